@@ -1,0 +1,59 @@
+//! A page on which events are published and seen arriving, for those who try the service out.
+
+use std::sync::Arc;
+
+use domain::{identity::UserId, notification::EventType};
+use poem::{
+    EndpointExt as _, IntoResponse as _, Route,
+    endpoint::make_sync,
+    get, handler,
+    http::{StatusCode, header},
+    post,
+    web::{Data, Html, Json},
+};
+use ports::outbound::Publish;
+use serde::{Deserialize, Serialize};
+
+/// The page; its users are filled in.
+const PAGE: &str = include_str!("page.html");
+const USERS: &str = "{{users}}";
+
+/// Somebody whose stream is shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct DemoUser {
+    /// The user's id.
+    pub name: String,
+    /// With which the page opens the stream.
+    pub token: String,
+}
+
+/// Adds the page at `/`, and `/publish` behind its button.
+pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> Route {
+    // Within a script element `<` could end it.
+    let users = serde_json::json!(users).to_string().replace('<', "\\u003c");
+    let page = Html(PAGE.replace(USERS, &users));
+    // There are tokens in it: it is nobody else's to keep.
+    let page = make_sync(move |_| page.clone().with_header(header::CACHE_CONTROL, "no-store"));
+    routes.at("/", get(page)).at("/publish", post(publish_event.data(publish)))
+}
+
+#[derive(Deserialize)]
+struct NewEvent {
+    users: Vec<String>,
+    #[serde(rename = "type")]
+    event_type: String,
+    content: String,
+}
+
+#[handler]
+async fn publish_event(
+    Json(event): Json<NewEvent>,
+    Data(publish): Data<&Arc<dyn Publish>>,
+) -> poem::Result<StatusCode> {
+    let unusable = |error: String| poem::Error::from_string(error, StatusCode::UNPROCESSABLE_ENTITY);
+    let event_type = EventType::try_new(&event.event_type).map_err(|error| unusable(error.to_string()))?;
+    let users = event.users.iter().map(|user| UserId::try_new(user));
+    let users = users.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
+    publish.publish(users, event_type, event.content).await;
+    Ok(StatusCode::NO_CONTENT)
+}

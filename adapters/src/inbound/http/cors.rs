@@ -1,0 +1,138 @@
+//! Which pages of other origins may read our answers (WHATWG Fetch, 3.2, the CORS protocol).
+//!
+//! The framework's own middleware would echo any origin that it accepts, with credentials, and panics on an `Origin` that
+//! is no ASCII.
+
+use poem::{
+    Endpoint, IntoResponse, Middleware, Request, Response, Result,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+};
+
+/// Whom we answer across origins. The default of the platform is `*` with credentials, a pair that browsers refuse for
+/// credentialed requests, and that is its safety: `*` is therefore never replaced by the origin that asks.
+#[derive(Clone, Debug)]
+pub struct CrossOrigin {
+    /// `*` for every origin, or the origins themselves; one `*` in an origin stands for any text.
+    pub allow_origins: Vec<String>,
+    /// Told to a preflight.
+    pub allow_methods: Vec<String>,
+    /// Told to a preflight.
+    pub allow_headers: Vec<String>,
+    /// Whether a page may send its user's credentials.
+    pub allow_credentials: bool,
+}
+
+impl CrossOrigin {
+    /// What `Access-Control-Allow-Origin` is for a page of `origin`.
+    fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        if self.allow_origins.iter().any(|allowed| allowed == "*") {
+            return Some(HeaderValue::from_static("*"));
+        }
+        let text = origin.to_str().ok()?;
+        self.allow_origins.iter().any(|allowed| matches(allowed, text)).then(|| origin.clone())
+    }
+
+    fn add_headers(&self, origin: &HeaderValue, headers: &mut HeaderMap) {
+        let Some(allowed) = self.allowed(origin) else { return };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+        if self.allow_credentials {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        }
+    }
+
+    fn preflight(&self, origin: &HeaderValue) -> Response {
+        let mut response = Response::builder().status(StatusCode::NO_CONTENT).finish();
+        let headers = response.headers_mut();
+        self.add_headers(origin, headers);
+        if headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+            let mut list = |name, values: &[String]| {
+                if let Ok(value) = HeaderValue::from_str(&values.join(", ")) {
+                    headers.insert(name, value);
+                }
+            };
+            list(header::ACCESS_CONTROL_ALLOW_METHODS, &self.allow_methods);
+            list(header::ACCESS_CONTROL_ALLOW_HEADERS, &self.allow_headers);
+        }
+        response
+    }
+}
+
+/// Whether `origin` is `allowed`, in which one `*` stands for any text.
+fn matches(allowed: &str, origin: &str) -> bool {
+    match allowed.split_once('*') {
+        None => allowed.eq_ignore_ascii_case(origin),
+        Some((before, after)) => {
+            origin.len() >= before.len() + after.len()
+                && origin.starts_with(before)
+                && origin.ends_with(after)
+        }
+    }
+}
+
+impl<E: Endpoint> Middleware<E> for CrossOrigin {
+    type Output = CrossOriginEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        CrossOriginEndpoint { policy: self.clone(), inner }
+    }
+}
+
+/// An endpoint that answers preflights itself.
+pub struct CrossOriginEndpoint<E> {
+    policy: CrossOrigin,
+    inner: E,
+}
+
+impl<E: Endpoint> Endpoint for CrossOriginEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let is_preflight = request.method() == Method::OPTIONS
+            && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let mut response = match &origin {
+            Some(origin) if is_preflight => self.policy.preflight(origin),
+            _ => self.inner.call(request).await?.into_response(),
+        };
+        if let (Some(origin), false) = (&origin, is_preflight) {
+            self.policy.add_headers(origin, response.headers_mut());
+        }
+        // The answer differs by origin, and a cache between us and the browser has to know.
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(origins: &[&str]) -> CrossOrigin {
+        CrossOrigin {
+            allow_origins: origins.iter().map(ToString::to_string).collect(),
+            allow_methods: vec!["GET".into()],
+            allow_headers: vec!["Authorization".into(), "Origin".into()],
+            allow_credentials: true,
+        }
+    }
+
+    #[test]
+    fn only_a_named_origin_is_echoed() {
+        let check = |origins: &[&str], origin: &'static [u8], expected: Option<&'static str>| {
+            let origin = HeaderValue::from_bytes(origin).unwrap();
+            let expected = expected.map(HeaderValue::from_static);
+            assert_eq!(policy(origins).allowed(&origin), expected, "{origins:?} {origin:?}");
+        };
+        check(&["*"], b"https://evil.example", Some("*"));
+        check(&["https://a.example", "*"], b"https://a.example", Some("*"));
+        check(&["https://a.example"], b"https://a.example", Some("https://a.example"));
+        check(&["https://a.example"], b"https://evil.example", None);
+        check(&["https://a.example"], b"https://a.example.evil.example", None);
+        check(&["https://*.example"], b"https://b.example", Some("https://b.example"));
+        check(&["https://*.example"], b"https://b.evil", None);
+        check(&["https://ab*ba.example"], b"https://aba.example", None);
+        check(&["https://a.example"], b"null", None);
+        check(&["https://a.example"], b"https://\xff", None);
+        check(&[], b"https://a.example", None);
+    }
+}

@@ -1,0 +1,70 @@
+//! The one place where errors become HTTP: problem details (RFC 9457).
+
+use poem::{
+    Error, Response,
+    error::{MethodNotAllowedError, NotFoundError},
+    http::{HeaderValue, StatusCode, header},
+};
+use poem_openapi::Object;
+
+/// What went wrong, for a program and for a person.
+#[derive(Debug, Object)]
+pub(super) struct Problem {
+    /// Identifies the kind of problem; `about:blank` says that the status code tells all.
+    #[oai(rename = "type")]
+    kind: String,
+    /// The status code in words.
+    title: String,
+    /// The status code.
+    status: u16,
+    /// What happened, and what would mend it.
+    detail: String,
+}
+
+/// The media type of a problem.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank".into(),
+            title: status.canonical_reason().unwrap_or("Error").into(),
+            status: status.as_u16(),
+            detail: detail.into(),
+        }
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        use poem_openapi::types::ToJSON as _;
+
+        Response::builder().status(status).content_type(MEDIA_TYPE).body(self.to_json_string())
+    }
+}
+
+/// The answer to a request that no operation answered.
+pub(super) async fn unanswered(error: Error) -> Response {
+    if error.is::<NotFoundError>() {
+        return Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
+            .into_response(StatusCode::NOT_FOUND);
+    }
+    if error.is::<MethodNotAllowedError>() {
+        return method_not_allowed();
+    }
+    let status = error.status();
+    // What the framework says of a request is meant for its sender; what it says of us is not.
+    let detail = if status.is_server_error() {
+        tracing::error!(error = %error, "a request failed");
+        "the service failed to answer".to_owned()
+    } else {
+        error.to_string()
+    };
+    Problem::new(status, detail).into_response(status)
+}
+
+/// The answer to any method but GET.
+pub(super) fn method_not_allowed() -> Response {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    let mut response = Problem::new(status, "this path can only be read with GET").into_response(status);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    response
+}

@@ -1,0 +1,345 @@
+//! The bounded queue of one stream: the relay fills it, the connection empties it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use ports::outbound::{EndReason, Frame, Offer, Outbox};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::frame::EventFrames;
+
+/// How much may wait for clients.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Events in one stream's queue.
+    pub max_events: usize,
+    /// Bytes in one stream's queue.
+    pub max_bytes: usize,
+    /// Bytes in all queues together; an event that waits in several is counted once.
+    pub total_max_bytes: usize,
+}
+
+/// One stream's queue.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    room: Notify,
+    limits: QueueLimits,
+    frames: EventFrames,
+    /// Cuts the connection, for a client that does not read: nothing else would end the write that it blocks.
+    cut: CancellationToken,
+}
+
+struct State {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    ended: Option<EndReason>,
+    /// The connection, when it waits for something to write.
+    reader: Option<Waker>,
+    /// The relay waits for room.
+    refused: bool,
+    /// Something has left the queue since the last offer.
+    progressed: bool,
+    /// When an offer last saw progress, or an empty queue.
+    progress_seen: Instant,
+}
+
+/// Beyond this the memory of an emptied queue is given back.
+const KEPT_CAPACITY: usize = 8;
+
+impl Queue {
+    pub(super) fn new(
+        limits: QueueLimits,
+        frames: EventFrames,
+        cut: CancellationToken,
+        now: Instant,
+    ) -> Self {
+        let state = State {
+            frames: VecDeque::new(),
+            bytes: 0,
+            ended: None,
+            reader: None,
+            refused: false,
+            progressed: false,
+            progress_seen: now,
+        };
+        Self { state: Mutex::new(state), room: Notify::new(), limits, frames, cut }
+    }
+
+    /// The next frame to write; `None` when the stream has ended and everything is written.
+    ///
+    /// # Errors
+    ///
+    /// The stream was ended because its client does not read.
+    pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
+        let mut state = self.state.lock();
+        let Some(frame) = state.frames.pop_front() else {
+            return match state.ended {
+                Some(EndReason::Slow) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
+                Some(_) => Poll::Ready(None),
+                None => {
+                    match &mut state.reader {
+                        Some(reader) => reader.clone_from(context.waker()),
+                        reader => *reader = Some(context.waker().clone()),
+                    }
+                    Poll::Pending
+                }
+            };
+        };
+        state.bytes -= frame.len();
+        state.progressed = true;
+        if state.frames.is_empty() && state.frames.capacity() > KEPT_CAPACITY {
+            state.frames = VecDeque::new();
+        }
+        if state.refused && self.half_empty(&state) {
+            state.refused = false;
+            self.room.notify_one();
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn has_room(&self, state: &State, frame: &Frame) -> bool {
+        state.frames.is_empty()
+            || (state.frames.len() < self.limits.max_events
+                && state.bytes + frame.len() <= self.limits.max_bytes
+                && self.frames.waiting() <= self.limits.total_max_bytes)
+    }
+
+    /// Waking the relay for each single place would cost more than the delivery.
+    fn half_empty(&self, state: &State) -> bool {
+        state.frames.len() <= self.limits.max_events / 2 && state.bytes <= self.limits.max_bytes / 2
+    }
+}
+
+#[async_trait]
+impl Outbox for Queue {
+    fn offer(&self, frame: &Frame, now: Instant) -> Offer {
+        let mut state = self.state.lock();
+        if state.ended.is_some() {
+            return Offer::Gone;
+        }
+        if std::mem::take(&mut state.progressed) || state.frames.is_empty() {
+            state.progress_seen = now;
+        }
+        if !self.has_room(&state, frame) {
+            state.refused = true;
+            return Offer::Full { stalled: now.saturating_duration_since(state.progress_seen) };
+        }
+        state.bytes += frame.len();
+        state.frames.push_back(frame.clone());
+        let reader = state.reader.take();
+        drop(state);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        Offer::Accepted
+    }
+
+    async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    fn end(&self, reason: EndReason) {
+        let mut state = self.state.lock();
+        if state.ended.is_some() {
+            return;
+        }
+        state.ended = Some(reason);
+        let waiting = match reason {
+            EndReason::Slow | EndReason::Client => {
+                state.bytes = 0;
+                std::mem::take(&mut state.frames)
+            }
+            EndReason::Stopping => VecDeque::new(),
+        };
+        let reader = state.reader.take();
+        drop(state);
+        drop(waiting);
+        self.room.notify_one();
+        if reason == EndReason::Slow {
+            self.cut.cancel();
+        }
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
+/// The connection's end of a queue. When it is dropped, the stream is over.
+pub(super) struct QueueReader(pub(super) Arc<Queue>);
+
+impl Drop for QueueReader {
+    fn drop(&mut self) {
+        self.0.end(EndReason::Client);
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
+mod tests {
+    use std::{task::Waker, time::Duration};
+
+    use super::*;
+
+    const LIMITS: QueueLimits = QueueLimits { max_events: 4, max_bytes: 100, total_max_bytes: 1000 };
+
+    fn queue(limits: QueueLimits) -> Queue {
+        Queue::new(limits, EventFrames::default(), CancellationToken::new(), Instant::now())
+    }
+
+    fn frame(bytes: usize) -> Frame {
+        Frame::from(vec![b'x'; bytes])
+    }
+
+    fn offer(queue: &Queue, bytes: usize) -> Offer {
+        queue.offer(&frame(bytes), Instant::now())
+    }
+
+    fn take(queue: &Queue) -> Option<usize> {
+        match queue.poll_next(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(Ok(frame))) => Some(frame.len()),
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
+        }
+    }
+
+    fn is_full(offer: Offer) -> bool {
+        matches!(offer, Offer::Full { .. })
+    }
+
+    #[test]
+    fn events_leave_in_the_order_in_which_they_came() {
+        let queue = queue(LIMITS);
+        for bytes in [1, 2, 3] {
+            assert_eq!(offer(&queue, bytes), Offer::Accepted);
+        }
+        assert_eq!(
+            [take(&queue), take(&queue), take(&queue), take(&queue)],
+            [Some(1), Some(2), Some(3), None]
+        );
+    }
+
+    #[test]
+    fn it_is_bounded_in_events_and_in_bytes() {
+        let by_events = queue(LIMITS);
+        for _ in 0..4 {
+            assert_eq!(offer(&by_events, 1), Offer::Accepted);
+        }
+        assert!(is_full(offer(&by_events, 1)));
+
+        let by_bytes = queue(LIMITS);
+        assert_eq!(offer(&by_bytes, 60), Offer::Accepted);
+        assert!(is_full(offer(&by_bytes, 41)));
+        assert_eq!(offer(&by_bytes, 40), Offer::Accepted);
+    }
+
+    #[test]
+    fn one_larger_event_passes_through_an_empty_queue() {
+        let queue = queue(LIMITS);
+        assert_eq!(offer(&queue, 5000), Offer::Accepted);
+        assert!(is_full(offer(&queue, 1)));
+        assert_eq!(take(&queue), Some(5000));
+        assert_eq!(offer(&queue, 1), Offer::Accepted);
+    }
+
+    #[test]
+    fn all_queues_together_are_bounded_but_each_may_hold_one_event() {
+        use domain::notification::{EventId, EventType, Incarnation, Notification};
+        use ports::outbound::Frames as _;
+
+        let frames = EventFrames::default();
+        let of = |bytes| {
+            frames.event(&Notification {
+                id: EventId { incarnation: Incarnation(1), sequence: 1 },
+                recipients: Vec::new(),
+                event_type: EventType::try_new("t").unwrap(),
+                content: "x".repeat(bytes),
+            })
+        };
+        let limits = QueueLimits { max_events: 100, max_bytes: 10_000, total_max_bytes: 1000 };
+        let [one, other] =
+            [(); 2].map(|()| Queue::new(limits, frames.clone(), CancellationToken::new(), Instant::now()));
+        let now = Instant::now();
+        assert_eq!(one.offer(&of(600), now), Offer::Accepted);
+        assert!(is_full(one.offer(&of(600), now)), "1,200 bytes in all");
+        assert_eq!(other.offer(&of(600), now), Offer::Accepted, "an empty queue");
+        assert!(is_full(other.offer(&of(1), now)));
+        drop(one);
+        assert_eq!(other.offer(&of(1), now), Offer::Accepted);
+    }
+
+    #[test]
+    fn it_says_for_how_long_nothing_has_left_it() {
+        let queue = queue(LIMITS);
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let stalled = |milliseconds| Offer::Full { stalled: Duration::from_millis(milliseconds) };
+        assert_eq!(queue.offer(&frame(100), at(0)), Offer::Accepted);
+        assert_eq!(queue.offer(&frame(1), at(40)), stalled(40));
+        assert_eq!(queue.offer(&frame(1), at(90)), stalled(90));
+        take(&queue);
+        assert_eq!(queue.offer(&frame(100), at(100)), Offer::Accepted);
+        assert_eq!(queue.offer(&frame(1), at(130)), stalled(30));
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_for_room_is_woken_when_half_of_it_is_free() {
+        let queue = queue(LIMITS);
+        for _ in 0..4 {
+            offer(&queue, 1);
+        }
+        assert!(is_full(offer(&queue, 1)));
+        let mut room = queue.room();
+        let mut poll = || room.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending());
+        take(&queue);
+        assert!(poll().is_pending());
+        take(&queue);
+        assert!(poll().is_ready());
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_ends_wakes_whoever_waits_for_room() {
+        let queue = queue(LIMITS);
+        offer(&queue, 100);
+        assert!(is_full(offer(&queue, 1)));
+        queue.end(EndReason::Client);
+        queue.room().await;
+        assert_eq!(offer(&queue, 1), Offer::Gone);
+    }
+
+    #[test]
+    fn a_clean_end_writes_what_waits_and_a_cut_does_not() {
+        let clean = queue(LIMITS);
+        offer(&clean, 1);
+        clean.end(EndReason::Stopping);
+        clean.end(EndReason::Slow);
+        assert_eq!(take(&clean), Some(1));
+        let end = clean.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(end, Poll::Ready(None)));
+        assert!(!clean.cut.is_cancelled(), "only the first reason counts");
+
+        let cut = queue(LIMITS);
+        offer(&cut, 1);
+        cut.end(EndReason::Slow);
+        let end = cut.poll_next(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(end, Poll::Ready(Some(Err(_)))));
+        assert!(cut.cut.is_cancelled());
+    }
+
+    #[test]
+    fn an_idle_queue_holds_no_buffer() {
+        let queue = queue(QueueLimits { max_events: 1000, ..LIMITS });
+        for _ in 0..100 {
+            offer(&queue, 1);
+        }
+        while take(&queue).is_some() {}
+        assert_eq!(queue.state.lock().frames.capacity(), 0);
+    }
+}

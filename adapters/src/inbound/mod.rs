@@ -1,0 +1,6 @@
+//! Those who drive the application.
+
+pub mod debug;
+pub mod demo;
+pub mod http;
+pub mod server;

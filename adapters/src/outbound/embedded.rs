@@ -1,0 +1,83 @@
+//! A bus in memory, for trying the service out and for tests that need no broker.
+
+use async_trait::async_trait;
+use domain::{
+    identity::UserId,
+    notification::{EventId, EventType, Incarnation, Notification},
+};
+use parking_lot::Mutex;
+use ports::outbound::{EventSource, Publish, SourceEvent};
+use tokio::sync::mpsc;
+
+/// How many events wait for the reader before publishers do.
+const CAPACITY: usize = 256;
+
+/// The end of the bus that is read.
+pub struct EmbeddedSource {
+    subscribed: bool,
+    events: mpsc::Receiver<Notification>,
+}
+
+/// The end of the bus that is published on.
+pub struct EmbeddedPublisher {
+    incarnation: Incarnation,
+    sequence: Mutex<u64>,
+    events: mpsc::Sender<Notification>,
+}
+
+/// A new bus. `incarnation` tells its events from those of an earlier one.
+#[must_use]
+pub fn bus(incarnation: Incarnation) -> (EmbeddedPublisher, EmbeddedSource) {
+    let (sender, receiver) = mpsc::channel(CAPACITY);
+    let publisher = EmbeddedPublisher { incarnation, sequence: Mutex::new(0), events: sender };
+    (publisher, EmbeddedSource { subscribed: false, events: receiver })
+}
+
+#[async_trait]
+impl EventSource for EmbeddedSource {
+    async fn next(&mut self) -> SourceEvent {
+        if !self.subscribed {
+            self.subscribed = true;
+            return SourceEvent::Subscribed;
+        }
+        match self.events.recv().await {
+            Some(notification) => SourceEvent::Notification(notification),
+            // Without a publisher nothing will ever come, and a source never ends.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl Publish for EmbeddedPublisher {
+    async fn publish(&self, recipients: Vec<UserId>, event_type: EventType, content: String) {
+        let Ok(place) = self.events.reserve().await else { return };
+        // Numbered and sent in one step: the order of the numbers is the order of the bus.
+        let mut sequence = self.sequence.lock();
+        *sequence += 1;
+        let id = EventId { incarnation: self.incarnation, sequence: *sequence };
+        place.send(Notification { id, recipients, event_type, content });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_published_is_read_in_order() {
+        let (publisher, mut source) = bus(Incarnation(9));
+        assert_eq!(source.next().await, SourceEvent::Subscribed);
+        for content in ["a", "b"] {
+            let event_type = EventType::try_new("t").unwrap();
+            publisher.publish(Vec::new(), event_type, content.into()).await;
+        }
+        for (sequence, expected) in (1..).zip(["a", "b"]) {
+            let SourceEvent::Notification(notification) = source.next().await else {
+                panic!("a notification")
+            };
+            assert_eq!(notification.content, expected);
+            assert_eq!(notification.id, EventId { incarnation: Incarnation(9), sequence });
+        }
+    }
+}

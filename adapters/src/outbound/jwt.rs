@@ -1,0 +1,244 @@
+//! reva's access tokens: JSON Web Tokens (RFC 7519), signed with HS256 by a secret that all services share.
+
+use std::collections::BTreeMap;
+
+use domain::identity::UserId;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use ports::outbound::{TokenRejected, TokenVerifier};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+
+/// The one audience of reva's tokens.
+const AUDIENCE: &str = "reva";
+/// How far the clocks of two machines may differ.
+const LEEWAY_SECONDS: u64 = 5;
+/// A scope whose name begins so gives access to a user's own things.
+const USER_SCOPE: &str = "user";
+
+/// Verifies access tokens.
+pub struct RevaTokens {
+    key: DecodingKey,
+    validation: Validation,
+}
+
+impl RevaTokens {
+    /// Verifies tokens that were signed with `secret`.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.set_audience(&[AUDIENCE]);
+        validation.set_required_spec_claims(&["exp", "aud"]);
+        validation.leeway = LEEWAY_SECONDS;
+        Self { key: DecodingKey::from_secret(secret.as_bytes()), validation }
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    user: Option<User>,
+    #[serde(default)]
+    #[expect(clippy::zero_sized_map_values, reason = "of a map in JSON only the names count here")]
+    scope: BTreeMap<String, IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: Option<OpaqueId>,
+}
+
+#[derive(Deserialize)]
+struct OpaqueId {
+    #[serde(default)]
+    opaque_id: String,
+}
+
+impl TokenVerifier for RevaTokens {
+    fn verify(&self, token: &str) -> Result<UserId, TokenRejected> {
+        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
+        let claims = decoded.map_err(|error| rejection(error.kind()))?.claims;
+        if !claims.scope.keys().any(|scope| scope.starts_with(USER_SCOPE)) {
+            return Err(TokenRejected::Scope);
+        }
+        let id = claims.user.and_then(|user| user.id).ok_or(TokenRejected::NoUser)?;
+        UserId::try_new(&id.opaque_id).map_err(|_| TokenRejected::NoUser)
+    }
+}
+
+/// The library's errors can quote parts of a token; what leaves here cannot.
+fn rejection(error: &ErrorKind) -> TokenRejected {
+    match error {
+        ErrorKind::ExpiredSignature => TokenRejected::Expired,
+        _ => TokenRejected::Invalid,
+    }
+}
+
+/// Makes tokens as the platform does, for those who try the service out and for tests.
+pub struct RevaTokenIssuer {
+    key: EncodingKey,
+}
+
+impl RevaTokenIssuer {
+    /// Signs tokens with `secret`.
+    #[must_use]
+    pub fn new(secret: &str) -> Self {
+        Self { key: EncodingKey::from_secret(secret.as_bytes()) }
+    }
+
+    /// A token with which `user` may follow their own events until `expires`, in seconds since 1970 (RFC 7519, 2,
+    /// `NumericDate`).
+    ///
+    /// # Errors
+    ///
+    /// The library could not sign.
+    pub fn issue(&self, user: &UserId, expires: u64) -> Result<String, jsonwebtoken::errors::Error> {
+        #[derive(Serialize)]
+        struct Issued<'a> {
+            iss: &'a str,
+            aud: [&'a str; 1],
+            exp: u64,
+            user: serde_json::Value,
+            scope: serde_json::Value,
+        }
+        let claims = Issued {
+            iss: "ocis-sse",
+            aud: [AUDIENCE],
+            exp: expires,
+            user: serde_json::json!({ "id": { "opaque_id": user.as_str() } }),
+            scope: serde_json::json!({ USER_SCOPE: {} }),
+        };
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SECRET: &str = "a secret of at least thirty-two bytes";
+    const FAR_FUTURE: u64 = 4_000_000_000;
+
+    fn claims() -> Value {
+        json!({
+            "iss": "https://idp.example", "aud": ["reva"], "exp": FAR_FUTURE,
+            "user": { "id": { "idp": "https://idp.example", "opaque_id": "einstein", "type": 1 } },
+            "scope": { "user": { "role": 1 } },
+        })
+    }
+
+    fn sign(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+        let key = EncodingKey::from_secret(secret.as_bytes());
+        jsonwebtoken::encode(&Header::new(algorithm), claims, &key).expect("signs")
+    }
+
+    fn verify(token: &str) -> Result<String, TokenRejected> {
+        RevaTokens::new(SECRET).verify(token).map(|user| user.to_string())
+    }
+
+    #[test]
+    fn the_captured_tokens_are_judged_as_the_platform_means_them() {
+        let file: Value =
+            serde_json::from_str(include_str!("../../../tests/wire/tokens.json")).expect("JSON");
+        let tokens = RevaTokens::new(file["secret"].as_str().expect("a secret"));
+        let check = |name: &str, expected: Result<&str, TokenRejected>| {
+            let token = file["tokens"][name].as_str().expect("a token");
+            let user = tokens.verify(token).map(|user| user.to_string());
+            assert_eq!(user, expected.map(Into::into), "{name}");
+        };
+        check("user-scope", Ok("4c510ada-c86b-4815-8820-42cdf82c3d51"));
+        check("public-share-scope", Err(TokenRejected::Scope));
+        check("no-opaque-id", Err(TokenRejected::NoUser));
+    }
+
+    #[test]
+    fn each_claim_counts() {
+        let check = |name: &str, change: fn(&mut Value), expected: Result<&str, TokenRejected>| {
+            let mut claims = claims();
+            change(&mut claims);
+            assert_eq!(verify(&sign(Algorithm::HS256, SECRET, &claims)), expected.map(Into::into), "{name}");
+        };
+        check("unchanged", |_| {}, Ok("einstein"));
+        check("aud as text", |claims| claims["aud"] = json!("reva"), Ok("einstein"));
+        check("further scope", |claims| claims["scope"] = json!({"user:x": {}}), Ok("einstein"));
+        check("expired", |claims| claims["exp"] = json!(1_000_000_000), Err(TokenRejected::Expired));
+        check(
+            "no exp",
+            |claims| drop(claims.as_object_mut().unwrap().remove("exp")),
+            Err(TokenRejected::Invalid),
+        );
+        check("exp as text", |claims| claims["exp"] = json!("soon"), Err(TokenRejected::Invalid));
+        check("other aud", |claims| claims["aud"] = json!(["other"]), Err(TokenRejected::Invalid));
+        check(
+            "no aud",
+            |claims| drop(claims.as_object_mut().unwrap().remove("aud")),
+            Err(TokenRejected::Invalid),
+        );
+        check(
+            "no scope",
+            |claims| drop(claims.as_object_mut().unwrap().remove("scope")),
+            Err(TokenRejected::Scope),
+        );
+        check(
+            "no user",
+            |claims| drop(claims.as_object_mut().unwrap().remove("user")),
+            Err(TokenRejected::NoUser),
+        );
+        check("empty id", |claims| claims["user"]["id"]["opaque_id"] = json!(""), Err(TokenRejected::NoUser));
+    }
+
+    #[test]
+    fn the_leeway_is_five_seconds() {
+        let now = jsonwebtoken::get_current_timestamp();
+        let at = |exp: u64| {
+            let mut claims = claims();
+            claims["exp"] = json!(exp);
+            verify(&sign(Algorithm::HS256, SECRET, &claims))
+        };
+        assert_eq!(at(now - 1), Ok("einstein".into()));
+        assert_eq!(at(now - 10), Err(TokenRejected::Expired));
+    }
+
+    #[test]
+    fn only_hs256_with_our_secret_counts() {
+        for token in [
+            sign(Algorithm::HS256, "another secret", &claims()),
+            sign(Algorithm::HS384, SECRET, &claims()),
+            sign(Algorithm::HS512, SECRET, &claims()),
+            format!(
+                "{}.{}.",
+                URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#),
+                URL_SAFE_NO_PAD.encode(claims().to_string())
+            ),
+        ] {
+            assert_eq!(verify(&token), Err(TokenRejected::Invalid), "{token}");
+        }
+    }
+
+    #[test]
+    fn an_issued_token_is_accepted() {
+        let user = UserId::try_new("marie").expect("a user id");
+        let token = RevaTokenIssuer::new(SECRET).issue(&user, FAR_FUTURE).expect("signs");
+        assert_eq!(verify(&token), Ok("marie".into()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_a_token_by_chance(text in "\\PC{0,60}(\\.\\PC{0,60}){0,3}") {
+            prop_assert_eq!(verify(&text), Err(TokenRejected::Invalid));
+        }
+
+        /// One changed character anywhere makes it invalid. (The last character of each part may carry unused bits.)
+        #[test]
+        fn no_part_of_a_token_can_be_changed(position in any::<prop::sample::Index>(), to in "[A-Za-z0-9_-]") {
+            let token = sign(Algorithm::HS256, SECRET, &claims());
+            let position = position.index(token.len());
+            prop_assume!(!token[position..].starts_with(&*to) && !token[position..].starts_with('.'));
+            prop_assume!(position + 1 < token.len() && !token[position + 1..].starts_with('.'));
+            let mut changed = token;
+            changed.replace_range(position..=position, &to);
+            prop_assert_eq!(verify(&changed), Err(TokenRejected::Invalid));
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Reads the stream that all services of the platform share.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream::{
+    self,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    stream::{self, RetentionPolicy, StorageType},
+};
+use async_trait::async_trait;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use domain::notification::{EventId, Incarnation, Notification};
+use futures_util::StreamExt as _;
+use ports::outbound::{EventSource, Metrics, Outcome, SourceEvent};
+use tokio::sync::watch;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::{
+    connection::{Connection, LineState},
+    envelope,
+};
+
+/// The stream and its one subject.
+const STREAM: &str = "main-queue";
+/// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are gone.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(5);
+/// The server says at least so often that it is there; after two silences the consumer is made again.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How many messages are asked for at a time …
+const BATCH_MESSAGES: usize = 500;
+/// … and how many bytes, unless the server lets a single message be larger.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// The longest pause before trying again to subscribe.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
+
+/// The bus's one stream, read through an ephemeral consumer that is made again whenever it is lost.
+///
+/// The position is kept here, not on the server: a new consumer begins with the message after the last one that was
+/// returned, so nothing is lost and nothing comes twice.
+pub struct JetStreamSource {
+    context: jetstream::Context,
+    line: watch::Receiver<LineState>,
+    metrics: Arc<dyn Metrics>,
+    position: Option<Position>,
+    subscription: Option<Subscription>,
+    /// What has been said of the present interruption.
+    said: Option<String>,
+    delays: ExponentialBackoff,
+}
+
+/// What comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position {
+    incarnation: Incarnation,
+    next: u64,
+}
+
+struct Subscription {
+    messages: pull::Stream,
+    /// The line over which it was agreed.
+    generation: u64,
+    /// Of the last message, counted by the consumer; the next has to be the one after it.
+    consumer_sequence: u64,
+}
+
+impl JetStreamSource {
+    /// A source that will read over `connection`, beginning with what is published from then on.
+    #[must_use]
+    pub fn new(connection: &Connection, metrics: Arc<dyn Metrics>) -> Self {
+        Self {
+            context: jetstream::new(connection.client.clone()),
+            line: connection.state.clone(),
+            metrics,
+            position: None,
+            subscription: None,
+            said: None,
+            delays: delays(),
+        }
+    }
+
+    /// Makes a consumer at the present position, and the stream when it is missing.
+    async fn subscribe(&mut self, generation: u64) -> Result<Subscription, async_nats::Error> {
+        let stream = self
+            .context
+            .get_or_create_stream(stream::Config {
+                name: STREAM.into(),
+                subjects: vec![STREAM.into()],
+                retention: RetentionPolicy::Limits,
+                storage: StorageType::File,
+                ..stream::Config::default()
+            })
+            .await?;
+        let info = stream.cached_info();
+        let position = resume(self.position, incarnation(info), info.state.last_sequence);
+        let consumer = stream
+            .create_consumer(pull::Config {
+                name: Some(format!("ocis-sse-{}", Uuid::new_v4())),
+                description: Some("ocis-sse: pushes events to browsers".into()),
+                deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position.next },
+                ack_policy: AckPolicy::None,
+                inactive_threshold: INACTIVE_THRESHOLD,
+                memory_storage: true,
+                num_replicas: 1,
+                ..pull::Config::default()
+            })
+            .await?;
+        let largest_message = self.context.client().server_info().max_payload;
+        let messages = consumer
+            .stream()
+            .max_messages_per_batch(BATCH_MESSAGES)
+            // A message larger than all that was asked for would never come.
+            .max_bytes_per_batch(BATCH_BYTES.max(largest_message.saturating_mul(2)))
+            .heartbeat(HEARTBEAT)
+            .messages()
+            .await?;
+        self.position = Some(position);
+        Ok(Subscription { messages, generation, consumer_sequence: 0 })
+    }
+
+    /// Reads one message; `None` when it is none of ours.
+    fn read(&mut self, message: &jetstream::Message, sequence: u64) -> Option<Notification> {
+        let position = self.position.as_mut()?;
+        position.next = sequence + 1;
+        match envelope::read(&message.payload, EventId { incarnation: position.incarnation, sequence }) {
+            Ok(Some(notification)) => Some(notification),
+            Ok(None) => {
+                self.metrics.event_received(Outcome::OtherType);
+                None
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                warn!(sequence, %error, cause, "a message of the bus was passed over");
+                self.metrics.event_received(Outcome::Unreadable);
+                None
+            }
+        }
+    }
+
+    /// Gives up the consumer, and says why unless that was just said.
+    fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
+        self.subscription = None;
+        let new = self.said.as_ref() != Some(&reason);
+        self.said = Some(reason.clone());
+        new.then_some(SourceEvent::Interrupted { reason })
+    }
+
+    /// One step on the way to a subscription: waits for the line, then asks for a consumer.
+    async fn next_attempt(&mut self) -> Option<SourceEvent> {
+        let state = self.line.borrow_and_update().clone();
+        if !state.connected {
+            let said = state.trouble.and_then(|trouble| self.interrupted(trouble));
+            if said.is_none() {
+                // The sender lives as long as the client, which the context holds.
+                self.line.changed().await.ok();
+            }
+            return said;
+        }
+        match self.subscribe(state.generation).await {
+            Ok(subscription) => {
+                self.subscription = Some(subscription);
+                self.said = None;
+                self.delays = delays();
+                Some(SourceEvent::Subscribed)
+            }
+            Err(error) => {
+                let said = self.interrupted(format!("no consumer: {error}"));
+                if said.is_none() {
+                    tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
+                }
+                said
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl EventSource for JetStreamSource {
+    async fn next(&mut self) -> SourceEvent {
+        loop {
+            let Some(subscription) = &mut self.subscription else {
+                if let Some(event) = self.next_attempt().await {
+                    return event;
+                }
+                continue;
+            };
+            let event = match subscription.next(&mut self.line).await {
+                Ok((message, sequence)) => self.read(&message, sequence).map(SourceEvent::Notification),
+                Err(reason) => self.interrupted(reason),
+            };
+            if let Some(event) = event {
+                return event;
+            }
+        }
+    }
+}
+
+impl Subscription {
+    /// The next message and its sequence in the stream.
+    ///
+    /// # Errors
+    ///
+    /// The reason why this consumer has to be given up: it has ended, or was skipped over by a message, or the line was
+    /// lost.
+    async fn next(
+        &mut self,
+        line: &mut watch::Receiver<LineState>,
+    ) -> Result<(jetstream::Message, u64), String> {
+        let generation = self.generation;
+        tokio::select! {
+            biased;
+            // A message, or the reason why there will be no more.
+            message = self.messages.next() => {
+                let message = message.ok_or("the consumer has ended")?.map_err(|error| error.to_string())?;
+                let info = message.info().map_err(|error| format!("a message without a position: {error}"))?;
+                self.consumer_sequence += 1;
+                if info.consumer_sequence != self.consumer_sequence {
+                    return Err("a message was lost on the way".into());
+                }
+                let sequence = info.stream_sequence;
+                Ok((message, sequence))
+            }
+            // The line was lost, or is already another one.
+            state = line.wait_for(|state| !state.connected || state.generation != generation) => {
+                let trouble = state.ok().and_then(|state| state.trouble.clone());
+                Err(trouble.unwrap_or_else(|| "the connection to NATS was made anew".into()))
+            }
+        }
+    }
+}
+
+fn delays() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(LONGEST_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// When the stream was made, in milliseconds since 1970: every server and every client sees the same.
+fn incarnation(info: &stream::Info) -> Incarnation {
+    let milliseconds = info.created.unix_timestamp_nanos() / 1_000_000;
+    Incarnation(u64::try_from(milliseconds).unwrap_or_default())
+}
+
+/// Where to read on in a stream that was made at `incarnation` and ends with `last`.
+///
+/// At first only what comes from now on counts. Later: the message after the last one that was read; in a stream that was
+/// made anew since, everything; and in one that has lost its end (restored from a backup), what comes from now on.
+fn resume(position: Option<Position>, incarnation: Incarnation, last: u64) -> Position {
+    let next = match position {
+        None => last + 1,
+        Some(position) if position.incarnation != incarnation => 1,
+        Some(position) => position.next.min(last + 1),
+    };
+    Position { incarnation, next }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_goes_on_where_it_stopped() {
+        let at = |incarnation, next| Position { incarnation: Incarnation(incarnation), next };
+        let check = |position, incarnation, last, expected| {
+            assert_eq!(resume(position, Incarnation(incarnation), last), expected);
+        };
+        check(None, 5, 0, at(5, 1));
+        check(None, 5, 700, at(5, 701));
+        check(Some(at(5, 600)), 5, 700, at(5, 600));
+        check(Some(at(5, 701)), 5, 700, at(5, 701));
+        check(Some(at(5, 701)), 6, 3, at(6, 1));
+        check(Some(at(5, 701)), 5, 400, at(5, 401));
+    }
+}

@@ -1,0 +1,86 @@
+//! Who a stream belongs to.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+/// The user a token speaks for and a notification names: reva's opaque id, any non-empty text.
+///
+/// A copy is cheap: all of them share one allocation.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UserId(Arc<str>);
+
+impl UserId {
+    /// The longest id that is taken, in bytes. The platform's are UUIDs of 36.
+    pub const MAX_BYTES: usize = 512;
+
+    /// Checks that `text` can be a user's id.
+    ///
+    /// # Errors
+    ///
+    /// The text is empty or longer than [`UserId::MAX_BYTES`].
+    pub fn try_new(text: &str) -> Result<Self, InvalidUserId> {
+        match text.len() {
+            0 => Err(InvalidUserId::Empty),
+            1..=Self::MAX_BYTES => Ok(Self(text.into())),
+            bytes => Err(InvalidUserId::TooLong { bytes }),
+        }
+    }
+
+    /// The id as it stands in tokens and events.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for UserId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Display for UserId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why a text is no user id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidUserId {
+    /// There is nothing in it.
+    #[error("a user id is empty")]
+    Empty,
+    /// It is longer than [`UserId::MAX_BYTES`].
+    #[error("a user id has {bytes} bytes, more than {max}", max = UserId::MAX_BYTES)]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_text_up_to_the_limit_is_a_user_id() {
+        let check = |text: &str, expected: Result<(), InvalidUserId>| {
+            let made = UserId::try_new(text);
+            assert_eq!(made.clone().map(drop), expected);
+            if let Ok(user) = made {
+                assert_eq!(user.as_str(), text);
+            }
+        };
+        check("4c510ada-c86b-4815-8820-42cdf82c3d51", Ok(()));
+        check("müller@example.org, second floor\n", Ok(()));
+        check(&"u".repeat(UserId::MAX_BYTES), Ok(()));
+        check("", Err(InvalidUserId::Empty));
+        check(&"u".repeat(513), Err(InvalidUserId::TooLong { bytes: 513 }));
+    }
+}

@@ -1,0 +1,68 @@
+//! When a silent stream needs a sign of life.
+
+use std::time::{Duration, Instant};
+
+/// How long a stream may be silent before it gets a comment, so that proxies between us and the browser do not take the
+/// line for dead (WHATWG HTML, 9.2.7, recommends one about every 15 seconds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepalivePolicy {
+    interval: Duration,
+}
+
+impl KeepalivePolicy {
+    /// A comment after every `interval` of silence; none at all when it is zero.
+    #[must_use]
+    pub fn every(interval: Duration) -> Option<Self> {
+        (!interval.is_zero()).then_some(Self { interval })
+    }
+
+    /// Whether a stream that was last written to at `last_written` is to get a comment at `now`.
+    #[must_use]
+    pub fn is_due(&self, last_written: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(last_written) >= self.interval
+    }
+
+    /// How often to look for silent streams: one look at all of them is cheaper than a timer for each.
+    ///
+    /// A comment comes late by at most this long, a tenth of the interval and never more than a second.
+    #[must_use]
+    pub fn sweep_period(&self) -> Duration {
+        (self.interval / 10).clamp(Duration::from_millis(1), Duration::from_secs(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_due_after_the_interval_and_not_before() {
+        let policy = KeepalivePolicy::every(Duration::from_secs(30)).expect("not zero");
+        let written = Instant::now();
+        let check = |seconds: u64, expected: bool| {
+            let now = written + Duration::from_secs(seconds);
+            assert_eq!(policy.is_due(written, now), expected, "{seconds} s");
+        };
+        check(0, false);
+        check(29, false);
+        check(30, true);
+        check(300, true);
+        assert!(!policy.is_due(written + Duration::from_secs(1), written), "a time in the future");
+    }
+
+    #[test]
+    fn a_comment_is_late_by_a_tenth_of_the_interval_at_most() {
+        let check = |interval: Duration, expected: Duration| {
+            let policy = KeepalivePolicy::every(interval).expect("not zero");
+            assert_eq!(policy.sweep_period(), expected);
+        };
+        check(Duration::from_millis(5), Duration::from_millis(1));
+        check(Duration::from_secs(5), Duration::from_millis(500));
+        check(Duration::from_secs(30), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn zero_is_off() {
+        assert_eq!(KeepalivePolicy::every(Duration::ZERO), None);
+    }
+}

@@ -1,0 +1,95 @@
+//! What happened, for whom, and by which id a client names it.
+
+use std::fmt;
+
+use crate::identity::UserId;
+
+/// Which making of a bus's stream an event belongs to.
+///
+/// Sequences start anew when a stream is deleted and made again. The incarnation tells the two apart: on every instance
+/// and after every restart it is the same number for the same stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Incarnation(pub u64);
+
+/// The id of an event, as a client gets it in the `id` field and gives it back in `Last-Event-ID`.
+///
+/// It is printed as the incarnation in hexadecimal, a hyphen and the sequence: `19ab4cf02d1-5123`. By construction it has
+/// no character that the WHATWG event stream format forbids in an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// Which making of the stream.
+    pub incarnation: Incarnation,
+    /// The event's position in that stream, from 1.
+    pub sequence: u64,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}-{}", self.incarnation.0, self.sequence)
+    }
+}
+
+/// What kind of event it is: the `event` field of the event stream.
+///
+/// It has no line break, which would end the field and let a publisher's text add fields of its own, and no NUL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventType(Box<str>);
+
+impl EventType {
+    /// Checks that `text` fits into one line of an event stream (WHATWG HTML, 9.2.5).
+    ///
+    /// # Errors
+    ///
+    /// It contains CR, LF or NUL.
+    pub fn try_new(text: &str) -> Result<Self, InvalidEventType> {
+        if text.contains(['\r', '\n', '\0']) { Err(InvalidEventType) } else { Ok(Self(text.into())) }
+    }
+
+    /// The type as it is written on the stream.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that contains CR, LF or NUL cannot be an event's type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event type contains a line break or NUL")]
+pub struct InvalidEventType;
+
+/// Something that happened, and whom it concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// Names it, on every instance.
+    pub id: EventId,
+    /// Whose streams get it. A user who is named twice gets it once.
+    pub recipients: Vec<UserId>,
+    /// Which kind of event it is.
+    pub event_type: EventType,
+    /// What the client reads; mostly JSON, but nobody here looks inside.
+    pub content: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_type_is_one_line() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(EventType::try_new(text).is_ok(), expected, "{text:?}");
+        };
+        check("userlog-notification", true);
+        check("", true);
+        check(": with colon", true);
+        check("a\nid: 7", false);
+        check("a\rdata: x", false);
+        check("a\0", false);
+    }
+
+    #[test]
+    fn an_event_id_is_short_and_printable() {
+        let id = EventId { incarnation: Incarnation(0x0019_ab4c_f02d), sequence: 5123 };
+        assert_eq!(id.to_string(), "19ab4cf02d-5123");
+    }
+}

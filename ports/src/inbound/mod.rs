@@ -1,0 +1,10 @@
+//! What the application does for those who drive it.
+
+mod readiness;
+mod subscribe;
+
+pub use readiness::{NotReady, Readiness};
+pub use subscribe::{Refused, Subscribe, Subscription};
+
+#[cfg(feature = "mock")]
+pub use {readiness::MockReadiness, subscribe::MockSubscribe};

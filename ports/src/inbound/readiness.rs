@@ -1,0 +1,27 @@
+/// Whether this instance does its work.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait Readiness: Send + Sync {
+    /// Whether new streams are accepted and what is published reaches them.
+    ///
+    /// # Errors
+    ///
+    /// The reason why not, for an administrator.
+    fn check(&self) -> Result<(), NotReady>;
+}
+
+/// Why this instance does not do its work at present.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotReady {
+    /// It has not yet read from the bus.
+    #[error("starting: not yet subscribed to the bus")]
+    Starting,
+    /// It cannot read from the bus at present.
+    #[error("the bus cannot be read: {reason}")]
+    Interrupted {
+        /// What stands in the way.
+        reason: String,
+    },
+    /// It is about to end.
+    #[error("stopping")]
+    Stopping,
+}

@@ -1,0 +1,32 @@
+use async_trait::async_trait;
+use domain::notification::Notification;
+
+/// The bus, as seen by the one who reads it.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait EventSource: Send {
+    /// What comes next. It waits for as long as nothing does, and it never ends: a source that loses its bus says so once
+    /// and keeps trying.
+    ///
+    /// Obligations:
+    /// - every notification that is published after the first [`SourceEvent::Subscribed`] comes exactly once and in the
+    ///   order of the bus, also across interruptions;
+    /// - no more is read ahead than a bounded number of bytes: what nobody asks for waits on the bus;
+    /// - what is no notification, or cannot be read as one, is counted (and the latter logged) by the source, not returned;
+    /// - a call that is dropped before it is ready loses nothing.
+    async fn next(&mut self) -> SourceEvent;
+}
+
+/// What the bus has to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceEvent {
+    /// From here on what is published arrives.
+    Subscribed,
+    /// For now nothing arrives; the source keeps trying, and [`SourceEvent::Subscribed`] follows.
+    Interrupted {
+        /// What stands in the way, for an administrator.
+        reason: String,
+    },
+    /// Something to tell people.
+    Notification(Notification),
+}

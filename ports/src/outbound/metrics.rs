@@ -1,0 +1,39 @@
+use super::EndReason;
+
+/// Counts what happens. No call blocks or fails.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait Metrics: Send + Sync {
+    /// A stream was opened; now `streams` of `users` users are.
+    fn stream_opened(&self, streams: usize, users: usize);
+
+    /// A stream has ended; now `streams` of `users` users are open.
+    fn stream_closed(&self, reason: EndReason, streams: usize, users: usize);
+
+    /// A message came from the bus.
+    fn event_received(&self, outcome: Outcome);
+
+    /// One event was put into the queues of `streams` streams.
+    fn delivered(&self, streams: usize);
+
+    /// A silent stream got its sign of life.
+    fn keepalive_sent(&self);
+
+    /// The bus can be read, or no longer.
+    fn bus_connected(&self, connected: bool);
+
+    /// Somebody was refused a stream because of the token; `reason` is one of a fixed set of words.
+    fn authentication_failed(&self, reason: &'static str);
+}
+
+/// What became of a message from the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// At least one stream got it.
+    Delivered,
+    /// It was for us, but nobody whom it names has a stream open.
+    NoSubscriber,
+    /// It was for another service.
+    OtherType,
+    /// It was for us, or for nobody, and could not be read.
+    Unreadable,
+}

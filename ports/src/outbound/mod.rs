@@ -1,0 +1,23 @@
+//! What the application needs from the world.
+
+mod clock;
+mod event_source;
+mod frames;
+mod metrics;
+mod outbox;
+mod publish;
+mod token_verifier;
+
+pub use clock::Clock;
+pub use event_source::{EventSource, SourceEvent};
+pub use frames::{Frame, Frames};
+pub use metrics::{Metrics, Outcome};
+pub use outbox::{EndReason, Offer, Outbox};
+pub use publish::Publish;
+pub use token_verifier::{TokenRejected, TokenVerifier};
+
+#[cfg(feature = "mock")]
+pub use {
+    clock::MockClock, event_source::MockEventSource, frames::MockFrames, metrics::MockMetrics,
+    outbox::MockOutbox, publish::MockPublish, token_verifier::MockTokenVerifier,
+};

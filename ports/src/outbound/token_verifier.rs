@@ -1,0 +1,34 @@
+use domain::identity::UserId;
+
+/// Tells whom an access token speaks for.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait TokenVerifier: Send + Sync {
+    /// The user whose token this is.
+    ///
+    /// No part of the token may reach a log or an error.
+    ///
+    /// # Errors
+    ///
+    /// - [`TokenRejected::Expired`]: its time is over, leeway included; nothing else is wrong with it;
+    /// - [`TokenRejected::Invalid`]: it was not signed with our secret and algorithm, is not for us, or lacks a claim;
+    /// - [`TokenRejected::NoUser`]: it is valid, but names no user;
+    /// - [`TokenRejected::Scope`]: it is valid, but gives no access to a user's own events.
+    fn verify(&self, token: &str) -> Result<UserId, TokenRejected>;
+}
+
+/// Why a token opens no stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum TokenRejected {
+    /// Its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// It was not made by our platform for us.
+    #[error("the token is not valid")]
+    Invalid,
+    /// It names no user.
+    #[error("the token names no user")]
+    NoUser,
+    /// It gives access to something else, a public share for example.
+    #[error("the token's scope gives no access to a user's events")]
+    Scope,
+}

@@ -1,0 +1,128 @@
+//! The service on a bus in memory, with a page to try it out. Nothing has to be installed for it.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use adapters::{
+    inbound::{
+        demo::{self, DemoUser},
+        http::{CrossOrigin, QueueLimits},
+    },
+    outbound::{
+        clock::SystemClock,
+        embedded,
+        jwt::{RevaTokenIssuer, RevaTokens},
+    },
+};
+use domain::{identity::UserId, keepalive::KeepalivePolicy, notification::Incarnation};
+
+use super::{Core, Running, StartError, listen};
+
+/// The users of the platform's own demo.
+const USERS: [&str; 3] = ["einstein", "marie", "richard"];
+/// Long enough for any demonstration.
+const TOKEN_LIFE: Duration = Duration::from_hours(24);
+/// Short enough to be seen.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+const GRACE: Duration = Duration::from_millis(250);
+
+const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
+
+/// The demonstration, listening, but not yet running.
+pub struct Demo {
+    running: Running,
+    address: SocketAddr,
+    token: String,
+}
+
+impl Demo {
+    /// Puts everything together and listens at `address`.
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be listened at, or no token could be made.
+    pub async fn build(address: SocketAddr) -> Result<Self, StartError> {
+        let secret = secret();
+        let users = users(&secret)?;
+        let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
+        let core = Core::new();
+        let (publisher, source) = embedded::bus(incarnation());
+        let listener = listen(vec![address], "--addr", address.to_string()).await?;
+        let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
+        let address = listener.local_addr().map_err(failed)?;
+        let app = core
+            .http(Arc::new(RevaTokens::new(&secret)), LIMITS, same_origin(), "/")
+            .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
+        let running = Running {
+            core,
+            source: Box::new(source),
+            slow_client_grace: GRACE,
+            keepalive: KeepalivePolicy::every(KEEPALIVE),
+            listener,
+            app,
+        };
+        Ok(Self { running, address, token })
+    }
+
+    /// Where the page is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to do now, for the terminal.
+    #[must_use]
+    pub fn introduction(&self) -> String {
+        let Self { address, token, .. } = self;
+        format!(
+            "Publish events and see them arrive:\n  http://{address}/\n\n\
+             The API, to read and to try:\n  http://{address}/docs\n\n\
+             The token of {user}:\n  {token}\n\n\
+             Follow {user}'s events here:\n  curl -N -H 'x-access-token: {token}' http://{address}/sse\n",
+            user = USERS[0],
+        )
+    }
+
+    /// Runs until `stop` is ready, and ends cleanly.
+    ///
+    /// # Errors
+    ///
+    /// A part of the service has failed.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        self.running.until(stop).await
+    }
+}
+
+/// The description of the API needs no bus and no real secret.
+pub(super) fn specification() -> String {
+    Core::new().http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
+}
+
+fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
+    let issuer = RevaTokenIssuer::new(secret);
+    let expires = SystemClock.since_1970() + TOKEN_LIFE;
+    let user = |name: &&str| {
+        let id = UserId::try_new(name).map_err(|error| StartError::Token(error.into()))?;
+        let token = issuer.issue(&id, expires.as_secs()).map_err(|error| StartError::Token(error.into()))?;
+        Ok(DemoUser { name: (*name).to_owned(), token })
+    };
+    USERS.iter().map(user).collect()
+}
+
+/// Pages of other origins have no business here.
+fn same_origin() -> CrossOrigin {
+    CrossOrigin {
+        allow_origins: Vec::new(),
+        allow_methods: Vec::new(),
+        allow_headers: Vec::new(),
+        allow_credentials: false,
+    }
+}
+
+/// A secret of this run alone.
+fn secret() -> String {
+    format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4())
+}
+
+fn incarnation() -> Incarnation {
+    Incarnation(u64::try_from(SystemClock.since_1970().as_millis()).unwrap_or_default())
+}

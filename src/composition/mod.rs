@@ -1,0 +1,177 @@
+//! The composition root: the one place that names adapters and puts them behind the ports.
+
+mod demo;
+mod server;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use adapters::{
+    inbound::{
+        debug::{self, Unhealthy},
+        http::{CrossOrigin, EventFrames, Http, QueueLimits},
+        server::{App, serve},
+    },
+    outbound::{clock::SystemClock, prometheus::PrometheusMetrics},
+};
+use domain::{keepalive::KeepalivePolicy, patience::Patience};
+use ports::outbound::{Clock, EventSource, TokenVerifier};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+pub use self::{demo::Demo, server::Application};
+use crate::use_cases::{Keepalive, Relay, Status, Subscriptions};
+
+/// The version that is told to clients and on the command line.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// How long open requests may take to end once the service stops.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The use cases, and what every composition of them has in common.
+struct Core {
+    subscriptions: Subscriptions,
+    status: Arc<Status>,
+    metrics: Arc<PrometheusMetrics>,
+    clock: Arc<dyn Clock>,
+    frames: EventFrames,
+}
+
+impl Core {
+    fn new() -> Self {
+        let (metrics, clock) = (Arc::new(PrometheusMetrics::default()), Arc::new(SystemClock));
+        Self {
+            subscriptions: Subscriptions::new(metrics.clone(), clock.clone()),
+            status: Arc::default(),
+            metrics,
+            clock,
+            frames: EventFrames::default(),
+        }
+    }
+
+    fn http(
+        &self,
+        verifier: Arc<dyn TokenVerifier>,
+        limits: QueueLimits,
+        cross_origin: CrossOrigin,
+        root: &str,
+    ) -> Http {
+        Http {
+            subscribe: Arc::new(self.subscriptions.clone()),
+            verifier,
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            frames: self.frames.clone(),
+            limits,
+            cross_origin,
+            root: root.into(),
+            version: VERSION,
+        }
+    }
+
+    fn relay(&self, slow_client_grace: Duration) -> Relay {
+        Relay {
+            subscriptions: self.subscriptions.clone(),
+            frames: Arc::new(self.frames.clone()),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            patience: Patience::new(slow_client_grace, self.clock.now()),
+            status: Arc::clone(&self.status),
+        }
+    }
+
+    fn keepalive(&self, policy: KeepalivePolicy) -> Keepalive {
+        Keepalive {
+            subscriptions: self.subscriptions.clone(),
+            frames: Arc::new(self.frames.clone()),
+            metrics: self.metrics.clone(),
+            policy,
+        }
+    }
+}
+
+/// What is to run until the service stops.
+struct Running {
+    core: Core,
+    source: Box<dyn EventSource>,
+    slow_client_grace: Duration,
+    keepalive: Option<KeepalivePolicy>,
+    listener: TcpListener,
+    app: App,
+}
+
+impl Running {
+    /// Runs until `stop` is ready, then ends every stream, and waits until all clients have their end.
+    async fn until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.core.relay(self.slow_client_grace).run(self.source));
+        if let Some(policy) = self.keepalive {
+            tasks.spawn(self.core.keepalive(policy).run());
+        }
+        let no_more_requests = CancellationToken::new();
+        let requests = serve(self.listener, self.app, no_more_requests.cancelled(), DRAIN);
+        let end = async {
+            let outcome = tokio::select! {
+                // We are told to stop.
+                () = stop => Ok(()),
+                // A task that never ends has ended: there is a fault in it.
+                Some(_) = tasks.join_next() => Err(StartError::Task),
+            };
+            self.core.status.stopping();
+            self.core.subscriptions.stop();
+            no_more_requests.cancel();
+            outcome
+        };
+        let (outcome, ()) = tokio::join!(end, requests);
+        outcome
+    }
+}
+
+async fn listen(
+    addresses: Vec<SocketAddr>,
+    name: &'static str,
+    address: String,
+) -> Result<TcpListener, StartError> {
+    TcpListener::bind(&*addresses).await.map_err(|source| StartError::Listen { name, address, source })
+}
+
+/// The description of the API, as it is committed: one object of JSON.
+#[must_use]
+pub fn specification() -> String {
+    demo::specification()
+}
+
+/// Asks the instance whose debug server is at `address` whether it lives.
+///
+/// # Errors
+///
+/// It does not answer, or not that it does.
+pub async fn ask_health(address: SocketAddr) -> Result<(), Unhealthy> {
+    debug::probe(address).await
+}
+
+/// Why the service could not run.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened at.
+    #[error("{name} {address} cannot be listened at")]
+    Listen {
+        /// The setting.
+        name: &'static str,
+        /// Its value.
+        address: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The bus's client cannot be set up.
+    #[error("the client of the bus cannot be set up")]
+    Bus(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A token for the demo could not be made.
+    #[error("no token could be made")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The signals that would stop it cannot be caught.
+    #[error("signals cannot be caught")]
+    Signals(#[source] std::io::Error),
+    /// A part that runs for ever has ended.
+    #[error("a part of the service has failed; its panic stands above")]
+    Task,
+}

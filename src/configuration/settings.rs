@@ -1,0 +1,148 @@
+//! The one list of all settings. What the program reads, what it prints and what the README says follow from it.
+
+/// One setting.
+#[derive(Debug)]
+pub struct Setting {
+    /// Its key in the file; dots lead into groups.
+    pub key: &'static str,
+    /// The variables it is read from. Of several that are set, the last counts. Each `OCIS_…` is also read as `OC_…`, which
+    /// counts more than it.
+    pub variables: &'static [&'static str],
+    /// What holds when nobody says otherwise, as one would write it; `None` when somebody has to.
+    pub default: Option<&'static str>,
+    /// A value that would be right.
+    pub example: &'static str,
+    /// Whether its value is never shown.
+    pub secret: bool,
+    /// What it is, for an administrator.
+    pub meaning: &'static str,
+}
+
+impl Setting {
+    /// All variables it is read from, the one that counts most last.
+    pub fn all_variables(&self) -> impl Iterator<Item = String> {
+        self.variables.iter().flat_map(|name| {
+            let fork = name.strip_prefix("OCIS_").map(|rest| format!("OC_{rest}"));
+            [Some((*name).to_owned()), fork].into_iter().flatten()
+        })
+    }
+}
+
+macro_rules! setting {
+    ($key:literal, [$($variable:literal),*], $default:expr, $example:literal, $meaning:literal) => {
+        Setting {
+            key: $key,
+            variables: &[$($variable),*],
+            default: $default,
+            example: $example,
+            secret: false,
+            meaning: $meaning,
+        }
+    };
+}
+
+/// All settings, in the order in which they are shown.
+pub const SETTINGS: &[Setting] = &[
+    setting!(
+        "log.level",
+        ["OCIS_LOG_LEVEL", "SSE_LOG_LEVEL"],
+        Some("error"),
+        "info",
+        "What is logged: panic, fatal, error, warn, info, debug or trace, and what is graver"
+    ),
+    setting!(
+        "debug.addr",
+        ["SSE_DEBUG_ADDR"],
+        Some("127.0.0.1:9139"),
+        "127.0.0.1:9139",
+        "Address of the debug server: health, readiness, metrics"
+    ),
+    setting!(
+        "keepalive_interval",
+        ["SSE_KEEPALIVE_INTERVAL"],
+        Some("0s"),
+        "30s",
+        "A stream that has been silent for so long gets a comment; 0s for none"
+    ),
+    setting!(
+        "events.endpoint",
+        ["OCIS_EVENTS_ENDPOINT", "SSE_EVENTS_ENDPOINT"],
+        Some("127.0.0.1:9233"),
+        "127.0.0.1:9233",
+        "The servers of the bus (NATS JetStream); several of a cluster, comma-separated"
+    ),
+    setting!(
+        "http.addr",
+        ["SSE_HTTP_ADDR"],
+        Some("127.0.0.1:9135"),
+        "127.0.0.1:9135",
+        "Address of the endpoint"
+    ),
+    setting!("http.root", ["SSE_HTTP_ROOT"], Some("/"), "/", "The path below which everything is served"),
+    setting!(
+        "http.cors.allow_origins",
+        ["OCIS_CORS_ALLOW_ORIGINS", "SSE_CORS_ALLOW_ORIGINS"],
+        Some("*"),
+        "https://cloud.example.org",
+        "Origins whose pages may read the streams; * for all, without their users' credentials"
+    ),
+    setting!(
+        "http.cors.allow_methods",
+        ["OCIS_CORS_ALLOW_METHODS", "SSE_CORS_ALLOW_METHODS"],
+        Some("GET"),
+        "GET",
+        "Methods told to a preflight"
+    ),
+    setting!(
+        "http.cors.allow_headers",
+        ["OCIS_CORS_ALLOW_HEADERS", "SSE_CORS_ALLOW_HEADERS"],
+        Some("Authorization,Origin,Content-Type,Accept,X-Requested-With,X-Request-Id,Ocs-Apirequest"),
+        "Authorization,X-Request-Id",
+        "Headers told to a preflight"
+    ),
+    setting!(
+        "http.cors.allow_credentials",
+        ["OCIS_CORS_ALLOW_CREDENTIALS", "SSE_CORS_ALLOW_CREDENTIALS"],
+        Some("true"),
+        "true",
+        "Whether pages of origins that are named may send their users' credentials"
+    ),
+    Setting {
+        secret: true,
+        ..setting!(
+            "token_manager.jwt_secret",
+            ["OCIS_JWT_SECRET", "SSE_JWT_SECRET"],
+            None,
+            "the text that the platform's other services have in OCIS_JWT_SECRET",
+            "The secret that the platform signs its tokens with; at least 32 bytes"
+        )
+    },
+    setting!(
+        "queue.max_events",
+        ["SSE_QUEUE_MAX_EVENTS"],
+        Some("256"),
+        "256",
+        "How many events may wait for one stream"
+    ),
+    setting!(
+        "queue.max_bytes",
+        ["SSE_QUEUE_MAX_BYTES"],
+        Some("1MiB"),
+        "1MiB",
+        "How many bytes of events may wait for one stream; a single larger event still passes"
+    ),
+    setting!(
+        "queue.total_max_bytes",
+        ["SSE_QUEUE_TOTAL_MAX_BYTES"],
+        Some("256MiB"),
+        "256MiB",
+        "How many bytes of events may wait for all streams together; an event that waits for several counts once"
+    ),
+    setting!(
+        "queue.slow_client_grace",
+        ["SSE_SLOW_CLIENT_GRACE"],
+        Some("250ms"),
+        "250ms",
+        "A stream whose queue is full and makes no progress for so long is ended"
+    ),
+];

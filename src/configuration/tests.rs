@@ -1,0 +1,156 @@
+use std::{io::Write as _, path::PathBuf, time::Duration};
+
+use tracing::Level;
+
+use super::*;
+
+const SECRET: (&str, &str) = ("OCIS_JWT_SECRET", "a secret of at least thirty-two bytes");
+
+fn with_file<T>(text: &str, check: impl FnOnce(PathBuf) -> T) -> T {
+    let mut file = tempfile::NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    check(file.path().to_owned())
+}
+
+/// The mistakes of a file and an environment, with the file's path as `FILE`.
+fn mistakes<const N: usize>(file: &str, variables: [(&str, &str); N]) -> Vec<String> {
+    with_file(file, |path| {
+        let place = path.display().to_string();
+        let mistakes = Configuration::read(Some(path), &variables.into()).expect_err("mistakes");
+        mistakes.0.iter().map(|mistake| mistake.to_string().replace(&place, "FILE")).collect()
+    })
+}
+
+#[test]
+fn everything_has_a_default_but_the_secret() {
+    let configuration =
+        Configuration::read(None, &[SECRET, ("HOME", "/nowhere")].into()).expect("no mistake");
+    assert_eq!(configuration.http.addr.to_string(), "127.0.0.1:9135");
+    assert_eq!(configuration.queue.max_bytes, Bytes(1 << 20));
+    assert_eq!(configuration.keepalive_interval, GoDuration(Duration::ZERO));
+    assert_eq!(configuration.http.cors.allow_headers.len(), 7);
+
+    assert_eq!(
+        mistakes("", []),
+        [
+            "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret: is not set, and has to be (The \
+          secret that the platform signs its tokens with; at least 32 bytes); right would be: the text that the \
+          platform's other services have in OCIS_JWT_SECRET"
+        ]
+    );
+}
+
+#[test]
+fn of_several_variables_the_last_counts_and_the_file_counts_less() {
+    let level = |file: &str, variables: &[(&str, &str)]| {
+        with_file(file, |path| {
+            let environment = variables.iter().copied().chain([SECRET]).collect();
+            Configuration::read(Some(path), &environment).expect("no mistake").log.level.0
+        })
+    };
+    let (ocis, oc, sse) = (("OCIS_LOG_LEVEL", "warn"), ("OC_LOG_LEVEL", "info"), ("SSE_LOG_LEVEL", "debug"));
+    assert_eq!(level("", &[]), Level::ERROR);
+    assert_eq!(level("log: {level: trace}", &[]), Level::TRACE);
+    assert_eq!(level("log: {level: trace}", &[ocis]), Level::WARN);
+    assert_eq!(level("", &[oc, ocis]), Level::INFO);
+    assert_eq!(level("", &[sse, oc, ocis]), Level::DEBUG);
+    assert_eq!(level("", &[("SSE_LOG_LEVEL", ""), ocis]), Level::WARN, "an empty variable is none");
+}
+
+#[test]
+fn the_file_may_name_variables_and_lists() {
+    let file = "
+log:
+http:
+  addr: \"${HOST}:80\"
+  cors: {allow_origins: [\"https://${HOST}\", https://b.example]}
+queue: {max_events: 10}
+token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
+";
+    let configuration = with_file(file, |path| {
+        Configuration::read(Some(path), &[SECRET, ("HOST", "a.example")].into()).expect("no mistake")
+    });
+    assert_eq!(configuration.http.addr.to_string(), "a.example:80");
+    assert_eq!(configuration.http.cors.allow_origins, ["https://a.example", "https://b.example"]);
+    assert_eq!(configuration.queue.max_events, 10);
+    assert_eq!(configuration.token_manager.jwt_secret.reveal(), SECRET.1);
+}
+
+#[test]
+fn all_mistakes_are_named_at_once_with_their_place_and_what_would_be_right() {
+    let file = "
+htp: {addr: 'a:1'}
+http: {adr: 'a:1', root: ['/a', '/b']}
+log: {level: loud}
+queue: 5
+debug: {addr: '${NOT_SET}:1'}
+token_manager: {jwt_secret: ''}
+";
+    let environment = [("SSE_KEEPALIVE_INTERVAL", "30")];
+    assert_eq!(
+        mistakes(file, environment),
+        [
+            "FILE, debug.addr: names the variable NOT_SET, which is not set",
+            "FILE, htp: is no setting; right would be: http",
+            "FILE, http.adr: is no setting; right would be: http.addr",
+            "FILE, queue: is a group of settings, not a value",
+            "FILE, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
+            "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration: a unit is missing (ms, s, m, h); right would be: 30s",
+            "FILE, http.root: \"/a,/b\" is a list, but one value is wanted; right would be: /",
+            "FILE, token_manager.jwt_secret: is empty; right would be: the text that the platform's other services have in \
+             OCIS_JWT_SECRET",
+        ]
+    );
+}
+
+#[test]
+fn values_have_to_fit_together() {
+    let environment = [SECRET, ("SSE_QUEUE_MAX_EVENTS", "0")];
+    assert_eq!(
+        mistakes("", environment),
+        ["SSE_QUEUE_MAX_EVENTS: \"0\" a queue has to hold at least one event; right would be: 256"]
+    );
+    assert_eq!(
+        mistakes("queue: {total_max_bytes: 1KiB}", [SECRET]),
+        ["FILE, queue.total_max_bytes: \"1KiB\" all queues together may hold less than a single one \
+          (queue.max_bytes); right would be: 256MiB"]
+    );
+}
+
+#[test]
+fn a_file_that_is_none_is_a_mistake() {
+    let wrong = &mistakes("log: [", [SECRET])[0];
+    assert!(wrong.starts_with("FILE: is no valid YAML: "), "{wrong}");
+    let missing =
+        Configuration::read(Some("/nowhere/sse.yaml".into()), &[SECRET].into()).expect_err("a mistake");
+    assert!(missing.to_string().contains("/nowhere/sse.yaml: cannot be read: "), "{missing}");
+}
+
+#[test]
+fn the_file_is_found_where_the_platform_has_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::write(directory.path().join("sse.yaml"), "log: {level: trace}").expect("written");
+    let config_dir = directory.path().to_str().expect("Unicode");
+    for variable in ["OCIS_CONFIG_DIR", "OC_CONFIG_DIR"] {
+        let configuration =
+            Configuration::read(None, &[SECRET, (variable, config_dir)].into()).expect("no mistake");
+        assert_eq!(configuration.log.level.0, Level::TRACE, "{variable}");
+    }
+    let home = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir_all(home.path().join(".ocis/config")).expect("made");
+    std::fs::rename(directory.path().join("sse.yaml"), home.path().join(".ocis/config/sse.yaml"))
+        .expect("moved");
+    let home = home.path().to_str().expect("Unicode").to_owned();
+    let configuration = Configuration::read(None, &[SECRET, ("HOME", &home)].into()).expect("no mistake");
+    assert_eq!(configuration.log.level.0, Level::TRACE);
+}
+
+#[test]
+fn the_list_of_settings_is_sound() {
+    for (position, setting) in SETTINGS.iter().enumerate() {
+        assert!(SETTINGS[..position].iter().all(|other| other.key != setting.key), "{} twice", setting.key);
+        assert!(!setting.variables.is_empty() && !setting.meaning.is_empty(), "{}", setting.key);
+    }
+    let variables: Vec<_> = SETTINGS[0].all_variables().collect();
+    assert_eq!(variables, ["OCIS_LOG_LEVEL", "OC_LOG_LEVEL", "SSE_LOG_LEVEL"]);
+}

@@ -1,0 +1,102 @@
+//! Reads what is asked, composes, runs.
+
+use std::{
+    error::Error,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use ocis_sse::{
+    command_line::{Command, CommandLine, Configured},
+    composition::{self, Application, Demo, StartError},
+    configuration::{Configuration, Environment},
+    lifecycle::stop_on_signals,
+    telemetry::start_logging,
+};
+use tracing::Level;
+
+/// The status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
+const WRONG_CONFIGURATION: u8 = 64;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match CommandLine::parse().command {
+        Command::Server(Configured { config }) => match configuration(config) {
+            Ok(configuration) => finish(server(&configuration).await),
+            Err(status) => status,
+        },
+        Command::Health(Configured { config }) => match configuration(config) {
+            Ok(configuration) => health(&configuration).await,
+            Err(status) => status,
+        },
+        Command::Demo { addr } => finish(demo(addr).await),
+        Command::Openapi => print(&composition::specification()),
+        Command::Version => print(composition::VERSION),
+    }
+}
+
+async fn server(configuration: &Configuration) -> Result<(), StartError> {
+    start_logging(configuration.log.level.0);
+    let stop = stop_on_signals().map_err(StartError::Signals)?;
+    Application::build(configuration).await?.run_until(stop.cancelled()).await
+}
+
+async fn demo(address: SocketAddr) -> Result<(), StartError> {
+    start_logging(Level::WARN);
+    let stop = stop_on_signals().map_err(StartError::Signals)?;
+    let demo = Demo::build(address).await?;
+    print(&demo.introduction());
+    demo.run_until(stop.cancelled()).await
+}
+
+async fn health(configuration: &Configuration) -> ExitCode {
+    let address = &configuration.debug.addr;
+    let Some(resolved) = address.resolve().ok().and_then(|addresses| addresses.first().copied()) else {
+        complain(&format!("debug.addr {address} cannot be looked up"));
+        return ExitCode::FAILURE;
+    };
+    match composition::ask_health(resolved).await {
+        Ok(()) => print("healthy"),
+        Err(error) => {
+            complain(&format!("{address}: {}", with_cause(&error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn configuration(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {
+    Configuration::read(file, &Environment::of_process()).map_err(|mistakes| {
+        complain(&mistakes.to_string());
+        ExitCode::from(WRONG_CONFIGURATION)
+    })
+}
+
+fn finish(outcome: Result<(), StartError>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&with_cause(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_cause(error: &dyn Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {}", with_cause(cause)),
+        None => error.to_string(),
+    }
+}
+
+/// A reader that has gone away is no failure of ours.
+fn print(text: &str) -> ExitCode {
+    writeln!(io::stdout(), "{text}").ok();
+    ExitCode::SUCCESS
+}
+
+fn complain(text: &str) {
+    writeln!(io::stderr(), "ocis-sse: {text}").ok();
+}

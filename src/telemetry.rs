@@ -1,0 +1,174 @@
+//! Logs in the platform's form: zerolog's JSON, one object a line, on standard error.
+
+use std::{fmt, io};
+
+use serde::Serializer as _;
+use serde_json::Value;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime as _, SystemTime},
+    },
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    util::SubscriberInitExt as _,
+};
+
+/// What the service is called in its log.
+const SERVICE: &str = "sse";
+/// Other people's code is heard from this level on: what it says below is not meant for an administrator.
+const OTHERS: LevelFilter = LevelFilter::WARN;
+
+/// Begins to log what is as grave as `level` or graver. Only the first call has an effect.
+pub fn start_logging(level: Level) {
+    let ours =
+        ["ocis_sse", "adapters", "ports", "domain"].map(|target| (target, LevelFilter::from_level(level)));
+    let filter = Targets::new().with_default(OTHERS.min(LevelFilter::from_level(level))).with_targets(ours);
+    let lines = tracing_subscriber::fmt::layer().event_format(ZerologLine).with_writer(io::stderr);
+    tracing_subscriber::registry().with(lines).with(filter).try_init().ok();
+}
+
+/// One event as one line.
+struct ZerologLine;
+
+impl<S, N> FormatEvent<S, N> for ZerologLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let mut line = Line(Vec::with_capacity(8));
+        line.add("level", level(*metadata.level()));
+        line.add("service", SERVICE);
+        line.add("time", time);
+        if let (Some(file), Some(number)) = (metadata.file(), metadata.line()) {
+            line.add("line", format!("{file}:{number}"));
+        }
+        event.record(&mut line);
+        let mut json = serde_json::Serializer::new(Vec::new());
+        json.collect_map(line.0).map_err(|_| fmt::Error)?;
+        writeln!(writer, "{}", String::from_utf8_lossy(&json.into_inner()))
+    }
+}
+
+/// zerolog's names of the levels.
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+/// The fields in the order in which they are shown.
+struct Line(Vec<(&'static str, Value)>);
+
+impl Line {
+    fn add(&mut self, name: &'static str, value: impl Into<Value>) {
+        self.0.push((name, value.into()));
+    }
+}
+
+impl Visit for Line {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field.name(), value);
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field.name(), value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field.name(), value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field.name(), format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parking_lot::Mutex;
+    use serde_json::json;
+    use tracing_subscriber::fmt::MakeWriter;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl<'a> MakeWriter<'a> for Lines {
+        type Writer = Self;
+
+        fn make_writer(&'a self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_line_has_zerologs_fields() {
+        let lines = Lines::default();
+        let layer = tracing_subscriber::fmt::layer().event_format(ZerologLine).with_writer(lines.clone());
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::warn!(
+                sequence = 7,
+                reason = "a \"quoted\"\nreason",
+                { "request-id" } = "r1",
+                "passed over"
+            );
+        });
+        let bytes = lines.0.lock().clone();
+        let text = str::from_utf8(&bytes).expect("UTF-8");
+        assert!(text.starts_with(r#"{"level":"warn","service":"sse","time":""#), "{text}");
+        let mut line: Value = serde_json::from_str(text).expect("one line of JSON");
+        let time = line["time"].take();
+        assert!(time.as_str().is_some_and(|time| time.contains('T') && time.ends_with('Z')), "{time}");
+        let place = line["line"].take();
+        assert!(place.as_str().is_some_and(|place| place.contains("telemetry.rs:")), "{place}");
+        assert_eq!(
+            line,
+            json!({
+                "level": "warn", "service": "sse", "time": null, "line": null, "message": "passed over",
+                "sequence": 7, "reason": "a \"quoted\"\nreason", "request-id": "r1",
+            })
+        );
+    }
+}

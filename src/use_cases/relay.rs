@@ -1,0 +1,107 @@
+//! From the bus to the streams.
+
+use std::{cell::OnceCell, sync::Arc, time::Instant};
+
+use domain::{
+    notification::Notification,
+    patience::{Patience, Verdict},
+};
+use ports::outbound::{Clock, EndReason, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent};
+use tracing::{info, warn};
+
+use super::{Status, Subscriptions, subscriptions::Behind};
+
+/// Takes one event after the other from the bus and offers it to the streams of everybody it names.
+///
+/// An offer never waits. Only when a queue is full does the relay pause, and with it the reading of the bus, so that
+/// what the streams cannot take yet stays there; [`Patience`] says for how long.
+pub struct Relay {
+    /// Who is connected.
+    pub subscriptions: Subscriptions,
+    /// How an event looks on a stream.
+    pub frames: Arc<dyn Frames>,
+    /// Where all this is counted.
+    pub metrics: Arc<dyn Metrics>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// How long to wait for slow streams.
+    pub patience: Patience,
+    /// Where it is told whether the bus can be read.
+    pub status: Arc<Status>,
+}
+
+impl Relay {
+    /// Runs until it is dropped.
+    pub async fn run(mut self, mut source: Box<dyn EventSource>) {
+        loop {
+            match source.next().await {
+                SourceEvent::Notification(notification) => self.deliver(&notification).await,
+                SourceEvent::Subscribed => {
+                    info!("reading from the bus");
+                    self.metrics.bus_connected(true);
+                    self.status.subscribed();
+                }
+                SourceEvent::Interrupted { reason } => {
+                    warn!(reason, "the bus cannot be read, trying again");
+                    self.metrics.bus_connected(false);
+                    self.status.interrupted(reason);
+                }
+            }
+        }
+    }
+
+    async fn deliver(&mut self, notification: &Notification) {
+        let now = self.clock.now();
+        let Offered { mut accepted, behind } = self.offer(notification, now);
+        for (stream, frame) in behind {
+            accepted += usize::from(self.catch_up(&stream, &frame, now).await);
+        }
+        self.metrics.event_received(if accepted > 0 { Outcome::Delivered } else { Outcome::NoSubscriber });
+        self.metrics.delivered(accepted);
+    }
+
+    /// Offers the event to every stream that is to have it. It is encoded once, and only when there is one.
+    fn offer(&self, notification: &Notification, now: Instant) -> Offered {
+        let encoded = OnceCell::new();
+        let frame = || encoded.get_or_init(|| self.frames.event(notification));
+        let mut behind = Vec::new();
+        let accepted = notification
+            .recipients
+            .iter()
+            .map(|user| self.subscriptions.offer(user, notification.id, now, frame, &mut behind))
+            .sum();
+        let behind = behind.into_iter().map(|stream| (stream, frame().clone())).collect();
+        Offered { accepted, behind }
+    }
+
+    /// Waits until `stream` has taken the event, first offered at `offered`; false when it has ended instead.
+    ///
+    /// Streams wait one after the other, but their time runs at once: whoever could catch up meanwhile takes the event
+    /// immediately, and whoever stood still meanwhile is judged by that.
+    async fn catch_up(&mut self, stream: &Behind, frame: &Frame, offered: Instant) -> bool {
+        let began = self.clock.now();
+        loop {
+            let now = self.clock.now();
+            let stalled = match stream.outbox.offer(frame, now) {
+                Offer::Accepted => return true,
+                Offer::Gone => return false,
+                Offer::Full { stalled } => stalled,
+            };
+            match self.patience.judge(stalled, now.saturating_duration_since(offered), now) {
+                // Whether there is room now or the time is over, the next offer tells.
+                Verdict::Wait(time) => drop(tokio::time::timeout(time, stream.outbox.room()).await),
+                Verdict::End => {
+                    self.patience.spend(now.saturating_duration_since(began), now);
+                    self.subscriptions.end(stream, EndReason::Slow);
+                    return false;
+                }
+            }
+        }
+    }
+}
+
+/// What became of an event that was offered.
+struct Offered {
+    accepted: usize,
+    behind: Vec<(Behind, Frame)>,
+}

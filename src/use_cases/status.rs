@@ -1,0 +1,61 @@
+//! Whether this instance does its work.
+
+use parking_lot::Mutex;
+use ports::inbound::{NotReady, Readiness};
+
+/// What is known of the bus and of our own end. It starts as [`NotReady::Starting`].
+pub struct Status(Mutex<Result<(), NotReady>>);
+
+impl Default for Status {
+    fn default() -> Self {
+        Self(Mutex::new(Err(NotReady::Starting)))
+    }
+}
+
+impl Status {
+    /// The bus is being read.
+    pub(super) fn subscribed(&self) {
+        self.set(Ok(()));
+    }
+
+    /// The bus cannot be read.
+    pub(super) fn interrupted(&self, reason: String) {
+        self.set(Err(NotReady::Interrupted { reason }));
+    }
+
+    /// The end has begun; whatever the bus does, we will not be ready again.
+    pub fn stopping(&self) {
+        *self.0.lock() = Err(NotReady::Stopping);
+    }
+
+    fn set(&self, new: Result<(), NotReady>) {
+        let mut present = self.0.lock();
+        if *present != Err(NotReady::Stopping) {
+            *present = new;
+        }
+    }
+}
+
+impl Readiness for Status {
+    fn check(&self) -> Result<(), NotReady> {
+        self.0.lock().clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_follows_the_bus_until_the_end_has_begun() {
+        let status = Status::default();
+        assert_eq!(status.check(), Err(NotReady::Starting));
+        status.subscribed();
+        assert_eq!(status.check(), Ok(()));
+        status.interrupted("no server".into());
+        assert_eq!(status.check(), Err(NotReady::Interrupted { reason: "no server".into() }));
+        status.stopping();
+        status.subscribed();
+        assert_eq!(status.check(), Err(NotReady::Stopping));
+    }
+}

@@ -1,0 +1,397 @@
+//! The use cases over fakes and mocks, on the runtime's paused clock: whole seconds of waiting pass in no time.
+#![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use domain::{
+    identity::UserId,
+    keepalive::KeepalivePolicy,
+    notification::{EventId, EventType, Incarnation, Notification},
+    patience::Patience,
+};
+use mockall::predicate::eq;
+use parking_lot::Mutex;
+use ports::{
+    inbound::{NotReady, Readiness as _, Refused, Subscribe as _},
+    outbound::{
+        Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics, Offer, Outbox, Outcome,
+        SourceEvent,
+    },
+};
+use tokio::sync::{Notify, mpsc};
+
+use super::*;
+
+const GRACE: Duration = Duration::from_millis(250);
+
+struct PausedClock;
+
+impl Clock for PausedClock {
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+}
+
+/// A bus that says what a test tells it to.
+struct FakeSource(mpsc::UnboundedReceiver<SourceEvent>);
+
+#[async_trait]
+impl EventSource for FakeSource {
+    async fn next(&mut self) -> SourceEvent {
+        match self.0.recv().await {
+            Some(event) => event,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Frames that are their event's content.
+struct PlainFrames;
+
+impl Frames for PlainFrames {
+    fn event(&self, notification: &Notification) -> Frame {
+        Frame::from(notification.content.clone())
+    }
+
+    fn keepalive(&self) -> Frame {
+        Frame::from_static(b":")
+    }
+}
+
+/// A queue of a few places, and a client that reads it or does not. Everything is noted with the time it arrived.
+struct FakeOutbox {
+    places: usize,
+    state: Mutex<FakeState>,
+    room: Notify,
+}
+
+struct FakeState {
+    waiting: VecDeque<Frame>,
+    read: Vec<(String, Duration)>,
+    ended: Option<EndReason>,
+    progress_seen: Instant,
+    progressed: bool,
+    began: Instant,
+}
+
+impl FakeOutbox {
+    fn new(places: usize) -> Arc<Self> {
+        let now = PausedClock.now();
+        let state = FakeState {
+            waiting: VecDeque::new(),
+            read: Vec::new(),
+            ended: None,
+            progress_seen: now,
+            progressed: false,
+            began: now,
+        };
+        Arc::new(Self { places, state: Mutex::new(state), room: Notify::new() })
+    }
+
+    /// A client that takes one frame every `pause`, for ever.
+    fn read_every(self: &Arc<Self>, pause: Duration) {
+        let outbox = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(pause);
+            loop {
+                ticks.tick().await;
+                let mut state = outbox.state.lock();
+                if let Some(frame) = state.waiting.pop_front() {
+                    let arrived = PausedClock.now() - state.began;
+                    state.read.push((String::from_utf8(frame.to_vec()).expect("a text"), arrived));
+                    state.progressed = true;
+                    outbox.room.notify_one();
+                }
+            }
+        });
+    }
+
+    fn read(&self) -> Vec<String> {
+        self.state.lock().read.iter().map(|(text, _)| text.clone()).collect()
+    }
+
+    fn waiting(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    fn ended(&self) -> Option<EndReason> {
+        self.state.lock().ended
+    }
+}
+
+#[async_trait]
+impl Outbox for FakeOutbox {
+    fn offer(&self, frame: &Frame, now: Instant) -> Offer {
+        let mut state = self.state.lock();
+        if state.ended.is_some() {
+            return Offer::Gone;
+        }
+        if std::mem::take(&mut state.progressed) || state.waiting.is_empty() {
+            state.progress_seen = now;
+        }
+        if state.waiting.len() == self.places {
+            return Offer::Full { stalled: now - state.progress_seen };
+        }
+        state.waiting.push_back(frame.clone());
+        Offer::Accepted
+    }
+
+    async fn room(&self) {
+        self.room.notified().await;
+    }
+
+    fn end(&self, reason: EndReason) {
+        self.state.lock().ended.get_or_insert(reason);
+        self.room.notify_one();
+    }
+}
+
+/// The use cases with a bus to speak on.
+struct House {
+    subscriptions: Subscriptions,
+    status: Arc<Status>,
+    bus: mpsc::UnboundedSender<SourceEvent>,
+    sequence: u64,
+}
+
+impl House {
+    fn new(metrics: MockMetrics, frames: impl Frames + 'static) -> Self {
+        let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock));
+        let subscriptions = Subscriptions::new(metrics.clone(), clock.clone());
+        let status = Arc::new(Status::default());
+        let (bus, source) = mpsc::unbounded_channel();
+        let relay = Relay {
+            subscriptions: subscriptions.clone(),
+            frames: Arc::new(frames),
+            metrics,
+            patience: Patience::new(GRACE, clock.now()),
+            clock,
+            status: Arc::clone(&status),
+        };
+        tokio::spawn(relay.run(Box::new(FakeSource(source))));
+        Self { subscriptions, status, bus, sequence: 0 }
+    }
+
+    fn publish(&mut self, users: &[&str], content: &str) {
+        self.sequence += 1;
+        let id = EventId { incarnation: Incarnation(1), sequence: self.sequence };
+        let event_type = EventType::try_new("t").expect("an event type");
+        let recipients = users.iter().map(|name| user(name)).collect();
+        let notification = Notification { id, recipients, event_type, content: content.into() };
+        self.say(SourceEvent::Notification(notification));
+    }
+
+    fn say(&self, event: SourceEvent) {
+        self.bus.send(event).expect("the relay runs");
+    }
+
+    fn open(&self, name: &str, outbox: &Arc<FakeOutbox>) -> ports::inbound::Subscription {
+        self.subscriptions.subscribe(&user(name), outbox.clone()).expect("not stopping")
+    }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::try_new(name).expect("a user id")
+}
+
+/// Metrics that take everything.
+fn any_metrics() -> MockMetrics {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_stream_opened().return_const(());
+    metrics.expect_stream_closed().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    metrics.expect_keepalive_sent().return_const(());
+    metrics.expect_bus_connected().return_const(());
+    metrics
+}
+
+/// Lets everything happen that can happen without time going by.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_stream_of_a_named_user_gets_an_event_in_order_and_nobody_else() {
+    let mut house = House::new(any_metrics(), PlainFrames);
+    let [one, two, other] = [(); 3].map(|()| FakeOutbox::new(10));
+    let _open = [house.open("a", &one), house.open("a", &two), house.open("b", &other)];
+    for outbox in [&one, &two, &other] {
+        outbox.read_every(Duration::from_millis(1));
+    }
+    house.publish(&["a"], "1");
+    house.publish(&["a", "b", "a"], "2");
+    house.publish(&["nobody"], "3");
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!([one.read(), two.read(), other.read()], [vec!["1", "2"], vec!["1", "2"], vec!["2"]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_encoded_once_and_only_when_somebody_is_there() {
+    let mut frames = MockFrames::new();
+    frames.expect_event().once().return_const(Frame::from_static(b"x"));
+    let mut metrics = any_metrics();
+    metrics.checkpoint();
+    metrics.expect_stream_opened().return_const(());
+    metrics.expect_stream_closed().return_const(());
+    metrics.expect_event_received().once().with(eq(Outcome::NoSubscriber)).return_const(());
+    metrics.expect_delivered().once().with(eq(0)).return_const(());
+    metrics.expect_event_received().once().with(eq(Outcome::Delivered)).return_const(());
+    metrics.expect_delivered().once().with(eq(3)).return_const(());
+    let mut house = House::new(metrics, frames);
+    let outboxes = [(); 3].map(|()| FakeOutbox::new(10));
+    let _open = [house.open("a", &outboxes[0]), house.open("a", &outboxes[1]), house.open("b", &outboxes[2])];
+    house.publish(&["c"], "");
+    house.publish(&["a", "b"], "");
+    settle().await;
+    assert_eq!(outboxes.map(|outbox| outbox.waiting()), [1, 1, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_slowly_gets_everything_and_is_not_cut() {
+    let mut house = House::new(any_metrics(), PlainFrames);
+    let slow = FakeOutbox::new(4);
+    let _open = house.open("a", &slow);
+    slow.read_every(Duration::from_millis(100));
+    let expected: Vec<_> = (0..50).map(|n| n.to_string()).collect();
+    for content in &expected {
+        house.publish(&["a"], content);
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(slow.ended(), None);
+    assert_eq!(slow.read(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_ended_after_the_grace_and_nobody_waits_for_it_again() {
+    let mut metrics = any_metrics();
+    metrics.checkpoint();
+    metrics.expect_stream_opened().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    metrics.expect_stream_closed().once().with(eq(EndReason::Slow), eq(1), eq(1)).return_const(());
+    metrics.expect_stream_closed().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
+    let mut house = House::new(metrics, PlainFrames);
+    let (stalled, reads) = (FakeOutbox::new(2), FakeOutbox::new(2));
+    let _open = [house.open("a", &stalled), house.open("a", &reads)];
+    reads.read_every(Duration::from_millis(1));
+    for n in 0..100 {
+        house.publish(&["a"], &n.to_string());
+    }
+    tokio::time::sleep(Duration::from_millis(240)).await;
+    assert_eq!(stalled.ended(), None);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(stalled.ended(), Some(EndReason::Slow));
+    assert_eq!(reads.read().len(), 100);
+    let last = reads.state.lock().read.last().expect("read").1;
+    assert!(last < GRACE + Duration::from_millis(200), "the last event came after {last:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_stalled_clients_does_not_hold_up_the_others() {
+    let mut house = House::new(any_metrics(), PlainFrames);
+    let reads = FakeOutbox::new(256);
+    let mut open = vec![house.open("reads", &reads)];
+    reads.read_every(Duration::from_millis(1));
+    let mut crowd = Vec::new();
+    // Over ten seconds two hundred arrive, each filling its queue at once with a burst of its own.
+    for n in 0..200_u32 {
+        let stalled = FakeOutbox::new(1);
+        open.push(house.open(&format!("stalled {n}"), &stalled));
+        crowd.push(stalled);
+        for _ in 0..2 {
+            house.publish(&[&format!("stalled {n}")], "x");
+        }
+        house.publish(&["reads"], &(PausedClock.now() - reads.state.lock().began).as_millis().to_string());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(crowd.iter().all(|stalled| stalled.ended() == Some(EndReason::Slow)));
+    let mut delays: Vec<_> = reads
+        .state
+        .lock()
+        .read
+        .iter()
+        .map(|(published, arrived)| {
+            arrived.saturating_sub(Duration::from_millis(published.parse().expect("a number")))
+        })
+        .collect();
+    delays.sort();
+    assert_eq!(delays.len(), 200);
+    assert!(delays[197] < Duration::from_secs(1), "p99 {:?}, all: {delays:?}", delays[197]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_stream_gets_a_comment_and_a_busy_one_none() {
+    let mut metrics = any_metrics();
+    metrics.checkpoint();
+    metrics.expect_stream_opened().return_const(());
+    metrics.expect_stream_closed().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    let mut house = House::new(metrics, PlainFrames);
+    let (silent, busy) = (FakeOutbox::new(100), FakeOutbox::new(100));
+    let _open = [house.open("silent", &silent), house.open("busy", &busy)];
+    let policy = KeepalivePolicy::every(Duration::from_secs(10)).expect("not zero");
+    let mut metrics = MockMetrics::new();
+    metrics.expect_keepalive_sent().times(3).return_const(());
+    let keepalive = Keepalive {
+        subscriptions: house.subscriptions.clone(),
+        frames: Arc::new(PlainFrames),
+        metrics: Arc::new(metrics),
+        policy,
+    };
+    let keepalive = tokio::spawn(keepalive.run());
+    for _ in 0..35 {
+        house.publish(&["busy"], "x");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    keepalive.abort();
+    assert_eq!(silent.waiting(), 3);
+    assert!(busy.state.lock().waiting.iter().all(|frame| frame == "x"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_ends_all_streams_and_refuses_new_ones() {
+    let house = House::new(any_metrics(), PlainFrames);
+    let outbox = FakeOutbox::new(1);
+    let _open = house.open("a", &outbox);
+    house.subscriptions.stop();
+    assert_eq!(outbox.ended(), Some(EndReason::Stopping));
+    let refused = house.subscriptions.subscribe(&user("a"), FakeOutbox::new(1));
+    assert_eq!(refused.err(), Some(Refused::Stopping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_subscription_leaves_nothing_behind() {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_stream_opened().once().with(eq(1), eq(1)).return_const(());
+    metrics.expect_stream_closed().once().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
+    let house = House::new(metrics, PlainFrames);
+    let outbox = FakeOutbox::new(1);
+    drop(house.open("a", &outbox));
+    assert_eq!(Arc::strong_count(&outbox), 1, "nobody else holds the queue");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_status_follows_the_bus() {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_bus_connected().once().with(eq(true)).return_const(());
+    metrics.expect_bus_connected().once().with(eq(false)).return_const(());
+    let house = House::new(metrics, PlainFrames);
+    assert_eq!(house.status.check(), Err(NotReady::Starting));
+    house.say(SourceEvent::Subscribed);
+    settle().await;
+    assert_eq!(house.status.check(), Ok(()));
+    house.say(SourceEvent::Interrupted { reason: "gone".into() });
+    settle().await;
+    assert_eq!(house.status.check(), Err(NotReady::Interrupted { reason: "gone".into() }));
+}

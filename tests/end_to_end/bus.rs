@@ -1,0 +1,125 @@
+//! What the bus may do without a client noticing.
+
+use std::time::Duration;
+
+use crate::{client::Stream, eventually, nats::Nats, service::Service};
+
+async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
+    for n in contents {
+        assert_eq!(stream.content().await, n.to_string());
+    }
+}
+
+async fn consumers(nats: &Nats) -> usize {
+    let publisher = nats.publisher().await;
+    let stream = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
+    stream.cached_info().state.consumer_count
+}
+
+#[tokio::test]
+async fn the_stream_is_made_as_the_platform_makes_it() {
+    let nats = Nats::start().await;
+    let _service = Service::start(&nats, &[]).await;
+    let publisher = nats.publisher().await;
+    let stream = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
+    let config = &stream.cached_info().config;
+    assert_eq!(config.subjects, ["main-queue"]);
+    assert_eq!(config.storage, async_nats::jetstream::stream::StorageType::File);
+    assert_eq!(config.retention, async_nats::jetstream::stream::RetentionPolicy::Limits);
+    assert_eq!((config.max_bytes, config.max_messages, config.max_message_size), (-1, -1, -1));
+    assert_eq!(config.max_age, Duration::ZERO);
+}
+
+#[tokio::test]
+async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
+    let nats = Nats::start().await;
+    drop(Service::start(&nats, &[]).await);
+    let publisher = nats.publisher().await;
+    publisher.event(&["einstein"], "t", "old").await;
+    let service = Service::start(&nats, &[]).await;
+    let mut stream = service.follow("einstein").await;
+    for bad in ["", "no JSON", "{}", r#"{"Metadata":{"eventtype":"events.SendSSE"},"Payload":"?"}"#] {
+        publisher.message(bad).await;
+    }
+    publisher.event(&["einstein"], "t", "new").await;
+    assert_eq!(stream.content().await, "new");
+    let unreadable = r#"sse_events_received_total{outcome="unreadable"}"#;
+    assert_eq!(service.metric(unreadable).await, 4);
+}
+
+#[tokio::test]
+async fn it_starts_without_a_bus_says_so_and_goes_on_when_there_is_one() {
+    let mut nats = Nats::down().await;
+    let service = Service::start_unready(&nats, &[]).await;
+    let mut stream = service.follow("einstein").await;
+    eventually("the reason", async || {
+        let (status, reason) = service.readiness().await;
+        status == 503 && reason.starts_with("the bus cannot be read: ")
+    })
+    .await;
+    assert_eq!(service.metric("sse_bus_connected").await, 0);
+    nats.up().await;
+    service.is_ready().await;
+    assert_eq!(service.metric("sse_bus_connected").await, 1);
+    nats.publisher().await.event(&["einstein"], "t", "1").await;
+    reads(&mut stream, 1..=1).await;
+}
+
+/// The server is killed and comes back after `outage`; whatever is published is read once and in order.
+async fn outage(outage: Duration) {
+    let mut nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let mut stream = service.follow("einstein").await;
+    let publisher = nats.publisher().await;
+    publisher.events(&["einstein"], "t", (0..100).map(|n| n.to_string())).await;
+    reads(&mut stream, 0..50).await;
+    nats.kill().await;
+    eventually("not ready", async || service.readiness().await.0 == 503).await;
+    tokio::time::sleep(outage).await;
+    nats.up().await;
+    // Before the service is back, as other services may be quicker.
+    let publisher = nats.publisher().await;
+    publisher.events(&["einstein"], "t", (100..200).map(|n| n.to_string())).await;
+    service.is_ready().await;
+    publisher.events(&["einstein"], "t", (200..300).map(|n| n.to_string())).await;
+    reads(&mut stream, 50..300).await;
+    publisher.event(&["einstein"], "t", "300").await;
+    reads(&mut stream, 300..301).await;
+}
+
+#[tokio::test]
+async fn a_short_outage_loses_nothing_and_doubles_nothing() {
+    outage(Duration::from_secs(2)).await;
+}
+
+#[tokio::test]
+async fn a_long_outage_loses_nothing_and_doubles_nothing() {
+    outage(Duration::from_secs(40)).await;
+}
+
+#[tokio::test]
+async fn a_deleted_consumer_is_made_again_where_it_was() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let mut stream = service.follow("einstein").await;
+    let publisher = nats.publisher().await;
+    publisher.event(&["einstein"], "t", "0").await;
+    reads(&mut stream, 0..1).await;
+    let main_queue = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
+    let names = futures_util::StreamExt::collect::<Vec<_>>(main_queue.consumer_names()).await;
+    for name in names {
+        main_queue.delete_consumer(&name.expect("a name")).await.expect("deleted");
+    }
+    publisher.events(&["einstein"], "t", (1..50).map(|n| n.to_string())).await;
+    reads(&mut stream, 1..50).await;
+}
+
+#[tokio::test]
+async fn no_consumer_is_left_behind() {
+    let nats = Nats::start().await;
+    let mut service = Service::start(&nats, &[]).await;
+    assert_eq!(consumers(&nats).await, 1);
+    service.stop();
+    service.stopped().await;
+    eventually("no consumer", async || consumers(&nats).await == 0).await;
+}

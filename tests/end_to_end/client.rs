@@ -1,0 +1,142 @@
+//! A client on a real socket.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{HeaderMap, Method, Request, body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
+
+use crate::PATIENCE;
+
+/// A whole answer.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Response {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+pub(crate) async fn get(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+    request(server, Method::GET, path, headers).await
+}
+
+pub(crate) async fn request(
+    server: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response {
+    let (status, headers, body) = send(server, method, path, headers).await;
+    let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body");
+    let body = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
+    Response { status, headers, body }
+}
+
+async fn send(
+    server: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, HeaderMap, Incoming) {
+    let exchange = async {
+        let stream = TcpStream::connect(server).await.expect("connected");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        tokio::spawn(connection);
+        let request = headers.iter().fold(
+            Request::builder().method(method).uri(path).header("host", server.to_string()),
+            |request, (name, value)| request.header(*name, *value),
+        );
+        sender.send_request(request.body(Empty::<Bytes>::new()).expect("a request")).await.expect("an answer")
+    };
+    let (head, body) = tokio::time::timeout(PATIENCE, exchange).await.expect("in time").into_parts();
+    (head.status.as_u16(), head.headers, body)
+}
+
+/// An open event stream.
+pub(crate) struct Stream {
+    pub(crate) headers: HeaderMap,
+    body: Incoming,
+    unread: Vec<u8>,
+}
+
+/// The lines of one event, or of one comment, as they stood on the wire.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Block(pub(crate) String);
+
+impl Block {
+    pub(crate) fn field(&self, name: &str) -> Option<String> {
+        let values = self.0.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        let values: Vec<_> = values.collect();
+        (!values.is_empty()).then(|| values.join("\n"))
+    }
+}
+
+impl Stream {
+    pub(crate) async fn open(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        let (status, headers, body) = send(server, Method::GET, path, headers).await;
+        assert_eq!(status, 200);
+        Self { headers, body, unread: Vec::new() }
+    }
+
+    /// What comes next up to an empty line; `None` at a clean end.
+    pub(crate) async fn next(&mut self) -> Option<Block> {
+        loop {
+            if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\n\n") {
+                let rest = self.unread.split_off(end + 2);
+                let block = String::from_utf8(std::mem::replace(&mut self.unread, rest));
+                return Some(Block(block.expect("UTF-8")));
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("an event in time");
+            let data = frame?.expect("no broken end").into_data().expect("data");
+            self.unread.extend_from_slice(&data);
+        }
+    }
+
+    /// The content of the next event.
+    pub(crate) async fn content(&mut self) -> String {
+        let block = self.next().await.expect("one more event");
+        block.field("data").expect("an event")
+    }
+}
+
+/// A client that sends its request and then never reads, with small buffers of its own.
+pub(crate) async fn stalled(server: SocketAddr, token: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut stream = socket.connect(server).await.expect("connected");
+    let request = format!("GET /sse HTTP/1.1\r\nhost: test\r\nx-access-token: {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    stream
+}
+
+/// Reads what a socket still has; true when it then ends because the server has cut it.
+pub(crate) async fn is_cut(mut stream: TcpStream) -> bool {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("an end in time") {
+            Ok(0) => return false,
+            Ok(_) => {}
+            Err(_) => return true,
+        }
+    }
+}
+
+/// What the server answers to bytes that need not be HTTP, up to the end of the connection.
+pub(crate) async fn raw(server: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(server).await.expect("connected");
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    // A server that hangs up early is an answer as well.
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time").ok();
+    String::from_utf8_lossy(&answer).into_owned()
+}

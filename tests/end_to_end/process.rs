@@ -1,0 +1,184 @@
+//! The program as a process: what it exits with, and what signals do.
+
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStderr, ChildStdout, Command},
+};
+
+use crate::{
+    PATIENCE,
+    client::Stream,
+    nats::Nats,
+    service::{SECRET, token},
+};
+
+/// The running program. It is killed when this is dropped.
+pub(crate) struct Program {
+    child: Child,
+    output: Lines<BufReader<ChildStdout>>,
+    errors: Lines<BufReader<ChildStderr>>,
+}
+
+impl Program {
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ocis-sse"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("it runs");
+        let output = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let errors = BufReader::new(child.stderr.take().expect("piped")).lines();
+        Self { child, output, errors }
+    }
+
+    /// The next line of its output, with its end.
+    pub(crate) async fn line(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
+        line.expect("readable").map(|line| line + "\n").expect("one more line")
+    }
+
+    /// The next line that it complains or logs.
+    pub(crate) async fn error_line(&mut self) -> Option<String> {
+        let line = tokio::time::timeout(PATIENCE, self.errors.next_line()).await.expect("a line in time");
+        line.expect("readable")
+    }
+
+    pub(crate) fn terminate(&self) {
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        kill_process(id.expect("it runs"), Signal::TERM).expect("told");
+    }
+
+    pub(crate) async fn status(&mut self) -> Option<i32> {
+        tokio::time::timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("an end in time")
+            .expect("an end")
+            .code()
+    }
+
+    async fn complaints(&mut self) -> String {
+        let mut lines = Vec::new();
+        while let Some(line) = self.error_line().await {
+            lines.push(line);
+        }
+        lines.join("\n")
+    }
+
+    /// The address that a log line shows under `name`.
+    async fn logged_address(&mut self, name: &str) -> std::net::SocketAddr {
+        loop {
+            let line = self.error_line().await.expect("a line with an address");
+            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            if line["message"] == "listening" {
+                return line[name].as_str().expect("an address").parse().expect("an address");
+            }
+        }
+    }
+}
+
+fn environment(nats: &Nats) -> Vec<(String, String)> {
+    [
+        ("OCIS_JWT_SECRET", SECRET),
+        ("SSE_HTTP_ADDR", "127.0.0.1:0"),
+        ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
+        ("SSE_LOG_LEVEL", "info"),
+        ("OCIS_EVENTS_ENDPOINT", &nats.address()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .to_vec()
+}
+
+fn server(nats: &Nats) -> Program {
+    let environment = environment(nats);
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    Program::start(&["server"], &environment)
+}
+
+#[tokio::test]
+async fn the_status_says_what_was_wrong() {
+    let check = async |arguments: &[&str], environment: &[(&str, &str)], status: i32, complaint: &str| {
+        let mut program = Program::start(arguments, environment);
+        let complaints = program.complaints().await;
+        assert_eq!(program.status().await, Some(status), "{arguments:?}: {complaints}");
+        assert!(complaints.contains(complaint), "{arguments:?}: {complaints}");
+    };
+    let secret = ("OCIS_JWT_SECRET", SECRET);
+    check(&["version"], &[], 0, "").await;
+    check(&[], &[], 2, "Usage: ocis-sse <COMMAND>").await;
+    check(&["serve"], &[], 2, "unrecognized subcommand 'serve'").await;
+    check(&["server"], &[], 64, "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret")
+        .await;
+    let wrong = [secret, ("SSE_KEEPALIVE_INTERVAL", "30")];
+    check(&["server"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration").await;
+    check(&["health"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL").await;
+    check(&["server", "--config", "/nowhere"], &[secret], 64, "/nowhere: cannot be read").await;
+    check(&["health"], &[secret, ("SSE_DEBUG_ADDR", "127.0.0.1:1")], 1, "no connection to the debug server")
+        .await;
+
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let environment = [secret, ("SSE_HTTP_ADDR", &address)];
+    check(&["server"], &environment, 1, &format!("http.addr {address} cannot be listened at")).await;
+}
+
+#[tokio::test]
+async fn sigterm_ends_it_cleanly() {
+    let nats = Nats::start().await;
+    let mut program = server(&nats);
+    let address = program.logged_address("address").await;
+    let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
+    program.terminate();
+    assert_eq!(stream.next().await, None, "a clean end");
+    assert_eq!(program.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let nats = Nats::start().await;
+    let mut program = server(&nats);
+    let address = program.logged_address("address").await;
+    // A request whose head never ends keeps the first signal waiting.
+    let mut unfinished = tokio::net::TcpStream::connect(address).await.expect("connected");
+    tokio::io::AsyncWriteExt::write_all(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await.expect("sent");
+    let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
+    program.terminate();
+    assert_eq!(stream.next().await, None);
+    program.terminate();
+    assert_eq!(program.status().await, Some(143));
+}
+
+#[tokio::test]
+async fn health_asks_the_running_instance() {
+    let nats = Nats::down().await;
+    let mut program = server(&nats);
+    let debug = program.logged_address("debug").await.to_string();
+    let environment = [("OCIS_JWT_SECRET", SECRET), ("SSE_DEBUG_ADDR", &*debug)];
+    let mut health = Program::start(&["health"], &environment);
+    assert_eq!(health.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn no_secret_and_no_token_is_ever_logged() {
+    let nats = Nats::start().await;
+    let mut environment = environment(&nats);
+    environment.push(("SSE_LOG_LEVEL".into(), "trace".into()));
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut program = Program::start(&["server"], &environment);
+    let address = program.logged_address("address").await;
+    let (good, bad) = (token("einstein"), token("marie").replace('.', "-"));
+    drop(Stream::open(address, "/sse", &[("x-access-token", &good)]).await);
+    crate::client::get(address, "/sse", &[("authorization", &format!("Bearer {bad}"))]).await;
+    program.terminate();
+    let log = program.complaints().await;
+    assert!(log.contains("access-log"), "{log}");
+    for secret in [SECRET, &good, &bad, &good[good.len() - 20..]] {
+        assert!(!log.contains(secret), "{secret} is in {log}");
+    }
+}

@@ -1,0 +1,133 @@
+//! Who does not get a stream, and what they are told.
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{self, Response, get, request},
+    nats::Nats,
+    service::{Service, token, token_with},
+};
+
+/// An answer is a problem as RFC 9457 has it.
+#[track_caller]
+fn is_problem(response: &Response, status: u16, detail: &str) {
+    assert_eq!(response.header("content-type"), Some("application/problem+json"), "{}", response.body);
+    let problem: Value = serde_json::from_str(&response.body).expect("JSON");
+    assert_eq!(response.status, status);
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["type"], "about:blank");
+    assert_eq!(problem["detail"], detail);
+}
+
+#[tokio::test]
+async fn whoever_may_not_follow_is_told_why() {
+    let nats = Nats::down().await;
+    let service = Service::start_unready(&nats, &[]).await;
+    let claims = json!({
+        "aud": ["reva"], "exp": 4_000_000_000_u64,
+        "user": { "id": { "opaque_id": "einstein" } }, "scope": { "user": {} },
+    });
+    let changed = |key: &str, value: Value| {
+        let mut claims = claims.clone();
+        claims[key] = value;
+        token_with(&claims)
+    };
+    let check = async |token: &str, challenge: Option<&str>, status: u16, detail: &str| {
+        let response = get(service.http, "/sse", &[("x-access-token", token)]).await;
+        is_problem(&response, status, detail);
+        assert_eq!(response.header("www-authenticate"), challenge);
+        assert!(token.is_empty() || !response.body.contains(token));
+    };
+    let invalid = Some(r#"Bearer error="invalid_token""#);
+    check("", Some("Bearer"), 401, "send the access token in x-access-token").await;
+    check("nonsense", invalid, 401, "the token is not valid").await;
+    check(&changed("aud", json!(["other"])), invalid, 401, "the token is not valid").await;
+    check(&changed("exp", json!(1_000_000_000)), invalid, 401, "the token has expired").await;
+    check(&changed("user", json!({})), invalid, 401, "the token names no user").await;
+    let scope = "the token's scope gives no access to a user's events";
+    check(&changed("scope", json!({ "publicshare:1": {} })), None, 403, scope).await;
+
+    let without = get(service.http, "/sse", &[]).await;
+    is_problem(&without, 401, "send the access token in x-access-token");
+    for (reason, times) in [("missing", 2), ("invalid", 2), ("expired", 1), ("no_user", 1), ("scope", 1)] {
+        let sample = format!("sse_auth_failures_total{{reason=\"{reason}\"}}");
+        assert_eq!(service.metric(&sample).await, times, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_refused() {
+    let nats = Nats::down().await;
+    let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]).await;
+    let einstein = token("einstein");
+    let headers = [("x-access-token", &*einstein)];
+    for path in ["/", "/sse", "/root/other", "/root/sse/x"] {
+        is_problem(&get(service.http, path, &headers).await, 404, "there is nothing at this path");
+    }
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
+        let response = request(service.http, method, "/root/sse", &headers).await;
+        is_problem(&response, 405, "this path can only be read with GET");
+        assert_eq!(response.header("allow"), Some("GET"));
+    }
+    let head = request(service.http, Method::HEAD, "/root/sse", &headers).await;
+    assert_eq!((head.status, head.header("allow")), (405, Some("GET")));
+    assert_eq!(service.metric("sse_connections_opened_total").await, 0);
+}
+
+#[tokio::test]
+async fn every_origin_may_read_but_none_is_trusted() {
+    let nats = Nats::down().await;
+    let service = Service::start_unready(&nats, &[]).await;
+    let response = get(service.http, "/sse", &[("origin", "https://evil.example")]).await;
+    assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
+    assert_eq!(response.header("vary"), Some("Origin"));
+
+    let preflight = [("origin", "https://evil.example"), ("access-control-request-method", "GET")];
+    let response = request(service.http, Method::OPTIONS, "/sse", &preflight).await;
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(response.header("access-control-allow-methods"), Some("GET"));
+    assert_eq!(
+        response.header("access-control-allow-headers"),
+        Some("Authorization, Origin, Content-Type, Accept, X-Requested-With, X-Request-Id, Ocs-Apirequest")
+    );
+
+    let without = get(service.http, "/sse", &[]).await;
+    assert_eq!(without.header("access-control-allow-origin"), None);
+    assert_eq!(without.header("vary"), Some("Origin"));
+}
+
+#[tokio::test]
+async fn named_origins_are_echoed_and_others_get_nothing() {
+    let nats = Nats::down().await;
+    let settings = [("SSE_CORS_ALLOW_ORIGINS", "https://a.example,https://*.b.example")];
+    let service = Service::start_unready(&nats, &settings).await;
+    let check = async |origin: &str, expected: Option<&str>| {
+        let response = get(service.http, "/sse", &[("origin", origin)]).await;
+        assert_eq!(response.header("access-control-allow-origin"), expected, "{origin}");
+        let credentials = response.header("access-control-allow-credentials");
+        assert_eq!(credentials, expected.map(|_| "true"), "{origin}");
+    };
+    check("https://a.example", Some("https://a.example")).await;
+    check("https://x.b.example", Some("https://x.b.example")).await;
+    check("https://c.example", None).await;
+    check("null", None).await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_request_do_no_harm() {
+    let nats = Nats::down().await;
+    let service = Service::start_unready(&nats, &[]).await;
+    let no_ascii = b"GET /sse HTTP/1.1\r\nhost: a\r\norigin: https://\xff\r\nx-request-id: \xff\r\nx-access-token: \xff\r\nconnection: close\r\n\r\n";
+    let answer = client::raw(service.http, no_ascii).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    let long = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    for request in ["\0\0\0\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\nGET\r\n\r\n", &long] {
+        let answer = client::raw(service.http, request.as_bytes()).await;
+        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
+        assert!(refused, "{:?}: {answer}", &request[..request.len().min(40)]);
+    }
+    assert_eq!(get(service.http, "/sse", &[]).await.status, 401);
+}

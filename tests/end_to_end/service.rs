@@ -1,0 +1,101 @@
+//! The whole service, in this process, on ports of its own.
+
+use std::net::SocketAddr;
+
+use jsonwebtoken::{EncodingKey, Header};
+use ocis_sse::{
+    composition::Application,
+    configuration::{Configuration, Environment},
+};
+use serde_json::json;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::{client, eventually, nats::Nats};
+
+pub(crate) const SECRET: &str = "a secret of at least thirty-two bytes";
+
+/// The service; it is stopped when this is dropped.
+pub(crate) struct Service {
+    pub(crate) http: SocketAddr,
+    pub(crate) debug: SocketAddr,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Service {
+    /// Reads from `nats` and is ready.
+    pub(crate) async fn start(nats: &Nats, settings: &[(&str, &str)]) -> Self {
+        let service = Self::start_unready(nats, settings).await;
+        service.is_ready().await;
+        service
+    }
+
+    pub(crate) async fn start_unready(nats: &Nats, settings: &[(&str, &str)]) -> Self {
+        let endpoint = nats.address();
+        let ours = [
+            ("SSE_JWT_SECRET", SECRET),
+            ("SSE_EVENTS_ENDPOINT", &endpoint),
+            ("SSE_HTTP_ADDR", "127.0.0.1:0"),
+            ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
+        ];
+        let environment: Environment = ours.iter().chain(settings).copied().collect();
+        let configuration = Configuration::read(None, &environment).expect("a right configuration");
+        let application = Application::build(&configuration).await.expect("it starts");
+        let (http, debug) = (application.http_address(), application.debug_address());
+        let stop = CancellationToken::new();
+        let stopped = stop.clone().cancelled_owned();
+        let running = tokio::spawn(async move { application.run_until(stopped).await.expect("it runs") });
+        Self { http, debug, stop, running: Some(running) }
+    }
+
+    pub(crate) async fn is_ready(&self) {
+        eventually("ready", async || self.readiness().await == (200, "OK".into())).await;
+    }
+
+    pub(crate) async fn readiness(&self) -> (u16, String) {
+        let response = client::get(self.debug, "/readyz", &[]).await;
+        (response.status, response.body)
+    }
+
+    /// One sample of the metrics page, 0 when it is not there yet.
+    pub(crate) async fn metric(&self, sample: &str) -> u64 {
+        let page = client::get(self.debug, "/metrics", &[]).await.body;
+        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
+        value.unwrap_or_default()
+    }
+
+    /// A stream of `user` that is open.
+    pub(crate) async fn follow(&self, user: &str) -> client::Stream {
+        client::Stream::open(self.http, "/sse", &[("x-access-token", &token(user))]).await
+    }
+
+    /// Begins to stop; the end of it is [`Service::stopped`].
+    pub(crate) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    pub(crate) async fn stopped(&mut self) {
+        let running = self.running.take().expect("waited for once");
+        tokio::time::timeout(crate::PATIENCE, running).await.expect("in time").expect("without a panic");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A token as the platform makes them.
+pub(crate) fn token(user: &str) -> String {
+    token_with(&json!({
+        "aud": ["reva"], "exp": 4_000_000_000_u64,
+        "user": { "id": { "opaque_id": user } }, "scope": { "user": {} },
+    }))
+}
+
+pub(crate) fn token_with(claims: &serde_json::Value) -> String {
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    jsonwebtoken::encode(&Header::default(), claims, &key).expect("signs")
+}
