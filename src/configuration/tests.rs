@@ -154,3 +154,20 @@ fn the_list_of_settings_is_sound() {
     let variables: Vec<_> = SETTINGS[0].all_variables().collect();
     assert_eq!(variables, ["OCIS_LOG_LEVEL", "OC_LOG_LEVEL", "SSE_LOG_LEVEL"]);
 }
+
+#[test]
+fn the_readme_shows_the_settings_as_they_are() {
+    let code = |text: &str| format!("`{text}`");
+    let rows = SETTINGS.iter().map(|setting| {
+        let variables: Vec<_> = setting.variables.iter().map(|name| code(name)).collect();
+        let default = setting.default.map_or("required".to_owned(), code);
+        let Setting { key, meaning, .. } = setting;
+        format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(" "))
+    });
+    let table: String = rows.collect();
+    let readme = include_str!("../../README.md");
+    assert!(
+        readme.contains(&format!("| --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
+        "README.md's table of settings is stale; its rows are now:\n{table}"
+    );
+}

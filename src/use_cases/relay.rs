@@ -50,7 +50,8 @@ impl Relay {
         }
     }
 
-    async fn deliver(&mut self, notification: &Notification) {
+    /// Brings one event to every stream of everybody it names, and comes back when each has taken it or has ended.
+    pub async fn deliver(&mut self, notification: &Notification) {
         let now = self.clock.now();
         let Offered { mut accepted, behind } = self.offer(notification, now);
         for (stream, frame) in behind {

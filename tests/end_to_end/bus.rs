@@ -112,6 +112,9 @@ async fn a_deleted_consumer_is_made_again_where_it_was() {
     }
     publisher.events(&["einstein"], "t", (1..50).map(|n| n.to_string())).await;
     reads(&mut stream, 1..50).await;
+    // The fan-out would hide an event that is read twice; the count does not.
+    assert_eq!(service.metric(r#"sse_events_received_total{outcome="delivered"}"#).await, 50);
+    assert_eq!(service.metric(r#"sse_events_received_total{outcome="no_subscriber"}"#).await, 0);
 }
 
 #[tokio::test]

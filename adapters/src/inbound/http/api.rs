@@ -78,7 +78,7 @@ impl Api {
         let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), cut, self.clock.now()));
         match self.subscribe.subscribe(&user, queue.clone()) {
             Ok(subscription) => Answer::Open(
-                EventStream(EventStreamBody { queue: QueueReader(queue), _subscription: subscription }),
+                EventStream(EventStreamBody { queue: QueueReader::new(queue), _subscription: subscription }),
                 "no-cache".into(),
                 "no".into(),
                 self.version.into(),

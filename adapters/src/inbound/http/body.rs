@@ -23,6 +23,6 @@ impl Body for EventStreamBody {
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.queue.0.poll_next(context).map_ok(Frame::data)
+        self.queue.poll_next(context).map_ok(Frame::data)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use domain::notification::Notification;
+use memchr::{memchr2, memchr2_iter};
 use ports::outbound::{Frame, Frames};
 
 /// Encodes each event once, for all streams, and knows how many bytes of events wait in all queues together: a frame is
@@ -58,7 +59,7 @@ impl Drop for Counted {
 /// A line break in the content (CR, LF or CRLF) begins a new `data` line, so that no text can end the field.
 fn encode(notification: &Notification) -> Vec<u8> {
     let id = notification.id.to_string();
-    let lines = 1 + notification.content.matches(['\r', '\n']).count();
+    let lines = 1 + memchr2_iter(b'\r', b'\n', notification.content.as_bytes()).count();
     let names = "id: \n".len() + lines * "data: \n".len() + "event: \n\n".len();
     let values = id.len() + notification.content.len() + notification.event_type.as_str().len();
     let mut frame = Vec::with_capacity(names + values);
@@ -71,7 +72,7 @@ fn encode(notification: &Notification) -> Vec<u8> {
     };
     field("id", &id);
     let mut rest = notification.content.as_str();
-    while let Some(end) = rest.find(['\r', '\n']) {
+    while let Some(end) = memchr2(b'\r', b'\n', rest.as_bytes()) {
         field("data", &rest[..end]);
         let line_break = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
         rest = &rest[end + line_break..];

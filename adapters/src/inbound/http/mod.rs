@@ -21,7 +21,11 @@ use ports::{
 };
 
 use self::{access_log::AccessLog, api::Api};
-pub use self::{cors::CrossOrigin, frame::EventFrames, queue::QueueLimits};
+pub use self::{
+    cors::CrossOrigin,
+    frame::EventFrames,
+    queue::{Queue, QueueLimits, QueueReader},
+};
 use super::server::{self, App};
 
 /// What the endpoint is made of.

@@ -28,7 +28,7 @@ pub struct QueueLimits {
 }
 
 /// One stream's queue.
-pub(super) struct Queue {
+pub struct Queue {
     state: Mutex<State>,
     room: Notify,
     limits: QueueLimits,
@@ -55,12 +55,10 @@ struct State {
 const KEPT_CAPACITY: usize = 8;
 
 impl Queue {
-    pub(super) fn new(
-        limits: QueueLimits,
-        frames: EventFrames,
-        cut: CancellationToken,
-        now: Instant,
-    ) -> Self {
+    /// An empty queue for frames that `frames` has encoded. `cut` is cancelled when the stream is ended because its client
+    /// does not read. `now` is the present time.
+    #[must_use]
+    pub fn new(limits: QueueLimits, frames: EventFrames, cut: CancellationToken, now: Instant) -> Self {
         let state = State {
             frames: VecDeque::new(),
             bytes: 0,
@@ -73,12 +71,7 @@ impl Queue {
         Self { state: Mutex::new(state), room: Notify::new(), limits, frames, cut }
     }
 
-    /// The next frame to write; `None` when the stream has ended and everything is written.
-    ///
-    /// # Errors
-    ///
-    /// The stream was ended because its client does not read.
-    pub(super) fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
+    fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
         let mut state = self.state.lock();
         let Some(frame) = state.frames.pop_front() else {
             return match state.ended {
@@ -173,7 +166,24 @@ impl Outbox for Queue {
 }
 
 /// The connection's end of a queue. When it is dropped, the stream is over.
-pub(super) struct QueueReader(pub(super) Arc<Queue>);
+pub struct QueueReader(Arc<Queue>);
+
+impl QueueReader {
+    /// The one reader of `queue`.
+    #[must_use]
+    pub fn new(queue: Arc<Queue>) -> Self {
+        Self(queue)
+    }
+
+    /// The next frame to write; `None` when the stream has ended and everything is written.
+    ///
+    /// # Errors
+    ///
+    /// The stream was ended because its client does not read.
+    pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
+        self.0.poll_next(context)
+    }
+}
 
 impl Drop for QueueReader {
     fn drop(&mut self) {

@@ -1,0 +1,98 @@
+//! The way of one event within the process: encoded once, and offered to the queues of many streams.
+
+use std::{
+    hint::black_box,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use adapters::{
+    inbound::http::{EventFrames, Queue, QueueLimits, QueueReader},
+    outbound::{clock::SystemClock, prometheus::PrometheusMetrics},
+};
+use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use domain::{
+    identity::UserId,
+    notification::{EventId, EventType, Incarnation, Notification},
+    patience::Patience,
+};
+use ocis_sse::use_cases::{Relay, Status, Subscriptions};
+use ports::{
+    inbound::{Subscribe as _, Subscription},
+    outbound::{Clock as _, Frames as _},
+};
+use tokio_util::sync::CancellationToken;
+
+const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
+
+/// As the platform's are: a few hundred bytes of JSON.
+fn notification(sequence: u64, recipients: Vec<UserId>) -> Notification {
+    Notification {
+        id: EventId { incarnation: Incarnation(0x019a_b4cf_02d1), sequence },
+        recipients,
+        event_type: EventType::try_new("postprocessing-finished").expect("an event type"),
+        content: format!("{{\"itemid\":\"{}\",\"etag\":\"\\\"x\\\"\"}}", "a".repeat(230)),
+    }
+}
+
+fn encode(criterion: &mut Criterion) {
+    let frames = EventFrames::default();
+    let notification = notification(5123, Vec::new());
+    criterion.bench_function("encode one event", |bencher| {
+        bencher.iter(|| frames.event(black_box(&notification)));
+    });
+}
+
+fn user(n: usize) -> UserId {
+    UserId::try_new(&format!("user-{n}")).expect("a user id")
+}
+
+fn offer(criterion: &mut Criterion) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let mut group = criterion.benchmark_group("encode one event and offer it to");
+    for streams in [1, 100, 10_000] {
+        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::default()));
+        let frames = EventFrames::default();
+        let subscriptions = Subscriptions::new(metrics.clone(), clock.clone());
+        let mut relay = Relay {
+            subscriptions: subscriptions.clone(),
+            frames: Arc::new(frames.clone()),
+            metrics,
+            patience: Patience::new(Duration::from_millis(250), clock.now()),
+            clock: clock.clone(),
+            status: Arc::new(Status::default()),
+        };
+        let open: Vec<(QueueReader, Subscription)> = (0..streams)
+            .map(|n| {
+                let cut = CancellationToken::new();
+                let queue = Arc::new(Queue::new(LIMITS, frames.clone(), cut, clock.now()));
+                let subscription = subscriptions.subscribe(&user(n), queue.clone()).expect("not stopping");
+                (QueueReader::new(queue), subscription)
+            })
+            .collect();
+        let mut notification = notification(0, (0..streams).map(user).collect());
+        group.throughput(Throughput::Elements(streams as u64));
+        group.bench_function(BenchmarkId::from_parameter(streams), |bencher| {
+            bencher.iter_batched(
+                || drain(&open),
+                |()| {
+                    notification.id.sequence += 1;
+                    runtime.block_on(relay.deliver(&notification));
+                },
+                BatchSize::PerIteration,
+            );
+        });
+    }
+}
+
+/// What the connections do between two events.
+fn drain(open: &[(QueueReader, Subscription)]) {
+    let mut context = Context::from_waker(Waker::noop());
+    for (reader, _) in open {
+        while let Poll::Ready(Some(_)) = reader.poll_next(&mut context) {}
+    }
+}
+
+criterion_group!(benches, encode, offer);
+criterion_main!(benches);
