@@ -8,7 +8,10 @@ use std::{
 };
 
 use adapters::{
-    inbound::http::{EventFrames, Queue, QueueLimits, QueueReader},
+    inbound::{
+        http::{EventFrames, Queue, QueueLimits, QueueReader},
+        server::Line,
+    },
     outbound::{clock::SystemClock, prometheus::PrometheusMetrics},
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -22,7 +25,6 @@ use ports::{
     inbound::{Subscribe as _, Subscription},
     outbound::{Clock as _, Frames as _},
 };
-use tokio_util::sync::CancellationToken;
 
 const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
 
@@ -65,8 +67,7 @@ fn offer(criterion: &mut Criterion) {
         };
         let open: Vec<(QueueReader, Subscription)> = (0..streams)
             .map(|n| {
-                let cut = CancellationToken::new();
-                let queue = Arc::new(Queue::new(LIMITS, frames.clone(), cut, clock.now()));
+                let queue = Arc::new(Queue::new(LIMITS, frames.clone(), Line::default(), clock.now()));
                 let subscription = subscriptions.subscribe(&user(n), queue.clone()).expect("not stopping");
                 (QueueReader::new(queue), subscription)
             })

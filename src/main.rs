@@ -54,17 +54,18 @@ async fn demo(address: SocketAddr) -> Result<(), StartError> {
 
 async fn health(configuration: &Configuration) -> ExitCode {
     let address = &configuration.debug.addr;
-    let Some(resolved) = address.resolve().ok().and_then(|addresses| addresses.first().copied()) else {
-        complain(&format!("debug.addr {address} cannot be looked up"));
-        return ExitCode::FAILURE;
-    };
-    match composition::ask_health(resolved).await {
-        Ok(()) => print("healthy"),
-        Err(error) => {
-            complain(&format!("{address}: {}", with_cause(&error)));
-            ExitCode::FAILURE
+    match address.resolve() {
+        Ok(addresses) => {
+            for resolved in addresses {
+                match composition::ask_health(resolved).await {
+                    Ok(()) => return print("healthy"),
+                    Err(error) => complain(&format!("{resolved}: {}", with_cause(&error))),
+                }
+            }
         }
+        Err(error) => complain(&format!("debug.addr {address} cannot be looked up: {error}")),
     }
+    ExitCode::FAILURE
 }
 
 fn configuration(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {

@@ -29,7 +29,12 @@ const OTHERS: LevelFilter = LevelFilter::WARN;
 pub fn start_logging(level: Level) {
     let ours =
         ["ocis_sse", "adapters", "ports", "domain"].map(|target| (target, LevelFilter::from_level(level)));
-    let filter = Targets::new().with_default(OTHERS.min(LevelFilter::from_level(level))).with_targets(ours);
+    // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
+    let repetitive = [("async_nats", LevelFilter::OFF)];
+    let filter = Targets::new()
+        .with_targets(repetitive)
+        .with_default(OTHERS.min(LevelFilter::from_level(level)))
+        .with_targets(ours);
     let lines = tracing_subscriber::fmt::layer().event_format(ZerologLine).with_writer(io::stderr);
     tracing_subscriber::registry().with(lines).with(filter).try_init().ok();
 }

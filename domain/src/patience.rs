@@ -1,9 +1,9 @@
 //! How long everybody waits for a stream that cannot take its next event.
 //!
 //! The bus is read no faster than the streams that make progress can follow: what they cannot take yet waits there.
-//! A stream that makes none is ended after a short grace. So that a crowd of such streams cannot slow down the rest,
-//! the time spent in vain is itself limited: it comes out of a budget that fills up slowly. When the budget is empty
-//! the grace shrinks to a tenth, which still is enough for a client that reads.
+//! A stream that makes none is ended after a short grace. So that a crowd of such streams cannot slow down the rest, the
+//! time spent in vain is remembered as a debt that only a tenth of the time that passes pays back. The greater the debt,
+//! the shorter the grace; beyond a limit there is none.
 
 use std::time::{Duration, Instant};
 
@@ -16,56 +16,65 @@ pub enum Verdict {
     End,
 }
 
-/// The grace for streams that make no progress, and the budget it is paid from.
+/// The grace for streams that make no progress, and the debt of those that had it in vain.
 #[derive(Debug)]
 pub struct Patience {
     grace: Duration,
-    budget: Duration,
-    filled: Instant,
+    debt: Duration,
+    paid: Instant,
 }
 
-/// The budget holds this many graces at most.
-const BUDGET_GRACES: u32 = 2;
-/// One part in so many of the time that passes flows into the budget.
-const BUDGET_SHARE: u32 = 10;
-/// However empty the budget: one part in so many of the grace is always granted.
+/// Up to a debt of so many graces the grace shrinks, …
+const CREDIT_GRACES: u32 = 2;
+/// … and up to so many there is a least grace left. Beyond that nothing is granted, so the debt hardly grows further.
+const DEBT_GRACES: u32 = 4;
+/// The least grace is one part in so many.
 const LEAST_SHARE: u32 = 10;
+/// One part in so many of the time that passes pays back.
+const PAYMENT_SHARE: u32 = 10;
 
 impl Patience {
-    /// A full budget. `grace` is how long a full queue may make no progress.
+    /// Without debt. `grace` is how long a full queue may make no progress.
     #[must_use]
     pub fn new(grace: Duration, now: Instant) -> Self {
-        Self { grace, budget: grace * BUDGET_GRACES, filled: now }
+        Self { grace, debt: Duration::ZERO, paid: now }
     }
 
-    /// Judges a stream whose queue is full and out of which nothing has gone for `stalled`. `waited` is how long the
-    /// present event has already waited for it.
+    /// Judges a stream whose queue is full and out of which nothing has gone for `stalled`; zero when there was nothing
+    /// its client could have done. `waited` is how long the present event has already waited for it.
     ///
-    /// A stream that has long been stalled is not ended unheard: if it was this process that stood still, it needs a
-    /// moment to show that it reads.
+    /// A stream that has long been stalled is not ended unheard: it may have begun to read again.
     pub fn judge(&mut self, stalled: Duration, waited: Duration, now: Instant) -> Verdict {
-        self.fill(now);
+        self.pay(now);
         let least = self.grace / LEAST_SHARE;
-        let granted = self.budget.clamp(least, self.grace);
-        if stalled >= granted && waited >= least {
+        let credit = (self.grace * CREDIT_GRACES).saturating_sub(self.debt);
+        let (granted, shortest) = if self.debt < self.grace * DEBT_GRACES {
+            (credit.clamp(least, self.grace), least)
+        } else {
+            (Duration::ZERO, SHORTEST_WAIT)
+        };
+        if stalled > granted && waited >= least.min(granted) {
             Verdict::End
         } else {
-            Verdict::Wait(granted.saturating_sub(stalled).max(least))
+            Verdict::Wait(granted.saturating_sub(stalled).max(shortest).max(SHORTEST_WAIT))
         }
     }
 
-    /// Takes out of the budget what was spent on streams that had to be ended.
+    /// Remembers what was spent on a stream that had to be ended.
     pub fn spend(&mut self, in_vain: Duration, now: Instant) {
-        self.fill(now);
-        self.budget = self.budget.saturating_sub(in_vain);
+        self.pay(now);
+        self.debt += in_vain;
     }
 
-    fn fill(&mut self, now: Instant) {
-        let passed = now.saturating_duration_since(self.filled);
-        self.filled = now;
-        self.budget = (self.budget + passed / BUDGET_SHARE).min(self.grace * BUDGET_GRACES);
+    fn pay(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.paid);
+        self.paid = now;
+        self.debt = self.debt.saturating_sub(passed / PAYMENT_SHARE);
     }
 }
+
+/// However short the grace: a wait is long enough for time to pass.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
 mod tests {
@@ -87,8 +96,8 @@ mod tests {
         check(ms(0), ms(0), Verdict::Wait(GRACE));
         check(ms(100), ms(0), Verdict::Wait(ms(150)));
         check(ms(100), ms(400), Verdict::Wait(ms(150)));
-        check(ms(249), ms(249), Verdict::Wait(LEAST));
-        check(ms(250), ms(250), Verdict::End);
+        check(ms(250), ms(250), Verdict::Wait(LEAST));
+        check(ms(251), ms(251), Verdict::End);
         check(ms(9000), ms(25), Verdict::End);
     }
 
@@ -100,13 +109,23 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_budget_leaves_a_tenth_of_the_grace_and_fills_up_again() {
+    fn debt_shortens_the_grace_ends_it_and_is_paid_back() {
         let start = Instant::now();
         let mut patience = Patience::new(GRACE, start);
-        patience.spend(ms(10_000), start);
+        patience.spend(ms(300), start);
+        assert_eq!(patience.judge(ms(0), ms(0), start), Verdict::Wait(ms(200)));
+        patience.spend(ms(300), start);
         assert_eq!(patience.judge(ms(0), ms(0), start), Verdict::Wait(LEAST));
-        assert_eq!(patience.judge(LEAST, LEAST, start), Verdict::End);
-        let later = start + Duration::from_secs(1);
+        assert_eq!(patience.judge(ms(26), ms(26), start), Verdict::End);
+        patience.spend(ms(10_000), start);
+        assert_eq!(patience.judge(ms(1), ms(0), start), Verdict::End, "unheard");
+        assert_eq!(
+            patience.judge(ms(0), ms(0), start),
+            Verdict::Wait(ms(1)),
+            "but not when it could do nothing"
+        );
+        // 10.6 s of debt, of which 10.2 are paid back.
+        let later = start + Duration::from_secs(102);
         assert_eq!(patience.judge(ms(0), ms(0), later), Verdict::Wait(ms(100)));
         let much_later = start + Duration::from_hours(1);
         assert_eq!(patience.judge(ms(0), ms(0), much_later), Verdict::Wait(GRACE));
@@ -116,31 +135,37 @@ mod tests {
     fn no_grace_is_no_wait() {
         let now = Instant::now();
         let mut patience = Patience::new(Duration::ZERO, now);
-        assert_eq!(patience.judge(ms(0), ms(0), now), Verdict::End);
+        assert_eq!(patience.judge(ms(1), ms(0), now), Verdict::End);
     }
 
-    /// However the streams stall: of ten seconds at most one and a half go by in vain, but for the least share of each.
+    /// However many streams stall, and however they arrive: at most four graces and a tenth of the time go by in vain, and
+    /// one grace on top for the wait that passes the limit.
     #[test]
     fn the_sum_of_what_is_spent_in_vain_is_bounded() {
-        let start = Instant::now();
-        let mut patience = Patience::new(GRACE, start);
-        let (mut now, mut in_vain, mut ended) = (start, Duration::ZERO, 0);
-        while now < start + Duration::from_secs(10) {
-            let arrived = now;
-            let waited = loop {
-                let waited = now - arrived;
-                match patience.judge(waited, waited, now) {
-                    Verdict::Wait(time) => now += time,
-                    Verdict::End => break waited,
-                }
-            };
-            patience.spend(waited, now);
-            in_vain += waited;
-            ended += 1;
-            now += ms(50).saturating_sub(waited);
-        }
-        assert!(ended > 100, "{ended}");
-        let bound = GRACE * BUDGET_GRACES + Duration::from_secs(1) + LEAST * ended;
-        assert!(in_vain <= bound, "{in_vain:?} of {bound:?}");
+        let check = |pause: Duration| {
+            let start = Instant::now();
+            let mut patience = Patience::new(GRACE, start);
+            let (mut now, mut in_vain, mut ended) = (start, Duration::ZERO, 0);
+            while now < start + Duration::from_secs(10) {
+                let arrived = now;
+                // Each has filled its queue a moment ago.
+                let waited = loop {
+                    let waited = now - arrived;
+                    match patience.judge(waited + ms(1), waited, now) {
+                        Verdict::Wait(time) => now += time,
+                        Verdict::End => break waited,
+                    }
+                };
+                patience.spend(waited, now);
+                in_vain += waited;
+                ended += 1;
+                now += pause.saturating_sub(waited).max(ms(1));
+            }
+            let bound = GRACE * (DEBT_GRACES + 1) + Duration::from_secs(1);
+            assert!(in_vain <= bound, "{ended} ended every {pause:?} cost {in_vain:?} of {bound:?}");
+        };
+        check(ms(50));
+        check(ms(5));
+        check(ms(1));
     }
 }

@@ -57,6 +57,7 @@ impl Demo {
             source: Box::new(source),
             slow_client_grace: GRACE,
             keepalive: KeepalivePolicy::every(KEEPALIVE),
+            announcement: None,
             listener,
             app,
         };

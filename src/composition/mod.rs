@@ -19,7 +19,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application};
-use crate::use_cases::{Keepalive, Relay, Status, Subscriptions};
+use crate::use_cases::{Announcement, Keepalive, Relay, Status, Subscriptions};
 
 /// The version that is told to clients and on the command line.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -95,6 +95,8 @@ struct Running {
     source: Box<dyn EventSource>,
     slow_client_grace: Duration,
     keepalive: Option<KeepalivePolicy>,
+    /// None when nobody is to be told.
+    announcement: Option<Announcement>,
     listener: TcpListener,
     app: App,
 }
@@ -103,25 +105,38 @@ impl Running {
     /// Runs until `stop` is ready, then ends every stream, and waits until all clients have their end.
     async fn until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(self.core.relay(self.slow_client_grace).run(self.source));
+        let no_more_events = CancellationToken::new();
+        let relay = self.core.relay(self.slow_client_grace);
+        let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
         if let Some(policy) = self.keepalive {
             tasks.spawn(self.core.keepalive(policy).run());
         }
+        let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let no_more_requests = CancellationToken::new();
         let requests = serve(self.listener, self.app, no_more_requests.cancelled(), DRAIN);
         let end = async {
             let outcome = tokio::select! {
                 // We are told to stop.
                 () = stop => Ok(()),
-                // A task that never ends has ended: there is a fault in it.
+                // A task that never ends by itself has ended: there is a fault in it.
                 Some(_) = tasks.join_next() => Err(StartError::Task),
+                _ = &mut relay => Err(StartError::Task),
             };
             self.core.status.stopping();
+            // First nobody is sent here any more, then nobody stays.
+            if let (Some(announcing), Some(announcement)) = (announcing, self.announcement) {
+                announcing.abort();
+                announcement.withdraw().await;
+            }
             self.core.subscriptions.stop();
             no_more_requests.cancel();
             outcome
         };
         let (outcome, ()) = tokio::join!(end, requests);
+        if outcome.is_ok() {
+            no_more_events.cancel();
+            return relay.await.map_err(|_| StartError::Task);
+        }
         outcome
     }
 }
@@ -162,8 +177,8 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The bus's client cannot be set up.
-    #[error("the client of the bus cannot be set up")]
+    /// A server's address cannot be used.
+    #[error("the address of a server of the bus cannot be used")]
     Bus(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A token for the demo could not be made.
     #[error("no token could be made")]

@@ -1,6 +1,6 @@
 //! The service as it is run for people.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use adapters::{
     inbound::{
@@ -9,8 +9,12 @@ use adapters::{
         server::{App, serve},
     },
     outbound::{
+        host,
         jwt::RevaTokens,
-        nats::{JetStreamSource, connection},
+        nats::{
+            JetStreamSource, KeyValueRegistry, Node,
+            connection::{self, Encryption, Servers},
+        },
         prometheus::PrometheusMetrics,
     },
 };
@@ -18,8 +22,11 @@ use domain::keepalive::KeepalivePolicy;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::{Core, DRAIN, Running, StartError, listen};
-use crate::configuration::{Configuration, Cors, Queue};
+use super::{Core, DRAIN, Running, StartError, VERSION, listen};
+use crate::{
+    configuration::{Address, Configuration, Cors, Events, Queue, RegistryKind, Secret, Server},
+    use_cases::Announcement,
+};
 
 /// A shorter secret can be guessed (RFC 7518, 3.2).
 const SHORTEST_SECRET_BYTES: usize = 32;
@@ -47,19 +54,24 @@ impl Application {
             );
         }
         let core = Core::new();
-        let servers = configuration.events.endpoint.iter().map(|server| server.as_str().parse());
-        let servers = servers
-            .collect::<Result<_, _>>()
-            .map_err(|error: std::io::Error| StartError::Bus(error.into()))?;
-        let line = connection::connect(servers).await.map_err(|error| StartError::Bus(error.into()))?;
-        let source = JetStreamSource::new(&line, core.metrics.clone());
+        let bus = bus(&configuration.events)?;
+        if matches!(bus.encryption, Encryption::Unverified) {
+            warn!("events.tls_insecure is set: whoever answers is taken for the bus");
+        }
+        let source = JetStreamSource::new(&connection::connect(bus), core.metrics.clone());
 
         let http = &configuration.http;
         let (listener, address) = bind(&http.addr, "http.addr").await?;
         let (debug_listener, debug_address) = bind(&configuration.debug.addr, "debug.addr").await?;
-        let verifier = std::sync::Arc::new(RevaTokens::new(secret));
+        let announcement = announcement(configuration, address)?;
+        let verifier = Arc::new(RevaTokens::new(secret));
         let app = core
-            .http(verifier, limits(configuration.queue), cross_origin(&http.cors), http.root.as_str())
+            .http(
+                verifier,
+                limits(configuration.queue),
+                cross_origin(&configuration.cors),
+                http.root.as_str(),
+            )
             .app(std::convert::identity);
         let metrics = core.metrics.clone();
         let page = (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render()) as Box<_>);
@@ -68,7 +80,8 @@ impl Application {
             core,
             source: Box::new(source),
             slow_client_grace: configuration.queue.slow_client_grace.0,
-            keepalive: KeepalivePolicy::every(configuration.keepalive_interval.0),
+            keepalive: KeepalivePolicy::every(configuration.keepalive.interval.0),
+            announcement,
             listener,
             app,
         };
@@ -103,14 +116,70 @@ impl Application {
     }
 }
 
-async fn bind(
-    address: &crate::configuration::Address,
-    name: &'static str,
-) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn bind(address: &Address, name: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { name, address: address.to_string(), source };
     let listener = listen(address.resolve().map_err(failed)?, name, address.to_string()).await?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// The bus's servers and how to meet them.
+fn bus(events: &Events) -> Result<Servers, StartError> {
+    let encryption = match (events.enable_tls, &events.tls_root_ca_certificate, events.tls_insecure) {
+        (false, _, _) => Encryption::None,
+        (true, Some(file), _) => Encryption::Roots(file.clone()),
+        (true, None, false) => Encryption::SystemRoots,
+        (true, None, true) => Encryption::Unverified,
+    };
+    let credentials = credentials(events.username.as_ref(), events.password.as_ref());
+    Ok(Servers { addresses: addresses(&events.endpoint)?, credentials, encryption })
+}
+
+/// What tells the gateway where this instance is; it listens at `bound`.
+fn announcement(
+    configuration: &Configuration,
+    bound: SocketAddr,
+) -> Result<Option<Announcement>, StartError> {
+    let registry = &configuration.registry;
+    if registry.kind == RegistryKind::None {
+        return Ok(None);
+    }
+    let mut servers = bus(&configuration.events)?;
+    if let Some(own) = &registry.address {
+        servers = Servers { addresses: addresses(own)?, credentials: None, encryption: Encryption::None };
+    }
+    if let Some(own) = credentials(registry.username.as_ref(), registry.password.as_ref()) {
+        servers.credentials = Some(own);
+    }
+    let node = Node {
+        service: registry.service_name.clone(),
+        version: VERSION.into(),
+        address: advertised(configuration.http.advertise_addr.as_ref(), bound),
+        tls: false,
+    };
+    let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node));
+    Ok(Some(Announcement { registry }))
+}
+
+/// The address at which others reach us.
+fn advertised(named: Option<&Address>, bound: SocketAddr) -> String {
+    match named {
+        Some(address) => address.to_string(),
+        None if bound.ip().is_unspecified() => {
+            SocketAddr::new(host::own_address().unwrap_or(bound.ip()), bound.port()).to_string()
+        }
+        None => bound.to_string(),
+    }
+}
+
+fn addresses(servers: &[Server]) -> Result<Vec<connection::ServerAddr>, StartError> {
+    let addresses = servers.iter().map(|server| server.as_str().parse());
+    addresses.collect::<Result<_, std::io::Error>>().map_err(|error| StartError::Bus(error.into()))
+}
+
+fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<(String, String)> {
+    let password = password.map(|password| password.reveal().to_owned());
+    username.map(|username| (username.clone(), password.unwrap_or_default()))
 }
 
 fn limits(queue: Queue) -> QueueLimits {

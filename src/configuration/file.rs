@@ -43,15 +43,20 @@ fn find(environment: &Environment) -> Option<PathBuf> {
         let home = environment.get("HOME").map(|home| Path::new(home).join(".ocis/config"));
         home.into_iter().chain([PathBuf::from("/etc/ocis")]).collect()
     };
-    directories.into_iter().map(|directory| directory.join(FILE_NAME)).find(|path| path.exists())
+    directories
+        .into_iter()
+        .map(|directory| directory.join(FILE_NAME))
+        .find(|path| path.try_exists().unwrap_or(true))
 }
 
 fn read(path: &Path) -> Result<Dict, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    if text.trim().is_empty() {
-        return Ok(Dict::new());
+    // In two steps: what the first says is about the form alone and quotes no value, which may be a secret.
+    match Yaml::from_str(&text).map_err(|error| format!("is no valid YAML: {error}"))? {
+        Value::Dict(_, values) => Ok(values),
+        Value::Empty(..) => Ok(Dict::new()),
+        _ => Err("has no keys with values, as in `log: {level: info}`".into()),
     }
-    Yaml::from_str(&text).map_err(|error| format!("is no valid YAML: {error}"))
 }
 
 /// The values of the group `group` with their variables expanded, without the keys that mean nothing, which are mistakes.
@@ -65,22 +70,27 @@ fn values_of(
     let mut known = Dict::new();
     for (name, value) in values {
         let key = if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
-        let is_setting = SETTINGS.iter().any(|setting| setting.key == key);
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        let (is_setting, secret) = (setting.is_some(), setting.is_some_and(|setting| setting.secret));
         let is_group = SETTINGS.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
         let mut mistake = |wrong: String, example: Option<String>| {
             let place = format!("{}, {key}", path.display());
             mistakes.0.push(Mistake { place, value: None, wrong, example });
         };
         match value {
+            _ if name.contains('.') => {
+                mistake("is one key with a dot; a group's settings stand below it".into(), None);
+            }
             Value::Dict(_, values) if is_group => {
                 let values = values_of(values, &key, environment, path, mistakes);
                 known.insert(name, values.into());
             }
-            // An empty group, as a commented file has them.
-            Value::Empty(..) if is_group => {}
+            // Nothing is said, as in a file with comments in place of values.
+            Value::Empty(..) if is_group || is_setting => {}
             _ if is_group => mistake("is a group of settings, not a value".into(), None),
             value if is_setting => match expanded(value, environment) {
                 Ok(value) => drop(known.insert(name, value)),
+                Err(_) if secret => mistake("names a variable that is not set".into(), None),
                 Err(variable) => mistake(format!("names the variable {variable}, which is not set"), None),
             },
             _ => mistake("is no setting".into(), closest(&key)),

@@ -14,11 +14,12 @@ use std::path::PathBuf;
 
 use validator::{Validate, ValidationError};
 
+use self::reader::Reader;
 pub use self::{
     environment::Environment,
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
-    values::{Address, Bytes, GoDuration, HttpRoot, LogLevel, Secret, Server},
+    values::{Address, Bytes, GoDuration, HttpRoot, LogLevel, RegistryKind, Secret, Server},
 };
 
 /// The configuration as a whole, checked.
@@ -28,12 +29,16 @@ pub struct Configuration {
     pub log: Log,
     /// Where an administrator looks in.
     pub debug: Debug,
-    /// The silence after which a stream gets a comment; zero for none.
-    pub keepalive_interval: GoDuration,
+    /// Signs of life for silent streams.
+    pub keepalive: Keepalive,
     /// The bus.
     pub events: Events,
+    /// Where the gateway finds this service.
+    pub registry: Registry,
     /// The endpoint.
     pub http: Http,
+    /// Which other origins may read.
+    pub cors: Cors,
     /// Who may come in.
     pub token_manager: TokenManager,
     /// What may wait for slow clients.
@@ -41,71 +46,144 @@ pub struct Configuration {
     pub queue: Queue,
 }
 
-/// What is logged.
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// From this level on.
-    pub level: LogLevel,
+/// A group of settings, each with the key it is read from.
+macro_rules! group {
+    (
+        $(#[$about:meta])*
+        struct $group:ident {
+            $($(#[$about_field:meta])* $field:ident: $type:ty = $key:literal,)*
+        }
+    ) => {
+        $(#[$about])*
+        pub struct $group {
+            $($(#[$about_field])* pub $field: $type,)*
+        }
+
+        impl $group {
+            /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
+            fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                $(let $field = reader.read($key);)*
+                Some(Self { $($field: $field?,)* })
+            }
+        }
+    };
 }
 
-/// Where an administrator looks in.
-#[derive(Clone, Debug)]
-pub struct Debug {
-    /// The address of the debug server.
-    pub addr: Address,
+group! {
+    /// What is logged.
+    #[derive(Clone, Debug)]
+    struct Log {
+        /// From this level on.
+        level: LogLevel = "log.level",
+    }
 }
 
-/// The bus.
-#[derive(Clone, Debug)]
-pub struct Events {
-    /// Its servers; any one will do.
-    pub endpoint: Vec<Server>,
+group! {
+    /// Where an administrator looks in.
+    #[derive(Clone, Debug)]
+    struct Debug {
+        /// The address of the debug server.
+        addr: Address = "debug.addr",
+    }
 }
 
-/// The endpoint.
-#[derive(Clone, Debug)]
-pub struct Http {
-    /// Its address.
-    pub addr: Address,
-    /// The path below which everything lies.
-    pub root: HttpRoot,
+group! {
+    /// Signs of life for silent streams.
+    #[derive(Clone, Debug)]
+    struct Keepalive {
+        /// The silence after which a stream gets a comment; zero for none.
+        interval: GoDuration = "keepalive_interval",
+    }
+}
+
+group! {
+    /// The bus.
+    #[derive(Clone, Debug)]
+    struct Events {
+        /// Its servers; any one will do.
+        endpoint: Vec<Server> = "events.endpoint",
+        /// Whether the line is encrypted.
+        enable_tls: bool = "events.enable_tls",
+        /// The only authorities that count.
+        tls_root_ca_certificate: Option<PathBuf> = "events.tls_root_ca_certificate",
+        /// Whether the servers may be anybody.
+        tls_insecure: bool = "events.tls_insecure",
+        /// Who to be.
+        username: Option<String> = "events.username",
+        /// With what to show it.
+        password: Option<Secret> = "events.password",
+    }
+}
+
+group! {
+    /// Where the gateway finds this service.
+    #[derive(Clone, Debug)]
+    struct Registry {
+        /// Where that is.
+        kind: RegistryKind = "registry.kind",
+        /// Its servers; none for those of the bus.
+        address: Option<Vec<Server>> = "registry.address",
+        /// Who to be.
+        username: Option<String> = "registry.username",
+        /// With what to show it.
+        password: Option<Secret> = "registry.password",
+        /// What the gateway looks for.
+        service_name: String = "registry.service_name",
+    }
+}
+
+group! {
+    /// The endpoint.
+    #[derive(Clone, Debug)]
+    struct Http {
+        /// Its address.
+        addr: Address = "http.addr",
+        /// Its address for others, when that is another one.
+        advertise_addr: Option<Address> = "http.advertise_addr",
+        /// The path below which everything lies.
+        root: HttpRoot = "http.root",
+    }
+}
+
+group! {
     /// Which other origins may read.
-    pub cors: Cors,
+    #[derive(Clone, Debug)]
+    struct Cors {
+        /// The origins, or `*`.
+        allow_origins: Vec<String> = "http.cors.allow_origins",
+        /// The methods told to a preflight.
+        allow_methods: Vec<String> = "http.cors.allow_methods",
+        /// The headers told to a preflight.
+        allow_headers: Vec<String> = "http.cors.allow_headers",
+        /// Whether pages may send their user's credentials.
+        allow_credentials: bool = "http.cors.allow_credentials",
+    }
 }
 
-/// Which other origins may read.
-#[derive(Clone, Debug)]
-pub struct Cors {
-    /// The origins, or `*`.
-    pub allow_origins: Vec<String>,
-    /// The methods told to a preflight.
-    pub allow_methods: Vec<String>,
-    /// The headers told to a preflight.
-    pub allow_headers: Vec<String>,
-    /// Whether pages may send their user's credentials.
-    pub allow_credentials: bool,
+group! {
+    /// Who may come in.
+    #[derive(Clone, Debug)]
+    struct TokenManager {
+        /// What the platform signs its tokens with.
+        jwt_secret: Secret = "token_manager.jwt_secret",
+    }
 }
 
-/// Who may come in.
-#[derive(Clone, Debug)]
-pub struct TokenManager {
-    /// What the platform signs its tokens with.
-    pub jwt_secret: Secret,
-}
-
-/// What may wait for slow clients.
-#[derive(Clone, Copy, Debug, Validate)]
-#[validate(schema(function = "queues_fit"))]
-pub struct Queue {
-    /// Events in one stream's queue.
-    #[validate(range(min = 1, message = "a queue has to hold at least one event"))]
-    pub max_events: usize,
-    /// Bytes in one stream's queue.
-    pub max_bytes: Bytes,
-    /// Bytes in all queues together.
-    pub total_max_bytes: Bytes,
-    /// How long a full queue may make no progress.
-    pub slow_client_grace: GoDuration,
+group! {
+    /// What may wait for slow clients.
+    #[derive(Clone, Copy, Debug, Validate)]
+    #[validate(schema(function = "queues_fit"))]
+    struct Queue {
+        /// Events in one stream's queue.
+        #[validate(range(min = 1, message = "a queue has to hold at least one event"))]
+        max_events: usize = "queue.max_events",
+        /// Bytes in one stream's queue.
+        max_bytes: Bytes = "queue.max_bytes",
+        /// Bytes in all queues together.
+        total_max_bytes: Bytes = "queue.total_max_bytes",
+        /// How long a full queue may make no progress.
+        slow_client_grace: GoDuration = "queue.slow_client_grace",
+    }
 }
 
 fn queues_fit(queue: &Queue) -> Result<(), ValidationError> {
@@ -125,7 +203,7 @@ impl Configuration {
     pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, Mistakes> {
         let (layers, mut mistakes) = file::layers(file, environment);
         let layers = environment.add_to(layers);
-        let mut reader = reader::Reader::new(&layers, &mut mistakes);
+        let mut reader = Reader::new(&layers, &mut mistakes);
         let configuration = Self::from_reader(&mut reader);
         match configuration {
             Some(configuration) => {
@@ -138,45 +216,27 @@ impl Configuration {
         }
     }
 
-    /// `None` when a value is missing; every value is looked at all the same, so that all mistakes are found at once.
-    fn from_reader(reader: &mut reader::Reader<'_>) -> Option<Self> {
-        let log_level = reader.read("log.level");
-        let debug_addr = reader.read("debug.addr");
-        let keepalive_interval = reader.read("keepalive_interval");
-        let endpoint = reader.read("events.endpoint");
-        let http_addr = reader.read("http.addr");
-        let root = reader.read("http.root");
-        let allow_origins = reader.read("http.cors.allow_origins");
-        let allow_methods = reader.read("http.cors.allow_methods");
-        let allow_headers = reader.read("http.cors.allow_headers");
-        let allow_credentials = reader.read("http.cors.allow_credentials");
-        let jwt_secret = reader.read("token_manager.jwt_secret");
-        let max_events = reader.read("queue.max_events");
-        let max_bytes = reader.read("queue.max_bytes");
-        let total_max_bytes = reader.read("queue.total_max_bytes");
-        let slow_client_grace = reader.read("queue.slow_client_grace");
+    /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
+    fn from_reader(reader: &mut Reader<'_>) -> Option<Self> {
+        let log = Log::read(reader);
+        let debug = Debug::read(reader);
+        let keepalive = Keepalive::read(reader);
+        let events = Events::read(reader);
+        let registry = Registry::read(reader);
+        let http = Http::read(reader);
+        let cors = Cors::read(reader);
+        let token_manager = TokenManager::read(reader);
+        let queue = Queue::read(reader);
         Some(Self {
-            log: Log { level: log_level? },
-            debug: Debug { addr: debug_addr? },
-            keepalive_interval: keepalive_interval?,
-            events: Events { endpoint: endpoint? },
-            http: Http {
-                addr: http_addr?,
-                root: root?,
-                cors: Cors {
-                    allow_origins: allow_origins?,
-                    allow_methods: allow_methods?,
-                    allow_headers: allow_headers?,
-                    allow_credentials: allow_credentials?,
-                },
-            },
-            token_manager: TokenManager { jwt_secret: jwt_secret? },
-            queue: Queue {
-                max_events: max_events?,
-                max_bytes: max_bytes?,
-                total_max_bytes: total_max_bytes?,
-                slow_client_grace: slow_client_grace?,
-            },
+            log: log?,
+            debug: debug?,
+            keepalive: keepalive?,
+            events: events?,
+            registry: registry?,
+            http: http?,
+            cors: cors?,
+            token_manager: token_manager?,
+            queue: queue?,
         })
     }
 }

@@ -27,6 +27,11 @@ impl<'a> Reader<'a> {
             self.note(setting, format!("is not set, and has to be ({})", setting.meaning));
             return None;
         };
+        if setting.secret && !matches!(value, Value::String(..)) {
+            // A number would come out in another form than it was written in.
+            self.note(setting, "has to stand in quotes".into());
+            return None;
+        }
         match texts(&value)
             .ok_or_else(|| "is a group, but a value is wanted".into())
             .and_then(|texts| T::from_texts(&texts))
@@ -70,7 +75,7 @@ impl<'a> Reader<'a> {
         let value = self.layers.find_value(setting.key).ok().and_then(|value| texts(&value));
         self.mistakes.0.push(Mistake {
             place: self.place(setting),
-            value: value.filter(|_| !setting.secret).map(|texts| texts.join(",")),
+            value: value.filter(|_| !setting.secret).map(|texts| without_credentials(&texts.join(","))),
             wrong,
             example: Some(setting.example.into()),
         });
@@ -86,6 +91,14 @@ impl<'a> Reader<'a> {
                 format!("{} or {}", variables.join(", "), setting.key)
             }
         }
+    }
+}
+
+/// An address may have a user and a password in front, although it must not.
+fn without_credentials(value: &str) -> String {
+    match value.rsplit_once('@') {
+        Some((_, rest)) => format!("***@{rest}"),
+        None => value.to_owned(),
     }
 }
 

@@ -8,7 +8,7 @@ pub struct Setting {
     /// The variables it is read from. Of several that are set, the last counts. Each `OCIS_…` is also read as `OC_…`, which
     /// counts more than it.
     pub variables: &'static [&'static str],
-    /// What holds when nobody says otherwise, as one would write it; `None` when somebody has to.
+    /// What holds when nobody says otherwise, as one would write it, and empty for nothing; `None` when somebody has to.
     pub default: Option<&'static str>,
     /// A value that would be right.
     pub example: &'static str,
@@ -41,6 +41,9 @@ macro_rules! setting {
     };
 }
 
+/// The default of what need not be there.
+const NONE: Option<&str> = Some("");
+
 /// All settings, in the order in which they are shown.
 pub const SETTINGS: &[Setting] = &[
     setting!(
@@ -72,11 +75,101 @@ pub const SETTINGS: &[Setting] = &[
         "The servers of the bus (NATS JetStream); several of a cluster, comma-separated"
     ),
     setting!(
+        "events.enable_tls",
+        ["OCIS_EVENTS_ENABLE_TLS", "SSE_EVENTS_ENABLE_TLS"],
+        Some("false"),
+        "true",
+        "Whether the line to the bus is encrypted; its servers have to be known to the system's authorities"
+    ),
+    setting!(
+        "events.tls_root_ca_certificate",
+        ["OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", "SSE_EVENTS_TLS_ROOT_CA_CERTIFICATE"],
+        NONE,
+        "/etc/ocis/nats-ca.pem",
+        "With events.enable_tls: a file (PEM) with the only authorities that count for the bus's servers"
+    ),
+    setting!(
+        "events.tls_insecure",
+        ["OCIS_INSECURE", "SSE_EVENTS_TLS_INSECURE"],
+        Some("false"),
+        "false",
+        "With events.enable_tls: whether the bus's servers may be anybody; counts only without a file of authorities"
+    ),
+    setting!(
+        "events.username",
+        ["OCIS_EVENTS_AUTH_USERNAME", "SSE_EVENTS_AUTH_USERNAME"],
+        NONE,
+        "sse",
+        "The user to be towards the bus"
+    ),
+    Setting {
+        secret: true,
+        ..setting!(
+            "events.password",
+            ["OCIS_EVENTS_AUTH_PASSWORD", "SSE_EVENTS_AUTH_PASSWORD"],
+            NONE,
+            "that user's password",
+            "That user's password"
+        )
+    },
+    setting!(
+        "events.cluster",
+        ["OCIS_EVENTS_CLUSTER", "SSE_EVENTS_CLUSTER"],
+        Some("ocis-cluster"),
+        "ocis-cluster",
+        "The name of the bus's cluster; taken for the platform's sake, JetStream does not need it"
+    ),
+    setting!(
+        "registry.kind",
+        ["MICRO_REGISTRY"],
+        Some("nats-js-kv"),
+        "memory",
+        "Where the gateway finds this service: nats-js-kv, or memory for nowhere"
+    ),
+    setting!(
+        "registry.address",
+        ["MICRO_REGISTRY_ADDRESS"],
+        NONE,
+        "127.0.0.1:9233",
+        "The registry's servers (NATS JetStream); none for those of events.endpoint"
+    ),
+    setting!(
+        "registry.username",
+        ["MICRO_REGISTRY_AUTH_USERNAME"],
+        NONE,
+        "sse",
+        "The user to be towards the registry"
+    ),
+    Setting {
+        secret: true,
+        ..setting!(
+            "registry.password",
+            ["MICRO_REGISTRY_AUTH_PASSWORD"],
+            NONE,
+            "that user's password",
+            "That user's password"
+        )
+    },
+    setting!(
+        "registry.service_name",
+        ["SSE_SERVICE_NAME"],
+        Some("com.owncloud.sse.sse"),
+        "eu.opencloud.sse.sse",
+        "The name under which the gateway looks for this service; OpenCloud's looks for eu.opencloud.sse.sse"
+    ),
+    setting!(
         "http.addr",
         ["SSE_HTTP_ADDR"],
         Some("127.0.0.1:9135"),
         "127.0.0.1:9135",
         "Address of the endpoint"
+    ),
+    setting!(
+        "http.advertise_addr",
+        ["SSE_HTTP_ADVERTISE_ADDR"],
+        NONE,
+        "10.0.0.7:9135",
+        "The address that the registry tells the gateway; none for http.addr, or this machine's own where that is every address"
     ),
     setting!("http.root", ["SSE_HTTP_ROOT"], Some("/"), "/", "The path below which everything is served"),
     setting!(

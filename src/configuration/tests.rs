@@ -27,8 +27,8 @@ fn everything_has_a_default_but_the_secret() {
         Configuration::read(None, &[SECRET, ("HOME", "/nowhere")].into()).expect("no mistake");
     assert_eq!(configuration.http.addr.to_string(), "127.0.0.1:9135");
     assert_eq!(configuration.queue.max_bytes, Bytes(1 << 20));
-    assert_eq!(configuration.keepalive_interval, GoDuration(Duration::ZERO));
-    assert_eq!(configuration.http.cors.allow_headers.len(), 7);
+    assert_eq!(configuration.keepalive.interval, GoDuration(Duration::ZERO));
+    assert_eq!(configuration.cors.allow_headers.len(), 7);
 
     assert_eq!(
         mistakes("", []),
@@ -61,6 +61,7 @@ fn of_several_variables_the_last_counts_and_the_file_counts_less() {
 fn the_file_may_name_variables_and_lists() {
     let file = "
 log:
+keepalive_interval:
 http:
   addr: \"${HOST}:80\"
   cors: {allow_origins: [\"https://${HOST}\", https://b.example]}
@@ -71,7 +72,7 @@ token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
         Configuration::read(Some(path), &[SECRET, ("HOST", "a.example")].into()).expect("no mistake")
     });
     assert_eq!(configuration.http.addr.to_string(), "a.example:80");
-    assert_eq!(configuration.http.cors.allow_origins, ["https://a.example", "https://b.example"]);
+    assert_eq!(configuration.cors.allow_origins, ["https://a.example", "https://b.example"]);
     assert_eq!(configuration.queue.max_events, 10);
     assert_eq!(configuration.token_manager.jwt_secret.reveal(), SECRET.1);
 }
@@ -85,17 +86,23 @@ log: {level: loud}
 queue: 5
 debug: {addr: '${NOT_SET}:1'}
 token_manager: {jwt_secret: ''}
+debug.addr: 'a:1'
+events: {endpoint: 'nats://user:hidden@a:1', password: 12345678}
 ";
     let environment = [("SSE_KEEPALIVE_INTERVAL", "30")];
     assert_eq!(
         mistakes(file, environment),
         [
             "FILE, debug.addr: names the variable NOT_SET, which is not set",
+            "FILE, debug.addr: is one key with a dot; a group's settings stand below it",
             "FILE, htp: is no setting; right would be: http",
             "FILE, http.adr: is no setting; right would be: http.addr",
             "FILE, queue: is a group of settings, not a value",
             "FILE, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
             "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration: a unit is missing (ms, s, m, h); right would be: 30s",
+            "FILE, events.endpoint: \"***@a:1\" is no address: a user and a password are settings of their own; right \
+             would be: 127.0.0.1:9233",
+            "FILE, events.password: has to stand in quotes; right would be: that user's password",
             "FILE, http.root: \"/a,/b\" is a list, but one value is wanted; right would be: /",
             "FILE, token_manager.jwt_secret: is empty; right would be: the text that the platform's other services have in \
              OCIS_JWT_SECRET",
@@ -121,6 +128,8 @@ fn values_have_to_fit_together() {
 fn a_file_that_is_none_is_a_mistake() {
     let wrong = &mistakes("log: [", [SECRET])[0];
     assert!(wrong.starts_with("FILE: is no valid YAML: "), "{wrong}");
+    let other_form = mistakes("OCIS_JWT_SECRET=hidden", [SECRET]);
+    assert_eq!(other_form, ["FILE: has no keys with values, as in `log: {level: info}`"]);
     let missing =
         Configuration::read(Some("/nowhere/sse.yaml".into()), &[SECRET].into()).expect_err("a mistake");
     assert!(missing.to_string().contains("/nowhere/sse.yaml: cannot be read: "), "{missing}");
@@ -160,7 +169,11 @@ fn the_readme_shows_the_settings_as_they_are() {
     let code = |text: &str| format!("`{text}`");
     let rows = SETTINGS.iter().map(|setting| {
         let variables: Vec<_> = setting.variables.iter().map(|name| code(name)).collect();
-        let default = setting.default.map_or("required".to_owned(), code);
+        let default = match setting.default {
+            None => "required".to_owned(),
+            Some("") => "none".to_owned(),
+            Some(default) => code(default),
+        };
         let Setting { key, meaning, .. } = setting;
         format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(" "))
     });

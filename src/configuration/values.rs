@@ -1,6 +1,12 @@
 //! What a setting's text can mean. Each type parses once and says what it expects.
 
-use std::{fmt, net::SocketAddr, net::ToSocketAddrs as _, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 /// A value that is read from what somebody wrote: one text, or several.
 pub(super) trait FromTexts: Sized {
@@ -25,7 +31,7 @@ macro_rules! from_one_text {
         }
     )*};
 }
-from_one_text!(Address, Bytes, GoDuration, HttpRoot, LogLevel, Truth, Count);
+from_one_text!(Address, Bytes, GoDuration, HttpRoot, LogLevel, RegistryKind, Truth, Count);
 
 /// Lists may be written as one text with commas.
 fn items(texts: &[String]) -> impl Iterator<Item = &str> {
@@ -42,6 +48,36 @@ impl FromTexts for Vec<Server> {
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let servers: Self = items(texts).map(str::parse).collect::<Result<_, _>>()?;
         if servers.is_empty() { Err("names no server".into()) } else { Ok(servers) }
+    }
+}
+
+/// What need not be there: an empty text is nothing.
+impl<T: FromTexts> FromTexts for Option<T> {
+    fn from_texts(texts: &[String]) -> Result<Self, String> {
+        match texts {
+            [text] if text.is_empty() => Ok(None),
+            texts => T::from_texts(texts).map(Some),
+        }
+    }
+}
+
+impl FromTexts for String {
+    fn from_texts(texts: &[String]) -> Result<Self, String> {
+        match texts {
+            [text] => Ok(text.trim().to_owned()),
+            _ => Err("is a list, but one value is wanted".into()),
+        }
+    }
+}
+
+/// A file that can be read.
+impl FromTexts for PathBuf {
+    fn from_texts(texts: &[String]) -> Result<Self, String> {
+        let path = Self::from(String::from_texts(texts)?);
+        match std::fs::File::open(&path) {
+            Ok(_) => Ok(path),
+            Err(error) => Err(format!("cannot be read: {error}")),
+        }
     }
 }
 
@@ -87,13 +123,19 @@ impl FromStr for Count {
 pub struct Address(String);
 
 impl Address {
-    /// The addresses it stands for; a name is looked up now.
+    /// The addresses it stands for, the first that can be used being meant; a name is looked up now.
     ///
     /// # Errors
     ///
     /// The name cannot be looked up.
     pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
-        Ok(self.0.to_socket_addrs()?.collect())
+        match self.0.strip_prefix(':').and_then(|port| port.parse().ok()) {
+            // Over IPv6, where the machine has it, IPv4 is heard as well.
+            Some(port) => {
+                Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()])
+            }
+            None => Ok(self.0.to_socket_addrs()?.collect()),
+        }
     }
 }
 
@@ -107,13 +149,16 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (host, _) = host_and_port(text)?;
-        Ok(Self(if host.is_empty() { format!("0.0.0.0{text}") } else { text.into() }))
+        host_and_port(text)?;
+        Ok(Self(text.into()))
     }
 }
 
 /// Takes `host:port` apart; the host of an IPv6 address stands in brackets.
 fn host_and_port(text: &str) -> Result<(&str, u16), String> {
+    if text.contains('@') {
+        return Err("is no address: a user and a password are settings of their own".into());
+    }
     let (host, port) = text.rsplit_once(':').ok_or("is no address: it has no port")?;
     let port =
         port.parse().map_err(|_| format!("is no address: its port {port:?} is no number up to 65535"))?;
@@ -150,6 +195,27 @@ impl FromStr for Server {
     }
 }
 
+/// Where the gateway finds services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegistryKind {
+    /// In a key-value bucket of NATS JetStream.
+    Nats,
+    /// Nowhere: it is told the address in another way.
+    None,
+}
+
+impl FromStr for RegistryKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "nats-js-kv" => Ok(Self::Nats),
+            "memory" => Ok(Self::None),
+            _ => Err("is no registry that we know (nats-js-kv, memory)".into()),
+        }
+    }
+}
+
 /// A path that begins with a slash and ends with none, but for `/` itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRoot(String);
@@ -176,6 +242,9 @@ impl FromStr for HttpRoot {
         Ok(Self(if path.is_empty() { "/".into() } else { path.into() }))
     }
 }
+
+/// A hundred years: what is longer is a mistake, and sums of what is shorter do not overflow.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
 
 /// A span of time, written as in Go: `1m30s`, `500ms`, `0s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +280,11 @@ impl FromStr for GoDuration {
             let part = Duration::try_from_secs_f64(number * seconds).ok();
             total = part.and_then(|part| total.checked_add(part)).ok_or("is too long")?;
         }
-        if text.is_empty() { Err("is empty, which is no duration".into()) } else { Ok(Self(total)) }
+        match total {
+            _ if text.is_empty() => Err("is empty, which is no duration".into()),
+            total if total > LONGEST => Err("is too long".into()),
+            total => Ok(Self(total)),
+        }
     }
 }
 
@@ -316,6 +389,7 @@ mod tests {
         check::<GoDuration>("1d", Err("is no duration: \"d\" is no unit (ms, s, m, h)"));
         check::<GoDuration>("1..5s", Err("is no duration: \"1..5\" is no number"));
         check::<GoDuration>("99999999999999999999h", Err("is too long"));
+        check::<GoDuration>("1000000h", Err("is too long"));
     }
 
     #[test]
@@ -334,7 +408,8 @@ mod tests {
         check("127.0.0.1:9135", address("127.0.0.1:9135"));
         check("localhost:0", address("localhost:0"));
         check("[::1]:80", address("[::1]:80"));
-        check(":9135", address("0.0.0.0:9135"));
+        check(":9135", address(":9135"));
+        check::<Address>("a:b@c:80", Err("is no address: a user and a password are settings of their own"));
         check::<Address>("nowhere", Err("is no address: it has no port"));
         check::<Address>("a:99999", Err("is no address: its port \"99999\" is no number up to 65535"));
         check::<Address>("::1:80", Err("is no address: \"::1\" is no host"));

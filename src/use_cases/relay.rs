@@ -1,13 +1,18 @@
 //! From the bus to the streams.
 
-use std::{cell::OnceCell, sync::Arc, time::Instant};
+use std::{
+    cell::OnceCell,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::{
     notification::Notification,
     patience::{Patience, Verdict},
 };
 use ports::outbound::{Clock, EndReason, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent};
-use tracing::{info, warn};
+use tracing::{error, info};
 
 use super::{Status, Subscriptions, subscriptions::Behind};
 
@@ -31,23 +36,36 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Runs until it is dropped.
-    pub async fn run(mut self, mut source: Box<dyn EventSource>) {
+    /// Runs until `stop` is ready, and gives the bus up cleanly.
+    pub async fn run(mut self, mut source: Box<dyn EventSource>, stop: impl Future<Output = ()>) {
+        let mut stop = pin!(stop);
+        let mut reading = None;
         loop {
-            match source.next().await {
+            let event = tokio::select! {
+                // We are to end.
+                () = &mut stop => break,
+                // The bus has something to say.
+                event = source.next() => event,
+            };
+            match event {
                 SourceEvent::Notification(notification) => self.deliver(&notification).await,
                 SourceEvent::Subscribed => {
                     info!("reading from the bus");
+                    reading = Some(true);
                     self.metrics.bus_connected(true);
                     self.status.subscribed();
                 }
                 SourceEvent::Interrupted { reason } => {
-                    warn!(reason, "the bus cannot be read, trying again");
+                    // An outage may have one reason after the other; it is one outage.
+                    if reading.replace(false) != Some(false) {
+                        error!(reason, "the bus cannot be read, trying again");
+                    }
                     self.metrics.bus_connected(false);
                     self.status.interrupted(reason);
                 }
             }
         }
+        source.close().await;
     }
 
     /// Brings one event to every stream of everybody it names, and comes back when each has taken it or has ended.
@@ -81,6 +99,8 @@ impl Relay {
     /// immediately, and whoever stood still meanwhile is judged by that.
     async fn catch_up(&mut self, stream: &Behind, frame: &Frame, offered: Instant) -> bool {
         let began = self.clock.now();
+        // For how long this process stood still when it meant to wait: no client can read then.
+        let mut standstill = Duration::ZERO;
         loop {
             let now = self.clock.now();
             let stalled = match stream.outbox.offer(frame, now) {
@@ -88,9 +108,13 @@ impl Relay {
                 Offer::Gone => return false,
                 Offer::Full { stalled } => stalled,
             };
-            match self.patience.judge(stalled, now.saturating_duration_since(offered), now) {
+            let waited = now.saturating_duration_since(offered).saturating_sub(standstill);
+            match self.patience.judge(stalled.saturating_sub(standstill), waited, now) {
                 // Whether there is room now or the time is over, the next offer tells.
-                Verdict::Wait(time) => drop(tokio::time::timeout(time, stream.outbox.room()).await),
+                Verdict::Wait(time) => {
+                    tokio::time::timeout(time, stream.outbox.room()).await.ok();
+                    standstill += self.clock.now().saturating_duration_since(now).saturating_sub(time);
+                }
                 Verdict::End => {
                     self.patience.spend(now.saturating_duration_since(began), now);
                     self.subscriptions.end(stream, EndReason::Slow);

@@ -80,8 +80,9 @@ impl Subscriptions {
 
     /// Ends one stream.
     pub(super) fn end(&self, stream: &Behind, reason: EndReason) {
-        stream.outbox.end(reason);
+        // In this order: the end lets the connection go, which would leave for a reason of its own.
         self.shared.leave(&stream.user, stream.id, reason);
+        stream.outbox.end(reason);
     }
 
     /// Ends all streams, and refuses new ones from now on.

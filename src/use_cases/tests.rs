@@ -23,7 +23,11 @@ use ports::{
         SourceEvent,
     },
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -47,6 +51,10 @@ impl EventSource for FakeSource {
             Some(event) => event,
             None => std::future::pending().await,
         }
+    }
+
+    async fn close(&mut self) {
+        self.0.close();
     }
 }
 
@@ -157,6 +165,10 @@ struct House {
     status: Arc<Status>,
     bus: mpsc::UnboundedSender<SourceEvent>,
     sequence: u64,
+    stop: CancellationToken,
+    relay: JoinHandle<()>,
+    /// Held here as well, so that what they still expect is missed in the test's own thread.
+    frames: Arc<dyn Frames>,
 }
 
 impl House {
@@ -165,16 +177,18 @@ impl House {
         let subscriptions = Subscriptions::new(metrics.clone(), clock.clone());
         let status = Arc::new(Status::default());
         let (bus, source) = mpsc::unbounded_channel();
+        let frames: Arc<dyn Frames> = Arc::new(frames);
         let relay = Relay {
             subscriptions: subscriptions.clone(),
-            frames: Arc::new(frames),
+            frames: Arc::clone(&frames),
             metrics,
             patience: Patience::new(GRACE, clock.now()),
             clock,
             status: Arc::clone(&status),
         };
-        tokio::spawn(relay.run(Box::new(FakeSource(source))));
-        Self { subscriptions, status, bus, sequence: 0 }
+        let stop = CancellationToken::new();
+        let relay = tokio::spawn(relay.run(Box::new(FakeSource(source)), stop.clone().cancelled_owned()));
+        Self { subscriptions, status, bus, sequence: 0, stop, relay, frames }
     }
 
     fn publish(&mut self, users: &[&str], content: &str) {
@@ -188,6 +202,14 @@ impl House {
 
     fn say(&self, event: SourceEvent) {
         self.bus.send(event).expect("the relay runs");
+    }
+
+    /// Ends the relay, which must not have failed. What the mocks expect has to have happened.
+    async fn close(self) {
+        self.stop.cancel();
+        self.relay.await.expect("no panic in the relay");
+        assert!(self.bus.is_closed(), "the bus was given up");
+        drop(self.frames);
     }
 
     fn open(&self, name: &str, outbox: &Arc<FakeOutbox>) -> ports::inbound::Subscription {
@@ -232,6 +254,7 @@ async fn every_stream_of_a_named_user_gets_an_event_in_order_and_nobody_else() {
     tokio::time::advance(Duration::from_secs(1)).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!([one.read(), two.read(), other.read()], [vec!["1", "2"], vec!["1", "2"], vec!["2"]]);
+    house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,6 +276,7 @@ async fn an_event_is_encoded_once_and_only_when_somebody_is_there() {
     house.publish(&["a", "b"], "");
     settle().await;
     assert_eq!(outboxes.map(|outbox| outbox.waiting()), [1, 1, 1]);
+    house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,6 +292,7 @@ async fn a_client_that_reads_slowly_gets_everything_and_is_not_cut() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(slow.ended(), None);
     assert_eq!(slow.read(), expected);
+    house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,6 +318,7 @@ async fn a_client_that_does_not_read_is_ended_after_the_grace_and_nobody_waits_f
     assert_eq!(reads.read().len(), 100);
     let last = reads.state.lock().read.last().expect("read").1;
     assert!(last < GRACE + Duration::from_millis(200), "the last event came after {last:?}");
+    house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -330,24 +356,20 @@ async fn a_crowd_of_stalled_clients_does_not_hold_up_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_gets_a_comment_and_a_busy_one_none() {
-    let mut metrics = any_metrics();
-    metrics.checkpoint();
-    metrics.expect_stream_opened().return_const(());
-    metrics.expect_stream_closed().return_const(());
-    metrics.expect_event_received().return_const(());
-    metrics.expect_delivered().return_const(());
-    let mut house = House::new(metrics, PlainFrames);
-    let (silent, busy) = (FakeOutbox::new(100), FakeOutbox::new(100));
-    let _open = [house.open("silent", &silent), house.open("busy", &busy)];
-    let policy = KeepalivePolicy::every(Duration::from_secs(10)).expect("not zero");
+async fn each_silent_stream_gets_one_comment_and_a_busy_one_none() {
+    let mut house = House::new(any_metrics(), PlainFrames);
+    let tabs = [(); 3].map(|()| FakeOutbox::new(100));
+    let busy = FakeOutbox::new(100);
+    let mut open: Vec<_> = tabs.iter().map(|tab| house.open("silent", tab)).collect();
+    open.push(house.open("busy", &busy));
     let mut metrics = MockMetrics::new();
-    metrics.expect_keepalive_sent().times(3).return_const(());
+    metrics.expect_keepalive_sent().times(9).return_const(());
+    let metrics: Arc<dyn ports::outbound::Metrics> = Arc::new(metrics);
     let keepalive = Keepalive {
         subscriptions: house.subscriptions.clone(),
         frames: Arc::new(PlainFrames),
-        metrics: Arc::new(metrics),
-        policy,
+        metrics: Arc::clone(&metrics),
+        policy: KeepalivePolicy::every(Duration::from_secs(10)).expect("not zero"),
     };
     let keepalive = tokio::spawn(keepalive.run());
     for _ in 0..35 {
@@ -355,8 +377,10 @@ async fn a_silent_stream_gets_a_comment_and_a_busy_one_none() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     keepalive.abort();
-    assert_eq!(silent.waiting(), 3);
+    assert!(keepalive.await.expect_err("it never ends").is_cancelled());
+    assert_eq!(tabs.map(|tab| tab.waiting()), [3, 3, 3]);
     assert!(busy.state.lock().waiting.iter().all(|frame| frame == "x"));
+    house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -379,6 +403,7 @@ async fn a_dropped_subscription_leaves_nothing_behind() {
     let outbox = FakeOutbox::new(1);
     drop(house.open("a", &outbox));
     assert_eq!(Arc::strong_count(&outbox), 1, "nobody else holds the queue");
+    house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -394,4 +419,5 @@ async fn the_status_follows_the_bus() {
     house.say(SourceEvent::Interrupted { reason: "gone".into() });
     settle().await;
     assert_eq!(house.status.check(), Err(NotReady::Interrupted { reason: "gone".into() }));
+    house.close().await;
 }

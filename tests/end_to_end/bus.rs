@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{client::Stream, eventually, nats::Nats, service::Service};
+use crate::{client::Stream, eventually, nats::Nats, process, service::Service};
 
 async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
     for n in contents {
@@ -12,8 +12,10 @@ async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
 
 async fn consumers(nats: &Nats) -> usize {
     let publisher = nats.publisher().await;
-    let stream = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
-    stream.cached_info().state.consumer_count
+    match publisher.jetstream.get_stream("main-queue").await {
+        Ok(stream) => stream.cached_info().state.consumer_count,
+        Err(_) => 0,
+    }
 }
 
 #[tokio::test]
@@ -49,7 +51,7 @@ async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
 
 #[tokio::test]
 async fn it_starts_without_a_bus_says_so_and_goes_on_when_there_is_one() {
-    let mut nats = Nats::down().await;
+    let mut nats = Nats::down();
     let service = Service::start_unready(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
     eventually("the reason", async || {
@@ -85,6 +87,9 @@ async fn outage(outage: Duration) {
     reads(&mut stream, 50..300).await;
     publisher.event(&["einstein"], "t", "300").await;
     reads(&mut stream, 300..301).await;
+    // The fan-out would hide an event that is read twice; the count does not.
+    assert_eq!(service.metric(r#"sse_events_received_total{outcome="delivered"}"#).await, 301);
+    assert_eq!(service.metric(r#"sse_events_received_total{outcome="no_subscriber"}"#).await, 0);
 }
 
 #[tokio::test]
@@ -118,11 +123,31 @@ async fn a_deleted_consumer_is_made_again_where_it_was() {
 }
 
 #[tokio::test]
+async fn of_a_cluster_any_server_will_do() {
+    let nats = Nats::start().await;
+    let servers = format!("127.0.0.1:1, {}", nats.address());
+    let service = Service::start(&nats, &[("SSE_EVENTS_ENDPOINT", &servers)]).await;
+    let mut stream = service.follow("einstein").await;
+    nats.publisher().await.event(&["einstein"], "t", "1").await;
+    reads(&mut stream, 1..2).await;
+}
+
+#[tokio::test]
 async fn no_consumer_is_left_behind() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     assert_eq!(consumers(&nats).await, 1);
     service.stop();
     service.stopped().await;
+    assert_eq!(consumers(&nats).await, 0);
+}
+
+#[tokio::test]
+async fn none_is_left_behind_by_a_kill_either() {
+    let nats = Nats::start().await;
+    let program = process::server(&nats);
+    eventually("a consumer", async || consumers(&nats).await == 1).await;
+    // It is killed.
+    drop(program);
     eventually("no consumer", async || consumers(&nats).await == 0).await;
 }

@@ -9,9 +9,11 @@ mod demo;
 mod nats;
 mod process;
 mod refusals;
+mod registry;
 mod service;
 mod slow_clients;
 mod streaming;
+mod towards_the_bus;
 
 use std::time::Duration;
 

@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, process::Stdio};
 
-use async_nats::jetstream;
+use async_nats::{ConnectOptions, jetstream};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
+    net::TcpSocket,
     process::{Child, Command},
 };
 
@@ -17,27 +18,50 @@ use crate::PATIENCE;
 pub(crate) struct Nats {
     data: TempDir,
     port: u16,
+    /// Keeps the port from others while the server is down; it does not listen.
+    _reservation: TcpSocket,
+    arguments: Vec<String>,
+    options: fn() -> ConnectOptions,
     process: Option<Child>,
 }
 
 impl Nats {
     pub(crate) async fn start() -> Self {
-        let mut nats = Self::down().await;
+        let mut nats = Self::down();
         nats.up().await;
         nats
     }
 
     /// One that does not run yet, but has its port.
-    pub(crate) async fn down() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = listener.local_addr().expect("bound").port();
-        Self { data: tempfile::tempdir().expect("a directory"), port, process: None }
+    pub(crate) fn down() -> Self {
+        let reservation = TcpSocket::new_v4().expect("a socket");
+        reservation.set_reuseaddr(true).expect("set");
+        reservation.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let port = reservation.local_addr().expect("bound").port();
+        let data = tempfile::tempdir().expect("a directory");
+        Self {
+            data,
+            port,
+            _reservation: reservation,
+            arguments: Vec::new(),
+            options: ConnectOptions::new,
+            process: None,
+        }
+    }
+
+    /// With further arguments, and what a publisher needs because of them.
+    pub(crate) async fn start_with(arguments: &[&str], options: fn() -> ConnectOptions) -> Self {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        let mut nats = Self { arguments, options, ..Self::down() };
+        nats.up().await;
+        nats
     }
 
     pub(crate) async fn up(&mut self) {
         let mut process = Command::new(binary())
             .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
             .arg(self.data.path())
+            .args(&self.arguments)
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -67,7 +91,7 @@ impl Nats {
     }
 
     pub(crate) async fn publisher(&self) -> Publisher {
-        let client = async_nats::connect(self.address()).await.expect("nats-server answers");
+        let client = (self.options)().connect(self.address()).await.expect("nats-server answers");
         Publisher { jetstream: jetstream::new(client) }
     }
 }

@@ -95,7 +95,7 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
     .to_vec()
 }
 
-fn server(nats: &Nats) -> Program {
+pub(crate) fn server(nats: &Nats) -> Program {
     let environment = environment(nats);
     let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
     Program::start(&["server"], &environment)
@@ -156,7 +156,7 @@ async fn a_second_signal_ends_it_at_once() {
 
 #[tokio::test]
 async fn health_asks_the_running_instance() {
-    let nats = Nats::down().await;
+    let nats = Nats::down();
     let mut program = server(&nats);
     let debug = program.logged_address("debug").await.to_string();
     let environment = [("OCIS_JWT_SECRET", SECRET), ("SSE_DEBUG_ADDR", &*debug)];

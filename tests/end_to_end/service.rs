@@ -38,6 +38,8 @@ impl Service {
             ("SSE_EVENTS_ENDPOINT", &endpoint),
             ("SSE_HTTP_ADDR", "127.0.0.1:0"),
             ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
+            // Not what this machine may have in the usual places.
+            ("OCIS_CONFIG_DIR", "/nowhere"),
         ];
         let environment: Environment = ours.iter().chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a right configuration");

@@ -73,12 +73,15 @@ async fn the_token_may_come_as_a_bearer_token_and_the_platforms_header_counts_mo
     let (einstein, marie) = (token("einstein"), token("marie"));
     let bearer = format!("Bearer {einstein}");
     let mut one = Stream::open(service.http, "/sse", &[("authorization", &bearer)]).await;
+    let empty = [("authorization", &*bearer), ("x-access-token", "")];
+    let mut again = Stream::open(service.http, "/sse", &empty).await;
     let both = [("authorization", &*bearer), ("x-access-token", &marie)];
     let mut other = Stream::open(service.http, "/sse", &both).await;
     let publisher = nats.publisher().await;
     publisher.event(&["einstein"], "t", "for einstein").await;
     publisher.event(&["marie"], "t", "for marie").await;
     assert_eq!(one.content().await, "for einstein");
+    assert_eq!(again.content().await, "for einstein");
     assert_eq!(other.content().await, "for marie");
 }
 
@@ -126,4 +129,14 @@ async fn nothing_of_a_user_stays_when_the_last_stream_has_gone() {
     })
     .await;
     assert_eq!(service.metric(r#"sse_connections_closed_total{reason="client"}"#).await, 3);
+}
+
+#[tokio::test]
+async fn a_last_event_id_is_never_an_error() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    for id in ["7", "no number", "", "ab-7"] {
+        let headers = [("x-access-token", &*token("einstein")), ("last-event-id", id)];
+        Stream::open(service.http, "/sse", &headers).await;
+    }
 }

@@ -5,18 +5,22 @@
 //! descriptors left (the framework's accepts again at once, for ever).
 
 use std::{
+    convert::Infallible,
     future::Future,
     io,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
 
-use hyper::{Request, Response, body::Incoming, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulConnection, GracefulShutdown},
 };
 use poem::{
     Endpoint,
@@ -24,7 +28,7 @@ use poem::{
     http::uri::Scheme,
     web::{LocalAddr, RemoteAddr},
 };
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
@@ -35,14 +39,57 @@ use tracing::{debug, warn};
 /// What answers every request. Its answers are complete: errors have become responses.
 pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
 
-/// Cuts the connection that a request came by. It is in each request's extensions.
-#[derive(Clone)]
-pub(super) struct Cut(pub(super) CancellationToken);
+/// The connection that a request came by, as its answer may use it. It is in each request's extensions.
+#[derive(Clone, Default)]
+pub struct Line(Arc<LineState>);
+
+#[derive(Default)]
+struct LineState {
+    cut: CancellationToken,
+    written: AtomicU64,
+}
+
+impl Line {
+    fn new(cut: CancellationToken) -> Self {
+        Self(Arc::new(LineState { cut, written: AtomicU64::new(0) }))
+    }
+
+    /// Cuts it: nothing else would end a write to a client that does not read.
+    pub fn cut(&self) {
+        self.0.cut.cancel();
+    }
+
+    /// Whether it was cut.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.cut.is_cancelled()
+    }
+
+    /// How many bytes the kernel has taken.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
 
 /// A client has to send the head of its request within this time.
 const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, and what is encoded ahead of the socket.
 const BUFFER_BYTES: usize = 64 * 1024;
+/// What the kernel keeps for a client that does not read, about. Left alone it would grow to megabytes, and say that a
+/// client makes progress only once in a while.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// A peer that is gone without a word is noticed after a minute, and three more questions.
+const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_mins(1))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(3);
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -63,15 +110,14 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
             Ok((stream, remote)) => {
                 refusing = false;
                 let cut = abort.child_token();
-                let socket = Socket { stream, cut: cut.clone() };
-                if let Err(error) = socket.stream.set_nodelay(true) {
+                let line = Line::new(cut.clone());
+                if let Err(error) = prepare(&stream) {
                     debug!(%error, "a connection was lost before its request");
                     continue;
                 }
-                let local =
-                    LocalAddr(socket.stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
-                let connection =
-                    connection(socket, local, RemoteAddr(remote.into()), Arc::clone(&app), cut.clone());
+                let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
+                let socket = Socket { stream, line };
+                let connection = connection(socket, local, RemoteAddr(remote.into()), Arc::clone(&app));
                 let connection = graceful.watch(connection);
                 tokio::spawn(async move {
                     tokio::select! {
@@ -97,42 +143,47 @@ pub async fn serve(listener: TcpListener, app: App, shutdown: impl Future<Output
     abort.cancel();
 }
 
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_keepalive(&TCP_KEEPALIVE)
+}
+
 fn connection(
     socket: Socket,
     local: LocalAddr,
     remote: RemoteAddr,
     app: App,
-    cut: CancellationToken,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error: Send> + Send {
+) -> impl GracefulConnection<Error: Send> + Send {
+    let line = socket.line.clone();
     let service = service_fn(move |request: Request<Incoming>| {
-        let (app, cut) = (Arc::clone(&app), cut.clone());
+        let (app, line) = (Arc::clone(&app), line.clone());
         let (local, remote) = (local.clone(), remote.clone());
         async move {
             let mut request = poem::Request::from((request, local, remote, Scheme::HTTP));
-            request.extensions_mut().insert(Cut(cut));
+            request.extensions_mut().insert(line);
             let response = app.get_response(request).await;
-            Ok::<Response<_>, std::convert::Infallible>(response.into())
+            Ok::<Response<_>, Infallible>(response.into())
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
+    http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(REQUEST_HEAD_TIMEOUT)
-        .max_buf_size(BUFFER_BYTES);
-    builder.serve_connection(TokioIo::new(socket), service).into_owned()
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(socket), service)
 }
 
 /// A client's socket. When its line is cut, what the client has not read is thrown away with it: a peer that does not
 /// read would otherwise keep it in the kernel.
 struct Socket {
     stream: TcpStream,
-    cut: CancellationToken,
+    line: Line,
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.cut.is_cancelled()
+        if self.line.is_cut()
             && let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
         {
             debug!(%error, "a cut connection lingers");
@@ -156,7 +207,9 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, buffer)
+        let written = Pin::new(&mut self.stream).poll_write(context, buffer);
+        self.line.note(&written);
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -172,7 +225,9 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, buffers)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.line.note(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

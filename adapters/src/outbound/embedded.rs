@@ -46,6 +46,10 @@ impl EventSource for EmbeddedSource {
             None => std::future::pending().await,
         }
     }
+
+    async fn close(&mut self) {
+        self.events.close();
+    }
 }
 
 #[async_trait]

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod embedded;
+pub mod host;
 pub mod jwt;
 pub mod nats;
 pub mod prometheus;

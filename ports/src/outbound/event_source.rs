@@ -15,6 +15,10 @@ pub trait EventSource: Send {
     /// - what is no notification, or cannot be read as one, is counted (and the latter logged) by the source, not returned;
     /// - a call that is dropped before it is ready loses nothing.
     async fn next(&mut self) -> SourceEvent;
+
+    /// Gives up what is held on the bus for this source, as far as the bus can be reached within two seconds. Nothing is
+    /// asked of the source afterwards.
+    async fn close(&mut self);
 }
 
 /// What the bus has to say.

@@ -6,6 +6,7 @@ mod frames;
 mod metrics;
 mod outbox;
 mod publish;
+mod service_registry;
 mod token_verifier;
 
 pub use clock::Clock;
@@ -14,10 +15,12 @@ pub use frames::{Frame, Frames};
 pub use metrics::{Metrics, Outcome};
 pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
+pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use token_verifier::{TokenRejected, TokenVerifier};
 
 #[cfg(feature = "mock")]
 pub use {
     clock::MockClock, event_source::MockEventSource, frames::MockFrames, metrics::MockMetrics,
-    outbox::MockOutbox, publish::MockPublish, token_verifier::MockTokenVerifier,
+    outbox::MockOutbox, publish::MockPublish, service_registry::MockServiceRegistry,
+    token_verifier::MockTokenVerifier,
 };

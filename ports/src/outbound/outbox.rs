@@ -32,7 +32,8 @@ pub enum Offer {
     Accepted,
     /// There is no room for it at present.
     Full {
-        /// For how long nothing at all has left the queue, as far as offers could see.
+        /// For how long nothing at all has left the queue, as far as offers could see; zero while its client could not
+        /// have done anything about it.
         stalled: Duration,
     },
     /// The stream has ended.

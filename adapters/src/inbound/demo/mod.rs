@@ -8,6 +8,7 @@ use poem::{
     endpoint::make_sync,
     get, handler,
     http::{StatusCode, header},
+    middleware::SizeLimit,
     post,
     web::{Data, Html, Json},
 };
@@ -17,6 +18,9 @@ use serde::{Deserialize, Serialize};
 /// The page; its users are filled in.
 const PAGE: &str = include_str!("page.html");
 const USERS: &str = "{{users}}";
+
+/// As much as the bus takes.
+const MAX_EVENT_BYTES: usize = 1 << 20;
 
 /// Somebody whose stream is shown.
 #[derive(Clone, Debug, Serialize)]
@@ -34,7 +38,9 @@ pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> R
     let page = Html(PAGE.replace(USERS, &users));
     // There are tokens in it: it is nobody else's to keep.
     let page = make_sync(move |_| page.clone().with_header(header::CACHE_CONTROL, "no-store"));
-    routes.at("/", get(page)).at("/publish", post(publish_event.data(publish)))
+    routes
+        .at("/", get(page))
+        .at("/publish", post(publish_event.data(publish).with(SizeLimit::new(MAX_EVENT_BYTES))))
 }
 
 #[derive(Deserialize)]

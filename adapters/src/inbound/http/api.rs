@@ -12,10 +12,9 @@ use ports::{
     inbound::{Refused, Subscribe},
     outbound::{Clock, Metrics, TokenRejected, TokenVerifier},
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::server::Cut,
+    super::server::Line,
     body::EventStreamBody,
     credentials::Credentials,
     frame::EventFrames,
@@ -73,9 +72,9 @@ impl Api {
             Ok(user) => user,
             Err(rejected) => return self.reject(rejected),
         };
-        // Only a request that came through our own server has a line to cut; a test's has none.
-        let cut = request.data::<Cut>().map_or_else(CancellationToken::new, |cut| cut.0.clone());
-        let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), cut, self.clock.now()));
+        // A request that did not come through our own server has no line.
+        let line = request.data::<Line>().cloned().unwrap_or_default();
+        let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), line, self.clock.now()));
         match self.subscribe.subscribe(&user, queue.clone()) {
             Ok(subscription) => Answer::Open(
                 EventStream(EventStreamBody { queue: QueueReader::new(queue), _subscription: subscription }),

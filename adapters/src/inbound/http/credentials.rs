@@ -1,5 +1,6 @@
 //! Where the token stands in a request.
 
+use poem::Request;
 use poem_openapi::{
     SecurityScheme,
     auth::{ApiKey, Bearer},
@@ -7,8 +8,20 @@ use poem_openapi::{
 
 /// The reva access token. The gateway in front of this service has exchanged the browser's token for it.
 #[derive(SecurityScheme)]
-#[oai(rename = "AccessToken", ty = "api_key", key_name = "x-access-token", key_in = "header")]
+#[oai(
+    rename = "AccessToken",
+    ty = "api_key",
+    key_name = "x-access-token",
+    key_in = "header",
+    checker = "not_empty"
+)]
 pub(super) struct AccessToken(ApiKey);
+
+/// An empty header is none, and does not stand in the way of a bearer token.
+#[expect(clippy::unused_async, reason = "poem-openapi takes async checkers only")]
+async fn not_empty(_: &Request, key: ApiKey) -> Option<ApiKey> {
+    (!key.key.is_empty()).then_some(key)
+}
 
 /// The same token as a bearer token (RFC 6750), for clients that reach the service without a gateway. It is looked at
 /// when there is no `x-access-token`.

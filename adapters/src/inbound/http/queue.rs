@@ -12,9 +12,8 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use super::frame::EventFrames;
+use super::{super::server::Line, frame::EventFrames};
 
 /// How much may wait for clients.
 #[derive(Clone, Copy, Debug)]
@@ -33,8 +32,7 @@ pub struct Queue {
     room: Notify,
     limits: QueueLimits,
     frames: EventFrames,
-    /// Cuts the connection, for a client that does not read: nothing else would end the write that it blocks.
-    cut: CancellationToken,
+    line: Line,
 }
 
 struct State {
@@ -45,9 +43,13 @@ struct State {
     reader: Option<Waker>,
     /// The relay waits for room.
     refused: bool,
+    /// The connection was woken and has not come yet: until it has, nothing says anything of its client.
+    woken: bool,
     /// Something has left the queue since the last offer.
     progressed: bool,
-    /// When an offer last saw progress, or an empty queue.
+    /// How much the kernel had taken at the last offer.
+    written_seen: u64,
+    /// When an offer last saw progress, or nothing that its client could have done.
     progress_seen: Instant,
 }
 
@@ -55,24 +57,27 @@ struct State {
 const KEPT_CAPACITY: usize = 8;
 
 impl Queue {
-    /// An empty queue for frames that `frames` has encoded. `cut` is cancelled when the stream is ended because its client
-    /// does not read. `now` is the present time.
+    /// An empty queue for frames that `frames` has encoded. `line` is the connection they are written to, and cut when
+    /// the stream is ended because its client does not read. `now` is the present time.
     #[must_use]
-    pub fn new(limits: QueueLimits, frames: EventFrames, cut: CancellationToken, now: Instant) -> Self {
+    pub fn new(limits: QueueLimits, frames: EventFrames, line: Line, now: Instant) -> Self {
         let state = State {
             frames: VecDeque::new(),
             bytes: 0,
             ended: None,
             reader: None,
             refused: false,
+            woken: false,
             progressed: false,
+            written_seen: line.written(),
             progress_seen: now,
         };
-        Self { state: Mutex::new(state), room: Notify::new(), limits, frames, cut }
+        Self { state: Mutex::new(state), room: Notify::new(), limits, frames, line }
     }
 
     fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
         let mut state = self.state.lock();
+        state.woken = false;
         let Some(frame) = state.frames.pop_front() else {
             return match state.ended {
                 Some(EndReason::Slow) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
@@ -118,7 +123,9 @@ impl Outbox for Queue {
         if state.ended.is_some() {
             return Offer::Gone;
         }
-        if std::mem::take(&mut state.progressed) || state.frames.is_empty() {
+        let written = self.line.written();
+        let wrote = std::mem::replace(&mut state.written_seen, written) != written;
+        if std::mem::take(&mut state.progressed) || wrote || state.woken || state.frames.is_empty() {
             state.progress_seen = now;
         }
         if !self.has_room(&state, frame) {
@@ -128,6 +135,7 @@ impl Outbox for Queue {
         state.bytes += frame.len();
         state.frames.push_back(frame.clone());
         let reader = state.reader.take();
+        state.woken |= reader.is_some();
         drop(state);
         if let Some(reader) = reader {
             reader.wake();
@@ -157,7 +165,7 @@ impl Outbox for Queue {
         drop(waiting);
         self.room.notify_one();
         if reason == EndReason::Slow {
-            self.cut.cancel();
+            self.line.cut();
         }
         if let Some(reader) = reader {
             reader.wake();
@@ -201,7 +209,7 @@ mod tests {
     const LIMITS: QueueLimits = QueueLimits { max_events: 4, max_bytes: 100, total_max_bytes: 1000 };
 
     fn queue(limits: QueueLimits) -> Queue {
-        Queue::new(limits, EventFrames::default(), CancellationToken::new(), Instant::now())
+        Queue::new(limits, EventFrames::default(), Line::default(), Instant::now())
     }
 
     fn frame(bytes: usize) -> Frame {
@@ -274,7 +282,7 @@ mod tests {
         };
         let limits = QueueLimits { max_events: 100, max_bytes: 10_000, total_max_bytes: 1000 };
         let [one, other] =
-            [(); 2].map(|()| Queue::new(limits, frames.clone(), CancellationToken::new(), Instant::now()));
+            [(); 2].map(|()| Queue::new(limits, frames.clone(), Line::default(), Instant::now()));
         let now = Instant::now();
         assert_eq!(one.offer(&of(600), now), Offer::Accepted);
         assert!(is_full(one.offer(&of(600), now)), "1,200 bytes in all");
@@ -296,6 +304,19 @@ mod tests {
         take(&queue);
         assert_eq!(queue.offer(&frame(100), at(100)), Offer::Accepted);
         assert_eq!(queue.offer(&frame(1), at(130)), stalled(30));
+    }
+
+    #[test]
+    fn a_client_is_not_blamed_while_its_connection_has_not_come() {
+        let queue = queue(LIMITS);
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        assert_eq!(take(&queue), None, "the connection waits");
+        assert_eq!(queue.offer(&frame(100), at(0)), Offer::Accepted);
+        assert_eq!(queue.offer(&frame(1), at(90)), Offer::Full { stalled: Duration::ZERO });
+        assert_eq!(take(&queue), Some(100));
+        assert_eq!(queue.offer(&frame(100), at(100)), Offer::Accepted);
+        assert_eq!(queue.offer(&frame(1), at(190)), Offer::Full { stalled: Duration::from_millis(90) });
     }
 
     #[tokio::test]
@@ -333,14 +354,14 @@ mod tests {
         assert_eq!(take(&clean), Some(1));
         let end = clean.poll_next(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(end, Poll::Ready(None)));
-        assert!(!clean.cut.is_cancelled(), "only the first reason counts");
+        assert!(!clean.line.is_cut(), "only the first reason counts");
 
         let cut = queue(LIMITS);
         offer(&cut, 1);
         cut.end(EndReason::Slow);
         let end = cut.poll_next(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(end, Poll::Ready(Some(Err(_)))));
-        assert!(cut.cut.is_cancelled());
+        assert!(cut.line.is_cut());
     }
 
     #[test]

@@ -1,15 +1,20 @@
 //! The line to the NATS servers, which is never given up.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
-use async_nats::{Client, ConnectOptions, Event, ServerAddr};
+pub use async_nats::ServerAddr;
+use async_nats::{Client, ConnectOptions, Event};
 use rand::RngExt as _;
 use tokio::sync::watch;
 use tracing::debug;
 
+use super::unverified;
+
 /// How the line is at present.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub(super) struct LineState {
+    /// What speaks over it, once it was made for the first time.
+    pub(super) client: Option<Client>,
     /// Counts the times it was made; what was agreed upon over an earlier one no longer holds.
     pub(super) generation: u64,
     /// Whether it is there.
@@ -20,34 +25,89 @@ pub(super) struct LineState {
 
 /// A line that is being made, again and again if need be.
 #[derive(Clone)]
-pub struct Connection {
-    pub(super) client: Client,
-    pub(super) state: watch::Receiver<LineState>,
-}
+pub struct Connection(pub(super) watch::Receiver<LineState>);
 
 /// The first pause after a failed attempt.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
+/// How often the other end is asked whether it is there. A line is given up after two silences.
+const PING: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts.
 const LONGEST_DELAY: Duration = Duration::from_secs(4);
 
-/// Begins to connect to one of `servers`, and answers without waiting for it.
-///
-/// # Errors
-///
-/// The client cannot be set up at all. A server that is away is no error.
-pub async fn connect(servers: Vec<ServerAddr>) -> Result<Connection, async_nats::ConnectError> {
+/// Where the servers are, and how they are to be met.
+#[derive(Clone)]
+pub struct Servers {
+    /// Any one of them will do.
+    pub addresses: Vec<ServerAddr>,
+    /// A user and a password.
+    pub credentials: Option<(String, String)>,
+    /// Whether the line is encrypted, and who may be at its other end.
+    pub encryption: Encryption,
+}
+
+/// Whether a line is encrypted, and who may be at its other end.
+#[derive(Clone)]
+pub enum Encryption {
+    /// It is not, unless the server insists.
+    None,
+    /// Whom the system's authorities know.
+    SystemRoots,
+    /// Whom the authorities in this file (PEM) know, and nobody else.
+    Roots(PathBuf),
+    /// Anybody.
+    Unverified,
+}
+
+/// Begins to connect to one of `servers`, and answers without waiting for it. What stands in the way is told by whatever
+/// uses the connection.
+#[must_use]
+pub fn connect(servers: Servers) -> Connection {
     let (sender, state) = watch::channel(LineState::default());
-    let options = ConnectOptions::new()
+    tokio::spawn(first_contact(servers, sender));
+    Connection(state)
+}
+
+/// Tries until the line is there or nobody wants it any more; from then on the client makes it again by itself. (The client
+/// could do this first part, too, but would not say why it fails.)
+async fn first_contact(servers: Servers, state: watch::Sender<LineState>) {
+    for attempt in 1.. {
+        match options(&servers, state.clone()).connect(&servers.addresses).await {
+            Ok(client) => return state.send_modify(|state| state.client = Some(client)),
+            Err(error) => drop(state.send_if_modified(|state| trouble(state, error.to_string()))),
+        }
+        tokio::select! {
+            // Then again.
+            () = tokio::time::sleep(delay(attempt)) => {}
+            // Nobody waits for it.
+            () = state.closed() => return,
+        }
+    }
+}
+
+fn options(servers: &Servers, state: watch::Sender<LineState>) -> ConnectOptions {
+    let options = match &servers.encryption {
+        Encryption::None => ConnectOptions::new(),
+        Encryption::SystemRoots => ConnectOptions::new().require_tls(true),
+        Encryption::Roots(file) => {
+            ConnectOptions::new().require_tls(true).add_root_certificates(file.clone())
+        }
+        Encryption::Unverified => {
+            ConnectOptions::new().require_tls(true).tls_client_config(unverified::tls())
+        }
+    };
+    let options = match servers.credentials.clone() {
+        Some((user, password)) => options.user_and_password(user, password),
+        None => options,
+    };
+    options
         .name("ocis-sse")
-        .retry_on_initial_connect()
+        .ping_interval(PING)
         .max_reconnects(None)
         .reconnect_delay_callback(delay)
         .event_callback(move |event| {
-            note(&sender, &event);
+            note(&state, &event);
             std::future::ready(())
-        });
-    let client = options.connect(servers).await?;
-    Ok(Connection { client, state })
+        })
 }
 
 /// Doubles with each attempt up to the longest, and varies by half, so that a crowd of clients does not return at once.
@@ -61,7 +121,9 @@ fn note(state: &watch::Sender<LineState>, event: &Event) {
     debug!(%event, "NATS");
     state.send_if_modified(|state| match event {
         Event::Connected => {
-            *state = LineState { generation: state.generation + 1, connected: true, trouble: None };
+            state.generation += 1;
+            state.connected = true;
+            state.trouble = None;
             true
         }
         Event::Disconnected | Event::Closed => {

@@ -1,10 +1,13 @@
 //! The bus: NATS JetStream.
 //!
 //! [`connection`] keeps the line to the servers, [`JetStreamSource`] reads the stream that all services share, and
-//! `envelope` finds in it what is for us.
+//! `envelope` finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services.
 
 pub mod connection;
 mod envelope;
+mod registry;
 mod source;
+mod unverified;
 
+pub use registry::{KeyValueRegistry, Node};
 pub use source::JetStreamSource;

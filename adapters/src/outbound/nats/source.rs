@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::jetstream::{
-    self,
-    consumer::{AckPolicy, DeliverPolicy, pull},
-    stream::{self, RetentionPolicy, StorageType},
+use async_nats::{
+    Client,
+    jetstream::{
+        self,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+        stream::{self, RetentionPolicy, StorageType},
+    },
 };
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
@@ -23,8 +26,11 @@ use super::{
 
 /// The stream and its one subject.
 const STREAM: &str = "main-queue";
-/// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are gone.
-const INACTIVE_THRESHOLD: Duration = Duration::from_secs(5);
+/// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are killed.
+/// It is longer than slow streams may hold up the reading of a batch.
+const INACTIVE_THRESHOLD: Duration = Duration::from_secs(15);
+/// Stopping does not wait longer than this for a bus that is away.
+const CLOSING: Duration = Duration::from_secs(2);
 /// The server says at least so often that it is there; after two silences the consumer is made again.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How many messages are asked for at a time …
@@ -39,14 +45,17 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// The position is kept here, not on the server: a new consumer begins with the message after the last one that was
 /// returned, so nothing is lost and nothing comes twice.
 pub struct JetStreamSource {
-    context: jetstream::Context,
     line: watch::Receiver<LineState>,
     metrics: Arc<dyn Metrics>,
     position: Option<Position>,
     subscription: Option<Subscription>,
     /// What has been said of the present interruption.
     said: Option<String>,
+    /// Whether to pause before the next attempt to subscribe, and for how long.
+    pause: bool,
     delays: ExponentialBackoff,
+    /// The line over which the last attempt was made.
+    generation: u64,
 }
 
 /// What comes next.
@@ -57,6 +66,9 @@ struct Position {
 }
 
 struct Subscription {
+    context: jetstream::Context,
+    /// The consumer's name.
+    consumer: String,
     messages: pull::Stream,
     /// The line over which it was agreed.
     generation: u64,
@@ -69,20 +81,26 @@ impl JetStreamSource {
     #[must_use]
     pub fn new(connection: &Connection, metrics: Arc<dyn Metrics>) -> Self {
         Self {
-            context: jetstream::new(connection.client.clone()),
-            line: connection.state.clone(),
+            line: connection.0.clone(),
             metrics,
             position: None,
             subscription: None,
             said: None,
+            pause: false,
             delays: delays(),
+            generation: 0,
         }
     }
 
     /// Makes a consumer at the present position, and the stream when it is missing.
-    async fn subscribe(&mut self, generation: u64) -> Result<Subscription, async_nats::Error> {
-        let stream = self
-            .context
+    async fn subscribe(
+        &mut self,
+        client: Client,
+        generation: u64,
+    ) -> Result<Subscription, async_nats::Error> {
+        let largest_message = client.server_info().max_payload;
+        let context = jetstream::new(client);
+        let stream = context
             .get_or_create_stream(stream::Config {
                 name: STREAM.into(),
                 subjects: vec![STREAM.into()],
@@ -105,7 +123,6 @@ impl JetStreamSource {
                 ..pull::Config::default()
             })
             .await?;
-        let largest_message = self.context.client().server_info().max_payload;
         let messages = consumer
             .stream()
             .max_messages_per_batch(BATCH_MESSAGES)
@@ -115,7 +132,8 @@ impl JetStreamSource {
             .messages()
             .await?;
         self.position = Some(position);
-        Ok(Subscription { messages, generation, consumer_sequence: 0 })
+        let consumer = consumer.cached_info().name.clone();
+        Ok(Subscription { context, consumer, messages, generation, consumer_sequence: 0 })
     }
 
     /// Reads one message; `None` when it is none of ours.
@@ -137,9 +155,15 @@ impl JetStreamSource {
         }
     }
 
-    /// Gives up the consumer, and says why unless that was just said.
+    /// Gives up the consumer, and says why unless that was just said. One that has brought nothing is not replaced at once,
+    /// or a bus that refuses to be read would be asked without a pause.
     fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
-        self.subscription = None;
+        if let Some(subscription) = self.subscription.take() {
+            self.pause = subscription.consumer_sequence == 0;
+            if !self.pause {
+                self.delays = delays();
+            }
+        }
         let new = self.said.as_ref() != Some(&reason);
         self.said = Some(reason.clone());
         new.then_some(SourceEvent::Interrupted { reason })
@@ -148,27 +172,31 @@ impl JetStreamSource {
     /// One step on the way to a subscription: waits for the line, then asks for a consumer.
     async fn next_attempt(&mut self) -> Option<SourceEvent> {
         let state = self.line.borrow_and_update().clone();
-        if !state.connected {
+        let Some(client) = state.client.filter(|_| state.connected) else {
             let said = state.trouble.and_then(|trouble| self.interrupted(trouble));
-            if said.is_none() {
-                // The sender lives as long as the client, which the context holds.
-                self.line.changed().await.ok();
+            // When nobody makes the line any more, a source waits even so.
+            if said.is_none() && self.line.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
             return said;
+        };
+        if state.generation != self.generation {
+            self.generation = state.generation;
+            self.pause = false;
+            self.delays = delays();
         }
-        match self.subscribe(state.generation).await {
+        if std::mem::take(&mut self.pause) {
+            tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
+        }
+        match self.subscribe(client, state.generation).await {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
                 self.said = None;
-                self.delays = delays();
                 Some(SourceEvent::Subscribed)
             }
             Err(error) => {
-                let said = self.interrupted(format!("no consumer: {error}"));
-                if said.is_none() {
-                    tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
-                }
-                said
+                self.pause = true;
+                self.interrupted(format!("no consumer: {error}"))
             }
         }
     }
@@ -191,6 +219,14 @@ impl EventSource for JetStreamSource {
             if let Some(event) = event {
                 return event;
             }
+        }
+    }
+
+    async fn close(&mut self) {
+        if let Some(subscription) = self.subscription.take() {
+            let deleted = subscription.context.delete_consumer_from_stream(&subscription.consumer, STREAM);
+            // A server that cannot be reached forgets it by itself.
+            tokio::time::timeout(CLOSING, deleted).await.ok();
         }
     }
 }

@@ -1,0 +1,137 @@
+//! The platform's service registry: a go-micro entry in a key-value bucket of JetStream, by which the gateway finds us.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    self,
+    kv::{self, Store},
+    stream::StorageType,
+};
+use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use data_encoding::BASE32;
+use ports::outbound::{RegistryUnavailable, ServiceRegistry};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::connection::Connection;
+
+/// The bucket, which is also what each key in it begins with.
+const BUCKET: &str = "service-registry";
+/// The server drops an entry that was not put again for so long.
+const MAX_AGE: Duration = Duration::from_secs(30);
+
+/// What the gateway is told.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// The service's name, which the gateway looks for.
+    pub service: String,
+    /// The service's version.
+    pub version: String,
+    /// Where this instance is: host and port.
+    pub address: String,
+    /// Whether it expects TLS.
+    pub tls: bool,
+}
+
+/// The registry, and one entry in it.
+pub struct KeyValueRegistry {
+    connection: Connection,
+    key: String,
+    entry: String,
+}
+
+impl KeyValueRegistry {
+    /// An entry for `node`, under an id of its own.
+    #[must_use]
+    pub fn new(connection: &Connection, node: &Node) -> Self {
+        let (key, entry) = encode(node, Uuid::new_v4());
+        Self { connection: connection.clone(), key, entry }
+    }
+
+    /// The bucket, which is made when it is missing.
+    async fn bucket(&self) -> Result<Store, RegistryUnavailable> {
+        let state = self.connection.0.borrow().clone();
+        let Some(client) = state.client.filter(|_| state.connected) else {
+            let reason = state.trouble.unwrap_or_else(|| "not yet connected".into());
+            return Err(RegistryUnavailable { reason });
+        };
+        let context = jetstream::new(client);
+        if let Ok(bucket) = context.get_key_value(BUCKET).await {
+            return Ok(bucket);
+        }
+        let config = kv::Config {
+            bucket: BUCKET.into(),
+            history: 1,
+            max_age: MAX_AGE,
+            storage: StorageType::Memory,
+            ..kv::Config::default()
+        };
+        context.create_key_value(config).await.map_err(unavailable)
+    }
+}
+
+fn unavailable(error: impl std::error::Error) -> RegistryUnavailable {
+    RegistryUnavailable { reason: error.to_string() }
+}
+
+#[async_trait]
+impl ServiceRegistry for KeyValueRegistry {
+    async fn announce(&self) -> Result<(), RegistryUnavailable> {
+        let put = self.bucket().await?.put(&self.key, self.entry.clone().into()).await;
+        put.map(drop).map_err(unavailable)
+    }
+
+    async fn withdraw(&self) -> Result<(), RegistryUnavailable> {
+        self.bucket().await?.delete(&self.key).await.map_err(unavailable)
+    }
+}
+
+/// The key and the value, as go-micro's registry over NATS has them.
+fn encode(node: &Node, id: Uuid) -> (String, String) {
+    let Node { service, version, address, tls } = node;
+    let key = format!("{service}@{id}@{version}");
+    let mut metadata = json!({ "broker": "NoOp", "protocol": "http", "registry": "cache", "server": "http" });
+    if *tls {
+        metadata["use_tls"] = "true".into();
+    }
+    let data = json!({
+        "name": service, "version": version, "metadata": null, "endpoints": null,
+        "nodes": [{ "metadata": metadata, "id": format!("{service}-{id}"), "address": address }],
+    });
+    let value = json!({ "key": key, "data": STANDARD.encode(data.to_string()), "metadata": null });
+    // The characters of a key are few; base32 has no other.
+    (BASE32.encode(format!("{BUCKET}_{key}").as_bytes()), value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_is_what_was_captured() {
+        let file: Value =
+            serde_json::from_str(include_str!("../../../../tests/wire/service-registry.json")).expect("JSON");
+        let node = Node {
+            service: "eu.opencloud.sse.sse".into(),
+            version: "0.1.0+dev".into(),
+            address: "127.0.0.1:9135".into(),
+            tls: false,
+        };
+        let id = "53a9bdb3-2603-4c24-b382-e1a625fe669c".parse().expect("a UUID");
+        let decoded = |value: &str| {
+            let mut value: Value = serde_json::from_str(value).expect("JSON");
+            let data = STANDARD.decode(value["data"].take().as_str().expect("base64")).expect("base64");
+            (value, serde_json::from_slice::<Value>(&data).expect("JSON"))
+        };
+        let (key, value) = encode(&node, id);
+        let captured = &file["entry"];
+        assert_eq!(key, captured["key"]);
+        assert_eq!(decoded(&value), decoded(&captured["value"].to_string()));
+
+        let (_, with_tls) = encode(&Node { tls: true, ..node }, id);
+        assert_eq!(decoded(&with_tls).1["nodes"][0]["metadata"]["use_tls"], "true");
+    }
+}

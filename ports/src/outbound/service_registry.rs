@@ -1,0 +1,28 @@
+use async_trait::async_trait;
+
+/// Where others find this instance.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait ServiceRegistry: Send + Sync {
+    /// Puts this instance's entry there, or renews it. An entry that is not renewed disappears after thirty seconds.
+    ///
+    /// # Errors
+    ///
+    /// The registry cannot be reached; to be tried again.
+    async fn announce(&self) -> Result<(), RegistryUnavailable>;
+
+    /// Takes the entry away, so that nobody is sent here any more.
+    ///
+    /// # Errors
+    ///
+    /// The registry cannot be reached; the entry will disappear by itself.
+    async fn withdraw(&self) -> Result<(), RegistryUnavailable>;
+}
+
+/// The registry could not be reached, or refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the service registry is not available: {reason}")]
+pub struct RegistryUnavailable {
+    /// What stands in the way, for an administrator.
+    pub reason: String,
+}

@@ -1,0 +1,75 @@
+//! TLS and credentials towards the bus.
+
+use std::{io::Write as _, path::Path};
+
+use async_nats::ConnectOptions;
+use tempfile::NamedTempFile;
+
+use crate::{eventually, nats::Nats, service::Service};
+
+fn einstein() -> ConnectOptions {
+    ConnectOptions::with_user_and_password("einstein".into(), "relativity".into())
+}
+
+/// Not ready, for a reason that names what is wrong.
+async fn is_refused(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
+    let service = Service::start_unready(nats, settings).await;
+    eventually(reason, async || {
+        let (status, said) = service.readiness().await;
+        status == 503 && said.contains(reason)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_says_who_it_is() {
+    let nats = Nats::start_with(&["--user", "einstein", "--pass", "relativity"], einstein).await;
+    let right = [("OCIS_EVENTS_AUTH_USERNAME", "einstein"), ("OCIS_EVENTS_AUTH_PASSWORD", "relativity")];
+    let service = Service::start(&nats, &right).await;
+    let mut stream = service.follow("marie").await;
+    nats.publisher().await.event(&["marie"], "t", "hello").await;
+    assert_eq!(stream.content().await, "hello");
+
+    let wrong = [("SSE_EVENTS_AUTH_USERNAME", "einstein"), ("SSE_EVENTS_AUTH_PASSWORD", "gravity")];
+    is_refused(&nats, &wrong, "authorization violation").await;
+    is_refused(&nats, &[], "authorization violation").await;
+}
+
+struct Certificates {
+    certificate: NamedTempFile,
+    key: NamedTempFile,
+}
+
+fn file(text: &str) -> NamedTempFile {
+    let mut file = NamedTempFile::new().expect("a file");
+    file.write_all(text.as_bytes()).expect("written");
+    file
+}
+
+fn path(file: &NamedTempFile) -> &str {
+    Path::to_str(file.path()).expect("Unicode")
+}
+
+/// For a server at 127.0.0.1, and its own authority.
+fn certificates() -> Certificates {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    Certificates { certificate: file(&made.cert.pem()), key: file(&made.signing_key.serialize_pem()) }
+}
+
+#[tokio::test]
+async fn it_wants_to_know_who_the_bus_is() {
+    let Certificates { certificate, key } = certificates();
+    let tls = ["--tls", "--tlscert", path(&certificate), "--tlskey", path(&key)];
+    let nats = Nats::start_with(&tls, ConnectOptions::new).await;
+    let enabled = ("OCIS_EVENTS_ENABLE_TLS", "true");
+    let known = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&certificate));
+    Service::start(&nats, &[enabled, known]).await;
+    Service::start(&nats, &[enabled, ("SSE_EVENTS_TLS_INSECURE", "true")]).await;
+
+    let other = certificates();
+    let unknown = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&other.certificate));
+    is_refused(&nats, &[enabled, unknown], "invalid peer certificate").await;
+    // With a file of authorities nobody else counts, whatever is set besides.
+    is_refused(&nats, &[enabled, unknown, ("OCIS_INSECURE", "true")], "invalid peer certificate").await;
+    is_refused(&nats, &[enabled], "invalid peer certificate").await;
+}
