@@ -54,7 +54,7 @@ fn offer(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let mut group = criterion.benchmark_group("encode one event and offer it to");
     for streams in [1, 100, 10_000] {
-        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::default()));
+        let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::new("bench")));
         let frames = EventFrames::default();
         let subscriptions = Subscriptions::new(metrics.clone(), clock.clone());
         let mut relay = Relay {
@@ -79,7 +79,7 @@ fn offer(criterion: &mut Criterion) {
                 || drain(&open),
                 |()| {
                     notification.id.sequence += 1;
-                    runtime.block_on(relay.deliver(&notification));
+                    runtime.block_on(relay.deliver(&notification, Duration::ZERO));
                 },
                 BatchSize::PerIteration,
             );

@@ -14,6 +14,7 @@ use adapters::{
     },
 };
 use domain::{identity::UserId, keepalive::KeepalivePolicy, notification::Incarnation};
+use ports::outbound::Clock as _;
 
 use super::{Core, Running, StartError, listen};
 

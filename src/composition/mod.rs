@@ -38,7 +38,7 @@ struct Core {
 
 impl Core {
     fn new() -> Self {
-        let (metrics, clock) = (Arc::new(PrometheusMetrics::default()), Arc::new(SystemClock));
+        let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
         Self {
             subscriptions: Subscriptions::new(metrics.clone(), clock.clone()),
             status: Arc::default(),

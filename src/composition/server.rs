@@ -58,7 +58,8 @@ impl Application {
         if matches!(bus.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set: whoever answers is taken for the bus");
         }
-        let source = JetStreamSource::new(&connection::connect(bus), core.metrics.clone());
+        let source =
+            JetStreamSource::new(&connection::connect(bus), core.metrics.clone(), core.clock.clone());
 
         let http = &configuration.http;
         let (listener, address) = bind(&http.addr, "http.addr").await?;

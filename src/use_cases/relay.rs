@@ -48,7 +48,7 @@ impl Relay {
                 event = source.next() => event,
             };
             match event {
-                SourceEvent::Notification(notification) => self.deliver(&notification).await,
+                SourceEvent::Notification { notification, age } => self.deliver(&notification, age).await,
                 SourceEvent::Subscribed => {
                     info!("reading from the bus");
                     reading = Some(true);
@@ -68,15 +68,20 @@ impl Relay {
         source.close().await;
     }
 
-    /// Brings one event to every stream of everybody it names, and comes back when each has taken it or has ended.
-    pub async fn deliver(&mut self, notification: &Notification) {
+    /// Brings one event, which the bus has had for `age`, to every stream of everybody it names, and comes back when each
+    /// has taken it or has ended.
+    pub async fn deliver(&mut self, notification: &Notification, age: Duration) {
         let now = self.clock.now();
         let Offered { mut accepted, behind } = self.offer(notification, now);
         for (stream, frame) in behind {
             accepted += usize::from(self.catch_up(&stream, &frame, now).await);
         }
-        self.metrics.event_received(if accepted > 0 { Outcome::Delivered } else { Outcome::NoSubscriber });
-        self.metrics.delivered(accepted);
+        if accepted > 0 {
+            self.metrics.event_received(Outcome::Delivered);
+            self.metrics.delivered(accepted, age + self.clock.now().saturating_duration_since(now));
+        } else {
+            self.metrics.event_received(Outcome::NoSubscriber);
+        }
     }
 
     /// Offers the event to every stream that is to have it. It is encoded once, and only when there is one.

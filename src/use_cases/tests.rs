@@ -39,6 +39,10 @@ impl Clock for PausedClock {
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
     }
+
+    fn since_1970(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A bus that says what a test tells it to.
@@ -197,7 +201,7 @@ impl House {
         let event_type = EventType::try_new("t").expect("an event type");
         let recipients = users.iter().map(|name| user(name)).collect();
         let notification = Notification { id, recipients, event_type, content: content.into() };
-        self.say(SourceEvent::Notification(notification));
+        self.say(SourceEvent::Notification { notification, age: Duration::from_secs(2) });
     }
 
     fn say(&self, event: SourceEvent) {
@@ -266,9 +270,8 @@ async fn an_event_is_encoded_once_and_only_when_somebody_is_there() {
     metrics.expect_stream_opened().return_const(());
     metrics.expect_stream_closed().return_const(());
     metrics.expect_event_received().once().with(eq(Outcome::NoSubscriber)).return_const(());
-    metrics.expect_delivered().once().with(eq(0)).return_const(());
     metrics.expect_event_received().once().with(eq(Outcome::Delivered)).return_const(());
-    metrics.expect_delivered().once().with(eq(3)).return_const(());
+    metrics.expect_delivered().once().with(eq(3), eq(Duration::from_secs(2))).return_const(());
     let mut house = House::new(metrics, frames);
     let outboxes = [(); 3].map(|()| FakeOutbox::new(10));
     let _open = [house.open("a", &outboxes[0]), house.open("a", &outboxes[1]), house.open("b", &outboxes[2])];

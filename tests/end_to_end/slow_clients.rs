@@ -8,11 +8,14 @@ use crate::{
     service::{Service, token},
 };
 
+/// The clients share their cores with all other tests: one that reads may well not come to it for a while.
+const GRACE: (&str, &str) = ("SSE_SLOW_CLIENT_GRACE", "5s");
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_client_is_cut_and_costs_the_others_nothing() {
     const EVENTS: usize = 6000;
     let nats = Nats::start().await;
-    let service = Service::start(&nats, &[]).await;
+    let service = Service::start(&nats, &[GRACE]).await;
     let mut readers = Vec::new();
     for n in 0..10 {
         readers.push(service.follow(&format!("user-{n}")).await);
@@ -52,7 +55,7 @@ async fn a_burst_cuts_nobody_who_reads() {
     const STREAMS: usize = 500;
     const EVENTS: usize = 500;
     let nats = Nats::start().await;
-    let small = [("SSE_QUEUE_MAX_EVENTS", "8"), ("SSE_QUEUE_TOTAL_MAX_BYTES", "2MiB")];
+    let small = [("SSE_QUEUE_MAX_EVENTS", "8"), ("SSE_QUEUE_TOTAL_MAX_BYTES", "2MiB"), GRACE];
     let service = Service::start(&nats, &small).await;
     let mut streams = Vec::new();
     for _ in 0..STREAMS {

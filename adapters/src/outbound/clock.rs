@@ -8,18 +8,14 @@ use ports::outbound::Clock;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
-impl SystemClock {
-    /// What the wall clock says, as the time since 1970 (RFC 7519, 2, `NumericDate`).
-    #[must_use]
-    #[expect(clippy::disallowed_methods, reason = "this is the clock adapter")]
-    pub fn since_1970(self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-    }
-}
-
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock adapter")]
     fn now(&self) -> Instant {
         tokio::time::Instant::now().into_std()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the clock adapter")]
+    fn since_1970(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }

@@ -1,5 +1,7 @@
 //! A bus in memory, for trying the service out and for tests that need no broker.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::{
     identity::UserId,
@@ -41,7 +43,7 @@ impl EventSource for EmbeddedSource {
             return SourceEvent::Subscribed;
         }
         match self.events.recv().await {
-            Some(notification) => SourceEvent::Notification(notification),
+            Some(notification) => SourceEvent::Notification { notification, age: Duration::ZERO },
             // Without a publisher nothing will ever come, and a source never ends.
             None => std::future::pending().await,
         }
@@ -77,7 +79,7 @@ mod tests {
             publisher.publish(Vec::new(), event_type, content.into()).await;
         }
         for (sequence, expected) in (1..).zip(["a", "b"]) {
-            let SourceEvent::Notification(notification) = source.next().await else {
+            let SourceEvent::Notification { notification, .. } = source.next().await else {
                 panic!("a notification")
             };
             assert_eq!(notification.content, expected);

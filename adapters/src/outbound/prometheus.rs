@@ -1,29 +1,58 @@
 //! Counts for Prometheus.
 
-use std::sync::atomic::AtomicI64;
+mod process;
+
+use std::{fmt::Debug, sync::atomic::AtomicI64, time::Duration};
 
 use parking_lot::Mutex;
-use ports::outbound::{EndReason, Metrics, Outcome};
+use ports::outbound::{AuthenticationFailure, EndReason, Metrics, Outcome, TokenRejected};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Metric, Registry},
 };
 
+use self::process::Process;
+
 /// The service's metrics, as the `OpenMetrics` text that Prometheus reads.
+///
+/// Every series is there from the beginning, at zero: a rate does not see the step to the first value of a new one.
 pub struct PrometheusMetrics {
     registry: Mutex<Registry>,
     connections: Gauge<i64, AtomicI64>,
     users: Gauge<i64, AtomicI64>,
     opened: Counter,
-    closed: Family<Reason, Counter>,
-    received: Family<OutcomeLabel, Counter>,
+    closed: [Counter; END_REASONS.len()],
+    received: [Counter; OUTCOMES.len()],
     deliveries: Counter,
+    latency: Histogram,
     evictions: Counter,
     keepalives: Counter,
     connected: Gauge<i64, AtomicI64>,
-    auth_failures: Family<Reason, Counter>,
+    lag: Gauge<i64, AtomicI64>,
+    refused: [Counter; FAILURES.len()],
 }
+
+const END_REASONS: [(EndReason, &str); 3] =
+    [(EndReason::Client, "client"), (EndReason::Slow, "slow"), (EndReason::Stopping, "stopping")];
+
+const OUTCOMES: [(Outcome, &str); 4] = [
+    (Outcome::Delivered, "delivered"),
+    (Outcome::NoSubscriber, "no_subscriber"),
+    (Outcome::OtherType, "other_type"),
+    (Outcome::Unreadable, "unreadable"),
+];
+
+const FAILURES: [(AuthenticationFailure, &str); 5] = [
+    (AuthenticationFailure::Missing, "missing"),
+    (AuthenticationFailure::Rejected(TokenRejected::Invalid), "invalid"),
+    (AuthenticationFailure::Rejected(TokenRejected::Expired), "expired"),
+    (AuthenticationFailure::Rejected(TokenRejected::NoUser), "no_user"),
+    (AuthenticationFailure::Rejected(TokenRejected::Scope), "scope"),
+];
+
+/// Of the latency, in seconds: from what nobody notices to what everybody does.
+const BUCKETS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Reason {
@@ -35,27 +64,51 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
-impl Default for PrometheusMetrics {
-    fn default() -> Self {
+impl PrometheusMetrics {
+    /// Nothing has happened yet. `version` is that of the program.
+    #[must_use]
+    pub fn new(version: &'static str) -> Self {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Process));
+        let sse = registry.sub_registry_with_prefix("sse");
+        sse.register("build", "The program", Info::new([("version", version)]));
         let metrics = Self {
-            registry: Mutex::new(Registry::with_prefix("sse")),
-            connections: Gauge::default(),
-            users: Gauge::default(),
-            opened: Counter::default(),
-            closed: Family::default(),
-            received: Family::default(),
-            deliveries: Counter::default(),
-            evictions: Counter::default(),
-            keepalives: Counter::default(),
-            connected: Gauge::default(),
-            auth_failures: Family::default(),
+            connections: add(sse, "connections", "Streams that are open"),
+            users: add(sse, "users", "Users with at least one open stream"),
+            opened: add(sse, "connections_opened", "Streams that were opened"),
+            closed: family(sse, "connections_closed", "Streams that have ended, by reason", |index| Reason {
+                reason: END_REASONS[index].1,
+            }),
+            received: family(
+                sse,
+                "events_received",
+                "Messages from the bus, by what became of them",
+                |index| OutcomeLabel { outcome: OUTCOMES[index].1 },
+            ),
+            deliveries: add(sse, "deliveries", "Events put into the queues of streams"),
+            latency: Histogram::new(BUCKETS),
+            evictions: add(sse, "queue_evictions", "Streams ended because their client does not read"),
+            keepalives: add(sse, "keepalives", "Comments put on silent streams"),
+            connected: add(sse, "bus_connected", "1 while the bus is being read, else 0"),
+            lag: add(
+                sse,
+                "bus_lag_messages",
+                "Messages that stood on the bus behind the last one that was read",
+            ),
+            refused: family(sse, "auth_failures", "Streams refused for their token, by reason", |index| {
+                Reason { reason: FAILURES[index].1 }
+            }),
+            registry: Mutex::default(),
         };
-        metrics.register();
+        sse.register(
+            "delivery_latency_seconds",
+            "From the bus taking an event to its being in all its queues",
+            metrics.latency.clone(),
+        );
+        *metrics.registry.lock() = registry;
         metrics
     }
-}
 
-impl PrometheusMetrics {
     /// All metrics as text.
     #[must_use]
     pub fn render(&self) -> String {
@@ -68,37 +121,38 @@ impl PrometheusMetrics {
     /// The media type of [`PrometheusMetrics::render`].
     pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    fn register(&self) {
-        let mut registry = self.registry.lock();
-        let Self { connections, users, opened, closed, received, deliveries, evictions, keepalives, .. } =
-            self;
-        registry.register("connections", "Streams that are open", connections.clone());
-        registry.register("users", "Users with at least one open stream", users.clone());
-        registry.register("connections_opened", "Streams that were opened", opened.clone());
-        registry.register("connections_closed", "Streams that have ended, by reason", closed.clone());
-        registry.register(
-            "events_received",
-            "Messages from the bus, by what became of them",
-            received.clone(),
-        );
-        registry.register("deliveries", "Events put into the queues of streams", deliveries.clone());
-        registry.register(
-            "queue_evictions",
-            "Streams ended because their client does not read",
-            evictions.clone(),
-        );
-        registry.register("keepalives", "Comments put on silent streams", keepalives.clone());
-        registry.register("bus_connected", "1 while the bus is being read, else 0", self.connected.clone());
-        registry.register(
-            "auth_failures",
-            "Streams refused for their token, by reason",
-            self.auth_failures.clone(),
-        );
-    }
-
     fn set_open(&self, streams: usize, users: usize) {
         self.connections.set(i64::try_from(streams).unwrap_or(i64::MAX));
         self.users.set(i64::try_from(users).unwrap_or(i64::MAX));
+    }
+}
+
+fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// One counter for each value of a label, found again by its place instead of a look-up.
+fn family<L, const N: usize>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    label: impl Fn(usize) -> L,
+) -> [Counter; N]
+where
+    L: EncodeLabelSet + Clone + Debug + Eq + std::hash::Hash + Send + Sync + 'static,
+{
+    let family = prometheus_client::metrics::family::Family::<L, Counter>::default();
+    registry.register(name, help, family.clone());
+    std::array::from_fn(|index| family.get_or_create(&label(index)).clone())
+}
+
+/// Counts one under the label's place in `labels`.
+fn count<K: PartialEq, const N: usize>(counters: &[Counter; N], labels: &[(K, &str); N], key: &K) {
+    let labelled = labels.iter().zip(counters).find(|((label, _), _)| label == key);
+    if let Some((_, counter)) = labelled {
+        counter.inc();
     }
 }
 
@@ -110,29 +164,23 @@ impl Metrics for PrometheusMetrics {
 
     fn stream_closed(&self, reason: EndReason, streams: usize, users: usize) {
         self.set_open(streams, users);
-        let label = match reason {
-            EndReason::Client => "client",
-            EndReason::Slow => "slow",
-            EndReason::Stopping => "stopping",
-        };
-        self.closed.get_or_create(&Reason { reason: label }).inc();
+        count(&self.closed, &END_REASONS, &reason);
         if reason == EndReason::Slow {
             self.evictions.inc();
         }
     }
 
     fn event_received(&self, outcome: Outcome) {
-        let outcome = match outcome {
-            Outcome::Delivered => "delivered",
-            Outcome::NoSubscriber => "no_subscriber",
-            Outcome::OtherType => "other_type",
-            Outcome::Unreadable => "unreadable",
-        };
-        self.received.get_or_create(&OutcomeLabel { outcome }).inc();
+        count(&self.received, &OUTCOMES, &outcome);
     }
 
-    fn delivered(&self, streams: usize) {
+    fn delivered(&self, streams: usize, latency: Duration) {
         self.deliveries.inc_by(streams as u64);
+        self.latency.observe(latency.as_secs_f64());
+    }
+
+    fn bus_lag(&self, messages: u64) {
+        self.lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
     fn keepalive_sent(&self) {
@@ -143,8 +191,8 @@ impl Metrics for PrometheusMetrics {
         self.connected.set(i64::from(connected));
     }
 
-    fn authentication_failed(&self, reason: &'static str) {
-        self.auth_failures.get_or_create(&Reason { reason }).inc();
+    fn authentication_failed(&self, reason: AuthenticationFailure) {
+        count(&self.refused, &FAILURES, &reason);
     }
 }
 
@@ -154,29 +202,52 @@ mod tests {
 
     #[test]
     fn what_happens_is_shown_under_the_documented_names() {
-        let metrics = PrometheusMetrics::default();
+        let metrics = PrometheusMetrics::new("1.2.3");
         metrics.stream_opened(1, 1);
         metrics.stream_opened(2, 1);
         metrics.stream_closed(EndReason::Slow, 1, 1);
         metrics.event_received(Outcome::Unreadable);
-        metrics.delivered(5000);
+        metrics.delivered(5000, Duration::from_millis(20));
+        metrics.bus_lag(7);
         metrics.keepalive_sent();
         metrics.bus_connected(true);
-        metrics.authentication_failed("expired");
+        metrics.authentication_failed(AuthenticationFailure::Rejected(TokenRejected::Expired));
         let page = metrics.render();
         for line in [
+            "sse_build_info{version=\"1.2.3\"} 1",
             "sse_connections 1",
             "sse_users 1",
             "sse_connections_opened_total 2",
             "sse_connections_closed_total{reason=\"slow\"} 1",
+            "sse_connections_closed_total{reason=\"client\"} 0",
             "sse_queue_evictions_total 1",
             "sse_events_received_total{outcome=\"unreadable\"} 1",
+            "sse_events_received_total{outcome=\"other_type\"} 0",
             "sse_deliveries_total 5000",
+            "sse_delivery_latency_seconds_bucket{le=\"0.01\"} 0",
+            "sse_delivery_latency_seconds_bucket{le=\"0.025\"} 1",
+            "sse_bus_lag_messages 7",
             "sse_keepalives_total 1",
             "sse_bus_connected 1",
             "sse_auth_failures_total{reason=\"expired\"} 1",
+            "sse_auth_failures_total{reason=\"scope\"} 0",
         ] {
             assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn the_process_is_shown_as_other_programs_show_theirs() {
+        let page = PrometheusMetrics::new("1.2.3").render();
+        let value = |name: &str| -> f64 {
+            let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.unwrap_or_else(|| panic!("{name} is not in\n{page}")).parse().expect("a number")
+        };
+        assert!(value("process_resident_memory_bytes") > 1e6);
+        assert!(value("process_open_fds") >= 3.0);
+        assert!(value("process_max_fds") >= value("process_open_fds"));
+        assert!(value("process_cpu_seconds_total") >= 0.0);
+        // Later than the first version of this program.
+        assert!(value("process_start_time_seconds") > 1.7e9);
     }
 }

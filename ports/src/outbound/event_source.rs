@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use domain::notification::Notification;
 
@@ -32,5 +34,10 @@ pub enum SourceEvent {
         reason: String,
     },
     /// Something to tell people.
-    Notification(Notification),
+    Notification {
+        /// What that is.
+        notification: Notification,
+        /// For how long the bus has had it.
+        age: Duration,
+    },
 }

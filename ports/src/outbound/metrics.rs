@@ -1,4 +1,6 @@
-use super::EndReason;
+use std::time::Duration;
+
+use super::{EndReason, TokenRejected};
 
 /// Counts what happens. No call blocks or fails.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -12,8 +14,11 @@ pub trait Metrics: Send + Sync {
     /// A message came from the bus.
     fn event_received(&self, outcome: Outcome);
 
-    /// One event was put into the queues of `streams` streams.
-    fn delivered(&self, streams: usize);
+    /// One event was put into the queues of `streams` streams, `latency` after the bus had taken it.
+    fn delivered(&self, streams: usize, latency: Duration);
+
+    /// So many messages stand on the bus behind the one that was just read.
+    fn bus_lag(&self, messages: u64);
 
     /// A silent stream got its sign of life.
     fn keepalive_sent(&self);
@@ -21,8 +26,17 @@ pub trait Metrics: Send + Sync {
     /// The bus can be read, or no longer.
     fn bus_connected(&self, connected: bool);
 
-    /// Somebody was refused a stream because of the token; `reason` is one of a fixed set of words.
-    fn authentication_failed(&self, reason: &'static str);
+    /// Somebody was refused a stream because of the token.
+    fn authentication_failed(&self, reason: AuthenticationFailure);
+}
+
+/// Why somebody was refused a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthenticationFailure {
+    /// There was no token.
+    Missing,
+    /// There was one, but it opens no stream.
+    Rejected(TokenRejected),
 }
 
 /// What became of a message from the bus.

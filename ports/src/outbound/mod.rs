@@ -12,7 +12,7 @@ mod token_verifier;
 pub use clock::Clock;
 pub use event_source::{EventSource, SourceEvent};
 pub use frames::{Frame, Frames};
-pub use metrics::{Metrics, Outcome};
+pub use metrics::{AuthenticationFailure, Metrics, Outcome};
 pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};

@@ -10,7 +10,7 @@ use poem_openapi::{
 };
 use ports::{
     inbound::{Refused, Subscribe},
-    outbound::{Clock, Metrics, TokenRejected, TokenVerifier},
+    outbound::{AuthenticationFailure, Clock, Metrics, TokenRejected, TokenVerifier},
 };
 
 use super::{
@@ -65,7 +65,7 @@ impl Api {
 impl Api {
     fn open(&self, request: &Request, credentials: &Credentials) -> Answer {
         let Some(token) = credentials.token().filter(|token| !token.is_empty()) else {
-            self.metrics.authentication_failed("missing");
+            self.metrics.authentication_failed(AuthenticationFailure::Missing);
             return Answer::unauthorized("Bearer", "send the access token in x-access-token");
         };
         let user = match self.verifier.verify(token) {
@@ -90,18 +90,16 @@ impl Api {
     }
 
     fn reject(&self, rejected: TokenRejected) -> Answer {
-        let detail = rejected.to_string();
-        let (reason, answer) = match rejected {
+        self.metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
+        tracing::info!(reason = %rejected, "a stream was refused");
+        match rejected {
             TokenRejected::Scope => {
-                ("scope", Answer::Forbidden(Json(Problem::new(StatusCode::FORBIDDEN, detail))))
+                Answer::Forbidden(Json(Problem::new(StatusCode::FORBIDDEN, rejected.to_string())))
             }
-            TokenRejected::Expired => ("expired", Answer::unauthorized(INVALID_TOKEN, detail)),
-            TokenRejected::Invalid => ("invalid", Answer::unauthorized(INVALID_TOKEN, detail)),
-            TokenRejected::NoUser => ("no_user", Answer::unauthorized(INVALID_TOKEN, detail)),
-        };
-        self.metrics.authentication_failed(reason);
-        tracing::info!(reason, "a stream was refused");
-        answer
+            TokenRejected::Expired | TokenRejected::Invalid | TokenRejected::NoUser => {
+                Answer::unauthorized(INVALID_TOKEN, rejected.to_string())
+            }
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use domain::notification::{EventId, Incarnation, Notification};
+use domain::notification::{EventId, Incarnation};
 use futures_util::StreamExt as _;
-use ports::outbound::{EventSource, Metrics, Outcome, SourceEvent};
+use ports::outbound::{Clock, EventSource, Metrics, Outcome, SourceEvent};
 use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
@@ -47,6 +47,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 pub struct JetStreamSource {
     line: watch::Receiver<LineState>,
     metrics: Arc<dyn Metrics>,
+    clock: Arc<dyn Clock>,
     position: Option<Position>,
     subscription: Option<Subscription>,
     /// What has been said of the present interruption.
@@ -65,6 +66,17 @@ struct Position {
     next: u64,
 }
 
+/// A message, and what the server says of it.
+struct Received {
+    message: jetstream::Message,
+    /// Its position in the stream.
+    sequence: u64,
+    /// When the server took it, since 1970.
+    published: Duration,
+    /// How many stand behind it.
+    pending: u64,
+}
+
 struct Subscription {
     context: jetstream::Context,
     /// The consumer's name.
@@ -79,10 +91,11 @@ struct Subscription {
 impl JetStreamSource {
     /// A source that will read over `connection`, beginning with what is published from then on.
     #[must_use]
-    pub fn new(connection: &Connection, metrics: Arc<dyn Metrics>) -> Self {
+    pub fn new(connection: &Connection, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) -> Self {
         Self {
             line: connection.0.clone(),
             metrics,
+            clock,
             position: None,
             subscription: None,
             said: None,
@@ -137,11 +150,15 @@ impl JetStreamSource {
     }
 
     /// Reads one message; `None` when it is none of ours.
-    fn read(&mut self, message: &jetstream::Message, sequence: u64) -> Option<Notification> {
-        let position = self.position.as_mut()?;
+    fn read(&mut self, Received { message, sequence, published, pending }: &Received) -> Option<SourceEvent> {
+        let (sequence, position) = (*sequence, self.position.as_mut()?);
         position.next = sequence + 1;
+        self.metrics.bus_lag(*pending);
         match envelope::read(&message.payload, EventId { incarnation: position.incarnation, sequence }) {
-            Ok(Some(notification)) => Some(notification),
+            Ok(Some(notification)) => {
+                let age = self.clock.since_1970().saturating_sub(*published);
+                Some(SourceEvent::Notification { notification, age })
+            }
             Ok(None) => {
                 self.metrics.event_received(Outcome::OtherType);
                 None
@@ -213,7 +230,7 @@ impl EventSource for JetStreamSource {
                 continue;
             };
             let event = match subscription.next(&mut self.line).await {
-                Ok((message, sequence)) => self.read(&message, sequence).map(SourceEvent::Notification),
+                Ok(received) => self.read(&received),
                 Err(reason) => self.interrupted(reason),
             };
             if let Some(event) = event {
@@ -232,16 +249,13 @@ impl EventSource for JetStreamSource {
 }
 
 impl Subscription {
-    /// The next message and its sequence in the stream.
+    /// The next message.
     ///
     /// # Errors
     ///
     /// The reason why this consumer has to be given up: it has ended, or was skipped over by a message, or the line was
     /// lost.
-    async fn next(
-        &mut self,
-        line: &mut watch::Receiver<LineState>,
-    ) -> Result<(jetstream::Message, u64), String> {
+    async fn next(&mut self, line: &mut watch::Receiver<LineState>) -> Result<Received, String> {
         let generation = self.generation;
         tokio::select! {
             biased;
@@ -253,8 +267,9 @@ impl Subscription {
                 if info.consumer_sequence != self.consumer_sequence {
                     return Err("a message was lost on the way".into());
                 }
-                let sequence = info.stream_sequence;
-                Ok((message, sequence))
+                let published = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
+                let (sequence, pending) = (info.stream_sequence, info.pending);
+                Ok(Received { sequence, published: Duration::from_nanos(published), pending, message })
             }
             // The line was lost, or is already another one.
             state = line.wait_for(|state| !state.connected || state.generation != generation) => {

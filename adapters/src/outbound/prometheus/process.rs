@@ -1,0 +1,68 @@
+//! What every program tells Prometheus of itself, read from the kernel when it is asked.
+
+use std::fmt;
+
+use procfs::{
+    WithCurrentSystemInfo as _,
+    process::{LimitValue, Process as Proc},
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
+    registry::Unit,
+};
+
+/// The figures of this process.
+#[derive(Debug)]
+pub(super) struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Ok(figures) = Figures::read() else { return Ok(()) };
+        let cpu = encoder.encode_descriptor(
+            "process_cpu",
+            "CPU time of the process",
+            Some(&Unit::Seconds),
+            MetricType::Counter,
+        )?;
+        ConstCounter::new(figures.cpu_seconds).encode(cpu)?;
+        let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
+            let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+            ConstGauge::new(value).encode(metric)
+        };
+        let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));
+        gauge("process_start_time", "When the process began, since 1970", seconds, figures.start_seconds)?;
+        gauge("process_resident_memory", "Memory that is resident", bytes, figures.resident_bytes)?;
+        gauge("process_open_fds", "Descriptors that are open", None, figures.open_descriptors)?;
+        gauge("process_max_fds", "Descriptors that may be open", None, figures.max_descriptors)
+    }
+}
+
+struct Figures {
+    cpu_seconds: f64,
+    start_seconds: f64,
+    resident_bytes: f64,
+    open_descriptors: f64,
+    max_descriptors: f64,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+impl Figures {
+    fn read() -> procfs::ProcResult<Self> {
+        let process = Proc::myself()?;
+        let stat = process.stat()?;
+        let ticks = procfs::ticks_per_second() as f64;
+        let max_descriptors = match process.limits()?.max_open_files.soft_limit {
+            LimitValue::Value(limit) => limit as f64,
+            LimitValue::Unlimited => f64::INFINITY,
+        };
+        Ok(Self {
+            cpu_seconds: (stat.utime + stat.stime) as f64 / ticks,
+            start_seconds: procfs::boot_time_secs()? as f64 + stat.starttime as f64 / ticks,
+            resident_bytes: stat.rss_bytes().get() as f64,
+            open_descriptors: process.fd_count()? as f64,
+            max_descriptors,
+        })
+    }
+}
