@@ -20,6 +20,15 @@ pub enum Command {
     Server(Configured),
     /// Ask the running instance on this machine whether it lives; exits with 0 or 1
     Health(Configured),
+    /// Print the settings that are in effect and where each is from, with secrets masked
+    Config {
+        /// Print a file with every default instead, and what it means
+        #[arg(long, conflicts_with = "config")]
+        defaults: bool,
+        /// Which configuration
+        #[command(flatten)]
+        configured: Configured,
+    },
     /// Try it out: the real endpoint on a bus in memory, with a page to publish events on
     Demo {
         /// Where to listen

@@ -12,7 +12,7 @@ use clap::Parser as _;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
     composition::{self, Application, Demo, StartError},
-    configuration::{Configuration, Environment},
+    configuration::{self, Configuration, Environment},
     lifecycle::stop_on_signals,
     telemetry::start_logging,
 };
@@ -24,12 +24,17 @@ const WRONG_CONFIGURATION: u8 = 64;
 #[tokio::main]
 async fn main() -> ExitCode {
     match CommandLine::parse().command {
-        Command::Server(Configured { config }) => match configuration(config) {
+        Command::Server(Configured { config }) => match configured(config) {
             Ok(configuration) => finish(server(&configuration).await),
             Err(status) => status,
         },
-        Command::Health(Configured { config }) => match configuration(config) {
+        Command::Health(Configured { config }) => match configured(config) {
             Ok(configuration) => health(&configuration).await,
+            Err(status) => status,
+        },
+        Command::Config { defaults: true, .. } => print(&configuration::Defaults.to_string()),
+        Command::Config { configured: Configured { config }, .. } => match configured(config) {
+            Ok(configuration) => print(&configuration.effective.to_string()),
             Err(status) => status,
         },
         Command::Demo { addr } => finish(demo(addr).await),
@@ -68,7 +73,7 @@ async fn health(configuration: &Configuration) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn configuration(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {
+fn configured(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {
     Configuration::read(file, &Environment::of_process()).map_err(|mistakes| {
         complain(&mistakes.to_string());
         ExitCode::from(WRONG_CONFIGURATION)

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use adapters::outbound::prometheus::PrometheusMetrics;
-use ocis_sse::configuration::SETTINGS;
+use ocis_sse::configuration::{SETTINGS, Setting};
 
 const DASHBOARD: &str = include_str!("../deploy/grafana/ocis-sse.json");
 const RULES: &str = include_str!("../deploy/prometheus/ocis-sse.rules.yaml");
@@ -37,7 +37,7 @@ fn every_metric_of_the_dashboard_and_the_alerts_exists() {
 
 #[test]
 fn every_setting_that_is_set_exists() {
-    let known: BTreeSet<String> = SETTINGS.iter().flat_map(|setting| setting.all_variables()).collect();
+    let known: BTreeSet<String> = SETTINGS.iter().flat_map(Setting::all_variables).collect();
     for (file, text) in [("Dockerfile", DOCKERFILE), ("compose.yaml", COMPOSE), ("ocis-sse.service", UNIT)] {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
             assert!(known.contains(name), "{file}: {name} is no setting");

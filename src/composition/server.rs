@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use adapters::{
     inbound::{
-        debug,
+        debug::Debug,
         http::{CrossOrigin, QueueLimits},
         server::{App, serve},
     },
@@ -74,9 +74,14 @@ impl Application {
                 http.root.as_str(),
             )
             .app(std::convert::identity);
-        let metrics = core.metrics.clone();
-        let page = (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render()) as Box<_>);
-        let debug = (debug_listener, debug::app(core.status.clone(), page));
+        let (metrics, effective) = (core.metrics.clone(), configuration.effective.to_string());
+        let debug = Debug {
+            readiness: core.status.clone(),
+            metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
+            configuration: ("application/yaml", Box::new(move || effective.clone())),
+            token: configuration.debug.token.as_ref().map(|token| token.reveal().to_owned()),
+        };
+        let debug = (debug_listener, debug.app());
         let running = Running {
             core,
             source: Box::new(source),

@@ -3,6 +3,7 @@
 //! Defaults, then the file, then the environment (figment's layers); `settings` is the one list of all there is. A value
 //! that cannot be used is never ignored: every mistake is found and named before anything starts.
 
+mod effective;
 mod environment;
 mod file;
 mod mistakes;
@@ -16,6 +17,7 @@ use validator::{Validate, ValidationError};
 
 use self::reader::Reader;
 pub use self::{
+    effective::{Defaults, Effective},
     environment::Environment,
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
@@ -44,6 +46,8 @@ pub struct Configuration {
     /// What may wait for slow clients.
     #[validate(nested)]
     pub queue: Queue,
+    /// All of it as it was written, for people to read.
+    pub effective: Effective,
 }
 
 /// A group of settings, each with the key it is read from.
@@ -84,6 +88,8 @@ group! {
     struct Debug {
         /// The address of the debug server.
         addr: Address = "debug.addr",
+        /// What has to be shown to see more than whether it lives.
+        token: Option<Secret> = "debug.token",
     }
 }
 
@@ -237,6 +243,7 @@ impl Configuration {
             cors: cors?,
             token_manager: token_manager?,
             queue: queue?,
+            effective: Effective::new(reader),
         })
     }
 }

@@ -72,25 +72,36 @@ impl<'a> Reader<'a> {
     }
 
     fn note(&mut self, setting: &Setting, wrong: String) {
-        let value = self.layers.find_value(setting.key).ok().and_then(|value| texts(&value));
-        self.mistakes.0.push(Mistake {
-            place: self.place(setting),
-            value: value.filter(|_| !setting.secret).map(|texts| without_credentials(&texts.join(","))),
-            wrong,
-            example: Some(setting.example.into()),
-        });
-    }
-
-    /// The variable or the file and key that a setting's value comes from, or both ways in which it could be set.
-    fn place(&self, setting: &Setting) -> String {
-        match self.layers.find_metadata(setting.key).and_then(|metadata| metadata.source.as_ref()) {
+        let place = match self.origin(setting) {
             Some(Source::Custom(variable)) => variable.clone(),
             Some(Source::File(path)) => format!("{}, {}", path.display(), setting.key),
             _ => {
                 let variables: Vec<_> = setting.all_variables().collect();
                 format!("{} or {}", variables.join(", "), setting.key)
             }
+        };
+        let value = self.shown(setting).filter(|_| !setting.secret);
+        let value = value.map(|value| without_credentials(&value));
+        self.mistakes.0.push(Mistake { place, value, wrong, example: Some(setting.example.into()) });
+    }
+
+    /// What was written for a setting, as one text; none where nothing was.
+    pub(super) fn shown(&self, setting: &Setting) -> Option<String> {
+        let value = self.layers.find_value(setting.key).ok()?;
+        Some(texts(&value)?.join(","))
+    }
+
+    /// The variable or the file that a setting's value is from.
+    pub(super) fn source(&self, setting: &Setting) -> String {
+        match self.origin(setting) {
+            Some(Source::Custom(variable)) => variable.clone(),
+            Some(Source::File(path)) => path.display().to_string(),
+            _ => "default".into(),
         }
+    }
+
+    fn origin(&self, setting: &Setting) -> Option<&Source> {
+        self.layers.find_metadata(setting.key)?.source.as_ref()
     }
 }
 

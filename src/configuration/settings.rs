@@ -60,6 +60,16 @@ pub const SETTINGS: &[Setting] = &[
         "127.0.0.1:9139",
         "Address of the debug server: health, readiness, metrics"
     ),
+    Setting {
+        secret: true,
+        ..setting!(
+            "debug.token",
+            ["SSE_DEBUG_TOKEN"],
+            NONE,
+            "a text that Prometheus is told as well",
+            "The bearer token for /metrics and /config of the debug server; none for everybody"
+        )
+    },
     setting!(
         "keepalive_interval",
         ["SSE_KEEPALIVE_INTERVAL"],

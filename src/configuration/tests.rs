@@ -184,3 +184,42 @@ fn the_readme_shows_the_settings_as_they_are() {
         "README.md's table of settings is stale; its rows are now:\n{table}"
     );
 }
+
+#[test]
+fn what_is_printed_says_where_it_is_from_and_hides_what_is_secret() {
+    let file = "http: {addr: '127.0.0.1:80', cors: {allow_origins: ['https://a.example', '*']}}";
+    let printed = with_file(file, |path| {
+        let environment =
+            [SECRET, ("SSE_KEEPALIVE_INTERVAL", "30s"), ("OC_EVENTS_AUTH_PASSWORD", "hidden")].into();
+        let configuration = Configuration::read(Some(path.clone()), &environment).expect("no mistake");
+        configuration.effective.to_string().replace(&path.display().to_string(), "FILE")
+    });
+    for line in [
+        "log:\n  level: error # default\n",
+        "\nkeepalive_interval: 30s # SSE_KEEPALIVE_INTERVAL\n",
+        "\n  password: \"***\" # OC_EVENTS_AUTH_PASSWORD\n",
+        "\nhttp:\n  addr: 127.0.0.1:80 # FILE\n",
+        "\n  cors:\n    allow_origins: \"https://a.example,*\" # FILE\n",
+        "\ntoken_manager:\n  jwt_secret: \"***\" # OCIS_JWT_SECRET\n",
+    ] {
+        assert!(printed.contains(line), "{line:?} is not in\n{printed}");
+    }
+    assert!(!printed.contains("hidden") && !printed.contains(SECRET.1), "{printed}");
+}
+
+#[test]
+fn what_is_printed_can_be_read_again() {
+    let read = |text: &str| {
+        with_file(text, |path| {
+            let configuration = Configuration::read(Some(path), &[SECRET].into()).expect("no mistake");
+            let printed = configuration.effective.to_string();
+            // Without the comments: all of it now comes from the file.
+            let lines: Vec<_> =
+                printed.lines().map(|line| line.split(" # ").next().map(str::to_owned)).collect();
+            (printed, lines)
+        })
+    };
+    let (defaults, values) = read("");
+    assert_eq!(read(&defaults).1, values);
+    assert_eq!(read(&Defaults.to_string()).1, values);
+}

@@ -5,6 +5,7 @@
 mod api;
 mod bus;
 mod client;
+mod debug;
 mod demo;
 mod nats;
 mod process;

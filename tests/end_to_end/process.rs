@@ -182,3 +182,17 @@ async fn no_secret_and_no_token_is_ever_logged() {
         assert!(!log.contains(secret), "{secret} is in {log}");
     }
 }
+
+#[tokio::test]
+async fn config_prints_what_is_in_effect() {
+    let environment = [("OCIS_JWT_SECRET", SECRET), ("SSE_HTTP_ROOT", "/events")];
+    let mut config = Program::start(&["config"], &environment);
+    let mut printed = String::new();
+    while !printed.contains("  root: /events # SSE_HTTP_ROOT\n") {
+        printed += &config.line().await;
+    }
+    assert_eq!(config.status().await, Some(0));
+    let mut defaults = Program::start(&["config", "--defaults"], &[]);
+    assert_eq!(defaults.line().await, "log:\n");
+    assert_eq!(defaults.status().await, Some(0));
+}

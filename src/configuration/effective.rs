@@ -1,0 +1,99 @@
+//! The settings as they are in effect, or would be by default, for people to read.
+
+use std::fmt;
+
+use super::{SETTINGS, reader::Reader, settings::Setting};
+
+/// Every setting with its value and where that is from, as a file that could take their place. Secrets are masked.
+#[derive(Clone, Debug)]
+pub struct Effective(Vec<Entry>);
+
+#[derive(Clone, Debug)]
+struct Entry {
+    setting: &'static Setting,
+    value: String,
+    source: String,
+}
+
+impl Effective {
+    pub(super) fn new(reader: &Reader<'_>) -> Self {
+        let entry = |setting: &'static Setting| {
+            let value = reader.shown(setting).unwrap_or_default();
+            let masked = setting.secret && !value.is_empty();
+            let value = if masked { "***".to_owned() } else { value };
+            Entry { setting, value, source: reader.source(setting) }
+        };
+        Self(SETTINGS.iter().map(entry).collect())
+    }
+}
+
+impl fmt::Display for Effective {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups = Groups::default();
+        self.0.iter().try_for_each(|Entry { setting, value, source }| {
+            let indent = groups.enter(f, setting.key)?;
+            writeln!(f, "{indent}{}: {} # {source}", name(setting.key), Scalar(value))
+        })
+    }
+}
+
+/// A file with every setting's default, what it means, and its variables.
+pub struct Defaults;
+
+impl fmt::Display for Defaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut groups = Groups::default();
+        SETTINGS.iter().try_for_each(|setting| {
+            let indent = groups.enter(f, setting.key)?;
+            let variables: Vec<_> = setting.all_variables().collect();
+            writeln!(f, "{indent}# {}.", setting.meaning)?;
+            writeln!(f, "{indent}# {}", variables.join(", "))?;
+            let name = name(setting.key);
+            match setting.default {
+                Some(default) => writeln!(f, "{indent}{name}: {}", Scalar(default)),
+                None => writeln!(f, "{indent}# required: {name}: {}", Scalar(setting.example)),
+            }
+        })
+    }
+}
+
+/// Where we are in the file.
+#[derive(Default)]
+struct Groups(Vec<&'static str>);
+
+impl Groups {
+    /// Writes the names of the groups that `key` is in, as far as they are not open, and answers how far to indent.
+    fn enter(&mut self, f: &mut fmt::Formatter<'_>, key: &'static str) -> Result<String, fmt::Error> {
+        let mut groups: Vec<_> = key.split('.').collect();
+        groups.pop();
+        let open = self.0.iter().zip(&groups).take_while(|(open, group)| open == group).count();
+        for (depth, group) in groups.iter().enumerate().skip(open) {
+            writeln!(f, "{}{group}:", "  ".repeat(depth))?;
+        }
+        let depth = groups.len();
+        self.0 = groups;
+        Ok("  ".repeat(depth))
+    }
+}
+
+fn name(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
+/// A text as YAML has it: plain where that is unmistakable, else in quotes.
+struct Scalar<'a>(&'a str);
+
+impl fmt::Display for Scalar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "./-_,:".contains(c);
+        if self.0.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+            && !self.0.ends_with(':')
+            && self.0.chars().all(plain)
+        {
+            f.write_str(self.0)
+        } else {
+            // JSON's quotes are YAML's.
+            write!(f, "{}", serde_json::Value::from(self.0))
+        }
+    }
+}
