@@ -1,8 +1,12 @@
 //! When the process is to end.
 
+use std::sync::Arc;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
+
+use crate::telemetry::LogFile;
 
 /// The shell's status for a process that SIGTERM has ended.
 const ENDED_AT_ONCE: i32 = 128 + 15;
@@ -25,6 +29,24 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
         std::process::exit(ENDED_AT_ONCE);
     });
     Ok(stop)
+}
+
+/// Opens the log anew whenever SIGHUP comes.
+///
+/// # Errors
+///
+/// The signal cannot be caught.
+pub fn reopen_on_hangup(log: Arc<LogFile>) -> std::io::Result<()> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match log.reopen() {
+                Ok(()) => info!("the log was opened anew"),
+                Err(error) => error!(%error, "the log cannot be opened anew, the old file is kept"),
+            }
+        }
+    });
+    Ok(())
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -1,7 +1,14 @@
 //! Logs in the platform's form: zerolog's JSON, one object a line, on standard error.
 
-use std::{fmt, io};
+use std::{
+    fmt,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
+use parking_lot::Mutex;
 use serde::Serializer as _;
 use serde_json::Value;
 use tracing::{
@@ -14,8 +21,9 @@ use tracing_subscriber::{
         FmtContext, FormatEvent, FormatFields,
         format::Writer,
         time::{FormatTime as _, SystemTime},
+        writer::BoxMakeWriter,
     },
-    layer::SubscriberExt as _,
+    layer::{Layer as _, SubscriberExt as _},
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
@@ -25,18 +33,77 @@ const SERVICE: &str = "sse";
 /// Other people's code is heard from this level on: what it says below is not meant for an administrator.
 const OTHERS: LevelFilter = LevelFilter::WARN;
 
-/// Begins to log what is as grave as `level` or graver. Only the first call has an effect.
-pub fn start_logging(level: Level) {
+/// Where and how to log.
+#[derive(Clone, Debug)]
+pub struct Logging {
+    /// What is as grave or graver.
+    pub level: Level,
+    /// For people instead of programs, …
+    pub pretty: bool,
+    /// … with colors.
+    pub color: bool,
+    /// To standard error, or to this file.
+    pub file: Option<Arc<LogFile>>,
+}
+
+/// Begins to log. Only the first call has an effect.
+pub fn start_logging(logging: Logging) {
+    let Logging { level, pretty, color, file } = logging;
     let ours =
         ["ocis_sse", "adapters", "ports", "domain"].map(|target| (target, LevelFilter::from_level(level)));
     // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
     let repetitive = [("async_nats", LevelFilter::OFF)];
-    let filter = Targets::new()
-        .with_targets(repetitive)
-        .with_default(OTHERS.min(LevelFilter::from_level(level)))
-        .with_targets(ours);
-    let lines = tracing_subscriber::fmt::layer().event_format(ZerologLine).with_writer(io::stderr);
+    let others = OTHERS.min(LevelFilter::from_level(level));
+    let filter = Targets::new().with_default(others).with_targets(repetitive).with_targets(ours);
+    let writer = match file {
+        Some(file) => BoxMakeWriter::new(file),
+        None => BoxMakeWriter::new(io::stderr),
+    };
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let lines = if pretty { lines.with_ansi(color).boxed() } else { lines.event_format(ZerologLine).boxed() };
     tracing_subscriber::registry().with(lines).with(filter).try_init().ok();
+}
+
+/// A file that lines are added to. Whoever moves it away tells us to open it anew.
+#[derive(Debug)]
+pub struct LogFile {
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl LogFile {
+    /// Opens the file at `path`, or makes it.
+    ///
+    /// # Errors
+    ///
+    /// It can neither be opened nor made.
+    pub fn open(path: PathBuf) -> io::Result<Self> {
+        Ok(Self { file: Mutex::new(append(&path)?), path })
+    }
+
+    /// Goes on in the file that is now at the path.
+    ///
+    /// # Errors
+    ///
+    /// It can neither be opened nor made; the present one is kept.
+    pub fn reopen(&self) -> io::Result<()> {
+        *self.file.lock() = append(&self.path)?;
+        Ok(())
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    File::options().append(true).create(true).open(path)
+}
+
+impl io::Write for &LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.lock().flush()
+    }
 }
 
 /// One event as one line.
@@ -118,9 +185,8 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::io::Write as _;
 
-    use parking_lot::Mutex;
     use serde_json::json;
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -146,6 +212,20 @@ mod tests {
         fn make_writer(&'a self) -> Self {
             self.clone()
         }
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_anew() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, moved) = (directory.path().join("sse.log"), directory.path().join("sse.log.1"));
+        let file = LogFile::open(path.clone()).expect("opened");
+        writeln!(&file, "one").expect("written");
+        std::fs::rename(&path, &moved).expect("moved");
+        writeln!(&file, "two").expect("written");
+        file.reopen().expect("opened anew");
+        writeln!(&file, "three").expect("written");
+        let read = |path| std::fs::read_to_string(path).expect("a text");
+        assert_eq!([read(moved), read(path)], ["one\ntwo\n", "three\n"]);
     }
 
     #[test]

@@ -180,6 +180,14 @@ pub enum StartError {
     /// A server's address cannot be used.
     #[error("the address of a server of the bus cannot be used")]
     Bus(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log's file cannot be written.
+    #[error("log.file {path} cannot be written")]
+    LogFile {
+        /// The setting's value.
+        path: String,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// A token for the demo could not be made.
     #[error("no token could be made")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -79,6 +79,12 @@ group! {
     struct Log {
         /// From this level on.
         level: LogLevel = "log.level",
+        /// Whether it is for people.
+        pretty: bool = "log.pretty",
+        /// Whether that has colors.
+        color: bool = "log.color",
+        /// The file it is added to; none for standard error.
+        file: Option<String> = "log.file",
     }
 }
 

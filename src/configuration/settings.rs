@@ -54,6 +54,27 @@ pub const SETTINGS: &[Setting] = &[
         "What is logged: panic, fatal, error, warn, info, debug or trace, and what is graver"
     ),
     setting!(
+        "log.pretty",
+        ["OCIS_LOG_PRETTY", "SSE_LOG_PRETTY"],
+        Some("false"),
+        "true",
+        "Whether the log is for people instead of programs"
+    ),
+    setting!(
+        "log.color",
+        ["OCIS_LOG_COLOR", "SSE_LOG_COLOR"],
+        Some("false"),
+        "true",
+        "Whether a log for people has colors"
+    ),
+    setting!(
+        "log.file",
+        ["OCIS_LOG_FILE", "SSE_LOG_FILE"],
+        NONE,
+        "/var/log/ocis/sse.log",
+        "The file that the log is added to, opened anew on SIGHUP; none for standard error"
+    ),
+    setting!(
         "debug.addr",
         ["SSE_DEBUG_ADDR"],
         Some("127.0.0.1:9139"),

@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     PATIENCE,
     client::Stream,
+    eventually,
     nats::Nats,
     service::{SECRET, token},
 };
@@ -51,8 +52,12 @@ impl Program {
     }
 
     pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.expect("it runs"), Signal::TERM).expect("told");
+        kill_process(id.expect("it runs"), signal).expect("told");
     }
 
     pub(crate) async fn status(&mut self) -> Option<i32> {
@@ -126,6 +131,8 @@ async fn the_status_says_what_was_wrong() {
     let address = taken.local_addr().expect("bound").to_string();
     let environment = [secret, ("SSE_HTTP_ADDR", &address)];
     check(&["server"], &environment, 1, &format!("http.addr {address} cannot be listened at")).await;
+    let log = [secret, ("SSE_LOG_FILE", "/nowhere/sse.log")];
+    check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
 }
 
 #[tokio::test]
@@ -195,4 +202,37 @@ async fn config_prints_what_is_in_effect() {
     let mut defaults = Program::start(&["config", "--defaults"], &[]);
     assert_eq!(defaults.line().await, "log:\n");
     assert_eq!(defaults.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn the_log_may_be_a_file_that_is_moved_away() {
+    let nats = Nats::down();
+    let directory = tempfile::tempdir().expect("a directory");
+    let (log, moved) = (directory.path().join("sse.log"), directory.path().join("sse.log.1"));
+    let mut environment = environment(&nats);
+    environment.push(("OCIS_LOG_FILE".into(), log.to_str().expect("Unicode").into()));
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut program = Program::start(&["server"], &environment);
+    let contains = |path: &std::path::Path, text: &str| {
+        std::fs::read_to_string(path).is_ok_and(|log| log.lines().any(|line| line.contains(text)))
+    };
+    eventually("a line", async || contains(&log, r#""message":"listening""#)).await;
+    std::fs::rename(&log, &moved).expect("moved");
+    program.signal(Signal::HUP);
+    eventually("a new file", async || contains(&log, "the log was opened anew")).await;
+    program.terminate();
+    assert_eq!(program.status().await, Some(0));
+    assert!(contains(&log, r#""message":"stopping""#));
+    assert_eq!(program.error_line().await, None, "nothing on standard error");
+}
+
+#[tokio::test]
+async fn a_log_for_people_is_no_json() {
+    let nats = Nats::down();
+    let mut environment = environment(&nats);
+    environment.extend([("SSE_LOG_PRETTY".into(), "true".into()), ("SSE_LOG_COLOR".into(), "true".into())]);
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let mut program = Program::start(&["server"], &environment);
+    let line = program.error_line().await.expect("a line");
+    assert!(line.contains("\u{1b}[32m INFO\u{1b}[0m") && line.contains("listening"), "{line:?}");
 }
