@@ -60,6 +60,7 @@ impl Demo {
             keepalive: KeepalivePolicy::every(KEEPALIVE),
             announcement: None,
             listener,
+            tls: None,
             app,
         };
         Ok(Self { running, address, token })

@@ -9,7 +9,10 @@ use adapters::{
     inbound::{
         debug::{self, Unhealthy},
         http::{CrossOrigin, EventFrames, Http, QueueLimits},
-        server::{App, serve},
+        server::{
+            App, serve,
+            tls::{TlsAcceptor, UnusableCertificate},
+        },
     },
     outbound::{clock::SystemClock, prometheus::PrometheusMetrics},
 };
@@ -98,6 +101,8 @@ struct Running {
     /// None when nobody is to be told.
     announcement: Option<Announcement>,
     listener: TcpListener,
+    /// None when the line is not encrypted.
+    tls: Option<TlsAcceptor>,
     app: App,
 }
 
@@ -113,7 +118,7 @@ impl Running {
         }
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let no_more_requests = CancellationToken::new();
-        let requests = serve(self.listener, self.app, no_more_requests.cancelled(), DRAIN);
+        let requests = serve(self.listener, self.tls, self.app, no_more_requests.cancelled(), DRAIN);
         let end = async {
             let outcome = tokio::select! {
                 // We are told to stop.
@@ -188,6 +193,9 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The endpoint cannot be served over TLS.
+    #[error("http.tls: the certificate cannot be used")]
+    Certificate(#[source] UnusableCertificate),
     /// A token for the demo could not be made.
     #[error("no token could be made")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -6,7 +6,10 @@ use adapters::{
     inbound::{
         debug::Debug,
         http::{CrossOrigin, QueueLimits},
-        server::{App, serve},
+        server::{
+            App, serve,
+            tls::{self, CertificateFiles, TlsAcceptor},
+        },
     },
     outbound::{
         host,
@@ -24,7 +27,7 @@ use tracing::{info, warn};
 
 use super::{Core, DRAIN, Running, StartError, VERSION, listen};
 use crate::{
-    configuration::{Address, Configuration, Cors, Events, Queue, RegistryKind, Secret, Server},
+    configuration::{Address, Configuration, Cors, Events, Queue, RegistryKind, Secret, Server, Tls},
     use_cases::Announcement,
 };
 
@@ -64,6 +67,7 @@ impl Application {
         let http = &configuration.http;
         let (listener, address) = bind(&http.addr, "http.addr").await?;
         let (debug_listener, debug_address) = bind(&configuration.debug.addr, "debug.addr").await?;
+        let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address)?;
         let verifier = Arc::new(RevaTokens::new(secret));
         let app = core
@@ -89,6 +93,7 @@ impl Application {
             keepalive: KeepalivePolicy::every(configuration.keepalive.interval.0),
             announcement,
             listener,
+            tls,
             app,
         };
         Ok(Self { running, debug, addresses: [address, debug_address] })
@@ -114,7 +119,7 @@ impl Application {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         info!(address = %self.http_address(), debug = %self.debug_address(), "listening");
         let (listener, app) = self.debug;
-        let debug = tokio::spawn(serve(listener, app, std::future::pending(), DRAIN));
+        let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), DRAIN));
         let outcome = self.running.until(stop).await;
         // To the last it has told that we are stopping.
         debug.abort();
@@ -127,6 +132,19 @@ async fn bind(address: &Address, name: &'static str) -> Result<(TcpListener, Soc
     let listener = listen(address.resolve().map_err(failed)?, name, address.to_string()).await?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
+}
+
+/// What encrypts the endpoint at `bound`.
+fn tls(settings: &Tls, bound: SocketAddr) -> Result<Option<TlsAcceptor>, StartError> {
+    let acceptor = match (settings.enabled, settings.cert.clone(), settings.key.clone()) {
+        (false, ..) => return Ok(None),
+        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles { certificate, key }),
+        (true, ..) => {
+            warn!("http.tls has no certificate: a temporary one is used, which nobody else has signed");
+            tls::temporary(&bound.ip().to_string())
+        }
+    };
+    acceptor.map(Some).map_err(StartError::Certificate)
 }
 
 /// The bus's servers and how to meet them.
@@ -161,7 +179,7 @@ fn announcement(
         service: registry.service_name.clone(),
         version: VERSION.into(),
         address: advertised(configuration.http.advertise_addr.as_ref(), bound),
-        tls: false,
+        tls: configuration.tls.enabled,
     };
     let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node));
     Ok(Some(Announcement { registry }))

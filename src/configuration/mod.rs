@@ -41,6 +41,9 @@ pub struct Configuration {
     pub http: Http,
     /// Which other origins may read.
     pub cors: Cors,
+    /// Whether the endpoint is served over TLS.
+    #[validate(nested)]
+    pub tls: Tls,
     /// Who may come in.
     pub token_manager: TokenManager,
     /// What may wait for slow clients.
@@ -173,6 +176,20 @@ group! {
 }
 
 group! {
+    /// Whether the endpoint is served over TLS.
+    #[derive(Clone, Debug, Validate)]
+    #[validate(schema(function = "certificate_and_key"))]
+    struct Tls {
+        /// Whether it is.
+        enabled: bool = "http.tls.enabled",
+        /// The certificate's file.
+        cert: Option<PathBuf> = "http.tls.cert",
+        /// Its key's file.
+        key: Option<PathBuf> = "http.tls.key",
+    }
+}
+
+group! {
     /// Who may come in.
     #[derive(Clone, Debug)]
     struct TokenManager {
@@ -198,10 +215,19 @@ group! {
     }
 }
 
+fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
+    let (missing, message) = match (&tls.cert, &tls.key) {
+        (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert is useless without it"),
+        (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key is useless without it"),
+        (Some(_), Some(_)) | (None, None) => return Ok(()),
+    };
+    Err(ValidationError::new(missing).with_message(message.into()))
+}
+
 fn queues_fit(queue: &Queue) -> Result<(), ValidationError> {
     if queue.total_max_bytes.0 < queue.max_bytes.0 {
         let message = "all queues together may hold less than a single one (queue.max_bytes)";
-        return Err(ValidationError::new("total_max_bytes").with_message(message.into()));
+        return Err(ValidationError::new("queue.total_max_bytes").with_message(message.into()));
     }
     Ok(())
 }
@@ -237,6 +263,7 @@ impl Configuration {
         let registry = Registry::read(reader);
         let http = Http::read(reader);
         let cors = Cors::read(reader);
+        let tls = Tls::read(reader);
         let token_manager = TokenManager::read(reader);
         let queue = Queue::read(reader);
         Some(Self {
@@ -247,6 +274,7 @@ impl Configuration {
             registry: registry?,
             http: http?,
             cors: cors?,
+            tls: tls?,
             token_manager: token_manager?,
             queue: queue?,
             effective: Effective::new(reader),

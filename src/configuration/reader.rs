@@ -57,9 +57,12 @@ impl<'a> Reader<'a> {
                 }
                 ValidationErrorsKind::Field(errors) => {
                     for error in errors {
-                        // An error of a group as a whole names the setting in its code.
-                        let name = if field == "__all__" { &error.code } else { field };
-                        let key = format!("{group}{name}");
+                        // An error of a group as a whole has the setting's key for its code.
+                        let key = if field == "__all__" {
+                            error.code.to_string()
+                        } else {
+                            format!("{group}{field}")
+                        };
                         let wrong = error.message.as_deref().unwrap_or("is not allowed").to_owned();
                         if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
                             self.note(setting, wrong);

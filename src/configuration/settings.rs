@@ -231,6 +231,27 @@ pub const SETTINGS: &[Setting] = &[
         "true",
         "Whether pages of origins that are named may send their users' credentials"
     ),
+    setting!(
+        "http.tls.enabled",
+        ["OCIS_HTTP_TLS_ENABLED"],
+        Some("false"),
+        "true",
+        "Whether the endpoint is served over TLS, with HTTP/1.1 and HTTP/2"
+    ),
+    setting!(
+        "http.tls.cert",
+        ["OCIS_HTTP_TLS_CERTIFICATE"],
+        NONE,
+        "/etc/ocis/sse.crt",
+        "The certificate's file (PEM), taken up anew when it is renewed; none for a temporary one that nobody else has signed"
+    ),
+    setting!(
+        "http.tls.key",
+        ["OCIS_HTTP_TLS_KEY"],
+        NONE,
+        "/etc/ocis/sse.key",
+        "The file of the certificate's key (PEM)"
+    ),
     Setting {
         secret: true,
         ..setting!(

@@ -125,6 +125,22 @@ fn values_have_to_fit_together() {
 }
 
 #[test]
+fn a_certificate_needs_its_key() {
+    with_file("", |certificate| {
+        let certificate = certificate.to_str().expect("Unicode");
+        assert_eq!(
+            mistakes("", [SECRET, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
+            [
+                "OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert is useless without it; \
+              right would be: /etc/ocis/sse.key"
+            ]
+        );
+    });
+    let missing = &mistakes("", [SECRET, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];
+    assert!(missing.starts_with("OCIS_HTTP_TLS_KEY: \"/nowhere\" cannot be read: "), "{missing}");
+}
+
+#[test]
 fn a_file_that_is_none_is_a_mistake() {
     let wrong = &mistakes("log: [", [SECRET])[0];
     assert!(wrong.starts_with("FILE: is no valid YAML: "), "{wrong}");

@@ -14,6 +14,7 @@ mod registry;
 mod service;
 mod slow_clients;
 mod streaming;
+mod tls;
 mod towards_the_bus;
 
 use std::time::Duration;

@@ -131,6 +131,15 @@ async fn the_status_says_what_was_wrong() {
     let address = taken.local_addr().expect("bound").to_string();
     let environment = [secret, ("SSE_HTTP_ADDR", &address)];
     check(&["server"], &environment, 1, &format!("http.addr {address} cannot be listened at")).await;
+    let no_pem = [
+        secret,
+        ("OCIS_HTTP_TLS_ENABLED", "true"),
+        ("OCIS_HTTP_TLS_CERTIFICATE", "/dev/null"),
+        ("OCIS_HTTP_TLS_KEY", "/dev/null"),
+        ("SSE_HTTP_ADDR", "127.0.0.1:0"),
+        ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
+    ];
+    check(&["server"], &no_pem, 1, "there is no certificate in /dev/null").await;
     let log = [secret, ("SSE_LOG_FILE", "/nowhere/sse.log")];
     check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
 }

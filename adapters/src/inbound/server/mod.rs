@@ -1,0 +1,193 @@
+//! The listener and its connections.
+//!
+//! The framework has a server of its own. This one exists for what that one does not have: a line that can be cut when
+//! its client does not read, a time limit for the head of a request, small buffers, and a pause when the process has no
+//! descriptors left (the framework's accepts again at once, for ever).
+
+mod socket;
+pub mod tls;
+
+use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulConnection, GracefulShutdown, Watcher},
+};
+use poem::{
+    Endpoint,
+    endpoint::DynEndpoint,
+    http::uri::Scheme,
+    web::{LocalAddr, RemoteAddr},
+};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+pub use self::socket::Line;
+use self::{socket::Socket, tls::HTTP_2};
+
+/// What answers every request. Its answers are complete: errors have become responses.
+pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
+
+/// A client has to send the head of its request within this time.
+const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, and what is encoded ahead of the socket.
+const BUFFER_BYTES: usize = 64 * 1024;
+/// What the kernel keeps for a client that does not read, about. Left alone it would grow to megabytes, and say that a
+/// client makes progress only once in a while.
+const SEND_BUFFER_BYTES: usize = 128 * 1024;
+/// A peer that is gone without a word is noticed after a minute, and three more questions.
+const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_mins(1))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(3);
+/// How often a client with HTTP/2 is asked whether it is there, and how long it has to answer: among many streams, silence of one
+/// says nothing.
+const HTTP_2_PING: Duration = Duration::from_secs(30);
+/// After a failed accept: long enough for descriptors to come free, too short to be noticed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Serves until `shutdown` is ready, then lets open requests end; what has not ended after `drain` is cut. With `tls`,
+/// HTTP/1.1 and HTTP/2 are served as the client chooses; without, HTTP/1.1.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: App,
+    shutdown: impl Future<Output = ()>,
+    drain: Duration,
+) {
+    let graceful = GracefulShutdown::new();
+    let abort = CancellationToken::new();
+    let mut shutdown = pin!(shutdown);
+    let mut refusing = false;
+    loop {
+        let accepted = tokio::select! {
+            // Somebody connects.
+            accepted = listener.accept() => accepted,
+            // We are to end.
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, remote)) => {
+                refusing = false;
+                if let Err(error) = prepare(&stream) {
+                    debug!(%error, "a connection was lost before its request");
+                    continue;
+                }
+                let cut = abort.child_token();
+                let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
+                let socket = Socket { stream, line: Line::new(cut.clone()) };
+                let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app) };
+                let connection = connection(socket, tls.clone(), peer, graceful.watcher());
+                tokio::spawn(async move {
+                    tokio::select! {
+                        // The client has gone, or has broken off, which is its right.
+                        () = connection => {}
+                        // Its stream was ended because it does not read, or our time is over.
+                        () = cut.cancelled() => {}
+                    }
+                });
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut refusing, true) {
+                    warn!(%error, "no connection can be accepted");
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+        warn!("connections were cut that did not end in time");
+    }
+    abort.cancel();
+}
+
+/// Serves one connection to its end.
+async fn connection(socket: Socket, tls: Option<TlsAcceptor>, peer: Peer, watcher: Watcher) {
+    let line = socket.line.clone();
+    let Some(tls) = tls else {
+        watcher.watch(peer.http1(TokioIo::new(socket), Scheme::HTTP, line)).await.ok();
+        return;
+    };
+    // A client that does not come to an end of this either has no time to lose.
+    let Ok(Ok(stream)) = tokio::time::timeout(REQUEST_HEAD_TIMEOUT, tls.accept(socket)).await else { return };
+    if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
+        watcher.watch(peer.http2(TokioIo::new(stream))).await.ok();
+    } else {
+        watcher.watch(peer.http1(TokioIo::new(stream), Scheme::HTTPS, line)).await.ok();
+    }
+}
+
+/// Who is connected to whom, and what answers.
+struct Peer {
+    local: LocalAddr,
+    remote: RemoteAddr,
+    app: App,
+}
+
+impl Peer {
+    /// Every request has the line to itself.
+    fn http1<I: Read + Write + Unpin + Send + 'static>(
+        self,
+        io: I,
+        scheme: Scheme,
+        line: Line,
+    ) -> impl GracefulConnection<Error: Send> + Send {
+        let service = service_fn(move |request| self.answer(request, scheme.clone(), line.clone()));
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(REQUEST_HEAD_TIMEOUT)
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(io, service)
+    }
+
+    /// Requests share the line: to end one of them, its stream is reset, not the line cut.
+    fn http2<I: Read + Write + Unpin + Send + 'static>(
+        self,
+        io: I,
+    ) -> impl GracefulConnection<Error: Send> + Send {
+        let service = service_fn(move |request| self.answer(request, Scheme::HTTPS, Line::default()));
+        http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HTTP_2_PING)
+            .keep_alive_timeout(HTTP_2_PING)
+            .serve_connection(io, service)
+    }
+
+    fn answer(
+        &self,
+        request: Request<Incoming>,
+        scheme: Scheme,
+        line: Line,
+    ) -> impl Future<Output = Result<Response<BoxBody>, Infallible>> + Send + use<> {
+        let mut request = poem::Request::from((request, self.local.clone(), self.remote.clone(), scheme));
+        request.extensions_mut().insert(line);
+        let app = Arc::clone(&self.app);
+        async move { Ok(app.get_response(request).await.into()) }
+    }
+}
+
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
+
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.set_tcp_keepalive(&TCP_KEEPALIVE)
+}
+
+/// Makes an application out of an endpoint that answers everything.
+pub(super) fn app(endpoint: impl Endpoint<Output = poem::Response> + 'static) -> App {
+    Arc::new(poem::endpoint::ToDynEndpoint(endpoint))
+}

@@ -1,0 +1,120 @@
+//! A client's socket, and what the answer to its request may know of it and do to it.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+/// The connection that a request came by, as its answer may use it. It is in each request's extensions.
+#[derive(Clone, Default)]
+pub struct Line(Arc<LineState>);
+
+#[derive(Default)]
+struct LineState {
+    cut: CancellationToken,
+    written: AtomicU64,
+}
+
+impl Line {
+    pub(super) fn new(cut: CancellationToken) -> Self {
+        Self(Arc::new(LineState { cut, written: AtomicU64::new(0) }))
+    }
+
+    /// Cuts it: nothing else would end a write to a client that does not read.
+    pub fn cut(&self) {
+        self.0.cut.cancel();
+    }
+
+    /// Whether it was cut.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.0.cut.is_cancelled()
+    }
+
+    /// How many bytes the kernel has taken.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.0.written.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A client's socket. When its line is cut, what the client has not read is thrown away with it: a peer that does not
+/// read would otherwise keep it in the kernel.
+pub(super) struct Socket {
+    pub(super) stream: TcpStream,
+    pub(super) line: Line,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.line.is_cut()
+            && let Err(error) = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO))
+        {
+            debug!(%error, "a cut connection lingers");
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, buffer);
+        self.line.note(&written);
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, buffers);
+        self.line.note(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

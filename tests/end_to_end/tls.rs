@@ -1,0 +1,173 @@
+//! The endpoint over TLS.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    Request,
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::{CertifiedKey, KeyPair};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer},
+};
+
+use crate::{
+    PATIENCE, eventually,
+    nats::Nats,
+    service::{Service, token},
+};
+
+/// A certificate for 127.0.0.1 and its key, in files.
+struct Files {
+    directory: TempDir,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self { directory: tempfile::tempdir().expect("a directory") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Puts another certificate there, and answers whom it has to be known by.
+    fn renew(&self) -> RootCertStore {
+        let CertifiedKey { cert, signing_key }: CertifiedKey<KeyPair> =
+            rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+        fs::write(self.path("key"), signing_key.serialize_pem()).expect("written");
+        fs::write(self.path("certificate"), cert.pem()).expect("written");
+        roots(cert.der().clone())
+    }
+
+    async fn serve(&self, nats: &Nats) -> Service {
+        let [certificate, key] = ["certificate", "key"].map(|name| self.path(name));
+        let settings = [
+            ("OCIS_HTTP_TLS_ENABLED", "true"),
+            ("OCIS_HTTP_TLS_CERTIFICATE", certificate.to_str().expect("Unicode")),
+            ("OCIS_HTTP_TLS_KEY", key.to_str().expect("Unicode")),
+        ];
+        Service::start(nats, &settings).await
+    }
+}
+
+fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate).expect("a root");
+    roots
+}
+
+/// A line on which `protocol` was agreed; `None` when the server is not known.
+async fn connect(service: &Service, roots: &RootCertStore, protocol: &[u8]) -> Option<TlsStream<TcpStream>> {
+    let mut config = ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
+    config.alpn_protocols = vec![protocol.to_vec()];
+    let stream = TcpStream::connect(service.http).await.expect("connected");
+    let server = service.http.ip().into();
+    let stream = TlsConnector::from(Arc::new(config)).connect(server, stream).await.ok()?;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
+    Some(stream)
+}
+
+fn request(service: &Service, user: &str) -> Request<Empty<Bytes>> {
+    let uri = format!("https://{}/sse", service.http);
+    let request = Request::get(uri).header("host", "a").header("x-access-token", token(user));
+    request.body(Empty::new()).expect("a request")
+}
+
+/// Reads until `content` has come.
+async fn reads(body: &mut Incoming, content: &str) {
+    let mut read = String::new();
+    while !read.contains(&format!("data: {content}\n")) {
+        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("in time");
+        let data = frame.expect("no end").expect("no broken end").into_data().expect("data");
+        read += str::from_utf8(&data).expect("UTF-8");
+    }
+}
+
+#[tokio::test]
+async fn http_1_1_is_served() {
+    let (nats, files) = (Nats::start().await, Files::new());
+    let roots = files.renew();
+    let service = files.serve(&nats).await;
+    let line = connect(&service, &roots, b"http/1.1").await.expect("a known server");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(line)).await.expect("HTTP/1.1");
+    tokio::spawn(connection);
+    let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    reads(&mut answer.into_body(), "hello").await;
+}
+
+#[tokio::test]
+async fn many_streams_share_one_line_with_http_2_and_end_alone() {
+    let (nats, files) = (Nats::start().await, Files::new());
+    let roots = files.renew();
+    let service = files.serve(&nats).await;
+    let line = connect(&service, &roots, b"h2").await.expect("a known server");
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
+    let (mut sender, connection) = handshake.expect("HTTP/2");
+    tokio::spawn(connection);
+    let mut bodies = Vec::new();
+    for n in 0..60 {
+        let request = request(&service, &format!("user-{n}"));
+        let answer = sender.send_request(request).await.expect("an answer");
+        assert_eq!(answer.status(), 200);
+        bodies.push(answer.into_body());
+    }
+    let mut stalled = bodies.remove(0);
+    let publisher = nats.publisher().await;
+    // The first does not read until it is ended, …
+    let large = "x".repeat(200_000);
+    eventually("ended", async || {
+        publisher.event(&["user-0"], "t", &large).await;
+        service.metric("sse_queue_evictions_total").await == 1
+    })
+    .await;
+    // … by a reset of its stream.
+    let end = async {
+        while let Some(frame) = stalled.frame().await {
+            if frame.is_err() {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(tokio::time::timeout(PATIENCE, end).await.expect("in time"));
+    // The others have noticed nothing.
+    let others: Vec<_> = (1..60).map(|n| format!("user-{n}")).collect();
+    let others: Vec<_> = others.iter().map(String::as_str).collect();
+    publisher.event(&others, "t", "hello").await;
+    for body in &mut bodies {
+        reads(body, "hello").await;
+    }
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_taken_up() {
+    let (nats, files) = (Nats::start().await, Files::new());
+    let old = files.renew();
+    let service = files.serve(&nats).await;
+    assert!(connect(&service, &old, b"h2").await.is_some());
+    let new = files.renew();
+    eventually("the new one", async || connect(&service, &new, b"h2").await.is_some()).await;
+    assert!(connect(&service, &old, b"h2").await.is_none());
+}
+
+#[tokio::test]
+async fn without_a_certificate_there_is_a_temporary_one_that_nobody_knows() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[("OCIS_HTTP_TLS_ENABLED", "true")]).await;
+    let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let stream = TcpStream::connect(service.http).await.expect("connected");
+    let refused = TlsConnector::from(Arc::new(config)).connect(service.http.ip().into(), stream).await;
+    let reason = refused.expect_err("an unknown server").to_string();
+    assert!(reason.contains("UnknownIssuer"), "{reason}");
+}
