@@ -12,7 +12,7 @@ use adapters::{
         http::{EventFrames, Queue, QueueLimits, QueueReader},
         server::Line,
     },
-    outbound::{clock::SystemClock, prometheus::PrometheusMetrics},
+    outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
 };
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use domain::{
@@ -64,6 +64,7 @@ fn offer(criterion: &mut Criterion) {
             patience: Patience::new(Duration::from_millis(250), clock.now()),
             clock: clock.clone(),
             status: Arc::new(Status::default()),
+            traces: Arc::new(TraceContext),
         };
         let open: Vec<(QueueReader, Subscription)> = (0..streams)
             .map(|n| {

@@ -6,16 +6,15 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
-    sync::Arc,
 };
 
 use clap::Parser as _;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
-    composition::{self, Application, Demo, StartError},
-    configuration::{self, Configuration, Environment, Log},
-    lifecycle::{reopen_on_hangup, stop_on_signals},
-    telemetry::{LogFile, Logging, start_logging},
+    composition::{self, Application, Demo, StartError, Watched},
+    configuration::{self, Configuration, Environment},
+    lifecycle::stop_on_signals,
+    telemetry::{Logging, start_logging},
 };
 use tracing::Level;
 
@@ -45,23 +44,13 @@ async fn main() -> ExitCode {
 }
 
 async fn server(configuration: &Configuration) -> Result<(), StartError> {
-    let Log { level, pretty, color, file } = &configuration.log;
-    let file = match file {
-        Some(path) => {
-            let unusable = |source| StartError::LogFile { path: path.clone(), source };
-            let file = Arc::new(LogFile::open(path.into()).map_err(unusable)?);
-            reopen_on_hangup(Arc::clone(&file)).map_err(StartError::Signals)?;
-            Some(file)
-        }
-        None => None,
-    };
-    start_logging(Logging { level: level.0, pretty: *pretty, color: *color, file });
+    let _watched = Watched::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
     Application::build(configuration).await?.run_until(stop.cancelled()).await
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {
-    start_logging(Logging { level: Level::WARN, pretty: true, color: false, file: None });
+    start_logging(Logging { level: Level::WARN, pretty: true, color: false, file: None }, None);
     let stop = stop_on_signals().map_err(StartError::Signals)?;
     let demo = Demo::build(address).await?;
     print(&demo.introduction());

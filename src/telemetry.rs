@@ -16,6 +16,7 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
+    Layer, Registry,
     filter::{LevelFilter, Targets},
     fmt::{
         FmtContext, FormatEvent, FormatFields,
@@ -23,13 +24,15 @@ use tracing_subscriber::{
         time::{FormatTime as _, SystemTime},
         writer::BoxMakeWriter,
     },
-    layer::{Layer as _, SubscriberExt as _},
+    layer::SubscriberExt as _,
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
 
 /// What the service is called in its log.
 const SERVICE: &str = "sse";
+/// Our own code.
+const OURS: [&str; 4] = ["ocis_sse", "adapters", "ports", "domain"];
 /// Other people's code is heard from this level on: what it says below is not meant for an administrator.
 const OTHERS: LevelFilter = LevelFilter::WARN;
 
@@ -46,23 +49,27 @@ pub struct Logging {
     pub file: Option<Arc<LogFile>>,
 }
 
-/// Begins to log. Only the first call has an effect.
-pub fn start_logging(logging: Logging) {
+/// Begins to log, and to tell `traces` of spans. Only the first call has an effect.
+pub fn start_logging(logging: Logging, traces: Option<Traces>) {
     let Logging { level, pretty, color, file } = logging;
-    let ours =
-        ["ocis_sse", "adapters", "ports", "domain"].map(|target| (target, LevelFilter::from_level(level)));
+    let ours = |level| OURS.map(|target| (target, LevelFilter::from_level(level)));
     // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
     let repetitive = [("async_nats", LevelFilter::OFF)];
     let others = OTHERS.min(LevelFilter::from_level(level));
-    let filter = Targets::new().with_default(others).with_targets(repetitive).with_targets(ours);
+    let heard = Targets::new().with_default(others).with_targets(repetitive).with_targets(ours(level));
     let writer = match file {
         Some(file) => BoxMakeWriter::new(file),
         None => BoxMakeWriter::new(io::stderr),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if pretty { lines.with_ansi(color).boxed() } else { lines.event_format(ZerologLine).boxed() };
-    tracing_subscriber::registry().with(lines).with(filter).try_init().ok();
+    // Spans do not depend on what is logged.
+    let traces = traces.map(|traces| traces.with_filter(Targets::new().with_targets(ours(Level::INFO))));
+    tracing_subscriber::registry().with(traces).with(lines.with_filter(heard)).try_init().ok();
 }
+
+/// What hears of spans.
+pub type Traces = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// A file that lines are added to. Whoever moves it away tells us to open it anew.
 #[derive(Debug)]

@@ -2,6 +2,7 @@
 
 mod demo;
 mod server;
+mod watched;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -14,14 +15,14 @@ use adapters::{
             tls::{TlsAcceptor, UnusableCertificate},
         },
     },
-    outbound::{clock::SystemClock, prometheus::PrometheusMetrics},
+    outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
 };
 use domain::{keepalive::KeepalivePolicy, patience::Patience};
 use ports::outbound::{Clock, EventSource, TokenVerifier};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{demo::Demo, server::Application};
+pub use self::{demo::Demo, server::Application, watched::Watched};
 use crate::use_cases::{Announcement, Keepalive, Relay, Status, Subscriptions};
 
 /// The version that is told to clients and on the command line.
@@ -63,6 +64,7 @@ impl Core {
             verifier,
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
+            traces: Arc::new(TraceContext),
             frames: self.frames.clone(),
             limits,
             cross_origin,
@@ -79,6 +81,7 @@ impl Core {
             clock: self.clock.clone(),
             patience: Patience::new(slow_client_grace, self.clock.now()),
             status: Arc::clone(&self.status),
+            traces: Arc::new(TraceContext),
         }
     }
 
@@ -196,6 +199,9 @@ pub enum StartError {
     /// The endpoint cannot be served over TLS.
     #[error("http.tls: the certificate cannot be used")]
     Certificate(#[source] UnusableCertificate),
+    /// Traces cannot be sent.
+    #[error("tracing: the collector cannot be used")]
+    Tracing(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A token for the demo could not be made.
     #[error("no token could be made")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

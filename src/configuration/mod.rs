@@ -21,7 +21,10 @@ pub use self::{
     environment::Environment,
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
-    values::{Address, Bytes, GoDuration, HttpRoot, LogLevel, RegistryKind, Secret, Server},
+    values::{
+        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, LogLevel,
+        RegistryKind, Secret, Server,
+    },
 };
 
 /// The configuration as a whole, checked.
@@ -29,6 +32,8 @@ pub use self::{
 pub struct Configuration {
     /// What is logged.
     pub log: Log,
+    /// Where traces go.
+    pub tracing: Tracing,
     /// Where an administrator looks in.
     pub debug: Debug,
     /// Signs of life for silent streams.
@@ -88,6 +93,21 @@ group! {
         color: bool = "log.color",
         /// The file it is added to; none for standard error.
         file: Option<String> = "log.file",
+    }
+}
+
+group! {
+    /// Where traces go.
+    #[derive(Clone, Debug)]
+    struct Tracing {
+        /// Whether they go anywhere.
+        enabled: bool = "tracing.enabled",
+        /// What takes them; all of them take the same.
+        kind: Option<CollectorKind> = "tracing.type",
+        /// Where by gRPC.
+        endpoint: Option<GrpcEndpoint> = "tracing.endpoint",
+        /// Where by HTTP.
+        collector: Option<HttpCollector> = "tracing.collector",
     }
 }
 
@@ -257,6 +277,7 @@ impl Configuration {
     /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
     fn from_reader(reader: &mut Reader<'_>) -> Option<Self> {
         let log = Log::read(reader);
+        let tracing = Tracing::read(reader);
         let debug = Debug::read(reader);
         let keepalive = Keepalive::read(reader);
         let events = Events::read(reader);
@@ -268,6 +289,7 @@ impl Configuration {
         let queue = Queue::read(reader);
         Some(Self {
             log: log?,
+            tracing: tracing?,
             debug: debug?,
             keepalive: keepalive?,
             events: events?,

@@ -75,6 +75,34 @@ pub const SETTINGS: &[Setting] = &[
         "The file that the log is added to, opened anew on SIGHUP; none for standard error"
     ),
     setting!(
+        "tracing.enabled",
+        ["OCIS_TRACING_ENABLED", "SSE_TRACING_ENABLED"],
+        Some("false"),
+        "true",
+        "Whether traces are sent to a collector (OTLP)"
+    ),
+    setting!(
+        "tracing.type",
+        ["OCIS_TRACING_TYPE", "SSE_TRACING_TYPE"],
+        NONE,
+        "otlp",
+        "What the collector is: jaeger or otlp; both take OTLP"
+    ),
+    setting!(
+        "tracing.endpoint",
+        ["OCIS_TRACING_ENDPOINT", "SSE_TRACING_ENDPOINT"],
+        NONE,
+        "127.0.0.1:4317",
+        "The collector's address for OTLP by gRPC; where it and the next are not set, OTEL_EXPORTER_OTLP_… counts"
+    ),
+    setting!(
+        "tracing.collector",
+        ["OCIS_TRACING_COLLECTOR", "SSE_TRACING_COLLECTOR"],
+        NONE,
+        "http://127.0.0.1:4318/v1/traces",
+        "The collector's URL for OTLP by HTTP; counts only without an endpoint"
+    ),
+    setting!(
         "debug.addr",
         ["SSE_DEBUG_ADDR"],
         Some("127.0.0.1:9139"),

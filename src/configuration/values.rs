@@ -31,7 +31,19 @@ macro_rules! from_one_text {
         }
     )*};
 }
-from_one_text!(Address, Bytes, GoDuration, HttpRoot, LogLevel, RegistryKind, Truth, Count);
+from_one_text!(
+    Address,
+    Bytes,
+    CollectorKind,
+    Count,
+    GoDuration,
+    GrpcEndpoint,
+    HttpCollector,
+    HttpRoot,
+    LogLevel,
+    RegistryKind,
+    Truth
+);
 
 /// Lists may be written as one text with commas.
 fn items(texts: &[String]) -> impl Iterator<Item = &str> {
@@ -213,6 +225,79 @@ impl FromStr for RegistryKind {
             "memory" => Ok(Self::None),
             _ => Err("is no registry that we know (nats-js-kv, memory)".into()),
         }
+    }
+}
+
+/// What takes traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectorKind {
+    /// Jaeger, which speaks OTLP.
+    Jaeger,
+    /// Any other that does.
+    Otlp,
+}
+
+impl FromStr for CollectorKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "jaeger" => Ok(Self::Jaeger),
+            "otlp" => Ok(Self::Otlp),
+            _ => Err("is no collector that we know (jaeger, otlp)".into()),
+        }
+    }
+}
+
+/// A host and a port that take OTLP by gRPC, with or without `http://` or `https://` before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcEndpoint(String);
+
+impl GrpcEndpoint {
+    /// As a URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GrpcEndpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let with_scheme = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        host_and_port(with_scheme.unwrap_or(text).trim_end_matches('/'))?;
+        Ok(Self(if with_scheme.is_some() { text.into() } else { format!("http://{text}") }))
+    }
+}
+
+/// A URL that takes OTLP by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCollector(String);
+
+impl HttpCollector {
+    /// The URL, path included.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HttpCollector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains(":14268") || text.contains("/api/traces") {
+            return Err(
+                "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318".into()
+            );
+        }
+        let rest = text.strip_prefix("http://").ok_or("is no URL: it does not begin with http://")?;
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        host_and_port(address)?;
+        // The path is the same for every collector (OTLP 1.0, "OTLP/HTTP Request").
+        let path = if path.is_empty() { "v1/traces" } else { path };
+        Ok(Self(format!("http://{address}/{path}")))
     }
 }
 
@@ -438,6 +523,22 @@ mod tests {
         for text in ["events", "", "/a b", "/a//b", "/{id}", "/*"] {
             assert!(HttpRoot::from_texts(&[text.into()]).is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_collector_takes_otlp() {
+        let grpc = |url: &str| Ok(GrpcEndpoint(url.into()));
+        check("jaeger:4317", grpc("http://jaeger:4317"));
+        check("https://jaeger:4317", grpc("https://jaeger:4317"));
+        check::<GrpcEndpoint>("jaeger", Err("is no address: it has no port"));
+        let http = |url: &str| Ok(HttpCollector(url.into()));
+        check("http://jaeger:4318", http("http://jaeger:4318/v1/traces"));
+        check("http://jaeger:4318/own/path", http("http://jaeger:4318/own/path"));
+        let thrift = "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318";
+        check::<HttpCollector>("http://jaeger:14268/api/traces", Err(thrift));
+        check::<HttpCollector>("jaeger:4318", Err("is no URL: it does not begin with http://"));
+        check::<CollectorKind>("zipkin", Err("is no collector that we know (jaeger, otlp)"));
+        check::<Option<CollectorKind>>("", Ok(None));
     }
 
     #[test]

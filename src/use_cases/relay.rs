@@ -11,8 +11,10 @@ use domain::{
     notification::Notification,
     patience::{Patience, Verdict},
 };
-use ports::outbound::{Clock, EndReason, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent};
-use tracing::{error, info};
+use ports::outbound::{
+    Clock, EndReason, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent, Traces,
+};
+use tracing::{Instrument as _, error, info, info_span};
 
 use super::{Status, Subscriptions, subscriptions::Behind};
 
@@ -33,6 +35,8 @@ pub struct Relay {
     pub patience: Patience,
     /// Where it is told whether the bus can be read.
     pub status: Arc<Status>,
+    /// What ties an event to what led to it.
+    pub traces: Arc<dyn Traces>,
 }
 
 impl Relay {
@@ -48,7 +52,11 @@ impl Relay {
                 event = source.next() => event,
             };
             match event {
-                SourceEvent::Notification { notification, age } => self.deliver(&notification, age).await,
+                SourceEvent::Notification { notification, age, trace_parent } => {
+                    let span = info_span!("deliver", event = %notification.id, r#type = notification.event_type.as_str());
+                    self.traces.continue_from(&span, &trace_parent);
+                    self.deliver(&notification, age).instrument(span).await;
+                }
                 SourceEvent::Subscribed => {
                     info!("reading from the bus");
                     reading = Some(true);

@@ -20,7 +20,7 @@ use ports::{
     inbound::{NotReady, Readiness as _, Refused, Subscribe as _},
     outbound::{
         Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics, Offer, Outbox, Outcome,
-        SourceEvent,
+        SourceEvent, Traces,
     },
 };
 use tokio::{
@@ -32,6 +32,12 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 
 const GRACE: Duration = Duration::from_millis(250);
+
+struct NoTraces;
+
+impl Traces for NoTraces {
+    fn continue_from(&self, _: &tracing::Span, _: &str) {}
+}
 
 struct PausedClock;
 
@@ -189,6 +195,7 @@ impl House {
             patience: Patience::new(GRACE, clock.now()),
             clock,
             status: Arc::clone(&status),
+            traces: Arc::new(NoTraces),
         };
         let stop = CancellationToken::new();
         let relay = tokio::spawn(relay.run(Box::new(FakeSource(source)), stop.clone().cancelled_owned()));
@@ -201,7 +208,8 @@ impl House {
         let event_type = EventType::try_new("t").expect("an event type");
         let recipients = users.iter().map(|name| user(name)).collect();
         let notification = Notification { id, recipients, event_type, content: content.into() };
-        self.say(SourceEvent::Notification { notification, age: Duration::from_secs(2) });
+        let trace_parent = Box::default();
+        self.say(SourceEvent::Notification { notification, age: Duration::from_secs(2), trace_parent });
     }
 
     fn say(&self, event: SourceEvent) {

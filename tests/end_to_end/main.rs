@@ -16,6 +16,7 @@ mod slow_clients;
 mod streaming;
 mod tls;
 mod towards_the_bus;
+mod tracing;
 
 use std::time::Duration;
 

@@ -77,7 +77,7 @@ impl Program {
     }
 
     /// The address that a log line shows under `name`.
-    async fn logged_address(&mut self, name: &str) -> std::net::SocketAddr {
+    pub(crate) async fn logged_address(&mut self, name: &str) -> std::net::SocketAddr {
         loop {
             let line = self.error_line().await.expect("a line with an address");
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
@@ -101,9 +101,13 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
 }
 
 pub(crate) fn server(nats: &Nats) -> Program {
+    server_with(nats, &[])
+}
+
+pub(crate) fn server_with(nats: &Nats, settings: &[(&str, &str)]) -> Program {
     let environment = environment(nats);
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-    Program::start(&["server"], &environment)
+    let environment = environment.iter().map(|(name, value)| (&**name, &**value));
+    Program::start(&["server"], &environment.chain(settings.iter().copied()).collect::<Vec<_>>())
 }
 
 #[tokio::test]
@@ -183,10 +187,7 @@ async fn health_asks_the_running_instance() {
 #[tokio::test]
 async fn no_secret_and_no_token_is_ever_logged() {
     let nats = Nats::start().await;
-    let mut environment = environment(&nats);
-    environment.push(("SSE_LOG_LEVEL".into(), "trace".into()));
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let mut program = Program::start(&["server"], &environment);
+    let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "trace")]);
     let address = program.logged_address("address").await;
     let (good, bad) = (token("einstein"), token("marie").replace('.', "-"));
     drop(Stream::open(address, "/sse", &[("x-access-token", &good)]).await);
@@ -218,10 +219,7 @@ async fn the_log_may_be_a_file_that_is_moved_away() {
     let nats = Nats::down();
     let directory = tempfile::tempdir().expect("a directory");
     let (log, moved) = (directory.path().join("sse.log"), directory.path().join("sse.log.1"));
-    let mut environment = environment(&nats);
-    environment.push(("OCIS_LOG_FILE".into(), log.to_str().expect("Unicode").into()));
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let mut program = Program::start(&["server"], &environment);
+    let mut program = server_with(&nats, &[("OCIS_LOG_FILE", log.to_str().expect("Unicode"))]);
     let contains = |path: &std::path::Path, text: &str| {
         std::fs::read_to_string(path).is_ok_and(|log| log.lines().any(|line| line.contains(text)))
     };
@@ -238,10 +236,7 @@ async fn the_log_may_be_a_file_that_is_moved_away() {
 #[tokio::test]
 async fn a_log_for_people_is_no_json() {
     let nats = Nats::down();
-    let mut environment = environment(&nats);
-    environment.extend([("SSE_LOG_PRETTY".into(), "true".into()), ("SSE_LOG_COLOR".into(), "true".into())]);
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
-    let mut program = Program::start(&["server"], &environment);
+    let mut program = server_with(&nats, &[("SSE_LOG_PRETTY", "true"), ("SSE_LOG_COLOR", "true")]);
     let line = program.error_line().await.expect("a line");
     assert!(line.contains("\u{1b}[32m INFO\u{1b}[0m") && line.contains("listening"), "{line:?}");
 }

@@ -43,7 +43,9 @@ impl EventSource for EmbeddedSource {
             return SourceEvent::Subscribed;
         }
         match self.events.recv().await {
-            Some(notification) => SourceEvent::Notification { notification, age: Duration::ZERO },
+            Some(notification) => {
+                SourceEvent::Notification { notification, age: Duration::ZERO, trace_parent: Box::default() }
+            }
             // Without a publisher nothing will ever come, and a source never ends.
             None => std::future::pending().await,
         }

@@ -5,4 +5,5 @@ pub mod embedded;
 pub mod host;
 pub mod jwt;
 pub mod nats;
+pub mod otlp;
 pub mod prometheus;

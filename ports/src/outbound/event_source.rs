@@ -39,5 +39,7 @@ pub enum SourceEvent {
         notification: Notification,
         /// For how long the bus has had it.
         age: Duration,
+        /// The trace that its publisher has begun (W3C Trace Context, `traceparent`), empty for none.
+        trace_parent: Box<str>,
     },
 }

@@ -8,6 +8,7 @@ mod outbox;
 mod publish;
 mod service_registry;
 mod token_verifier;
+mod traces;
 
 pub use clock::Clock;
 pub use event_source::{EventSource, SourceEvent};
@@ -17,10 +18,11 @@ pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use token_verifier::{TokenRejected, TokenVerifier};
+pub use traces::Traces;
 
 #[cfg(feature = "mock")]
 pub use {
     clock::MockClock, event_source::MockEventSource, frames::MockFrames, metrics::MockMetrics,
     outbox::MockOutbox, publish::MockPublish, service_registry::MockServiceRegistry,
-    token_verifier::MockTokenVerifier,
+    token_verifier::MockTokenVerifier, traces::MockTraces,
 };

@@ -10,8 +10,10 @@ use poem_openapi::{
 };
 use ports::{
     inbound::{Refused, Subscribe},
-    outbound::{AuthenticationFailure, Clock, Metrics, TokenRejected, TokenVerifier},
+    outbound::{AuthenticationFailure, Clock, Metrics, TokenRejected, TokenVerifier, Traces},
 };
+
+use tracing::{info, info_span};
 
 use super::{
     super::server::Line,
@@ -28,6 +30,7 @@ pub(super) struct Api {
     pub(super) verifier: Arc<dyn TokenVerifier>,
     pub(super) metrics: Arc<dyn Metrics>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) traces: Arc<dyn Traces>,
     pub(super) frames: EventFrames,
     pub(super) limits: QueueLimits,
     pub(super) version: &'static str,
@@ -50,7 +53,7 @@ impl Api {
         operation_id = "followNotifications"
     )]
     async fn follow(&self, request: &Request, credentials: Credentials) -> Answer {
-        self.open(request, &credentials)
+        self.admit(request, &credentials)
     }
 
     /// Follow one's own notifications, by a shorter path
@@ -58,11 +61,18 @@ impl Api {
     /// The same as the longer path of the platform's API.
     #[oai(path = "/sse", method = "get", operation_id = "followNotificationsByShortPath")]
     async fn follow_by_short_path(&self, request: &Request, credentials: Credentials) -> Answer {
-        self.open(request, &credentials)
+        self.admit(request, &credentials)
     }
 }
 
 impl Api {
+    /// The span is as long as the admission, not as the stream.
+    fn admit(&self, request: &Request, credentials: &Credentials) -> Answer {
+        let span = info_span!("admit");
+        self.traces.continue_from(&span, request.header("traceparent").unwrap_or_default());
+        span.in_scope(|| self.open(request, credentials))
+    }
+
     fn open(&self, request: &Request, credentials: &Credentials) -> Answer {
         let Some(token) = credentials.token().filter(|token| !token.is_empty()) else {
             self.metrics.authentication_failed(AuthenticationFailure::Missing);
@@ -91,7 +101,7 @@ impl Api {
 
     fn reject(&self, rejected: TokenRejected) -> Answer {
         self.metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
-        tracing::info!(reason = %rejected, "a stream was refused");
+        info!(reason = %rejected, "a stream was refused");
         match rejected {
             TokenRejected::Scope => {
                 Answer::Forbidden(Json(Problem::new(StatusCode::FORBIDDEN, rejected.to_string())))

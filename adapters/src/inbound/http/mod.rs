@@ -17,7 +17,7 @@ use poem::{Endpoint, EndpointExt, IntoEndpoint as _, IntoResponse, Request, Rout
 use poem_openapi::OpenApiService;
 use ports::{
     inbound::Subscribe,
-    outbound::{Clock, Metrics, TokenVerifier},
+    outbound::{Clock, Metrics, TokenVerifier, Traces},
 };
 
 use self::{access_log::AccessLog, api::Api};
@@ -38,6 +38,8 @@ pub struct Http {
     pub metrics: Arc<dyn Metrics>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
+    /// What ties a request to what led to it.
+    pub traces: Arc<dyn Traces>,
     /// How events look; the relay has the same.
     pub frames: EventFrames,
     /// How much may wait for clients.
@@ -84,6 +86,7 @@ impl Http {
             verifier: self.verifier,
             metrics: self.metrics,
             clock: self.clock,
+            traces: self.traces,
             frames: self.frames,
             limits: self.limits,
             version,

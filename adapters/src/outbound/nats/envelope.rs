@@ -22,7 +22,7 @@ const SEND_SSE: &str = "events.SendSSE";
 /// # Errors
 ///
 /// It is no envelope; or it is for us, and does not hold what an event for us must hold.
-pub(super) fn read(message: &[u8], id: EventId) -> Result<Option<Notification>, Unreadable> {
+pub(super) fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
     let envelope: Envelope = serde_json::from_slice(message).map_err(Unreadable::Envelope)?;
     if envelope.metadata.event_type != SEND_SSE {
         return Ok(None);
@@ -33,13 +33,22 @@ pub(super) fn read(message: &[u8], id: EventId) -> Result<Option<Notification>, 
     let event: SendSse = serde_json::from_slice(&payload).map_err(Unreadable::Payload)?;
     let content = event.message.map_or(Cow::Borrowed(""), |message| message.0);
     let content = STANDARD.decode(content.as_bytes()).map_err(Unreadable::MessageBase64)?;
-    Ok(Some(Notification {
+    let notification = Notification {
         id,
         recipients: event.user_ids.unwrap_or_default().into_iter().filter_map(|user| user.0).collect(),
         event_type: EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?,
         content: String::from_utf8(content)
             .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    }))
+    };
+    Ok(Some(Event { notification, trace_parent: envelope.metadata.trace_parent.into() }))
+}
+
+/// An event for us.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) notification: Notification,
+    /// The trace that its publisher has begun, empty for none.
+    pub(super) trace_parent: Box<str>,
 }
 
 /// Why a message cannot be read. What it contains stays out of it: it may be private.
@@ -69,6 +78,8 @@ struct Envelope<'a> {
 struct Metadata<'a> {
     #[serde(borrow, rename = "eventtype")]
     event_type: Cow<'a, str>,
+    #[serde(borrow, rename = "traceparent", default)]
+    trace_parent: Cow<'a, str>,
 }
 
 #[derive(Deserialize)]
@@ -150,7 +161,8 @@ mod tests {
                 event_type: EventType::try_new(event_type).expect("an event type"),
                 content: content.into(),
             });
-            assert_eq!(read(message.as_bytes(), ID).expect("readable"), expected, "{name}");
+            let read = read(message.as_bytes(), ID).expect("readable");
+            assert_eq!(read.map(|event| event.notification), expected, "{name}");
         };
         let shared = r#"{"notification_id":"f4f1","app":"userlog","user":"einstein","subject":"Resource shared","message":"Albert shared Résumé ✓ with you"}"#;
         check("send-sse-one-user", Some((&[one], "userlog-notification", shared)));
@@ -179,7 +191,9 @@ mod tests {
         let check = |message: String, expected: Result<Option<(usize, &str, &str)>, &str>| {
             let read = read(message.as_bytes(), ID);
             let read = read.as_ref().map(|read| {
-                read.as_ref().map(|read| (read.recipients.len(), read.event_type.as_str(), &*read.content))
+                read.as_ref().map(|Event { notification: read, .. }| {
+                    (read.recipients.len(), read.event_type.as_str(), &*read.content)
+                })
             });
             assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{message}");
         };

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     connection::{Connection, LineState},
-    envelope,
+    envelope::{self, Event},
 };
 
 /// The stream and its one subject.
@@ -155,9 +155,9 @@ impl JetStreamSource {
         position.next = sequence + 1;
         self.metrics.bus_lag(*pending);
         match envelope::read(&message.payload, EventId { incarnation: position.incarnation, sequence }) {
-            Ok(Some(notification)) => {
+            Ok(Some(Event { notification, trace_parent })) => {
                 let age = self.clock.since_1970().saturating_sub(*published);
-                Some(SourceEvent::Notification { notification, age })
+                Some(SourceEvent::Notification { notification, age, trace_parent })
             }
             Ok(None) => {
                 self.metrics.event_received(Outcome::OtherType);

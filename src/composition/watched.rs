@@ -1,0 +1,68 @@
+//! What is told of the running service: its log and its traces.
+
+use std::sync::Arc;
+
+use adapters::outbound::otlp::{Collector, OtlpTraces};
+
+use super::{StartError, VERSION};
+use crate::{
+    configuration::{Configuration, Log, Tracing},
+    lifecycle::reopen_on_hangup,
+    telemetry::{LogFile, Logging, Traces, start_logging},
+};
+
+/// What the service is called among the platform's.
+const SERVICE: &str = "sse";
+
+/// Sends what is left of the traces when it is dropped.
+#[must_use = "dropping it ends the traces"]
+pub struct Watched(Option<OtlpTraces>);
+
+impl Watched {
+    /// Begins to log and to trace as `configuration` says.
+    ///
+    /// # Errors
+    ///
+    /// The log's file cannot be written, or the collector's address cannot be used.
+    pub fn start(configuration: &Configuration) -> Result<Self, StartError> {
+        let traces = collector(&configuration.tracing)
+            .map(|collector| OtlpTraces::start(collector, SERVICE, VERSION))
+            .transpose()
+            .map_err(|error| StartError::Tracing(error.into()))?;
+        let layer = traces.as_ref().map(|traces| Box::new(traces.layer()) as Traces);
+        start_logging(logging(&configuration.log)?, layer);
+        Ok(Self(traces))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if let Some(traces) = self.0.take() {
+            // It blocks, and what it waits for runs on the same threads.
+            tokio::task::block_in_place(|| traces.finish());
+        }
+    }
+}
+
+fn logging(log: &Log) -> Result<Logging, StartError> {
+    let Log { level, pretty, color, file } = log;
+    let file = match file {
+        Some(path) => {
+            let unusable = |source| StartError::LogFile { path: path.clone(), source };
+            let file = Arc::new(LogFile::open(path.into()).map_err(unusable)?);
+            reopen_on_hangup(Arc::clone(&file)).map_err(StartError::Signals)?;
+            Some(file)
+        }
+        None => None,
+    };
+    Ok(Logging { level: level.0, pretty: *pretty, color: *color, file })
+}
+
+fn collector(tracing: &Tracing) -> Option<Collector> {
+    let Tracing { enabled, endpoint, collector, .. } = tracing;
+    enabled.then(|| match (endpoint, collector) {
+        (Some(endpoint), _) => Collector::Grpc(endpoint.url().into()),
+        (None, Some(collector)) => Collector::Http(collector.url().into()),
+        (None, None) => Collector::Standard,
+    })
+}
