@@ -1,0 +1,234 @@
+//! Where something is: addresses, URLs and paths.
+
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _},
+    str::FromStr,
+};
+
+use super::{FromTexts, items};
+
+/// A host and a port to listen at. An empty host is every address of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(String);
+
+impl Address {
+    /// The addresses it stands for, the first that can be used being meant; a name is looked up now.
+    ///
+    /// # Errors
+    ///
+    /// The name cannot be looked up.
+    pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
+        match self.0.strip_prefix(':').and_then(|port| port.parse().ok()) {
+            // Over IPv6, where the machine has it, IPv4 is heard as well.
+            Some(port) => {
+                Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()])
+            }
+            None => Ok(self.0.to_socket_addrs()?.collect()),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        host_and_port(text)?;
+        Ok(Self(text.into()))
+    }
+}
+
+/// Takes `host:port` apart; the host of an IPv6 address stands in brackets.
+fn host_and_port(text: &str) -> Result<(&str, u16), String> {
+    if text.contains('@') {
+        return Err("is no address: a user and a password are settings of their own".into());
+    }
+    let (host, port) = text.rsplit_once(':').ok_or("is no address: it has no port")?;
+    let port =
+        port.parse().map_err(|_| format!("is no address: its port {port:?} is no number up to 65535"))?;
+    let in_brackets = host.starts_with('[') && host.ends_with(']');
+    if host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c))
+        || (host.contains(':') && !in_brackets)
+    {
+        return Err(format!("is no address: {host:?} is no host"));
+    }
+    Ok((host, port))
+}
+
+/// A server of the bus: host and port, with or without `nats://` or `tls://` before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server(String);
+
+impl Server {
+    /// The server as the bus's client wants it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Server {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let address = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")).unwrap_or(text);
+        match host_and_port(address)? {
+            ("", _) => Err("is no address: it has no host".into()),
+            _ => Ok(Self(text.into())),
+        }
+    }
+}
+
+impl FromTexts for Vec<Server> {
+    fn from_texts(texts: &[String]) -> Result<Self, String> {
+        let servers: Self = items(texts).map(str::parse).collect::<Result<_, _>>()?;
+        if servers.is_empty() { Err("names no server".into()) } else { Ok(servers) }
+    }
+}
+
+/// A host and a port that take OTLP by gRPC, with or without `http://` or `https://` before them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrpcEndpoint(String);
+
+impl GrpcEndpoint {
+    /// As a URL.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GrpcEndpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let with_scheme = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        host_and_port(with_scheme.unwrap_or(text).trim_end_matches('/'))?;
+        Ok(Self(if with_scheme.is_some() { text.into() } else { format!("http://{text}") }))
+    }
+}
+
+/// A URL that takes OTLP by HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCollector(String);
+
+impl HttpCollector {
+    /// The URL, path included.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HttpCollector {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains(":14268") || text.contains("/api/traces") {
+            return Err(
+                "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318".into()
+            );
+        }
+        let rest = text.strip_prefix("http://").ok_or("is no URL: it does not begin with http://")?;
+        let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
+        host_and_port(address)?;
+        // The path is the same for every collector (OTLP 1.0, "OTLP/HTTP Request").
+        let path = if path.is_empty() { "v1/traces" } else { path };
+        Ok(Self(format!("http://{address}/{path}")))
+    }
+}
+
+/// A path that begins with a slash and ends with none, but for `/` itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRoot(String);
+
+impl HttpRoot {
+    /// The path.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for HttpRoot {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+        if !text.starts_with('/') || text.contains("//") || !text.chars().all(unreserved) {
+            return Err(
+                "is no path: it begins with a slash and has letters, digits and -._~ between slashes".into(),
+            );
+        }
+        let path = text.trim_end_matches('/');
+        Ok(Self(if path.is_empty() { "/".into() } else { path.into() }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{CollectorKind, check},
+        *,
+    };
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        let address = |text: &str| Ok(Address(text.into()));
+        check("127.0.0.1:9135", address("127.0.0.1:9135"));
+        check("localhost:0", address("localhost:0"));
+        check("[::1]:80", address("[::1]:80"));
+        check(":9135", address(":9135"));
+        check::<Address>("a:b@c:80", Err("is no address: a user and a password are settings of their own"));
+        check::<Address>("nowhere", Err("is no address: it has no port"));
+        check::<Address>("a:99999", Err("is no address: its port \"99999\" is no number up to 65535"));
+        check::<Address>("::1:80", Err("is no address: \"::1\" is no host"));
+        check::<Address>("http://a:80", Err("is no address: \"http://a\" is no host"));
+    }
+
+    #[test]
+    fn the_servers_are_a_list() {
+        let server = |text: &str| Server(text.into());
+        check("a:1", Ok(vec![server("a:1")]));
+        check(
+            "a:1, nats://b:2,tls://c:3",
+            Ok(vec![server("a:1"), server("nats://b:2"), server("tls://c:3")]),
+        );
+        check::<Vec<Server>>("", Err("names no server"));
+        check::<Vec<Server>>("a:1,b", Err("is no address: it has no port"));
+        check::<Vec<Server>>(":1", Err("is no address: it has no host"));
+    }
+
+    #[test]
+    fn a_root_is_a_path() {
+        let root = |text: &str| Ok(HttpRoot(text.into()));
+        check("/", root("/"));
+        check("/events/", root("/events"));
+        check("/a/b-c", root("/a/b-c"));
+        for text in ["events", "", "/a b", "/a//b", "/{id}", "/*"] {
+            assert!(HttpRoot::from_texts(&[text.into()]).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_collector_takes_otlp() {
+        let grpc = |url: &str| Ok(GrpcEndpoint(url.into()));
+        check("jaeger:4317", grpc("http://jaeger:4317"));
+        check("https://jaeger:4317", grpc("https://jaeger:4317"));
+        check::<GrpcEndpoint>("jaeger", Err("is no address: it has no port"));
+        let http = |url: &str| Ok(HttpCollector(url.into()));
+        check("http://jaeger:4318", http("http://jaeger:4318/v1/traces"));
+        check("http://jaeger:4318/own/path", http("http://jaeger:4318/own/path"));
+        let thrift = "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318";
+        check::<HttpCollector>("http://jaeger:14268/api/traces", Err(thrift));
+        check::<HttpCollector>("jaeger:4318", Err("is no URL: it does not begin with http://"));
+        check::<CollectorKind>("zipkin", Err("is no collector that we know (jaeger, otlp)"));
+        check::<Option<CollectorKind>>("", Ok(None));
+    }
+}

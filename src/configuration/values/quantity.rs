@@ -1,0 +1,117 @@
+//! How much of something: numbers, spans of time, bytes.
+
+use std::{str::FromStr, time::Duration};
+
+/// A whole number that is not negative.
+pub(super) struct Count(pub(super) usize);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "is no whole number".into())
+    }
+}
+
+/// A hundred years: what is longer is a mistake, and sums of what is shorter do not overflow.
+const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// A span of time, written as in Go: `1m30s`, `500ms`, `0s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoDuration(pub Duration);
+
+impl FromStr for GoDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let mut rest = text;
+        let mut total = Duration::ZERO;
+        while !rest.is_empty() {
+            let number_end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let (number, after) = rest.split_at(number_end);
+            let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+            let (unit, after) = after.split_at(unit_end);
+            rest = after;
+            let seconds = match unit {
+                "ns" => 1e-9,
+                "us" | "µs" | "μs" => 1e-6,
+                "ms" => 1e-3,
+                "s" => 1.0,
+                "m" => 60.0,
+                "h" => 3600.0,
+                "" => return Err("is no duration: a unit is missing (ms, s, m, h)".into()),
+                _ => return Err(format!("is no duration: {unit:?} is no unit (ms, s, m, h)")),
+            };
+            let number: f64 =
+                number.parse().map_err(|_| format!("is no duration: {number:?} is no number"))?;
+            let part = Duration::try_from_secs_f64(number * seconds).ok();
+            total = part.and_then(|part| total.checked_add(part)).ok_or("is too long")?;
+        }
+        match total {
+            _ if text.is_empty() => Err("is empty, which is no duration".into()),
+            total if total > LONGEST => Err("is too long".into()),
+            total => Ok(Self(total)),
+        }
+    }
+}
+
+/// A number of bytes, written with or without a unit: `4096`, `64KiB`, `1MiB`, `2GB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bytes(pub usize);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(end);
+        let factor: usize = match unit.trim() {
+            "" | "B" => 1,
+            "kB" | "KB" => 1000,
+            "KiB" => 1 << 10,
+            "MB" => 1_000_000,
+            "MiB" => 1 << 20,
+            "GB" => 1_000_000_000,
+            "GiB" => 1 << 30,
+            unit => return Err(format!("is no number of bytes: {unit:?} is no unit (KiB, MiB, GiB)")),
+        };
+        let number: usize = number.parse().map_err(|_| "is no number of bytes")?;
+        number.checked_mul(factor).map(Self).ok_or_else(|| "is too large".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::check, *};
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        let ms = |milliseconds| Ok(GoDuration(Duration::from_millis(milliseconds)));
+        check("0s", ms(0));
+        check("0", ms(0));
+        check("500ms", ms(500));
+        check("1m30s", ms(90_000));
+        check("1.5h", ms(5_400_000));
+        check("2h45m30.5s", ms(9_930_500));
+        check::<GoDuration>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
+        check::<GoDuration>("", Err("is empty, which is no duration"));
+        check::<GoDuration>("-1s", Err("is no duration: \"-\" is no unit (ms, s, m, h)"));
+        check::<GoDuration>("1d", Err("is no duration: \"d\" is no unit (ms, s, m, h)"));
+        check::<GoDuration>("1..5s", Err("is no duration: \"1..5\" is no number"));
+        check::<GoDuration>("99999999999999999999h", Err("is too long"));
+        check::<GoDuration>("1000000h", Err("is too long"));
+    }
+
+    #[test]
+    fn bytes_may_have_a_unit() {
+        check("4096", Ok(Bytes(4096)));
+        check("1MiB", Ok(Bytes(1 << 20)));
+        check("2 GB", Ok(Bytes(2_000_000_000)));
+        check::<Bytes>("MiB", Err("is no number of bytes"));
+        check::<Bytes>("1 potato", Err("is no number of bytes: \"potato\" is no unit (KiB, MiB, GiB)"));
+        check::<Bytes>("99999999999999999GiB", Err("is too large"));
+    }
+}
