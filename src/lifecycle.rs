@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -29,6 +30,13 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
         std::process::exit(ENDED_AT_ONCE);
     });
     Ok(stop)
+}
+
+/// Tells the service manager, where there is one, that clients are served, or no longer (`sd_notify(3)`).
+pub fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        warn!(%error, "the service manager cannot be told");
+    }
 }
 
 /// Opens the log anew whenever SIGHUP comes.

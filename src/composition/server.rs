@@ -28,6 +28,7 @@ use tracing::{info, warn};
 use super::{Core, DRAIN, Running, StartError, VERSION, listen};
 use crate::{
     configuration::{Address, Configuration, Cors, Events, Queue, RegistryKind, Secret, Server, Tls},
+    lifecycle::{NotifyState, tell_service_manager},
     use_cases::Announcement,
 };
 
@@ -118,6 +119,11 @@ impl Application {
     /// A part of the service has failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         info!(address = %self.http_address(), debug = %self.debug_address(), "listening");
+        tell_service_manager(NotifyState::Ready);
+        let stop = async {
+            stop.await;
+            tell_service_manager(NotifyState::Stopping);
+        };
         let (listener, app) = self.debug;
         let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), DRAIN));
         let outcome = self.running.until(stop).await;

@@ -240,3 +240,21 @@ async fn a_log_for_people_is_no_json() {
     let line = program.error_line().await.expect("a line");
     assert!(line.contains("\u{1b}[32m INFO\u{1b}[0m") && line.contains("listening"), "{line:?}");
 }
+
+#[tokio::test]
+async fn the_service_manager_is_told() {
+    let nats = Nats::down();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
+    let mut program = server_with(&nats, &[("NOTIFY_SOCKET", path.to_str().expect("Unicode"))]);
+    let told = async || {
+        let mut buffer = [0; 64];
+        let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time");
+        String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
+    };
+    assert_eq!(told().await.trim(), "READY=1");
+    program.terminate();
+    assert_eq!(told().await.trim(), "STOPPING=1");
+    assert_eq!(program.status().await, Some(0));
+}
