@@ -258,3 +258,12 @@ async fn the_service_manager_is_told() {
     assert_eq!(told().await.trim(), "STOPPING=1");
     assert_eq!(program.status().await, Some(0));
 }
+
+#[tokio::test]
+async fn a_secret_that_can_be_guessed_is_warned_of_and_not_shown() {
+    let nats = Nats::down();
+    let mut program = server_with(&nats, &[("SSE_JWT_SECRET", "too short"), ("SSE_LOG_LEVEL", "warn")]);
+    let line = program.error_line().await.expect("a warning");
+    assert!(line.contains("token_manager.jwt_secret is too short to be safe"), "{line}");
+    assert!(line.contains(r#""bytes":9"#) && !line.contains("too short\""), "{line}");
+}
