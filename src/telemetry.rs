@@ -49,8 +49,8 @@ pub struct Logging {
     pub file: Option<Arc<LogFile>>,
 }
 
-/// Begins to log, and to tell `traces` of spans. Only the first call has an effect.
-pub fn start_logging(logging: Logging, traces: Option<Traces>) {
+/// Begins to log, and to tell `listeners` of spans. Only the first call has an effect.
+pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) {
     let Logging { level, pretty, color, file } = logging;
     let ours = |level| OURS.map(|target| (target, LevelFilter::from_level(level)));
     // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
@@ -63,13 +63,18 @@ pub fn start_logging(logging: Logging, traces: Option<Traces>) {
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if pretty { lines.with_ansi(color).boxed() } else { lines.event_format(ZerologLine).boxed() };
-    // Spans do not depend on what is logged.
-    let traces = traces.map(|traces| traces.with_filter(Targets::new().with_targets(ours(Level::INFO))));
-    tracing_subscriber::registry().with(traces).with(lines.with_filter(heard)).try_init().ok();
+    // Spans do not depend on what is logged, and are not made when nobody listens.
+    let spans =
+        if listeners.is_empty() { Targets::new() } else { Targets::new().with_targets(ours(Level::INFO)) };
+    tracing_subscriber::registry()
+        .with(listeners.with_filter(spans))
+        .with(lines.with_filter(heard))
+        .try_init()
+        .ok();
 }
 
 /// What hears of spans.
-pub type Traces = Box<dyn Layer<Registry> + Send + Sync>;
+pub type SpanListener = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// A file that lines are added to. Whoever moves it away tells us to open it anew.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use domain::keepalive::KeepalivePolicy;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::{Core, DRAIN, Running, StartError, VERSION, listen};
+use super::{Core, DRAIN, Running, StartError, VERSION, Watched, listen};
 use crate::{
     configuration::{Address, Configuration, Cors, Events, Queue, RegistryKind, Secret, Server, Tls},
     lifecycle::{NotifyState, tell_service_manager},
@@ -43,12 +43,12 @@ pub struct Application {
 }
 
 impl Application {
-    /// Puts everything together and listens. The bus may be away.
+    /// Puts everything together and listens. The bus may be away. The debug server shows the spans that `watched` keeps.
     ///
     /// # Errors
     ///
     /// An address cannot be listened at, or the bus's client cannot be set up.
-    pub async fn build(configuration: &Configuration) -> Result<Self, StartError> {
+    pub async fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
         let secret = configuration.token_manager.jwt_secret.reveal();
         if secret.len() < SHORTEST_SECRET_BYTES {
             warn!(
@@ -84,6 +84,13 @@ impl Application {
             readiness: core.status.clone(),
             metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
             configuration: ("application/yaml", Box::new(move || effective.clone())),
+            spans: watched.and_then(Watched::spans).map(|spans| {
+                (
+                    "text/html; charset=utf-8",
+                    Box::new(move || spans.render()) as Box<dyn Fn() -> String + Send + Sync>,
+                )
+            }),
+            profiles: configuration.debug.pprof,
             token: configuration.debug.token.as_ref().map(|token| token.reveal().to_owned()),
         };
         let debug = (debug_listener, debug.app());

@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
-use adapters::outbound::otlp::{Collector, OtlpTraces};
+use adapters::outbound::{
+    clock::SystemClock,
+    otlp::{Collector, OtlpTraces},
+    spans::RecentSpans,
+};
 
 use super::{StartError, VERSION};
 use crate::{
     configuration::{Configuration, Log, Tracing},
     lifecycle::reopen_on_hangup,
-    telemetry::{LogFile, Logging, Traces, start_logging},
+    telemetry::{LogFile, Logging, SpanListener, start_logging},
 };
 
 /// What the service is called among the platform's.
@@ -16,7 +20,11 @@ const SERVICE: &str = "sse";
 
 /// Sends what is left of the traces when it is dropped.
 #[must_use = "dropping it ends the traces"]
-pub struct Watched(Option<OtlpTraces>);
+pub struct Watched {
+    traces: Option<OtlpTraces>,
+    /// What the debug server shows of spans.
+    spans: Option<RecentSpans>,
+}
 
 impl Watched {
     /// Begins to log and to trace as `configuration` says.
@@ -29,15 +37,23 @@ impl Watched {
             .map(|collector| OtlpTraces::start(collector, SERVICE, VERSION))
             .transpose()
             .map_err(|error| StartError::Tracing(error.into()))?;
-        let layer = traces.as_ref().map(|traces| Box::new(traces.layer()) as Traces);
-        start_logging(logging(&configuration.log)?, layer);
-        Ok(Self(traces))
+        let spans = configuration.debug.zpages.then(|| RecentSpans::new(Arc::new(SystemClock)));
+        let mut listeners = Vec::new();
+        listeners.extend(traces.as_ref().map(|traces| Box::new(traces.layer()) as SpanListener));
+        listeners.extend(spans.clone().map(|spans| Box::new(spans) as SpanListener));
+        start_logging(logging(&configuration.log)?, listeners);
+        Ok(Self { traces, spans })
+    }
+
+    /// The spans that the debug server shows, when it is to.
+    pub(super) fn spans(&self) -> Option<RecentSpans> {
+        self.spans.clone()
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if let Some(traces) = self.0.take() {
+        if let Some(traces) = self.traces.take() {
             // It blocks, and what it waits for runs on the same threads.
             tokio::task::block_in_place(|| traces.finish());
         }

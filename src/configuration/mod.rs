@@ -119,6 +119,10 @@ group! {
         addr: Address = "debug.addr",
         /// What has to be shown to see more than whether it lives.
         token: Option<Secret> = "debug.token",
+        /// Whether it profiles the process.
+        pprof: bool = "debug.pprof",
+        /// Whether it keeps recent spans.
+        zpages: bool = "debug.zpages",
     }
 }
 

@@ -116,9 +116,23 @@ pub const SETTINGS: &[Setting] = &[
             ["SSE_DEBUG_TOKEN"],
             NONE,
             "a text that Prometheus is told as well",
-            "The bearer token for /metrics and /config of the debug server; none for everybody"
+            "The bearer token for all of the debug server but health and readiness; none for everybody"
         )
     },
+    setting!(
+        "debug.pprof",
+        ["SSE_DEBUG_PPROF"],
+        Some("false"),
+        "true",
+        "Whether the debug server profiles the process at /debug/pprof/ when it is asked to"
+    ),
+    setting!(
+        "debug.zpages",
+        ["SSE_DEBUG_ZPAGES"],
+        Some("false"),
+        "true",
+        "Whether the debug server keeps recent spans and shows them at /debug/tracez"
+    ),
     setting!(
         "keepalive_interval",
         ["SSE_KEEPALIVE_INTERVAL"],

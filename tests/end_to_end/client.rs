@@ -42,6 +42,13 @@ pub(crate) async fn request(
     Response { status, headers, body }
 }
 
+/// A body that need not be text.
+pub(crate) async fn get_bytes(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Bytes {
+    let (status, _, body) = send(server, Method::GET, path, headers).await;
+    assert_eq!(status, 200);
+    tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
+}
+
 async fn send(
     server: SocketAddr,
     method: Method,

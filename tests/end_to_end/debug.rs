@@ -1,8 +1,10 @@
 //! What the debug server shows, and to whom.
 
 use crate::{
-    client::get,
+    client::{get, get_bytes},
+    eventually,
     nats::Nats,
+    process::server_with,
     service::{SECRET, Service},
 };
 
@@ -41,5 +43,44 @@ async fn with_a_token_only_whoever_has_it_does_but_probes_need_none() {
         check(path, None, 401).await;
         check(path, Some("Bearer let me i"), 401).await;
         check(path, Some("let me in"), 401).await;
+    }
+}
+
+#[tokio::test]
+async fn profiles_and_spans_are_there_when_asked_for_and_behind_the_token() {
+    let nats = Nats::start().await;
+    let settings =
+        [("SSE_DEBUG_PPROF", "true"), ("SSE_DEBUG_ZPAGES", "true"), ("SSE_DEBUG_TOKEN", "let me in")];
+    let mut program = server_with(&nats, &settings);
+    let (http, debug) = program.logged_addresses().await;
+    let paths = ["/debug/pprof/?seconds=1", "/debug/pprof/profile?seconds=1", "/debug/tracez"];
+    for path in paths {
+        assert_eq!(get(debug, path, &[]).await.status, 401, "{path}");
+    }
+    let token = [("authorization", "Bearer let me in")];
+    assert_eq!(get(http, "/sse", &[]).await.status, 401);
+    eventually("a span", async || {
+        get(debug, "/debug/tracez", &token).await.body.contains("<td>admit<td>under")
+    })
+    .await;
+
+    let busy = tokio::spawn(async move {
+        loop {
+            get(http, "/sse", &[]).await;
+        }
+    });
+    let picture = get(debug, "/debug/pprof/?seconds=1", &token).await;
+    let profile = get_bytes(debug, "/debug/pprof/profile?seconds=1", &token).await;
+    busy.abort();
+    // Field 1 of a Profile, its sample types, is a message (perftools.profiles).
+    assert_eq!(profile.first(), Some(&0x0a));
+    assert_eq!((picture.status, picture.header("content-type")), (200, Some("image/svg+xml")));
+    assert!(picture.body.contains("<svg"), "{}", picture.body);
+    let wrong = get(debug, "/debug/pprof/profile?seconds=61", &token).await;
+    assert_eq!((wrong.status, &*wrong.body), (400, "seconds=61 is not between 1 and 60"));
+
+    let service = Service::start_unready(&nats, &[]).await;
+    for path in paths {
+        assert_eq!(get(service.debug, path, &[]).await.status, 404, "{path} was not asked for");
     }
 }

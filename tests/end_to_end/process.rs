@@ -1,6 +1,6 @@
 //! The program as a process: what it exits with, and what signals do.
 
-use std::process::Stdio;
+use std::{net::SocketAddr, process::Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -76,13 +76,14 @@ impl Program {
         lines.join("\n")
     }
 
-    /// The address that a log line shows under `name`.
-    pub(crate) async fn logged_address(&mut self, name: &str) -> std::net::SocketAddr {
+    /// Where clients and where probes connect, as the log says.
+    pub(crate) async fn logged_addresses(&mut self) -> (SocketAddr, SocketAddr) {
         loop {
-            let line = self.error_line().await.expect("a line with an address");
+            let line = self.error_line().await.expect("a line with the addresses");
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             if line["message"] == "listening" {
-                return line[name].as_str().expect("an address").parse().expect("an address");
+                let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
+                return (address("address"), address("debug"));
             }
         }
     }
@@ -152,7 +153,7 @@ async fn the_status_says_what_was_wrong() {
 async fn sigterm_ends_it_cleanly() {
     let nats = Nats::start().await;
     let mut program = server(&nats);
-    let address = program.logged_address("address").await;
+    let address = program.logged_addresses().await.0;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
     assert_eq!(stream.next().await, None, "a clean end");
@@ -163,7 +164,7 @@ async fn sigterm_ends_it_cleanly() {
 async fn a_second_signal_ends_it_at_once() {
     let nats = Nats::start().await;
     let mut program = server(&nats);
-    let address = program.logged_address("address").await;
+    let address = program.logged_addresses().await.0;
     // A request whose head never ends keeps the first signal waiting.
     let mut unfinished = tokio::net::TcpStream::connect(address).await.expect("connected");
     tokio::io::AsyncWriteExt::write_all(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await.expect("sent");
@@ -178,7 +179,7 @@ async fn a_second_signal_ends_it_at_once() {
 async fn health_asks_the_running_instance() {
     let nats = Nats::down();
     let mut program = server(&nats);
-    let debug = program.logged_address("debug").await.to_string();
+    let debug = program.logged_addresses().await.1.to_string();
     let environment = [("OCIS_JWT_SECRET", SECRET), ("SSE_DEBUG_ADDR", &*debug)];
     let mut health = Program::start(&["health"], &environment);
     assert_eq!(health.status().await, Some(0));
@@ -188,7 +189,7 @@ async fn health_asks_the_running_instance() {
 async fn no_secret_and_no_token_is_ever_logged() {
     let nats = Nats::start().await;
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "trace")]);
-    let address = program.logged_address("address").await;
+    let address = program.logged_addresses().await.0;
     let (good, bad) = (token("einstein"), token("marie").replace('.', "-"));
     drop(Stream::open(address, "/sse", &[("x-access-token", &good)]).await);
     crate::client::get(address, "/sse", &[("authorization", &format!("Bearer {bad}"))]).await;

@@ -43,7 +43,7 @@ impl Service {
         ];
         let environment: Environment = ours.iter().chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a right configuration");
-        let application = Application::build(&configuration).await.expect("it starts");
+        let application = Application::build(&configuration, None).await.expect("it starts");
         let (http, debug) = (application.http_address(), application.debug_address());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

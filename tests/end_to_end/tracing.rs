@@ -114,7 +114,7 @@ async fn is_traced(settings: &[(&str, &str)], received: &mut Received) {
     let soon = [("OCIS_TRACING_ENABLED", "true"), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
     let settings: Vec<_> = soon.iter().chain(settings).copied().collect();
     let mut program = server_with(&nats, &settings);
-    let address = program.logged_address("address").await;
+    let address = program.logged_addresses().await.0;
     let trace_parent = format!("00-{TRACE}-{PARENT}-01");
     let headers = [("x-access-token", &*token("einstein")), ("traceparent", &trace_parent)];
     let mut stream = Stream::open(address, "/sse", &headers).await;
@@ -171,7 +171,7 @@ async fn a_collector_that_is_away_costs_nothing() {
     let nats = Nats::start().await;
     let away = [("OCIS_TRACING_ENABLED", "true"), ("OCIS_TRACING_ENDPOINT", "127.0.0.1:1")];
     let mut program = server_with(&nats, &away);
-    let address = program.logged_address("address").await;
+    let address = program.logged_addresses().await.0;
     let stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     drop(stream);
     program.terminate();

@@ -7,3 +7,4 @@ pub mod jwt;
 pub mod nats;
 pub mod otlp;
 pub mod prometheus;
+pub mod spans;

@@ -1,11 +1,12 @@
 //! The debug server: what probes and an administrator ask of an instance, on an address of its own.
 
 mod probe;
+mod profile;
 
 use std::sync::Arc;
 
 use poem::{
-    Endpoint, EndpointExt as _, Response, Route,
+    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route,
     endpoint::make_sync,
     get,
     http::{HeaderValue, StatusCode, header},
@@ -27,12 +28,17 @@ pub struct Debug {
     pub metrics: Page,
     /// Behind `/config`.
     pub configuration: Page,
+    /// Behind `/debug/tracez`; none for no such page.
+    pub spans: Option<Page>,
+    /// Whether `/debug/pprof/` makes profiles.
+    pub profiles: bool,
     /// The bearer token that the pages are shown to; none for everybody. Probes need none.
     pub token: Option<String>,
 }
 
 impl Debug {
-    /// `/healthz`, `/readyz`, `/metrics` and `/config`.
+    /// `/healthz` and `/readyz`, and behind the token `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and
+    /// `/debug/tracez`.
     #[must_use]
     pub fn app(self) -> App {
         let readiness = self.readiness;
@@ -41,30 +47,45 @@ impl Debug {
             Ok(()) => (StatusCode::OK, "OK".to_owned()),
             Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()),
         });
+        let mut guarded =
+            Route::new().at("/metrics", get(page(self.metrics))).at("/config", get(page(self.configuration)));
+        if let Some(spans) = self.spans {
+            guarded = guarded.at("/debug/tracez", get(page(spans)));
+        }
+        if self.profiles {
+            let profiling = Arc::new(profile::Profiling::default());
+            guarded = guarded
+                .at("/debug/pprof/", get(profile::flame_graph.data(Arc::clone(&profiling))))
+                .at("/debug/pprof/profile", get(profile::protobuf.data(profiling)));
+        }
         let token: Option<Arc<str>> = self.token.map(Into::into);
-        let routes = Route::new()
-            .at("/healthz", get(health))
-            .at("/readyz", get(ready))
-            .at("/metrics", get(page(self.metrics, token.clone())))
-            .at("/config", get(page(self.configuration, token)));
+        let guarded = guarded.around(move |endpoint, request| only_with(token.clone(), endpoint, request));
+        let routes =
+            Route::new().at("/healthz", get(health)).at("/readyz", get(ready)).nest_no_strip("/", guarded);
         server::app(
             routes.catch_all_error(async |error: poem::Error| error.into_response()).map_to_response(),
         )
     }
 }
 
-/// Shows a page to whoever has the token.
-fn page((media_type, render): Page, token: Option<Arc<str>>) -> impl Endpoint {
-    make_sync(move |request| {
-        let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        if let Some(token) = &token
-            && !shown.is_some_and(|shown| is_bearer(shown, token))
-        {
-            let response = Response::builder().status(StatusCode::UNAUTHORIZED);
-            return response.header(header::WWW_AUTHENTICATE, "Bearer").finish();
-        }
-        Response::builder().content_type(media_type).body(render())
-    })
+fn page((media_type, render): Page) -> impl Endpoint {
+    make_sync(move |_| Response::builder().content_type(media_type).body(render()))
+}
+
+/// Lets those pass who show the token.
+async fn only_with<E: Endpoint>(
+    token: Option<Arc<str>>,
+    endpoint: Arc<E>,
+    request: Request,
+) -> poem::Result<Response> {
+    let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    if let Some(token) = &token
+        && !shown.is_some_and(|shown| is_bearer(shown, token))
+    {
+        let response = Response::builder().status(StatusCode::UNAUTHORIZED);
+        return Ok(response.header(header::WWW_AUTHENTICATE, "Bearer").finish());
+    }
+    Ok(endpoint.call(request).await?.into_response())
 }
 
 /// Takes the same time whatever is wrong with it.

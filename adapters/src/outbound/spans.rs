@@ -1,0 +1,213 @@
+//! Running and recent spans, kept in memory for the debug server.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use ports::outbound::Clock;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
+
+/// Of each kind of span, so many are kept for each class of latency and for errors.
+const KEPT: usize = 10;
+/// More spans than this at once are not followed.
+const MAX_RUNNING: usize = 1000;
+/// Where one class of latency ends and the next begins.
+const CLASSES: [Duration; 6] = [
+    Duration::from_micros(10),
+    Duration::from_micros(100),
+    Duration::from_millis(1),
+    Duration::from_millis(10),
+    Duration::from_millis(100),
+    Duration::from_secs(1),
+];
+
+/// What has happened of late. A copy is the same memory.
+#[derive(Clone)]
+pub struct RecentSpans {
+    state: Arc<Mutex<State>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Default)]
+struct State {
+    running: HashMap<u64, Running>,
+    finished: BTreeMap<(&'static str, Class), VecDeque<Finished>>,
+}
+
+struct Running {
+    name: &'static str,
+    fields: String,
+    began: Instant,
+    failed: bool,
+}
+
+struct Finished {
+    fields: String,
+    latency: Duration,
+    ended: Instant,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Class {
+    /// Below the bound of this number, or above all of them.
+    Latency(usize),
+    /// An error was logged within it.
+    Error,
+}
+
+impl RecentSpans {
+    /// Nothing has happened yet.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { state: Arc::default(), clock }
+    }
+
+    /// A page that shows them.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let (state, now) = (self.state.lock(), self.clock.now());
+        let mut rows = String::new();
+        for running in state.running.values() {
+            row(&mut rows, running.name, "running", now - running.began, Duration::ZERO, &running.fields);
+        }
+        for ((name, class), spans) in &state.finished {
+            for span in spans.iter().rev() {
+                row(&mut rows, name, &class.to_string(), span.latency, now - span.ended, &span.fields);
+            }
+        }
+        PAGE.replace("{rows}", &rows)
+    }
+}
+
+const PAGE: &str = r#"<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Recent spans</title>
+<style>
+  :root { color-scheme: light dark }
+  body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem }
+  table { border-collapse: collapse }
+  th, td { padding: .2rem .8rem; text-align: left; border-bottom: 1px solid #8884 }
+  td.number { text-align: right; font-variant-numeric: tabular-nums }
+  code { overflow-wrap: anywhere }
+</style>
+<h1>Recent spans</h1>
+<p>Of each kind the last ten for each class of latency, and the last ten with an error.</p>
+<table>
+<tr><th>span<th>class<th>latency<th>ended ago<th>fields
+{rows}</table>
+"#;
+
+fn row(rows: &mut String, name: &str, class: &str, latency: Duration, ago: Duration, fields: &str) {
+    let fields = fields.replace('&', "&amp;").replace('<', "&lt;");
+    let ago = if ago.is_zero() { String::new() } else { format!("{} s", ago.as_secs()) };
+    // Writing into a String does not fail.
+    writeln!(
+        rows,
+        "<tr><td>{name}<td>{class}<td class=number>{latency:.1?}<td class=number>{ago}<td><code>{fields}</code>"
+    )
+    .ok();
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latency(class) => match CLASSES.get(*class) {
+                Some(bound) => write!(f, "under {bound:?}"),
+                None => write!(f, "longer"),
+            },
+            Self::Error => f.write_str("error"),
+        }
+    }
+}
+
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecentSpans {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
+        let mut fields = Fields(String::new());
+        attributes.record(&mut fields);
+        let began = self.clock.now();
+        let name = attributes.metadata().name();
+        let mut state = self.state.lock();
+        if state.running.len() < MAX_RUNNING {
+            state.running.insert(id.into_u64(), Running { name, fields: fields.0, began, failed: false });
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if *event.metadata().level() == Level::ERROR
+            && let Some(span) = context.event_span(event)
+            && let Some(running) = self.state.lock().running.get_mut(&span.id().into_u64())
+        {
+            running.failed = true;
+        }
+    }
+
+    fn on_close(&self, id: Id, _: Context<'_, S>) {
+        let ended = self.clock.now();
+        let mut state = self.state.lock();
+        let Some(Running { name, fields, began, failed }) = state.running.remove(&id.into_u64()) else {
+            return;
+        };
+        let latency = ended.saturating_duration_since(began);
+        let class = CLASSES.iter().position(|bound| latency < *bound).unwrap_or(CLASSES.len());
+        let class = if failed { Class::Error } else { Class::Latency(class) };
+        let kept = state.finished.entry((name, class)).or_default();
+        kept.push_back(Finished { fields, latency, ended });
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+}
+
+struct Fields(String);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        write!(self.0, "{}={value} ", field.name()).ok();
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, "{}={value:?} ", field.name()).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ports::outbound::MockClock;
+    use tracing::{error, info_span};
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    use super::*;
+    use crate::outbound::clock::SystemClock;
+
+    #[test]
+    fn running_recent_and_failed_spans_are_shown() {
+        // Time stands still, so that all spans are of one class.
+        let (mut clock, now) = (MockClock::new(), SystemClock.now());
+        clock.expect_now().return_const(now);
+        let spans = RecentSpans::new(Arc::new(clock));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans.clone()), || {
+            for n in 0..20 {
+                drop(info_span!("deliver", event = n, text = "<b>"));
+            }
+            info_span!("admit").in_scope(|| error!("failed"));
+            let running = info_span!("still");
+            let page = spans.render();
+            drop(running);
+            assert!(page.contains("<tr><td>still<td>running<td"), "{page}");
+            assert!(page.contains("<tr><td>admit<td>error<td"), "{page}");
+            assert!(page.contains("event=19 text=&lt;b>"), "{page}");
+            assert!(!page.contains("event=0 "), "only the last ten of a class\n{page}");
+        });
+        assert!(spans.state.lock().running.is_empty());
+    }
+}
