@@ -14,7 +14,7 @@ use domain::{
 use ports::outbound::{
     Clock, EndReason, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent, Traces,
 };
-use tracing::{Instrument as _, error, info, info_span};
+use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::{Status, Subscriptions, subscriptions::Behind};
 
@@ -62,6 +62,10 @@ impl Relay {
                     reading = Some(true);
                     self.metrics.bus_connected(true);
                     self.status.subscribed();
+                }
+                SourceEvent::Behind { messages } => {
+                    warn!(messages, "the bus is read more slowly than others publish");
+                    self.status.behind(messages);
                 }
                 SourceEvent::Interrupted { reason } => {
                     // An outage may have one reason after the other; it is one outage.

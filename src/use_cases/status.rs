@@ -23,6 +23,11 @@ impl Status {
         self.set(Err(NotReady::Interrupted { reason }));
     }
 
+    /// The bus is being read, but too slowly.
+    pub(super) fn behind(&self, messages: u64) {
+        self.set(Err(NotReady::Behind { messages }));
+    }
+
     /// The end has begun; whatever the bus does, we will not be ready again.
     pub fn stopping(&self) {
         *self.0.lock() = Err(NotReady::Stopping);

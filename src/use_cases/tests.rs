@@ -427,6 +427,9 @@ async fn the_status_follows_the_bus() {
     house.say(SourceEvent::Subscribed);
     settle().await;
     assert_eq!(house.status.check(), Ok(()));
+    house.say(SourceEvent::Behind { messages: 20_000 });
+    settle().await;
+    assert_eq!(house.status.check(), Err(NotReady::Behind { messages: 20_000 }));
     house.say(SourceEvent::Interrupted { reason: "gone".into() });
     settle().await;
     assert_eq!(house.status.check(), Err(NotReady::Interrupted { reason: "gone".into() }));

@@ -268,3 +268,33 @@ async fn a_secret_that_can_be_guessed_is_warned_of_and_not_shown() {
     assert!(line.contains("token_manager.jwt_secret is too short to be safe"), "{line}");
     assert!(line.contains(r#""bytes":9"#) && !line.contains("too short\""), "{line}");
 }
+
+#[tokio::test]
+async fn requests_and_the_ends_of_streams_are_logged() {
+    let nats = Nats::down();
+    let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_KEEPALIVE_INTERVAL", "10ms")]);
+    let (address, _) = program.logged_addresses().await;
+    let headers = [("x-request-id", "tab 7"), ("x-access-token", &*token("einstein"))];
+    let mut stream = Stream::open(address, "/sse", &headers).await;
+    assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
+    drop(stream);
+    crate::client::get(address, "/sse", &headers[..1]).await;
+    let mut logged = Vec::new();
+    while logged.len() < 3 {
+        let line = program.error_line().await.expect("a line");
+        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        if line["request-id"] == "tab 7" {
+            assert_eq!(line["level"], "debug");
+            assert!(line["duration"].is_f64(), "{line}");
+            logged.push(line);
+        }
+    }
+    let opened = &logged[0];
+    assert_eq!(opened["message"], "access-log");
+    assert_eq!([&opened["proto"], &opened["method"], &opened["path"]], ["HTTP/1.1", "GET", "/sse"]);
+    assert_eq!((&opened["status"], &opened["bytes"]), (&200.into(), &serde_json::Value::Null));
+    let ended = logged.iter().find(|line| line["message"] == "stream ended").expect("an end");
+    assert!(ended["bytes"].as_u64() >= Some(": keepalive\n\n".len() as u64), "{ended}");
+    let refused = logged.iter().find(|line| line["status"] == 401).expect("a refusal");
+    assert!(refused["bytes"].as_u64() > Some(50), "{refused}");
+}

@@ -21,6 +21,12 @@ pub enum NotReady {
         /// What stands in the way.
         reason: String,
     },
+    /// It reads more slowly than others publish.
+    #[error("{messages} messages wait on the bus to be read")]
+    Behind {
+        /// How many wait.
+        messages: u64,
+    },
     /// It is about to end.
     #[error("stopping")]
     Stopping,

@@ -33,6 +33,11 @@ pub enum SourceEvent {
         /// What stands in the way, for an administrator.
         reason: String,
     },
+    /// Events arrive, but many later than they should; [`SourceEvent::Subscribed`] follows when they do no longer.
+    Behind {
+        /// How many messages wait to be read.
+        messages: u64,
+    },
     /// Something to tell people.
     Notification {
         /// What that is.

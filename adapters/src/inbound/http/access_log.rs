@@ -1,23 +1,27 @@
 //! Each request's id, and a line in the log when it has been answered.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
+use bytes::Bytes;
+use http_body::Body as _;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use ports::outbound::Clock;
 use tracing::debug;
 use uuid::Uuid;
 
-/// Logs each request at debug level. A stream's line comes when it opens.
+/// Logs each request at debug level. A stream's line comes when it opens, without a length, and another when it ends.
 pub(super) struct AccessLog {
     pub(super) clock: Arc<dyn Clock>,
 }
 
 /// The request's id: the client's own, or one that was made for it.
-#[derive(Clone)]
-pub(super) struct RequestId(pub(super) Arc<str>);
+#[derive(Clone, Default)]
+pub(super) struct RequestId(Arc<str>);
 
 /// A longer id is no id that a client of ours sends.
 const MAX_REQUEST_ID_BYTES: usize = 200;
+
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
 impl RequestId {
     fn of(request: &Request) -> Self {
@@ -48,7 +52,10 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
         request.set_data(request_id.clone());
         let (proto, method) = (request.version(), request.method().clone());
         let path = request.uri().path().to_owned();
-        let response = self.inner.call(request).await?.into_response();
+        let mut response = self.inner.call(request).await?.into_response();
+        let body: BoxBody = response.take_body().into();
+        let bytes = body.size_hint().exact();
+        response.set_body(body);
         let duration = self.clock.now().saturating_duration_since(began);
         debug!(
             { "request-id" } = &*request_id.0,
@@ -57,8 +64,29 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
             status = response.status().as_u16(),
             path,
             duration = duration.as_secs_f64() * 1000.0,
+            bytes,
             "access-log"
         );
         Ok(response)
+    }
+}
+
+/// Logs that a stream has ended, when it is dropped.
+pub(super) struct StreamLog {
+    pub(super) request_id: RequestId,
+    pub(super) opened: Instant,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) bytes: u64,
+}
+
+impl Drop for StreamLog {
+    fn drop(&mut self) {
+        let duration = self.clock.now().saturating_duration_since(self.opened);
+        debug!(
+            { "request-id" } = &*self.request_id.0,
+            duration = duration.as_secs_f64() * 1000.0,
+            bytes = self.bytes,
+            "stream ended"
+        );
     }
 }

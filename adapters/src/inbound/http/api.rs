@@ -17,6 +17,7 @@ use tracing::{info, info_span};
 
 use super::{
     super::server::Line,
+    access_log::{RequestId, StreamLog},
     body::EventStreamBody,
     credentials::Credentials,
     frame::EventFrames,
@@ -84,10 +85,20 @@ impl Api {
         };
         // A request that did not come through our own server has no line.
         let line = request.data::<Line>().cloned().unwrap_or_default();
-        let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), line, self.clock.now()));
+        let opened = self.clock.now();
+        let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), line, opened));
         match self.subscribe.subscribe(&user, queue.clone()) {
             Ok(subscription) => Answer::Open(
-                EventStream(EventStreamBody { queue: QueueReader::new(queue), _subscription: subscription }),
+                EventStream(EventStreamBody {
+                    queue: QueueReader::new(queue),
+                    _subscription: subscription,
+                    log: StreamLog {
+                        request_id: request.data::<RequestId>().cloned().unwrap_or_default(),
+                        opened,
+                        clock: Arc::clone(&self.clock),
+                        bytes: 0,
+                    },
+                }),
                 "no-cache".into(),
                 "no".into(),
                 self.version.into(),

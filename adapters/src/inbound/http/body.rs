@@ -10,19 +10,27 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use ports::inbound::Subscription;
 
-use super::queue::QueueReader;
+use super::{access_log::StreamLog, queue::QueueReader};
 
 /// Writes what comes into a queue, for as long as the client stays. Dropping it gives up the subscription.
 pub(super) struct EventStreamBody {
     pub(super) queue: QueueReader,
     pub(super) _subscription: Subscription,
+    pub(super) log: StreamLog,
 }
 
 impl Body for EventStreamBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        self.queue.poll_next(context).map_ok(Frame::data)
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let frame = self.queue.poll_next(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            self.log.bytes += frame.len() as u64;
+        }
+        frame.map_ok(Frame::data)
     }
 }

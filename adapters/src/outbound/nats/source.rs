@@ -57,6 +57,9 @@ pub struct JetStreamSource {
     delays: ExponentialBackoff,
     /// The line over which the last attempt was made.
     generation: u64,
+    lag: Lag,
+    /// What comes after what was just returned.
+    queued: Option<SourceEvent>,
 }
 
 /// What comes next.
@@ -102,6 +105,8 @@ impl JetStreamSource {
             pause: false,
             delays: delays(),
             generation: 0,
+            lag: Lag::default(),
+            queued: None,
         }
     }
 
@@ -176,6 +181,7 @@ impl JetStreamSource {
     /// or a bus that refuses to be read would be asked without a pause.
     fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
         if let Some(subscription) = self.subscription.take() {
+            self.lag = Lag::default();
             self.pause = subscription.consumer_sequence == 0;
             if !self.pause {
                 self.delays = delays();
@@ -222,6 +228,9 @@ impl JetStreamSource {
 #[async_trait]
 impl EventSource for JetStreamSource {
     async fn next(&mut self) -> SourceEvent {
+        if let Some(event) = self.queued.take() {
+            return event;
+        }
         loop {
             let Some(subscription) = &mut self.subscription else {
                 if let Some(event) = self.next_attempt().await {
@@ -230,7 +239,16 @@ impl EventSource for JetStreamSource {
                 continue;
             };
             let event = match subscription.next(&mut self.line).await {
-                Ok(received) => self.read(&received),
+                Ok(received) => {
+                    let event = self.read(&received);
+                    match self.lag.judge(received.pending) {
+                        Some(lag) => {
+                            self.queued = event;
+                            Some(lag)
+                        }
+                        None => event,
+                    }
+                }
                 Err(reason) => self.interrupted(reason),
             };
             if let Some(event) = event {
@@ -280,6 +298,30 @@ impl Subscription {
     }
 }
 
+/// Whether we keep up with those who publish.
+#[derive(Default)]
+struct Lag {
+    behind: bool,
+}
+
+/// So many messages waiting are more than a burst.
+const FAR_BEHIND: u64 = 10_000;
+
+impl Lag {
+    /// What to say when `pending` messages wait; nothing when that was said before.
+    fn judge(&mut self, pending: u64) -> Option<SourceEvent> {
+        if !self.behind && pending > FAR_BEHIND {
+            self.behind = true;
+            Some(SourceEvent::Behind { messages: pending })
+        } else if self.behind && pending <= FAR_BEHIND / 2 {
+            self.behind = false;
+            Some(SourceEvent::Subscribed)
+        } else {
+            None
+        }
+    }
+}
+
 fn delays() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(100))
@@ -311,6 +353,15 @@ fn resume(position: Option<Position>, incarnation: Incarnation, last: u64) -> Po
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_falls_behind_says_so_once_and_again_when_it_has_caught_up() {
+        let mut lag = Lag::default();
+        let said: Vec<_> =
+            [0, 9_000, 10_001, 20_000, 6_000, 5_000, 9_000].map(|pending| lag.judge(pending)).into();
+        let behind = Some(SourceEvent::Behind { messages: 10_001 });
+        assert_eq!(said, [None, None, behind, None, None, Some(SourceEvent::Subscribed), None]);
+    }
 
     #[test]
     fn reading_goes_on_where_it_stopped() {
