@@ -15,9 +15,7 @@ async fn without_a_token_everybody_sees_everything_but_secrets() {
     assert_eq!(get(service.debug, "/healthz", &[]).await.body, "OK");
     let metrics = get(service.debug, "/metrics", &[]).await;
     assert_eq!(metrics.status, 200);
-    assert!(
-        metrics.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text"))
-    );
+    assert!(metrics.header("content-type").is_some_and(|kind| kind.starts_with("text/plain; version=0.0.4")));
     let configuration = get(service.debug, "/config", &[]).await;
     assert!(configuration.body.contains("jwt_secret: \"***\" # SSE_JWT_SECRET"), "{}", configuration.body);
     assert!(!configuration.body.contains(SECRET));

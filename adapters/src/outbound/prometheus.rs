@@ -1,5 +1,6 @@
 //! Counts for Prometheus.
 
+mod classic;
 mod process;
 
 use std::{fmt::Debug, sync::atomic::AtomicI64, time::Duration};
@@ -12,9 +13,9 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use self::process::Process;
+use self::{classic::classic, process::Process};
 
-/// The service's metrics, as the `OpenMetrics` text that Prometheus reads.
+/// The service's metrics, as the text that Prometheus reads.
 ///
 /// Every series is there from the beginning, at zero: a rate does not see the step to the first value of a new one.
 pub struct PrometheusMetrics {
@@ -115,11 +116,11 @@ impl PrometheusMetrics {
         let mut page = String::new();
         // Writing into a String does not fail.
         text::encode(&mut page, &self.registry.lock()).ok();
-        page
+        classic(&page)
     }
 
     /// The media type of [`PrometheusMetrics::render`].
-    pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    pub const MEDIA_TYPE: &str = classic::MEDIA_TYPE;
 
     fn set_open(&self, streams: usize, users: usize) {
         self.connections.set(i64::try_from(streams).unwrap_or(i64::MAX));
