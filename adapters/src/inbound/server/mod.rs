@@ -86,17 +86,20 @@ pub async fn serve(
                 }
                 let cut = abort.child_token();
                 let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
-                let socket = Socket { stream, line: Line::new(cut.clone()) };
+                let line = Line::new(cut.clone());
+                let socket = Socket { stream, line: line.clone() };
                 let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app) };
-                let connection = connection(socket, tls.clone(), peer, graceful.watcher());
-                tokio::spawn(async move {
-                    tokio::select! {
-                        // The client has gone, or has broken off, which is its right.
-                        () = connection => {}
-                        // Its stream was ended because it does not read, or our time is over.
-                        () = cut.cancelled() => {}
+                // Two kinds of task: one for both would have the size of the larger for each connection.
+                match tls.clone() {
+                    None => {
+                        let connection = graceful.watch(peer.http1(TokioIo::new(socket), Scheme::HTTP, line));
+                        tokio::spawn(until_cut(connection, cut));
                     }
-                });
+                    Some(tls) => {
+                        let connection = encrypted(socket, tls, peer, graceful.watcher());
+                        tokio::spawn(until_cut(connection, cut));
+                    }
+                }
             }
             Err(error) => {
                 if !std::mem::replace(&mut refusing, true) {
@@ -113,13 +116,24 @@ pub async fn serve(
     abort.cancel();
 }
 
-/// Serves one connection to its end.
-async fn connection(socket: Socket, tls: Option<TlsAcceptor>, peer: Peer, watcher: Watcher) {
+#[expect(
+    clippy::manual_async_fn,
+    reason = "an async function holds its arguments twice, two KiB for each connection"
+)]
+fn until_cut<C: Future>(connection: C, cut: CancellationToken) -> impl Future<Output = ()> {
+    async move {
+        tokio::select! {
+            // The client has gone, or has broken off, which is its right.
+            _ = connection => {}
+            // Its stream was ended because it does not read, or our time is over.
+            () = cut.cancelled() => {}
+        }
+    }
+}
+
+/// Serves one connection over TLS to its end.
+async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watcher) {
     let line = socket.line.clone();
-    let Some(tls) = tls else {
-        watcher.watch(peer.http1(TokioIo::new(socket), Scheme::HTTP, line)).await.ok();
-        return;
-    };
     // A client that does not come to an end of this either has no time to lose.
     let Ok(Ok(stream)) = tokio::time::timeout(REQUEST_HEAD_TIMEOUT, tls.accept(socket)).await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
