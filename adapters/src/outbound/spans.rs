@@ -181,18 +181,18 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
 mod tests {
     use ports::outbound::MockClock;
     use tracing::{error, info_span};
     use tracing_subscriber::layer::SubscriberExt as _;
 
     use super::*;
-    use crate::outbound::clock::SystemClock;
 
     #[test]
     fn running_recent_and_failed_spans_are_shown() {
         // Time stands still, so that all spans are of one class.
-        let (mut clock, now) = (MockClock::new(), SystemClock.now());
+        let (mut clock, now) = (MockClock::new(), Instant::now());
         clock.expect_now().return_const(now);
         let spans = RecentSpans::new(Arc::new(clock));
         tracing::subscriber::with_default(tracing_subscriber::registry().with(spans.clone()), || {
