@@ -47,7 +47,7 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// An address cannot be listened at, or the bus's client cannot be set up.
+    /// An address cannot be listened at or used, or the certificate cannot.
     pub async fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
         let secret = configuration.token_manager.jwt_secret.reveal();
         if secret.len() < SHORTEST_SECRET_BYTES {
