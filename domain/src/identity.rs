@@ -1,6 +1,15 @@
 //! Who a stream belongs to.
 
-use std::{borrow::Borrow, fmt, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
+
+/// Whom a token speaks for, and until when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Who that is.
+    pub user: UserId,
+    /// When the token has expired, leeway included: the time since 1970 (RFC 7519, 2, `NumericDate`).
+    pub until: Duration,
+}
 
 /// The user a token speaks for and a notification names: reva's opaque id, any non-empty text.
 ///

@@ -12,8 +12,8 @@ pub struct KeepalivePolicy {
 impl KeepalivePolicy {
     /// A comment after every `interval` of silence; none at all when it is zero.
     #[must_use]
-    pub fn every(interval: Duration) -> Option<Self> {
-        (!interval.is_zero()).then_some(Self { interval })
+    pub const fn every(interval: Duration) -> Option<Self> {
+        if interval.is_zero() { None } else { Some(Self { interval }) }
     }
 
     /// Whether a stream that was last written to at `last_written` is to get a comment at `now`.

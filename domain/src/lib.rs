@@ -1,15 +1,20 @@
 //! The rules of the service, and nothing else.
 //!
 //! Who is connected and receives what ([`fanout`]), what a notification is ([`notification`]), whom it is for
-//! ([`identity`]), when a silent stream needs a sign of life ([`keepalive`]) and how long everybody waits for a slow
-//! one ([`patience`]).
+//! ([`identity`]), what a client that returns has missed ([`history`]) and where it stood ([`bookmark`]), what is due when in
+//! a stream's life ([`session`]), when a silent one needs a sign of life ([`keepalive`]), how long everybody waits for a
+//! slow one ([`patience`]), and how what would happen to many at once is spread ([`spread`]).
 //!
 //! **Invariant:** no async, no I/O, no clock and no vendor's type. The time is an argument.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "a test starts at any time"))]
 
+pub mod bookmark;
 pub mod fanout;
+pub mod history;
 pub mod identity;
 pub mod keepalive;
 pub mod notification;
 pub mod patience;
+pub mod session;
+pub mod spread;

@@ -1,6 +1,6 @@
 //! What happened, for whom, and by which id a client names it.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use crate::identity::UserId;
 
@@ -28,6 +28,32 @@ impl fmt::Display for EventId {
         write!(f, "{:x}-{}", self.incarnation.0, self.sequence)
     }
 }
+
+impl EventId {
+    /// Whether this event comes after `other` in the same stream; ids of two makings of a stream have no order.
+    #[must_use]
+    pub fn follows(self, other: Self) -> bool {
+        self.incarnation == other.incarnation && self.sequence > other.sequence
+    }
+}
+
+impl FromStr for EventId {
+    type Err = InvalidEventId;
+
+    /// Reads what [`EventId`] prints, and nothing that merely resembles it: an id has one spelling.
+    fn from_str(text: &str) -> Result<Self, InvalidEventId> {
+        let (incarnation, sequence) = text.split_once('-').ok_or(InvalidEventId)?;
+        let incarnation = u64::from_str_radix(incarnation, 16).map_err(|_| InvalidEventId)?;
+        let sequence = sequence.parse().map_err(|_| InvalidEventId)?;
+        let id = Self { incarnation: Incarnation(incarnation), sequence };
+        if id.to_string() == text { Ok(id) } else { Err(InvalidEventId) }
+    }
+}
+
+/// A text that is no event's id; not one of ours, at least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this is no id that an event of this service has")]
+pub struct InvalidEventId;
 
 /// What kind of event it is: the `event` field of the event stream.
 ///
@@ -57,6 +83,9 @@ impl EventType {
 #[error("an event type contains a line break or NUL")]
 pub struct InvalidEventType;
 
+/// The type of the event that tells a user's clients that the user has logged out.
+const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
+
 /// Something that happened, and whom it concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
@@ -68,6 +97,14 @@ pub struct Notification {
     pub event_type: EventType,
     /// What the client reads; mostly JSON, but nobody here looks inside.
     pub content: String,
+}
+
+impl Notification {
+    /// Whether it says that its recipients have logged out.
+    #[must_use]
+    pub fn is_logout(&self) -> bool {
+        self.event_type.as_str() == BACKCHANNEL_LOGOUT
+    }
 }
 
 #[cfg(test)]
@@ -91,5 +128,33 @@ mod tests {
     fn an_event_id_is_short_and_printable() {
         let id = EventId { incarnation: Incarnation(0x0019_ab4c_f02d), sequence: 5123 };
         assert_eq!(id.to_string(), "19ab4cf02d-5123");
+    }
+
+    #[test]
+    fn an_event_id_has_one_spelling() {
+        let check = |text: &str, expected: Option<(u64, u64)>| {
+            let expected = expected
+                .map(|(incarnation, sequence)| EventId { incarnation: Incarnation(incarnation), sequence });
+            assert_eq!(text.parse().ok(), expected, "{text:?}");
+        };
+        check("19ab4cf02d-5123", Some((0x0019_ab4c_f02d, 5123)));
+        check("0-0", Some((0, 0)));
+        check("ffffffffffffffff-18446744073709551615", Some((u64::MAX, u64::MAX)));
+        check("10000000000000000-1", None);
+        check("1-18446744073709551616", None);
+        for other in [
+            "", "-", "7", "1-", "-1", "+1-1", "1-+1", "01-1", "1-01", "A-1", "1-1-1", " 1-1", "1-1 ", "g-1",
+            "é-1",
+        ] {
+            check(other, None);
+        }
+    }
+
+    #[test]
+    fn only_within_one_making_of_a_stream_is_there_an_order() {
+        let id = |incarnation, sequence| EventId { incarnation: Incarnation(incarnation), sequence };
+        assert!(id(1, 2).follows(id(1, 1)));
+        assert!(!id(1, 1).follows(id(1, 1)));
+        assert!(!id(2, 2).follows(id(1, 1)) && !id(1, 1).follows(id(2, 2)));
     }
 }
