@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -55,6 +56,19 @@ pub fn reopen_on_hangup(log: Arc<LogFile>) -> std::io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Raises the number of file descriptors that this process may have to the most it may raise it to, and answers that; none
+/// where there is no limit.
+pub fn raise_descriptor_limit() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        warn!(%error, "the limit of file descriptors cannot be raised");
+        return current;
+    }
+    maximum
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -2,48 +2,142 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use crate::{identity::UserId, keepalive::KeepalivePolicy, notification::EventId};
+use crate::{bookmark::RequestId, identity::UserId, notification::EventId, session::Session};
 
 /// Names one stream among all that were ever opened here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StreamId(u64);
+
+/// How many streams may be open.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Of all users together.
+    pub total: usize,
+    /// Of one user.
+    pub per_user: usize,
+}
+
+/// Why a stream has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// As many are open as may be.
+    Total,
+    /// The user has as many open as one may have.
+    PerUser,
+}
 
 /// The open streams of every user. `S` is what an event is handed to.
 ///
 /// It holds nothing of a user who has no stream open.
 #[derive(Debug)]
 pub struct Fanout<S> {
+    limits: StreamLimits,
     users: HashMap<UserId, Vec<Member<S>>>,
     streams: usize,
     next: u64,
 }
 
+/// One open stream.
 #[derive(Debug)]
-struct Member<S> {
+pub struct Member<S> {
     id: StreamId,
-    stream: S,
-    last_event: Option<EventId>,
-    last_written: Instant,
+    /// What an event is handed to.
+    pub stream: S,
+    /// What is due when.
+    pub session: Session,
+    /// The id of the request that opened it, when its client has chosen it.
+    pub request: Option<RequestId>,
+    /// After which event it began, once that is known. Its client has had, or never needed, everything up to there.
+    pub began: Option<EventId>,
+    /// The last event that its client was told the id of, once it is live.
+    position: Option<EventId>,
 }
 
-impl<S> Default for Fanout<S> {
-    fn default() -> Self {
-        Self { users: HashMap::new(), streams: 0, next: 0 }
+impl<S> Member<S> {
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// Whether it is live: it is handed each event as it comes. Before that it still catches up.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.position.is_some()
+    }
+
+    /// The last event that its client was told the id of; none before it is live.
+    #[must_use]
+    pub fn position(&self) -> Option<EventId> {
+        self.position
+    }
+
+    /// Its client is told the id `position`. True when that is news to it.
+    pub fn tell(&mut self, position: EventId) -> bool {
+        self.position.replace(position) != Some(position)
+    }
+
+    fn has_had(&self, event: EventId) -> bool {
+        self.position.is_some_and(|position| position == event || position.follows(event))
     }
 }
 
 impl<S> Fanout<S> {
-    /// Adds a stream of `user`. It counts as written to at `now`, when its head went out.
-    pub fn join(&mut self, user: UserId, stream: S, now: Instant) -> StreamId {
+    /// No stream is open yet.
+    #[must_use]
+    pub fn new(limits: StreamLimits) -> Self {
+        Self { limits, users: HashMap::new(), streams: 0, next: 0 }
+    }
+
+    /// A number for the next stream, by which it can be told apart and spread.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
+    /// Whether `user` may open one more stream.
+    ///
+    /// # Errors
+    ///
+    /// Which limit is reached.
+    pub fn has_place(&self, user: &UserId) -> Result<(), NoPlace> {
+        if self.streams >= self.limits.total {
+            return Err(NoPlace::Total);
+        }
+        match self.users.get(user) {
+            Some(members) if members.len() >= self.limits.per_user => Err(NoPlace::PerUser),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a stream of `user`. It is not live yet.
+    pub fn join(
+        &mut self,
+        user: UserId,
+        stream: S,
+        session: Session,
+        request: Option<RequestId>,
+    ) -> StreamId {
         let id = StreamId(self.next);
         self.next += 1;
         self.streams += 1;
-        self.users.entry(user).or_default().push(Member { id, stream, last_event: None, last_written: now });
+        let member = Member { id, stream, session, request, began: None, position: None };
+        self.users.entry(user).or_default().push(member);
         id
     }
 
+    /// The stream, unless it has left.
+    pub fn member(&mut self, user: &UserId, id: StreamId) -> Option<&mut Member<S>> {
+        self.users.get_mut(user)?.iter_mut().find(|member| member.id == id)
+    }
+
+    /// The streams of `user`.
+    pub fn members_of(&mut self, user: &UserId) -> impl Iterator<Item = &mut Member<S>> {
+        self.users.get_mut(user).into_iter().flatten()
+    }
+
     /// Takes a stream away and hands it back, the first time; afterwards there is nothing to take.
-    pub fn leave(&mut self, user: &UserId, id: StreamId) -> Option<S> {
+    pub fn leave(&mut self, user: &UserId, id: StreamId) -> Option<Member<S>> {
         let members = self.users.get_mut(user)?;
         let position = members.iter().position(|member| member.id == id)?;
         let member = members.swap_remove(position);
@@ -54,42 +148,28 @@ impl<S> Fanout<S> {
         }
         self.streams -= 1;
         self.users.shrink_to(self.users.len() * 2);
-        Some(member.stream)
+        Some(member)
     }
 
-    /// The streams of `user` that have not yet had the event `event`; from now on they have.
+    /// The live streams of `user` that have not yet had the event `event`; from now on they have.
     pub fn reach(
         &mut self,
         user: &UserId,
         event: EventId,
         now: Instant,
     ) -> impl Iterator<Item = (StreamId, &S)> {
-        self.users
-            .get_mut(user)
-            .into_iter()
-            .flatten()
-            .filter(move |member| member.last_event != Some(event))
-            .map(move |member| {
-                member.last_event = Some(event);
-                member.last_written = now;
-                (member.id, &member.stream)
-            })
-    }
-
-    /// The streams for which a keepalive is due at `now`; they count as written to.
-    pub fn silent(&mut self, policy: KeepalivePolicy, now: Instant) -> impl Iterator<Item = &S> {
-        self.users.values_mut().flatten().filter(move |member| policy.is_due(member.last_written, now)).map(
+        self.members_of(user).filter(move |member| member.is_live() && !member.has_had(event)).map(
             move |member| {
-                member.last_written = now;
-                &member.stream
+                member.tell(event);
+                member.session.write(now);
+                (member.id, &member.stream)
             },
         )
     }
 
-    /// Takes all streams away.
-    pub fn clear(&mut self) -> impl Iterator<Item = S> + use<S> {
-        self.streams = 0;
-        std::mem::take(&mut self.users).into_values().flatten().map(|member| member.stream)
+    /// All streams, each with its user.
+    pub fn members(&mut self) -> impl Iterator<Item = (&UserId, &mut Member<S>)> {
+        self.users.iter_mut().flat_map(|(user, members)| members.iter_mut().map(move |member| (user, member)))
     }
 
     /// How many users have at least one stream.
@@ -112,7 +192,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::notification::Incarnation;
+    use crate::{keepalive::KeepalivePolicy, notification::Incarnation, session::Due, spread::Spread};
+
+    const NO_LIMITS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
 
     fn user(name: &str) -> UserId {
         UserId::try_new(name).expect("a user id")
@@ -122,13 +204,25 @@ mod tests {
         EventId { incarnation: Incarnation(1), sequence }
     }
 
+    fn join<S>(fanout: &mut Fanout<S>, name: &str, stream: S, now: Instant) -> StreamId {
+        let session = Session::new(now, Duration::MAX, None, Spread::of(0));
+        fanout.join(user(name), stream, session, None)
+    }
+
+    fn join_live<S>(fanout: &mut Fanout<S>, name: &str, stream: S, now: Instant) -> StreamId {
+        let id = join(fanout, name, stream, now);
+        fanout.member(&user(name), id).expect("it has just joined").tell(event(0));
+        id
+    }
+
     #[test]
-    fn an_event_reaches_all_streams_of_its_user_and_no_other() {
+    fn an_event_reaches_all_live_streams_of_its_user_and_no_other() {
         let now = Instant::now();
-        let mut fanout = Fanout::default();
-        fanout.join(user("a"), "a1", now);
-        fanout.join(user("a"), "a2", now);
-        fanout.join(user("b"), "b1", now);
+        let mut fanout = Fanout::new(NO_LIMITS);
+        join_live(&mut fanout, "a", "a1", now);
+        join_live(&mut fanout, "a", "a2", now);
+        join_live(&mut fanout, "b", "b1", now);
+        join(&mut fanout, "a", "a that catches up", now);
         let mut reach = |name: &str, sequence| -> Vec<&str> {
             fanout.reach(&user(name), event(sequence), now).map(|(_, stream)| *stream).collect()
         };
@@ -138,46 +232,71 @@ mod tests {
     }
 
     #[test]
-    fn a_user_named_twice_gets_an_event_once() {
+    fn an_event_comes_once() {
         let now = Instant::now();
-        let mut fanout = Fanout::default();
-        fanout.join(user("a"), (), now);
-        assert_eq!(fanout.reach(&user("a"), event(7), now).count(), 1);
-        assert_eq!(fanout.reach(&user("a"), event(7), now).count(), 0);
-        assert_eq!(fanout.reach(&user("a"), event(8), now).count(), 1);
+        let mut fanout = Fanout::new(NO_LIMITS);
+        let id = join_live(&mut fanout, "a", (), now);
+        let mut reach = |event| fanout.reach(&user("a"), event, now).count();
+        assert_eq!(reach(event(7)), 1);
+        assert_eq!(reach(event(7)), 0, "a user who is named twice");
+        assert_eq!(reach(event(8)), 1);
+        assert_eq!(reach(event(6)), 0, "it has been caught up beyond this");
+        let other = EventId { incarnation: Incarnation(2), sequence: 1 };
+        assert_eq!(reach(other), 1, "of another making of the stream");
+        fanout.member(&user("a"), id).expect("open").tell(event(20));
+        assert_eq!(fanout.reach(&user("a"), event(20), now).count(), 0);
     }
 
     #[test]
-    fn only_silent_streams_are_due() {
+    fn what_is_written_counts_as_a_sign_of_life() {
         let start = Instant::now();
-        let policy = KeepalivePolicy::every(Duration::from_secs(10)).expect("not zero");
-        let mut fanout = Fanout::default();
-        fanout.join(user("silent"), "silent", start);
-        fanout.join(user("busy"), "busy", start);
+        let policy = KeepalivePolicy::every(Duration::from_secs(10));
+        let mut fanout = Fanout::new(NO_LIMITS);
+        join_live(&mut fanout, "silent", "silent", start);
+        join_live(&mut fanout, "busy", "busy", start);
         let six = start + Duration::from_secs(6);
         assert_eq!(fanout.reach(&user("busy"), event(1), six).count(), 1);
-        let ten = start + Duration::from_secs(10);
-        assert_eq!(fanout.silent(policy, ten).collect::<Vec<_>>(), [&"silent"]);
-        assert_eq!(fanout.silent(policy, ten).count(), 0, "it has just had one");
-        let sixteen = start + Duration::from_secs(16);
-        assert_eq!(fanout.silent(policy, sixteen).collect::<Vec<_>>(), [&"busy"]);
+        let mut due = |seconds| {
+            let now = start + Duration::from_secs(seconds);
+            let due = fanout
+                .members()
+                .filter_map(|(_, member)| Some((member.stream, member.session.due(policy, now)?)));
+            due.collect::<Vec<_>>()
+        };
+        assert_eq!(due(10), [("silent", Due::Keepalive)]);
+        assert_eq!(due(16), [("busy", Due::Keepalive)]);
     }
 
     #[test]
     fn a_stream_leaves_once() {
         let now = Instant::now();
-        let mut fanout = Fanout::default();
-        let id = fanout.join(user("a"), "a1", now);
-        assert_eq!(fanout.leave(&user("a"), id), Some("a1"));
-        assert_eq!(fanout.leave(&user("a"), id), None);
+        let mut fanout = Fanout::new(NO_LIMITS);
+        let id = join(&mut fanout, "a", "a1", now);
+        assert_eq!(fanout.leave(&user("a"), id).map(|member| member.stream), Some("a1"));
+        assert!(fanout.leave(&user("a"), id).is_none());
+    }
+
+    #[test]
+    fn there_is_a_place_up_to_the_limits_and_again_when_somebody_has_left() {
+        let now = Instant::now();
+        let mut fanout = Fanout::new(StreamLimits { total: 3, per_user: 2 });
+        let first = join(&mut fanout, "a", (), now);
+        assert_eq!(fanout.has_place(&user("a")), Ok(()));
+        join(&mut fanout, "a", (), now);
+        assert_eq!(fanout.has_place(&user("a")), Err(NoPlace::PerUser));
+        assert_eq!(fanout.has_place(&user("b")), Ok(()));
+        join(&mut fanout, "b", (), now);
+        assert_eq!(fanout.has_place(&user("c")), Err(NoPlace::Total));
+        fanout.leave(&user("a"), first);
+        assert_eq!(fanout.has_place(&user("a")), Ok(()));
     }
 
     #[test]
     fn what_a_crowd_took_is_given_back() {
         let now = Instant::now();
-        let mut fanout = Fanout::default();
+        let mut fanout = Fanout::new(NO_LIMITS);
         let ids: Vec<_> =
-            (0..10_000).map(|n| (user(&n.to_string()), fanout.join(user(&n.to_string()), (), now))).collect();
+            (0..10_000).map(|n| (user(&n.to_string()), join(&mut fanout, &n.to_string(), (), now))).collect();
         for (user, id) in ids {
             fanout.leave(&user, id);
         }
@@ -192,16 +311,15 @@ mod tests {
             steps in prop::collection::vec((0..5_u8, any::<bool>(), any::<prop::sample::Index>()), 0..60),
         ) {
             let now = Instant::now();
-            let mut fanout = Fanout::default();
+            let mut fanout = Fanout::new(NO_LIMITS);
             let mut open: Vec<(UserId, StreamId)> = Vec::new();
             for (name, leaves, which) in steps {
                 if leaves && !open.is_empty() {
                     let (user, id) = open.swap_remove(which.index(open.len()));
                     prop_assert!(fanout.leave(&user, id).is_some());
                 } else {
-                    let user = user(&name.to_string());
-                    let id = fanout.join(user.clone(), (), now);
-                    open.push((user, id));
+                    let id = join_live(&mut fanout, &name.to_string(), (), now);
+                    open.push((user(&name.to_string()), id));
                 }
                 let mut model: BTreeMap<&UserId, usize> = BTreeMap::new();
                 for (user, _) in &open {
@@ -209,6 +327,7 @@ mod tests {
                 }
                 prop_assert_eq!(fanout.streams(), open.len());
                 prop_assert_eq!(fanout.users(), model.len());
+                prop_assert_eq!(fanout.members().count(), open.len());
             }
             for (sequence, (user, _)) in (1..).zip(&open) {
                 let expected = open.iter().filter(|(other, _)| other == user).count();

@@ -6,6 +6,7 @@ use adapters::{
     inbound::{
         demo::{self, DemoUser},
         http::{CrossOrigin, QueueLimits},
+        server::ConnectionLimits,
     },
     outbound::{
         clock::SystemClock,
@@ -13,18 +14,38 @@ use adapters::{
         jwt::{RevaTokenIssuer, RevaTokens},
     },
 };
-use domain::{identity::UserId, keepalive::KeepalivePolicy, notification::Incarnation};
+use domain::{
+    fanout::StreamLimits, history::HistoryLimits, identity::UserId, keepalive::KeepalivePolicy,
+    notification::Incarnation,
+};
 use ports::outbound::Clock as _;
 
 use super::{Core, Running, StartError, listen};
+use crate::use_cases::StreamPolicy;
 
 /// The users of the platform's own demo.
 const USERS: [&str; 3] = ["einstein", "marie", "richard"];
 /// Long enough for any demonstration.
 const TOKEN_LIFE: Duration = Duration::from_hours(24);
-/// Short enough to be seen.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_millis(250);
+
+/// The defaults of the service, but for a keepalive that is short enough to be seen.
+const POLICY: StreamPolicy = StreamPolicy {
+    limits: StreamLimits { total: 1000, per_user: 64 },
+    history: HistoryLimits { max_age: Duration::from_mins(5), max_bytes: 64 << 20 },
+    resume_window: Duration::from_mins(2),
+    doubt: Duration::from_mins(1),
+    keepalive: KeepalivePolicy::every(Duration::from_secs(15)),
+    max_age: None,
+    reconnection_time: Some(Duration::from_secs(3)),
+    write_timeout: Duration::from_secs(30),
+    close_on_logout: true,
+};
+const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
+    request_timeout: Duration::from_secs(10),
+    send_buffer: 128 << 10,
+    user_timeout: Duration::from_mins(1),
+};
 
 const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
 
@@ -45,7 +66,7 @@ impl Demo {
         let secret = secret();
         let users = users(&secret)?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
-        let core = Core::new();
+        let core = Core::new(POLICY);
         let (publisher, source) = embedded::bus(incarnation());
         let listener = listen(vec![address], "--addr", address.to_string()).await?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
@@ -57,11 +78,12 @@ impl Demo {
             core,
             source: Box::new(source),
             slow_client_grace: GRACE,
-            keepalive: KeepalivePolicy::every(KEEPALIVE),
+            drain_timeout: Duration::ZERO,
             announcement: None,
             listener,
             tls: None,
             app,
+            connection_limits: CONNECTION_LIMITS,
         };
         Ok(Self { running, address, token })
     }
@@ -97,7 +119,7 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    Core::new().http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
+    Core::new(POLICY).http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
 }
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {

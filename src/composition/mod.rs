@@ -11,25 +11,27 @@ use adapters::{
         debug::{self, Unhealthy},
         http::{CrossOrigin, EventFrames, Http, QueueLimits},
         server::{
-            App, serve,
+            App, ConnectionLimits, serve,
             tls::{TlsAcceptor, UnusableCertificate},
         },
     },
     outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
 };
-use domain::{keepalive::KeepalivePolicy, patience::Patience};
+use domain::patience::Patience;
 use ports::outbound::{Clock, EventSource, TokenVerifier};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
-use crate::use_cases::{Announcement, Keepalive, Relay, Status, Subscriptions};
+use crate::use_cases::{Announcement, Relay, Status, StreamPolicy, Subscriptions};
 
 /// The version that is told to clients and on the command line.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// How long open requests may take to end once the service stops.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Of the time that stopping may take, this part is for ending streams one after the other …
+const SPREAD_SHARE: f64 = 0.8;
+/// … and the rest for writing out what they still have, which takes at least this.
+const SHORTEST_FLUSH: Duration = Duration::from_millis(250);
 
 /// The use cases, and what every composition of them has in common.
 struct Core {
@@ -41,14 +43,16 @@ struct Core {
 }
 
 impl Core {
-    fn new() -> Self {
+    fn new(policy: StreamPolicy) -> Self {
         let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
+        let frames = EventFrames::new(metrics.clone(), clock.clone());
+        let shared_frames = Arc::new(frames.clone());
         Self {
-            subscriptions: Subscriptions::new(metrics.clone(), clock.clone()),
+            subscriptions: Subscriptions::new(policy, shared_frames, metrics.clone(), clock.clone()),
             status: Arc::default(),
             metrics,
             clock,
-            frames: EventFrames::default(),
+            frames,
         }
     }
 
@@ -84,15 +88,6 @@ impl Core {
             traces: Arc::new(TraceContext),
         }
     }
-
-    fn keepalive(&self, policy: KeepalivePolicy) -> Keepalive {
-        Keepalive {
-            subscriptions: self.subscriptions.clone(),
-            frames: Arc::new(self.frames.clone()),
-            metrics: self.metrics.clone(),
-            policy,
-        }
-    }
 }
 
 /// What is to run until the service stops.
@@ -100,13 +95,14 @@ struct Running {
     core: Core,
     source: Box<dyn EventSource>,
     slow_client_grace: Duration,
-    keepalive: Option<KeepalivePolicy>,
+    drain_timeout: Duration,
     /// None when nobody is to be told.
     announcement: Option<Announcement>,
     listener: TcpListener,
     /// None when the line is not encrypted.
     tls: Option<TlsAcceptor>,
     app: App,
+    connection_limits: ConnectionLimits,
 }
 
 impl Running {
@@ -116,12 +112,19 @@ impl Running {
         let no_more_events = CancellationToken::new();
         let relay = self.core.relay(self.slow_client_grace);
         let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
-        if let Some(policy) = self.keepalive {
-            tasks.spawn(self.core.keepalive(policy).run());
-        }
+        tasks.spawn(self.core.subscriptions.clone().look_after());
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let no_more_requests = CancellationToken::new();
-        let requests = serve(self.listener, self.tls, self.app, no_more_requests.cancelled(), DRAIN);
+        let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
+        let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
+        let requests = serve(
+            self.listener,
+            self.tls,
+            self.app,
+            self.connection_limits,
+            no_more_requests.cancelled(),
+            flush,
+        );
         let end = async {
             let outcome = tokio::select! {
                 // We are told to stop.
@@ -136,7 +139,7 @@ impl Running {
                 announcing.abort();
                 announcement.withdraw().await;
             }
-            self.core.subscriptions.stop();
+            self.core.subscriptions.drain(spread).await;
             no_more_requests.cancel();
             outcome
         };

@@ -1,13 +1,13 @@
 //! The service as it is run for people.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use adapters::{
     inbound::{
         debug::Debug,
         http::{CrossOrigin, QueueLimits},
         server::{
-            App, serve,
+            App, ConnectionLimits, serve,
             tls::{self, CertificateFiles, TlsAcceptor},
         },
     },
@@ -21,19 +21,24 @@ use adapters::{
         prometheus::PrometheusMetrics,
     },
 };
-use domain::keepalive::KeepalivePolicy;
+use domain::{fanout::StreamLimits, history::HistoryLimits, keepalive::KeepalivePolicy};
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
-use super::{Core, DRAIN, Running, StartError, VERSION, Watched, listen};
+use super::{Core, Running, StartError, VERSION, Watched, listen};
 use crate::{
-    configuration::{Address, Configuration, Cors, Events, Queue, RegistryKind, Secret, Server, Tls},
-    lifecycle::{NotifyState, tell_service_manager},
-    use_cases::Announcement,
+    configuration::{
+        Address, Configuration, Cors, Events, GoDuration, Limits, Queue, RegistryKind, Secret, Server, Tls,
+    },
+    lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
+    use_cases::{Announcement, StreamPolicy},
 };
 
 /// A shorter secret can be guessed (RFC 7518, 3.2).
 const SHORTEST_SECRET_BYTES: usize = 32;
+
+/// File descriptors that are not for streams.
+const RESERVED_DESCRIPTORS: u64 = 500;
 
 /// The service, listening, but not yet running.
 pub struct Application {
@@ -57,13 +62,14 @@ impl Application {
                 "token_manager.jwt_secret is too short to be safe"
             );
         }
-        let core = Core::new();
+        let core = Core::new(policy(configuration));
         let bus = bus(&configuration.events)?;
         if matches!(bus.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set: whoever answers is taken for the bus");
         }
-        let source =
-            JetStreamSource::new(&connection::connect(bus), core.metrics.clone(), core.clock.clone());
+        let line = connection::connect(bus);
+        let recently = configuration.history.max_age.0;
+        let source = JetStreamSource::new(&line, core.metrics.clone(), core.clock.clone(), recently);
 
         let http = &configuration.http;
         let (listener, address) = bind(&http.addr, "http.addr").await?;
@@ -98,11 +104,12 @@ impl Application {
             core,
             source: Box::new(source),
             slow_client_grace: configuration.queue.slow_client_grace.0,
-            keepalive: KeepalivePolicy::every(configuration.keepalive.interval.0),
+            drain_timeout: configuration.streams.drain_timeout.0,
             announcement,
             listener,
             tls,
             app,
+            connection_limits: connection_limits(&configuration.limits),
         };
         Ok(Self { running, debug, addresses: [address, debug_address] })
     }
@@ -131,8 +138,8 @@ impl Application {
             stop.await;
             tell_service_manager(NotifyState::Stopping);
         };
-        let (listener, app) = self.debug;
-        let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), DRAIN));
+        let ((listener, app), limits) = (self.debug, self.running.connection_limits);
+        let debug = tokio::spawn(serve(listener, None, app, limits, std::future::pending(), Duration::ZERO));
         let outcome = self.running.until(stop).await;
         // To the last it has told that we are stopping.
         debug.abort();
@@ -217,6 +224,41 @@ fn addresses(servers: &[Server]) -> Result<Vec<connection::ServerAddr>, StartErr
 fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<(String, String)> {
     let password = password.map(|password| password.reveal().to_owned());
     username.map(|username| (username.clone(), password.unwrap_or_default()))
+}
+
+/// How streams are treated.
+fn policy(configuration: &Configuration) -> StreamPolicy {
+    let Configuration { history, streams, limits, keepalive, .. } = configuration;
+    let unless_zero = |GoDuration(time): GoDuration| (!time.is_zero()).then_some(time);
+    StreamPolicy {
+        limits: StreamLimits {
+            total: limits.max_connections.unwrap_or_else(most_connections),
+            per_user: limits.max_connections_per_user,
+        },
+        history: HistoryLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
+        resume_window: history.resume_window.0,
+        doubt: limits.tcp_user_timeout.0,
+        keepalive: KeepalivePolicy::every(keepalive.interval.0),
+        max_age: unless_zero(streams.max_age),
+        reconnection_time: unless_zero(streams.reconnection_time),
+        write_timeout: limits.write_timeout.0,
+        close_on_logout: streams.close_on_logout,
+    }
+}
+
+/// As many streams as there are file descriptors for, less some for the bus, the log, probes and clients that are refused.
+fn most_connections() -> usize {
+    let descriptors = raise_descriptor_limit().unwrap_or(u64::MAX);
+    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4);
+    usize::try_from(descriptors - reserve).unwrap_or(usize::MAX)
+}
+
+fn connection_limits(limits: &Limits) -> ConnectionLimits {
+    ConnectionLimits {
+        request_timeout: limits.request_timeout.0,
+        send_buffer: limits.send_buffer.0,
+        user_timeout: limits.tcp_user_timeout.0,
+    }
 }
 
 fn limits(queue: Queue) -> QueueLimits {

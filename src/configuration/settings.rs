@@ -332,4 +332,95 @@ pub const SETTINGS: &[Setting] = &[
         "250ms",
         "A stream whose queue is full and makes no progress for so long is ended"
     ),
+    setting!(
+        "history.max_age",
+        ["SSE_HISTORY_MAX_AGE"],
+        Some("5m"),
+        "5m",
+        "For how long events are kept for clients that return; 0s for not at all"
+    ),
+    setting!(
+        "history.max_bytes",
+        ["SSE_HISTORY_MAX_BYTES"],
+        Some("64MiB"),
+        "64MiB",
+        "How much memory they take at most; the oldest are forgotten first"
+    ),
+    setting!(
+        "history.resume_window",
+        ["SSE_RESUME_WINDOW"],
+        Some("2m"),
+        "2m",
+        "For how long it is remembered where a stream stood, for clients that cannot say so but repeat their X-Request-ID; 0s for not at all"
+    ),
+    setting!(
+        "streams.reconnection_time",
+        ["SSE_RETRY"],
+        Some("3s"),
+        "3s",
+        "How long clients are asked to wait before they come back, up to half as long again for some; 0s for not at all"
+    ),
+    setting!(
+        "streams.max_age",
+        ["SSE_MAX_STREAM_AGE"],
+        Some("0s"),
+        "1h",
+        "The age at which streams are ended, up to 5 % earlier for some, for load balancers that need turnover; 0s for never"
+    ),
+    setting!(
+        "streams.close_on_logout",
+        ["SSE_CLOSE_ON_LOGOUT"],
+        Some("true"),
+        "true",
+        "Whether a user's streams are ended after an event of type backchannel-logout"
+    ),
+    setting!(
+        "streams.drain_timeout",
+        ["SSE_DRAIN_TIMEOUT"],
+        Some("10s"),
+        "10s",
+        "Over which time open streams are ended when the service stops; what is left after it is cut"
+    ),
+    setting!(
+        "limits.max_connections",
+        ["SSE_MAX_CONNECTIONS"],
+        NONE,
+        "10000",
+        "How many streams may be open; none for as many as there are file descriptors for"
+    ),
+    setting!(
+        "limits.max_connections_per_user",
+        ["SSE_MAX_CONNECTIONS_PER_USER"],
+        Some("64"),
+        "64",
+        "How many streams one user may have open"
+    ),
+    setting!(
+        "limits.send_buffer",
+        ["SSE_SEND_BUFFER"],
+        Some("128KiB"),
+        "128KiB",
+        "What the kernel keeps for a client that does not read; it takes twice as much for its own accounts"
+    ),
+    setting!(
+        "limits.request_timeout",
+        ["SSE_REQUEST_TIMEOUT"],
+        Some("10s"),
+        "10s",
+        "How long a client may take for the head of a request, and may stay connected without one"
+    ),
+    setting!(
+        "limits.write_timeout",
+        ["SSE_WRITE_TIMEOUT"],
+        Some("30s"),
+        "30s",
+        "A stream whose client takes nothing for so long, although something is to be written, is ended"
+    ),
+    setting!(
+        "limits.tcp_user_timeout",
+        ["SSE_TCP_USER_TIMEOUT"],
+        Some("60s"),
+        "60s",
+        "A client that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)"
+    ),
 ];

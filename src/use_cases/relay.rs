@@ -11,9 +11,7 @@ use domain::{
     notification::Notification,
     patience::{Patience, Verdict},
 };
-use ports::outbound::{
-    Clock, EndReason, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent, Traces,
-};
+use ports::outbound::{Clock, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent, Traces};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::{Status, Subscriptions, subscriptions::Behind};
@@ -43,7 +41,6 @@ impl Relay {
     /// Runs until `stop` is ready, and gives the bus up cleanly.
     pub async fn run(mut self, mut source: Box<dyn EventSource>, stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut reading = None;
         loop {
             let event = tokio::select! {
                 // We are to end.
@@ -51,55 +48,74 @@ impl Relay {
                 // The bus has something to say.
                 event = source.next() => event,
             };
-            match event {
-                SourceEvent::Notification { notification, age, trace_parent } => {
-                    let span = info_span!("deliver", event = %notification.id, r#type = notification.event_type.as_str());
-                    self.traces.continue_from(&span, &trace_parent);
-                    self.deliver(&notification, age).instrument(span).await;
-                }
-                SourceEvent::Subscribed => {
-                    info!("reading from the bus");
-                    reading = Some(true);
-                    self.metrics.bus_connected(true);
-                    self.status.subscribed();
-                }
-                SourceEvent::Behind { messages } => {
-                    warn!(messages, "the bus is read more slowly than others publish");
-                    self.status.behind(messages);
-                }
-                SourceEvent::Interrupted { reason } => {
-                    // An outage may have one reason after the other; it is one outage.
-                    if reading.replace(false) != Some(false) {
-                        error!(reason, "the bus cannot be read, trying again");
-                    }
-                    self.metrics.bus_connected(false);
-                    self.status.interrupted(reason);
-                }
-            }
+            self.handle(event).await;
         }
         source.close().await;
     }
 
-    /// Brings one event, which the bus has had for `age`, to every stream of everybody it names, and comes back when each
-    /// has taken it or has ended.
-    pub async fn deliver(&mut self, notification: &Notification, age: Duration) {
+    /// Does what follows from what the bus has said.
+    pub async fn handle(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Notification { notification, age, trace_parent } => {
+                let span = info_span!("deliver", event = %notification.id, r#type = notification.event_type.as_str());
+                self.traces.continue_from(&span, &trace_parent);
+                self.deliver(&Arc::new(notification), age).instrument(span).await;
+            }
+            SourceEvent::Begins { after } => {
+                let now = self.clock.now();
+                for (stream, frame) in self.subscriptions.begin(after) {
+                    self.wait_for(&stream, &frame, now).await;
+                }
+            }
+            SourceEvent::Subscribed => {
+                info!("reading from the bus");
+                self.subscriptions.subscribed();
+                self.metrics.bus_connected(true);
+                self.status.subscribed();
+            }
+            SourceEvent::Behind { messages } => {
+                warn!(messages, "the bus is read more slowly than others publish");
+                self.status.behind(messages);
+            }
+            SourceEvent::Interrupted { reason } => {
+                self.subscriptions.interrupted();
+                self.metrics.bus_connected(false);
+                // An outage may have one reason after the other; it is one outage.
+                if self.status.interrupted(reason.clone()) {
+                    error!(reason, "the bus cannot be read, trying again");
+                }
+            }
+        }
+    }
+
+    /// Brings one event, which the bus has had for `age`, to every live stream of everybody it names, and comes back when
+    /// each has taken it or has ended. Those that are to come find it in the history.
+    async fn deliver(&mut self, notification: &Arc<Notification>, age: Duration) {
         let now = self.clock.now();
-        let Offered { mut accepted, behind } = self.offer(notification, now);
+        let published = now.checked_sub(age).unwrap_or(now);
+        self.subscriptions.record(notification, published);
+        let Offered { mut accepted, behind } = self.offer(notification, published, now);
         for (stream, frame) in behind {
-            accepted += usize::from(self.catch_up(&stream, &frame, now).await);
+            accepted += usize::from(self.wait_for(&stream, &frame, now).await);
+        }
+        self.subscriptions.settle(notification.id);
+        if notification.is_logout() {
+            for user in &notification.recipients {
+                self.subscriptions.log_out(user);
+            }
         }
         if accepted > 0 {
             self.metrics.event_received(Outcome::Delivered);
-            self.metrics.delivered(accepted, age + self.clock.now().saturating_duration_since(now));
+            self.metrics.delivered(accepted);
         } else {
             self.metrics.event_received(Outcome::NoSubscriber);
         }
     }
 
     /// Offers the event to every stream that is to have it. It is encoded once, and only when there is one.
-    fn offer(&self, notification: &Notification, now: Instant) -> Offered {
+    fn offer(&self, notification: &Notification, published: Instant, now: Instant) -> Offered {
         let encoded = OnceCell::new();
-        let frame = || encoded.get_or_init(|| self.frames.event(notification));
+        let frame = || encoded.get_or_init(|| self.frames.event(notification, Some(published)));
         let mut behind = Vec::new();
         let accepted = notification
             .recipients
@@ -114,7 +130,7 @@ impl Relay {
     ///
     /// Streams wait one after the other, but their time runs at once: whoever could catch up meanwhile takes the event
     /// immediately, and whoever stood still meanwhile is judged by that.
-    async fn catch_up(&mut self, stream: &Behind, frame: &Frame, offered: Instant) -> bool {
+    async fn wait_for(&mut self, stream: &Behind, frame: &Frame, offered: Instant) -> bool {
         let began = self.clock.now();
         // For how long this process stood still when it meant to wait: no client can read then.
         let mut standstill = Duration::ZERO;
@@ -134,7 +150,7 @@ impl Relay {
                 }
                 Verdict::End => {
                     self.patience.spend(now.saturating_duration_since(began), now);
-                    self.subscriptions.end(stream, EndReason::Slow);
+                    self.subscriptions.end_slow(stream);
                     return false;
                 }
             }

@@ -15,17 +15,17 @@ impl Default for Status {
 impl Status {
     /// The bus is being read.
     pub(super) fn subscribed(&self) {
-        self.set(Ok(()));
+        self.set(Ok(())).ok();
     }
 
-    /// The bus cannot be read.
-    pub(super) fn interrupted(&self, reason: String) {
-        self.set(Err(NotReady::Interrupted { reason }));
+    /// The bus cannot be read. True when it could before.
+    pub(super) fn interrupted(&self, reason: String) -> bool {
+        !matches!(self.set(Err(NotReady::Interrupted { reason })), Err(NotReady::Interrupted { .. }))
     }
 
     /// The bus is being read, but too slowly.
     pub(super) fn behind(&self, messages: u64) {
-        self.set(Err(NotReady::Behind { messages }));
+        self.set(Err(NotReady::Behind { messages })).ok();
     }
 
     /// The end has begun; whatever the bus does, we will not be ready again.
@@ -33,11 +33,13 @@ impl Status {
         *self.0.lock() = Err(NotReady::Stopping);
     }
 
-    fn set(&self, new: Result<(), NotReady>) {
+    /// Answers what was known before.
+    fn set(&self, new: Result<(), NotReady>) -> Result<(), NotReady> {
         let mut present = self.0.lock();
-        if *present != Err(NotReady::Stopping) {
-            *present = new;
+        if *present == Err(NotReady::Stopping) {
+            return Err(NotReady::Stopping);
         }
+        std::mem::replace(&mut *present, new)
     }
 }
 
@@ -57,7 +59,8 @@ mod tests {
         assert_eq!(status.check(), Err(NotReady::Starting));
         status.subscribed();
         assert_eq!(status.check(), Ok(()));
-        status.interrupted("no server".into());
+        assert!(status.interrupted("no server".into()));
+        assert!(!status.interrupted("no server".into()), "one outage");
         assert_eq!(status.check(), Err(NotReady::Interrupted { reason: "no server".into() }));
         status.stopping();
         status.subscribed();

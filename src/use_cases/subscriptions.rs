@@ -1,20 +1,65 @@
 //! The open streams, shared by those who open them and those who write to them.
 
-use std::{sync::Arc, time::Instant};
+mod catch_up;
+mod delivery;
+mod drain;
+mod upkeep;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::{
-    fanout::{Fanout, StreamId},
-    identity::UserId,
+    bookmark::{Bookmarks, RequestId},
+    fanout::{Fanout, Member, NoPlace, StreamId, StreamLimits},
+    history::{History, HistoryLimits},
+    identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
     notification::EventId,
+    session::Session,
+    spread::Spread,
 };
 use parking_lot::Mutex;
 use ports::{
-    inbound::{Refused, Subscribe, Subscription},
-    outbound::{Clock, EndReason, Frame, Metrics, Offer, Outbox},
+    inbound::{Refused, StreamRequest, Subscribe, Subscription},
+    outbound::{Clock, EndReason, Frame, Frames, Metrics, Outbox},
 };
+use tokio::sync::Notify;
 
-/// The open streams of all users. A copy is the same set of streams.
+use self::catch_up::{CatchUp, Origin, Progress};
+pub(super) use self::delivery::Behind;
+
+/// How streams are treated.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamPolicy {
+    /// How many may be open.
+    pub limits: StreamLimits,
+    /// For how long events are kept for clients that return.
+    pub history: HistoryLimits,
+    /// For how long it is remembered where a stream stood, for clients that cannot say so; zero for not at all.
+    pub resume_window: Duration,
+    /// What was written within so long before a stream's end may never have arrived: to a client that cannot say what it has
+    /// had, it is written again.
+    pub doubt: Duration,
+    /// A silent stream gets a sign of life as this says; none when there is no policy.
+    pub keepalive: Option<KeepalivePolicy>,
+    /// The age at which streams are ended, if they are.
+    pub max_age: Option<Duration>,
+    /// How long clients are asked to wait before they come back, if they are.
+    pub reconnection_time: Option<Duration>,
+    /// A stream whose client takes nothing of what waits for so long is ended.
+    pub write_timeout: Duration,
+    /// Whether a user's streams end with the user's logout.
+    pub close_on_logout: bool,
+}
+
+/// So many ended streams are remembered at most.
+const MOST_BOOKMARKS: usize = 50_000;
+/// How long a client that is refused is asked to wait at least; half as long again at most.
+const RETRY_AFTER: Duration = Duration::from_secs(6);
+
+/// Every stream that is open, and what their clients may have missed.
 #[derive(Clone)]
 pub struct Subscriptions {
     shared: Arc<Shared>,
@@ -22,110 +67,169 @@ pub struct Subscriptions {
 
 struct Shared {
     state: Mutex<State>,
+    /// Those who wait for the history to go on are told that it has.
+    moved: Notify,
+    policy: StreamPolicy,
+    frames: Arc<dyn Frames>,
     metrics: Arc<dyn Metrics>,
     clock: Arc<dyn Clock>,
 }
 
 /// Held for a few instructions at a time, never across an await.
-#[derive(Default)]
 struct State {
     fanout: Fanout<Arc<dyn Outbox>>,
+    bookmarks: Bookmarks,
+    /// None until the bus is read.
+    history: Option<History>,
+    /// The last event that every stream which is to have it has been offered.
+    settled: Option<EventId>,
+    /// Whether the recent events are all in the history. From then on it is never left again.
+    filled: bool,
+    /// Whether the bus can be read at present.
+    reading: bool,
     stopping: bool,
-}
-
-/// A stream that could not take an event.
-pub(super) struct Behind {
-    pub(super) user: UserId,
-    pub(super) id: StreamId,
-    pub(super) outbox: Arc<dyn Outbox>,
+    /// When the ids of events are next told to streams that had none for long.
+    positions_due: Instant,
+    refused: u64,
 }
 
 impl Subscriptions {
     /// No stream is open yet.
     #[must_use]
-    pub fn new(metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::default(), metrics, clock }) }
-    }
-
-    /// Offers an event to every stream of `user`, and answers how many took it. `frame` is asked for when there is a
-    /// stream at all; who has no room is added to `behind`.
-    pub(super) fn offer<'a>(
-        &self,
-        user: &UserId,
-        event: EventId,
-        now: Instant,
-        mut frame: impl FnMut() -> &'a Frame,
-        behind: &mut Vec<Behind>,
-    ) -> usize {
-        let mut accepted = 0;
-        for (id, outbox) in self.shared.state.lock().fanout.reach(user, event, now) {
-            match outbox.offer(frame(), now) {
-                Offer::Accepted => accepted += 1,
-                Offer::Full { .. } => {
-                    behind.push(Behind { user: user.clone(), id, outbox: Arc::clone(outbox) });
-                }
-                Offer::Gone => {}
-            }
-        }
-        accepted
-    }
-
-    /// Offers the keepalive to every stream for which it is due, and answers how many took it.
-    pub(super) fn keep_alive(&self, policy: KeepalivePolicy, keepalive: &Frame) -> usize {
-        let now = self.shared.clock.now();
-        let mut state = self.shared.state.lock();
-        let offers = state.fanout.silent(policy, now).map(|outbox| outbox.offer(keepalive, now));
-        offers.filter(|offer| *offer == Offer::Accepted).count()
-    }
-
-    /// Ends one stream.
-    pub(super) fn end(&self, stream: &Behind, reason: EndReason) {
-        // In this order: the end lets the connection go, which would leave for a reason of its own.
-        self.shared.leave(&stream.user, stream.id, reason);
-        stream.outbox.end(reason);
-    }
-
-    /// Ends all streams, and refuses new ones from now on.
-    pub fn stop(&self) {
-        let ended: Vec<_> = {
-            let mut state = self.shared.state.lock();
-            state.stopping = true;
-            state.fanout.clear().collect()
+    pub fn new(
+        policy: StreamPolicy,
+        frames: Arc<dyn Frames>,
+        metrics: Arc<dyn Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let state = State {
+            fanout: Fanout::new(policy.limits),
+            bookmarks: Bookmarks::new(policy.resume_window, MOST_BOOKMARKS),
+            history: None,
+            settled: None,
+            filled: false,
+            reading: false,
+            stopping: false,
+            positions_due: clock.now(),
+            refused: 0,
         };
-        for outbox in ended {
-            outbox.end(EndReason::Stopping);
-            self.shared.metrics.stream_closed(EndReason::Stopping, 0, 0);
-        }
+        let (state, moved) = (Mutex::new(state), Notify::new());
+        Self { shared: Arc::new(Shared { state, moved, policy, frames, metrics, clock }) }
     }
 }
 
 impl Subscribe for Subscriptions {
-    fn subscribe(&self, user: &UserId, outbox: Arc<dyn Outbox>) -> Result<Subscription, Refused> {
-        let now = self.shared.clock.now();
-        let id = {
-            let mut state = self.shared.state.lock();
-            if state.stopping {
-                return Err(Refused::Stopping);
-            }
-            let id = state.fanout.join(user.clone(), outbox, now);
-            self.shared.metrics.stream_opened(state.fanout.streams(), state.fanout.users());
-            id
+    fn subscribe(&self, request: StreamRequest, outbox: Arc<dyn Outbox>) -> Result<Subscription, Refused> {
+        let shared = &self.shared;
+        let now = shared.clock.now();
+        let StreamRequest { principal: Principal { user, until }, last_event_id, request } = request;
+        let mut catch_up = {
+            let mut state = shared.state.lock();
+            state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
+            let origin = match (last_event_id, &request) {
+                (Some(text), _) => Origin::named(text),
+                (None, Some(request)) => Origin::remembered(shared.stood(&mut state, &user, request, now)),
+                (None, None) => Origin::Opening,
+            };
+            let number = state.fanout.next_number();
+            let token = until.saturating_sub(shared.clock.since_1970());
+            let session = Session::new(now, token, shared.policy.max_age, Spread::of(number));
+            let id = state.fanout.join(user.clone(), Arc::clone(&outbox), session, request);
+            shared.metrics.stream_opened(state.fanout.streams(), state.fanout.users());
+            CatchUp::new(Arc::clone(shared), user.clone(), id, outbox, origin, number, &mut state)
         };
-        let (shared, user) = (Arc::clone(&self.shared), user.clone());
-        Ok(Subscription::new(move || shared.leave(&user, id, EndReason::Client)))
+        let id = catch_up.id();
+        // Mostly there is nothing to wait for, and no task is needed.
+        let task = match catch_up.advance() {
+            Progress::Done => None,
+            Progress::Full | Progress::NotYet => Some(tokio::spawn(catch_up.run()).abort_handle()),
+        };
+        let shared = Arc::clone(shared);
+        Ok(Subscription::new(move || {
+            if let Some(task) = task {
+                task.abort();
+            }
+            shared.leave(&user, id, EndReason::Client);
+        }))
+    }
+}
+
+impl State {
+    fn admit(&mut self, user: &UserId) -> Result<(), Refused> {
+        let retry_after = Spread::of(self.refused).later(RETRY_AFTER);
+        let admitted = match self.fanout.has_place(user) {
+            _ if self.stopping => Err(Refused::Stopping { retry_after }),
+            Ok(()) => return Ok(()),
+            Err(NoPlace::Total) => Err(Refused::TooMany { retry_after }),
+            Err(NoPlace::PerUser) => Err(Refused::TooManyOfUser { retry_after }),
+        };
+        self.refused += 1;
+        admitted
     }
 }
 
 impl Shared {
+    fn count(&self, refused: Refused) {
+        match refused {
+            Refused::Stopping { .. } => {}
+            Refused::TooMany { .. } => self.metrics.limit_reached(NoPlace::Total),
+            Refused::TooManyOfUser { .. } => self.metrics.limit_reached(NoPlace::PerUser),
+        }
+    }
+
+    /// Whether clients that return are given what they have missed.
+    fn remembers(&self) -> bool {
+        !self.policy.history.max_age.is_zero()
+    }
+
+    /// Where the client that now comes with `request` stood before: its stream may have ended, or not yet be known to have.
+    fn stood(&self, state: &mut State, user: &UserId, request: &RequestId, now: Instant) -> Option<EventId> {
+        let State { fanout, history, bookmarks, .. } = state;
+        let same = fanout.members_of(user).filter(|member| member.request.as_ref() == Some(request));
+        let open = same.last().and_then(|member| self.stands(member, history.as_ref(), now));
+        // Of the two, the stream that is open is the later.
+        bookmarks.take(user, request, now).filter(|_| open.is_none()).or(open)
+    }
+
+    /// Up to which event the client of `member` is certain to have everything.
+    fn stands(
+        &self,
+        member: &Member<Arc<dyn Outbox>>,
+        history: Option<&History>,
+        now: Instant,
+    ) -> Option<EventId> {
+        let began = member.began?;
+        let certain = now.checked_sub(self.policy.doubt);
+        let certain =
+            certain.map(|time| member.stream.unwritten_since().map_or(time, |since| since.min(time)));
+        match certain.and_then(|time| Some(history?.before(time))) {
+            Some((position, None)) if member.is_live() && !began.follows(position) => Some(position),
+            // It began later than that, or it is not known any more what it has had.
+            _ => Some(began),
+        }
+    }
+
     /// Whoever comes first to take the stream away says why it ended.
     fn leave(&self, user: &UserId, id: StreamId, reason: EndReason) {
+        let now = self.clock.now();
         let mut state = self.state.lock();
         let left = state.fanout.leave(user, id);
-        if left.is_some() {
+        if let Some(member) = &left {
             self.metrics.stream_closed(reason, state.fanout.streams(), state.fanout.users());
+            let stood = self.stands(member, state.history.as_ref(), now);
+            if let (Some(request), Some(position)) = (&member.request, stood) {
+                state.bookmarks.leave(user, request, position, now);
+            }
         }
         // The queue may be the last holder of frames: free them without the lock.
         drop(state);
         drop(left);
+    }
+
+    /// Ends one stream; `last` is written after what waits, if its client reads at all.
+    fn end(&self, user: &UserId, id: StreamId, outbox: &dyn Outbox, reason: EndReason, last: Option<Frame>) {
+        // In this order: the end lets the connection go, which would leave for a reason of its own.
+        self.leave(user, id, reason);
+        outbox.end(reason, last);
     }
 }

@@ -1,6 +1,11 @@
 //! The use cases over fakes and mocks, on the runtime's paused clock: whole seconds of waiting pass in no time.
 #![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
 
+mod announcement;
+mod delivery;
+mod lives;
+mod returning;
+
 use std::{
     collections::VecDeque,
     sync::Arc,
@@ -9,7 +14,9 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    identity::UserId,
+    fanout::StreamLimits,
+    history::{Gap, HistoryLimits},
+    identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
     notification::{EventId, EventType, Incarnation, Notification},
     patience::Patience,
@@ -17,7 +24,7 @@ use domain::{
 use mockall::predicate::eq;
 use parking_lot::Mutex;
 use ports::{
-    inbound::{NotReady, Readiness as _, Refused, Subscribe as _},
+    inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _, Subscription},
     outbound::{
         Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics, MockServiceRegistry, Offer,
         Outbox, Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent, Traces,
@@ -68,16 +75,36 @@ impl EventSource for FakeSource {
     }
 }
 
-/// Frames that are their event's content.
+/// Frames that are their event's content, or say in a few words what they are.
 struct PlainFrames;
 
 impl Frames for PlainFrames {
-    fn event(&self, notification: &Notification) -> Frame {
+    fn event(&self, notification: &Notification, _: Option<Instant>) -> Frame {
         Frame::from(notification.content.clone())
+    }
+
+    fn opening(&self, _: Option<Duration>, _: Option<EventId>) -> Option<Frame> {
+        None
+    }
+
+    fn position(&self, position: EventId) -> Frame {
+        format!("at {position}").into()
+    }
+
+    fn gap(&self, gap: &Gap, position: EventId) -> Frame {
+        let last = gap.last_event_id.as_deref().unwrap_or("nothing");
+        format!("{:?} after {last}, at {position}", gap.reason).into()
     }
 
     fn keepalive(&self) -> Frame {
         Frame::from_static(b":")
+    }
+
+    fn farewell(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame {
+        match reconnection_time {
+            Some(time) => format!("{reason:?}, back in {time:?}").into(),
+            None => format!("{reason:?}").into(),
+        }
     }
 }
 
@@ -140,6 +167,17 @@ impl FakeOutbox {
     fn ended(&self) -> Option<EndReason> {
         self.state.lock().ended
     }
+
+    /// Takes all that waits, as a client that reads at this moment.
+    fn take(&self) -> Vec<String> {
+        let mut state = self.state.lock();
+        state.progressed = true;
+        let taken = state.waiting.drain(..).map(|frame| String::from_utf8(frame.to_vec()).expect("a text"));
+        let taken = taken.collect();
+        drop(state);
+        self.room.notify_one();
+        taken
+    }
 }
 
 #[async_trait]
@@ -159,12 +197,34 @@ impl Outbox for FakeOutbox {
         Offer::Accepted
     }
 
+    fn replay(&self, frame: &Frame, now: Instant) -> Offer {
+        self.offer(frame, now)
+    }
+
     async fn room(&self) {
         self.room.notified().await;
     }
 
-    fn end(&self, reason: EndReason) {
-        self.state.lock().ended.get_or_insert(reason);
+    fn stalled(&self, now: Instant) -> Duration {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.progressed) || state.waiting.is_empty() {
+            state.progress_seen = now;
+        }
+        now - state.progress_seen
+    }
+
+    fn unwritten_since(&self) -> Option<Instant> {
+        let state = self.state.lock();
+        (!state.waiting.is_empty()).then_some(state.progress_seen)
+    }
+
+    fn end(&self, reason: EndReason, last: Option<Frame>) {
+        let mut state = self.state.lock();
+        if state.ended.is_none() {
+            state.ended = Some(reason);
+            state.waiting.extend(last);
+        }
+        drop(state);
         self.room.notify_one();
     }
 }
@@ -181,13 +241,45 @@ struct House {
     frames: Arc<dyn Frames>,
 }
 
+/// Nothing of it gets in the way of a test that is about something else.
+const POLICY: StreamPolicy = StreamPolicy {
+    limits: StreamLimits { total: usize::MAX, per_user: usize::MAX },
+    history: HistoryLimits { max_age: Duration::from_mins(5), max_bytes: usize::MAX },
+    resume_window: Duration::from_mins(2),
+    doubt: Duration::from_mins(1),
+    keepalive: None,
+    max_age: None,
+    reconnection_time: None,
+    write_timeout: Duration::MAX,
+    close_on_logout: true,
+};
+
 impl House {
-    fn new(metrics: MockMetrics, frames: impl Frames + 'static) -> Self {
+    /// The bus is there, and nothing has happened yet.
+    async fn new(metrics: MockMetrics, frames: impl Frames + 'static) -> Self {
+        let house = Self::before_the_bus(POLICY, metrics, frames);
+        house.bus_is_there().await;
+        house
+    }
+
+    async fn with(policy: StreamPolicy) -> Self {
+        let house = Self::before_the_bus(policy, any_metrics(), PlainFrames);
+        house.bus_is_there().await;
+        house
+    }
+
+    async fn bus_is_there(&self) {
+        self.say(SourceEvent::Begins { after: id(0) });
+        self.say(SourceEvent::Subscribed);
+        settle().await;
+    }
+
+    fn before_the_bus(policy: StreamPolicy, metrics: MockMetrics, frames: impl Frames + 'static) -> Self {
         let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock));
-        let subscriptions = Subscriptions::new(metrics.clone(), clock.clone());
+        let frames: Arc<dyn Frames> = Arc::new(frames);
+        let subscriptions = Subscriptions::new(policy, frames.clone(), metrics.clone(), clock.clone());
         let status = Arc::new(Status::default());
         let (bus, source) = mpsc::unbounded_channel();
-        let frames: Arc<dyn Frames> = Arc::new(frames);
         let relay = Relay {
             subscriptions: subscriptions.clone(),
             frames: Arc::clone(&frames),
@@ -203,13 +295,17 @@ impl House {
     }
 
     fn publish(&mut self, users: &[&str], content: &str) {
+        self.publish_of(users, "t", content, Duration::ZERO);
+    }
+
+    /// An event that the bus has had for `age`.
+    fn publish_of(&mut self, users: &[&str], event_type: &str, content: &str, age: Duration) {
         self.sequence += 1;
-        let id = EventId { incarnation: Incarnation(1), sequence: self.sequence };
-        let event_type = EventType::try_new("t").expect("an event type");
+        let event_type = EventType::try_new(event_type).expect("an event type");
         let recipients = users.iter().map(|name| user(name)).collect();
-        let notification = Notification { id, recipients, event_type, content: content.into() };
-        let trace_parent = Box::default();
-        self.say(SourceEvent::Notification { notification, age: Duration::from_secs(2), trace_parent });
+        let notification =
+            Notification { id: id(self.sequence), recipients, event_type, content: content.into() };
+        self.say(SourceEvent::Notification { notification, age, trace_parent: Box::default() });
     }
 
     fn say(&self, event: SourceEvent) {
@@ -224,9 +320,23 @@ impl House {
         drop(self.frames);
     }
 
-    fn open(&self, name: &str, outbox: &Arc<FakeOutbox>) -> ports::inbound::Subscription {
-        self.subscriptions.subscribe(&user(name), outbox.clone()).expect("not stopping")
+    fn open(&self, name: &str, outbox: &Arc<FakeOutbox>) -> Subscription {
+        self.ask(request(name), outbox).expect("not refused")
     }
+
+    fn ask(&self, request: StreamRequest, outbox: &Arc<FakeOutbox>) -> Result<Subscription, Refused> {
+        self.subscriptions.subscribe(request, outbox.clone())
+    }
+}
+
+/// A request with a token that never ends.
+fn request(name: &str) -> StreamRequest {
+    let principal = Principal { user: user(name), until: Duration::MAX };
+    StreamRequest { principal, last_event_id: None, request: None }
+}
+
+fn id(sequence: u64) -> EventId {
+    EventId { incarnation: Incarnation(1), sequence }
 }
 
 fn user(name: &str) -> UserId {
@@ -242,6 +352,9 @@ fn any_metrics() -> MockMetrics {
     metrics.expect_delivered().return_const(());
     metrics.expect_keepalive_sent().return_const(());
     metrics.expect_bus_connected().return_const(());
+    metrics.expect_replayed().return_const(());
+    metrics.expect_gap_told().return_const(());
+    metrics.expect_limit_reached().return_const(());
     metrics
 }
 
@@ -250,231 +363,4 @@ async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn every_stream_of_a_named_user_gets_an_event_in_order_and_nobody_else() {
-    let mut house = House::new(any_metrics(), PlainFrames);
-    let [one, two, other] = [(); 3].map(|()| FakeOutbox::new(10));
-    let _open = [house.open("a", &one), house.open("a", &two), house.open("b", &other)];
-    for outbox in [&one, &two, &other] {
-        outbox.read_every(Duration::from_millis(1));
-    }
-    house.publish(&["a"], "1");
-    house.publish(&["a", "b", "a"], "2");
-    house.publish(&["nobody"], "3");
-    tokio::time::advance(Duration::from_secs(1)).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!([one.read(), two.read(), other.read()], [vec!["1", "2"], vec!["1", "2"], vec!["2"]]);
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_is_encoded_once_and_only_when_somebody_is_there() {
-    let mut frames = MockFrames::new();
-    frames.expect_event().once().return_const(Frame::from_static(b"x"));
-    let mut metrics = any_metrics();
-    metrics.checkpoint();
-    metrics.expect_stream_opened().return_const(());
-    metrics.expect_stream_closed().return_const(());
-    metrics.expect_event_received().once().with(eq(Outcome::NoSubscriber)).return_const(());
-    metrics.expect_event_received().once().with(eq(Outcome::Delivered)).return_const(());
-    metrics.expect_delivered().once().with(eq(3), eq(Duration::from_secs(2))).return_const(());
-    let mut house = House::new(metrics, frames);
-    let outboxes = [(); 3].map(|()| FakeOutbox::new(10));
-    let _open = [house.open("a", &outboxes[0]), house.open("a", &outboxes[1]), house.open("b", &outboxes[2])];
-    house.publish(&["c"], "");
-    house.publish(&["a", "b"], "");
-    settle().await;
-    assert_eq!(outboxes.map(|outbox| outbox.waiting()), [1, 1, 1]);
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_reads_slowly_gets_everything_and_is_not_cut() {
-    let mut house = House::new(any_metrics(), PlainFrames);
-    let slow = FakeOutbox::new(4);
-    let _open = house.open("a", &slow);
-    slow.read_every(Duration::from_millis(100));
-    let expected: Vec<_> = (0..50).map(|n| n.to_string()).collect();
-    for content in &expected {
-        house.publish(&["a"], content);
-    }
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(slow.ended(), None);
-    assert_eq!(slow.read(), expected);
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_read_is_ended_after_the_grace_and_nobody_waits_for_it_again() {
-    let mut metrics = any_metrics();
-    metrics.checkpoint();
-    metrics.expect_stream_opened().return_const(());
-    metrics.expect_event_received().return_const(());
-    metrics.expect_delivered().return_const(());
-    metrics.expect_stream_closed().once().with(eq(EndReason::Slow), eq(1), eq(1)).return_const(());
-    metrics.expect_stream_closed().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
-    let mut house = House::new(metrics, PlainFrames);
-    let (stalled, reads) = (FakeOutbox::new(2), FakeOutbox::new(2));
-    let _open = [house.open("a", &stalled), house.open("a", &reads)];
-    reads.read_every(Duration::from_millis(1));
-    for n in 0..100 {
-        house.publish(&["a"], &n.to_string());
-    }
-    tokio::time::sleep(Duration::from_millis(240)).await;
-    assert_eq!(stalled.ended(), None);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(stalled.ended(), Some(EndReason::Slow));
-    assert_eq!(reads.read().len(), 100);
-    let last = reads.state.lock().read.last().expect("read").1;
-    assert!(last < GRACE + Duration::from_millis(200), "the last event came after {last:?}");
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_crowd_of_stalled_clients_does_not_hold_up_the_others() {
-    let mut house = House::new(any_metrics(), PlainFrames);
-    let reads = FakeOutbox::new(256);
-    let mut open = vec![house.open("reads", &reads)];
-    reads.read_every(Duration::from_millis(1));
-    let mut crowd = Vec::new();
-    // Over ten seconds two hundred arrive, each filling its queue at once with a burst of its own.
-    for n in 0..200_u32 {
-        let stalled = FakeOutbox::new(1);
-        open.push(house.open(&format!("stalled {n}"), &stalled));
-        crowd.push(stalled);
-        for _ in 0..2 {
-            house.publish(&[&format!("stalled {n}")], "x");
-        }
-        house.publish(&["reads"], &(PausedClock.now() - reads.state.lock().began).as_millis().to_string());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert!(crowd.iter().all(|stalled| stalled.ended() == Some(EndReason::Slow)));
-    let mut delays: Vec<_> = reads
-        .state
-        .lock()
-        .read
-        .iter()
-        .map(|(published, arrived)| {
-            arrived.saturating_sub(Duration::from_millis(published.parse().expect("a number")))
-        })
-        .collect();
-    delays.sort();
-    assert_eq!(delays.len(), 200);
-    assert!(delays[197] < Duration::from_secs(1), "p99 {:?}, all: {delays:?}", delays[197]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn each_silent_stream_gets_one_comment_and_a_busy_one_none() {
-    let mut house = House::new(any_metrics(), PlainFrames);
-    let tabs = [(); 3].map(|()| FakeOutbox::new(100));
-    let busy = FakeOutbox::new(100);
-    let mut open: Vec<_> = tabs.iter().map(|tab| house.open("silent", tab)).collect();
-    open.push(house.open("busy", &busy));
-    let mut metrics = MockMetrics::new();
-    metrics.expect_keepalive_sent().times(9).return_const(());
-    let metrics: Arc<dyn ports::outbound::Metrics> = Arc::new(metrics);
-    let keepalive = Keepalive {
-        subscriptions: house.subscriptions.clone(),
-        frames: Arc::new(PlainFrames),
-        metrics: Arc::clone(&metrics),
-        policy: KeepalivePolicy::every(Duration::from_secs(10)).expect("not zero"),
-    };
-    let keepalive = tokio::spawn(keepalive.run());
-    for _ in 0..35 {
-        house.publish(&["busy"], "x");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-    keepalive.abort();
-    assert!(keepalive.await.expect_err("it never ends").is_cancelled());
-    assert_eq!(tabs.map(|tab| tab.waiting()), [3, 3, 3]);
-    assert!(busy.state.lock().waiting.iter().all(|frame| frame == "x"));
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn stopping_ends_all_streams_and_refuses_new_ones() {
-    let house = House::new(any_metrics(), PlainFrames);
-    let outbox = FakeOutbox::new(1);
-    let _open = house.open("a", &outbox);
-    house.subscriptions.stop();
-    assert_eq!(outbox.ended(), Some(EndReason::Stopping));
-    let refused = house.subscriptions.subscribe(&user("a"), FakeOutbox::new(1));
-    assert_eq!(refused.err(), Some(Refused::Stopping));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dropped_subscription_leaves_nothing_behind() {
-    let mut metrics = MockMetrics::new();
-    metrics.expect_stream_opened().once().with(eq(1), eq(1)).return_const(());
-    metrics.expect_stream_closed().once().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
-    let house = House::new(metrics, PlainFrames);
-    let outbox = FakeOutbox::new(1);
-    drop(house.open("a", &outbox));
-    assert_eq!(Arc::strong_count(&outbox), 1, "nobody else holds the queue");
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_status_follows_the_bus() {
-    let mut metrics = MockMetrics::new();
-    metrics.expect_bus_connected().once().with(eq(true)).return_const(());
-    metrics.expect_bus_connected().once().with(eq(false)).return_const(());
-    let house = House::new(metrics, PlainFrames);
-    assert_eq!(house.status.check(), Err(NotReady::Starting));
-    house.say(SourceEvent::Subscribed);
-    settle().await;
-    assert_eq!(house.status.check(), Ok(()));
-    house.say(SourceEvent::Behind { messages: 20_000 });
-    settle().await;
-    assert_eq!(house.status.check(), Err(NotReady::Behind { messages: 20_000 }));
-    house.say(SourceEvent::Interrupted { reason: "gone".into() });
-    settle().await;
-    assert_eq!(house.status.check(), Err(NotReady::Interrupted { reason: "gone".into() }));
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_entry_is_renewed_before_it_disappears_and_tried_again_soon() {
-    let began = PausedClock.now();
-    let times = Arc::new(Mutex::new(Vec::new()));
-    let mut registry = MockServiceRegistry::new();
-    let noted = Arc::clone(&times);
-    registry.expect_announce().returning(move || {
-        let mut times = noted.lock();
-        times.push((PausedClock.now() - began).as_secs());
-        // The second time it is away.
-        if times.len() == 2 { Err(RegistryUnavailable { reason: "away".into() }) } else { Ok(()) }
-    });
-    registry.expect_withdraw().once().returning(|| Ok(()));
-    let announcement = Announcement { registry: Arc::new(registry) };
-    let running = tokio::spawn(announcement.clone().run());
-    tokio::time::sleep(Duration::from_mins(1)).await;
-    running.abort();
-    assert!(running.await.expect_err("it never ends").is_cancelled());
-    announcement.withdraw().await;
-    assert_eq!(*times.lock(), [0, 25, 27, 52]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn stopping_does_not_wait_for_a_registry_that_is_away() {
-    /// Never answers.
-    struct Away;
-
-    #[async_trait]
-    impl ServiceRegistry for Away {
-        async fn announce(&self) -> Result<(), RegistryUnavailable> {
-            std::future::pending().await
-        }
-
-        async fn withdraw(&self) -> Result<(), RegistryUnavailable> {
-            std::future::pending().await
-        }
-    }
-
-    let began = PausedClock.now();
-    Announcement { registry: Arc::new(Away) }.withdraw().await;
-    assert_eq!((PausedClock.now() - began).as_secs(), 2);
 }

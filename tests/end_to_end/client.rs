@@ -49,6 +49,12 @@ pub(crate) async fn get_bytes(server: SocketAddr, path: &str, headers: &[(&str, 
     tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
 }
 
+/// An answer whose body need not end.
+pub(crate) async fn head(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap) {
+    let (status, headers, _) = send(server, Method::GET, path, headers).await;
+    (status, headers)
+}
+
 async fn send(
     server: SocketAddr,
     method: Method,
@@ -95,8 +101,30 @@ impl Stream {
         Self { headers, body, unread: Vec::new() }
     }
 
-    /// What comes next up to an empty line; `None` at a clean end.
+    /// The next event or comment; `None` at a clean end. What tells only an id or a reconnection time is passed over.
     pub(crate) async fn next(&mut self) -> Option<Block> {
+        loop {
+            let block = self.block().await?;
+            if !block
+                .0
+                .lines()
+                .all(|line| line.is_empty() || line.starts_with("id: ") || line.starts_with("retry: "))
+            {
+                return Some(block);
+            }
+        }
+    }
+
+    /// The comment that is its last, before a clean end.
+    pub(crate) async fn last_words(&mut self) -> String {
+        let last = self.next().await.expect("a farewell").0;
+        assert_eq!(self.next().await, None, "a clean end");
+        let comment = last.lines().find_map(|line| line.strip_prefix(": "));
+        comment.unwrap_or_else(|| panic!("{last:?} is no comment")).to_owned()
+    }
+
+    /// What comes next up to an empty line; `None` at a clean end.
+    pub(crate) async fn block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\n\n") {
                 let rest = self.unread.split_off(end + 2);
@@ -111,8 +139,14 @@ impl Stream {
 
     /// The content of the next event.
     pub(crate) async fn content(&mut self) -> String {
+        self.event().await.field("data").expect("data")
+    }
+
+    /// The next event.
+    pub(crate) async fn event(&mut self) -> Block {
         let block = self.next().await.expect("one more event");
-        block.field("data").expect("an event")
+        assert!(block.field("data").is_some(), "{block:?} is no event");
+        block
     }
 }
 
@@ -136,6 +170,20 @@ pub(crate) async fn is_cut(mut stream: TcpStream) -> bool {
             Err(_) => return true,
         }
     }
+}
+
+/// What the server answers to bytes that need not be HTTP, until `expected` is in it.
+pub(crate) async fn begins(server: SocketAddr, request: &[u8], expected: &str) -> String {
+    let mut stream = TcpStream::connect(server).await.expect("connected");
+    stream.write_all(request).await.expect("sent");
+    let mut answer = Vec::new();
+    let read = async {
+        while !String::from_utf8_lossy(&answer).contains(expected) {
+            assert_ne!(stream.read_buf(&mut answer).await.expect("readable"), 0, "an end");
+        }
+    };
+    tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("never: {expected}"));
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// What the server answers to bytes that need not be HTTP, up to the end of the connection.

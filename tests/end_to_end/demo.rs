@@ -45,7 +45,7 @@ async fn it_shows_what_to_do_and_what_it_shows_works() {
 
     demo.terminate();
     assert_eq!(demo.status().await, Some(0));
-    assert_eq!(stream.next().await, None);
+    assert_eq!(stream.last_words().await, "the service is stopping");
 }
 
 async fn post(address: std::net::SocketAddr, json: &str) -> String {

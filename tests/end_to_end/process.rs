@@ -95,6 +95,7 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
         ("SSE_HTTP_ADDR", "127.0.0.1:0"),
         ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
         ("SSE_LOG_LEVEL", "info"),
+        ("SSE_DRAIN_TIMEOUT", "1s"),
         ("OCIS_EVENTS_ENDPOINT", &nats.address()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -156,7 +157,7 @@ async fn sigterm_ends_it_cleanly() {
     let address = program.logged_addresses().await.0;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
-    assert_eq!(stream.next().await, None, "a clean end");
+    assert_eq!(stream.last_words().await, "the service is stopping");
     assert_eq!(program.status().await, Some(0));
 }
 
@@ -170,7 +171,7 @@ async fn a_second_signal_ends_it_at_once() {
     tokio::io::AsyncWriteExt::write_all(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await.expect("sent");
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
-    assert_eq!(stream.next().await, None);
+    assert_eq!(stream.last_words().await, "the service is stopping");
     program.terminate();
     assert_eq!(program.status().await, Some(143));
 }

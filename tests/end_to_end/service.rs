@@ -38,6 +38,7 @@ impl Service {
             ("SSE_EVENTS_ENDPOINT", &endpoint),
             ("SSE_HTTP_ADDR", "127.0.0.1:0"),
             ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
+            ("SSE_DRAIN_TIMEOUT", "1s"),
             // Not what this machine may have in the usual places.
             ("OCIS_CONFIG_DIR", "/nowhere"),
         ];
@@ -67,9 +68,27 @@ impl Service {
         value.unwrap_or_default()
     }
 
+    /// Waits until so many streams are open.
+    pub(crate) async fn has_connections(&self, streams: u64) {
+        eventually("so many streams", async || self.metric("sse_connections").await == streams).await;
+    }
+
+    /// Waits until so many events have been read from the bus that were for somebody who was not there.
+    pub(crate) async fn has_read(&self, events: u64) {
+        let nobody = r#"sse_events_received_total{outcome="no_subscriber"}"#;
+        eventually("events", async || self.metric(nobody).await == events).await;
+    }
+
     /// A stream of `user` that is open.
     pub(crate) async fn follow(&self, user: &str) -> client::Stream {
-        client::Stream::open(self.http, "/sse", &[("x-access-token", &token(user))]).await
+        self.follow_with(user, &[]).await
+    }
+
+    /// A stream of `user`, asked for with further headers.
+    pub(crate) async fn follow_with(&self, user: &str, headers: &[(&str, &str)]) -> client::Stream {
+        let token = token(user);
+        let headers: Vec<_> = [("x-access-token", &*token)].iter().chain(headers).copied().collect();
+        client::Stream::open(self.http, "/sse", &headers).await
     }
 
     /// Begins to stop; the end of it is [`Service::stopped`].

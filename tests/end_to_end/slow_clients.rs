@@ -55,7 +55,12 @@ async fn a_burst_cuts_nobody_who_reads() {
     const STREAMS: usize = 500;
     const EVENTS: usize = 500;
     let nats = Nats::start().await;
-    let small = [("SSE_QUEUE_MAX_EVENTS", "8"), ("SSE_QUEUE_TOTAL_MAX_BYTES", "2MiB"), GRACE];
+    let small = [
+        ("SSE_QUEUE_MAX_EVENTS", "8"),
+        ("SSE_QUEUE_TOTAL_MAX_BYTES", "2MiB"),
+        ("SSE_MAX_CONNECTIONS_PER_USER", "500"),
+        GRACE,
+    ];
     let service = Service::start(&nats, &small).await;
     let mut streams = Vec::new();
     for _ in 0..STREAMS {

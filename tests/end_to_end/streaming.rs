@@ -130,13 +130,3 @@ async fn nothing_of_a_user_stays_when_the_last_stream_has_gone() {
     .await;
     assert_eq!(service.metric(r#"sse_connections_closed_total{reason="client"}"#).await, 3);
 }
-
-#[tokio::test]
-async fn a_last_event_id_is_never_an_error() {
-    let nats = Nats::start().await;
-    let service = Service::start(&nats, &[]).await;
-    for id in ["7", "no number", "", "ab-7"] {
-        let headers = [("x-access-token", &*token("einstein")), ("last-event-id", id)];
-        Stream::open(service.http, "/sse", &headers).await;
-    }
-}

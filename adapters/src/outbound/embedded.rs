@@ -16,7 +16,8 @@ const CAPACITY: usize = 256;
 
 /// The end of the bus that is read.
 pub struct EmbeddedSource {
-    subscribed: bool,
+    /// What is said before the first event.
+    greeting: Vec<SourceEvent>,
     events: mpsc::Receiver<Notification>,
 }
 
@@ -32,15 +33,16 @@ pub struct EmbeddedPublisher {
 pub fn bus(incarnation: Incarnation) -> (EmbeddedPublisher, EmbeddedSource) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
     let publisher = EmbeddedPublisher { incarnation, sequence: Mutex::new(0), events: sender };
-    (publisher, EmbeddedSource { subscribed: false, events: receiver })
+    let after = EventId { incarnation, sequence: 0 };
+    let greeting = vec![SourceEvent::Subscribed, SourceEvent::Begins { after }];
+    (publisher, EmbeddedSource { greeting, events: receiver })
 }
 
 #[async_trait]
 impl EventSource for EmbeddedSource {
     async fn next(&mut self) -> SourceEvent {
-        if !self.subscribed {
-            self.subscribed = true;
-            return SourceEvent::Subscribed;
+        if let Some(event) = self.greeting.pop() {
+            return event;
         }
         match self.events.recv().await {
             Some(notification) => {
@@ -75,6 +77,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_published_is_read_in_order() {
         let (publisher, mut source) = bus(Incarnation(9));
+        let after = EventId { incarnation: Incarnation(9), sequence: 0 };
+        assert_eq!(source.next().await, SourceEvent::Begins { after });
         assert_eq!(source.next().await, SourceEvent::Subscribed);
         for content in ["a", "b"] {
             let event_type = EventType::try_new("t").unwrap();

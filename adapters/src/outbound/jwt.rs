@@ -1,8 +1,8 @@
 //! reva's access tokens: JSON Web Tokens (RFC 7519), signed with HS256 by a secret that all services share.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use domain::identity::UserId;
+use domain::identity::{Principal, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use ports::outbound::{TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -34,6 +34,8 @@ impl RevaTokens {
 
 #[derive(Deserialize)]
 struct Claims {
+    /// In seconds since 1970, not necessarily whole ones (RFC 7519, 2, `NumericDate`).
+    exp: f64,
     user: Option<User>,
     #[serde(default)]
     #[expect(clippy::zero_sized_map_values, reason = "of a map in JSON only the names count here")]
@@ -52,14 +54,16 @@ struct OpaqueId {
 }
 
 impl TokenVerifier for RevaTokens {
-    fn verify(&self, token: &str) -> Result<UserId, TokenRejected> {
+    fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
         let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
         let claims = decoded.map_err(|error| rejection(error.kind()))?.claims;
         if !claims.scope.iter().flat_map(BTreeMap::keys).any(|scope| scope.starts_with(USER_SCOPE)) {
             return Err(TokenRejected::Scope);
         }
         let id = claims.user.and_then(|user| user.id).ok_or(TokenRejected::NoUser)?;
-        UserId::try_new(&id.opaque_id).map_err(|_| TokenRejected::NoUser)
+        let user = UserId::try_new(&id.opaque_id).map_err(|_| TokenRejected::NoUser)?;
+        let expires = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
+        Ok(Principal { user, until: expires.saturating_add(Duration::from_secs(LEEWAY_SECONDS)) })
     }
 }
 
@@ -134,7 +138,7 @@ mod tests {
     }
 
     fn verify(token: &str) -> Result<String, TokenRejected> {
-        RevaTokens::new(SECRET).verify(token).map(|user| user.to_string())
+        RevaTokens::new(SECRET).verify(token).map(|principal| principal.user.to_string())
     }
 
     #[test]
@@ -144,7 +148,7 @@ mod tests {
         let tokens = RevaTokens::new(file["secret"].as_str().expect("a secret"));
         let check = |name: &str, expected: Result<&str, TokenRejected>| {
             let token = file["tokens"][name].as_str().expect("a token");
-            let user = tokens.verify(token).map(|user| user.to_string());
+            let user = tokens.verify(token).map(|principal| principal.user.to_string());
             assert_eq!(user, expected.map(Into::into), "{name}");
         };
         check("user-scope", Ok("4c510ada-c86b-4815-8820-42cdf82c3d51"));
@@ -186,6 +190,19 @@ mod tests {
             Err(TokenRejected::NoUser),
         );
         check("empty id", |claims| claims["user"]["id"]["opaque_id"] = json!(""), Err(TokenRejected::NoUser));
+    }
+
+    #[test]
+    fn a_token_is_valid_until_its_leeway_is_over() {
+        let until = |exp: Value| {
+            let mut claims = claims();
+            claims["exp"] = exp;
+            let token = sign(Algorithm::HS256, SECRET, &claims);
+            RevaTokens::new(SECRET).verify(&token).map(|principal| principal.until)
+        };
+        assert_eq!(until(json!(FAR_FUTURE)), Ok(Duration::from_secs(FAR_FUTURE + 5)));
+        assert_eq!(until(json!(4e9 + 0.5)), Ok(Duration::from_millis(4_000_000_005_500)));
+        assert_eq!(until(json!(u64::MAX / 4)).map(|time| time > Duration::from_secs(1 << 60)), Ok(true));
     }
 
     #[test]

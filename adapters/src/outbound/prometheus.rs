@@ -5,6 +5,7 @@ mod process;
 
 use std::{fmt::Debug, sync::atomic::AtomicI64, time::Duration};
 
+use domain::{fanout::NoPlace, history::GapReason};
 use parking_lot::Mutex;
 use ports::outbound::{AuthenticationFailure, EndReason, Metrics, Outcome, TokenRejected};
 use prometheus_client::{
@@ -32,10 +33,24 @@ pub struct PrometheusMetrics {
     connected: Gauge<i64, AtomicI64>,
     lag: Gauge<i64, AtomicI64>,
     refused: [Counter; FAILURES.len()],
+    replayed: Counter,
+    gaps: [Counter; GAPS.len()],
+    limited: [Counter; LIMITS.len()],
 }
 
-const END_REASONS: [(EndReason, &str); 3] =
-    [(EndReason::Client, "client"), (EndReason::Slow, "slow"), (EndReason::Stopping, "stopping")];
+const END_REASONS: [(EndReason, &str); 6] = [
+    (EndReason::Client, "client"),
+    (EndReason::Slow, "slow"),
+    (EndReason::Expired, "expired"),
+    (EndReason::Logout, "logout"),
+    (EndReason::OldAge, "old_age"),
+    (EndReason::Stopping, "stopping"),
+];
+
+const GAPS: [(GapReason, &str); 3] =
+    [(GapReason::Expired, "expired"), (GapReason::Limit, "limit"), (GapReason::Unknown, "unknown")];
+
+const LIMITS: [(NoPlace, &str); 2] = [(NoPlace::Total, "total"), (NoPlace::PerUser, "user")];
 
 const OUTCOMES: [(Outcome, &str); 4] = [
     (Outcome::Delivered, "delivered"),
@@ -63,6 +78,11 @@ struct Reason {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OutcomeLabel {
     outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
 }
 
 impl PrometheusMetrics {
@@ -99,11 +119,18 @@ impl PrometheusMetrics {
             refused: family(sse, "auth_failures", "Streams refused for their token, by reason", |index| {
                 Reason { reason: FAILURES[index].1 }
             }),
+            replayed: add(sse, "replayed_events", "Events that clients had missed and were given"),
+            gaps: family(sse, "gaps", "Clients told that they have missed events, by reason", |index| {
+                Reason { reason: GAPS[index].1 }
+            }),
+            limited: family(sse, "limit_refusals", "Streams refused because of a limit", |index| {
+                LimitLabel { limit: LIMITS[index].1 }
+            }),
             registry: Mutex::default(),
         };
         sse.register(
             "delivery_latency_seconds",
-            "From the bus taking an event to its being in all its queues",
+            "From the bus taking an event to the last of its streams having written it",
             metrics.latency.clone(),
         );
         *metrics.registry.lock() = registry;
@@ -175,9 +202,24 @@ impl Metrics for PrometheusMetrics {
         count(&self.received, &OUTCOMES, &outcome);
     }
 
-    fn delivered(&self, streams: usize, latency: Duration) {
+    fn delivered(&self, streams: usize) {
         self.deliveries.inc_by(streams as u64);
+    }
+
+    fn written(&self, latency: Duration) {
         self.latency.observe(latency.as_secs_f64());
+    }
+
+    fn replayed(&self) {
+        self.replayed.inc();
+    }
+
+    fn gap_told(&self, reason: GapReason) {
+        count(&self.gaps, &GAPS, &reason);
+    }
+
+    fn limit_reached(&self, limit: NoPlace) {
+        count(&self.limited, &LIMITS, &limit);
     }
 
     fn bus_lag(&self, messages: u64) {
@@ -208,7 +250,11 @@ mod tests {
         metrics.stream_opened(2, 1);
         metrics.stream_closed(EndReason::Slow, 1, 1);
         metrics.event_received(Outcome::Unreadable);
-        metrics.delivered(5000, Duration::from_millis(20));
+        metrics.delivered(5000);
+        metrics.written(Duration::from_millis(20));
+        metrics.replayed();
+        metrics.gap_told(GapReason::Limit);
+        metrics.limit_reached(NoPlace::PerUser);
         metrics.bus_lag(7);
         metrics.keepalive_sent();
         metrics.bus_connected(true);
@@ -232,6 +278,11 @@ mod tests {
             "sse_bus_connected 1",
             "sse_auth_failures_total{reason=\"expired\"} 1",
             "sse_auth_failures_total{reason=\"scope\"} 0",
+            "sse_replayed_events_total 1",
+            "sse_gaps_total{reason=\"limit\"} 1",
+            "sse_gaps_total{reason=\"expired\"} 0",
+            "sse_limit_refusals_total{limit=\"user\"} 1",
+            "sse_limit_refusals_total{limit=\"total\"} 0",
         ] {
             assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
         }

@@ -4,7 +4,7 @@ mod readiness;
 mod subscribe;
 
 pub use readiness::{NotReady, Readiness};
-pub use subscribe::{Refused, Subscribe, Subscription};
+pub use subscribe::{Refused, StreamRequest, Subscribe, Subscription};
 
 #[cfg(feature = "mock")]
 pub use {readiness::MockReadiness, subscribe::MockSubscribe};

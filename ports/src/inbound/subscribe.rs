@@ -1,18 +1,34 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use domain::identity::UserId;
+use domain::{bookmark::RequestId, identity::Principal};
 
 use crate::outbound::Outbox;
 
 /// Opens streams.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Subscribe: Send + Sync {
-    /// From now on, and until the subscription is dropped, `outbox` is offered every event for `user`.
+    /// From now on, and until the subscription is dropped, `outbox` is offered every event for the user, beginning with what
+    /// its client has missed. Where that is no longer known, the first event says so.
     ///
     /// # Errors
     ///
-    /// [`Refused::Stopping`]: the service is about to end; the client should come back in a few seconds.
-    fn subscribe(&self, user: &UserId, outbox: Arc<dyn Outbox>) -> Result<Subscription, Refused>;
+    /// - [`Refused::Stopping`]: the service is about to end;
+    /// - [`Refused::TooMany`]: as many streams are open as may be;
+    /// - [`Refused::TooManyOfUser`]: the user has as many open as one may have.
+    ///
+    /// Each says when to come back.
+    fn subscribe(&self, request: StreamRequest, outbox: Arc<dyn Outbox>) -> Result<Subscription, Refused>;
+}
+
+/// Who asks for a stream, and from where on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamRequest {
+    /// Whose events, and until when.
+    pub principal: Principal,
+    /// The id of the last event that the client has had, as it says (WHATWG HTML, 9.2.4): any text.
+    pub last_event_id: Option<String>,
+    /// The id of the request, when the client has chosen it. Without a `last_event_id` it tells which stream is continued.
+    pub request: Option<RequestId>,
 }
 
 /// A stream's place among those that are offered events. Dropping it gives the place up.
@@ -41,5 +57,20 @@ impl Drop for Subscription {
 pub enum Refused {
     /// The service is about to end.
     #[error("the service is stopping")]
-    Stopping,
+    Stopping {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// No further stream may be open.
+    #[error("as many streams are open as this instance may have")]
+    TooMany {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// No further stream of this user may be open.
+    #[error("this user has as many streams open as one user may have")]
+    TooManyOfUser {
+        /// When to come back.
+        retry_after: Duration,
+    },
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::notification::Notification;
+use domain::notification::{EventId, Notification};
 
 /// The bus, as seen by the one who reads it.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -11,8 +11,10 @@ pub trait EventSource: Send {
     /// and keeps trying.
     ///
     /// Obligations:
-    /// - every notification that is published after the first [`SourceEvent::Subscribed`] comes exactly once and in the
-    ///   order of the bus, also across interruptions;
+    /// - [`SourceEvent::Begins`] comes before the first notification;
+    /// - every notification that was published after what it names comes exactly once and in the order of the bus, also
+    ///   across interruptions; the recent ones come before the first [`SourceEvent::Subscribed`];
+    /// - what the bus has lost before it could be read is told by another [`SourceEvent::Begins`];
     /// - no more is read ahead than a bounded number of bytes: what nobody asks for waits on the bus;
     /// - what is no notification, or cannot be read as one, is counted (and the latter logged) by the source, not returned;
     /// - a call that is dropped before it is ready loses nothing.
@@ -26,7 +28,13 @@ pub trait EventSource: Send {
 /// What the bus has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// From here on what is published arrives.
+    /// What comes now was published after `after`, and nothing that was is left out. Unless this is the first, events
+    /// before that are lost.
+    Begins {
+        /// The last event before what comes, of whatever type; of sequence zero when there was none.
+        after: EventId,
+    },
+    /// What was published recently has come, and from here on what is published arrives.
     Subscribed,
     /// For now nothing arrives; the source keeps trying, and [`SourceEvent::Subscribed`] follows.
     Interrupted {

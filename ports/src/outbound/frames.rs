@@ -1,4 +1,11 @@
-use domain::notification::Notification;
+use std::time::{Duration, Instant};
+
+use domain::{
+    history::Gap,
+    notification::{EventId, Notification},
+};
+
+use super::EndReason;
 
 /// Bytes that are ready to be written to any number of streams; a copy shares them.
 pub type Frame = bytes::Bytes;
@@ -6,9 +13,23 @@ pub type Frame = bytes::Bytes;
 /// How events look on a stream.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Frames: Send + Sync {
-    /// The event as its clients read it.
-    fn event(&self, notification: &Notification) -> Frame;
+    /// The event as its clients read it. When the last stream has let go of the frame, the time since `published` is counted
+    /// as the latency of its delivery; a replayed event has none.
+    fn event(&self, notification: &Notification, published: Option<Instant>) -> Frame;
+
+    /// What a stream begins with: how long to wait before a reconnection, and the id with which to come back if nothing
+    /// else was written. None when there is neither.
+    fn opening(&self, reconnection_time: Option<Duration>, position: Option<EventId>) -> Option<Frame>;
+
+    /// The id with which to come back from now on. It is no event.
+    fn position(&self, position: EventId) -> Frame;
+
+    /// An event that says that others are missing, up to `position`.
+    fn gap(&self, gap: &Gap, position: EventId) -> Frame;
 
     /// A sign of life that clients do not see.
     fn keepalive(&self) -> Frame;
+
+    /// The last of a stream: how long to wait before a reconnection, and a comment that says why it ends.
+    fn farewell(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame;
 }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use domain::{fanout::NoPlace, history::GapReason};
+
 use super::{EndReason, TokenRejected};
 
 /// Counts what happens. No call blocks or fails.
@@ -14,8 +16,20 @@ pub trait Metrics: Send + Sync {
     /// A message came from the bus.
     fn event_received(&self, outcome: Outcome);
 
-    /// One event was put into the queues of `streams` streams, `latency` after the bus had taken it.
-    fn delivered(&self, streams: usize, latency: Duration);
+    /// One event was put into the queues of `streams` streams.
+    fn delivered(&self, streams: usize);
+
+    /// An event was written to the last of its streams, `latency` after the bus had taken it.
+    fn written(&self, latency: Duration);
+
+    /// An event that a client had missed was put into its stream's queue.
+    fn replayed(&self);
+
+    /// A client was told that it has missed events which nobody can give it any more.
+    fn gap_told(&self, reason: GapReason);
+
+    /// Somebody was refused a stream because as many are open as may be.
+    fn limit_reached(&self, limit: NoPlace);
 
     /// So many messages stand on the bus behind the one that was just read.
     fn bus_lag(&self, messages: u64);

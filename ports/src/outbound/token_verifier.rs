@@ -1,9 +1,9 @@
-use domain::identity::UserId;
+use domain::identity::Principal;
 
 /// Tells whom an access token speaks for.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait TokenVerifier: Send + Sync {
-    /// The user whose token this is.
+    /// The user whose token this is, and until when it is valid.
     ///
     /// No part of the token may reach a log or an error.
     ///
@@ -13,7 +13,7 @@ pub trait TokenVerifier: Send + Sync {
     /// - [`TokenRejected::Invalid`]: it was not signed with our secret and algorithm, is not for us, or lacks a claim;
     /// - [`TokenRejected::NoUser`]: it is valid, but names no user;
     /// - [`TokenRejected::Scope`]: it is valid, but gives no access to a user's own events.
-    fn verify(&self, token: &str) -> Result<UserId, TokenRejected>;
+    fn verify(&self, token: &str) -> Result<Principal, TokenRejected>;
 }
 
 /// Why a token opens no stream.

@@ -8,7 +8,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot, Server},
-    quantity::{Bytes, GoDuration},
+    quantity::{Bytes, GoDuration, Timeout},
 };
 
 /// A value that is read from what somebody wrote: one text, or several.
@@ -45,6 +45,7 @@ from_one_text!(
     HttpRoot,
     LogLevel,
     RegistryKind,
+    Timeout,
     Truth
 );
 

@@ -58,6 +58,21 @@ impl FromStr for GoDuration {
     }
 }
 
+/// A span of time within which something has to happen: no time at all would forbid it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeout(pub Duration);
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            GoDuration(Duration::ZERO) => Err("leaves no time at all".into()),
+            GoDuration(time) => Ok(Self(time)),
+        }
+    }
+}
+
 /// A number of bytes, written with or without a unit: `4096`, `64KiB`, `1MiB`, `2GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub usize);
@@ -103,6 +118,13 @@ mod tests {
         check::<GoDuration>("1..5s", Err("is no duration: \"1..5\" is no number"));
         check::<GoDuration>("99999999999999999999h", Err("is too long"));
         check::<GoDuration>("1000000h", Err("is too long"));
+    }
+
+    #[test]
+    fn a_timeout_leaves_some_time() {
+        check("30s", Ok(Timeout(Duration::from_secs(30))));
+        check::<Timeout>("0s", Err("leaves no time at all"));
+        check::<Timeout>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
+use domain::bookmark;
 use http_body::Body as _;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use ports::outbound::Clock;
@@ -15,18 +16,33 @@ pub(super) struct AccessLog {
 }
 
 /// The request's id: the client's own, or one that was made for it.
-#[derive(Clone, Default)]
-pub(super) struct RequestId(Arc<str>);
-
-/// A longer id is no id that a client of ours sends.
-const MAX_REQUEST_ID_BYTES: usize = 200;
+#[derive(Clone)]
+pub(super) enum RequestId {
+    Chosen(bookmark::RequestId),
+    Made(Arc<str>),
+}
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
 impl RequestId {
     fn of(request: &Request) -> Self {
-        let sent = request.header("x-request-id").filter(|id| (1..=MAX_REQUEST_ID_BYTES).contains(&id.len()));
-        Self(sent.map_or_else(|| Uuid::new_v4().to_string().into(), Into::into))
+        let chosen = request.header("x-request-id").and_then(|id| bookmark::RequestId::try_new(id).ok());
+        chosen.map_or_else(|| Self::Made(Uuid::new_v4().to_string().into()), Self::Chosen)
+    }
+
+    /// The id by which the client can be known again.
+    pub(super) fn chosen(&self) -> Option<bookmark::RequestId> {
+        match self {
+            Self::Chosen(id) => Some(id.clone()),
+            Self::Made(_) => None,
+        }
+    }
+
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Chosen(id) => id.as_str(),
+            Self::Made(id) => id,
+        }
     }
 }
 
@@ -58,7 +74,7 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
         response.set_body(body);
         let duration = self.clock.now().saturating_duration_since(began);
         debug!(
-            { "request-id" } = &*request_id.0,
+            { "request-id" } = request_id.as_str(),
             proto = ?proto,
             method = %method,
             status = response.status().as_u16(),
@@ -73,7 +89,8 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
 
 /// Logs that a stream has ended, when it is dropped.
 pub(super) struct StreamLog {
-    pub(super) request_id: RequestId,
+    /// None of a request that came past the log.
+    pub(super) request_id: Option<RequestId>,
     pub(super) opened: Instant,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) bytes: u64,
@@ -83,7 +100,7 @@ impl Drop for StreamLog {
     fn drop(&mut self) {
         let duration = self.clock.now().saturating_duration_since(self.opened);
         debug!(
-            { "request-id" } = &*self.request_id.0,
+            { "request-id" } = self.request_id.as_ref().map(RequestId::as_str),
             duration = duration.as_secs_f64() * 1000.0,
             bytes = self.bytes,
             "stream ended"

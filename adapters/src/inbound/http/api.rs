@@ -1,15 +1,16 @@
 //! The operations, as the OpenAPI description shows them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use poem::{Body, IntoResponse, Request, Response, http::StatusCode, http::header};
 use poem_openapi::{
     ApiResponse, OpenApi,
+    param::{Header, Query},
     payload::{Json, Payload},
     registry::{MetaSchema, MetaSchemaRef},
 };
 use ports::{
-    inbound::{Refused, Subscribe},
+    inbound::{Refused, StreamRequest, Subscribe},
     outbound::{AuthenticationFailure, Clock, Metrics, TokenRejected, TokenVerifier, Traces},
 };
 
@@ -43,70 +44,96 @@ impl Api {
     /// Follow one's own notifications
     ///
     /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user whom the token names. It
-    /// begins with what is published from now on, and stays open until one side ends it.
+    /// stays open until one side ends it; the service ends it at the latest when the token expires.
     ///
     /// Each event has an `id`, its `data` (mostly JSON) and its `event` type, such as `userlog-notification`,
     /// `item-renamed` or `postprocessing-finished`. Types that a client does not know it should ignore. A line that
-    /// begins with a colon is a comment that keeps the line alive.
+    /// begins with a colon is a comment that keeps the line alive. Now and then there is an `id` without data: it is no
+    /// event, but the id to come back with.
+    ///
+    /// Without a last event id the stream begins with what is published from now on. With one it begins with all that
+    /// came after that event, on whatever instance. Where that is not known any more, there is an event of type
+    /// `stream-gap` first, with `{"last_event_id": …, "reason": "expired" | "limit" | "unknown"}` as its data: the client
+    /// has missed something and should fetch its state again. A client that sends no last event id, but the same
+    /// `X-Request-ID` as with its stream before, continues that one; what may not have arrived then comes again.
     #[oai(
         path = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse",
         method = "get",
         operation_id = "followNotifications"
     )]
-    async fn follow(&self, request: &Request, credentials: Credentials) -> Answer {
-        self.admit(request, &credentials)
+    async fn follow(
+        &self,
+        request: &Request,
+        credentials: Credentials,
+        /// The id of the last event that the client has had; any text is accepted.
+        #[oai(name = "Last-Event-ID")]
+        _header: Header<Option<String>>,
+        /// The same, for clients that cannot set the header, which counts more.
+        last_event_id: Query<Option<String>>,
+    ) -> Answer {
+        self.admit(request, &credentials, last_event_id.0)
     }
 
     /// Follow one's own notifications, by a shorter path
     ///
     /// The same as the longer path of the platform's API.
     #[oai(path = "/sse", method = "get", operation_id = "followNotificationsByShortPath")]
-    async fn follow_by_short_path(&self, request: &Request, credentials: Credentials) -> Answer {
-        self.admit(request, &credentials)
+    async fn follow_by_short_path(
+        &self,
+        request: &Request,
+        credentials: Credentials,
+        /// The id of the last event that the client has had; any text is accepted.
+        #[oai(name = "Last-Event-ID")]
+        _header: Header<Option<String>>,
+        /// The same, for clients that cannot set the header, which counts more.
+        last_event_id: Query<Option<String>>,
+    ) -> Answer {
+        self.admit(request, &credentials, last_event_id.0)
     }
 }
 
 impl Api {
     /// The span is as long as the admission, not as the stream.
-    fn admit(&self, request: &Request, credentials: &Credentials) -> Answer {
+    fn admit(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
         let span = info_span!("admit");
         self.traces.continue_from(&span, request.header("traceparent").unwrap_or_default());
-        span.in_scope(|| self.open(request, credentials))
+        span.in_scope(|| self.open(request, credentials, last_event_id))
     }
 
-    fn open(&self, request: &Request, credentials: &Credentials) -> Answer {
+    fn open(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
         let Some(token) = credentials.token().filter(|token| !token.is_empty()) else {
             self.metrics.authentication_failed(AuthenticationFailure::Missing);
             return Answer::unauthorized("Bearer", "send the access token in x-access-token");
         };
-        let user = match self.verifier.verify(token) {
-            Ok(user) => user,
+        let principal = match self.verifier.verify(token) {
+            Ok(principal) => principal,
             Err(rejected) => return self.reject(rejected),
         };
         // A request that did not come through our own server has no line.
         let line = request.data::<Line>().cloned().unwrap_or_default();
         let opened = self.clock.now();
         let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), line, opened));
-        match self.subscribe.subscribe(&user, queue.clone()) {
+        let request_id = request.data::<RequestId>().cloned();
+        // The framework would pass over a header that is no ASCII.
+        let header = request.headers().get("last-event-id");
+        let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        let stream = StreamRequest {
+            principal,
+            last_event_id: header.or(last_event_id),
+            request: request_id.as_ref().and_then(RequestId::chosen),
+        };
+        match self.subscribe.subscribe(stream, queue.clone()) {
             Ok(subscription) => Answer::Open(
                 EventStream(EventStreamBody {
                     queue: QueueReader::new(queue),
                     _subscription: subscription,
-                    log: StreamLog {
-                        request_id: request.data::<RequestId>().cloned().unwrap_or_default(),
-                        opened,
-                        clock: Arc::clone(&self.clock),
-                        bytes: 0,
-                    },
+                    log: StreamLog { request_id, opened, clock: Arc::clone(&self.clock), bytes: 0 },
                 }),
                 "no-cache".into(),
                 "no".into(),
                 self.version.into(),
             ),
-            Err(Refused::Stopping) => {
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, Refused::Stopping.to_string());
-                Answer::Unavailable(Json(problem), RETRY_AFTER_STOP_SECONDS)
-            }
+            Err(refused) => Answer::refused(refused),
         }
     }
 
@@ -126,9 +153,6 @@ impl Api {
 
 /// RFC 6750, 3.1.
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
-
-/// Another instance, or the next one, will have taken over by then.
-const RETRY_AFTER_STOP_SECONDS: u32 = 5;
 
 #[derive(ApiResponse)]
 enum Answer {
@@ -157,13 +181,21 @@ enum Answer {
     /// The token is valid, but gives no access to a user's own events; that of a public share, for example.
     #[oai(status = 403, content_type = "application/problem+json")]
     Forbidden(Json<Problem>),
-    /// No stream can be opened at present: the service is stopping.
+    /// The user has as many streams open as one user may have.
+    #[oai(status = 429, content_type = "application/problem+json")]
+    TooMany(
+        Json<Problem>,
+        /// After how many seconds to try again.
+        #[oai(header = "Retry-After")]
+        u64,
+    ),
+    /// No stream can be opened at present: the service is stopping, or has as many open as it may have.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(
         Json<Problem>,
         /// After how many seconds to try again.
         #[oai(header = "Retry-After")]
-        u32,
+        u64,
     ),
 }
 
@@ -171,6 +203,23 @@ impl Answer {
     fn unauthorized(challenge: &str, detail: impl Into<String>) -> Self {
         Self::Unauthorized(Json(Problem::new(StatusCode::UNAUTHORIZED, detail)), challenge.into())
     }
+
+    fn refused(refused: Refused) -> Self {
+        let problem = |status| Json(Problem::new(status, refused.to_string()));
+        match refused {
+            Refused::Stopping { retry_after } | Refused::TooMany { retry_after } => {
+                Self::Unavailable(problem(StatusCode::SERVICE_UNAVAILABLE), seconds(retry_after))
+            }
+            Refused::TooManyOfUser { retry_after } => {
+                Self::TooMany(problem(StatusCode::TOO_MANY_REQUESTS), seconds(retry_after))
+            }
+        }
+    }
+}
+
+/// Whole seconds, as `Retry-After` has them (RFC 9110, 10.2.3): at least as long as `time`.
+fn seconds(time: Duration) -> u64 {
+    time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
 /// An event stream. Its bytes come ready from the queue: the framework's own encoder would let a line break in a type

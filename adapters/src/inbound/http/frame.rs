@@ -1,23 +1,37 @@
 //! Events in the format of an event stream (WHATWG HTML, 9.2.5 and 9.2.6).
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use domain::notification::Notification;
+use domain::{
+    history::{Gap, GapReason},
+    notification::{EventId, Notification},
+};
 use memchr::{memchr2, memchr2_iter};
-use ports::outbound::{Frame, Frames};
+use ports::outbound::{Clock, EndReason, Frame, Frames, Metrics};
 
 /// Encodes each event once, for all streams, and knows how many bytes of events wait in all queues together: a frame is
 /// counted once, from its encoding until the last stream has let go of it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct EventFrames {
     waiting: Arc<AtomicUsize>,
+    metrics: Arc<dyn Metrics>,
+    clock: Arc<dyn Clock>,
 }
 
 impl EventFrames {
+    /// Nothing is waiting. `metrics` hears how long events took to be written, by `clock`.
+    #[must_use]
+    pub fn new(metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) -> Self {
+        Self { waiting: Arc::default(), metrics, clock }
+    }
+
     /// How many bytes of frames are held at present.
     pub(super) fn waiting(&self) -> usize {
         self.waiting.load(Ordering::Relaxed)
@@ -25,21 +39,68 @@ impl EventFrames {
 }
 
 impl Frames for EventFrames {
-    fn event(&self, notification: &Notification) -> Frame {
-        let bytes = encode(notification);
+    fn event(&self, notification: &Notification, published: Option<Instant>) -> Frame {
+        let Notification { id, event_type, content, .. } = notification;
+        let bytes = encode(*id, event_type.as_str(), content);
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
-        Bytes::from_owner(Counted { bytes, waiting: Arc::clone(&self.waiting) })
+        Bytes::from_owner(Counted { bytes, published, frames: self.clone() })
+    }
+
+    fn opening(&self, reconnection_time: Option<Duration>, position: Option<EventId>) -> Option<Frame> {
+        let retry = reconnection_time.map(retry).unwrap_or_default();
+        let id = position.map(id).unwrap_or_default();
+        (retry.len() + id.len() > 0).then(|| format!("{retry}{id}\n").into())
+    }
+
+    fn position(&self, position: EventId) -> Frame {
+        format!("{}\n", id(position)).into()
+    }
+
+    fn gap(&self, Gap { last_event_id, reason }: &Gap, position: EventId) -> Frame {
+        let reason = match reason {
+            GapReason::Expired => "expired",
+            GapReason::Limit => "limit",
+            GapReason::Unknown => "unknown",
+        };
+        let content = serde_json::json!({ "last_event_id": last_event_id, "reason": reason });
+        encode(position, STREAM_GAP, &content.to_string()).into()
     }
 
     fn keepalive(&self) -> Frame {
         Bytes::from_static(b": keepalive\n\n")
     }
+
+    fn farewell(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame {
+        let why = match reason {
+            EndReason::Expired => "the token has expired",
+            EndReason::Logout => "the user has logged out",
+            EndReason::OldAge => "the stream has reached its age",
+            EndReason::Stopping => "the service is stopping",
+            EndReason::Client | EndReason::Slow => "the line is lost",
+        };
+        format!("{}: {why}\n\n", reconnection_time.map(retry).unwrap_or_default()).into()
+    }
 }
 
-/// A frame's bytes, taken off the count when nobody holds them any more.
+/// The type of the event that says that others are missing.
+const STREAM_GAP: &str = "stream-gap";
+
+/// The field that tells a client how long to wait before it comes back, in milliseconds (WHATWG HTML, 9.2.6).
+fn retry(time: Duration) -> String {
+    format!("retry: {}\n", time.as_millis())
+}
+
+/// The field that tells a client what to come back with. Without data it makes no event (WHATWG HTML, 9.2.6).
+fn id(position: EventId) -> String {
+    format!("id: {position}\n")
+}
+
+/// A frame's bytes. When nobody holds them any more, they are taken off the count, and the event has been written to the
+/// last of its streams, or that one has ended.
 struct Counted {
     bytes: Vec<u8>,
-    waiting: Arc<AtomicUsize>,
+    published: Option<Instant>,
+    frames: EventFrames,
 }
 
 impl AsRef<[u8]> for Counted {
@@ -50,19 +111,22 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.waiting.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        let EventFrames { waiting, metrics, clock } = &self.frames;
+        waiting.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+        if let Some(published) = self.published {
+            metrics.written(clock.now().saturating_duration_since(published));
+        }
     }
 }
 
 /// `id`, `data` and `event`, in the order in which the service has always written them.
 ///
 /// A line break in the content (CR, LF or CRLF) begins a new `data` line, so that no text can end the field.
-fn encode(notification: &Notification) -> Vec<u8> {
-    let id = notification.id.to_string();
-    let lines = 1 + memchr2_iter(b'\r', b'\n', notification.content.as_bytes()).count();
+fn encode(id: EventId, event_type: &str, content: &str) -> Vec<u8> {
+    let id = id.to_string();
+    let lines = 1 + memchr2_iter(b'\r', b'\n', content.as_bytes()).count();
     let names = "id: \n".len() + lines * "data: \n".len() + "event: \n\n".len();
-    let values = id.len() + notification.content.len() + notification.event_type.as_str().len();
-    let mut frame = Vec::with_capacity(names + values);
+    let mut frame = Vec::with_capacity(names + id.len() + content.len() + event_type.len());
 
     let mut field = |name: &str, value: &str| {
         frame.extend_from_slice(name.as_bytes());
@@ -71,25 +135,33 @@ fn encode(notification: &Notification) -> Vec<u8> {
         frame.push(b'\n');
     };
     field("id", &id);
-    let mut rest = notification.content.as_str();
+    let mut rest = content;
     while let Some(end) = memchr2(b'\r', b'\n', rest.as_bytes()) {
         field("data", &rest[..end]);
         let line_break = if rest[end..].starts_with("\r\n") { 2 } else { 1 };
         rest = &rest[end + line_break..];
     }
     field("data", rest);
-    field("event", notification.event_type.as_str());
+    field("event", event_type);
     frame.push(b'\n');
     frame
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::notification::{EventId, EventType, Incarnation};
+    use domain::notification::{EventType, Incarnation};
+    use mockall::predicate::eq;
+    use ports::outbound::{MockClock, MockMetrics};
     use proptest::prelude::*;
 
     use super::*;
     use crate::inbound::http::event_stream_parser::{Dispatched, parse};
+
+    fn frames() -> EventFrames {
+        EventFrames::new(Arc::new(MockMetrics::new()), Arc::new(MockClock::new()))
+    }
+
+    const POSITION: EventId = EventId { incarnation: Incarnation(0xab), sequence: 9 };
 
     fn notification(event_type: &str, content: &str) -> Notification {
         Notification {
@@ -103,7 +175,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_service_we_succeed() {
         let check = |content: &str, expected: &str| {
-            let frame = EventFrames::default().event(&notification("item-renamed", content));
+            let frame = frames().event(&notification("item-renamed", content), None);
             assert_eq!(str::from_utf8(&frame), Ok(expected), "{content:?}");
         };
         check("{}", "id: ab-7\ndata: {}\nevent: item-renamed\n\n");
@@ -116,14 +188,67 @@ mod tests {
 
     #[test]
     fn frames_are_counted_once_and_until_the_last_copy_is_gone() {
-        let frames = EventFrames::default();
-        let frame = frames.event(&notification("a", "b"));
+        let frames = frames();
+        let frame = frames.event(&notification("a", "b"), None);
         let copy = frame.clone();
         assert_eq!(frames.waiting(), frame.len());
         drop(frame);
         assert_eq!(frames.waiting(), copy.len());
         drop(copy);
         assert_eq!(frames.waiting(), 0);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
+    fn the_latency_ends_when_the_last_stream_has_written_the_event() {
+        let now = Instant::now();
+        let mut clock = MockClock::new();
+        clock.expect_now().return_const(now + Duration::from_millis(30));
+        let mut metrics = MockMetrics::new();
+        metrics.expect_written().once().with(eq(Duration::from_millis(30))).return_const(());
+        let frames = EventFrames::new(Arc::new(metrics), Arc::new(clock));
+        let frame = frames.event(&notification("a", "b"), Some(now));
+        let copies = [frame.clone(), frame.clone()];
+        drop(frame);
+        drop(copies);
+        // A replayed event is as old as its client's absence: that is no latency.
+        drop(frames.event(&notification("a", "b"), None));
+    }
+
+    #[test]
+    fn what_is_no_event_makes_none_and_yet_says_what_it_has_to() {
+        let check = |frame: Frame, expected: &str| {
+            assert_eq!(str::from_utf8(&frame), Ok(expected));
+            assert_eq!(parse(&frame), vec![]);
+        };
+        let (frames, three) = (frames(), Duration::from_secs(3));
+        check(frames.opening(Some(three), Some(POSITION)).expect("something"), "retry: 3000\nid: ab-9\n\n");
+        check(frames.opening(Some(three), None).expect("something"), "retry: 3000\n\n");
+        check(frames.opening(None, Some(POSITION)).expect("something"), "id: ab-9\n\n");
+        assert_eq!(frames.opening(None, None), None);
+        check(frames.position(POSITION), "id: ab-9\n\n");
+        check(frames.keepalive(), ": keepalive\n\n");
+        check(frames.farewell(EndReason::Expired, None), ": the token has expired\n\n");
+        check(
+            frames.farewell(EndReason::Stopping, Some(three)),
+            "retry: 3000\n: the service is stopping\n\n",
+        );
+    }
+
+    #[test]
+    fn a_gap_is_an_event_that_a_client_can_act_upon() {
+        let check = |last: Option<&str>, reason: GapReason, expected: &str| {
+            let event = Dispatched {
+                event_type: "stream-gap".into(),
+                data: expected.into(),
+                last_event_id: "ab-9".into(),
+            };
+            let gap = Gap { last_event_id: last.map(Into::into), reason };
+            assert_eq!(parse(&frames().gap(&gap, POSITION)), vec![event]);
+        };
+        check(Some("ab-3"), GapReason::Expired, r#"{"last_event_id":"ab-3","reason":"expired"}"#);
+        check(None, GapReason::Limit, r#"{"last_event_id":null,"reason":"limit"}"#);
+        check(Some("a\"\n"), GapReason::Unknown, r#"{"last_event_id":"a\"\n","reason":"unknown"}"#);
     }
 
     proptest! {
@@ -134,7 +259,7 @@ mod tests {
             event_type in "[^\r\n\0]{0,20}",
             content in prop_oneof![any::<String>(), "[\r\n: a-zé\u{feff}\0]{0,40}"],
         ) {
-            let frame = EventFrames::default().event(&notification(&event_type, &content));
+            let frame = frames().event(&notification(&event_type, &content), None);
             let expected = Dispatched {
                 event_type: if event_type.is_empty() { "message".into() } else { event_type },
                 data: content.replace("\r\n", "\n").replace('\r', "\n"),

@@ -5,7 +5,7 @@ use std::{
     io,
     sync::Arc,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -41,8 +41,12 @@ struct State {
     ended: Option<EndReason>,
     /// The connection, when it waits for something to write.
     reader: Option<Waker>,
-    /// The relay waits for room.
-    refused: bool,
+    /// For what somebody waits to have room.
+    refused: Option<Entry>,
+    /// Since when something has been waiting here.
+    unwritten_since: Option<Instant>,
+    /// What is written after all that waits, when the stream has ended.
+    last: Option<Frame>,
     /// The connection was woken and has not come yet: until it has, nothing says anything of its client.
     woken: bool,
     /// Something has left the queue since the last offer.
@@ -53,6 +57,17 @@ struct State {
     progress_seen: Instant,
 }
 
+/// What wants to enter a queue.
+#[derive(Clone, Copy)]
+enum Entry {
+    /// An event that has just come: half of the queue has to be free.
+    Live,
+    /// One that was missed: all of it has to be.
+    Replay,
+}
+
+/// Of what a client has missed, so many bytes wait in its queue at most, or one larger event.
+const REPLAY_BYTES: usize = 64 * 1024;
 /// Beyond this the memory of an emptied queue is given back.
 const KEPT_CAPACITY: usize = 8;
 
@@ -66,7 +81,9 @@ impl Queue {
             bytes: 0,
             ended: None,
             reader: None,
-            refused: false,
+            refused: None,
+            unwritten_since: None,
+            last: None,
             woken: false,
             progressed: false,
             written_seen: line.written(),
@@ -78,7 +95,7 @@ impl Queue {
     fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
         let mut state = self.state.lock();
         state.woken = false;
-        let Some(frame) = state.frames.pop_front() else {
+        let Some(frame) = state.frames.pop_front().or_else(|| state.last.take()) else {
             return match state.ended {
                 Some(EndReason::Slow) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
                 Some(_) => Poll::Ready(None),
@@ -91,13 +108,21 @@ impl Queue {
                 }
             };
         };
-        state.bytes -= frame.len();
+        state.bytes = state.bytes.saturating_sub(frame.len());
         state.progressed = true;
-        if state.frames.is_empty() && state.frames.capacity() > KEPT_CAPACITY {
-            state.frames = VecDeque::new();
+        if state.frames.is_empty() {
+            state.unwritten_since = None;
+            if state.frames.capacity() > KEPT_CAPACITY {
+                state.frames = VecDeque::new();
+            }
         }
-        if state.refused && self.half_empty(&state) {
-            state.refused = false;
+        let room = match state.refused {
+            Some(Entry::Live) => self.half_empty(&state),
+            Some(Entry::Replay) => state.frames.is_empty(),
+            None => false,
+        };
+        if room {
+            state.refused = None;
             self.room.notify_one();
         }
         Poll::Ready(Some(Ok(frame)))
@@ -110,30 +135,50 @@ impl Queue {
                 && self.frames.waiting() <= self.limits.total_max_bytes)
     }
 
+    /// A replay leaves half of what may wait for all streams together to live events.
+    fn has_room_for_replay(&self, state: &State, frame: &Frame) -> bool {
+        self.frames.waiting() <= self.limits.total_max_bytes / 2
+            && (state.frames.is_empty()
+                || (state.bytes + frame.len() <= REPLAY_BYTES && self.has_room(state, frame)))
+    }
+
     /// Waking the relay for each single place would cost more than the delivery.
     fn half_empty(&self, state: &State) -> bool {
         state.frames.len() <= self.limits.max_events / 2 && state.bytes <= self.limits.max_bytes / 2
     }
 }
 
-#[async_trait]
-impl Outbox for Queue {
-    fn offer(&self, frame: &Frame, now: Instant) -> Offer {
+impl State {
+    /// For how long the client's line has taken nothing of what is there to be written, as far as one can see at `now`.
+    fn stalled(&mut self, line: &Line, now: Instant) -> Duration {
+        let written = line.written();
+        let wrote = std::mem::replace(&mut self.written_seen, written) != written;
+        let nothing_waits = self.frames.is_empty() && !line.is_blocked();
+        if std::mem::take(&mut self.progressed) || wrote || self.woken || nothing_waits {
+            self.progress_seen = now;
+        }
+        now.saturating_duration_since(self.progress_seen)
+    }
+}
+
+impl Queue {
+    fn offer(&self, frame: &Frame, now: Instant, entry: Entry) -> Offer {
         let mut state = self.state.lock();
         if state.ended.is_some() {
             return Offer::Gone;
         }
-        let written = self.line.written();
-        let wrote = std::mem::replace(&mut state.written_seen, written) != written;
-        if std::mem::take(&mut state.progressed) || wrote || state.woken || state.frames.is_empty() {
-            state.progress_seen = now;
-        }
-        if !self.has_room(&state, frame) {
-            state.refused = true;
-            return Offer::Full { stalled: now.saturating_duration_since(state.progress_seen) };
+        let stalled = state.stalled(&self.line, now);
+        let has_room = match entry {
+            Entry::Live => self.has_room(&state, frame),
+            Entry::Replay => self.has_room_for_replay(&state, frame),
+        };
+        if !has_room {
+            state.refused = Some(entry);
+            return Offer::Full { stalled };
         }
         state.bytes += frame.len();
         state.frames.push_back(frame.clone());
+        state.unwritten_since.get_or_insert(now);
         let reader = state.reader.take();
         state.woken |= reader.is_some();
         drop(state);
@@ -142,12 +187,31 @@ impl Outbox for Queue {
         }
         Offer::Accepted
     }
+}
+
+#[async_trait]
+impl Outbox for Queue {
+    fn offer(&self, frame: &Frame, now: Instant) -> Offer {
+        self.offer(frame, now, Entry::Live)
+    }
+
+    fn replay(&self, frame: &Frame, now: Instant) -> Offer {
+        self.offer(frame, now, Entry::Replay)
+    }
 
     async fn room(&self) {
         self.room.notified().await;
     }
 
-    fn end(&self, reason: EndReason) {
+    fn stalled(&self, now: Instant) -> Duration {
+        self.state.lock().stalled(&self.line, now)
+    }
+
+    fn unwritten_since(&self) -> Option<Instant> {
+        self.state.lock().unwritten_since
+    }
+
+    fn end(&self, reason: EndReason, last: Option<Frame>) {
         let mut state = self.state.lock();
         if state.ended.is_some() {
             return;
@@ -158,7 +222,10 @@ impl Outbox for Queue {
                 state.bytes = 0;
                 std::mem::take(&mut state.frames)
             }
-            EndReason::Stopping => VecDeque::new(),
+            EndReason::Expired | EndReason::Logout | EndReason::OldAge | EndReason::Stopping => {
+                state.last = last;
+                VecDeque::new()
+            }
         };
         let reader = state.reader.take();
         drop(state);
@@ -195,21 +262,28 @@ impl QueueReader {
 
 impl Drop for QueueReader {
     fn drop(&mut self) {
-        self.0.end(EndReason::Client);
+        self.0.end(EndReason::Client, None);
     }
 }
 
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
 mod tests {
-    use std::{task::Waker, time::Duration};
+    use std::task::Waker;
+
+    use domain::notification::{EventId, EventType, Incarnation, Notification};
+    use ports::outbound::{Frames as _, MockClock, MockMetrics};
 
     use super::*;
 
     const LIMITS: QueueLimits = QueueLimits { max_events: 4, max_bytes: 100, total_max_bytes: 1000 };
 
+    fn frames() -> EventFrames {
+        EventFrames::new(Arc::new(MockMetrics::new()), Arc::new(MockClock::new()))
+    }
+
     fn queue(limits: QueueLimits) -> Queue {
-        Queue::new(limits, EventFrames::default(), Line::default(), Instant::now())
+        Queue::new(limits, frames(), Line::default(), Instant::now())
     }
 
     fn frame(bytes: usize) -> Frame {
@@ -217,7 +291,7 @@ mod tests {
     }
 
     fn offer(queue: &Queue, bytes: usize) -> Offer {
-        queue.offer(&frame(bytes), Instant::now())
+        Outbox::offer(queue, &frame(bytes), Instant::now())
     }
 
     fn take(queue: &Queue) -> Option<usize> {
@@ -225,6 +299,17 @@ mod tests {
             Poll::Ready(Some(Ok(frame))) => Some(frame.len()),
             Poll::Ready(Some(Err(_)) | None) | Poll::Pending => None,
         }
+    }
+
+    /// An event that is counted among those that wait.
+    fn event(frames: &EventFrames, bytes: usize) -> Frame {
+        let notification = Notification {
+            id: EventId { incarnation: Incarnation(1), sequence: 1 },
+            recipients: Vec::new(),
+            event_type: EventType::try_new("t").unwrap(),
+            content: "x".repeat(bytes),
+        };
+        frames.event(&notification, None)
     }
 
     fn is_full(offer: Offer) -> bool {
@@ -268,28 +353,98 @@ mod tests {
 
     #[test]
     fn all_queues_together_are_bounded_but_each_may_hold_one_event() {
-        use domain::notification::{EventId, EventType, Incarnation, Notification};
-        use ports::outbound::Frames as _;
-
-        let frames = EventFrames::default();
-        let of = |bytes| {
-            frames.event(&Notification {
-                id: EventId { incarnation: Incarnation(1), sequence: 1 },
-                recipients: Vec::new(),
-                event_type: EventType::try_new("t").unwrap(),
-                content: "x".repeat(bytes),
-            })
-        };
+        let frames = frames();
+        let of = |bytes| event(&frames, bytes);
         let limits = QueueLimits { max_events: 100, max_bytes: 10_000, total_max_bytes: 1000 };
         let [one, other] =
             [(); 2].map(|()| Queue::new(limits, frames.clone(), Line::default(), Instant::now()));
         let now = Instant::now();
-        assert_eq!(one.offer(&of(600), now), Offer::Accepted);
-        assert!(is_full(one.offer(&of(600), now)), "1,200 bytes in all");
-        assert_eq!(other.offer(&of(600), now), Offer::Accepted, "an empty queue");
-        assert!(is_full(other.offer(&of(1), now)));
+        assert_eq!(Outbox::offer(&one, &of(600), now), Offer::Accepted);
+        assert!(is_full(Outbox::offer(&one, &of(600), now)), "1,200 bytes in all");
+        assert_eq!(Outbox::offer(&other, &of(600), now), Offer::Accepted, "an empty queue");
+        assert!(is_full(Outbox::offer(&other, &of(1), now)));
         drop(one);
-        assert_eq!(other.offer(&of(1), now), Offer::Accepted);
+        assert_eq!(Outbox::offer(&other, &of(1), now), Offer::Accepted);
+    }
+
+    #[test]
+    fn a_replay_takes_little_room_and_waits_until_it_is_read() {
+        let limits = QueueLimits { max_events: 1000, max_bytes: 1 << 20, total_max_bytes: 1 << 30 };
+        let queue = queue(limits);
+        let now = Instant::now();
+        assert_eq!(queue.replay(&frame(REPLAY_BYTES - 1), now), Offer::Accepted);
+        assert!(is_full(queue.replay(&frame(2), now)));
+        let mut room = queue.room();
+        let mut poll = || room.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll().is_pending());
+        assert_eq!(
+            Outbox::offer(&queue, &frame(2), now),
+            Offer::Accepted,
+            "a live event has all the room there is"
+        );
+        take(&queue);
+        assert!(poll().is_pending(), "a live event still waits");
+        take(&queue);
+        assert!(poll().is_ready());
+        assert_eq!(queue.replay(&frame(3 * REPLAY_BYTES), now), Offer::Accepted, "one larger event passes");
+    }
+
+    #[test]
+    fn replays_leave_half_of_all_room_to_live_events() {
+        let frames = frames();
+        let limits = QueueLimits { max_events: 100, max_bytes: 10_000, total_max_bytes: 1000 };
+        let [one, other] =
+            [(); 2].map(|()| Queue::new(limits, frames.clone(), Line::default(), Instant::now()));
+        let now = Instant::now();
+        assert_eq!(one.replay(&event(&frames, 400), now), Offer::Accepted);
+        assert!(is_full(other.replay(&event(&frames, 400), now)), "even into an empty queue");
+        assert_eq!(Outbox::offer(&other, &event(&frames, 400), now), Offer::Accepted);
+    }
+
+    #[test]
+    fn it_says_since_when_something_waits_and_remembers_it() {
+        let start = Instant::now();
+        let at = |milliseconds| start + Duration::from_millis(milliseconds);
+        let queue = queue(LIMITS);
+        assert_eq!(queue.unwritten_since(), None);
+        Outbox::offer(&queue, &frame(1), at(10));
+        Outbox::offer(&queue, &frame(1), at(20));
+        assert_eq!(queue.unwritten_since(), Some(at(10)));
+        take(&queue);
+        assert_eq!(queue.unwritten_since(), Some(at(10)));
+        take(&queue);
+        assert_eq!(queue.unwritten_since(), None);
+        Outbox::offer(&queue, &frame(1), at(30));
+        queue.end(EndReason::Client, None);
+        assert_eq!(queue.unwritten_since(), Some(at(30)));
+    }
+
+    #[test]
+    fn what_waits_or_blocks_the_line_is_stalled_until_something_moves() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let stalled = |queue: &Queue, seconds| Outbox::stalled(queue, at(seconds)).as_secs();
+        let queue = Queue::new(LIMITS, frames(), Line::default(), start);
+        assert_eq!(stalled(&queue, 20), 0, "nothing waits");
+        Outbox::offer(&queue, &frame(1), at(20));
+        assert_eq!([stalled(&queue, 30), stalled(&queue, 45)], [10, 25]);
+        take(&queue);
+        assert_eq!(stalled(&queue, 50), 0, "it was taken");
+        // The connection has it, but the kernel does not take it.
+        queue.line.note(&Poll::Pending);
+        assert_eq!(stalled(&queue, 80), 30);
+        queue.line.note(&Poll::Ready(Ok(1)));
+        assert_eq!([stalled(&queue, 81), stalled(&queue, 200)], [0, 0]);
+    }
+
+    #[test]
+    fn the_last_frame_comes_after_all_that_waits_whatever_the_limits() {
+        let queue = queue(LIMITS);
+        assert_eq!(offer(&queue, 100), Offer::Accepted);
+        queue.end(EndReason::Expired, Some(frame(7)));
+        assert_eq!(offer(&queue, 1), Offer::Gone);
+        assert_eq!([take(&queue), take(&queue), take(&queue)], [Some(100), Some(7), None]);
+        assert!(!queue.line.is_cut());
     }
 
     #[test]
@@ -298,12 +453,12 @@ mod tests {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         let stalled = |milliseconds| Offer::Full { stalled: Duration::from_millis(milliseconds) };
-        assert_eq!(queue.offer(&frame(100), at(0)), Offer::Accepted);
-        assert_eq!(queue.offer(&frame(1), at(40)), stalled(40));
-        assert_eq!(queue.offer(&frame(1), at(90)), stalled(90));
+        assert_eq!(Outbox::offer(&queue, &frame(100), at(0)), Offer::Accepted);
+        assert_eq!(Outbox::offer(&queue, &frame(1), at(40)), stalled(40));
+        assert_eq!(Outbox::offer(&queue, &frame(1), at(90)), stalled(90));
         take(&queue);
-        assert_eq!(queue.offer(&frame(100), at(100)), Offer::Accepted);
-        assert_eq!(queue.offer(&frame(1), at(130)), stalled(30));
+        assert_eq!(Outbox::offer(&queue, &frame(100), at(100)), Offer::Accepted);
+        assert_eq!(Outbox::offer(&queue, &frame(1), at(130)), stalled(30));
     }
 
     #[test]
@@ -312,11 +467,14 @@ mod tests {
         let start = Instant::now();
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         assert_eq!(take(&queue), None, "the connection waits");
-        assert_eq!(queue.offer(&frame(100), at(0)), Offer::Accepted);
-        assert_eq!(queue.offer(&frame(1), at(90)), Offer::Full { stalled: Duration::ZERO });
+        assert_eq!(Outbox::offer(&queue, &frame(100), at(0)), Offer::Accepted);
+        assert_eq!(Outbox::offer(&queue, &frame(1), at(90)), Offer::Full { stalled: Duration::ZERO });
         assert_eq!(take(&queue), Some(100));
-        assert_eq!(queue.offer(&frame(100), at(100)), Offer::Accepted);
-        assert_eq!(queue.offer(&frame(1), at(190)), Offer::Full { stalled: Duration::from_millis(90) });
+        assert_eq!(Outbox::offer(&queue, &frame(100), at(100)), Offer::Accepted);
+        assert_eq!(
+            Outbox::offer(&queue, &frame(1), at(190)),
+            Offer::Full { stalled: Duration::from_millis(90) }
+        );
     }
 
     #[tokio::test]
@@ -340,7 +498,7 @@ mod tests {
         let queue = queue(LIMITS);
         offer(&queue, 100);
         assert!(is_full(offer(&queue, 1)));
-        queue.end(EndReason::Client);
+        queue.end(EndReason::Client, None);
         queue.room().await;
         assert_eq!(offer(&queue, 1), Offer::Gone);
     }
@@ -349,8 +507,8 @@ mod tests {
     fn a_clean_end_writes_what_waits_and_a_cut_does_not() {
         let clean = queue(LIMITS);
         offer(&clean, 1);
-        clean.end(EndReason::Stopping);
-        clean.end(EndReason::Slow);
+        clean.end(EndReason::Stopping, None);
+        clean.end(EndReason::Slow, None);
         assert_eq!(take(&clean), Some(1));
         let end = clean.poll_next(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(end, Poll::Ready(None)));
@@ -358,7 +516,7 @@ mod tests {
 
         let cut = queue(LIMITS);
         offer(&cut, 1);
-        cut.end(EndReason::Slow);
+        cut.end(EndReason::Slow, None);
         let end = cut.poll_next(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(end, Poll::Ready(Some(Err(_)))));
         assert!(cut.line.is_cut());

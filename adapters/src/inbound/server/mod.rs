@@ -39,32 +39,37 @@ use self::{socket::Socket, tls::HTTP_2};
 /// What answers every request. Its answers are complete: errors have become responses.
 pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
 
-/// A client has to send the head of its request within this time.
-const REQUEST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest head of a request, and what is encoded ahead of the socket.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// What the kernel keeps for a client that does not read, about. Left alone it would grow to megabytes, and say that a
-/// client makes progress only once in a while.
-const SEND_BUFFER_BYTES: usize = 128 * 1024;
-/// A peer that is gone without a word is noticed after a minute, and three more questions.
-const TCP_KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_mins(1))
-    .with_interval(Duration::from_secs(15))
-    .with_retries(3);
+/// A silent peer is asked so many times whether it is there until it is given up.
+const TCP_KEEPALIVE_QUESTIONS: u32 = 3;
 /// How often a client with HTTP/2 is asked whether it is there, and how long it has to answer: among many streams, silence of one
 /// says nothing.
 const HTTP_2_PING: Duration = Duration::from_secs(30);
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown` is ready, then lets open requests end; what has not ended after `drain` is cut. With `tls`,
+/// What a client may ask of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// It has to send the head of its request within this time.
+    pub request_timeout: Duration,
+    /// What the kernel keeps for it when it does not read, in bytes, about. Left alone that would grow to megabytes, and say
+    /// that a client makes progress only once in a while.
+    pub send_buffer: usize,
+    /// When it acknowledges nothing for so long it is gone; and a silent one is asked in time whether it is.
+    pub user_timeout: Duration,
+}
+
+/// Serves until `shutdown` is ready, then lets open requests end; what has not ended after `flush` is cut. With `tls`,
 /// HTTP/1.1 and HTTP/2 are served as the client chooses; without, HTTP/1.1.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     app: App,
+    limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
-    drain: Duration,
+    flush: Duration,
 ) {
     let graceful = GracefulShutdown::new();
     let abort = CancellationToken::new();
@@ -80,7 +85,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, remote)) => {
                 refusing = false;
-                if let Err(error) = prepare(&stream) {
+                if let Err(error) = limits.apply(&stream) {
                     debug!(%error, "a connection was lost before its request");
                     continue;
                 }
@@ -88,7 +93,7 @@ pub async fn serve(
                 let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
                 let line = Line::new(cut.clone());
                 let socket = Socket { stream, line: line.clone() };
-                let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app) };
+                let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app), limits };
                 // Two kinds of task: one for both would have the size of the larger for each connection.
                 match tls.clone() {
                     None => {
@@ -110,7 +115,7 @@ pub async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(drain, graceful.shutdown()).await.is_err() {
+    if tokio::time::timeout(flush, graceful.shutdown()).await.is_err() {
         warn!("connections were cut that did not end in time");
     }
     abort.cancel();
@@ -135,7 +140,8 @@ fn until_cut<C: Future>(connection: C, cut: CancellationToken) -> impl Future<Ou
 async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watcher) {
     let line = socket.line.clone();
     // A client that does not come to an end of this either has no time to lose.
-    let Ok(Ok(stream)) = tokio::time::timeout(REQUEST_HEAD_TIMEOUT, tls.accept(socket)).await else { return };
+    let in_time = tokio::time::timeout(peer.limits.request_timeout, tls.accept(socket));
+    let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         watcher.watch(peer.http2(TokioIo::new(stream))).await.ok();
     } else {
@@ -148,6 +154,7 @@ struct Peer {
     local: LocalAddr,
     remote: RemoteAddr,
     app: App,
+    limits: ConnectionLimits,
 }
 
 impl Peer {
@@ -158,10 +165,11 @@ impl Peer {
         scheme: Scheme,
         line: Line,
     ) -> impl GracefulConnection<Error: Send> + Send {
+        let request_timeout = self.limits.request_timeout;
         let service = service_fn(move |request| self.answer(request, scheme.clone(), line.clone()));
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(REQUEST_HEAD_TIMEOUT)
+            .header_read_timeout(request_timeout)
             .max_buf_size(BUFFER_BYTES)
             .serve_connection(io, service)
     }
@@ -194,11 +202,23 @@ impl Peer {
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
-fn prepare(stream: &TcpStream) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let socket = SockRef::from(stream);
-    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
-    socket.set_tcp_keepalive(&TCP_KEEPALIVE)
+impl ConnectionLimits {
+    fn apply(&self, stream: &TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
+        let socket = SockRef::from(stream);
+        socket.set_send_buffer_size(self.send_buffer)?;
+        socket.set_tcp_user_timeout(Some(self.user_timeout))?;
+        socket.set_tcp_keepalive(&self.keepalive())
+    }
+
+    /// The first question after half of the time, the others in the rest of it.
+    fn keepalive(&self) -> TcpKeepalive {
+        let whole_seconds = |time: Duration| time.max(Duration::from_secs(1));
+        TcpKeepalive::new()
+            .with_time(whole_seconds(self.user_timeout / 2))
+            .with_interval(whole_seconds(self.user_timeout / (2 * TCP_KEEPALIVE_QUESTIONS)))
+            .with_retries(TCP_KEEPALIVE_QUESTIONS)
+    }
 }
 
 /// Makes an application out of an endpoint that answers everything.

@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -27,11 +27,12 @@ pub struct Line(Arc<LineState>);
 struct LineState {
     cut: CancellationToken,
     written: AtomicU64,
+    blocked: AtomicBool,
 }
 
 impl Line {
     pub(super) fn new(cut: CancellationToken) -> Self {
-        Self(Arc::new(LineState { cut, written: AtomicU64::new(0) }))
+        Self(Arc::new(LineState { cut, ..LineState::default() }))
     }
 
     /// Cuts it: nothing else would end a write to a client that does not read.
@@ -51,9 +52,20 @@ impl Line {
         self.0.written.load(Ordering::Relaxed)
     }
 
-    fn note(&self, written: &Poll<io::Result<usize>>) {
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+    /// Whether something is to be written that the kernel does not take, because the client does not read.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.0.blocked.load(Ordering::Relaxed)
+    }
+
+    pub(in super::super) fn note(&self, written: &Poll<io::Result<usize>>) {
+        match written {
+            Poll::Ready(Ok(bytes)) => {
+                self.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+                self.0.blocked.store(false, Ordering::Relaxed);
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.0.blocked.store(true, Ordering::Relaxed),
         }
     }
 }

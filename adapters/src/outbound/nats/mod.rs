@@ -5,6 +5,8 @@
 
 pub mod connection;
 mod envelope;
+mod lag;
+mod position;
 mod registry;
 mod source;
 mod unverified;

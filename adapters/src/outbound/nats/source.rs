@@ -1,6 +1,6 @@
 //! Reads the stream that all services of the platform share.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::{
     Client,
@@ -12,9 +12,10 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use domain::notification::{EventId, Incarnation};
+use domain::notification::EventId;
 use futures_util::StreamExt as _;
 use ports::outbound::{Clock, EventSource, Metrics, Outcome, SourceEvent};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::warn;
 use uuid::Uuid;
@@ -22,6 +23,8 @@ use uuid::Uuid;
 use super::{
     connection::{Connection, LineState},
     envelope::{self, Event},
+    lag::Lag,
+    position::{Position, Start, incarnation},
 };
 
 /// The stream and its one subject.
@@ -43,12 +46,16 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// The bus's one stream, read through an ephemeral consumer that is made again whenever it is lost.
 ///
 /// The position is kept here, not on the server: a new consumer begins with the message after the last one that was
-/// returned, so nothing is lost and nothing comes twice.
+/// handled, so nothing is lost and nothing comes twice.
 pub struct JetStreamSource {
     line: watch::Receiver<LineState>,
     metrics: Arc<dyn Metrics>,
     clock: Arc<dyn Clock>,
+    /// From when on events are to be remembered, since 1970; none when they are not.
+    recent: Option<Duration>,
     position: Option<Position>,
+    /// The last of the recent events, while they have not all come.
+    filling: Option<u64>,
     subscription: Option<Subscription>,
     /// What has been said of the present interruption.
     said: Option<String>,
@@ -59,14 +66,7 @@ pub struct JetStreamSource {
     generation: u64,
     lag: Lag,
     /// What comes after what was just returned.
-    queued: Option<SourceEvent>,
-}
-
-/// What comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Position {
-    incarnation: Incarnation,
-    next: u64,
+    queued: VecDeque<SourceEvent>,
 }
 
 /// A message, and what the server says of it.
@@ -92,21 +92,30 @@ struct Subscription {
 }
 
 impl JetStreamSource {
-    /// A source that will read over `connection`, beginning with what is published from then on.
+    /// A source that will read over `connection`, beginning with what was published `recently`, or from then on when that is
+    /// zero.
     #[must_use]
-    pub fn new(connection: &Connection, metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        connection: &Connection,
+        metrics: Arc<dyn Metrics>,
+        clock: Arc<dyn Clock>,
+        recently: Duration,
+    ) -> Self {
+        let recent = clock.since_1970().saturating_sub(recently);
         Self {
             line: connection.0.clone(),
             metrics,
             clock,
+            recent: (!recently.is_zero()).then_some(recent),
             position: None,
+            filling: None,
             subscription: None,
             said: None,
             pause: false,
             delays: delays(),
             generation: 0,
             lag: Lag::default(),
-            queued: None,
+            queued: VecDeque::new(),
         }
     }
 
@@ -128,12 +137,16 @@ impl JetStreamSource {
             })
             .await?;
         let info = stream.cached_info();
-        let position = resume(self.position, incarnation(info), info.state.last_sequence);
+        let (incarnation, last) = (incarnation(info), info.state.last_sequence);
+        let deliver_policy = match Start::after(self.position, incarnation, last, self.recent) {
+            Start::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
+            Start::Time(time) => DeliverPolicy::ByStartTime { start_time: date(time)? },
+        };
         let consumer = stream
             .create_consumer(pull::Config {
                 name: Some(format!("ocis-sse-{}", Uuid::new_v4())),
                 description: Some("ocis-sse: pushes events to browsers".into()),
-                deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: position.next },
+                deliver_policy,
                 ack_policy: AckPolicy::None,
                 inactive_threshold: INACTIVE_THRESHOLD,
                 memory_storage: true,
@@ -149,31 +162,64 @@ impl JetStreamSource {
             .heartbeat(HEARTBEAT)
             .messages()
             .await?;
-        self.position = Some(position);
-        let consumer = consumer.cached_info().name.clone();
+        let info = consumer.cached_info();
+        self.begin(EventId { incarnation, sequence: info.delivered.stream_sequence }, last);
+        let consumer = info.name.clone();
         Ok(Subscription { context, consumer, messages, generation, consumer_sequence: 0 })
     }
 
-    /// Reads one message; `None` when it is none of ours.
-    fn read(&mut self, Received { message, sequence, published, pending }: &Received) -> Option<SourceEvent> {
-        let (sequence, position) = (*sequence, self.position.as_mut()?);
-        position.next = sequence + 1;
+    /// A consumer delivers what comes after `after`; `last` is the stream's last sequence. At first, what is there already
+    /// has to come before anything is said to arrive.
+    fn begin(&mut self, after: EventId, last: u64) {
+        if self.position.is_none() || self.filling.is_some() {
+            self.filling = Some(last);
+        }
+        self.skip_to(after);
+        self.filled(after.sequence);
+    }
+
+    /// The next message is the one after `after`. If that is not what was read last, something was lost; the bus had it no
+    /// longer.
+    fn skip_to(&mut self, after: EventId) {
+        if self.position.map(|position| position.last) != Some(after) {
+            let published = self.position.map_or(self.clock.since_1970(), |position| position.published);
+            self.position = Some(Position { last: after, published });
+            self.queued.push_back(SourceEvent::Begins { after });
+        }
+    }
+
+    /// Everything up to `sequence` has come.
+    fn filled(&mut self, sequence: u64) {
+        if self.filling.is_none_or(|last| sequence >= last) {
+            self.filling = None;
+            self.queued.push_back(SourceEvent::Subscribed);
+        }
+    }
+
+    /// Reads one message, and queues what there is to say of it.
+    fn read(&mut self, Received { message, sequence, published, pending }: &Received) {
+        let (sequence, Some(position)) = (*sequence, self.position) else { return };
+        self.skip_to(EventId { sequence: sequence - 1, ..position.last });
+        let id = EventId { sequence, ..position.last };
+        self.position = Some(Position { last: id, published: *published });
         self.metrics.bus_lag(*pending);
-        match envelope::read(&message.payload, EventId { incarnation: position.incarnation, sequence }) {
+        match envelope::read(&message.payload, id) {
             Ok(Some(Event { notification, trace_parent })) => {
                 let age = self.clock.since_1970().saturating_sub(*published);
-                Some(SourceEvent::Notification { notification, age, trace_parent })
+                self.queued.push_back(SourceEvent::Notification { notification, age, trace_parent });
             }
-            Ok(None) => {
-                self.metrics.event_received(Outcome::OtherType);
-                None
-            }
+            Ok(None) => self.metrics.event_received(Outcome::OtherType),
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 warn!(sequence, %error, cause, "a message of the bus was passed over");
                 self.metrics.event_received(Outcome::Unreadable);
-                None
             }
+        }
+        if self.filling.is_some() {
+            // The last of them may have been deleted meanwhile.
+            self.filled(if *pending == 0 { u64::MAX } else { sequence });
+        } else {
+            self.queued.extend(self.lag.judge(*pending));
         }
     }
 
@@ -215,7 +261,7 @@ impl JetStreamSource {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
                 self.said = None;
-                Some(SourceEvent::Subscribed)
+                None
             }
             Err(error) => {
                 self.pause = true;
@@ -228,31 +274,22 @@ impl JetStreamSource {
 #[async_trait]
 impl EventSource for JetStreamSource {
     async fn next(&mut self) -> SourceEvent {
-        if let Some(event) = self.queued.take() {
-            return event;
-        }
         loop {
-            let Some(subscription) = &mut self.subscription else {
-                if let Some(event) = self.next_attempt().await {
-                    return event;
-                }
-                continue;
-            };
-            let event = match subscription.next(&mut self.line).await {
-                Ok(received) => {
-                    let event = self.read(&received);
-                    match self.lag.judge(received.pending) {
-                        Some(lag) => {
-                            self.queued = event;
-                            Some(lag)
-                        }
-                        None => event,
-                    }
-                }
-                Err(reason) => self.interrupted(reason),
-            };
-            if let Some(event) = event {
+            if let Some(event) = self.queued.pop_front() {
                 return event;
+            }
+            let said = match &mut self.subscription {
+                None => self.next_attempt().await,
+                Some(subscription) => match subscription.next(&mut self.line).await {
+                    Ok(received) => {
+                        self.read(&received);
+                        None
+                    }
+                    Err(reason) => self.interrupted(reason),
+                },
+            };
+            if let Some(said) = said {
+                return said;
             }
         }
     }
@@ -298,28 +335,9 @@ impl Subscription {
     }
 }
 
-/// Whether we keep up with those who publish.
-#[derive(Default)]
-struct Lag {
-    behind: bool,
-}
-
-/// So many messages waiting are more than a burst.
-const FAR_BEHIND: u64 = 10_000;
-
-impl Lag {
-    /// What to say when `pending` messages wait; nothing when that was said before.
-    fn judge(&mut self, pending: u64) -> Option<SourceEvent> {
-        if !self.behind && pending > FAR_BEHIND {
-            self.behind = true;
-            Some(SourceEvent::Behind { messages: pending })
-        } else if self.behind && pending <= FAR_BEHIND / 2 {
-            self.behind = false;
-            Some(SourceEvent::Subscribed)
-        } else {
-            None
-        }
-    }
+/// As the bus takes times.
+fn date(since_1970: Duration) -> Result<OffsetDateTime, async_nats::Error> {
+    Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(since_1970.as_nanos())?)?)
 }
 
 fn delays() -> ExponentialBackoff {
@@ -329,51 +347,4 @@ fn delays() -> ExponentialBackoff {
         .with_jitter()
         .without_max_times()
         .build()
-}
-
-/// When the stream was made, in milliseconds since 1970: every server and every client sees the same.
-fn incarnation(info: &stream::Info) -> Incarnation {
-    let milliseconds = info.created.unix_timestamp_nanos() / 1_000_000;
-    Incarnation(u64::try_from(milliseconds).unwrap_or_default())
-}
-
-/// Where to read on in a stream that was made at `incarnation` and ends with `last`.
-///
-/// At first only what comes from now on counts. Later: the message after the last one that was read; in a stream that was
-/// made anew since, everything; and in one that has lost its end (restored from a backup), what comes from now on.
-fn resume(position: Option<Position>, incarnation: Incarnation, last: u64) -> Position {
-    let next = match position {
-        None => last + 1,
-        Some(position) if position.incarnation != incarnation => 1,
-        Some(position) => position.next.min(last + 1),
-    };
-    Position { incarnation, next }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whoever_falls_behind_says_so_once_and_again_when_it_has_caught_up() {
-        let mut lag = Lag::default();
-        let said: Vec<_> =
-            [0, 9_000, 10_001, 20_000, 6_000, 5_000, 9_000].map(|pending| lag.judge(pending)).into();
-        let behind = Some(SourceEvent::Behind { messages: 10_001 });
-        assert_eq!(said, [None, None, behind, None, None, Some(SourceEvent::Subscribed), None]);
-    }
-
-    #[test]
-    fn reading_goes_on_where_it_stopped() {
-        let at = |incarnation, next| Position { incarnation: Incarnation(incarnation), next };
-        let check = |position, incarnation, last, expected| {
-            assert_eq!(resume(position, Incarnation(incarnation), last), expected);
-        };
-        check(None, 5, 0, at(5, 1));
-        check(None, 5, 700, at(5, 701));
-        check(Some(at(5, 600)), 5, 700, at(5, 600));
-        check(Some(at(5, 701)), 5, 700, at(5, 701));
-        check(Some(at(5, 701)), 6, 3, at(6, 1));
-        check(Some(at(5, 701)), 5, 400, at(5, 401));
-    }
 }

@@ -1,0 +1,260 @@
+//! The settings as the program uses them, group by group, and what has to fit together in each.
+
+use std::path::PathBuf;
+
+use validator::{Validate, ValidationError};
+
+use super::{
+    reader::Reader,
+    values::{
+        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, LogLevel,
+        RegistryKind, Secret, Server, Timeout,
+    },
+};
+
+/// A group of settings, each with the key it is read from.
+macro_rules! group {
+    (
+        $(#[$about:meta])*
+        struct $group:ident {
+            $($(#[$about_field:meta])* $field:ident: $type:ty = $key:literal,)*
+        }
+    ) => {
+        $(#[$about])*
+        pub struct $group {
+            $($(#[$about_field])* pub $field: $type,)*
+        }
+
+        impl $group {
+            /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
+            pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+                $(let $field = reader.read($key);)*
+                Some(Self { $($field: $field?,)* })
+            }
+        }
+    };
+}
+
+group! {
+    /// What is logged.
+    #[derive(Clone, Debug)]
+    struct Log {
+        /// From this level on.
+        level: LogLevel = "log.level",
+        /// Whether it is for people.
+        pretty: bool = "log.pretty",
+        /// Whether that has colors.
+        color: bool = "log.color",
+        /// The file it is added to; none for standard error.
+        file: Option<String> = "log.file",
+    }
+}
+
+group! {
+    /// Where traces go.
+    #[derive(Clone, Debug)]
+    struct Tracing {
+        /// Whether they go anywhere.
+        enabled: bool = "tracing.enabled",
+        /// What takes them; all of them take the same.
+        kind: Option<CollectorKind> = "tracing.type",
+        /// Where by gRPC.
+        endpoint: Option<GrpcEndpoint> = "tracing.endpoint",
+        /// Where by HTTP.
+        collector: Option<HttpCollector> = "tracing.collector",
+    }
+}
+
+group! {
+    /// Where an administrator looks in.
+    #[derive(Clone, Debug)]
+    struct Debug {
+        /// The address of the debug server.
+        addr: Address = "debug.addr",
+        /// What has to be shown to see more than whether it lives.
+        token: Option<Secret> = "debug.token",
+        /// Whether it profiles the process.
+        pprof: bool = "debug.pprof",
+        /// Whether it keeps recent spans.
+        zpages: bool = "debug.zpages",
+    }
+}
+
+group! {
+    /// Signs of life for silent streams.
+    #[derive(Clone, Debug)]
+    struct Keepalive {
+        /// The silence after which a stream gets a comment; zero for none.
+        interval: GoDuration = "keepalive_interval",
+    }
+}
+
+group! {
+    /// The bus.
+    #[derive(Clone, Debug)]
+    struct Events {
+        /// Its servers; any one will do.
+        endpoint: Vec<Server> = "events.endpoint",
+        /// Whether the line is encrypted.
+        enable_tls: bool = "events.enable_tls",
+        /// The only authorities that count.
+        tls_root_ca_certificate: Option<PathBuf> = "events.tls_root_ca_certificate",
+        /// Whether the servers may be anybody.
+        tls_insecure: bool = "events.tls_insecure",
+        /// Who to be.
+        username: Option<String> = "events.username",
+        /// With what to show it.
+        password: Option<Secret> = "events.password",
+    }
+}
+
+group! {
+    /// Where the gateway finds this service.
+    #[derive(Clone, Debug)]
+    struct Registry {
+        /// Where that is.
+        kind: RegistryKind = "registry.kind",
+        /// Its servers; none for those of the bus.
+        address: Option<Vec<Server>> = "registry.address",
+        /// Who to be.
+        username: Option<String> = "registry.username",
+        /// With what to show it.
+        password: Option<Secret> = "registry.password",
+        /// What the gateway looks for.
+        service_name: String = "registry.service_name",
+    }
+}
+
+group! {
+    /// The endpoint.
+    #[derive(Clone, Debug)]
+    struct Http {
+        /// Its address.
+        addr: Address = "http.addr",
+        /// Its address for others, when that is another one.
+        advertise_addr: Option<Address> = "http.advertise_addr",
+        /// The path below which everything lies.
+        root: HttpRoot = "http.root",
+    }
+}
+
+group! {
+    /// Which other origins may read.
+    #[derive(Clone, Debug)]
+    struct Cors {
+        /// The origins, or `*`.
+        allow_origins: Vec<String> = "http.cors.allow_origins",
+        /// The methods told to a preflight.
+        allow_methods: Vec<String> = "http.cors.allow_methods",
+        /// The headers told to a preflight.
+        allow_headers: Vec<String> = "http.cors.allow_headers",
+        /// Whether pages may send their user's credentials.
+        allow_credentials: bool = "http.cors.allow_credentials",
+    }
+}
+
+group! {
+    /// Whether the endpoint is served over TLS.
+    #[derive(Clone, Debug, Validate)]
+    #[validate(schema(function = "certificate_and_key"))]
+    struct Tls {
+        /// Whether it is.
+        enabled: bool = "http.tls.enabled",
+        /// The certificate's file.
+        cert: Option<PathBuf> = "http.tls.cert",
+        /// Its key's file.
+        key: Option<PathBuf> = "http.tls.key",
+    }
+}
+
+group! {
+    /// Who may come in.
+    #[derive(Clone, Debug)]
+    struct TokenManager {
+        /// What the platform signs its tokens with.
+        jwt_secret: Secret = "token_manager.jwt_secret",
+    }
+}
+
+group! {
+    /// What may wait for slow clients.
+    #[derive(Clone, Copy, Debug, Validate)]
+    #[validate(schema(function = "queues_fit"))]
+    struct Queue {
+        /// Events in one stream's queue.
+        #[validate(range(min = 1, message = "a queue has to hold at least one event"))]
+        max_events: usize = "queue.max_events",
+        /// Bytes in one stream's queue.
+        max_bytes: Bytes = "queue.max_bytes",
+        /// Bytes in all queues together.
+        total_max_bytes: Bytes = "queue.total_max_bytes",
+        /// How long a full queue may make no progress.
+        slow_client_grace: GoDuration = "queue.slow_client_grace",
+    }
+}
+
+group! {
+    /// What is remembered for clients that return.
+    #[derive(Clone, Copy, Debug)]
+    struct History {
+        /// For how long an event is; zero for not at all.
+        max_age: GoDuration = "history.max_age",
+        /// How much memory all of them take at most.
+        max_bytes: Bytes = "history.max_bytes",
+        /// For how long it is remembered where a stream stood.
+        resume_window: GoDuration = "history.resume_window",
+    }
+}
+
+group! {
+    /// How long streams live, and how they end.
+    #[derive(Clone, Copy, Debug)]
+    struct Streams {
+        /// How long clients are asked to wait before they come back; zero for not at all.
+        reconnection_time: GoDuration = "streams.reconnection_time",
+        /// The age at which a stream is ended; zero for never.
+        max_age: GoDuration = "streams.max_age",
+        /// Whether a user's streams end with the user's logout.
+        close_on_logout: bool = "streams.close_on_logout",
+        /// Over which time open streams are ended when the service stops.
+        drain_timeout: GoDuration = "streams.drain_timeout",
+    }
+}
+
+group! {
+    /// How much clients may ask for.
+    #[derive(Clone, Copy, Debug, Validate)]
+    struct Limits {
+        /// Streams that may be open; none for as many as there are file descriptors for.
+        #[validate(range(min = 1, message = "nobody could open a stream"))]
+        max_connections: Option<usize> = "limits.max_connections",
+        /// Streams that a user may have open.
+        #[validate(range(min = 1, message = "nobody could open a stream"))]
+        max_connections_per_user: usize = "limits.max_connections_per_user",
+        /// What the kernel keeps for a client that does not read.
+        send_buffer: Bytes = "limits.send_buffer",
+        /// How long a request's head may take.
+        request_timeout: Timeout = "limits.request_timeout",
+        /// How long a client may take nothing of what is written to it.
+        write_timeout: Timeout = "limits.write_timeout",
+        /// How long what is sent may be unacknowledged.
+        tcp_user_timeout: Timeout = "limits.tcp_user_timeout",
+    }
+}
+
+fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
+    let (missing, message) = match (&tls.cert, &tls.key) {
+        (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert is useless without it"),
+        (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key is useless without it"),
+        (Some(_), Some(_)) | (None, None) => return Ok(()),
+    };
+    Err(ValidationError::new(missing).with_message(message.into()))
+}
+
+fn queues_fit(queue: &Queue) -> Result<(), ValidationError> {
+    if queue.total_max_bytes.0 < queue.max_bytes.0 {
+        let message = "all queues together may hold less than a single one (queue.max_bytes)";
+        return Err(ValidationError::new("queue.total_max_bytes").with_message(message.into()));
+    }
+    Ok(())
+}

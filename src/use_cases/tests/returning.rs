@@ -1,0 +1,385 @@
+//! What a client gets that comes back.
+
+use domain::{bookmark::RequestId, history::GapReason};
+use proptest::prelude::*;
+
+use super::*;
+
+fn after(name: &str, last_event_id: impl Into<String>) -> StreamRequest {
+    StreamRequest { last_event_id: Some(last_event_id.into()), ..request(name) }
+}
+
+fn tab(name: &str, tab: &str) -> StreamRequest {
+    StreamRequest { request: Some(RequestId::try_new(tab).expect("a request id")), ..request(name) }
+}
+
+fn gap(reason: GapReason, last: &str, position: EventId) -> String {
+    format!("{reason:?} after {last}, at {position}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_gets_what_it_missed_in_order_and_then_what_is_new() {
+    let mut house = House::with(POLICY).await;
+    for content in ["1", "2", "3"] {
+        house.publish(&["a"], content);
+    }
+    house.publish(&["b"], "of b");
+    settle().await;
+    let outbox = FakeOutbox::new(9);
+    let _open = house.ask(after("a", id(1).to_string()), &outbox).expect("a place");
+    house.publish(&["a"], "5");
+    settle().await;
+    // It is told where it stands, for the last event was not its own.
+    assert_eq!(outbox.take(), ["2", "3", "at 1-4", "5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_an_id_it_gets_what_is_new() {
+    let mut house = House::with(POLICY).await;
+    house.publish(&["a"], "1");
+    settle().await;
+    for nothing in [request("a"), after("a", "")] {
+        let outbox = FakeOutbox::new(9);
+        let _open = house.ask(nothing, &outbox).expect("a place");
+        house.publish(&["a"], "2");
+        settle().await;
+        assert_eq!(outbox.take(), ["2"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_longer_known_is_told_as_a_gap_before_all_else() {
+    let history = HistoryLimits { max_age: Duration::from_mins(1), ..POLICY.history };
+    let mut house = House::with(StreamPolicy { history, ..POLICY }).await;
+    house.publish(&["a"], "1");
+    settle().await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    house.publish(&["a"], "2");
+    settle().await;
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    house.publish(&["a"], "3");
+    settle().await;
+    let check = async |last: &str, expected: &[&str]| {
+        let outbox = FakeOutbox::new(9);
+        let _open = house.ask(after("a", last), &outbox).expect("never refused");
+        settle().await;
+        assert_eq!(outbox.take(), expected, "{last:?}");
+    };
+    check("1-0", &[&gap(GapReason::Expired, "1-0", id(1)), "2", "3"]).await;
+    check("1-1", &["2", "3"]).await;
+    check("2-1", &[&gap(GapReason::Unknown, "2-1", id(3))]).await;
+    check("no id", &[&gap(GapReason::Unknown, "no id", id(3))]).await;
+    let long = "ä".repeat(1000);
+    check(&long, &[&gap(GapReason::Unknown, &"ä".repeat(100), id(3))]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_much_to_hold_is_a_gap_as_well() {
+    let history = HistoryLimits { max_bytes: 4000, ..POLICY.history };
+    let mut house = House::with(StreamPolicy { history, ..POLICY }).await;
+    for content in 0..30 {
+        house.publish(&["a"], &content.to_string());
+    }
+    settle().await;
+    let outbox = FakeOutbox::new(99);
+    let _open = house.ask(after("a", id(1).to_string()), &outbox).expect("a place");
+    let taken = outbox.take();
+    assert!(taken[0].starts_with("Limit after 1-1, at "), "{taken:?}");
+    assert_eq!(taken.last().expect("an event"), "29");
+}
+
+/// Another instance has been quicker: the client knows an event that is still to come here.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_still_to_come_is_waited_for() {
+    let mut house = House::with(POLICY).await;
+    house.publish(&["a"], "1");
+    settle().await;
+    let outbox = FakeOutbox::new(9);
+    let _open = house.ask(after("a", id(3).to_string()), &outbox).expect("a place");
+    for content in ["2", "3", "4"] {
+        house.publish(&["a"], content);
+    }
+    settle().await;
+    assert_eq!(outbox.take(), ["4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_never_comes_is_a_gap_after_which_nothing_is_missing() {
+    let mut house = House::with(POLICY).await;
+    house.publish(&["a"], "1");
+    settle().await;
+    let outbox = FakeOutbox::new(9);
+    let _open = house.ask(after("a", id(1_000_000).to_string()), &outbox).expect("a place");
+    house.publish(&["a"], "2");
+    // While the bus is away nobody can know.
+    house.say(SourceEvent::Interrupted { reason: "away".into() });
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(outbox.take(), Vec::<String>::new());
+    house.say(SourceEvent::Subscribed);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(outbox.take(), [&gap(GapReason::Unknown, "1-1000000", id(1)), "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_the_bus_is_there_streams_wait_and_miss_nothing() {
+    let mut house = House::before_the_bus(POLICY, any_metrics(), PlainFrames);
+    let [new, returning] = [(); 2].map(|()| FakeOutbox::new(9));
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let _open =
+        [house.open("a", &new), house.ask(after("a", id(1).to_string()), &returning).expect("a place")];
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    house.say(SourceEvent::Begins { after: id(0) });
+    for (content, age) in [("1", 90), ("2", 40), ("3", 10)] {
+        house.publish_of(&["a"], "t", content, Duration::from_secs(age));
+    }
+    settle().await;
+    assert_eq!([new.take(), returning.take()], [Vec::<String>::new(), Vec::new()]);
+    house.say(SourceEvent::Subscribed);
+    house.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(new.take(), ["3", "4"], "what was published since it was opened");
+    assert_eq!(returning.take(), ["2", "3", "4"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_bus_has_lost_is_told_to_open_streams_and_they_go_on() {
+    let mut house = House::with(POLICY).await;
+    let [idle, busy, other] = [(); 3].map(|()| FakeOutbox::new(9));
+    let _open = [house.open("a", &idle), house.open("b", &busy), house.open("c", &other)];
+    house.publish(&["b"], "1");
+    settle().await;
+    assert_eq!(busy.take(), ["1"]);
+    // Purged before they were read.
+    house.say(SourceEvent::Begins { after: id(5) });
+    house.sequence = 5;
+    house.publish(&["a"], "6");
+    settle().await;
+    assert_eq!(idle.take(), [&gap(GapReason::Expired, "1-0", id(5)), "6"]);
+    assert_eq!(busy.take(), [gap(GapReason::Expired, "1-1", id(5))]);
+    // Deleted and made again.
+    let anew = EventId { incarnation: Incarnation(2), sequence: 0 };
+    house.say(SourceEvent::Begins { after: anew });
+    settle().await;
+    assert_eq!(idle.take(), [gap(GapReason::Unknown, "1-6", anew)]);
+    assert_eq!([idle.ended(), busy.ended(), other.ended()], [None; 3]);
+    // Its end was lost: sequences come again, with other events.
+    house.say(SourceEvent::Begins { after: id(3) });
+    house.say(SourceEvent::Begins { after: id(2) });
+    house.sequence = 2;
+    house.publish(&["c"], "another 3");
+    settle().await;
+    assert_eq!(other.take().last().expect("an event"), "another 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_is_about_to_be_forgotten_is_replaced() {
+    let mut house = House::with(POLICY).await;
+    tokio::spawn(house.subscriptions.clone().look_after());
+    let quiet = FakeOutbox::new(99);
+    let open = house.open("quiet", &quiet);
+    // For an hour others are busy.
+    for _ in 0..3600 {
+        house.publish(&["busy"], "x");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    drop(open);
+    let told = quiet.take();
+    let told = told.last().and_then(|last| last.strip_prefix("at ")).expect("an id");
+    for _ in 0..200 {
+        house.publish(&["busy"], "x");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    house.publish(&["quiet"], "at last");
+    settle().await;
+    let outbox = FakeOutbox::new(9);
+    let _open = house.ask(after("quiet", told), &outbox).expect("a place");
+    assert_eq!(outbox.take(), ["at last"], "no gap, although nothing of all that is remembered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tab_that_cannot_say_what_it_had_is_known_by_its_request_id() {
+    let mut house = House::with(POLICY).await;
+    let outbox = FakeOutbox::new(9);
+    let open = house.ask(tab("a", "tab"), &outbox).expect("a place");
+    house.publish(&["a"], "long ago");
+    settle().await;
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    house.publish(&["a"], "perhaps arrived");
+    settle().await;
+    assert_eq!(outbox.take(), ["long ago", "perhaps arrived"]);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    drop(open);
+    house.publish(&["a"], "missed");
+    settle().await;
+    let back = async |request: StreamRequest| {
+        let outbox = FakeOutbox::new(9);
+        let _open = house.ask(request, &outbox).expect("a place");
+        outbox.take()
+    };
+    assert_eq!(back(tab("b", "tab")).await, Vec::<String>::new(), "another user's is nobody's business");
+    assert_eq!(back(tab("a", "other tab")).await, Vec::<String>::new());
+    let named = StreamRequest { last_event_id: Some(id(3).to_string()), ..tab("a", "yet another") };
+    assert_eq!(back(named).await, Vec::<String>::new());
+    assert_eq!(back(tab("a", "tab")).await, ["perhaps arrived", "missed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tab_is_known_again_while_its_old_line_is_not_yet_known_to_be_dead() {
+    let mut house = House::with(POLICY).await;
+    let dead = FakeOutbox::new(9);
+    let _dead = house.ask(tab("a", "tab"), &dead).expect("a place");
+    house.publish(&["a"], "1");
+    settle().await;
+    let outbox = FakeOutbox::new(9);
+    let _open = house.ask(tab("a", "tab"), &outbox).expect("a place");
+    house.publish(&["a"], "2");
+    settle().await;
+    assert_eq!(outbox.take(), ["1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_left_the_queue_is_not_taken_for_read() {
+    let mut house = House::with(POLICY).await;
+    let outbox = FakeOutbox::new(9);
+    let open = house.ask(tab("a", "tab"), &outbox).expect("a place");
+    house.publish(&["a"], "1");
+    settle().await;
+    // Far longer than what the kernel has may take to arrive.
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    drop(open);
+    let again = FakeOutbox::new(9);
+    let _open = house.ask(tab("a", "tab"), &again).expect("a place");
+    assert_eq!(again.take(), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_history_reaches_a_slow_reader_and_nobody_else_waits_for_it() {
+    let mut house = House::with(POLICY).await;
+    let expected: Vec<_> = (0..500).map(|n| n.to_string()).collect();
+    for content in &expected {
+        house.publish(&["slow"], content);
+    }
+    settle().await;
+    let (slow, live) = (FakeOutbox::new(4), FakeOutbox::new(4));
+    let _open =
+        [house.ask(after("slow", id(0).to_string()), &slow).expect("a place"), house.open("live", &live)];
+    slow.read_every(Duration::from_millis(100));
+    live.read_every(Duration::from_millis(1));
+    for _ in 0..10 {
+        house.publish(&["live"], "now");
+        settle().await;
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(live.read().len(), 10);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(slow.ended(), None);
+    let read = slow.read();
+    assert_eq!(read[..500], expected);
+    assert_eq!(read[500..], ["at 1-510"]);
+}
+
+/// What happens to one user's clients and on the bus.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Publish,
+    PublishToOthers,
+    Leave,
+    Return,
+    Read,
+    /// Lets the relay run for so many turns, or not at all.
+    Run(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Publish),
+        2 => Just(Step::PublishToOthers),
+        2 => Just(Step::Leave),
+        3 => Just(Step::Return),
+        3 => Just(Step::Read),
+        3 => (0..6_u8).prop_map(Step::Run),
+    ]
+}
+
+/// The client's memory: every event it has had, and the id it was told last.
+#[derive(Default)]
+struct Memory {
+    events: Vec<u64>,
+    last_event_id: Option<String>,
+}
+
+impl Memory {
+    fn read(&mut self, frames: Vec<String>) {
+        for frame in frames {
+            if let Some(position) = frame.strip_prefix("at ") {
+                self.last_event_id = Some(position.to_owned());
+            } else {
+                let sequence = frame.parse().expect("an event, and no gap");
+                self.events.push(sequence);
+                self.last_event_id = Some(id(sequence).to_string());
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// However a client comes and goes, and whatever is published in the very moment of its joining: it has each event once
+    /// and in order.
+    #[test]
+    fn there_is_no_hole_and_no_duplicate(
+        steps in prop::collection::vec(step(), 1..60),
+        places in 1..6_usize,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            let mut house = House::with(POLICY).await;
+            let mut memory = Memory { last_event_id: Some(id(0).to_string()), ..Memory::default() };
+            let mut published = Vec::new();
+            let mut stream: Option<(Arc<FakeOutbox>, Subscription)> = None;
+            for step in steps.into_iter().chain([Step::Return]) {
+                match step {
+                    Step::Publish => {
+                        let content = (house.sequence + 1).to_string();
+                        house.publish(&["a"], &content);
+                        published.push(house.sequence);
+                    }
+                    Step::PublishToOthers => house.publish(&["b"], "of b"),
+                    // What was in its queue it has not had.
+                    Step::Leave => {
+                        if let Some((outbox, _)) = stream.take() {
+                            outbox.end(EndReason::Client, None);
+                        }
+                    }
+                    Step::Return => {
+                        if stream.as_ref().is_none_or(|(outbox, _)| outbox.ended().is_some()) {
+                            let outbox = FakeOutbox::new(places);
+                            let last = memory.last_event_id.clone().expect("told");
+                            let open = house.ask(after("a", last), &outbox).expect("a place");
+                            stream = Some((outbox, open));
+                        }
+                    }
+                    Step::Read => {
+                        if let Some((outbox, _)) = &stream {
+                            memory.read(outbox.take());
+                        }
+                    }
+                    Step::Run(turns) => {
+                        for _ in 0..turns {
+                            tokio::task::yield_now().await;
+                        }
+                    }
+                }
+            }
+            let (outbox, _open) = stream.expect("it came back at last");
+            for _ in 0..100 {
+                settle().await;
+                memory.read(outbox.take());
+                tokio::time::advance(Duration::from_millis(1)).await;
+            }
+            prop_assert_eq!(memory.events, published);
+            Ok(())
+        })?;
+    }
+}

@@ -1,0 +1,170 @@
+//! How long a stream lives, and how many may.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use crate::{
+    client::{self, Stream, get},
+    eventually,
+    nats::Nats,
+    process::server_with,
+    service::{Service, token, token_with},
+};
+
+fn token_until(expires: u64) -> String {
+    token_with(&json!({
+        "aud": ["reva"], "exp": expires,
+        "user": { "id": { "opaque_id": "einstein" } }, "scope": { "user": {} },
+    }))
+}
+
+#[tokio::test]
+async fn a_stream_ends_cleanly_when_its_token_has_expired() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]).await;
+    #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    // Its leeway of five seconds is about to end.
+    let token = token_until(now - 3);
+    let mut stream = Stream::open(service.http, "/sse", &[("x-access-token", &token)]).await;
+    let mut other = service.follow("einstein").await;
+    assert_eq!(stream.last_words().await, "the token has expired");
+    assert_eq!(service.metric(r#"sse_connections_closed_total{reason="expired"}"#).await, 1);
+    service.stop();
+    assert_eq!(other.last_words().await, "the service is stopping", "until then it was open");
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_its_age_and_its_line_can_be_used_again() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]).await;
+    assert_eq!(service.follow("einstein").await.last_words().await, "the stream has reached its age");
+    let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
+    let answers = client::begins(
+        service.http,
+        &[&*request, &*request].concat().into_bytes(),
+        "0\r\n\r\nHTTP/1.1 200 OK",
+    )
+    .await;
+    assert!(answers.starts_with("HTTP/1.1 200 OK"), "{answers}");
+}
+
+#[tokio::test]
+async fn a_logout_reaches_its_user_and_ends_the_streams() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let [mut one, mut two] = [service.follow("einstein").await, service.follow("einstein").await];
+    let mut marie = service.follow("marie").await;
+    let publisher = nats.publisher().await;
+    publisher.event(&["einstein"], "backchannel-logout", "{}").await;
+    for stream in [&mut one, &mut two] {
+        assert_eq!(stream.event().await.field("event").as_deref(), Some("backchannel-logout"));
+        assert_eq!(stream.last_words().await, "the user has logged out");
+    }
+    publisher.event(&["marie"], "t", "still here").await;
+    assert_eq!(marie.content().await, "still here");
+
+    let service = Service::start(&nats, &[("SSE_CLOSE_ON_LOGOUT", "false")]).await;
+    let mut stays = service.follow("einstein").await;
+    publisher.event(&["einstein"], "backchannel-logout", "{}").await;
+    publisher.event(&["einstein"], "t", "still here").await;
+    assert_eq!([stays.content().await, stays.content().await], ["{}", "still here"]);
+}
+
+#[tokio::test]
+async fn limits_are_told_with_when_to_come_back() {
+    let nats = Nats::start().await;
+    let limits = [("SSE_MAX_CONNECTIONS", "3"), ("SSE_MAX_CONNECTIONS_PER_USER", "2")];
+    let service = Service::start(&nats, &limits).await;
+    let mut open = [service.follow("einstein").await, service.follow("einstein").await];
+    let check = async |user: &str, status: u16| {
+        let refused = get(service.http, "/sse", &[("x-access-token", &token(user))]).await;
+        assert_eq!(refused.status, status, "{}", refused.body);
+        assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+        let seconds: u64 = refused.header("retry-after").expect("a time").parse().expect("a number");
+        assert!((6..=9).contains(&seconds), "{seconds}");
+    };
+    check("einstein", 429).await;
+    let _marie = service.follow("marie").await;
+    check("richard", 503).await;
+    assert_eq!(service.metric(r#"sse_limit_refusals_total{limit="user"}"#).await, 1);
+    assert_eq!(service.metric(r#"sse_limit_refusals_total{limit="total"}"#).await, 1);
+    // Nobody who has a stream has noticed.
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    for stream in &mut open {
+        assert_eq!(stream.content().await, "hello");
+    }
+    drop(open);
+    service.has_connections(1).await;
+    service.follow("einstein").await;
+}
+
+#[tokio::test]
+async fn stopping_sends_clients_away_one_after_the_other() {
+    const STREAMS: usize = 20;
+    let nats = Nats::start().await;
+    let mut program = server_with(&nats, &[("SSE_DRAIN_TIMEOUT", "5s")]);
+    let (address, debug) = program.logged_addresses().await;
+    let headers = [("x-access-token", &*token("einstein"))];
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(Stream::open(address, "/sse", &headers).await);
+    }
+    eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
+    program.terminate();
+    eventually("not ready", async || get(debug, "/readyz", &[]).await.body == "stopping").await;
+    eventually("refused", async || {
+        let (status, headers) = client::head(address, "/sse", &headers).await;
+        status == 503 && headers.contains_key("retry-after")
+    })
+    .await;
+    // Those who still wait for their turn are served as before.
+    nats.publisher().await.event(&["einstein"], "t", "meanwhile").await;
+    let mut times = Vec::new();
+    let mut served = 0;
+    for stream in &mut streams {
+        loop {
+            let Some(block) = stream.block().await else { break };
+            served += usize::from(block.field("data").as_deref() == Some("meanwhile"));
+            if block.0.contains("the service is stopping") {
+                times.push(block.field("retry").expect("a time").parse::<u64>().expect("a number"));
+            }
+        }
+    }
+    assert!(served > STREAMS / 2, "{served} of {STREAMS}");
+    assert_eq!(times.len(), STREAMS);
+    assert!(times.iter().all(|time| (3000..=4500).contains(time)), "{times:?}");
+    times.sort_unstable();
+    times.dedup();
+    assert!(times.len() > STREAMS / 2, "{times:?}");
+    assert_eq!(program.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_ended_in_time() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[("SSE_WRITE_TIMEOUT", "2s"), ("SSE_SEND_BUFFER", "4KiB")]).await;
+    let mut reads = service.follow("einstein").await;
+    let stalled = client::stalled(service.http, &token("einstein")).await;
+    service.has_connections(2).await;
+    // More than the kernel takes, less than would fill the queue.
+    let large = "x".repeat(500_000);
+    nats.publisher().await.event(&["einstein"], "t", &large).await;
+    assert_eq!(reads.content().await, large);
+    service.has_connections(1).await;
+    assert_eq!(service.metric(r#"sse_connections_closed_total{reason="slow"}"#).await, 1);
+    assert!(client::is_cut(stalled).await);
+}
+
+#[tokio::test]
+async fn whoever_connects_and_asks_for_nothing_is_sent_away_in_time() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
+    for begun in ["", "GET /sse HTTP/1.1\r\nhost:"] {
+        let sent_away = client::raw(service.http, begun.as_bytes());
+        tokio::time::timeout(Duration::from_secs(9), sent_away)
+            .await
+            .expect("before the default of ten seconds");
+    }
+}

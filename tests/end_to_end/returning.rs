@@ -1,0 +1,196 @@
+//! A client that comes back gets what it has missed, wherever and whenever it does.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use crate::{
+    client::{Block, Stream},
+    nats::{Nats, Publisher},
+    service::{Service, token},
+};
+
+async fn publish(publisher: &Publisher, contents: std::ops::Range<u32>) {
+    publisher.events(&["einstein"], "t", contents.map(|n| n.to_string())).await;
+}
+
+/// Reads numbered events, and answers the id of the last.
+async fn reads(stream: &mut Stream, contents: std::ops::Range<u32>) -> String {
+    let mut id = String::new();
+    for n in contents {
+        let event = stream.event().await;
+        assert_eq!(event.field("data"), Some(n.to_string()));
+        id = event.field("id").expect("an id");
+    }
+    id
+}
+
+async fn back(service: &Service, last_event_id: &str) -> Stream {
+    service.follow_with("einstein", &[("last-event-id", last_event_id)]).await
+}
+
+#[track_caller]
+fn is_gap(event: &Block, last_event_id: &str, reason: &str) {
+    assert_eq!(event.field("event").as_deref(), Some("stream-gap"));
+    let told: serde_json::Value = serde_json::from_str(&event.field("data").expect("data")).expect("JSON");
+    assert_eq!(told, json!({ "last_event_id": last_event_id, "reason": reason }));
+}
+
+#[tokio::test]
+async fn a_stream_begins_with_what_to_come_back_with() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    publish(&nats.publisher().await, 0..1).await;
+    service.has_read(1).await;
+    let opening = service.follow("einstein").await.block().await.expect("an opening");
+    let retry: u64 = opening.field("retry").expect("a time").parse().expect("a number");
+    assert!((3000..=4500).contains(&retry), "{retry}");
+    publish(&nats.publisher().await, 1..3).await;
+    let mut stream = back(&service, &opening.field("id").expect("an id")).await;
+    reads(&mut stream, 1..3).await;
+
+    let silent = [("SSE_RETRY", "0s"), ("SSE_HISTORY_MAX_AGE", "0s"), ("SSE_KEEPALIVE_INTERVAL", "10ms")];
+    let service = Service::start(&nats, &silent).await;
+    let first = service.follow("einstein").await.block().await.expect("a keepalive");
+    assert_eq!(first.0, ": keepalive\n\n");
+}
+
+#[tokio::test]
+async fn what_was_missed_comes_first_and_then_what_is_new() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let publisher = nats.publisher().await;
+    let mut stream = service.follow("einstein").await;
+    publish(&publisher, 0..10).await;
+    let id = reads(&mut stream, 0..5).await;
+    drop(stream);
+    publish(&publisher, 10..20).await;
+    let mut stream = back(&service, &id).await;
+    reads(&mut stream, 5..20).await;
+    publish(&publisher, 20..30).await;
+    reads(&mut stream, 20..30).await;
+
+    // For clients that cannot set the header.
+    let path = format!("/sse?last_event_id={id}");
+    let headers = [("x-access-token", &*token("einstein"))];
+    reads(&mut Stream::open(service.http, &path, &headers).await, 5..30).await;
+    assert!(service.metric("sse_replayed_events_total").await >= 40);
+}
+
+#[tokio::test]
+async fn a_restart_and_another_instance_lose_nothing_and_know_the_same_ids() {
+    let nats = Nats::start().await;
+    let mut service = Service::start(&nats, &[]).await;
+    let other = Service::start(&nats, &[]).await;
+    let publisher = nats.publisher().await;
+    let mut stream = service.follow("einstein").await;
+    publish(&publisher, 0..10).await;
+    // Most of the queue is other services' events.
+    for _ in 0..100 {
+        publisher.message(r#"{"Metadata":{"eventtype":"events.FileTouched"},"Payload":""}"#).await;
+    }
+    let id = reads(&mut stream, 0..10).await;
+    service.stop();
+    assert_eq!(stream.last_words().await, "the service is stopping");
+    service.stopped().await;
+    publish(&publisher, 10..20).await;
+    reads(&mut back(&other, &id).await, 10..20).await;
+    let again = Service::start(&nats, &[]).await;
+    reads(&mut back(&again, &id).await, 10..20).await;
+}
+
+#[tokio::test]
+async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[("SSE_HISTORY_MAX_BYTES", "4KiB")]).await;
+    let publisher = nats.publisher().await;
+    let mut stream = service.follow("einstein").await;
+    publish(&publisher, 0..1).await;
+    let first = reads(&mut stream, 0..1).await;
+    publish(&publisher, 1..100).await;
+    let last = reads(&mut stream, 1..100).await;
+
+    let check = async |named: &str, reason: &str| {
+        is_gap(&back(&service, named).await.event().await, named, reason);
+    };
+    check(&first, "limit").await;
+    check("7", "unknown").await;
+    check("no id at all", "unknown").await;
+    let (incarnation, sequence) = last.split_once('-').expect("an id");
+    check(&format!("1-{sequence}"), "unknown").await;
+    check(&format!("{incarnation}-1000000"), "unknown").await;
+    assert_eq!(service.metric(r#"sse_gaps_total{reason="unknown"}"#).await, 4);
+
+    let headers = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n", token("einstein"));
+    let request = [headers.as_bytes(), b"last-event-id: \xff\r\n\r\n"].concat();
+    let answer = crate::client::begins(service.http, &request, "event: stream-gap").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("unknown"), "{answer}");
+
+    // After a gap everything comes again.
+    let mut stream = back(&service, "7").await;
+    publish(&publisher, 100..110).await;
+    let gap = stream.event().await;
+    reads(&mut stream, 100..110).await;
+    reads(&mut back(&service, &gap.field("id").expect("an id")).await, 100..110).await;
+}
+
+#[tokio::test]
+async fn a_tab_that_can_only_repeat_its_request_id_continues() {
+    let nats = Nats::start().await;
+    // What was written more than a second before the end has arrived.
+    let service = Service::start(&nats, &[("SSE_TCP_USER_TIMEOUT", "1s")]).await;
+    let publisher = nats.publisher().await;
+    let tab = [("x-request-id", "8a1c0bfe-tab")];
+    let mut stream = service.follow_with("einstein", &tab).await;
+    publish(&publisher, 0..3).await;
+    reads(&mut stream, 0..3).await;
+    drop(stream);
+    service.has_connections(0).await;
+    publish(&publisher, 3..6).await;
+    // At least once: those that were written a moment before the end come again.
+    reads(&mut service.follow_with("einstein", &tab).await, 0..6).await;
+    let mut marie = service.follow_with("marie", &tab).await;
+    publisher.event(&["marie"], "t", "first").await;
+    assert_eq!(marie.content().await, "first", "another user's is nobody's business");
+}
+
+/// Streams come and go while events are published as fast as the bus takes them: each of those that begin at the same event
+/// must see the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_in_the_midst_of_a_burst_leaves_no_hole_and_no_duplicate() {
+    const EVENTS: u32 = 5_000;
+    const CLIENTS: usize = 40;
+    let nats = Nats::start().await;
+    // A line that its client has just left still counts for a moment.
+    let settings = [("SSE_SLOW_CLIENT_GRACE", "5s"), ("SSE_MAX_CONNECTIONS_PER_USER", "1000")];
+    let service = Arc::new(Service::start(&nats, &settings).await);
+    let publisher = nats.publisher().await;
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let service = Arc::clone(&service);
+            tokio::spawn(async move {
+                let mut stream = service.follow("einstein").await;
+                let mut id = stream.block().await.expect("an opening").field("id").expect("an id");
+                let mut next = 0;
+                // Each leaves after another number of events, again and again.
+                let stay = 37 + 11 * u32::try_from(client).expect("few");
+                while next < EVENTS {
+                    let until = (next + stay).min(EVENTS);
+                    id = reads(&mut stream, next..until).await;
+                    next = until;
+                    stream = back(&service, &id).await;
+                }
+                id
+            })
+        })
+        .collect();
+    service.has_connections(CLIENTS as u64).await;
+    publish(&publisher, 0..EVENTS).await;
+    let mut last = Vec::new();
+    for client in clients {
+        last.push(client.await.expect("each event once and in order"));
+    }
+    last.dedup();
+    assert_eq!(last.len(), 1);
+    assert_eq!(service.metric("sse_queue_evictions_total").await, 0);
+}
