@@ -11,7 +11,9 @@ use domain::{
     notification::Notification,
     patience::{Patience, Verdict},
 };
-use ports::outbound::{Clock, EventSource, Frame, Frames, Metrics, Offer, Outcome, SourceEvent, Traces};
+use ports::outbound::{
+    Clock, EventSource, Frame, Frames, Metrics, Offer, Origin, Outcome, SourceEvent, Traces,
+};
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use super::{Status, Subscriptions, subscriptions::Behind};
@@ -58,7 +60,8 @@ impl Relay {
         match event {
             SourceEvent::Notification { notification, age, trace_parent } => {
                 let span = info_span!("deliver", event = %notification.id, r#type = notification.event_type.as_str());
-                self.traces.continue_from(&span, &trace_parent);
+                let origin = Origin { trace_parent: trace_parent.into(), ..Origin::default() };
+                self.traces.continue_from(&span, origin);
                 self.deliver(&Arc::new(notification), age).instrument(span).await;
             }
             SourceEvent::Begins { after } => {

@@ -27,7 +27,7 @@ use ports::{
 };
 use tokio::sync::Notify;
 
-use self::catch_up::{CatchUp, Origin, Progress};
+use self::catch_up::{Beginning, CatchUp, Progress};
 pub(super) use self::delivery::Behind;
 
 /// How streams are treated.
@@ -126,17 +126,17 @@ impl Subscribe for Subscriptions {
         let mut catch_up = {
             let mut state = shared.state.lock();
             state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
-            let origin = match (last_event_id, &request) {
-                (Some(text), _) => Origin::named(text),
-                (None, Some(request)) => Origin::remembered(shared.stood(&mut state, &user, request, now)),
-                (None, None) => Origin::Opening,
+            let beginning = match (last_event_id, &request) {
+                (Some(text), _) => Beginning::named(text),
+                (None, Some(request)) => Beginning::remembered(shared.stood(&mut state, &user, request, now)),
+                (None, None) => Beginning::Opening,
             };
             let number = state.fanout.next_number();
             let token = until.saturating_sub(shared.clock.since_1970());
             let session = Session::new(now, token, shared.policy.max_age, Spread::of(number));
             let id = state.fanout.join(user.clone(), Arc::clone(&outbox), session, request);
             shared.metrics.stream_opened(state.fanout.streams(), state.fanout.users());
-            CatchUp::new(Arc::clone(shared), user.clone(), id, outbox, origin, number, &mut state)
+            CatchUp::new(Arc::clone(shared), user.clone(), id, outbox, beginning, number, &mut state)
         };
         let id = catch_up.id();
         // Mostly there is nothing to wait for, and no task is needed.

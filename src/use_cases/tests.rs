@@ -27,7 +27,7 @@ use ports::{
     inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _, Subscription},
     outbound::{
         Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics, MockServiceRegistry, Offer,
-        Outbox, Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent, Traces,
+        Origin, Outbox, Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent, Traces,
     },
 };
 use tokio::{
@@ -43,7 +43,7 @@ const GRACE: Duration = Duration::from_millis(250);
 struct NoTraces;
 
 impl Traces for NoTraces {
-    fn continue_from(&self, _: &tracing::Span, _: &str) {}
+    fn continue_from(&self, _: &tracing::Span, _: Origin) {}
 }
 
 struct PausedClock;

@@ -68,7 +68,8 @@ impl Program {
             .code()
     }
 
-    async fn complaints(&mut self) -> String {
+    /// All that it still complains or logs.
+    pub(crate) async fn complaints(&mut self) -> String {
         let mut lines = Vec::new();
         while let Some(line) = self.error_line().await {
             lines.push(line);

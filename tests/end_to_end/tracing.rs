@@ -1,6 +1,6 @@
 //! What a collector of traces gets.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{collections::BTreeMap, convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
@@ -12,6 +12,7 @@ use opentelemetry_proto::tonic::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_server::{TraceService, TraceServiceServer},
     },
+    common::v1::{AnyValue, KeyValue, any_value},
     trace::v1::Span,
 };
 use prost::Message as _;
@@ -105,6 +106,19 @@ impl Received {
     }
 }
 
+/// The attributes that came as baggage.
+fn baggage(span: &Span) -> BTreeMap<String, String> {
+    let text = |value: &AnyValue| match &value.value {
+        Some(any_value::Value::StringValue(text)) => text.clone(),
+        other => panic!("no text: {other:?}"),
+    };
+    let attributes = span.attributes.iter();
+    let named = |attribute: &KeyValue| {
+        Some((attribute.key.strip_prefix("baggage.")?.to_owned(), text(attribute.value.as_ref()?)))
+    };
+    attributes.filter_map(named).collect()
+}
+
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
@@ -116,11 +130,24 @@ async fn is_traced(settings: &[(&str, &str)], received: &mut Received) {
     let mut program = server_with(&nats, &settings);
     let address = program.logged_addresses().await.0;
     let trace_parent = format!("00-{TRACE}-{PARENT}-01");
-    let headers = [("x-access-token", &*token("einstein")), ("traceparent", &trace_parent)];
+    let headers = [
+        ("x-access-token", &*token("einstein")),
+        ("traceparent", &trace_parent),
+        ("tracestate", "vendor=one"),
+        ("tracestate", "other=two"),
+        ("baggage", "tenant=Physics%20Institute;property"),
+        ("baggage", "plan = free , , event=mine"),
+    ];
     let mut stream = Stream::open(address, "/sse", &headers).await;
     let admission = received.span("admit").await;
     assert_eq!(HEXLOWER.encode(&admission.trace_id), TRACE);
     assert_eq!(HEXLOWER.encode(&admission.parent_span_id), PARENT);
+    assert_eq!(admission.trace_state, "vendor=one,other=two");
+    let attributes = [("event", "mine"), ("plan", "free"), ("tenant", "Physics Institute")];
+    assert_eq!(
+        baggage(&admission),
+        attributes.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    );
 
     let mut message: Value = serde_json::from_str(&send_sse(&["einstein"], "t", "hello")).expect("JSON");
     message["Metadata"]["traceparent"] = trace_parent.into();
@@ -164,6 +191,24 @@ async fn the_standard_variables_count_where_ours_are_not_set() {
     let (address, mut received) = grpc().await;
     let url = format!("http://{address}");
     is_traced(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)], &mut received).await;
+}
+
+#[tokio::test]
+async fn of_what_a_client_carries_along_a_part_is_traced_and_nothing_logged() {
+    let (collector, mut received) = grpc().await;
+    let url = format!("http://{collector}");
+    let nats = Nats::start().await;
+    let settings = [("OCIS_TRACING_ENABLED", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];
+    let mut program = server_with(&nats, &settings);
+    let address = program.logged_addresses().await.0;
+    let carried = format!("broken=%FF,nothing,kept=yes,long={},late=no", "x".repeat(1024));
+    let headers = [("x-access-token", &*token("einstein")), ("baggage", &carried)];
+    drop(Stream::open(address, "/sse", &headers).await);
+    program.terminate();
+    let admission = received.span("admit").await;
+    assert_eq!(baggage(&admission), [("kept".to_owned(), "yes".to_owned())].into());
+    let log = program.complaints().await;
+    assert!(log.contains("stopping") && !log.contains("kept"), "{log}");
 }
 
 #[tokio::test]

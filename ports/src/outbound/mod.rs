@@ -18,7 +18,7 @@ pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use token_verifier::{TokenRejected, TokenVerifier};
-pub use traces::Traces;
+pub use traces::{Origin, Traces};
 
 #[cfg(feature = "mock")]
 pub use {

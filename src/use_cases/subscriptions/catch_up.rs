@@ -32,7 +32,7 @@ const REPLAY_PAUSE: Duration = Duration::from_millis(100);
 const SHOWN_BYTES: usize = 200;
 
 /// Where a client wants to go on.
-pub(super) enum Origin {
+pub(super) enum Beginning {
     /// With what is published from the opening of its stream on.
     Opening,
     /// After this event.
@@ -41,7 +41,7 @@ pub(super) enum Origin {
     Nowhere(String),
 }
 
-impl Origin {
+impl Beginning {
     /// What a client has named as the last event it has had. (WHATWG HTML, 9.2.4: one that has had none sends nothing; an
     /// empty text is the same.)
     pub(super) fn named(text: String) -> Self {
@@ -77,7 +77,7 @@ pub(super) struct CatchUp {
     user: UserId,
     id: StreamId,
     outbox: Arc<dyn Outbox>,
-    origin: Origin,
+    beginning: Beginning,
     opened: Instant,
     /// The last event of all when it was opened, when the history was there already.
     opened_at: Option<EventId>,
@@ -106,16 +106,16 @@ impl CatchUp {
         user: UserId,
         id: StreamId,
         outbox: Arc<dyn Outbox>,
-        origin: Origin,
+        beginning: Beginning,
         number: u64,
         state: &mut State,
     ) -> Self {
         let opened_at = state.settled.filter(|_| state.filled);
         // Where the stream stands, should it end before it is live.
-        let (began, told) = match origin {
-            Origin::After(id) => (Some(id), Some(id)),
-            Origin::Opening => (opened_at, opened_at),
-            Origin::Nowhere(_) => (opened_at, None),
+        let (began, told) = match beginning {
+            Beginning::After(id) => (Some(id), Some(id)),
+            Beginning::Opening => (opened_at, opened_at),
+            Beginning::Nowhere(_) => (opened_at, None),
         };
         if let Some(member) = state.fanout.member(&user, id) {
             member.began = began;
@@ -128,7 +128,7 @@ impl CatchUp {
             user,
             id,
             outbox,
-            origin,
+            beginning,
             opened_at,
             after: None,
             told,
@@ -223,12 +223,12 @@ impl CatchUp {
             Some(position) => (position, None),
             None => history.before(self.opened.checked_sub(CLOCK_LEEWAY).unwrap_or(self.opened)),
         };
-        let (after, gap) = match &self.origin {
-            Origin::Opening => {
+        let (after, gap) = match &self.beginning {
+            Beginning::Opening => {
                 let (position, lost) = opening();
                 (position, lost.map(|reason| Gap { last_event_id: None, reason }))
             }
-            Origin::After(id) if id.follows(history.latest()) => {
+            Beginning::After(id) if id.follows(history.latest()) => {
                 let now = self.shared.clock.now();
                 let since = self.ahead.filter(|_| state.reading).unwrap_or(now);
                 self.ahead = Some(since);
@@ -238,8 +238,8 @@ impl CatchUp {
                 }
                 (opening().0, Some(Gap::unknown(id.to_string())))
             }
-            Origin::After(id) => (*id, None),
-            Origin::Nowhere(text) => {
+            Beginning::After(id) => (*id, None),
+            Beginning::Nowhere(text) => {
                 let shown = text.floor_char_boundary(SHOWN_BYTES);
                 (opening().0, Some(Gap::unknown(text[..shown].to_owned())))
             }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{Body, IntoResponse, Request, Response, http::StatusCode, http::header};
+use poem::{
+    Body, IntoResponse, Request, Response,
+    http::{HeaderMap, StatusCode, header},
+};
 use poem_openapi::{
     ApiResponse, OpenApi,
     param::{Header, Query},
@@ -11,7 +14,7 @@ use poem_openapi::{
 };
 use ports::{
     inbound::{Refused, StreamRequest, Subscribe},
-    outbound::{AuthenticationFailure, Clock, Metrics, TokenRejected, TokenVerifier, Traces},
+    outbound::{AuthenticationFailure, Clock, Metrics, Origin, TokenRejected, TokenVerifier, Traces},
 };
 
 use tracing::{info, info_span};
@@ -96,7 +99,15 @@ impl Api {
     /// The span is as long as the admission, not as the stream.
     fn admit(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
         let span = info_span!("admit");
-        self.traces.continue_from(&span, request.header("traceparent").unwrap_or_default());
+        // Without tracing, what other services say of it is not even looked at.
+        if !span.is_disabled() {
+            let origin = Origin {
+                trace_parent: request.header("traceparent").unwrap_or_default().into(),
+                trace_state: list(request.headers(), "tracestate"),
+                baggage: list(request.headers(), "baggage"),
+            };
+            self.traces.continue_from(&span, origin);
+        }
         span.in_scope(|| self.open(request, credentials, last_event_id))
     }
 
@@ -149,6 +160,12 @@ impl Api {
             }
         }
     }
+}
+
+/// A list may come in several headers of one name, and is the same as in one (RFC 9110, 5.3).
+fn list(headers: &HeaderMap, name: &str) -> String {
+    let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
+    lines.join(",")
 }
 
 /// RFC 6750, 3.1.
