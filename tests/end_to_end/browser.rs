@@ -7,10 +7,15 @@ use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
 use uuid::Uuid;
 
 use crate::{
+    eventually,
     ledger::{Entry, Ledger},
     service::token,
 };
@@ -212,4 +217,39 @@ fn a_stream_is_read_as_a_browser_does() {
     check("id: a-1\n\nid: a-2\ndata: unfinished\n", &[], "a-1");
     check("id: a-2\ndata", &[], "before");
     check("event: t\n\ndata\n\n", &[("", "")], "");
+}
+
+/// Answers the next request, and gives the lines of its head.
+async fn answer(service: &TcpListener, head: &str, body: &str) -> Vec<String> {
+    let (mut stream, _) = service.accept().await.expect("a connection");
+    let mut request = vec![0; 4096];
+    let length = stream.read(&mut request).await.expect("a request");
+    let answer = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).await.expect("sent");
+    String::from_utf8_lossy(&request[..length]).lines().map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn it_comes_back_and_says_where_it_was() {
+    let check = async |memory: Memory, remembered: Option<&str>| {
+        let service = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let browser = Browser::open(service.local_addr().expect("bound"), "a", memory);
+        let line = |request: &[String], name: &str| {
+            request.iter().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned)
+        };
+        let first = answer(&service, "200 OK", "id: a-7\n\nid: a-8\ndata: 1\n\nid: a-9\n").await;
+        assert_eq!(line(&first, "last-event-id: "), None);
+        let refused = answer(&service, "503 Service Unavailable", "").await;
+        let again = answer(&service, "200 OK", "event: stream-gap\ndata: {}\n\n").await;
+        for request in [&refused, &again] {
+            assert_eq!(line(request, "last-event-id: ").as_deref(), remembered);
+            assert_eq!(line(request, "x-request-id: "), line(&first, "x-request-id: "));
+        }
+        answer(&service, "401 Unauthorized", "").await;
+        let expected = [Entry::Event(1), Entry::Gap("{}".into()), Entry::Unexpected("status 401".into())];
+        eventually("all in the ledger", async || browser.ledger().entries == expected).await;
+        assert_eq!(browser.ended(), 2);
+    };
+    check(Memory::LastEventId, Some("a-8")).await;
+    check(Memory::RequestId, None).await;
 }

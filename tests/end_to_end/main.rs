@@ -1,6 +1,6 @@
 //! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
 //!
-//! `./test` provides the server; `NATS_SERVER` names another one.
+//! `./test` provides nats-server and nginx; `NATS_SERVER` and `NGINX` name other ones.
 
 mod api;
 mod browser;
@@ -12,6 +12,7 @@ mod debug;
 mod demo;
 mod ledger;
 mod nats;
+mod nginx;
 mod process;
 mod proxy;
 mod refusals;

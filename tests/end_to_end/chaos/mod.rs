@@ -5,6 +5,7 @@
 
 mod bus;
 mod service;
+mod two_instances;
 
 use std::{cell::Cell, net::SocketAddr, time::Duration};
 
