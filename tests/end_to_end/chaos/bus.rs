@@ -39,13 +39,18 @@ async fn proxy_to(nats: &Nats) -> Proxy {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_may_be_killed_and_come_back() {
     let mut nats = Nats::start().await;
-    let service = Service::start(&nats, &[]).await;
+    let proxy = proxy_to(&nats).await;
+    let service = behind(&proxy, &nats).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         let killed = async {
             nats.kill().await;
             not_ready(&service).await;
+            // Other services are back before this one.
+            proxy.blackhole(true);
             nats.up().await;
+            scene.goes_on().await;
+            proxy.blackhole(false);
             service.is_ready().await;
         };
         scene.round(killed).await;
@@ -63,8 +68,10 @@ async fn the_line_to_it_may_be_cut() {
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         let cut = async {
+            proxy.blackhole(true);
             proxy.cut();
-            // It may be ready again before anybody sees that it was not.
+            scene.goes_on().await;
+            proxy.blackhole(false);
             service.is_ready().await;
             proxy.cut();
         };
@@ -84,7 +91,12 @@ async fn the_server_may_hang_without_a_word() {
     for _ in 0..scene.size.rounds {
         let hangs = async {
             proxy.blackhole(true);
-            not_ready(&service).await;
+            // Long before the line itself is given up.
+            eventually("silence is noticed", async || {
+                let (status, reason) = service.readiness().await;
+                status == 503 && reason.contains("heartbeat")
+            })
+            .await;
             proxy.blackhole(false);
         };
         scene.round(hangs).await;

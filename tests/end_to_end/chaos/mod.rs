@@ -78,6 +78,12 @@ impl Scene {
         tokio::join!(fault, self.publish(self.size.events));
     }
 
+    /// Waits until further events are out.
+    async fn goes_on(&self) {
+        let some = self.next.get() + 2 * TO_ALL;
+        eventually("further events", async || self.next.get() >= some).await;
+    }
+
     /// One event after the other, each as often as it takes until the bus has it; it knows a repetition by its id.
     async fn publish(&self, count: u32) {
         for number in (self.next.get()..).take(count as usize) {
