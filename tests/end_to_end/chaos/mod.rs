@@ -68,17 +68,15 @@ impl Scene {
         eventually("all streams are open", async || self.browsers.iter().all(Browser::is_open)).await;
     }
 
-    /// Publishes a round of events, and `fault` happens when a third of them is out.
+    /// Publishes a round of events: a third, a third while `fault` happens, and a third as soon as it is over.
     async fn round(&self, fault: impl Future<Output = ()>) {
-        let third = self.next.get() + self.size.events / 3;
-        let fault = async {
-            eventually("a third", async || self.next.get() >= third).await;
-            fault.await;
-        };
-        tokio::join!(fault, self.publish(self.size.events));
+        let third = self.size.events / 3;
+        self.publish(third).await;
+        tokio::join!(fault, self.publish(third));
+        self.publish(self.size.events - 2 * third).await;
     }
 
-    /// Waits until further events are out.
+    /// Waits until further events are out; for the beginning of a fault.
     async fn goes_on(&self) {
         let some = self.next.get() + 2 * TO_ALL;
         eventually("further events", async || self.next.get() >= some).await;

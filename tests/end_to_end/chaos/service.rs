@@ -25,11 +25,11 @@ async fn cut_in_the_midst(memory: Memory, judge: fn(&Ledger, &[u32]) -> Result<(
     for round in 1..=scene.size.rounds as usize {
         let cuts = async {
             for _ in 0..CUTS {
+                scene.all_are_open().await;
                 let before = scene.ended();
                 proxy.cut();
                 let all = before + scene.browsers.len();
                 eventually("all have noticed", async || scene.ended() >= all).await;
-                scene.all_are_open().await;
             }
         };
         scene.round(cuts).await;
@@ -68,7 +68,6 @@ async fn restarted(end: impl AsyncFn(&mut Program)) {
         let restart = async {
             end(&mut program).await;
             program = server_at(port.address, &nats).await;
-            scene.all_are_open().await;
         };
         scene.round(restart).await;
         scene.every_ledger(Ledger::holds_each_once).await;

@@ -26,11 +26,11 @@ async fn one_may_be_stopped_while_the_other_serves() {
     for _ in 0..scene.size.rounds {
         let one_after_the_other = async {
             for (instance, port) in instances.iter_mut().zip(&ports) {
+                scene.all_are_open().await;
                 let had_streams = instance.metric("sse_connections").await > 0;
                 assert!(had_streams, "nobody would have to move");
                 instance.stop();
                 instance.stopped().await;
-                scene.all_are_open().await;
                 *instance = self::instance(&nats, port).await;
             }
         };
