@@ -32,7 +32,7 @@ struct Size {
 
 fn size() -> Size {
     if std::env::var_os("SOAK").is_some() {
-        Size { users: 37, streams: 300, events: 3000, rounds: 3 }
+        Size { users: 37, streams: 400, events: 3000, rounds: 4 }
     } else {
         Size { users: 7, streams: 50, events: 500, rounds: 1 }
     }
