@@ -10,11 +10,22 @@ async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
     }
 }
 
-async fn consumers(nats: &Nats) -> usize {
+/// How many consumers the stream has.
+pub(crate) async fn consumers(nats: &Nats) -> usize {
     let publisher = nats.publisher().await;
     match publisher.jetstream.get_stream("main-queue").await {
         Ok(stream) => stream.cached_info().state.consumer_count,
         Err(_) => 0,
+    }
+}
+
+/// As an administrator may do at any time.
+pub(crate) async fn delete_consumers(nats: &Nats) {
+    let publisher = nats.publisher().await;
+    let main_queue = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
+    let names = futures_util::StreamExt::collect::<Vec<_>>(main_queue.consumer_names()).await;
+    for name in names {
+        main_queue.delete_consumer(&name.expect("a name")).await.expect("deleted");
     }
 }
 
@@ -110,11 +121,7 @@ async fn a_deleted_consumer_is_made_again_where_it_was() {
     let publisher = nats.publisher().await;
     publisher.event(&["einstein"], "t", "0").await;
     reads(&mut stream, 0..1).await;
-    let main_queue = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
-    let names = futures_util::StreamExt::collect::<Vec<_>>(main_queue.consumer_names()).await;
-    for name in names {
-        main_queue.delete_consumer(&name.expect("a name")).await.expect("deleted");
-    }
+    delete_consumers(&nats).await;
     publisher.events(&["einstein"], "t", (1..50).map(|n| n.to_string())).await;
     reads(&mut stream, 1..50).await;
     // The fan-out would hide an event that is read twice; the count does not.

@@ -1,15 +1,21 @@
 //! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
 //!
-//! `./test` provides the server; `NATS_SERVER` names another one.
+//! `./test` provides nats-server and nginx; `NATS_SERVER` and `NGINX` name other ones.
 
 mod api;
+mod browser;
 mod bus;
+mod chaos;
 mod client;
+mod cluster;
 mod debug;
 mod demo;
+mod ledger;
 mod lives;
 mod nats;
+mod nginx;
 mod process;
+mod proxy;
 mod refusals;
 mod registry;
 mod returning;
@@ -20,18 +26,38 @@ mod tls;
 mod towards_the_bus;
 mod tracing;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Whatever takes longer than this does not happen at all.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again and again until the answer is yes.
 async fn eventually(what: &str, mut answer: impl AsyncFnMut() -> bool) {
+    eventually_right(async || if answer().await { Ok(()) } else { Err(format!("never: {what}")) }).await;
+}
+
+/// Asks again and again until nothing is wrong. If it never comes to that, tells what was wrong at last.
+async fn eventually_right(mut answer: impl AsyncFnMut() -> Result<(), String>) {
+    let mut wrong = "no answer".to_owned();
     let asked = async {
         let mut again = tokio::time::interval(Duration::from_millis(10));
-        while !answer().await {
+        while let Err(error) = answer().await {
+            wrong = error;
             again.tick().await;
         }
     };
-    tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|_| panic!("never: {what}"));
+    let in_time = tokio::time::timeout(PATIENCE, asked).await.is_ok();
+    assert!(in_time, "{wrong}");
+}
+
+/// The program that an environment variable names, else the one on the PATH.
+fn installed(variable: &str, name: &str) -> PathBuf {
+    if let Some(named) = std::env::var_os(variable) {
+        return named.into();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|directory| directory.join(name))
+        .find(|program| program.is_file())
+        .unwrap_or_else(|| panic!("no {name} in {variable} or on the PATH: ./test fetches one"))
 }

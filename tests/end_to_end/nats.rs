@@ -1,9 +1,10 @@
 //! A real nats-server with JetStream, and a publisher on it.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
 use async_nats::{ConnectOptions, jetstream};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use parking_lot::Mutex;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
@@ -12,17 +13,32 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::PATIENCE;
+use crate::{PATIENCE, installed};
 
 /// A server that is killed when it is dropped. Its data stays until then, also while it is down.
 pub(crate) struct Nats {
     data: TempDir,
-    port: u16,
-    /// Keeps the port from others while the server is down; it does not listen.
-    _reservation: TcpSocket,
+    port: ReservedPort,
     arguments: Vec<String>,
     options: fn() -> ConnectOptions,
     process: Option<Child>,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// A port that nobody else is given as long as this lives, whether somebody listens at it or not.
+pub(crate) struct ReservedPort {
+    pub(crate) address: SocketAddr,
+    /// Does not listen, and lets those who listen with `SO_REUSEADDR`, as servers do.
+    _socket: TcpSocket,
+}
+
+impl ReservedPort {
+    pub(crate) fn any() -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.set_reuseaddr(true).expect("set");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        Self { address: socket.local_addr().expect("bound"), _socket: socket }
+    }
 }
 
 impl Nats {
@@ -34,18 +50,13 @@ impl Nats {
 
     /// One that does not run yet, but has its port.
     pub(crate) fn down() -> Self {
-        let reservation = TcpSocket::new_v4().expect("a socket");
-        reservation.set_reuseaddr(true).expect("set");
-        reservation.bind(([127, 0, 0, 1], 0).into()).expect("a port");
-        let port = reservation.local_addr().expect("bound").port();
-        let data = tempfile::tempdir().expect("a directory");
         Self {
-            data,
-            port,
-            _reservation: reservation,
+            data: tempfile::tempdir().expect("a directory"),
+            port: ReservedPort::any(),
             arguments: Vec::new(),
             options: ConnectOptions::new,
             process: None,
+            log: Arc::default(),
         }
     }
 
@@ -58,8 +69,8 @@ impl Nats {
     }
 
     pub(crate) async fn up(&mut self) {
-        let mut process = Command::new(binary())
-            .args(["-a", "127.0.0.1", "-p", &self.port.to_string(), "-js", "-sd"])
+        let mut process = Command::new(installed("NATS_SERVER", "nats-server"))
+            .args(["-a", "127.0.0.1", "-p", &self.port.address.port().to_string(), "-js", "-sd"])
             .arg(self.data.path())
             .args(&self.arguments)
             .stderr(Stdio::piped())
@@ -77,7 +88,12 @@ impl Nats {
         };
         tokio::time::timeout(PATIENCE, ready).await.expect("nats-server is ready in time");
         // A pipe that nobody reads would stop the server one day.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let lines = self.log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = log.next_line().await {
+                lines.lock().push(line);
+            }
+        });
         self.process = Some(process);
     }
 
@@ -87,24 +103,18 @@ impl Nats {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.port.address.to_string()
+    }
+
+    /// Whether it has logged `text` since it was ready.
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.lock().iter().any(|line| line.contains(text))
     }
 
     pub(crate) async fn publisher(&self) -> Publisher {
         let client = (self.options)().connect(self.address()).await.expect("nats-server answers");
         Publisher { jetstream: jetstream::new(client) }
     }
-}
-
-fn binary() -> PathBuf {
-    if let Some(named) = std::env::var_os("NATS_SERVER") {
-        return named.into();
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .map(|directory| directory.join("nats-server"))
-        .find(|program| program.is_file())
-        .expect("no nats-server in NATS_SERVER or on the PATH: ./test fetches one")
 }
 
 /// Publishes as the platform's services do, and waits until the bus has it.

@@ -55,6 +55,11 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
+    /// Kills it, as the kernel would, and waits until nothing of it is left.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.expect("killed");
+    }
+
     fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         kill_process(id.expect("it runs"), signal).expect("told");

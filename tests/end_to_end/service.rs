@@ -32,10 +32,14 @@ impl Service {
     }
 
     pub(crate) async fn start_unready(nats: &Nats, settings: &[(&str, &str)]) -> Self {
-        let endpoint = nats.address();
+        Self::start_at(&nats.address(), settings).await
+    }
+
+    /// Reads from any of these servers, and need not be ready.
+    pub(crate) async fn start_at(servers: &str, settings: &[(&str, &str)]) -> Self {
         let ours = [
             ("SSE_JWT_SECRET", SECRET),
-            ("SSE_EVENTS_ENDPOINT", &endpoint),
+            ("SSE_EVENTS_ENDPOINT", servers),
             ("SSE_HTTP_ADDR", "127.0.0.1:0"),
             ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
             ("SSE_DRAIN_TIMEOUT", "1s"),

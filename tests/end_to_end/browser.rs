@@ -1,0 +1,255 @@
+//! A client that comes back, as browsers do, and writes down what it got.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+};
+use uuid::Uuid;
+
+use crate::{
+    eventually,
+    ledger::{Entry, Ledger},
+    service::token,
+};
+
+/// What tells the service where a client was when it comes back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// `Last-Event-ID`, as of an `EventSource`.
+    LastEventId,
+    /// `X-Request-ID` alone, as of the platform's web client.
+    RequestId,
+}
+
+/// One tab of a user, which follows until it is dropped.
+pub(crate) struct Browser {
+    seen: Arc<Mutex<Seen>>,
+    following: JoinHandle<()>,
+}
+
+/// What a tab has seen so far.
+#[derive(Default)]
+struct Seen {
+    ledger: Ledger,
+    opened: usize,
+    ended: usize,
+}
+
+impl Browser {
+    pub(crate) fn open(service: SocketAddr, user: &str, memory: Memory) -> Self {
+        let seen = Arc::<Mutex<Seen>>::default();
+        let tab = Tab {
+            service,
+            token: token(user),
+            memory,
+            request_id: Uuid::new_v4().to_string(),
+            last_event_id: String::new(),
+            seen: seen.clone(),
+        };
+        Self { seen, following: tokio::spawn(tab.follow()) }
+    }
+
+    pub(crate) fn ledger(&self) -> Ledger {
+        self.seen.lock().ledger.clone()
+    }
+
+    /// How many of its streams have ended, however they did.
+    pub(crate) fn ended(&self) -> usize {
+        self.seen.lock().ended
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        let seen = self.seen.lock();
+        seen.opened > seen.ended
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        self.following.abort();
+    }
+}
+
+struct Tab {
+    service: SocketAddr,
+    token: String,
+    memory: Memory,
+    request_id: String,
+    last_event_id: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Tab {
+    async fn follow(mut self) {
+        loop {
+            if let Some(body) = self.connect().await {
+                self.seen.lock().opened += 1;
+                self.read(body).await;
+                self.seen.lock().ended += 1;
+            }
+            // A browser's pause is seconds; a short one finds more faults in the same time.
+            tokio::time::sleep(Duration::from_millis(rand::random_range(5..50))).await;
+        }
+    }
+
+    /// A stream, unless the service is not there or asks to come back later.
+    async fn connect(&self) -> Option<Incoming> {
+        let stream = TcpStream::connect(self.service).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        tokio::spawn(connection);
+        let mut request = Request::get("/sse")
+            .header("host", self.service.to_string())
+            .header("x-access-token", &self.token)
+            .header("x-request-id", &self.request_id);
+        if self.memory == Memory::LastEventId && !self.last_event_id.is_empty() {
+            request = request.header("last-event-id", &self.last_event_id);
+        }
+        let request = request.body(Empty::<Bytes>::new()).expect("a request");
+        let response = sender.send_request(request).await.ok()?;
+        match response.status().as_u16() {
+            200 => Some(response.into_body()),
+            502..=504 => None,
+            other => {
+                self.seen.lock().ledger.entries.push(Entry::Unexpected(format!("status {other}")));
+                None
+            }
+        }
+    }
+
+    /// Up to the end, be it clean or not.
+    async fn read(&mut self, mut body: Incoming) {
+        let mut reader = Reader::default();
+        while let Some(Ok(frame)) = body.frame().await {
+            let events = reader.read(frame.data_ref().map_or(&[], |data| data), &mut self.last_event_id);
+            self.seen.lock().ledger.entries.extend(events.into_iter().map(entry));
+        }
+    }
+}
+
+fn entry(Event { event_type, data }: Event) -> Entry {
+    let number = data.split(' ').next().and_then(|number| number.parse().ok());
+    match (&*event_type, number) {
+        ("stream-gap", _) => Entry::Gap(data),
+        (_, Some(number)) => Entry::Event(number),
+        _ => Entry::Unexpected(format!("{event_type}: {data}")),
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Event {
+    event_type: String,
+    data: String,
+}
+
+/// What has been read of one stream: WHATWG HTML, 9.2.6 for lines that end with LF, which ours do.
+#[derive(Default)]
+struct Reader {
+    line: Vec<u8>,
+    id: String,
+    event_type: String,
+    data: Option<String>,
+}
+
+impl Reader {
+    /// The events that `bytes` complete. An id counts from its empty line on, whether there is an event or not; a block
+    /// that a broken end leaves unfinished does not.
+    fn read(&mut self, bytes: &[u8], last_event_id: &mut String) -> Vec<Event> {
+        let mut events = Vec::new();
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if self.line.pop_if(|byte| *byte == b'\n').is_none() {
+                break;
+            }
+            let line = std::mem::take(&mut self.line);
+            if line.is_empty() {
+                last_event_id.clone_from(&self.id);
+                let event_type = std::mem::take(&mut self.event_type);
+                events.extend(self.data.take().map(|data| Event { event_type, data }));
+            } else {
+                self.field(&String::from_utf8_lossy(&line));
+            }
+        }
+        events
+    }
+
+    fn field(&mut self, line: &str) {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => self.event_type = value.into(),
+            "id" => self.id = value.into(),
+            "data" => match &mut self.data {
+                Some(data) => *data = format!("{data}\n{value}"),
+                None => self.data = Some(value.into()),
+            },
+            // A comment has the empty name.
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_stream_is_read_as_a_browser_does() {
+    let check = |stream: &str, expected: &[(&str, &str)], last_event_id: &str| {
+        // However the bytes are cut.
+        for length in [1, 2, 7, stream.len()] {
+            let (mut reader, mut id) = (Reader::default(), "before".to_owned());
+            let pieces = stream.as_bytes().chunks(length);
+            let events: Vec<_> = pieces.flat_map(|piece| reader.read(piece, &mut id)).collect();
+            let expected = expected
+                .iter()
+                .map(|(event_type, data)| Event { event_type: (*event_type).into(), data: (*data).into() });
+            assert_eq!(events, expected.collect::<Vec<_>>(), "{stream:?}");
+            assert_eq!(id, last_event_id, "{stream:?}");
+        }
+    };
+    check("retry: 3000\nid: a-1\n\n", &[], "a-1");
+    check("id: a-1\ndata: x\nevent: t\n\n", &[("t", "x")], "a-1");
+    check("id: a-1\n\ndata: x\ndata:y\n\n: keepalive\n\nid: a-2\n\n", &[("", "x\ny")], "a-2");
+    check("id: a-1\n\nid: a-2\ndata: unfinished\n", &[], "a-1");
+    check("id: a-2\ndata", &[], "before");
+    check("event: t\n\ndata\n\n", &[("", "")], "");
+}
+
+/// Answers the next request, and gives the lines of its head.
+async fn answer(service: &TcpListener, head: &str, body: &str) -> Vec<String> {
+    let (mut stream, _) = service.accept().await.expect("a connection");
+    let mut request = vec![0; 4096];
+    let length = stream.read(&mut request).await.expect("a request");
+    let answer = format!("HTTP/1.1 {head}\r\nconnection: close\r\n\r\n{body}");
+    stream.write_all(answer.as_bytes()).await.expect("sent");
+    String::from_utf8_lossy(&request[..length]).lines().map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn it_comes_back_and_says_where_it_was() {
+    let check = async |memory: Memory, remembered: Option<&str>| {
+        let service = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let browser = Browser::open(service.local_addr().expect("bound"), "a", memory);
+        let line = |request: &[String], name: &str| {
+            request.iter().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned)
+        };
+        let first = answer(&service, "200 OK", "id: a-7\n\nid: a-8\ndata: 1\n\nid: a-9\n").await;
+        assert_eq!(line(&first, "last-event-id: "), None);
+        let refused = answer(&service, "503 Service Unavailable", "").await;
+        let again = answer(&service, "200 OK", "event: stream-gap\ndata: {}\n\n").await;
+        for request in [&refused, &again] {
+            assert_eq!(line(request, "last-event-id: ").as_deref(), remembered);
+            assert_eq!(line(request, "x-request-id: "), line(&first, "x-request-id: "));
+        }
+        answer(&service, "401 Unauthorized", "").await;
+        let expected = [Entry::Event(1), Entry::Gap("{}".into()), Entry::Unexpected("status 401".into())];
+        eventually("all in the ledger", async || browser.ledger().entries == expected).await;
+        assert_eq!(browser.ended(), 2);
+    };
+    check(Memory::LastEventId, Some("a-8")).await;
+    check(Memory::RequestId, None).await;
+}

@@ -1,0 +1,145 @@
+//! Faults in the midst of events: who follows has each event once and in order afterwards, or was told of a gap.
+//!
+//! They are small and quick, unless the environment has `SOAK` (`./test soak`): then there are hundreds of streams,
+//! thousands of events, and each fault happens several times.
+
+mod bus;
+mod service;
+mod two_instances;
+
+use std::{cell::Cell, net::SocketAddr, time::Duration};
+
+use async_nats::{
+    ConnectOptions, ServerAddr,
+    jetstream::{self, message::PublishMessage},
+};
+
+use crate::{
+    browser::{Browser, Memory},
+    eventually, eventually_right,
+    ledger::Ledger,
+    nats::send_sse,
+};
+
+/// How much is at stake.
+struct Size {
+    users: u32,
+    streams: u32,
+    /// Of one round; a multiple of [`TO_ALL`].
+    events: u32,
+    rounds: u32,
+}
+
+fn size() -> Size {
+    if std::env::var_os("SOAK").is_some() {
+        Size { users: 37, streams: 400, events: 3000, rounds: 4 }
+    } else {
+        Size { users: 7, streams: 50, events: 500, rounds: 1 }
+    }
+}
+
+/// One event in so many is for every user, the last of a round among them.
+const TO_ALL: u32 = 10;
+
+/// Many streams of several users, and the one who publishes numbered events to them.
+struct Scene {
+    size: Size,
+    browsers: Vec<Browser>,
+    bus: jetstream::Context,
+    /// The number of the next event.
+    next: Cell<u32>,
+    /// Makes each event so much larger.
+    padding: String,
+}
+
+impl Scene {
+    /// Everybody has a stream open at `service`, and the publisher knows the servers of `bus`.
+    async fn open(bus: &str, service: SocketAddr, memory: Memory) -> Self {
+        let size = size();
+        let bus = persistent(bus).await;
+        let streams = 0..size.streams;
+        let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), memory)).collect();
+        let scene = Self { size, browsers, bus, next: Cell::new(0), padding: String::new() };
+        scene.all_are_open().await;
+        scene
+    }
+
+    async fn all_are_open(&self) {
+        eventually("all streams are open", async || self.browsers.iter().all(Browser::is_open)).await;
+    }
+
+    /// Publishes a round of events: a third, a third while `fault` happens, and a third as soon as it is over.
+    async fn round(&self, fault: impl Future<Output = ()>) {
+        let third = self.size.events / 3;
+        self.publish(third).await;
+        tokio::join!(fault, self.publish(third));
+        self.publish(self.size.events - 2 * third).await;
+    }
+
+    /// Waits until further events are out; for the beginning of a fault.
+    async fn goes_on(&self) {
+        let some = self.next.get() + 2 * TO_ALL;
+        eventually("further events", async || self.next.get() >= some).await;
+    }
+
+    /// One event after the other, each as often as it takes until the bus has it; it knows a repetition by its id.
+    async fn publish(&self, count: u32) {
+        for number in (self.next.get()..).take(count as usize) {
+            let users: Vec<_> =
+                (0..self.size.users).filter(|user| self.is_for(number, *user)).map(user).collect();
+            let users: Vec<_> = users.iter().map(String::as_str).collect();
+            let message = send_sse(&users, "t", &format!("{number} {}", self.padding));
+            eventually("stored", async || {
+                let message =
+                    PublishMessage::build().message_id(number.to_string()).payload(message.clone().into());
+                match self.bus.send_publish("main-queue", message).await {
+                    Ok(stored) => stored.await.is_ok(),
+                    Err(_) => false,
+                }
+            })
+            .await;
+            self.next.set(number + 1);
+        }
+    }
+
+    fn is_for(&self, number: u32, user: u32) -> bool {
+        number % TO_ALL == TO_ALL - 1 || number % self.size.users == user
+    }
+
+    /// Waits until `judge` has nothing against anybody's ledger, given what was meant for its user.
+    async fn every_ledger(&self, judge: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
+        for (stream, browser) in (0..).zip(&self.browsers) {
+            let owner = stream % self.size.users;
+            let meant: Vec<_> = (0..self.next.get()).filter(|number| self.is_for(*number, owner)).collect();
+            eventually_right(async || {
+                judge(&browser.ledger(), &meant).map_err(|wrong| format!("stream {stream}: {wrong}"))
+            })
+            .await;
+        }
+    }
+
+    /// How many gaps each stream was told of, all being told of as many.
+    fn gaps(&self) -> usize {
+        let gaps: Vec<_> = self.browsers.iter().map(|browser| browser.ledger().gaps()).collect();
+        assert!(gaps.iter().all(|one| *one == gaps[0]), "{gaps:?}");
+        gaps[0]
+    }
+
+    /// How many streams have ended.
+    fn ended(&self) -> usize {
+        self.browsers.iter().map(Browser::ended).sum()
+    }
+}
+
+fn user(number: u32) -> String {
+    format!("user-{number}")
+}
+
+/// A connection that never gives up and does not wait long for anything.
+async fn persistent(servers: &str) -> jetstream::Context {
+    let servers: Vec<ServerAddr> =
+        servers.split(',').map(|server| server.parse().expect("an address")).collect();
+    let options = ConnectOptions::new().reconnect_delay_callback(|_| Duration::from_millis(20));
+    let client = options.connect(servers).await.expect("nats-server answers");
+    jetstream::ContextBuilder::new().timeout(Duration::from_secs(1)).build(client)
+}

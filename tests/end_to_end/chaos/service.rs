@@ -1,0 +1,92 @@
+//! What may happen between the service and its clients, and to the service itself: whoever comes back misses nothing.
+
+use std::net::SocketAddr;
+
+use super::Scene;
+use crate::{
+    browser::Memory::{self, LastEventId, RequestId},
+    bus::consumers,
+    client::get,
+    eventually,
+    ledger::Ledger,
+    nats::{Nats, ReservedPort},
+    process::{Program, server_with},
+    proxy::Proxy,
+    service::Service,
+};
+
+/// Every connection is cut, and cut again as soon as everybody is back.
+async fn cut_in_the_midst(memory: Memory, judge: fn(&Ledger, &[u32]) -> Result<(), String>) {
+    const CUTS: usize = 3;
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let proxy = Proxy::to(service.http).await;
+    let scene = Scene::open(&nats.address(), proxy.address, memory).await;
+    for round in 1..=scene.size.rounds as usize {
+        let cuts = async {
+            for _ in 0..CUTS {
+                scene.all_are_open().await;
+                let before = scene.ended();
+                proxy.cut();
+                let all = before + scene.browsers.len();
+                eventually("all have noticed", async || scene.ended() >= all).await;
+            }
+        };
+        scene.round(cuts).await;
+        scene.every_ledger(judge).await;
+        assert_eq!(scene.gaps(), 0);
+        assert_eq!(scene.ended(), round * CUTS * scene.browsers.len(), "only the cuts end a stream");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_cut_misses_nothing_and_gets_nothing_twice() {
+    cut_in_the_midst(LastEventId, Ledger::holds_each_once).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platforms_own_client_misses_nothing_either() {
+    cut_in_the_midst(RequestId, Ledger::holds_each).await;
+}
+
+/// A process that listens where its predecessor did, and is ready.
+async fn server_at(address: SocketAddr, nats: &Nats) -> Program {
+    let settings = [("SSE_HTTP_ADDR", &*address.to_string()), ("SSE_DRAIN_TIMEOUT", "2s")];
+    let mut program = server_with(nats, &settings);
+    let (_, debug) = program.logged_addresses().await;
+    eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
+    program
+}
+
+/// The service is ended by `end` and started again; its clients come back.
+async fn restarted(end: impl AsyncFn(&mut Program)) {
+    let nats = Nats::start().await;
+    let port = ReservedPort::any();
+    let mut program = server_at(port.address, &nats).await;
+    let scene = Scene::open(&nats.address(), port.address, LastEventId).await;
+    for _ in 0..scene.size.rounds {
+        let restart = async {
+            end(&mut program).await;
+            program = server_at(port.address, &nats).await;
+        };
+        scene.round(restart).await;
+        scene.every_ledger(Ledger::holds_each_once).await;
+    }
+    assert_eq!(scene.gaps(), 0);
+    assert!(scene.browsers.iter().all(|browser| browser.ended() == scene.size.rounds as usize));
+    eventually("exactly one consumer", async || consumers(&nats).await == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_service_is_carried_on_by_the_next() {
+    restarted(async |program| program.kill().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_service_is_carried_on_by_the_next() {
+    restarted(async |program| {
+        program.terminate();
+        assert_eq!(program.status().await, Some(0));
+    })
+    .await;
+}

@@ -1,0 +1,62 @@
+//! Two instances and an nginx in front of them: whoever is moved from one to the other misses nothing.
+
+use super::Scene;
+use crate::{
+    browser::Memory::LastEventId,
+    eventually,
+    ledger::Ledger,
+    nats::{Nats, ReservedPort},
+    nginx::Nginx,
+    service::Service,
+};
+
+/// An instance that listens where its predecessor did, and is ready.
+async fn instance(nats: &Nats, port: &ReservedPort) -> Service {
+    let settings = [("SSE_HTTP_ADDR", &*port.address.to_string()), ("SSE_DRAIN_TIMEOUT", "2s")];
+    Service::start(nats, &settings).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_may_be_stopped_while_the_other_serves() {
+    let nats = Nats::start().await;
+    let ports = [ReservedPort::any(), ReservedPort::any()];
+    let mut instances = [instance(&nats, &ports[0]).await, instance(&nats, &ports[1]).await];
+    let nginx = Nginx::in_front_of(&[ports[0].address, ports[1].address]).await;
+    let scene = Scene::open(&nats.address(), nginx.address(), LastEventId).await;
+    for _ in 0..scene.size.rounds {
+        let one_after_the_other = async {
+            for (instance, port) in instances.iter_mut().zip(&ports) {
+                scene.all_are_open().await;
+                let had_streams = instance.metric("sse_connections").await > 0;
+                assert!(had_streams, "nobody would have to move");
+                instance.stop();
+                instance.stopped().await;
+                *instance = self::instance(&nats, port).await;
+            }
+        };
+        scene.round(one_after_the_other).await;
+        scene.every_ledger(Ledger::holds_each_once).await;
+    }
+    assert_eq!(scene.gaps(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_may_be_moved_from_one_to_the_other() {
+    let nats = Nats::start().await;
+    let instances = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
+    let nginx = Nginx::in_front_of(&[instances[0].http]).await;
+    let scene = Scene::open(&nats.address(), nginx.address(), LastEventId).await;
+    let everybody = u64::from(scene.size.streams);
+    for _ in 0..scene.size.rounds {
+        let there_and_back = async {
+            for instance in instances.iter().rev() {
+                nginx.move_to(&[instance.http]);
+                eventually("all have moved", async || instance.metric("sse_connections").await == everybody)
+                    .await;
+            }
+        };
+        scene.round(there_and_back).await;
+        scene.every_ledger(Ledger::holds_each_once).await;
+    }
+    assert_eq!(scene.gaps(), 0);
+}

@@ -1,0 +1,66 @@
+//! Three nats-servers that keep the queue together.
+
+use async_nats::{
+    ConnectOptions,
+    jetstream::{self, stream},
+};
+
+use crate::{
+    eventually,
+    nats::{Nats, ReservedPort},
+};
+
+/// Of each of its streams every server has a copy, as long as two of them live.
+pub(crate) struct Cluster {
+    servers: Vec<Nats>,
+    _routes: Vec<ReservedPort>,
+}
+
+impl Cluster {
+    /// With the stream `main-queue`, which an administrator has made beforehand.
+    pub(crate) async fn start() -> Self {
+        let routes: Vec<_> = (0..3).map(|_| ReservedPort::any()).collect();
+        let urls: Vec<_> = routes.iter().map(|route| format!("nats://{}", route.address)).collect();
+        let all = urls.join(",");
+        let mut servers = Vec::new();
+        for (own, name) in urls.iter().zip(NAMES) {
+            let arguments =
+                ["--server_name", name, "--cluster_name", "three", "--cluster", own, "--routes", &all];
+            servers.push(Nats::start_with(&arguments, ConnectOptions::new).await);
+        }
+        let cluster = Self { servers, _routes: routes };
+        let publisher = cluster.servers[0].publisher().await;
+        let main_queue = stream::Config {
+            name: "main-queue".into(),
+            subjects: vec!["main-queue".into()],
+            storage: stream::StorageType::File,
+            num_replicas: 3,
+            ..stream::Config::default()
+        };
+        // At first they have to find each other.
+        eventually("a stream", async || publisher.jetstream.create_stream(main_queue.clone()).await.is_ok())
+            .await;
+        cluster
+    }
+
+    /// Where they are, as the setting wants it.
+    pub(crate) fn addresses(&self) -> String {
+        self.servers.iter().map(Nats::address).collect::<Vec<_>>().join(",")
+    }
+
+    /// The one that decides upon the order of the queue; `bus` may be connected to any.
+    pub(crate) async fn leader(&mut self, bus: &jetstream::Context) -> &mut Nats {
+        let mut leader = None;
+        eventually("a leader", async || {
+            let info = bus.get_stream("main-queue").await.ok().and_then(|stream| {
+                stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone())
+            });
+            leader = info.and_then(|name| NAMES.iter().position(|known| *known == name));
+            leader.is_some()
+        })
+        .await;
+        &mut self.servers[leader.expect("a leader")]
+    }
+}
+
+const NAMES: [&str; 3] = ["one", "two", "three"];

@@ -1,0 +1,118 @@
+//! What a stream has brought, and whether that is what it should have brought.
+
+/// What came over a stream and its continuations, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ledger {
+    pub(crate) entries: Vec<Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// An event with this number.
+    Event(u32),
+    /// The service said that something is missing here, and why.
+    Gap(String),
+    /// What should not have come.
+    Unexpected(String),
+}
+
+impl Ledger {
+    /// Each of `numbers` came once and in order; whether a gap was told besides does not matter.
+    pub(crate) fn holds_each_once(&self, numbers: &[u32]) -> Result<(), String> {
+        let mut missing = numbers;
+        for number in self.events()? {
+            missing = one_further(missing, number)?;
+        }
+        is_whole(missing)
+    }
+
+    /// Each of `numbers` came once and in order, or a gap was told in its place. The last one came.
+    pub(crate) fn holds_each_or_a_gap(&self, numbers: &[u32]) -> Result<(), String> {
+        let mut missing = numbers;
+        let mut told = false;
+        for entry in &self.entries {
+            match entry {
+                Entry::Event(number) => {
+                    if told {
+                        let lost = missing.iter().position(|missing| missing == number).unwrap_or(0);
+                        missing = &missing[lost..];
+                    }
+                    missing = one_further(missing, *number)?;
+                    told = false;
+                }
+                Entry::Gap(_) => told = true,
+                Entry::Unexpected(what) => return Err(what.clone()),
+            }
+        }
+        is_whole(missing)
+    }
+
+    /// Each of `numbers` came at least once; the first times are in order.
+    pub(crate) fn holds_each(&self, numbers: &[u32]) -> Result<(), String> {
+        let mut missing = numbers;
+        for number in self.events()? {
+            let again = missing.first().is_none_or(|next| number < *next) && numbers.contains(&number);
+            if !again {
+                missing = one_further(missing, number)?;
+            }
+        }
+        is_whole(missing)
+    }
+
+    pub(crate) fn gaps(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry, Entry::Gap(_))).count()
+    }
+
+    /// The numbers that came, unless something else came, too.
+    fn events(&self) -> Result<Vec<u32>, String> {
+        let events = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Event(number) => Some(Ok(*number)),
+            Entry::Gap(_) => None,
+            Entry::Unexpected(what) => Some(Err(what.clone())),
+        });
+        events.collect()
+    }
+}
+
+fn one_further(missing: &[u32], number: u32) -> Result<&[u32], String> {
+    match missing.split_first() {
+        Some((next, rest)) if *next == number => Ok(rest),
+        Some((next, _)) => Err(format!("{number} came instead of {next}")),
+        None => Err(format!("{number} came after the last")),
+    }
+}
+
+fn is_whole(missing: &[u32]) -> Result<(), String> {
+    missing.first().map_or(Ok(()), |next| Err(format!("{next} and what follows did not come")))
+}
+
+#[test]
+fn a_ledger_shows_what_is_missing() {
+    use Entry::{Event, Gap, Unexpected};
+    let gap = || Gap("expired".into());
+    let check = |entries: &[Entry], once: bool, or_a_gap: bool, at_least: bool| {
+        let ledger = Ledger { entries: entries.to_vec() };
+        let numbers = [1, 2, 5];
+        assert_eq!(ledger.holds_each_once(&numbers).is_ok(), once, "{entries:?}");
+        assert_eq!(ledger.holds_each_or_a_gap(&numbers).is_ok(), or_a_gap, "{entries:?}");
+        assert_eq!(ledger.holds_each(&numbers).is_ok(), at_least, "{entries:?}");
+    };
+    check(&[Event(1), Event(2), Event(5)], true, true, true);
+    check(&[Event(1), gap(), Event(2), Event(5)], true, true, true);
+    check(&[], false, false, false);
+    check(&[Event(1), Event(2)], false, false, false);
+    check(&[Event(1), Event(5)], false, false, false);
+    check(&[Event(1), gap(), Event(5)], false, true, false);
+    check(&[gap(), Event(5)], false, true, false);
+    // A gap excuses what is missing just there.
+    check(&[gap(), Event(1), Event(5)], false, false, false);
+    check(&[Event(1), Event(5), gap()], false, false, false);
+    check(&[Event(1), Event(2), gap()], false, false, false);
+    check(&[Event(1), Event(2), Event(1), Event(2), Event(5)], false, false, true);
+    check(&[Event(1), Event(2), Event(5), Event(5)], false, false, true);
+    check(&[Event(1), Event(5), Event(2), Event(5)], false, false, false);
+    check(&[Event(1), gap(), Event(1), Event(2), Event(5)], false, false, true);
+    check(&[Event(1), Event(2), Event(4), Event(5)], false, false, false);
+    check(&[Event(1), Event(2), Event(5), Event(6)], false, false, false);
+    check(&[Event(1), Unexpected("401".into()), Event(2), Event(5)], false, false, false);
+}
