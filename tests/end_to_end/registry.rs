@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
 
-use crate::{client, eventually, nats::Nats, service::Service};
+use crate::{client, eventually, nats::Nats, process::server_with, service::Service};
 
 async fn bucket(nats: &Nats) -> Option<kv::Store> {
     nats.publisher().await.jetstream.get_key_value("service-registry").await.ok()
@@ -23,6 +23,16 @@ async fn entries(nats: &Nats) -> Vec<Value> {
         entries.push(serde_json::from_slice(&data).expect("JSON"));
     }
     entries
+}
+
+#[tokio::test]
+async fn a_start_with_everything_in_its_place_warns_of_nothing() {
+    let nats = Nats::start().await;
+    let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "warn")]);
+    eventually("an entry", async || entries(&nats).await.len() == 1).await;
+    program.terminate();
+    assert_eq!(program.status().await, Some(0));
+    assert_eq!(program.error_line().await, None);
 }
 
 #[tokio::test]

@@ -49,12 +49,17 @@ impl Files {
     }
 
     async fn serve(&self, nats: &Nats) -> Service {
+        self.serve_with(nats, &[]).await
+    }
+
+    async fn serve_with(&self, nats: &Nats, further: &[(&str, &str)]) -> Service {
         let [certificate, key] = ["certificate", "key"].map(|name| self.path(name));
         let settings = [
             ("OCIS_HTTP_TLS_ENABLED", "true"),
             ("OCIS_HTTP_TLS_CERTIFICATE", certificate.to_str().expect("Unicode")),
             ("OCIS_HTTP_TLS_KEY", key.to_str().expect("Unicode")),
         ];
+        let settings: Vec<_> = settings.iter().chain(further).copied().collect();
         Service::start(nats, &settings).await
     }
 }
@@ -148,6 +153,31 @@ async fn many_streams_share_one_line_with_http_2_and_end_alone() {
     for body in &mut bodies {
         reads(body, "hello").await;
     }
+}
+
+#[tokio::test]
+async fn a_line_with_http_2_ends_when_nothing_is_asked_for_and_not_before() {
+    let (nats, files) = (Nats::start().await, Files::new());
+    let roots = files.renew();
+    let service = files.serve_with(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
+    let line = async || {
+        let line = connect(&service, &roots, b"h2").await.expect("a known server");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
+        let (sender, connection) = handshake.expect("HTTP/2");
+        (sender, tokio::spawn(connection))
+    };
+    let (mut sender, busy) = line().await;
+    let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
+    // Three that ask for nothing end one after the other, each after more than the time that is given.
+    for _ in 0..3 {
+        let (_sender, idle) = line().await;
+        tokio::time::timeout(PATIENCE, idle).await.expect("an end in time").expect("no panic").ok();
+    }
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    let mut body = answer.into_body();
+    reads(&mut body, "hello").await;
+    drop(body);
+    tokio::time::timeout(PATIENCE, busy).await.expect("an end in time").expect("no panic").ok();
 }
 
 #[tokio::test]

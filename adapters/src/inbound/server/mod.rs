@@ -7,12 +7,20 @@
 mod socket;
 pub mod tls;
 
-use std::{convert::Infallible, future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::{
     Request, Response,
-    body::Incoming,
+    body::{Body, Frame, Incoming, SizeHint},
     rt::{Read, Write},
     server::conn::{http1, http2},
     service::service_fn,
@@ -143,9 +151,27 @@ async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watche
     let in_time = tokio::time::timeout(peer.limits.request_timeout, tls.accept(socket));
     let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-        watcher.watch(peer.http2(TokioIo::new(stream))).await.ok();
+        let (requests, idle_timeout) = (Arc::new(()), peer.limits.request_timeout);
+        let connection = watcher.watch(peer.http2(TokioIo::new(stream), Arc::clone(&requests)));
+        tokio::select! {
+            // The client has gone, or has broken off, which is its right.
+            _ = connection => {}
+            // It asks for nothing.
+            () = without_requests(requests, idle_timeout) => {}
+        }
     } else {
         watcher.watch(peer.http1(TokioIo::new(stream), Scheme::HTTPS, line)).await.ok();
+    }
+}
+
+/// Waits until there has been no request on a connection for `timeout`, or somewhat longer. The connection itself holds
+/// `requests` once, and each request as long as it is not answered to its end.
+async fn without_requests(requests: Arc<()>, timeout: Duration) {
+    const NONE: usize = 2;
+    let mut idle = false;
+    while !idle {
+        tokio::time::sleep(timeout).await;
+        idle = Arc::strong_count(&requests) == NONE;
     }
 }
 
@@ -178,8 +204,16 @@ impl Peer {
     fn http2<I: Read + Write + Unpin + Send + 'static>(
         self,
         io: I,
+        requests: Arc<()>,
     ) -> impl GracefulConnection<Error: Send> + Send {
-        let service = service_fn(move |request| self.answer(request, Scheme::HTTPS, Line::default()));
+        let service = service_fn(move |request| {
+            let line = Line::shared(Arc::clone(&requests));
+            let answered = self.answer(request, Scheme::HTTPS, line.clone());
+            async move {
+                let answer: Result<_, Infallible> = answered.await;
+                answer.map(|answer| answer.map(|body| UntilItsEnd { body, _line: line }))
+            }
+        });
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(HTTP_2_PING)
@@ -197,6 +231,32 @@ impl Peer {
         request.extensions_mut().insert(line);
         let app = Arc::clone(&self.app);
         async move { Ok(app.get_response(request).await.into()) }
+    }
+}
+
+/// A body that holds its line until it has gone out, or is given up.
+struct UntilItsEnd {
+    body: BoxBody,
+    _line: Line,
+}
+
+impl Body for UntilItsEnd {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -28,11 +28,18 @@ struct LineState {
     cut: CancellationToken,
     written: AtomicU64,
     blocked: AtomicBool,
+    /// Counts the requests on a connection that several share.
+    _request: Option<Arc<()>>,
 }
 
 impl Line {
     pub(super) fn new(cut: CancellationToken) -> Self {
         Self(Arc::new(LineState { cut, ..LineState::default() }))
+    }
+
+    /// That of one request among others: what is done to it concerns no line. `requests` has one holder more until it ends.
+    pub(super) fn shared(requests: Arc<()>) -> Self {
+        Self(Arc::new(LineState { _request: Some(requests), ..LineState::default() }))
     }
 
     /// Cuts it: nothing else would end a write to a client that does not read.

@@ -51,10 +51,13 @@ impl KeyValueRegistry {
 
     /// The bucket, which is made when it is missing.
     async fn bucket(&self) -> Result<Store, RegistryUnavailable> {
-        let state = self.connection.0.borrow().clone();
+        let mut line = self.connection.0.clone();
+        // At first it is being made, which is no reason to complain.
+        let known =
+            line.wait_for(|state| state.trouble.is_some() || state.client.is_some() && state.connected);
+        let state = known.await.map_err(unavailable)?.clone();
         let Some(client) = state.client.filter(|_| state.connected) else {
-            let reason = state.trouble.unwrap_or_else(|| "not yet connected".into());
-            return Err(RegistryUnavailable { reason });
+            return Err(RegistryUnavailable { reason: state.trouble.unwrap_or_default() });
         };
         let context = jetstream::new(client);
         if let Ok(bucket) = context.get_key_value(BUCKET).await {
