@@ -79,7 +79,7 @@ fn offer(criterion: &mut Criterion) {
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::new("bench")));
         let frames = EventFrames::new(metrics.clone(), clock.clone());
         let subscriptions =
-            Subscriptions::new(POLICY, Arc::new(frames.clone()), metrics.clone(), clock.clone());
+            Subscriptions::new(POLICY, Arc::new(frames.clone()), metrics.clone(), clock.clone(), None);
         let mut relay = Relay {
             subscriptions: subscriptions.clone(),
             frames: Arc::new(frames.clone()),

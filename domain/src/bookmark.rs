@@ -46,20 +46,31 @@ impl RequestId {
 #[error("a request id has between 1 and {max} bytes", max = RequestId::MAX_BYTES)]
 pub struct InvalidRequestId;
 
+/// Where a stream stood when it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bookmark {
+    /// Whose stream it was.
+    pub user: UserId,
+    /// The id of the request that had opened it.
+    pub request: RequestId,
+    /// The last event that its client is certain to have.
+    pub position: EventId,
+}
+
 /// What ended streams have left behind, for a while.
 #[derive(Debug)]
 pub struct Bookmarks {
     window: Duration,
     most: usize,
-    positions: HashMap<(UserId, RequestId), Bookmark>,
+    positions: HashMap<(UserId, RequestId), Left>,
     /// In the order in which they were left; one that was left again or taken up since no longer counts.
     left: VecDeque<(Instant, UserId, RequestId)>,
 }
 
 #[derive(Debug)]
-struct Bookmark {
+struct Left {
     position: EventId,
-    left: Instant,
+    at: Instant,
 }
 
 impl Bookmarks {
@@ -76,7 +87,7 @@ impl Bookmarks {
         }
         let key = (user.clone(), request.clone());
         self.left.push_back((now, user.clone(), request.clone()));
-        self.positions.insert(key, Bookmark { position, left: now });
+        self.positions.insert(key, Left { position, at: now });
         self.forget(now);
     }
 
@@ -93,7 +104,7 @@ impl Bookmarks {
         {
             let Some((left, user, request)) = self.left.pop_front() else { return };
             let key = (user, request);
-            if self.positions.get(&key).is_some_and(|bookmark| bookmark.left == left) {
+            if self.positions.get(&key).is_some_and(|bookmark| bookmark.at == left) {
                 self.positions.remove(&key);
             }
         }

@@ -66,7 +66,7 @@ impl Demo {
         let secret = secret();
         let users = users(&secret)?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
-        let core = Core::new(POLICY);
+        let core = Core::new(POLICY, None);
         let (publisher, source) = embedded::bus(incarnation());
         let listener = listen(vec![address], "--addr", address.to_string()).await?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
@@ -119,7 +119,7 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    Core::new(POLICY).http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
+    Core::new(POLICY, None).http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
 }
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {

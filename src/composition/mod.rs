@@ -18,7 +18,7 @@ use adapters::{
     outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
 };
 use domain::patience::Patience;
-use ports::outbound::{Clock, EventSource, TokenVerifier};
+use ports::outbound::{BookmarkExchange, Clock, EventSource, TokenVerifier};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +36,8 @@ const SHORTEST_FLUSH: Duration = Duration::from_millis(250);
 /// The use cases, and what every composition of them has in common.
 struct Core {
     subscriptions: Subscriptions,
+    /// None when there are no other instances.
+    exchange: Option<Arc<dyn BookmarkExchange>>,
     status: Arc<Status>,
     metrics: Arc<PrometheusMetrics>,
     clock: Arc<dyn Clock>,
@@ -43,17 +45,14 @@ struct Core {
 }
 
 impl Core {
-    fn new(policy: StreamPolicy) -> Self {
+    /// With `exchange`, where streams stand when they end is told to other instances.
+    fn new(policy: StreamPolicy, exchange: Option<Arc<dyn BookmarkExchange>>) -> Self {
         let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
         let frames = EventFrames::new(metrics.clone(), clock.clone());
         let shared_frames = Arc::new(frames.clone());
-        Self {
-            subscriptions: Subscriptions::new(policy, shared_frames, metrics.clone(), clock.clone()),
-            status: Arc::default(),
-            metrics,
-            clock,
-            frames,
-        }
+        let subscriptions =
+            Subscriptions::new(policy, shared_frames, metrics.clone(), clock.clone(), exchange.clone());
+        Self { subscriptions, exchange, status: Arc::default(), metrics, clock, frames }
     }
 
     fn http(
@@ -113,6 +112,9 @@ impl Running {
         let relay = self.core.relay(self.slow_client_grace);
         let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
         tasks.spawn(self.core.subscriptions.clone().look_after());
+        if let Some(exchange) = self.core.exchange.clone() {
+            tasks.spawn(self.core.subscriptions.clone().hear(exchange));
+        }
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let no_more_requests = CancellationToken::new();
         let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
@@ -146,6 +148,9 @@ impl Running {
         let (outcome, ()) = tokio::join!(end, requests);
         if outcome.is_ok() {
             no_more_events.cancel();
+            if let Some(exchange) = self.core.exchange {
+                exchange.close().await;
+            }
             return relay.await.map_err(|_| StartError::Task);
         }
         outcome

@@ -15,13 +15,14 @@ use adapters::{
         host,
         jwt::RevaTokens,
         nats::{
-            JetStreamSource, KeyValueRegistry, Node,
+            JetStreamSource, KeyValueBookmarks, KeyValueRegistry, Node,
             connection::{self, Encryption, Servers},
         },
         prometheus::PrometheusMetrics,
     },
 };
 use domain::{fanout::StreamLimits, history::HistoryLimits, keepalive::KeepalivePolicy};
+use ports::outbound::BookmarkExchange;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 
@@ -62,13 +63,15 @@ impl Application {
                 "token_manager.jwt_secret is too short to be safe"
             );
         }
-        let core = Core::new(policy(configuration));
         let bus = bus(&configuration.events)?;
         if matches!(bus.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set: whoever answers is taken for the bus");
         }
         let line = connection::connect(bus);
-        let recently = configuration.history.max_age.0;
+        let (recently, window) = (configuration.history.max_age.0, configuration.history.resume_window.0);
+        let exchange = (!recently.is_zero() && !window.is_zero())
+            .then(|| Arc::new(KeyValueBookmarks::new(&line, window)) as Arc<dyn BookmarkExchange>);
+        let core = Core::new(policy(configuration), exchange);
         let source = JetStreamSource::new(&line, core.metrics.clone(), core.clock.clone(), recently);
 
         let http = &configuration.http;
@@ -236,7 +239,8 @@ fn policy(configuration: &Configuration) -> StreamPolicy {
             per_user: limits.max_connections_per_user,
         },
         history: HistoryLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
-        resume_window: history.resume_window.0,
+        // Without a history nobody could go on where they stood.
+        resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },
         doubt: limits.tcp_user_timeout.0,
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
         max_age: unless_zero(streams.max_age),

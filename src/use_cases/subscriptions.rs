@@ -3,6 +3,7 @@
 mod catch_up;
 mod delivery;
 mod drain;
+mod exchange;
 mod upkeep;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 };
 
 use domain::{
-    bookmark::{Bookmarks, RequestId},
+    bookmark::{Bookmark, Bookmarks, RequestId},
     fanout::{Fanout, Member, NoPlace, StreamId, StreamLimits},
     history::{History, HistoryLimits},
     identity::{Principal, UserId},
@@ -23,7 +24,7 @@ use domain::{
 use parking_lot::Mutex;
 use ports::{
     inbound::{Refused, StreamRequest, Subscribe, Subscription},
-    outbound::{Clock, EndReason, Frame, Frames, Metrics, Outbox},
+    outbound::{BookmarkExchange, Clock, EndReason, Frame, Frames, Metrics, Outbox},
 };
 use tokio::sync::Notify;
 
@@ -73,6 +74,8 @@ struct Shared {
     frames: Arc<dyn Frames>,
     metrics: Arc<dyn Metrics>,
     clock: Arc<dyn Clock>,
+    /// None when there are no other instances.
+    exchange: Option<Arc<dyn BookmarkExchange>>,
 }
 
 /// Held for a few instructions at a time, never across an await.
@@ -83,38 +86,49 @@ struct State {
     history: Option<History>,
     /// The last event that every stream which is to have it has been offered.
     settled: Option<EventId>,
-    /// Whether the recent events are all in the history. From then on it is never left again.
-    filled: bool,
-    /// Whether the bus can be read at present.
-    reading: bool,
+    bus: Bus,
+    /// Whether it has been heard what other instances remember.
+    informed: bool,
     stopping: bool,
     /// When the ids of events are next told to streams that had none for long.
     positions_due: Instant,
     refused: u64,
 }
 
+/// How far the bus has been read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Bus {
+    /// The recent events are not all in the history yet: nobody can be told what was missed.
+    Filling,
+    /// They are, and what is new arrives.
+    Reading,
+    /// They are, but at present nothing arrives.
+    Away,
+}
+
 impl Subscriptions {
-    /// No stream is open yet.
+    /// No stream is open yet. Where streams stand when they end is told to others by `exchange`, if there are any.
     #[must_use]
     pub fn new(
         policy: StreamPolicy,
         frames: Arc<dyn Frames>,
         metrics: Arc<dyn Metrics>,
         clock: Arc<dyn Clock>,
+        exchange: Option<Arc<dyn BookmarkExchange>>,
     ) -> Self {
         let state = State {
             fanout: Fanout::new(policy.limits),
             bookmarks: Bookmarks::new(policy.resume_window, MOST_BOOKMARKS),
             history: None,
             settled: None,
-            filled: false,
-            reading: false,
+            bus: Bus::Filling,
+            informed: exchange.is_none(),
             stopping: false,
             positions_due: clock.now(),
             refused: 0,
         };
         let (state, moved) = (Mutex::new(state), Notify::new());
-        Self { shared: Arc::new(Shared { state, moved, policy, frames, metrics, clock }) }
+        Self { shared: Arc::new(Shared { state, moved, policy, frames, metrics, clock, exchange }) }
     }
 }
 
@@ -128,7 +142,7 @@ impl Subscribe for Subscriptions {
             state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
             let beginning = match (last_event_id, &request) {
                 (Some(text), _) => Beginning::named(text),
-                (None, Some(request)) => Beginning::remembered(shared.stood(&mut state, &user, request, now)),
+                (None, Some(request)) => Beginning::Remembered(request.clone()),
                 (None, None) => Beginning::Opening,
             };
             let number = state.fanout.next_number();
@@ -182,10 +196,18 @@ impl Shared {
         !self.policy.history.max_age.is_zero()
     }
 
-    /// Where the client that now comes with `request` stood before: its stream may have ended, or not yet be known to have.
-    fn stood(&self, state: &mut State, user: &UserId, request: &RequestId, now: Instant) -> Option<EventId> {
+    /// Where the client whose stream is now `id` stood before: the stream it had may have ended, or not yet be known to have.
+    fn stood(
+        &self,
+        state: &mut State,
+        user: &UserId,
+        id: StreamId,
+        request: &RequestId,
+        now: Instant,
+    ) -> Option<EventId> {
         let State { fanout, history, bookmarks, .. } = state;
-        let same = fanout.members_of(user).filter(|member| member.request.as_ref() == Some(request));
+        let others = fanout.members_of(user).filter(|member| member.id() != id);
+        let same = others.filter(|member| member.request.as_ref() == Some(request));
         let open = same.last().and_then(|member| self.stands(member, history.as_ref(), now));
         // Of the two, the stream that is open is the later.
         bookmarks.take(user, request, now).filter(|_| open.is_none()).or(open)
@@ -219,6 +241,9 @@ impl Shared {
             let stood = self.stands(member, state.history.as_ref(), now);
             if let (Some(request), Some(position)) = (&member.request, stood) {
                 state.bookmarks.leave(user, request, position, now);
+                if let Some(exchange) = &self.exchange {
+                    exchange.tell(Bookmark { user: user.clone(), request: request.clone(), position });
+                }
             }
         }
         // The queue may be the last holder of frames: free them without the lock.

@@ -26,8 +26,9 @@ use parking_lot::Mutex;
 use ports::{
     inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _, Subscription},
     outbound::{
-        Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics, MockServiceRegistry, Offer,
-        Origin, Outbox, Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent, Traces,
+        BookmarkExchange, Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics,
+        MockServiceRegistry, Offer, Origin, Outbox, Outcome, RegistryUnavailable, ServiceRegistry,
+        SourceEvent, Traces,
     },
 };
 use tokio::{
@@ -255,6 +256,13 @@ const POLICY: StreamPolicy = StreamPolicy {
 };
 
 impl House {
+    /// One of several instances, which tell each other where streams stood.
+    async fn among_others(exchange: Arc<dyn BookmarkExchange>) -> Self {
+        let house = Self::with_exchange(POLICY, any_metrics(), PlainFrames, Some(exchange));
+        house.bus_is_there().await;
+        house
+    }
+
     /// The bus is there, and nothing has happened yet.
     async fn new(metrics: MockMetrics, frames: impl Frames + 'static) -> Self {
         let house = Self::before_the_bus(POLICY, metrics, frames);
@@ -275,9 +283,19 @@ impl House {
     }
 
     fn before_the_bus(policy: StreamPolicy, metrics: MockMetrics, frames: impl Frames + 'static) -> Self {
+        Self::with_exchange(policy, metrics, frames, None)
+    }
+
+    fn with_exchange(
+        policy: StreamPolicy,
+        metrics: MockMetrics,
+        frames: impl Frames + 'static,
+        exchange: Option<Arc<dyn BookmarkExchange>>,
+    ) -> Self {
         let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock));
         let frames: Arc<dyn Frames> = Arc::new(frames);
-        let subscriptions = Subscriptions::new(policy, frames.clone(), metrics.clone(), clock.clone());
+        let subscriptions =
+            Subscriptions::new(policy, frames.clone(), metrics.clone(), clock.clone(), exchange);
         let status = Arc::new(Status::default());
         let (bus, source) = mpsc::unbounded_channel();
         let relay = Relay {

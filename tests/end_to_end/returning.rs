@@ -154,6 +154,27 @@ async fn a_tab_that_can_only_repeat_its_request_id_continues() {
     assert_eq!(marie.content().await, "first", "another user's is nobody's business");
 }
 
+#[tokio::test]
+async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
+    let nats = Nats::start().await;
+    let settings = [("SSE_TCP_USER_TIMEOUT", "1s")];
+    let mut service = Service::start(&nats, &settings).await;
+    let other = Service::start(&nats, &settings).await;
+    let publisher = nats.publisher().await;
+    let tab = [("x-request-id", "8a1c0bfe-tab")];
+    let mut stream = service.follow_with("einstein", &tab).await;
+    publish(&publisher, 0..3).await;
+    reads(&mut stream, 0..3).await;
+    service.stop();
+    assert_eq!(stream.last_words().await, "the service is stopping");
+    service.stopped().await;
+    publish(&publisher, 3..6).await;
+    let next = Service::start(&nats, &settings).await;
+    reads(&mut next.follow_with("einstein", &tab).await, 0..6).await;
+    next.has_connections(0).await;
+    reads(&mut other.follow_with("einstein", &tab).await, 0..6).await;
+}
+
 /// Streams come and go while events are published as fast as the bus takes them: each of those that begin at the same event
 /// must see the same.
 #[tokio::test(flavor = "multi_thread")]

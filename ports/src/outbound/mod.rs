@@ -1,5 +1,6 @@
 //! What the application needs from the world.
 
+mod bookmark_exchange;
 mod clock;
 mod event_source;
 mod frames;
@@ -10,6 +11,7 @@ mod service_registry;
 mod token_verifier;
 mod traces;
 
+pub use bookmark_exchange::{BookmarkExchange, Heard};
 pub use clock::Clock;
 pub use event_source::{EventSource, SourceEvent};
 pub use frames::{Frame, Frames};
@@ -22,7 +24,7 @@ pub use traces::{Origin, Traces};
 
 #[cfg(feature = "mock")]
 pub use {
-    clock::MockClock, event_source::MockEventSource, frames::MockFrames, metrics::MockMetrics,
-    outbox::MockOutbox, publish::MockPublish, service_registry::MockServiceRegistry,
-    token_verifier::MockTokenVerifier, traces::MockTraces,
+    bookmark_exchange::MockBookmarkExchange, clock::MockClock, event_source::MockEventSource,
+    frames::MockFrames, metrics::MockMetrics, outbox::MockOutbox, publish::MockPublish,
+    service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier, traces::MockTraces,
 };

@@ -9,6 +9,7 @@ use std::{
 };
 
 use domain::{
+    bookmark::RequestId,
     fanout::StreamId,
     history::{Gap, Missed},
     identity::UserId,
@@ -17,7 +18,7 @@ use domain::{
 };
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
 
-use super::{Shared, State};
+use super::{Bus, Shared, State};
 
 /// So many missed events are taken from the history at a time.
 const PORTION: usize = 16;
@@ -37,6 +38,8 @@ pub(super) enum Beginning {
     Opening,
     /// After this event.
     After(EventId),
+    /// Where the stream stood that the same client had before; else with its opening.
+    Remembered(RequestId),
     /// After something that is no event.
     Nowhere(String),
 }
@@ -50,11 +53,6 @@ impl Beginning {
             Ok(id) => Self::After(id),
             Err(_) => Self::Nowhere(text),
         }
-    }
-
-    /// What is remembered of a client.
-    pub(super) fn remembered(position: Option<EventId>) -> Self {
-        position.map_or(Self::Opening, Self::After)
     }
 }
 
@@ -110,30 +108,42 @@ impl CatchUp {
         number: u64,
         state: &mut State,
     ) -> Self {
-        let opened_at = state.settled.filter(|_| state.filled);
-        // Where the stream stands, should it end before it is live.
-        let (began, told) = match beginning {
-            Beginning::After(id) => (Some(id), Some(id)),
-            Beginning::Opening => (opened_at, opened_at),
-            Beginning::Nowhere(_) => (opened_at, None),
-        };
-        if let Some(member) = state.fanout.member(&user, id) {
-            member.began = began;
-        }
-        let reconnection_time = shared.policy.reconnection_time.map(|time| Spread::of(number).later(time));
-        let opening = shared.frames.opening(reconnection_time, told.filter(|_| shared.remembers()));
-        Self {
+        let mut catch_up = Self {
             opened: shared.clock.now(),
+            opened_at: state.settled.filter(|_| state.bus != Bus::Filling),
             shared,
             user,
             id,
             outbox,
             beginning,
-            opened_at,
             after: None,
-            told,
+            told: None,
             ahead: None,
-            waiting: opening.map(Waiting::Note).into_iter().collect(),
+            waiting: VecDeque::new(),
+        };
+        catch_up.open(number, state);
+        catch_up
+    }
+
+    /// Its first frame tells the client what to come back with, as far as that is known.
+    fn open(&mut self, number: u64, state: &mut State) {
+        let position = match self.beginning {
+            Beginning::After(id) => {
+                // There it stands, should it end before it is live.
+                if let Some(member) = state.fanout.member(&self.user, self.id) {
+                    member.began = Some(id);
+                }
+                Some(id)
+            }
+            // None when that is not known yet, or a gap has to be told first.
+            Beginning::Opening | Beginning::Remembered(_) | Beginning::Nowhere(_) => self.begin(state),
+        };
+        self.told = position.or(self.told);
+        let Shared { policy, frames, .. } = &*self.shared;
+        let reconnection_time = policy.reconnection_time.map(|time| Spread::of(number).later(time));
+        let opening = frames.opening(reconnection_time, position.filter(|_| self.shared.remembers()));
+        if let Some(opening) = opening {
+            self.waiting.push_front(Waiting::Note(opening));
         }
     }
 
@@ -218,19 +228,30 @@ impl CatchUp {
 
     /// Finds out where the stream begins, as soon as that can be known.
     fn begin(&mut self, state: &mut State) -> Option<EventId> {
-        let history = state.history.as_ref().filter(|_| state.filled)?;
+        if state.bus == Bus::Filling {
+            return None;
+        }
+        if let Beginning::Remembered(request) = &self.beginning {
+            if !state.informed {
+                return None;
+            }
+            let now = self.shared.clock.now();
+            let stood = self.shared.stood(state, &self.user, self.id, request, now);
+            self.beginning = stood.map_or(Beginning::Opening, Beginning::After);
+        }
+        let history = state.history.as_ref()?;
         let opening = || match self.opened_at {
             Some(position) => (position, None),
             None => history.before(self.opened.checked_sub(CLOCK_LEEWAY).unwrap_or(self.opened)),
         };
         let (after, gap) = match &self.beginning {
-            Beginning::Opening => {
+            Beginning::Opening | Beginning::Remembered(_) => {
                 let (position, lost) = opening();
                 (position, lost.map(|reason| Gap { last_event_id: None, reason }))
             }
             Beginning::After(id) if id.follows(history.latest()) => {
                 let now = self.shared.clock.now();
-                let since = self.ahead.filter(|_| state.reading).unwrap_or(now);
+                let since = self.ahead.filter(|_| state.bus == Bus::Reading).unwrap_or(now);
                 self.ahead = Some(since);
                 // Perhaps another instance has been quicker.
                 if now.saturating_duration_since(since) < AHEAD_PATIENCE {

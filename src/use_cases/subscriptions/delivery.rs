@@ -10,7 +10,7 @@ use domain::{
 };
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
 
-use super::Subscriptions;
+use super::{Bus, Subscriptions};
 
 /// A stream that could not take an event.
 pub(in crate::use_cases) struct Behind {
@@ -50,16 +50,16 @@ impl Subscriptions {
 
     /// The recent events are all in the history, and new ones arrive.
     pub(in crate::use_cases) fn subscribed(&self) {
-        let mut state = self.shared.state.lock();
-        state.filled = true;
-        state.reading = true;
-        drop(state);
+        self.shared.state.lock().bus = Bus::Reading;
         self.shared.moved.notify_waiters();
     }
 
     /// For now nothing arrives.
     pub(in crate::use_cases) fn interrupted(&self) {
-        self.shared.state.lock().reading = false;
+        let mut state = self.shared.state.lock();
+        if state.bus == Bus::Reading {
+            state.bus = Bus::Away;
+        }
     }
 
     /// Keeps the event for those who return. `published` is when the bus took it.
@@ -69,7 +69,7 @@ impl Subscriptions {
         let now = self.shared.clock.now();
         let mut state = self.shared.state.lock();
         // What arrives late was not missed by anybody before now.
-        let at = if state.filled { now } else { published };
+        let at = if state.bus == Bus::Filling { published } else { now };
         if let Some(history) = &mut state.history {
             history.record(Arc::clone(notification), at, now);
         }

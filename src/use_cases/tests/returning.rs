@@ -1,6 +1,10 @@
 //! What a client gets that comes back.
 
-use domain::{bookmark::RequestId, history::GapReason};
+use domain::{
+    bookmark::{Bookmark, RequestId},
+    history::GapReason,
+};
+use ports::outbound::{BookmarkExchange, Heard};
 use proptest::prelude::*;
 
 use super::*;
@@ -235,6 +239,52 @@ async fn a_tab_is_known_again_while_its_old_line_is_not_yet_known_to_be_dead() {
     house.publish(&["a"], "2");
     settle().await;
     assert_eq!(outbox.take(), ["1", "2"]);
+}
+
+/// What other instances tell, and what they are told.
+struct FakeExchange {
+    others: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard>>,
+    told: Mutex<Vec<Bookmark>>,
+}
+
+#[async_trait]
+impl BookmarkExchange for FakeExchange {
+    fn tell(&self, bookmark: Bookmark) {
+        self.told.lock().push(bookmark);
+    }
+
+    async fn hear(&self) -> Heard {
+        self.others.lock().await.recv().await.expect("others")
+    }
+
+    async fn close(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tab_is_known_on_every_instance() {
+    let (others, heard) = mpsc::unbounded_channel();
+    let exchange = Arc::new(FakeExchange { others: heard.into(), told: Mutex::default() });
+    let mut house = House::among_others(exchange.clone()).await;
+    let hearing = tokio::spawn(house.subscriptions.clone().hear(exchange.clone()));
+    house.publish(&["a"], "1");
+    house.publish(&["a"], "2");
+    settle().await;
+    let outbox = FakeOutbox::new(9);
+    let open = house.ask(tab("a", "tab"), &outbox).expect("a place");
+    settle().await;
+    assert_eq!(outbox.take(), Vec::<String>::new(), "it has not been heard yet what others remember");
+    let bookmark = |position| {
+        let StreamRequest { principal, request, .. } = tab("a", "tab");
+        Bookmark { user: principal.user, request: request.expect("chosen"), position }
+    };
+    others.send(Heard::Bookmark(bookmark(id(1)))).expect("heard");
+    others.send(Heard::UpToDate).expect("heard");
+    settle().await;
+    assert_eq!(outbox.take(), ["2"]);
+    outbox.end(EndReason::Client, None);
+    drop(open);
+    assert_eq!(*exchange.told.lock(), [bookmark(id(1))], "what was written just now may not have arrived");
+    hearing.abort();
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,8 +1,10 @@
 //! The bus: NATS JetStream.
 //!
 //! [`connection`] keeps the line to the servers, [`JetStreamSource`] reads the stream that all services share, and
-//! `envelope` finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services.
+//! `envelope` finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services,
+//! [`KeyValueBookmarks`] where instances tell each other where streams stood.
 
+mod bookmarks;
 pub mod connection;
 mod envelope;
 mod lag;
@@ -11,5 +13,6 @@ mod registry;
 mod source;
 mod unverified;
 
+pub use bookmarks::KeyValueBookmarks;
 pub use registry::{KeyValueRegistry, Node};
 pub use source::JetStreamSource;
