@@ -25,6 +25,7 @@ mod streaming;
 mod tls;
 mod towards_the_bus;
 mod tracing;
+mod vanished;
 
 use std::{path::PathBuf, time::Duration};
 
