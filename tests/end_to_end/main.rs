@@ -10,6 +10,7 @@ mod client;
 mod cluster;
 mod debug;
 mod demo;
+mod hostile;
 mod ledger;
 mod lives;
 mod nats;
