@@ -11,6 +11,7 @@ mod cluster;
 mod debug;
 mod demo;
 mod hostile;
+mod leaks;
 mod ledger;
 mod lives;
 mod nats;
