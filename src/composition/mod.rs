@@ -157,12 +157,20 @@ impl Running {
     }
 }
 
+/// So many may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
+/// fewer than come back at once after a restart, and who finds no place tries again only a second later, then after three.
+const WAITING_CONNECTIONS: i32 = 65_535;
+
 async fn listen(
     addresses: Vec<SocketAddr>,
     name: &'static str,
     address: String,
 ) -> Result<TcpListener, StartError> {
-    TcpListener::bind(&*addresses).await.map_err(|source| StartError::Listen { name, address, source })
+    let listener = TcpListener::bind(&*addresses).await.and_then(|listener| {
+        rustix::net::listen(&listener, WAITING_CONNECTIONS)?;
+        Ok(listener)
+    });
+    listener.map_err(|source| StartError::Listen { name, address, source })
 }
 
 /// The description of the API, as it is committed: one object of JSON.

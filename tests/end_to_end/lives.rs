@@ -1,6 +1,9 @@
 //! How long a stream lives, and how many may.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    net::TcpStream,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use serde_json::json;
 
@@ -98,6 +101,19 @@ async fn limits_are_told_with_when_to_come_back() {
     drop(open);
     service.has_connections(1).await;
     service.follow("einstein").await;
+}
+
+/// As after a restart, when all are back at once. Whoever had no place in the kernel's queue would come again a second later,
+/// then after three, and after seven.
+#[tokio::test]
+async fn a_crowd_that_comes_at_once_waits_to_be_accepted() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]).await;
+    // The only thread of this test's runtime is busy here: meanwhile nobody is accepted.
+    let connect = |_| TcpStream::connect_timeout(&service.http, Duration::from_millis(900));
+    // As a whole it fails with the first who finds no place.
+    let crowd: Result<Vec<_>, _> = (0..1000).map(connect).collect();
+    crowd.expect("a place for everybody");
 }
 
 #[tokio::test]

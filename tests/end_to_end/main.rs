@@ -10,6 +10,8 @@ mod client;
 mod cluster;
 mod debug;
 mod demo;
+mod hostile;
+mod leaks;
 mod ledger;
 mod lives;
 mod nats;
@@ -25,6 +27,7 @@ mod streaming;
 mod tls;
 mod towards_the_bus;
 mod tracing;
+mod vanished;
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,6 +1,6 @@
 //! The whole service, in this process, on ports of its own.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, str::FromStr};
 
 use jsonwebtoken::{EncodingKey, Header};
 use ocis_sse::{
@@ -67,9 +67,7 @@ impl Service {
 
     /// One sample of the metrics page, 0 when it is not there yet.
     pub(crate) async fn metric(&self, sample: &str) -> u64 {
-        let page = client::get(self.debug, "/metrics", &[]).await.body;
-        let value = page.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_default()
+        self::sample(self.debug, sample).await
     }
 
     /// Waits until so many streams are open.
@@ -110,6 +108,13 @@ impl Drop for Service {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+/// One sample of the metrics page of the debug server there, 0 when it is not there yet.
+pub(crate) async fn sample<N: FromStr + Default>(debug: SocketAddr, name: &str) -> N {
+    let page = client::get(debug, "/metrics", &[]).await.body;
+    let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_default()
 }
 
 /// A token as the platform makes them.

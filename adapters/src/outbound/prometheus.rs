@@ -2,6 +2,7 @@
 
 mod classic;
 mod process;
+mod runtime;
 
 use std::{fmt::Debug, sync::atomic::AtomicI64, time::Duration};
 
@@ -14,7 +15,7 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use self::{classic::classic, process::Process};
+use self::{classic::classic, process::Process, runtime::Runtime};
 
 /// The service's metrics, as the text that Prometheus reads.
 ///
@@ -92,6 +93,7 @@ impl PrometheusMetrics {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let sse = registry.sub_registry_with_prefix("sse");
+        sse.register_collector(Box::new(Runtime));
         sse.register("build", "The program", Info::new([("version", version)]));
         let metrics = Self {
             connections: add(sse, "connections", "Streams that are open"),
@@ -286,6 +288,20 @@ mod tests {
         ] {
             assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
         }
+    }
+
+    #[tokio::test]
+    async fn the_tasks_of_the_runtime_are_counted() {
+        let metrics = PrometheusMetrics::new("1.2.3");
+        let shows = |line: &str| {
+            let page = metrics.render();
+            assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+        };
+        let task = tokio::spawn(std::future::pending::<()>());
+        shows("sse_tasks 1");
+        task.abort();
+        task.await.expect_err("aborted");
+        shows("sse_tasks 0");
     }
 
     #[test]

@@ -1,0 +1,207 @@
+//! Strangers send whatever they like, and the bus brings what nobody should publish: all others are served as before.
+//!
+//! What is sent is made up from a seed. `SEED` in the environment takes another one.
+
+mod mischief;
+
+use std::{collections::BTreeSet, net::SocketAddr, panic::AssertUnwindSafe};
+
+use futures_util::{FutureExt as _, future::join_all};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use self::mischief::{Mischief, shown};
+use crate::{
+    PATIENCE,
+    client::{Stream, get},
+    eventually, eventually_right,
+    nats::{Nats, Publisher, ReservedPort},
+    process::{Program, server_with},
+    service::{sample, token},
+};
+
+const VISITS: usize = 50;
+const REQUESTS_OF_A_VISIT: usize = 6;
+const MESSAGES: usize = 50;
+/// Of these, what they leave behind in memory is not there yet with the first ones.
+const ATTACKS: u32 = 120;
+const WARM_UP: u32 = 40;
+
+/// What is sent all at once.
+struct Attack {
+    visits: Vec<Visit>,
+    messages: Vec<Vec<u8>>,
+}
+
+/// Requests on one connection, one directly behind the other.
+struct Visit {
+    requests: Vec<Vec<u8>>,
+    /// It leaves without a look at the answers.
+    in_a_hurry: bool,
+}
+
+impl Attack {
+    fn make_up(mischief: &mut Mischief) -> Self {
+        let visit = |mischief: &mut Mischief| Visit {
+            requests: (0..=mischief.up_to(REQUESTS_OF_A_VISIT)).map(|_| mischief.request()).collect(),
+            in_a_hurry: mischief.once_in(8),
+        };
+        Self {
+            visits: (0..VISITS).map(|_| visit(mischief)).collect(),
+            messages: (0..MESSAGES).map(|_| mischief.message()).collect(),
+        }
+    }
+}
+
+impl Visit {
+    async fn pay(&self, service: SocketAddr) {
+        let mut stream = TcpStream::connect(service).await.expect("connected");
+        // Whom it has understood least, the service leaves in the midst of a word.
+        stream.write_all(&self.requests.concat()).await.ok();
+        if self.in_a_hurry {
+            return stream.set_zero_linger().expect("set");
+        }
+        stream.shutdown().await.ok();
+        let mut answers = Vec::new();
+        let read = async {
+            // Nothing is answered behind an open stream.
+            while !String::from_utf8_lossy(&answers).contains("text/event-stream")
+                && stream.read_buf(&mut answers).await.is_ok_and(|length| length > 0)
+            {}
+        };
+        let in_time = tokio::time::timeout(PATIENCE, read).await;
+        let (sent, answers) = (shown(&self.requests), String::from_utf8_lossy(&answers));
+        assert!(in_time.is_ok(), "no end of {answers} to\n{sent}");
+        assert!(!answers.contains("HTTP/1.1 5"), "{answers} to\n{sent}");
+    }
+}
+
+/// The service, and somebody who follows it all the time.
+struct Scene {
+    program: Program,
+    http: SocketAddr,
+    debug: SocketAddr,
+    follower: Stream,
+    publisher: Publisher,
+}
+
+impl Scene {
+    /// Everything is sent, and then an event for the follower, who gets this one and nothing else.
+    async fn endures(&mut self, attack: &Attack, event: u32) {
+        let visits = join_all(attack.visits.iter().map(|visit| visit.pay(self.http)));
+        let bus = async {
+            for message in &attack.messages {
+                let published = self.publisher.jetstream.publish("main-queue", message.clone().into());
+                published.await.expect("published");
+            }
+            self.publisher.event(&["follower"], "t", &event.to_string()).await;
+            assert_eq!(content(&mut self.follower).await, event.to_string());
+        };
+        let all = async { tokio::join!(visits, bus) };
+        let endured = async {
+            tokio::select! {
+                // Its log is a file: what stands here is a panic.
+                complaint = self.program.error_line() => panic!("{complaint:?}"),
+                _ = all => {}
+            }
+        };
+        if AssertUnwindSafe(endured).catch_unwind().await.is_err() {
+            let visits: String = attack.visits.iter().map(|visit| shown(&visit.requests) + "\n").collect();
+            panic!("attack {event}: visits\n{visits}messages\n{}", shown(&attack.messages));
+        }
+    }
+
+    async fn has_connections(&self, streams: u64) {
+        eventually("so many streams", async || sample::<u64>(self.debug, "sse_connections").await == streams)
+            .await;
+    }
+
+    async fn resident(&self) -> f64 {
+        sample(self.debug, "process_resident_memory_bytes").await
+    }
+
+    /// Attacks are worth something only if they get everywhere.
+    async fn was_touched_everywhere(&self) {
+        let page = get(self.debug, "/metrics", &[]).await.body;
+        let untouched: BTreeSet<_> = page
+            .lines()
+            .filter(|line| line.ends_with("} 0"))
+            .filter(|line| {
+                ["sse_auth_failures", "sse_events_received"].iter().any(|name| line.starts_with(name))
+            })
+            .collect();
+        assert!(untouched.is_empty(), "{untouched:?}");
+    }
+}
+
+/// What the next event says, whatever comments there are before it.
+async fn content(stream: &mut Stream) -> String {
+    loop {
+        let block = stream.next().await.expect("one more event");
+        if let Some(content) = block.field("data") {
+            return content;
+        }
+        assert_eq!(block.0, ": keepalive\n\n");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before() {
+    let seed = std::env::var("SEED").map_or(4, |seed| seed.parse().expect("a number"));
+    let mut mischief = Mischief::new(seed);
+    let nats = Nats::start().await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("sse.log");
+    let (http, debug) = (ReservedPort::any(), ReservedPort::any());
+    let program = server_with(
+        &nats,
+        &[
+            // All that is sent goes through the log as well.
+            ("SSE_LOG_LEVEL", "trace"),
+            ("SSE_LOG_FILE", log.to_str().expect("Unicode")),
+            ("SSE_HTTP_ADDR", &http.address.to_string()),
+            ("SSE_DEBUG_ADDR", &debug.address.to_string()),
+            ("SSE_MAX_CONNECTIONS_PER_USER", "1000"),
+            // A client that has sent more than its request is found to have gone when something is written to it.
+            ("SSE_KEEPALIVE_INTERVAL", "100ms"),
+            // What is kept for clients that return is full, or gone, when the memory is looked at.
+            ("SSE_HISTORY_MAX_BYTES", "64KiB"),
+            ("SSE_RESUME_WINDOW", "1s"),
+        ],
+    );
+    let (http, debug) = (http.address, debug.address);
+    eventually("it listens", async || TcpStream::connect(debug).await.is_ok()).await;
+    eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
+    let headers = [("x-access-token", &*token("follower"))];
+    let follower = Stream::open(http, "/sse", &headers).await;
+    let mut scene = Scene { program, http, debug, follower, publisher: nats.publisher().await };
+
+    let mut before = 0.0;
+    for attack in 0..ATTACKS {
+        if attack == WARM_UP {
+            scene.has_connections(1).await;
+            before = scene.resident().await;
+        }
+        scene.endures(&Attack::make_up(&mut mischief), attack).await;
+    }
+    scene.was_touched_everywhere().await;
+    scene.has_connections(1).await;
+    eventually_right(async || {
+        let after = scene.resident().await;
+        (after < before * 1.1).then_some(()).ok_or_else(|| format!("{before} bytes became {after}"))
+    })
+    .await;
+
+    let mut newcomer = Stream::open(http, "/sse", &headers).await;
+    scene.publisher.event(&["follower"], "t", "at last").await;
+    for stream in [&mut scene.follower, &mut newcomer] {
+        assert_eq!(content(stream).await, "at last");
+    }
+    drop((scene.follower, newcomer));
+    eventually("no stream", async || sample::<u64>(debug, "sse_connections").await == 0).await;
+    scene.program.terminate();
+    assert_eq!(scene.program.complaints().await, "");
+    assert_eq!(scene.program.status().await, Some(0));
+}

@@ -1,0 +1,72 @@
+//! Who has come and gone leaves nothing behind.
+
+use std::{net::SocketAddr, ops::Range};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    PATIENCE, eventually_right,
+    nats::Nats,
+    process::server_with,
+    service::{sample, token},
+};
+
+const OPEN_AT_ONCE: u32 = 500;
+const WARM_UP: u32 = 2_000;
+const USERS: u32 = 50_000;
+
+/// Opens streams of as many users, who all leave when the last of them has begun to follow.
+async fn come_and_go(service: SocketAddr, users: Range<u32>) {
+    for first in users.step_by(OPEN_AT_ONCE as usize) {
+        let streams = join_all((first..first + OPEN_AT_ONCE).map(|user| follow(service, user))).await;
+        for stream in streams {
+            // With a reset: otherwise each port would be lost for a minute, and there are not so many.
+            stream.set_zero_linger().expect("set");
+        }
+    }
+}
+
+async fn follow(service: SocketAddr, user: u32) -> TcpStream {
+    let mut stream = TcpStream::connect(service).await.expect("connected");
+    // Every fifth is a tab, of which it is remembered where it stood.
+    let tab = if user.is_multiple_of(5) { format!("x-request-id: tab-{user}\r\n") } else { String::new() };
+    let token = token(&format!("user-{user}"));
+    let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n");
+    stream.write_all(request.as_bytes()).await.expect("sent");
+    let mut begun = [0; "HTTP/1.1 200".len()];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut begun)).await.expect("in time").expect("an answer");
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_come_and_gone_leaves_nothing_behind() {
+    let nats = Nats::start().await;
+    // Where streams stood may be forgotten at once; by default that is kept for two minutes.
+    let mut program = server_with(&nats, &[("SSE_RESUME_WINDOW", "1s")]);
+    let (http, debug) = program.logged_addresses().await;
+    let all_have_gone = async || match sample::<u64>(debug, "sse_connections").await {
+        0 => Ok(()),
+        streams => Err(format!("{streams} streams are still open")),
+    };
+    let figures = async || {
+        let names = ["sse_tasks", "process_resident_memory_bytes"];
+        [sample::<f64>(debug, names[0]).await, sample(debug, names[1]).await]
+    };
+
+    come_and_go(http, 0..WARM_UP).await;
+    eventually_right(all_have_gone).await;
+    let before = figures().await;
+    come_and_go(http, WARM_UP..WARM_UP + USERS).await;
+    eventually_right(all_have_gone).await;
+    eventually_right(async || {
+        let after = figures().await;
+        let back = after.iter().zip(before).all(|(after, before)| *after < before * 1.1);
+        back.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))
+    })
+    .await;
+}
