@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{client::Stream, eventually, nats::Nats, process, service::Service};
+use crate::{client::Stream, eventually, nats::Nats, program, service::Service};
 
 async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
     for n in contents {
@@ -152,7 +152,7 @@ async fn no_consumer_is_left_behind() {
 #[tokio::test]
 async fn none_is_left_behind_by_a_kill_either() {
     let nats = Nats::start().await;
-    let program = process::server(&nats);
+    let program = program::server(&nats);
     eventually("a consumer", async || consumers(&nats).await == 1).await;
     // It is killed.
     drop(program);

@@ -55,7 +55,7 @@ pub(crate) async fn head(server: SocketAddr, path: &str, headers: &[(&str, &str)
     (status, headers)
 }
 
-async fn send(
+pub(crate) async fn send(
     server: SocketAddr,
     method: Method,
     path: &str,

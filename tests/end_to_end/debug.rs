@@ -4,7 +4,7 @@ use crate::{
     client::{get, get_bytes},
     eventually,
     nats::Nats,
-    process::server_with,
+    program::server_with,
     service::{SECRET, Service},
 };
 

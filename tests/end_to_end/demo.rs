@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
     client::{Stream, get},
-    process::Program,
+    program::Program,
 };
 
 #[tokio::test]

@@ -11,12 +11,13 @@ use tokio::{
 use crate::{
     PATIENCE, eventually_right,
     nats::Nats,
-    process::server_with,
+    program::server_with,
     service::{sample, token},
 };
 
 const OPEN_AT_ONCE: u32 = 500;
-const WARM_UP: u32 = 2_000;
+/// After so many, what the allocator keeps for itself has settled.
+const WARM_UP: u32 = 10_000;
 const USERS: u32 = 50_000;
 
 /// Opens streams of as many users, who all leave when the last of them has begun to follow.

@@ -5,14 +5,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use hyper::Method;
 use serde_json::json;
 
 use crate::{
     client::{self, Stream, get},
     eventually,
     nats::Nats,
-    process::server_with,
-    service::{Service, token, token_with},
+    program::{server_with, server_with_descriptors},
+    service::{Service, sample, token, token_with},
 };
 
 fn token_until(expires: u64) -> String {
@@ -183,4 +184,24 @@ async fn whoever_connects_and_asks_for_nothing_is_sent_away_in_time() {
             .await
             .expect("before the default of ten seconds");
     }
+}
+
+#[tokio::test]
+async fn as_many_streams_may_be_open_as_there_are_file_descriptors_for() {
+    let nats = Nats::down();
+    let mut program = server_with_descriptors(&nats, 100, 800);
+    let (address, debug) = program.logged_addresses().await;
+    // A quarter is kept for everything else.
+    let mut open = Vec::new();
+    let refused = loop {
+        let user = token(&format!("user-{}", open.len() / 10));
+        let (status, _, body) =
+            client::send(address, Method::GET, "/sse", &[("x-access-token", &*user)]).await;
+        if status != 200 {
+            break status;
+        }
+        open.push(body);
+    };
+    assert_eq!((refused, open.len()), (503, 600));
+    assert_eq!(sample::<f64>(debug, "process_max_fds").await.to_string(), "800");
 }

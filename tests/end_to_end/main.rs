@@ -17,6 +17,7 @@ mod lives;
 mod nats;
 mod nginx;
 mod process;
+mod program;
 mod proxy;
 mod refusals;
 mod registry;

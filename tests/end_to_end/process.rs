@@ -1,122 +1,15 @@
 //! The program as a process: what it exits with, and what signals do.
 
-use std::{net::SocketAddr, process::Stdio};
-
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStderr, ChildStdout, Command},
-};
+use rustix::process::Signal;
 
 use crate::{
     PATIENCE,
     client::Stream,
     eventually,
     nats::Nats,
+    program::{Program, server, server_with},
     service::{SECRET, token},
 };
-
-/// The running program. It is killed when this is dropped.
-pub(crate) struct Program {
-    child: Child,
-    output: Lines<BufReader<ChildStdout>>,
-    errors: Lines<BufReader<ChildStderr>>,
-}
-
-impl Program {
-    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ocis-sse"))
-            .args(arguments)
-            .env_clear()
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("it runs");
-        let output = BufReader::new(child.stdout.take().expect("piped")).lines();
-        let errors = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Self { child, output, errors }
-    }
-
-    /// The next line of its output, with its end.
-    pub(crate) async fn line(&mut self) -> String {
-        let line = tokio::time::timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
-        line.expect("readable").map(|line| line + "\n").expect("one more line")
-    }
-
-    /// The next line that it complains or logs.
-    pub(crate) async fn error_line(&mut self) -> Option<String> {
-        let line = tokio::time::timeout(PATIENCE, self.errors.next_line()).await.expect("a line in time");
-        line.expect("readable")
-    }
-
-    pub(crate) fn terminate(&self) {
-        self.signal(Signal::TERM);
-    }
-
-    /// Kills it, as the kernel would, and waits until nothing of it is left.
-    pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.expect("killed");
-    }
-
-    fn signal(&self, signal: Signal) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.expect("it runs"), signal).expect("told");
-    }
-
-    pub(crate) async fn status(&mut self) -> Option<i32> {
-        tokio::time::timeout(PATIENCE, self.child.wait())
-            .await
-            .expect("an end in time")
-            .expect("an end")
-            .code()
-    }
-
-    /// All that it still complains or logs.
-    pub(crate) async fn complaints(&mut self) -> String {
-        let mut lines = Vec::new();
-        while let Some(line) = self.error_line().await {
-            lines.push(line);
-        }
-        lines.join("\n")
-    }
-
-    /// Where clients and where probes connect, as the log says.
-    pub(crate) async fn logged_addresses(&mut self) -> (SocketAddr, SocketAddr) {
-        loop {
-            let line = self.error_line().await.expect("a line with the addresses");
-            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
-            if line["message"] == "listening" {
-                let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
-                return (address("address"), address("debug"));
-            }
-        }
-    }
-}
-
-fn environment(nats: &Nats) -> Vec<(String, String)> {
-    [
-        ("OCIS_JWT_SECRET", SECRET),
-        ("SSE_HTTP_ADDR", "127.0.0.1:0"),
-        ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
-        ("SSE_LOG_LEVEL", "info"),
-        ("SSE_DRAIN_TIMEOUT", "1s"),
-        ("OCIS_EVENTS_ENDPOINT", &nats.address()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
-}
-
-pub(crate) fn server(nats: &Nats) -> Program {
-    server_with(nats, &[])
-}
-
-pub(crate) fn server_with(nats: &Nats, settings: &[(&str, &str)]) -> Program {
-    let environment = environment(nats);
-    let environment = environment.iter().map(|(name, value)| (&**name, &**value));
-    Program::start(&["server"], &environment.chain(settings.iter().copied()).collect::<Vec<_>>())
-}
 
 #[tokio::test]
 async fn the_status_says_what_was_wrong() {

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
 
-use crate::{client, eventually, nats::Nats, process::server_with, service::Service};
+use crate::{client, eventually, nats::Nats, program::server_with, service::Service};
 
 async fn bucket(nats: &Nats) -> Option<kv::Store> {
     nats.publisher().await.jetstream.get_key_value("service-registry").await.ok()

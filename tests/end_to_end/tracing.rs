@@ -25,7 +25,7 @@ use crate::{
     client::Stream,
     eventually,
     nats::{Nats, send_sse},
-    process::server_with,
+    program::server_with,
     service::token,
 };
 

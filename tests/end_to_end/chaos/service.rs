@@ -10,7 +10,7 @@ use crate::{
     eventually,
     ledger::Ledger,
     nats::{Nats, ReservedPort},
-    process::{Program, server_with},
+    program::{Program, server_with},
     proxy::Proxy,
     service::Service,
 };

@@ -18,7 +18,7 @@ use crate::{
     client::{Stream, get},
     eventually, eventually_right,
     nats::{Nats, Publisher, ReservedPort},
-    process::{Program, server_with},
+    program::{Program, server_with},
     service::{sample, token},
 };
 

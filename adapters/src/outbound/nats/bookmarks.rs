@@ -149,8 +149,8 @@ impl Exchange {
                 told = self.outgoing.recv() => match told {
                     Some(Told::Bookmark(bookmark)) => {
                         let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
-                        // Whether it was stored is not waited for.
-                        drop(context.publish(subject, self.write(&bookmark).into()).await?);
+                        // Whether it was stored is not asked: nothing would follow from it.
+                        client.publish(subject, self.write(&bookmark).into()).await?;
                     }
                     Some(Told::Flush(done)) => {
                         client.flush().await?;
