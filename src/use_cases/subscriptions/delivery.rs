@@ -100,8 +100,13 @@ impl Subscriptions {
 
     /// Every stream that is to have `event` was offered it.
     pub(in crate::use_cases) fn settle(&self, event: EventId) {
-        self.shared.state.lock().settled = Some(event);
-        self.shared.moved.notify_waiters();
+        let mut state = self.shared.state.lock();
+        state.settled = Some(event);
+        // Until the history is filled there may be a crowd waiting, and for none of it is there anything to do.
+        if state.bus != Bus::Filling {
+            drop(state);
+            self.shared.moved.notify_waiters();
+        }
     }
 
     /// Ends a stream that does not read.
