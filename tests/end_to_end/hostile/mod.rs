@@ -25,9 +25,9 @@ use crate::{
 const VISITS: usize = 50;
 const REQUESTS_OF_A_VISIT: usize = 6;
 const MESSAGES: usize = 50;
-/// Of these, what they leave behind in memory is not there yet with the first ones.
-const ATTACKS: u32 = 120;
-const WARM_UP: u32 = 40;
+const ATTACKS: u32 = 300;
+/// After so many, what may be kept is full, and the allocator has found its place for it.
+const WARM_UP: u32 = 60;
 
 /// What is sent all at once.
 struct Attack {
@@ -103,7 +103,10 @@ impl Scene {
         let endured = async {
             tokio::select! {
                 // Its log is a file: what stands here is a panic.
-                complaint = self.program.error_line() => panic!("{complaint:?}"),
+                begun = self.program.error_line() => {
+                    self.program.terminate();
+                    panic!("{begun:?} {}", self.program.complaints().await);
+                }
                 _ = all => {}
             }
         };
