@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
 
 mod announcement;
+mod coming_and_going;
 mod delivery;
 mod lives;
 mod returning;
