@@ -36,6 +36,28 @@ async fn it_gets_what_it_missed_in_order_and_then_what_is_new() {
     assert_eq!(outbox.take(), ["2", "3", "at 1-4", "5"]);
 }
 
+/// The narrowest moment there is, which only another thread can hit: the event is in the history, and not yet offered.
+#[tokio::test(start_paused = true)]
+async fn an_event_comes_once_to_a_stream_that_joins_while_it_is_being_delivered() {
+    let house = House::with(POLICY).await;
+    let now = PausedClock.now();
+    let notification = Arc::new(Notification {
+        id: id(1),
+        recipients: vec![user("a")],
+        event_type: EventType::try_new("t").expect("an event type"),
+        content: "1".into(),
+    });
+    let frame = PlainFrames.event(&notification, None);
+    house.subscriptions.record(&notification, now);
+    let [returning, new] = [(); 2].map(|()| FakeOutbox::new(9));
+    let _open = [house.ask(after("a", id(0).to_string()), &returning), house.ask(request("a"), &new)];
+    let mut behind = Vec::new();
+    let offered = house.subscriptions.offer(&user("a"), id(1), now, || &frame, &mut behind);
+    house.subscriptions.settle(id(1));
+    assert_eq!((offered, behind.len()), (0, 0));
+    assert_eq!([returning.take(), new.take()], [["1"], ["1"]]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_an_id_it_gets_what_is_new() {
     let mut house = House::with(POLICY).await;
