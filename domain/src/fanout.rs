@@ -72,9 +72,9 @@ impl<S> Member<S> {
         self.position
     }
 
-    /// Its client is told the id `position`. True when that is news to it.
-    pub fn tell(&mut self, position: EventId) -> bool {
-        self.position.replace(position) != Some(position)
+    /// Its client is told the id `position`; from then on it is live.
+    pub fn tell(&mut self, position: EventId) {
+        self.position = Some(position);
     }
 
     fn has_had(&self, event: EventId) -> bool {

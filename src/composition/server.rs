@@ -232,10 +232,12 @@ fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<(
 /// How streams are treated.
 fn policy(configuration: &Configuration) -> StreamPolicy {
     let Configuration { history, streams, limits, keepalive, .. } = configuration;
+    // The limit is raised whatever is set.
+    let most_connections = most_connections();
     let unless_zero = |GoDuration(time): GoDuration| (!time.is_zero()).then_some(time);
     StreamPolicy {
         limits: StreamLimits {
-            total: limits.max_connections.unwrap_or_else(most_connections),
+            total: limits.max_connections.unwrap_or(most_connections),
             per_user: limits.max_connections_per_user,
         },
         history: HistoryLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },

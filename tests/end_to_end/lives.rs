@@ -189,7 +189,7 @@ async fn whoever_connects_and_asks_for_nothing_is_sent_away_in_time() {
 #[tokio::test]
 async fn as_many_streams_may_be_open_as_there_are_file_descriptors_for() {
     let nats = Nats::down();
-    let mut program = server_with_descriptors(&nats, 100, 800);
+    let mut program = server_with_descriptors(&nats, 100, 800, &[]);
     let (address, debug) = program.logged_addresses().await;
     // A quarter is kept for everything else.
     let mut open = Vec::new();
@@ -203,5 +203,13 @@ async fn as_many_streams_may_be_open_as_there_are_file_descriptors_for() {
         open.push(body);
     };
     assert_eq!((refused, open.len()), (503, 600));
+    assert_eq!(sample::<f64>(debug, "process_max_fds").await.to_string(), "800");
+}
+
+#[tokio::test]
+async fn the_limit_of_file_descriptors_is_raised_whatever_is_set() {
+    let nats = Nats::down();
+    let mut program = server_with_descriptors(&nats, 100, 800, &[("SSE_MAX_CONNECTIONS", "700")]);
+    let debug = program.logged_addresses().await.1;
     assert_eq!(sample::<f64>(debug, "process_max_fds").await.to_string(), "800");
 }

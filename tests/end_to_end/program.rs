@@ -118,9 +118,15 @@ pub(crate) fn server_with(nats: &Nats, settings: &[(&str, &str)]) -> Program {
 }
 
 /// As [`server`], begun with a limit of file descriptors that it may raise up to `hard`.
-pub(crate) fn server_with_descriptors(nats: &Nats, soft: u32, hard: u32) -> Program {
+pub(crate) fn server_with_descriptors(
+    nats: &Nats,
+    soft: u32,
+    hard: u32,
+    settings: &[(&str, &str)],
+) -> Program {
     let environment = environment(nats);
-    let environment: Vec<_> = environment.iter().map(|(name, value)| (&**name, &**value)).collect();
+    let environment = environment.iter().map(|(name, value)| (&**name, &**value));
+    let environment: Vec<_> = environment.chain(settings.iter().copied()).collect();
     let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" server");
     Program::start_by("/bin/sh", &["-c", &script, env!("CARGO_BIN_EXE_ocis-sse")], &environment)
 }
