@@ -7,7 +7,7 @@ use validator::{Validate, ValidationError};
 use super::{
     reader::Reader,
     values::{
-        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, LogLevel,
+        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, Language, LogLevel,
         RegistryKind, Secret, Server, Timeout,
     },
 };
@@ -218,6 +218,15 @@ group! {
         close_on_logout: bool = "streams.close_on_logout",
         /// Over which time open streams are ended when the service stops.
         drain_timeout: GoDuration = "streams.drain_timeout",
+    }
+}
+
+group! {
+    /// Which languages are read.
+    #[derive(Clone, Debug)]
+    struct Languages {
+        /// By those who have not said which.
+        default: Language = "default_language",
     }
 }
 

@@ -382,6 +382,13 @@ pub const SETTINGS: &[Setting] = &[
         "Over which time open streams are ended when the service stops; what is left after it is cut"
     ),
     setting!(
+        "default_language",
+        ["OCIS_DEFAULT_LANGUAGE", "SSE_DEFAULT_LANGUAGE"],
+        Some("en"),
+        "de",
+        "The language of those who have chosen none and whose browser asks for none, where an event comes in several"
+    ),
+    setting!(
         "limits.max_connections",
         ["SSE_MAX_CONNECTIONS"],
         NONE,

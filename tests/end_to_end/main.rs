@@ -11,6 +11,7 @@ mod cluster;
 mod debug;
 mod demo;
 mod hostile;
+mod languages;
 mod leaks;
 mod ledger;
 mod lives;
