@@ -255,8 +255,8 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         "http.cors.allow_methods",
         ["OCIS_CORS_ALLOW_METHODS", "SSE_CORS_ALLOW_METHODS"],
-        Some("GET"),
-        "GET",
+        Some("GET,PUT,DELETE"),
+        "GET,PUT,DELETE",
         "Methods told to a preflight"
     ),
     setting!(

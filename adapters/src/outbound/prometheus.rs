@@ -125,7 +125,7 @@ impl PrometheusMetrics {
                 "bus_lag_messages",
                 "Messages that stood on the bus behind the last one that was read",
             ),
-            refused: family(sse, "auth_failures", "Streams refused for their token, by reason", |index| {
+            refused: family(sse, "auth_failures", "Requests refused for their token, by reason", |index| {
                 Reason { reason: FAILURES[index].1 }
             }),
             replayed: add(sse, "replayed_events", "Events that clients had missed and were given"),

@@ -123,7 +123,7 @@ impl Exchange {
 
     /// Writes and watches, until something fails or nobody listens any more.
     async fn attend(&mut self) -> Result<(), async_nats::Error> {
-        let (client, _) = bucket::client(&self.connection).await?;
+        let client = bucket::client(&self.connection).await?;
         let bucket = open(client.clone(), self.window).await?;
         if bucket.stream.cached_info().state.messages == 0 {
             self.up_to_date().await;

@@ -11,12 +11,11 @@ use data_encoding::BASE32_NOPAD;
 
 use super::connection::Connection;
 
-/// Waits until there is a line, and says which of those that were made it is.
-pub(super) async fn client(connection: &Connection) -> Result<(Client, u64), async_nats::Error> {
+/// Waits until there is a line.
+pub(super) async fn client(connection: &Connection) -> Result<Client, async_nats::Error> {
     let mut line = connection.0.clone();
     let state = line.wait_for(|state| state.client.is_some() && state.connected).await?;
-    let client = state.client.clone().ok_or("there is no line")?;
-    Ok((client, state.generation))
+    Ok(state.client.clone().ok_or("there is no line")?)
 }
 
 /// The bucket, which is made when it is missing.

@@ -17,13 +17,10 @@ use domain::{
 use futures_util::StreamExt as _;
 use ports::outbound::{HeardLanguage, LanguagePreferences, NotStored};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
 
-use super::{
-    bucket,
-    connection::{Connection, LineState},
-};
+use super::{bucket, connection::Connection};
 
 /// The bucket.
 const BUCKET: &str = "sse-languages";
@@ -59,8 +56,7 @@ impl KeyValuePreferences {
         user: UserId,
         language: Option<LanguageTag>,
     ) -> Result<LanguageChoice, async_nats::Error> {
-        let (client, _) = bucket::client(&self.connection).await?;
-        let store = open(client).await?;
+        let store = open(bucket::client(&self.connection).await?).await?;
         let key = bucket::encode(user.as_str());
         let value = Value { language: language.map(|tag| tag.to_string()), made: None };
         let revision = store.put(&key, value.write()).await?;
@@ -111,8 +107,7 @@ async fn keep(connection: Connection, mut choices: mpsc::Receiver<LanguageChoice
 
 /// Stores a choice, unless a later one is stored.
 async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), async_nats::Error> {
-    let (client, _) = bucket::client(connection).await?;
-    let store = open(client).await?;
+    let store = open(bucket::client(connection).await?).await?;
     let key = bucket::encode(choice.user.as_str());
     let language = choice.language.as_ref().map(ToString::to_string);
     let value = Value { language, made: Some(choice.made) }.write();
@@ -158,11 +153,9 @@ impl Watch {
         }
     }
 
-    /// Watches until the line is lost, something fails, or nobody listens any more.
+    /// Watches until something fails or nobody listens any more. A lost line is made anew underneath, and misses nothing.
     async fn attend(&mut self) -> Result<(), async_nats::Error> {
-        let (client, generation) = bucket::client(&self.connection).await?;
-        let mut line = self.connection.0.clone();
-        let bucket = open(client).await?;
+        let bucket = open(bucket::client(&self.connection).await?).await?;
         // What it does not say is that there is nothing.
         if bucket.stream.cached_info().state.messages == 0 {
             self.up_to_date().await;
@@ -182,18 +175,11 @@ impl Watch {
                         self.up_to_date().await;
                     }
                 }
-                // What was stored meanwhile would be missing.
-                () = lost(&mut line, generation) => return Ok(()),
                 // We are to end.
                 () = self.incoming.closed() => return Ok(()),
             }
         }
     }
-}
-
-/// Waits until the line is lost, or already another one.
-async fn lost(line: &mut watch::Receiver<LineState>, generation: u64) {
-    line.wait_for(|state| !state.connected || state.generation != generation).await.ok();
 }
 
 async fn open(client: Client) -> Result<Store, async_nats::Error> {
