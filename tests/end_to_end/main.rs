@@ -1,6 +1,7 @@
 //! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
 //!
-//! `./test` provides nats-server and nginx; `NATS_SERVER` and `NGINX` name other ones.
+//! `./test` provides nats-server and the proxies that are put before the service; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY` and
+//! `TRAEFIK` name other ones.
 
 mod api;
 mod browser;
@@ -15,13 +16,13 @@ mod leaks;
 mod ledger;
 mod lives;
 mod nats;
-mod nginx;
 mod process;
 mod program;
 mod proxy;
 mod refusals;
 mod registry;
 mod returning;
+mod reverse_proxies;
 mod service;
 mod slow_clients;
 mod streaming;
