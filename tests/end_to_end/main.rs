@@ -1,7 +1,7 @@
 //! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
 //!
-//! `./test` provides nats-server and the proxies that are put before the service; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY` and
-//! `TRAEFIK` name other ones.
+//! `./test` provides what else runs: nats-server, proxies and schemathesis; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK`
+//! and `SCHEMATHESIS` name other ones.
 
 mod api;
 mod browser;
