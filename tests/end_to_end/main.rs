@@ -8,6 +8,7 @@ mod bus;
 mod chaos;
 mod client;
 mod cluster;
+mod cookie;
 mod debug;
 mod demo;
 mod hostile;

@@ -91,7 +91,9 @@ async fn every_origin_may_read_but_none_is_trusted() {
     assert_eq!(response.header("access-control-allow-methods"), Some("GET"));
     assert_eq!(
         response.header("access-control-allow-headers"),
-        Some("Authorization, Origin, Content-Type, Accept, X-Requested-With, X-Request-Id, Ocs-Apirequest")
+        Some(
+            "Authorization, Origin, Content-Type, Accept, X-Requested-With, X-Request-Id, Ocs-Apirequest, Last-Event-Id"
+        )
     );
 
     let without = get(service.http, "/sse", &[]).await;

@@ -10,6 +10,7 @@ mod event_stream_parser;
 mod frame;
 mod problem;
 mod queue;
+mod token_cookie;
 
 use std::sync::Arc;
 
