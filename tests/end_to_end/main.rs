@@ -12,6 +12,7 @@ mod cookie;
 mod debug;
 mod demo;
 mod hostile;
+mod http_2;
 mod leaks;
 mod ledger;
 mod lives;
