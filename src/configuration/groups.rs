@@ -8,7 +8,7 @@ use super::{
     reader::Reader,
     values::{
         Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot,
-        LogLevel, RegistryKind, Secret, Server, Timeout,
+        Language, LogLevel, RegistryKind, Secret, Server, Timeout,
     },
 };
 
@@ -221,6 +221,15 @@ group! {
         close_on_logout: bool = "streams.close_on_logout",
         /// Over which time open streams are ended when the service stops.
         drain_timeout: GoDuration = "streams.drain_timeout",
+    }
+}
+
+group! {
+    /// Which languages are read.
+    #[derive(Clone, Debug)]
+    struct Languages {
+        /// By those who have not said which.
+        default: Language = "default_language",
     }
 }
 

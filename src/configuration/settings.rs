@@ -255,8 +255,8 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         "http.cors.allow_methods",
         ["OCIS_CORS_ALLOW_METHODS", "SSE_CORS_ALLOW_METHODS"],
-        Some("GET"),
-        "GET",
+        Some("GET,PUT,DELETE"),
+        "GET,PUT,DELETE",
         "Methods told to a preflight"
     ),
     setting!(
@@ -389,6 +389,13 @@ pub const SETTINGS: &[Setting] = &[
         Some("10s"),
         "10s",
         "Over which time open streams are ended when the service stops; what is left after it is cut"
+    ),
+    setting!(
+        "default_language",
+        ["OCIS_DEFAULT_LANGUAGE", "SSE_DEFAULT_LANGUAGE"],
+        Some("en"),
+        "de",
+        "The language of those who have chosen none and whose browser asks for none, where an event comes in several"
     ),
     setting!(
         "limits.max_connections",

@@ -1,10 +1,12 @@
 //! What the service does, over the ports: it opens streams, looks after them and ends them ([`Subscriptions`]), brings
-//! events from the bus to them ([`Relay`]), lets the gateway find it ([`Announcement`]) and says whether it can do all
-//! this ([`Status`]).
+//! events from the bus to them ([`Relay`]), each in the language that its user reads ([`LanguageChoices`]), lets the gateway find it
+//! ([`Announcement`]) and says whether it can do all this ([`Status`]).
 //!
 //! **Invariant:** no adapter is named here.
 
 mod announcement;
+mod editions;
+mod languages;
 mod relay;
 mod status;
 mod subscriptions;
@@ -12,6 +14,7 @@ mod subscriptions;
 mod tests;
 
 pub use announcement::Announcement;
+pub use languages::LanguageChoices;
 pub use relay::Relay;
 pub use status::Status;
 pub use subscriptions::{StreamPolicy, Subscriptions};

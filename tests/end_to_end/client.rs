@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Method, Request, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -36,7 +36,18 @@ pub(crate) async fn request(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Response {
-    let (status, headers, body) = send(server, method, path, headers).await;
+    request_with(server, method, path, headers, "").await
+}
+
+/// A request with a body.
+pub(crate) async fn request_with(
+    server: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Response {
+    let (status, headers, body) = send_with(server, method, path, headers, body.into()).await;
     let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body");
     let body = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
     Response { status, headers, body }
@@ -61,6 +72,16 @@ pub(crate) async fn send(
     path: &str,
     headers: &[(&str, &str)],
 ) -> (u16, HeaderMap, Incoming) {
+    send_with(server, method, path, headers, Bytes::new()).await
+}
+
+async fn send_with(
+    server: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> (u16, HeaderMap, Incoming) {
     let exchange = async {
         let stream = TcpStream::connect(server).await.expect("connected");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
@@ -69,7 +90,7 @@ pub(crate) async fn send(
             Request::builder().method(method).uri(path).header("host", server.to_string()),
             |request, (name, value)| request.header(*name, *value),
         );
-        sender.send_request(request.body(Empty::<Bytes>::new()).expect("a request")).await.expect("an answer")
+        sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer")
     };
     let (head, body) = tokio::time::timeout(PATIENCE, exchange).await.expect("in time").into_parts();
     (head.status.as_u16(), head.headers, body)

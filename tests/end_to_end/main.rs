@@ -13,6 +13,7 @@ mod debug;
 mod demo;
 mod hostile;
 mod http_2;
+mod languages;
 mod leaks;
 mod ledger;
 mod lives;

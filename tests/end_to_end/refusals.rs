@@ -67,7 +67,7 @@ async fn other_paths_and_methods_are_refused() {
     }
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
         let response = request(service.http, method, "/root/sse", &headers).await;
-        is_problem(&response, 405, "this path can only be read with GET");
+        is_problem(&response, 405, "this path can be asked with GET only");
         assert_eq!(response.header("allow"), Some("GET"));
     }
     let head = request(service.http, Method::HEAD, "/root/sse", &headers).await;
@@ -88,7 +88,7 @@ async fn every_origin_may_read_but_none_is_trusted() {
     let response = request(service.http, Method::OPTIONS, "/sse", &preflight).await;
     assert_eq!(response.status, 204);
     assert_eq!(response.header("access-control-allow-origin"), Some("*"));
-    assert_eq!(response.header("access-control-allow-methods"), Some("GET"));
+    assert_eq!(response.header("access-control-allow-methods"), Some("GET, PUT, DELETE"));
     assert_eq!(
         response.header("access-control-allow-headers"),
         Some(

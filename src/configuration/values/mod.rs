@@ -5,6 +5,8 @@ mod quantity;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use domain::language::LanguageTag;
+
 use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot, Server},
@@ -44,6 +46,7 @@ from_one_text!(
     GrpcEndpoint,
     HttpCollector,
     HttpRoot,
+    Language,
     LogLevel,
     RegistryKind,
     Timeout,
@@ -206,6 +209,23 @@ impl FromStr for LogLevel {
     }
 }
 
+/// A language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Language(pub LanguageTag);
+
+impl FromStr for Language {
+    type Err = String;
+
+    /// The platform's other services take nothing for English.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(LanguageTag::default()));
+        }
+        let tag = LanguageTag::try_new(text);
+        tag.map(Self).map_err(|_| "is no language tag, such as en or de-AT (RFC 5646)".into())
+    }
+}
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -260,6 +280,16 @@ mod tests {
         check("__Host-token.1", Ok(CookieName("__Host-token.1".into())));
         for text in ["a b", "a=b", "a;b", "\u{e9}", ","] {
             check::<CookieName>(text, wrong.clone());
+        }
+    }
+
+    #[test]
+    fn a_language_is_a_tag() {
+        let tag = |text| Ok(Language(LanguageTag::try_new(text).expect("a tag")));
+        check("de-at", tag("de-AT"));
+        check("", tag("en"));
+        for text in ["de_AT", "*", "deutsch, bitte"] {
+            check::<Language>(text, Err("is no language tag, such as en or de-AT (RFC 5646)"));
         }
     }
 
