@@ -145,6 +145,7 @@ fn same_origin() -> CrossOrigin {
         allow_methods: Vec::new(),
         allow_headers: Vec::new(),
         allow_credentials: false,
+        token_cookie: None,
     }
 }
 

@@ -283,5 +283,6 @@ fn cross_origin(cors: &Cors) -> CrossOrigin {
         allow_methods: cors.allow_methods.clone(),
         allow_headers: cors.allow_headers.clone(),
         allow_credentials: cors.allow_credentials,
+        token_cookie: cors.token_cookie.as_ref().map(|name| name.as_str().to_owned()),
     }
 }

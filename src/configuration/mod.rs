@@ -27,8 +27,8 @@ pub use self::{
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
     values::{
-        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, Language, LogLevel,
-        RegistryKind, Secret, Server, Timeout,
+        Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot,
+        Language, LogLevel, RegistryKind, Secret, Server, Timeout,
     },
 };
 
@@ -50,6 +50,7 @@ pub struct Configuration {
     /// The endpoint.
     pub http: Http,
     /// Which other origins may read.
+    #[validate(nested)]
     pub cors: Cors,
     /// Whether the endpoint is served over TLS.
     #[validate(nested)]

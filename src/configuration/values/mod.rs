@@ -40,6 +40,7 @@ from_one_text!(
     Address,
     Bytes,
     CollectorKind,
+    CookieName,
     Count,
     GoDuration,
     GrpcEndpoint,
@@ -162,6 +163,30 @@ impl FromStr for CollectorKind {
     }
 }
 
+/// The name of a cookie (RFC 6265, 4.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieName(String);
+
+impl CookieName {
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CookieName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if text.is_empty() || !text.bytes().all(may_stand) {
+            return Err("is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it".into());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// How grave something has to be to be logged: zerolog's names, as on the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLevel(pub tracing::Level);
@@ -247,6 +272,15 @@ mod tests {
         let secret = Secret::from_texts(&[" hidden".into()]).expect("a secret");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(secret.reveal(), " hidden");
+    }
+
+    #[test]
+    fn a_cookie_has_a_name_of_a_token() {
+        let wrong = Err("is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it");
+        check("__Host-token.1", Ok(CookieName("__Host-token.1".into())));
+        for text in ["a b", "a=b", "a;b", "\u{e9}", ","] {
+            check::<CookieName>(text, wrong.clone());
+        }
     }
 
     #[test]

@@ -11,7 +11,9 @@ use tracing::info;
 
 use super::problem::Problem;
 
-/// The reva access token. The gateway in front of this service has exchanged the browser's token for it.
+/// The reva access token. The gateway in front of this service has exchanged the browser's token for it. Where the setting
+/// `SSE_TOKEN_COOKIE` names a cookie, that may carry it instead, for pages of the service's own origin and of those that CORS
+/// names: an `EventSource` can set no header.
 #[derive(SecurityScheme)]
 #[oai(
     rename = "AccessToken",

@@ -12,6 +12,7 @@ mod language;
 mod problem;
 mod queue;
 mod tag_text;
+mod token_cookie;
 
 use std::sync::Arc;
 
