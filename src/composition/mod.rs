@@ -11,7 +11,7 @@ use adapters::{
         debug::{self, Unhealthy},
         http::{CrossOrigin, EventFrames, Http, QueueLimits},
         server::{
-            App, ConnectionLimits, serve,
+            App, ConnectionLimits, Listener, serve,
             tls::{TlsAcceptor, UnusableCertificate},
         },
     },
@@ -97,7 +97,7 @@ struct Running {
     drain_timeout: Duration,
     /// None when nobody is to be told.
     announcement: Option<Announcement>,
-    listener: TcpListener,
+    listener: Listener,
     /// None when the line is not encrypted.
     tls: Option<TlsAcceptor>,
     app: App,
@@ -165,10 +165,10 @@ async fn listen(
     addresses: Vec<SocketAddr>,
     name: &'static str,
     address: String,
-) -> Result<TcpListener, StartError> {
+) -> Result<Listener, StartError> {
     let listener = TcpListener::bind(&*addresses).await.and_then(|listener| {
         rustix::net::listen(&listener, WAITING_CONNECTIONS)?;
-        Ok(listener)
+        Listener::new(listener)
     });
     listener.map_err(|source| StartError::Listen { name, address, source })
 }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -39,8 +39,8 @@ struct State {
     frames: VecDeque<Frame>,
     bytes: usize,
     ended: Option<EndReason>,
-    /// The connection, when it waits for something to write.
-    reader: Option<Waker>,
+    /// The connection waits for something to write.
+    waits: bool,
     /// For what somebody waits to have room.
     refused: Option<Entry>,
     /// Since when something has been waiting here.
@@ -80,7 +80,7 @@ impl Queue {
             frames: VecDeque::new(),
             bytes: 0,
             ended: None,
-            reader: None,
+            waits: false,
             refused: None,
             unwritten_since: None,
             last: None,
@@ -100,10 +100,8 @@ impl Queue {
                 Some(EndReason::Slow) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
                 Some(_) => Poll::Ready(None),
                 None => {
-                    match &mut state.reader {
-                        Some(reader) => reader.clone_from(context.waker()),
-                        reader => *reader = Some(context.waker().clone()),
-                    }
+                    state.waits = true;
+                    self.line.wait(context);
                     Poll::Pending
                 }
             };
@@ -179,11 +177,11 @@ impl Queue {
         state.bytes += frame.len();
         state.frames.push_back(frame.clone());
         state.unwritten_since.get_or_insert(now);
-        let reader = state.reader.take();
-        state.woken |= reader.is_some();
+        let waits = std::mem::take(&mut state.waits);
+        state.woken |= waits;
         drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
+        if waits {
+            self.line.wake();
         }
         Offer::Accepted
     }
@@ -227,15 +225,15 @@ impl Outbox for Queue {
                 VecDeque::new()
             }
         };
-        let reader = state.reader.take();
+        let waits = std::mem::take(&mut state.waits);
         drop(state);
         drop(waiting);
         self.room.notify_one();
         if reason == EndReason::Slow {
             self.line.cut();
         }
-        if let Some(reader) = reader {
-            reader.wake();
+        if waits {
+            self.line.wake();
         }
     }
 }

@@ -4,31 +4,25 @@
 //! its client does not read, a time limit for the head of a request, small buffers, and a pause when the process has no
 //! descriptors left (the framework's accepts again at once, for ever).
 
+mod door;
+mod lane;
+mod line;
+mod peer;
 mod socket;
 pub mod tls;
 
 use std::{
-    convert::Infallible,
     future::Future,
     io,
-    pin::{Pin, pin},
+    net::SocketAddr,
+    pin::pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use hyper::{
-    Request, Response,
-    body::{Body, Frame, Incoming, SizeHint},
-    rt::{Read, Write},
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::{GracefulConnection, GracefulShutdown, Watcher},
-};
+use hyper::server::conn::http1::Parts;
+use hyper_util::rt::TokioIo;
 use poem::{
     Endpoint,
     endpoint::DynEndpoint,
@@ -41,21 +35,50 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-pub use self::socket::Line;
-use self::{socket::Socket, tls::HTTP_2};
+pub use self::line::Line;
+use self::{
+    door::{Door, Leaving, until_left},
+    lane::{Arrival, Inbox, Lane},
+    peer::Peer,
+    socket::Socket,
+    tls::HTTP_2,
+};
 
 /// What answers every request. Its answers are complete: errors have become responses.
 pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
 
-/// The largest head of a request, and what is encoded ahead of the socket.
-const BUFFER_BYTES: usize = 64 * 1024;
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
+
 /// A silent peer is asked so many times whether it is there until it is given up.
 const TCP_KEEPALIVE_QUESTIONS: u32 = 3;
-/// How often a client with HTTP/2 is asked whether it is there, and how long it has to answer: among many streams, silence of one
-/// says nothing.
-const HTTP_2_PING: Duration = Duration::from_secs(30);
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A socket at which clients connect, and what serves them.
+pub struct Listener {
+    socket: TcpListener,
+    lane: Lane,
+}
+
+impl Listener {
+    /// Clients connect at `socket`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no means left to watch them.
+    pub fn new(socket: TcpListener) -> io::Result<Self> {
+        Ok(Self { socket, lane: Lane::new()? })
+    }
+
+    /// Where clients connect.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
 
 /// What a client may ask of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -72,15 +95,16 @@ pub struct ConnectionLimits {
 /// Serves until `shutdown` is ready, then lets open requests end; what has not ended after `flush` is cut. With `tls`,
 /// HTTP/1.1 and HTTP/2 are served as the client chooses; without, HTTP/1.1.
 pub async fn serve(
-    listener: TcpListener,
+    Listener { socket: listener, lane }: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
     flush: Duration,
 ) {
-    let graceful = GracefulShutdown::new();
-    let abort = CancellationToken::new();
+    let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
+    let (open, inbox) = (lane.open(), lane.inbox());
+    let lane = tokio::spawn(lane.run(abort.clone()));
     let mut shutdown = pin!(shutdown);
     let mut refusing = false;
     loop {
@@ -97,20 +121,20 @@ pub async fn serve(
                     debug!(%error, "a connection was lost before its request");
                     continue;
                 }
-                let cut = abort.child_token();
                 let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
-                let line = Line::new(cut.clone());
-                let socket = Socket { stream, line: line.clone() };
+                let line = Line::default();
+                let socket = Socket::new(stream, line.clone());
                 let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app), limits };
+                let (abort, closing) = (abort.clone(), closing.clone());
                 // Two kinds of task: one for both would have the size of the larger for each connection.
                 match tls.clone() {
                     None => {
-                        let connection = graceful.watch(peer.http1(TokioIo::new(socket), Scheme::HTTP, line));
-                        tokio::spawn(until_cut(connection, cut));
+                        let connection = plain(socket, peer, Arc::clone(&inbox), closing);
+                        open.spawn(until_cut(connection, line, abort));
                     }
                     Some(tls) => {
-                        let connection = encrypted(socket, tls, peer, graceful.watcher());
-                        tokio::spawn(until_cut(connection, cut));
+                        let connection = encrypted(socket, tls, peer, closing);
+                        open.spawn(until_cut(connection, line, abort));
                     }
                 }
             }
@@ -123,44 +147,84 @@ pub async fn serve(
         }
     }
     drop(listener);
-    if tokio::time::timeout(flush, graceful.shutdown()).await.is_err() {
+    closing.cancel();
+    open.close();
+    if tokio::time::timeout(flush, open.wait()).await.is_err() {
         warn!("connections were cut that did not end in time");
     }
     abort.cancel();
+    lane.await.ok();
 }
 
 #[expect(
     clippy::manual_async_fn,
     reason = "an async function holds its arguments twice, two KiB for each connection"
 )]
-fn until_cut<C: Future>(connection: C, cut: CancellationToken) -> impl Future<Output = ()> {
+fn until_cut<C: Future>(
+    connection: C,
+    line: Line,
+    abort: CancellationToken,
+) -> impl Future<Output = ()> + use<C> {
     async move {
         tokio::select! {
             // The client has gone, or has broken off, which is its right.
             _ = connection => {}
-            // Its stream was ended because it does not read, or our time is over.
-            () = cut.cancelled() => {}
+            // Its stream was ended because it does not read.
+            () = line.until_cut() => {}
+            // Our time is over.
+            () = abort.cancelled() => line.cut(),
         }
     }
 }
 
+/// Serves one connection to its end, or until it leaves for the lane.
+async fn plain(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: CancellationToken) {
+    let (line, door) = (socket.line.clone(), Door::default());
+    let mut connection = peer.http1(TokioIo::new(socket), Scheme::HTTP, line.clone(), Some(door.clone()));
+    let left = tokio::select! {
+        // It has ended, or its answer has no end.
+        left = until_left(&mut connection, &door, &line) => left,
+        // The present answer is the last.
+        () = closing.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            until_left(&mut connection, &door, &line).await
+        }
+    };
+    let Some(Leaving { body, chunked }) = left else { return };
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    match io.into_inner().into_std() {
+        Ok(socket) => lane.arrives(Arrival { socket, line, body, chunked, unasked_bytes: read_buf.len() }),
+        Err(error) => debug!(%error, "a connection was lost behind its request"),
+    }
+}
+
 /// Serves one connection over TLS to its end.
-async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watcher) {
+async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, closing: CancellationToken) {
     let line = socket.line.clone();
     // A client that does not come to an end of this either has no time to lose.
     let in_time = tokio::time::timeout(peer.limits.request_timeout, tls.accept(socket));
     let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         let (requests, idle_timeout) = (Arc::new(()), peer.limits.request_timeout);
-        let connection = watcher.watch(peer.http2(TokioIo::new(stream), Arc::clone(&requests)));
+        let mut connection = pin!(peer.http2(TokioIo::new(stream), Arc::clone(&requests)));
         tokio::select! {
             // The client has gone, or has broken off, which is its right.
-            _ = connection => {}
+            _ = connection.as_mut() => return,
             // It asks for nothing.
-            () = without_requests(requests, idle_timeout) => {}
+            () = without_requests(requests, idle_timeout) => return,
+            // The present answers are the last.
+            () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
         }
+        connection.await.ok();
     } else {
-        watcher.watch(peer.http1(TokioIo::new(stream), Scheme::HTTPS, line)).await.ok();
+        let mut connection = peer.http1(TokioIo::new(stream), Scheme::HTTPS, line, None);
+        tokio::select! {
+            // The client has gone, or has broken off.
+            _ = &mut connection => return,
+            // The present answer is the last.
+            () = closing.cancelled() => Pin::new(&mut connection).graceful_shutdown(),
+        }
+        connection.await.ok();
     }
 }
 
@@ -174,93 +238,6 @@ async fn without_requests(requests: Arc<()>, timeout: Duration) {
         idle = Arc::strong_count(&requests) == NONE;
     }
 }
-
-/// Who is connected to whom, and what answers.
-struct Peer {
-    local: LocalAddr,
-    remote: RemoteAddr,
-    app: App,
-    limits: ConnectionLimits,
-}
-
-impl Peer {
-    /// Every request has the line to itself.
-    fn http1<I: Read + Write + Unpin + Send + 'static>(
-        self,
-        io: I,
-        scheme: Scheme,
-        line: Line,
-    ) -> impl GracefulConnection<Error: Send> + Send {
-        let request_timeout = self.limits.request_timeout;
-        let service = service_fn(move |request| self.answer(request, scheme.clone(), line.clone()));
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(request_timeout)
-            .max_buf_size(BUFFER_BYTES)
-            .serve_connection(io, service)
-    }
-
-    /// Requests share the line: to end one of them, its stream is reset, not the line cut.
-    fn http2<I: Read + Write + Unpin + Send + 'static>(
-        self,
-        io: I,
-        requests: Arc<()>,
-    ) -> impl GracefulConnection<Error: Send> + Send {
-        let service = service_fn(move |request| {
-            let line = Line::shared(Arc::clone(&requests));
-            let answered = self.answer(request, Scheme::HTTPS, line.clone());
-            async move {
-                let answer: Result<_, Infallible> = answered.await;
-                answer.map(|answer| answer.map(|body| UntilItsEnd { body, _line: line }))
-            }
-        });
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(HTTP_2_PING)
-            .keep_alive_timeout(HTTP_2_PING)
-            .serve_connection(io, service)
-    }
-
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        scheme: Scheme,
-        line: Line,
-    ) -> impl Future<Output = Result<Response<BoxBody>, Infallible>> + Send + use<> {
-        let mut request = poem::Request::from((request, self.local.clone(), self.remote.clone(), scheme));
-        request.extensions_mut().insert(line);
-        let app = Arc::clone(&self.app);
-        async move { Ok(app.get_response(request).await.into()) }
-    }
-}
-
-/// A body that holds its line until it has gone out, or is given up.
-struct UntilItsEnd {
-    body: BoxBody,
-    _line: Line,
-}
-
-impl Body for UntilItsEnd {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
 impl ConnectionLimits {
     fn apply(&self, stream: &TcpStream) -> io::Result<()> {

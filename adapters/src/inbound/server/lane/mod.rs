@@ -1,0 +1,127 @@
+//! The lane: where the answers without an end are written.
+//!
+//! hyper keeps two buffers and a task for each connection, for as long as it lives. An event stream needs neither: mostly
+//! there is nothing to write, and its client has nothing more to say. So when the head of such an answer has gone out, the
+//! socket leaves hyper and the runtime, and becomes a place in a slab. One task serves all of them: it watches one epoll for
+//! ends and for sockets that can be written to again, and writes where a body has something to give.
+
+mod connection;
+mod inbox;
+mod watch;
+
+use std::{io, sync::Arc, task::Context};
+
+use slab::Slab;
+use tokio::task::consume_budget;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::debug;
+
+pub(super) use self::{
+    connection::Arrival,
+    inbox::{Inbox, Place},
+};
+use self::{
+    connection::{Connection, Scratch, Turn},
+    inbox::Waiting,
+    watch::Watch,
+};
+
+/// Serves all connections that have come to it.
+pub(super) struct Lane {
+    inbox: Arc<Inbox>,
+    watch: Watch,
+    connections: Slab<Connection>,
+    scratch: Scratch,
+    open: TaskTracker,
+}
+
+impl Lane {
+    /// An empty one.
+    pub(super) fn new() -> io::Result<Self> {
+        let inbox = Arc::<Inbox>::default();
+        let watch = Watch::start(Arc::clone(&inbox))?;
+        Ok(Self { inbox, watch, connections: Slab::new(), scratch: Scratch::new(), open: TaskTracker::new() })
+    }
+
+    /// What knows of each connection as long as it lasts; it may be told of others.
+    pub(super) fn open(&self) -> TaskTracker {
+        self.open.clone()
+    }
+
+    /// Where connections come in.
+    pub(super) fn inbox(&self) -> Arc<Inbox> {
+        Arc::clone(&self.inbox)
+    }
+
+    /// Serves until `abort` is cancelled, and then cuts whoever is still there.
+    pub(super) async fn run(mut self, abort: CancellationToken) {
+        let inbox = self.inbox();
+        loop {
+            tokio::select! {
+                // Somebody comes or leaves, or there is something to write.
+                waiting = inbox.waiting() => self.serve(waiting).await,
+                // Our time is over.
+                () = abort.cancelled() => break,
+            }
+        }
+        for (_, connection) in &self.connections {
+            connection.cut();
+        }
+    }
+
+    /// Nobody else has to wait until all this is done.
+    async fn serve(&mut self, Waiting { arrivals, ready, spoken }: Waiting) {
+        for arrival in arrivals {
+            self.enter(arrival);
+            consume_budget().await;
+        }
+        for key in ready {
+            self.turn(key);
+            consume_budget().await;
+        }
+        for key in spoken {
+            if self.connections.get_mut(key).is_some_and(|connection| connection.has_left(&mut self.scratch)) {
+                self.connections.remove(key);
+            }
+            consume_budget().await;
+        }
+    }
+
+    fn enter(&mut self, arrival: Arrival) {
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let place = Place::new(Arc::clone(&self.inbox), key);
+        let mut connection = Connection::new(arrival, place, self.open.token());
+        match self.watch.add(key, &mut connection.socket) {
+            Ok(()) => {
+                entry.insert(connection);
+                self.turn(key);
+            }
+            Err(error) => debug!(%error, "a stream was given up"),
+        }
+    }
+
+    /// Lets a connection write what there is to write.
+    fn turn(&mut self, key: usize) {
+        let Some(connection) = self.connections.get_mut(key) else { return };
+        let waker = connection.line.waker();
+        match connection.turn(&mut Context::from_waker(&waker), &mut self.scratch) {
+            Turn::Nothing => {}
+            Turn::More => connection.line.wake(),
+            Turn::Blocked => {
+                if let Err(error) = self.watch.until_writable(key, &mut connection.socket) {
+                    debug!(%error, "a stream was given up");
+                    self.connections.remove(key);
+                }
+            }
+            Turn::Ended => {
+                let mut connection = self.connections.remove(key);
+                match self.watch.remove(&mut connection.socket) {
+                    Ok(()) => drop(tokio::spawn(connection.farewell())),
+                    Err(error) => debug!(%error, "a client has gone"),
+                }
+            }
+            Turn::Broken => drop(self.connections.remove(key)),
+        }
+    }
+}
