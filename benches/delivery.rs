@@ -9,7 +9,7 @@ use std::{
 
 use adapters::{
     inbound::{
-        http::{EventFrames, Queue, QueueLimits, QueueReader},
+        http::{EventFrames, Queue, QueueLimits, QueueReader, Queues},
         server::Line,
     },
     outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
@@ -91,9 +91,10 @@ fn offer(criterion: &mut Criterion) {
         };
         runtime.block_on(relay.handle(SourceEvent::Begins { after: id(0) }));
         runtime.block_on(relay.handle(SourceEvent::Subscribed));
+        let queues = Arc::new(Queues { limits: LIMITS, frames });
         let open: Vec<(QueueReader, Subscription)> = (0..streams)
             .map(|n| {
-                let queue = Arc::new(Queue::new(LIMITS, frames.clone(), Line::default(), clock.now()));
+                let queue = Arc::new(Queue::new(Arc::clone(&queues), Line::default()));
                 let principal = Principal { user: user(n), until: Duration::MAX };
                 let request = StreamRequest { principal, last_event_id: None, request: None };
                 let subscription = subscriptions.subscribe(request, queue.clone()).expect("a place");

@@ -5,7 +5,7 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
@@ -20,7 +20,7 @@ pub struct Line(Arc<LineState>);
 
 #[derive(Default)]
 struct LineState {
-    written: AtomicU64,
+    written: AtomicU32,
     blocked: AtomicBool,
     cut: AtomicBool,
     writer: Mutex<Writer>,
@@ -51,9 +51,9 @@ impl Line {
         self.0.cut.load(Ordering::Acquire)
     }
 
-    /// How many bytes the kernel has taken.
+    /// How many bytes the kernel has taken; after 4 GiB it begins anew.
     #[must_use]
-    pub fn written(&self) -> u64 {
+    pub fn written(&self) -> u32 {
         self.0.written.load(Ordering::Relaxed)
     }
 
@@ -100,7 +100,8 @@ impl Line {
     pub(in super::super) fn note(&self, written: &Poll<io::Result<usize>>) {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                self.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+                // Nobody writes 4 GiB at once.
+                self.0.written.fetch_add(u32::try_from(*bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
                 self.0.blocked.store(false, Ordering::Relaxed);
             }
             Poll::Ready(Err(_)) => {}

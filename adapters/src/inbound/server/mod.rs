@@ -32,7 +32,7 @@ use poem::{
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 pub use self::line::Line;
@@ -103,8 +103,9 @@ pub async fn serve(
     flush: Duration,
 ) {
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
-    let (open, inbox) = (lane.open(), lane.inbox());
-    let lane = tokio::spawn(lane.run(abort.clone()));
+    // Those with hyper; behind them nobody comes to the lane.
+    let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), lane.inbox());
+    let mut lane = tokio::spawn(lane.run(last.clone(), abort.clone()));
     let mut shutdown = pin!(shutdown);
     let mut refusing = false;
     loop {
@@ -149,11 +150,17 @@ pub async fn serve(
     drop(listener);
     closing.cancel();
     open.close();
-    if tokio::time::timeout(flush, open.wait()).await.is_err() {
+    let ended = async {
+        open.wait().await;
+        last.cancel();
+        (&mut lane).await.ok();
+    };
+    if tokio::time::timeout(flush, ended).await.is_err() {
         warn!("connections were cut that did not end in time");
+        abort.cancel();
+        open.wait().await;
+        lane.await.ok();
     }
-    abort.cancel();
-    lane.await.ok();
 }
 
 #[expect(

@@ -12,7 +12,6 @@ use bytes::{Buf as _, Bytes};
 use hyper::body::Body as _;
 use mio::net::TcpStream;
 use tokio::io::AsyncReadExt as _;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::debug;
 
 use super::{
@@ -21,7 +20,7 @@ use super::{
 };
 
 /// So much a client may send behind its request. Nobody reads it.
-const MOST_UNASKED_BYTES: usize = 64 * 1024;
+const MOST_UNASKED_BYTES: u32 = 64 * 1024;
 /// So much is taken out of a body for one write …
 const BURST_BYTES: usize = 64 * 1024;
 /// … in so many pieces.
@@ -52,8 +51,7 @@ pub(super) struct Connection {
     body: BoxBody,
     /// What the kernel did not take.
     rest: Option<Box<Vec<Bytes>>>,
-    _open: TaskTrackerToken,
-    unasked_bytes: usize,
+    unasked_bytes: u32,
     chunked: bool,
     ended: bool,
 }
@@ -85,7 +83,7 @@ pub(super) enum Turn {
 }
 
 impl Connection {
-    pub(super) fn new(arrival: Arrival, place: Place, open: TaskTrackerToken) -> Self {
+    pub(super) fn new(arrival: Arrival, place: Place) -> Self {
         let Arrival { socket, line, body, chunked, unasked_bytes } = arrival;
         line.belongs_to(place);
         Self {
@@ -93,8 +91,7 @@ impl Connection {
             line,
             body,
             rest: None,
-            _open: open,
-            unasked_bytes,
+            unasked_bytes: u32::try_from(unasked_bytes).unwrap_or(u32::MAX),
             chunked,
             ended: false,
         }
@@ -212,7 +209,8 @@ impl Connection {
             match self.socket.read(&mut scratch.unasked) {
                 Ok(0) => return true,
                 Ok(bytes) => {
-                    self.unasked_bytes += bytes;
+                    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+                    self.unasked_bytes = self.unasked_bytes.saturating_add(bytes);
                     if self.unasked_bytes > MOST_UNASKED_BYTES {
                         debug!("a client has said more behind its request than anybody would");
                         self.cut();

@@ -28,17 +28,17 @@ pub(super) struct Waiting {
 /// A connection's place in the lane.
 pub(in super::super) struct Place {
     inbox: Arc<Inbox>,
-    key: usize,
+    key: u32,
 }
 
 impl Place {
     pub(super) fn new(inbox: Arc<Inbox>, key: usize) -> Self {
-        Self { inbox, key }
+        Self { inbox, key: u32::try_from(key).unwrap_or(u32::MAX) }
     }
 
     /// There is something to do for it.
     pub(in super::super) fn is_ready(&self) {
-        self.inbox.put(|waiting| waiting.ready.push(self.key));
+        self.inbox.put(|waiting| waiting.ready.push(self.key as usize));
     }
 }
 
@@ -69,14 +69,25 @@ impl Inbox {
         std::mem::take(&mut *self.waiting.lock())
     }
 
+    /// Whether nothing is waiting.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
+
     /// The lane is woken once for all that comes until it looks.
     fn put(&self, put: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.waiting.lock();
-        let first = waiting.arrivals.is_empty() && waiting.ready.is_empty() && waiting.spoken.is_empty();
+        let first = waiting.is_empty();
         put(&mut waiting);
         drop(waiting);
         if first {
             self.something.notify_one();
         }
+    }
+}
+
+impl Waiting {
+    fn is_empty(&self) -> bool {
+        self.arrivals.is_empty() && self.ready.is_empty() && self.spoken.is_empty()
     }
 }

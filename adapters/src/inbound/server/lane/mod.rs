@@ -13,7 +13,7 @@ use std::{io, sync::Arc, task::Context};
 
 use slab::Slab;
 use tokio::task::consume_budget;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 pub(super) use self::{
@@ -32,7 +32,6 @@ pub(super) struct Lane {
     watch: Watch,
     connections: Slab<Connection>,
     scratch: Scratch,
-    open: TaskTracker,
 }
 
 impl Lane {
@@ -40,12 +39,7 @@ impl Lane {
     pub(super) fn new() -> io::Result<Self> {
         let inbox = Arc::<Inbox>::default();
         let watch = Watch::start(Arc::clone(&inbox))?;
-        Ok(Self { inbox, watch, connections: Slab::new(), scratch: Scratch::new(), open: TaskTracker::new() })
-    }
-
-    /// What knows of each connection as long as it lasts; it may be told of others.
-    pub(super) fn open(&self) -> TaskTracker {
-        self.open.clone()
+        Ok(Self { inbox, watch, connections: Slab::new(), scratch: Scratch::new() })
     }
 
     /// Where connections come in.
@@ -53,13 +47,16 @@ impl Lane {
         Arc::clone(&self.inbox)
     }
 
-    /// Serves until `abort` is cancelled, and then cuts whoever is still there.
-    pub(super) async fn run(mut self, abort: CancellationToken) {
+    /// Serves until `last` is cancelled and nobody is left, or until `abort` is, and then cuts whoever is still there. After
+    /// `last` nobody may come.
+    pub(super) async fn run(mut self, last: CancellationToken, abort: CancellationToken) {
         let inbox = self.inbox();
-        loop {
+        while !(last.is_cancelled() && inbox.is_empty() && self.connections.is_empty()) {
             tokio::select! {
                 // Somebody comes or leaves, or there is something to write.
                 waiting = inbox.waiting() => self.serve(waiting).await,
+                // It has to be seen whether anybody is left.
+                () = last.cancelled(), if !last.is_cancelled() => {}
                 // Our time is over.
                 () = abort.cancelled() => break,
             }
@@ -91,7 +88,7 @@ impl Lane {
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let place = Place::new(Arc::clone(&self.inbox), key);
-        let mut connection = Connection::new(arrival, place, self.open.token());
+        let mut connection = Connection::new(arrival, place);
         match self.watch.add(key, &mut connection.socket) {
             Ok(()) => {
                 entry.insert(connection);
