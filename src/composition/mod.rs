@@ -119,14 +119,15 @@ impl Running {
         let no_more_requests = CancellationToken::new();
         let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
         let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
-        let requests = serve(
+        // A task like those that it begins: they need no other thread.
+        let requests = tokio::spawn(serve(
             self.listener,
             self.tls,
             self.app,
             self.connection_limits,
-            no_more_requests.cancelled(),
+            no_more_requests.clone().cancelled_owned(),
             flush,
-        );
+        ));
         let end = async {
             let outcome = tokio::select! {
                 // We are told to stop.
@@ -145,7 +146,8 @@ impl Running {
             no_more_requests.cancel();
             outcome
         };
-        let (outcome, ()) = tokio::join!(end, requests);
+        let (outcome, served) = tokio::join!(end, requests);
+        let outcome = outcome.and(served.map_err(|_| StartError::Task));
         if outcome.is_ok() {
             no_more_events.cancel();
             if let Some(exchange) = self.core.exchange {

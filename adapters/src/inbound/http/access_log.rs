@@ -37,7 +37,6 @@ impl RequestId {
             Self::Made(_) => None,
         }
     }
-
 }
 
 impl fmt::Display for RequestId {
@@ -101,7 +100,11 @@ pub(super) struct StreamLog {
 
 impl StreamLog {
     /// For a stream that was `opened`; none when it would not be logged.
-    pub(super) fn open(request_id: Option<RequestId>, opened: Instant, clock: &Arc<dyn Clock>) -> Option<Box<Self>> {
+    pub(super) fn open(
+        request_id: Option<RequestId>,
+        opened: Instant,
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Box<Self>> {
         let clock = Arc::clone(clock);
         enabled!(Level::DEBUG).then(|| Box::new(Self { request_id, opened, clock, bytes: 0 }))
     }

@@ -66,10 +66,7 @@ impl Body for Outside {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         // hyper asks for it when it has encoded the head.
         self.0.0.lock().head_is_written = true;
         Poll::Pending
@@ -77,7 +74,11 @@ impl Body for Outside {
 }
 
 /// Serves a connection until it ends, or leaves through the door.
-pub(super) async fn until_left<C: Future + Unpin>(connection: &mut C, door: &Door, line: &Line) -> Option<Leaving> {
+pub(super) async fn until_left<C: Future + Unpin>(
+    connection: &mut C,
+    door: &Door,
+    line: &Line,
+) -> Option<Leaving> {
     poll_fn(|context| {
         if Pin::new(&mut *connection).poll(context).is_ready() {
             return Poll::Ready(None);

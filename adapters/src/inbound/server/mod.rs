@@ -11,14 +11,7 @@ mod peer;
 mod socket;
 pub mod tls;
 
-use std::{
-    future::Future,
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::server::conn::http1::Parts;
@@ -30,7 +23,7 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
@@ -102,6 +95,11 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     flush: Duration,
 ) {
+    // What is said of the listener holds for each connection that it accepts (tcp(7)).
+    if let Err(error) = limits.apply(&listener) {
+        warn!(%error, "limits of connections could not be set");
+    }
+    let local = LocalAddr(listener.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     // Those with hyper; behind them nobody comes to the lane.
     let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), lane.inbox());
@@ -118,14 +116,14 @@ pub async fn serve(
         match accepted {
             Ok((stream, remote)) => {
                 refusing = false;
-                if let Err(error) = limits.apply(&stream) {
-                    debug!(%error, "a connection was lost before its request");
-                    continue;
-                }
-                let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
                 let line = Line::default();
                 let socket = Socket::new(stream, line.clone());
-                let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app), limits };
+                let peer = Peer {
+                    local: local.clone(),
+                    remote: RemoteAddr(remote.into()),
+                    app: Arc::clone(&app),
+                    limits,
+                };
                 let (abort, closing) = (abort.clone(), closing.clone());
                 // Two kinds of task: one for both would have the size of the larger for each connection.
                 match tls.clone() {
@@ -247,9 +245,9 @@ async fn without_requests(requests: Arc<()>, timeout: Duration) {
 }
 
 impl ConnectionLimits {
-    fn apply(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(stream);
+    fn apply(&self, listener: &TcpListener) -> io::Result<()> {
+        let socket = SockRef::from(listener);
+        socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(self.send_buffer)?;
         socket.set_tcp_user_timeout(Some(self.user_timeout))?;
         socket.set_tcp_keepalive(&self.keepalive())

@@ -135,4 +135,3 @@ impl Body for UntilItsEnd {
         self.body.size_hint()
     }
 }
-

@@ -27,6 +27,8 @@ const BURST_BYTES: usize = 64 * 1024;
 const BURST_PIECES: usize = 64;
 /// The size of the chunk and its end are pieces as well.
 const BURST_SLICES: usize = BURST_PIECES + 2;
+/// Up to so many bytes are joined to one piece for the kernel.
+const JOINED_BYTES: usize = 16 * 1024;
 /// How long a client has to close its side when everything was written.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How an answer in chunks ends (RFC 9112, 7.1).
@@ -59,12 +61,13 @@ pub(super) struct Connection {
 /// Memory that is used for one connection after the other.
 pub(super) struct Scratch {
     pieces: Vec<Bytes>,
+    joined: Vec<u8>,
     unasked: [u8; 4096],
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { pieces: Vec::new(), unasked: [0; 4096] }
+        Self { pieces: Vec::new(), joined: Vec::new(), unasked: [0; 4096] }
     }
 }
 
@@ -99,18 +102,15 @@ impl Connection {
 
     /// Writes what waits, as far as the kernel takes it.
     pub(super) fn turn(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Turn {
-        let pieces = &mut scratch.pieces;
-        match self.try_turn(context, pieces) {
-            Ok(turn) => turn,
-            Err(error) => {
-                debug!(%error, "a stream broke off");
-                pieces.clear();
-                Turn::Broken
-            }
-        }
+        self.try_turn(context, scratch).unwrap_or_else(|error| {
+            debug!(%error, "a stream broke off");
+            scratch.pieces.clear();
+            Turn::Broken
+        })
     }
 
-    fn try_turn(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<Turn> {
+    fn try_turn(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Turn> {
+        let Scratch { pieces, joined, .. } = scratch;
         if self.line.is_cut() {
             self.cut();
             return Ok(Turn::Broken);
@@ -122,7 +122,7 @@ impl Connection {
             }
             None => self.gather(context, pieces)?,
         };
-        Ok(match self.write(pieces)? {
+        Ok(match self.write(pieces, joined)? {
             Poll::Ready(()) if self.ended => Turn::Ended,
             Poll::Ready(()) if more => Turn::More,
             Poll::Ready(()) => Turn::Nothing,
@@ -166,41 +166,46 @@ impl Connection {
     }
 
     /// Ready when the kernel has taken all `pieces`; else they are what is left.
-    fn write(&mut self, pieces: &mut Vec<Bytes>) -> io::Result<Poll<()>> {
-        let mut done = 0;
-        loop {
-            while pieces.get(done).is_some_and(Bytes::is_empty) {
-                done += 1;
-            }
-            if done == pieces.len() {
-                pieces.clear();
-                return Ok(Poll::Ready(()));
-            }
-            let mut slices = [IoSlice::new(&[]); BURST_SLICES];
-            for (slice, piece) in slices.iter_mut().zip(&pieces[done..]) {
-                *slice = IoSlice::new(piece);
-            }
-            let filled = (pieces.len() - done).min(BURST_SLICES);
-            match self.socket.write_vectored(&slices[..filled]) {
+    fn write(&mut self, pieces: &mut Vec<Bytes>, joined: &mut Vec<u8>) -> io::Result<Poll<()>> {
+        pieces.retain(|piece| !piece.is_empty());
+        while !pieces.is_empty() {
+            match self.write_once(pieces, joined) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     self.line.note(&Poll::Ready(Ok(written)));
                     let mut left = written;
-                    for piece in &mut pieces[done..] {
+                    pieces.retain_mut(|piece| {
                         let taken = left.min(piece.len());
                         piece.advance(taken);
                         left -= taken;
-                    }
+                        !piece.is_empty()
+                    });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.line.note(&Poll::Pending);
-                    pieces.drain(..done);
                     return Ok(Poll::Pending);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(Poll::Ready(()))
+    }
+
+    /// What is small is joined: one piece costs the kernel less than several.
+    fn write_once(&mut self, pieces: &[Bytes], joined: &mut Vec<u8>) -> io::Result<usize> {
+        if pieces.iter().map(Bytes::len).sum::<usize>() <= JOINED_BYTES {
+            joined.clear();
+            for piece in pieces {
+                joined.extend_from_slice(piece);
+            }
+            return self.socket.write(joined);
+        }
+        let mut slices = [IoSlice::new(&[]); BURST_SLICES];
+        for (slice, piece) in slices.iter_mut().zip(pieces) {
+            *slice = IoSlice::new(piece);
+        }
+        self.socket.write_vectored(&slices[..pieces.len().min(BURST_SLICES)])
     }
 
     /// Reads what the client has said, which interests nobody; true when it has gone, or has said too much.
@@ -236,7 +241,9 @@ impl Connection {
         let socket = self.socket;
         async move {
             let socket = std::net::TcpStream::from(socket);
-            let Ok(mut socket) = socket.shutdown(Shutdown::Write).and_then(|()| tokio::net::TcpStream::from_std(socket)) else {
+            let Ok(mut socket) =
+                socket.shutdown(Shutdown::Write).and_then(|()| tokio::net::TcpStream::from_std(socket))
+            else {
                 return;
             };
             let mut unasked = [0; 512];

@@ -12,7 +12,7 @@ mod watch;
 use std::{io, sync::Arc, task::Context};
 
 use slab::Slab;
-use tokio::task::consume_budget;
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -25,6 +25,9 @@ use self::{
     inbox::Waiting,
     watch::Watch,
 };
+
+/// After so many turns, of some ten microseconds each, other tasks of the same thread have theirs.
+const TURNS: usize = 512;
 
 /// Serves all connections that have come to it.
 pub(super) struct Lane {
@@ -66,21 +69,22 @@ impl Lane {
         }
     }
 
-    /// Nobody else has to wait until all this is done.
+    /// Now and then others have their turn.
     async fn serve(&mut self, Waiting { arrivals, ready, spoken }: Waiting) {
-        for arrival in arrivals {
+        for (arrival, number) in arrivals.into_iter().zip(1..) {
             self.enter(arrival);
-            consume_budget().await;
+            pause_after(number).await;
         }
-        for key in ready {
+        for (key, number) in ready.into_iter().zip(1..) {
             self.turn(key);
-            consume_budget().await;
+            pause_after(number).await;
         }
-        for key in spoken {
-            if self.connections.get_mut(key).is_some_and(|connection| connection.has_left(&mut self.scratch)) {
+        for (key, number) in spoken.into_iter().zip(1..) {
+            if self.connections.get_mut(key).is_some_and(|connection| connection.has_left(&mut self.scratch))
+            {
                 self.connections.remove(key);
             }
-            consume_budget().await;
+            pause_after(number).await;
         }
     }
 
@@ -120,5 +124,12 @@ impl Lane {
             }
             Turn::Broken => drop(self.connections.remove(key)),
         }
+    }
+}
+
+/// The runtime's own pauses are so short that threads would be woken for nothing most of the time.
+async fn pause_after(number: usize) {
+    if number.is_multiple_of(TURNS) {
+        yield_now().await;
     }
 }
