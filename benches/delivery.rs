@@ -9,7 +9,7 @@ use std::{
 
 use adapters::{
     inbound::{
-        http::{EventFrames, Queue, QueueLimits, QueueReader},
+        http::{EventFrames, Queue, QueueLimits, QueueReader, Queues},
         server::Line,
     },
     outbound::{
@@ -127,8 +127,9 @@ impl House {
         runtime.block_on(relay.handle(SourceEvent::Begins { after: id(0) }));
         runtime.block_on(relay.handle(SourceEvent::Subscribed));
         runtime.block_on(yield_now());
+        let queues = Arc::new(Queues { limits: LIMITS, frames });
         let open = (0..streams).map(|n| {
-            let queue = Arc::new(Queue::new(LIMITS, frames.clone(), Line::default(), clock.now()));
+            let queue = Arc::new(Queue::new(Arc::clone(&queues), Line::default()));
             let request = StreamRequest {
                 principal: Principal { user: user(n), until: Duration::MAX },
                 last_event_id: None,

@@ -9,6 +9,7 @@ use std::{
 };
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
     composition::{self, Application, Demo, StartError, Watched},
@@ -20,6 +21,10 @@ use tracing::Level;
 
 /// The status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
 const WRONG_CONFIGURATION: u8 = 64;
+
+/// The system's own keeps what a crowd of connections took; this one gives it back.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

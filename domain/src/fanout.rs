@@ -128,7 +128,10 @@ impl<S> Fanout<S> {
         self.streams += 1;
         let member =
             Member { id, stream, session, request, wish, tell_language: false, began: None, position: None };
-        self.users.entry(user).or_default().push(member);
+        let members = self.users.entry(user).or_default();
+        // Mostly it stays the only one.
+        members.reserve_exact(1);
+        members.push(member);
         id
     }
 

@@ -11,7 +11,7 @@ use adapters::{
         debug::{self, Unhealthy},
         http::{CrossOrigin, EventFrames, Http, QueueLimits},
         server::{
-            App, ConnectionLimits, serve,
+            App, ConnectionLimits, Listener, serve,
             tls::{TlsAcceptor, UnusableCertificate},
         },
     },
@@ -112,7 +112,7 @@ struct Running {
     drain_timeout: Duration,
     /// None when nobody is to be told.
     announcement: Option<Announcement>,
-    listener: TcpListener,
+    listener: Listener,
     /// None when the line is not encrypted.
     tls: Option<TlsAcceptor>,
     app: App,
@@ -135,14 +135,15 @@ impl Running {
         let no_more_requests = CancellationToken::new();
         let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
         let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
-        let requests = serve(
+        // A task like those that it begins: they need no other thread.
+        let requests = tokio::spawn(serve(
             self.listener,
             self.tls,
             self.app,
             self.connection_limits,
-            no_more_requests.cancelled(),
+            no_more_requests.clone().cancelled_owned(),
             flush,
-        );
+        ));
         let end = async {
             let outcome = tokio::select! {
                 // We are told to stop.
@@ -161,7 +162,8 @@ impl Running {
             no_more_requests.cancel();
             outcome
         };
-        let (outcome, ()) = tokio::join!(end, requests);
+        let (outcome, served) = tokio::join!(end, requests);
+        let outcome = outcome.and(served.map_err(|_| StartError::Task));
         if outcome.is_ok() {
             no_more_events.cancel();
             if let Some(exchange) = self.core.exchange {
@@ -181,10 +183,10 @@ async fn listen(
     addresses: Vec<SocketAddr>,
     name: &'static str,
     address: String,
-) -> Result<TcpListener, StartError> {
+) -> Result<Listener, StartError> {
     let listener = TcpListener::bind(&*addresses).await.and_then(|listener| {
         rustix::net::listen(&listener, WAITING_CONNECTIONS)?;
-        Ok(listener)
+        Listener::new(listener)
     });
     listener.map_err(|source| StartError::Listen { name, address, source })
 }

@@ -7,7 +7,7 @@ use adapters::{
         debug::Debug,
         http::{CrossOrigin, QueueLimits},
         server::{
-            App, ConnectionLimits, serve,
+            App, ConnectionLimits, Listener, serve,
             tls::{self, CertificateFiles, TlsAcceptor},
         },
     },
@@ -23,7 +23,6 @@ use adapters::{
 };
 use domain::{fanout::StreamLimits, history::HistoryLimits, keepalive::KeepalivePolicy};
 use ports::outbound::BookmarkExchange;
-use tokio::net::TcpListener;
 use tracing::{info, warn};
 
 use super::{Core, Running, StartError, VERSION, Watched, listen};
@@ -44,7 +43,7 @@ const RESERVED_DESCRIPTORS: u64 = 500;
 /// The service, listening, but not yet running.
 pub struct Application {
     running: Running,
-    debug: (TcpListener, App),
+    debug: (Listener, App),
     addresses: [SocketAddr; 2],
 }
 
@@ -152,7 +151,7 @@ impl Application {
     }
 }
 
-async fn bind(address: &Address, name: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+async fn bind(address: &Address, name: &'static str) -> Result<(Listener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { name, address: address.to_string(), source };
     let listener = listen(address.resolve().map_err(failed)?, name, address.to_string()).await?;
     let bound = listener.local_addr().map_err(failed)?;

@@ -1,13 +1,13 @@
 //! Each request's id, and a line in the log when it has been answered.
 
-use std::{sync::Arc, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use domain::bookmark;
 use http_body::Body as _;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use ports::outbound::Clock;
-use tracing::debug;
+use tracing::{Level, debug, enabled};
 use uuid::Uuid;
 
 /// Logs each request at debug level. A stream's line comes when it opens, without a length, and another when it ends.
@@ -19,7 +19,7 @@ pub(super) struct AccessLog {
 #[derive(Clone)]
 pub(super) enum RequestId {
     Chosen(bookmark::RequestId),
-    Made(Arc<str>),
+    Made(Uuid),
 }
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
@@ -27,7 +27,7 @@ type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 impl RequestId {
     fn of(request: &Request) -> Self {
         let chosen = request.header("x-request-id").and_then(|id| bookmark::RequestId::try_new(id).ok());
-        chosen.map_or_else(|| Self::Made(Uuid::new_v4().to_string().into()), Self::Chosen)
+        chosen.map_or_else(|| Self::Made(Uuid::new_v4()), Self::Chosen)
     }
 
     /// The id by which the client can be known again.
@@ -37,11 +37,13 @@ impl RequestId {
             Self::Made(_) => None,
         }
     }
+}
 
-    fn as_str(&self) -> &str {
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chosen(id) => id.as_str(),
-            Self::Made(id) => id,
+            Self::Chosen(id) => f.write_str(id.as_str()),
+            Self::Made(id) => id.fmt(f),
         }
     }
 }
@@ -74,7 +76,7 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
         response.set_body(body);
         let duration = self.clock.now().saturating_duration_since(began);
         debug!(
-            { "request-id" } = request_id.as_str(),
+            { "request-id" } = %request_id,
             proto = ?proto,
             method = %method,
             status = response.status().as_u16(),
@@ -90,17 +92,29 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
 /// Logs that a stream has ended, when it is dropped.
 pub(super) struct StreamLog {
     /// None of a request that came past the log.
-    pub(super) request_id: Option<RequestId>,
-    pub(super) opened: Instant,
-    pub(super) clock: Arc<dyn Clock>,
+    request_id: Option<RequestId>,
+    opened: Instant,
+    clock: Arc<dyn Clock>,
     pub(super) bytes: u64,
+}
+
+impl StreamLog {
+    /// For a stream that was `opened`; none when it would not be logged.
+    pub(super) fn open(
+        request_id: Option<RequestId>,
+        opened: Instant,
+        clock: &Arc<dyn Clock>,
+    ) -> Option<Box<Self>> {
+        let clock = Arc::clone(clock);
+        enabled!(Level::DEBUG).then(|| Box::new(Self { request_id, opened, clock, bytes: 0 }))
+    }
 }
 
 impl Drop for StreamLog {
     fn drop(&mut self) {
         let duration = self.clock.now().saturating_duration_since(self.opened);
         debug!(
-            { "request-id" } = self.request_id.as_ref().map(RequestId::as_str),
+            { "request-id" } = self.request_id.as_ref().map(tracing::field::display),
             duration = duration.as_secs_f64() * 1000.0,
             bytes = self.bytes,
             "stream ended"

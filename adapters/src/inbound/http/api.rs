@@ -24,10 +24,9 @@ use super::{
     access_log::{RequestId, StreamLog},
     body::EventStreamBody,
     credentials::{Credentials, Denied},
-    frame::EventFrames,
     language::accept_language,
     problem::Problem,
-    queue::{Queue, QueueLimits, QueueReader},
+    queue::{Queue, QueueReader, Queues},
 };
 
 /// What the operations need.
@@ -37,8 +36,7 @@ pub(super) struct Api {
     pub(super) metrics: Arc<dyn Metrics>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) traces: Arc<dyn Traces>,
-    pub(super) frames: EventFrames,
-    pub(super) limits: QueueLimits,
+    pub(super) queues: Arc<Queues>,
     pub(super) version: &'static str,
 }
 
@@ -129,7 +127,7 @@ impl Api {
         // A request that did not come through our own server has no line.
         let line = request.data::<Line>().cloned().unwrap_or_default();
         let opened = self.clock.now();
-        let queue = Arc::new(Queue::new(self.limits, self.frames.clone(), line, opened));
+        let queue = Arc::new(Queue::new(Arc::clone(&self.queues), line));
         let request_id = request.data::<RequestId>().cloned();
         // The framework would pass over a header that is no ASCII.
         let header = request.headers().get("last-event-id");
@@ -146,7 +144,7 @@ impl Api {
                 let body = EventStreamBody {
                     queue: QueueReader::new(queue),
                     _subscription: subscription,
-                    log: StreamLog { request_id, opened, clock: Arc::clone(&self.clock), bytes: 0 },
+                    log: StreamLog::open(request_id, opened, &self.clock),
                 };
                 Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)
             }

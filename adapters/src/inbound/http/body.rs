@@ -16,7 +16,7 @@ use super::{access_log::StreamLog, queue::QueueReader};
 pub(super) struct EventStreamBody {
     pub(super) queue: QueueReader,
     pub(super) _subscription: Subscription,
-    pub(super) log: StreamLog,
+    pub(super) log: Option<Box<StreamLog>>,
 }
 
 impl Body for EventStreamBody {
@@ -28,8 +28,10 @@ impl Body for EventStreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let frame = self.queue.poll_next(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame {
-            self.log.bytes += frame.len() as u64;
+        if let Poll::Ready(Some(Ok(frame))) = &frame
+            && let Some(log) = &mut self.log
+        {
+            log.bytes += frame.len() as u64;
         }
         frame.map_ok(Frame::data)
     }

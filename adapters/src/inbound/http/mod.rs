@@ -32,7 +32,7 @@ use self::{access_log::AccessLog, api::Api, language::LanguageApi};
 pub use self::{
     cors::CrossOrigin,
     frame::EventFrames,
-    queue::{Queue, QueueLimits, QueueReader},
+    queue::{Queue, QueueLimits, QueueReader, Queues},
 };
 use super::server::{self, App};
 
@@ -107,8 +107,7 @@ impl Http {
             metrics: self.metrics,
             clock: self.clock,
             traces: self.traces,
-            frames: self.frames,
-            limits: self.limits,
+            queues: Arc::new(Queues { limits: self.limits, frames: self.frames }),
             version,
         };
         OpenApiService::new((streams, languages), "ocis-sse", version)

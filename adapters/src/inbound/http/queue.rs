@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     io,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -11,7 +12,6 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
-use tokio::sync::Notify;
 
 use super::{super::server::Line, frame::EventFrames};
 
@@ -26,35 +26,50 @@ pub struct QueueLimits {
     pub total_max_bytes: usize,
 }
 
-/// One stream's queue.
+/// What all queues have in common.
+pub struct Queues {
+    /// How much may wait in them.
+    pub limits: QueueLimits,
+    /// What has encoded their frames, and knows how much waits in all of them.
+    pub frames: EventFrames,
+}
+
+/// One stream's queue. While nothing waits in it, it is as good as nothing.
 pub struct Queue {
     state: Mutex<State>,
-    room: Notify,
-    limits: QueueLimits,
-    frames: EventFrames,
+    all: Arc<Queues>,
     line: Line,
 }
 
+#[derive(Default)]
 struct State {
-    frames: VecDeque<Frame>,
-    bytes: usize,
+    /// None while nothing waits.
+    busy: Option<Box<Busy>>,
     ended: Option<EndReason>,
-    /// The connection, when it waits for something to write.
-    reader: Option<Waker>,
-    /// For what somebody waits to have room.
-    refused: Option<Entry>,
-    /// Since when something has been waiting here.
-    unwritten_since: Option<Instant>,
-    /// What is written after all that waits, when the stream has ended.
-    last: Option<Frame>,
+    /// The connection waits for something to write.
+    waits: bool,
     /// The connection was woken and has not come yet: until it has, nothing says anything of its client.
     woken: bool,
+    /// Whoever waits for room may look for it.
+    room: bool,
+}
+
+/// What is known of a queue in which something waits.
+struct Busy {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+    /// For what somebody waits to have room.
+    refused: Option<Entry>,
+    /// Who that is.
+    waiter: Option<Waker>,
+    /// Since when something has been waiting here.
+    unwritten_since: Option<Instant>,
     /// Something has left the queue since the last offer.
     progressed: bool,
     /// How much the kernel had taken at the last offer.
-    written_seen: u64,
+    written_seen: u32,
     /// When an offer last saw progress, or nothing that its client could have done.
-    progress_seen: Instant,
+    progress_seen: Option<Instant>,
 }
 
 /// What wants to enter a queue.
@@ -68,96 +83,117 @@ enum Entry {
 
 /// Of what a client has missed, so many bytes wait in its queue at most, or one larger event.
 const REPLAY_BYTES: usize = 64 * 1024;
-/// Beyond this the memory of an emptied queue is given back.
-const KEPT_CAPACITY: usize = 8;
 
 impl Queue {
-    /// An empty queue for frames that `frames` has encoded. `line` is the connection they are written to, and cut when
-    /// the stream is ended because its client does not read. `now` is the present time.
+    /// An empty queue. `line` is the connection that its frames are written to, and that is cut when the stream is ended
+    /// because its client does not read.
     #[must_use]
-    pub fn new(limits: QueueLimits, frames: EventFrames, line: Line, now: Instant) -> Self {
-        let state = State {
-            frames: VecDeque::new(),
-            bytes: 0,
-            ended: None,
-            reader: None,
-            refused: None,
-            unwritten_since: None,
-            last: None,
-            woken: false,
-            progressed: false,
-            written_seen: line.written(),
-            progress_seen: now,
-        };
-        Self { state: Mutex::new(state), room: Notify::new(), limits, frames, line }
+    pub fn new(all: Arc<Queues>, line: Line) -> Self {
+        Self { state: Mutex::default(), all, line }
     }
 
     fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
         let mut state = self.state.lock();
         state.woken = false;
-        let Some(frame) = state.frames.pop_front().or_else(|| state.last.take()) else {
-            return match state.ended {
-                Some(EndReason::Slow) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
-                Some(_) => Poll::Ready(None),
-                None => {
-                    match &mut state.reader {
-                        Some(reader) => reader.clone_from(context.waker()),
-                        reader => *reader = Some(context.waker().clone()),
-                    }
-                    Poll::Pending
-                }
+        if let Some(busy) = &mut state.busy
+            && let Some(frame) = busy.frames.pop_front()
+        {
+            busy.bytes = busy.bytes.saturating_sub(frame.len());
+            busy.progressed = true;
+            if busy.frames.is_empty() {
+                busy.unwritten_since = None;
+            }
+            let room = match busy.refused {
+                Some(Entry::Live) => self.all.is_half_empty(busy),
+                Some(Entry::Replay) => busy.frames.is_empty(),
+                None => false,
             };
-        };
-        state.bytes = state.bytes.saturating_sub(frame.len());
-        state.progressed = true;
-        if state.frames.is_empty() {
-            state.unwritten_since = None;
-            if state.frames.capacity() > KEPT_CAPACITY {
-                state.frames = VecDeque::new();
+            if room {
+                state.make_room();
+            }
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match state.ended {
+            Some(EndReason::Slow) => Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into()))),
+            Some(_) => Poll::Ready(None),
+            None => {
+                state.waits = true;
+                state.busy.take_if(|busy| busy.is_over(&self.line));
+                self.line.wait(context);
+                Poll::Pending
             }
         }
-        let room = match state.refused {
-            Some(Entry::Live) => self.half_empty(&state),
-            Some(Entry::Replay) => state.frames.is_empty(),
-            None => false,
-        };
-        if room {
-            state.refused = None;
-            self.room.notify_one();
-        }
-        Poll::Ready(Some(Ok(frame)))
     }
+}
 
-    fn has_room(&self, state: &State, frame: &Frame) -> bool {
-        state.frames.is_empty()
-            || (state.frames.len() < self.limits.max_events
-                && state.bytes + frame.len() <= self.limits.max_bytes
+impl Queues {
+    fn has_room(&self, busy: &Busy, frame: &Frame) -> bool {
+        busy.frames.is_empty()
+            || (busy.frames.len() < self.limits.max_events
+                && busy.bytes + frame.len() <= self.limits.max_bytes
                 && self.frames.waiting() <= self.limits.total_max_bytes)
     }
 
     /// A replay leaves half of what may wait for all streams together to live events.
-    fn has_room_for_replay(&self, state: &State, frame: &Frame) -> bool {
+    fn has_room_for_replay(&self, busy: &Busy, frame: &Frame) -> bool {
         self.frames.waiting() <= self.limits.total_max_bytes / 2
-            && (state.frames.is_empty()
-                || (state.bytes + frame.len() <= REPLAY_BYTES && self.has_room(state, frame)))
+            && (busy.frames.is_empty()
+                || (busy.bytes + frame.len() <= REPLAY_BYTES && self.has_room(busy, frame)))
     }
 
     /// Waking the relay for each single place would cost more than the delivery.
-    fn half_empty(&self, state: &State) -> bool {
-        state.frames.len() <= self.limits.max_events / 2 && state.bytes <= self.limits.max_bytes / 2
+    fn is_half_empty(&self, busy: &Busy) -> bool {
+        busy.frames.len() <= self.limits.max_events / 2 && busy.bytes <= self.limits.max_bytes / 2
+    }
+}
+
+impl Busy {
+    /// Nothing waits yet.
+    fn new(line: &Line) -> Self {
+        Self {
+            // Mostly there is one.
+            frames: VecDeque::with_capacity(1),
+            bytes: 0,
+            refused: None,
+            waiter: None,
+            unwritten_since: None,
+            progressed: false,
+            written_seen: line.written(),
+            progress_seen: None,
+        }
+    }
+
+    /// Whether there is nothing left that has to be known.
+    fn is_over(&self, line: &Line) -> bool {
+        self.frames.is_empty() && self.refused.is_none() && self.waiter.is_none() && !line.is_blocked()
+    }
+
+    /// For how long the client's line has taken nothing of what is there to be written, as far as one can see at `now`.
+    fn stalled(&mut self, line: &Line, woken: bool, now: Instant) -> Duration {
+        let written = line.written();
+        let wrote = std::mem::replace(&mut self.written_seen, written) != written;
+        let nothing_waits = self.frames.is_empty() && !line.is_blocked();
+        if std::mem::take(&mut self.progressed) || wrote || woken || nothing_waits {
+            self.progress_seen = Some(now);
+        }
+        now.saturating_duration_since(*self.progress_seen.get_or_insert(now))
     }
 }
 
 impl State {
-    /// For how long the client's line has taken nothing of what is there to be written, as far as one can see at `now`.
-    fn stalled(&mut self, line: &Line, now: Instant) -> Duration {
-        let written = line.written();
-        let wrote = std::mem::replace(&mut self.written_seen, written) != written;
-        let nothing_waits = self.frames.is_empty() && !line.is_blocked();
-        if std::mem::take(&mut self.progressed) || wrote || self.woken || nothing_waits {
-            self.progress_seen = now;
+    fn busy(&mut self, line: &Line) -> &mut Busy {
+        self.busy.get_or_insert_with(|| Box::new(Busy::new(line)))
+    }
+
+    /// Whoever waits for room is told.
+    fn make_room(&mut self) {
+        self.room = true;
+        if let Some(busy) = &mut self.busy {
+            busy.refused = None;
+            if let Some(waiter) = busy.waiter.take() {
+                waiter.wake();
+            }
         }
-        now.saturating_duration_since(self.progress_seen)
     }
 }
 
@@ -167,23 +203,25 @@ impl Queue {
         if state.ended.is_some() {
             return Offer::Gone;
         }
-        let stalled = state.stalled(&self.line, now);
+        let woken = state.woken;
+        let busy = state.busy(&self.line);
+        let stalled = busy.stalled(&self.line, woken, now);
         let has_room = match entry {
-            Entry::Live => self.has_room(&state, frame),
-            Entry::Replay => self.has_room_for_replay(&state, frame),
+            Entry::Live => self.all.has_room(busy, frame),
+            Entry::Replay => self.all.has_room_for_replay(busy, frame),
         };
         if !has_room {
-            state.refused = Some(entry);
+            busy.refused = Some(entry);
             return Offer::Full { stalled };
         }
-        state.bytes += frame.len();
-        state.frames.push_back(frame.clone());
-        state.unwritten_since.get_or_insert(now);
-        let reader = state.reader.take();
-        state.woken |= reader.is_some();
+        busy.bytes += frame.len();
+        busy.frames.push_back(frame.clone());
+        busy.unwritten_since.get_or_insert(now);
+        let waits = std::mem::take(&mut state.waits);
+        state.woken |= waits;
         drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
+        if waits {
+            self.line.wake();
         }
         Offer::Accepted
     }
@@ -200,15 +238,28 @@ impl Outbox for Queue {
     }
 
     async fn room(&self) {
-        self.room.notified().await;
+        poll_fn(|context| {
+            let mut state = self.state.lock();
+            if std::mem::take(&mut state.room) || state.ended.is_some() {
+                return Poll::Ready(());
+            }
+            state.busy(&self.line).waiter = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn stalled(&self, now: Instant) -> Duration {
-        self.state.lock().stalled(&self.line, now)
+        let mut state = self.state.lock();
+        if state.busy.is_none() && !self.line.is_blocked() {
+            return Duration::ZERO;
+        }
+        let woken = state.woken;
+        state.busy(&self.line).stalled(&self.line, woken, now)
     }
 
     fn unwritten_since(&self) -> Option<Instant> {
-        self.state.lock().unwritten_since
+        self.state.lock().busy.as_ref()?.unwritten_since
     }
 
     fn end(&self, reason: EndReason, last: Option<Frame>) {
@@ -217,25 +268,28 @@ impl Outbox for Queue {
             return;
         }
         state.ended = Some(reason);
-        let waiting = match reason {
+        state.make_room();
+        let mut waiting = VecDeque::new();
+        match reason {
             EndReason::Slow | EndReason::Client => {
-                state.bytes = 0;
-                std::mem::take(&mut state.frames)
+                if let Some(busy) = &mut state.busy {
+                    waiting = std::mem::take(&mut busy.frames);
+                }
             }
             EndReason::Expired | EndReason::Logout | EndReason::OldAge | EndReason::Stopping => {
-                state.last = last;
-                VecDeque::new()
+                if let Some(last) = last {
+                    state.busy(&self.line).frames.push_back(last);
+                }
             }
-        };
-        let reader = state.reader.take();
+        }
+        let waits = std::mem::take(&mut state.waits);
         drop(state);
         drop(waiting);
-        self.room.notify_one();
         if reason == EndReason::Slow {
             self.line.cut();
         }
-        if let Some(reader) = reader {
-            reader.wake();
+        if waits {
+            self.line.wake();
         }
     }
 }

@@ -4,32 +4,22 @@
 //! its client does not read, a time limit for the head of a request, small buffers, and a pause when the process has no
 //! descriptors left (the framework's accepts again at once, for ever).
 
+mod door;
+mod lane;
+mod line;
+mod peer;
 mod preface;
 mod socket;
 pub mod tls;
 
-use std::{
-    convert::Infallible,
-    future::Future,
-    io,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
-    Request, Response,
-    body::{Body, Frame, Incoming, SizeHint},
     rt::{Read, Write},
-    server::conn::{http1, http2},
-    service::service_fn,
+    server::conn::http1::Parts,
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::{GracefulConnection, GracefulShutdown, Watcher},
-};
+use hyper_util::rt::TokioIo;
 use poem::{
     Endpoint,
     endpoint::DynEndpoint,
@@ -37,28 +27,55 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-pub use self::socket::Line;
-use self::{socket::Socket, tls::HTTP_2};
+pub use self::line::Line;
+use self::{
+    door::{Door, Leaving, until_left},
+    lane::{Arrival, Inbox, Lane},
+    peer::Peer,
+    socket::Socket,
+    tls::HTTP_2,
+};
 
 /// What answers every request. Its answers are complete: errors have become responses.
 pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
 
-/// The largest head of a request, and what is encoded ahead of the socket.
-const BUFFER_BYTES: usize = 64 * 1024;
+type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
+
 /// A silent peer is asked so many times whether it is there until it is given up.
 const TCP_KEEPALIVE_QUESTIONS: u32 = 3;
-/// What one request with HTTP/2 may send behind its head; those of one line together may send sixteen times as much, so that none
-/// whose body nobody reads stands in the way of the others.
-const HTTP_2_REQUEST_WINDOW: u32 = 64 * 1024;
-/// See [`HTTP_2_REQUEST_WINDOW`].
-const HTTP_2_LINE_WINDOW: u32 = 16 * HTTP_2_REQUEST_WINDOW;
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A socket at which clients connect, and what serves them.
+pub struct Listener {
+    socket: TcpListener,
+    lane: Lane,
+}
+
+impl Listener {
+    /// Clients connect at `socket`.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no means left to watch them.
+    pub fn new(socket: TcpListener) -> io::Result<Self> {
+        Ok(Self { socket, lane: Lane::new()? })
+    }
+
+    /// Where clients connect.
+    ///
+    /// # Errors
+    ///
+    /// The kernel does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
 
 /// What a client may ask of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -75,15 +92,22 @@ pub struct ConnectionLimits {
 /// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end; what has not ended after
 /// `flush` is cut.
 pub async fn serve(
-    listener: TcpListener,
+    Listener { socket: listener, lane }: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
     limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
     flush: Duration,
 ) {
-    let graceful = GracefulShutdown::new();
+    // What is said of the listener holds for each connection that it accepts (tcp(7)).
+    if let Err(error) = limits.apply(&listener) {
+        warn!(%error, "limits of connections could not be set");
+    }
+    let local = LocalAddr(listener.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
+    // Those with hyper; behind them nobody comes to the lane.
+    let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), lane.inbox());
+    let mut lane = tokio::spawn(lane.run(last.clone(), abort.clone()));
     let mut shutdown = pin!(shutdown);
     let mut refusing = false;
     loop {
@@ -96,22 +120,24 @@ pub async fn serve(
         match accepted {
             Ok((stream, remote)) => {
                 refusing = false;
-                if let Err(error) = limits.apply(&stream) {
-                    debug!(%error, "a connection was lost before its request");
-                    continue;
-                }
-                let cut = abort.child_token();
-                let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
-                let socket = Socket { stream, line: Line::new(cut.clone()) };
-                let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app), limits };
+                let line = Line::default();
+                let socket = Socket::new(stream, line.clone());
+                let peer = Peer {
+                    local: local.clone(),
+                    remote: RemoteAddr(remote.into()),
+                    app: Arc::clone(&app),
+                    limits,
+                };
+                let (abort, closing) = (abort.clone(), closing.clone());
                 // Two kinds of task: one for both would have the size of the larger for each connection.
                 match tls.clone() {
                     None => {
-                        tokio::spawn(plain(socket, peer, graceful.watcher(), cut, closing.clone()));
+                        let connection = plain(socket, peer, Arc::clone(&inbox), closing);
+                        open.spawn(until_cut(connection, line, abort));
                     }
                     Some(tls) => {
-                        let connection = encrypted(socket, tls, peer, graceful.watcher());
-                        tokio::spawn(until_cut(connection, cut));
+                        let connection = encrypted(socket, tls, peer, closing);
+                        open.spawn(until_cut(connection, line, abort));
                     }
                 }
             }
@@ -125,61 +151,95 @@ pub async fn serve(
     }
     drop(listener);
     closing.cancel();
-    if tokio::time::timeout(flush, graceful.shutdown()).await.is_err() {
+    open.close();
+    let ended = async {
+        open.wait().await;
+        last.cancel();
+        (&mut lane).await.ok();
+    };
+    if tokio::time::timeout(flush, ended).await.is_err() {
         warn!("connections were cut that did not end in time");
+        abort.cancel();
+        open.wait().await;
+        lane.await.ok();
     }
-    abort.cancel();
 }
 
 #[expect(
     clippy::manual_async_fn,
     reason = "an async function holds its arguments twice, two KiB for each connection"
 )]
-fn until_cut<C: Future>(connection: C, cut: CancellationToken) -> impl Future<Output = ()> {
+fn until_cut<C: Future>(
+    connection: C,
+    line: Line,
+    abort: CancellationToken,
+) -> impl Future<Output = ()> + use<C> {
     async move {
         tokio::select! {
             // The client has gone, or has broken off, which is its right.
             _ = connection => {}
-            // Its stream was ended because it does not read, or our time is over.
-            () = cut.cancelled() => {}
+            // Its stream was ended because it does not read.
+            () = line.until_cut() => {}
+            // Our time is over.
+            () = abort.cancelled() => line.cut(),
         }
     }
 }
 
-/// Finds out what a connection in the clear speaks, and has it served. What serves it is a task of its own: as a part of this one it
-/// would make each connection larger.
-async fn plain(
-    socket: Socket,
-    peer: Peer,
-    watcher: Watcher,
-    cut: CancellationToken,
-    closing: CancellationToken,
-) {
+/// Finds out what a connection in the clear speaks, and serves it to its end, or until it leaves for the lane.
+async fn plain(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: CancellationToken) {
     let speaks_http_2 = tokio::select! {
         // It has begun, or has not in time.
-        begun = tokio::time::timeout(peer.limits.request_timeout, preface::is_http_2(&socket.stream)) => begun,
+        begun = tokio::time::timeout(peer.limits.request_timeout, socket.speaks_http_2()) => begun,
         // Who has not asked yet will not be answered.
         () = closing.cancelled() => return,
     };
-    let Ok(Ok(speaks_http_2)) = speaks_http_2 else { return };
-    let (line, io) = (socket.line.clone(), TokioIo::new(socket));
-    if speaks_http_2 {
-        tokio::spawn(until_cut(shared(io, Scheme::HTTP, peer, watcher), cut));
-    } else {
-        tokio::spawn(until_cut(watcher.watch(peer.http1(io, Scheme::HTTP, line)), cut));
+    match speaks_http_2 {
+        // Apart: most have the size of the others.
+        Ok(Ok(true)) => Box::pin(shared(TokioIo::new(socket), Scheme::HTTP, peer, closing)).await,
+        Ok(Ok(false)) => alone(socket, peer, lane, closing).await,
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+/// Serves one connection with HTTP/1.1 in the clear.
+async fn alone(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: CancellationToken) {
+    let (line, door) = (socket.line.clone(), Door::default());
+    let mut connection = peer.http1(TokioIo::new(socket), Scheme::HTTP, line.clone(), Some(door.clone()));
+    let left = tokio::select! {
+        // It has ended, or its answer has no end.
+        left = until_left(&mut connection, &door, &line) => left,
+        // The present answer is the last.
+        () = closing.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            until_left(&mut connection, &door, &line).await
+        }
+    };
+    let Some(Leaving { body, chunked }) = left else { return };
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    match io.into_inner().into_std() {
+        Ok(socket) => lane.arrives(Arrival { socket, line, body, chunked, unasked_bytes: read_buf.len() }),
+        Err(error) => debug!(%error, "a connection was lost behind its request"),
     }
 }
 
 /// Serves one connection over TLS to its end.
-async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watcher) {
+async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, closing: CancellationToken) {
     let line = socket.line.clone();
     // A client that does not come to an end of this either has no time to lose.
     let in_time = tokio::time::timeout(peer.limits.request_timeout, tls.accept(socket));
     let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-        shared(TokioIo::new(stream), Scheme::HTTPS, peer, watcher).await;
+        shared(TokioIo::new(stream), Scheme::HTTPS, peer, closing).await;
     } else {
-        watcher.watch(peer.http1(TokioIo::new(stream), Scheme::HTTPS, line)).await.ok();
+        let mut connection = peer.http1(TokioIo::new(stream), Scheme::HTTPS, line, None);
+        tokio::select! {
+            // The client has gone, or has broken off.
+            _ = &mut connection => return,
+            // The present answer is the last.
+            () = closing.cancelled() => Pin::new(&mut connection).graceful_shutdown(),
+        }
+        connection.await.ok();
     }
 }
 
@@ -188,16 +248,19 @@ async fn shared<I: Read + Write + Unpin + Send + 'static>(
     io: I,
     scheme: Scheme,
     peer: Peer,
-    watcher: Watcher,
+    closing: CancellationToken,
 ) {
     let (requests, idle_timeout) = (Arc::new(()), peer.limits.request_timeout);
-    let connection = watcher.watch(peer.http2(io, scheme, Arc::clone(&requests)));
+    let mut connection = pin!(peer.http2(io, scheme, Arc::clone(&requests)));
     tokio::select! {
         // The client has gone, or has broken off, which is its right.
-        _ = connection => {}
+        _ = connection.as_mut() => return,
         // It asks for nothing.
-        () = without_requests(requests, idle_timeout) => {}
+        () = without_requests(requests, idle_timeout) => return,
+        // The present answers are the last.
+        () = closing.cancelled() => connection.as_mut().graceful_shutdown(),
     }
+    connection.await.ok();
 }
 
 /// Waits until there has been no request on a connection for `timeout`, or somewhat longer. The connection itself holds
@@ -211,103 +274,10 @@ async fn without_requests(requests: Arc<()>, timeout: Duration) {
     }
 }
 
-/// Who is connected to whom, and what answers.
-struct Peer {
-    local: LocalAddr,
-    remote: RemoteAddr,
-    app: App,
-    limits: ConnectionLimits,
-}
-
-impl Peer {
-    /// Every request has the line to itself.
-    fn http1<I: Read + Write + Unpin + Send + 'static>(
-        self,
-        io: I,
-        scheme: Scheme,
-        line: Line,
-    ) -> impl GracefulConnection<Error: Send> + Send {
-        let request_timeout = self.limits.request_timeout;
-        let service = service_fn(move |request| self.answer(request, scheme.clone(), line.clone()));
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(request_timeout)
-            .max_buf_size(BUFFER_BYTES)
-            .serve_connection(io, service)
-    }
-
-    /// Requests share the line: to end one of them, its stream is reset, not the line cut.
-    fn http2<I: Read + Write + Unpin + Send + 'static>(
-        self,
-        io: I,
-        scheme: Scheme,
-        requests: Arc<()>,
-    ) -> impl GracefulConnection<Error: Send> + Send {
-        // The client is asked whether it is there, and has time to answer: among many streams, silence of one says nothing.
-        let ping = self.limits.user_timeout / 2;
-        let service = service_fn(move |request| {
-            let line = Line::shared(Arc::clone(&requests));
-            let answered = self.answer(request, scheme.clone(), line.clone());
-            async move {
-                let answer: Result<_, Infallible> = answered.await;
-                answer.map(|answer| answer.map(|body| UntilItsEnd { body, _line: line }))
-            }
-        });
-        http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(ping)
-            .keep_alive_timeout(ping)
-            .initial_stream_window_size(HTTP_2_REQUEST_WINDOW)
-            .initial_connection_window_size(HTTP_2_LINE_WINDOW)
-            .max_send_buf_size(BUFFER_BYTES)
-            .serve_connection(io, service)
-    }
-
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        scheme: Scheme,
-        line: Line,
-    ) -> impl Future<Output = Result<Response<BoxBody>, Infallible>> + Send + use<> {
-        let mut request = poem::Request::from((request, self.local.clone(), self.remote.clone(), scheme));
-        request.extensions_mut().insert(line);
-        let app = Arc::clone(&self.app);
-        async move { Ok(app.get_response(request).await.into()) }
-    }
-}
-
-/// A body that holds its line until it has gone out, or is given up.
-struct UntilItsEnd {
-    body: BoxBody,
-    _line: Line,
-}
-
-impl Body for UntilItsEnd {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
-
 impl ConnectionLimits {
-    fn apply(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(stream);
+    fn apply(&self, listener: &TcpListener) -> io::Result<()> {
+        let socket = SockRef::from(listener);
+        socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(self.send_buffer)?;
         socket.set_tcp_user_timeout(Some(self.user_timeout))?;
         socket.set_tcp_keepalive(&self.keepalive())

@@ -17,7 +17,11 @@ fn frames() -> EventFrames {
 }
 
 fn queue(limits: QueueLimits) -> Queue {
-    Queue::new(limits, frames(), Line::default(), Instant::now())
+    queue_of(limits, &frames())
+}
+
+fn queue_of(limits: QueueLimits, frames: &EventFrames) -> Queue {
+    Queue::new(Arc::new(Queues { limits, frames: frames.clone() }), Line::default())
 }
 
 fn frame(bytes: usize) -> Frame {
@@ -87,7 +91,7 @@ fn all_queues_together_are_bounded_but_each_may_hold_one_event() {
     let frames = frames();
     let of = |bytes| event(&frames, bytes);
     let limits = QueueLimits { max_events: 100, max_bytes: 10_000, total_max_bytes: 1000 };
-    let [one, other] = [(); 2].map(|()| Queue::new(limits, frames.clone(), Line::default(), Instant::now()));
+    let [one, other] = [(); 2].map(|()| queue_of(limits, &frames));
     let now = Instant::now();
     assert_eq!(Outbox::offer(&one, &of(600), now), Offer::Accepted);
     assert!(is_full(Outbox::offer(&one, &of(600), now)), "1,200 bytes in all");
@@ -123,7 +127,7 @@ fn a_replay_takes_little_room_and_waits_until_it_is_read() {
 fn replays_leave_half_of_all_room_to_live_events() {
     let frames = frames();
     let limits = QueueLimits { max_events: 100, max_bytes: 10_000, total_max_bytes: 1000 };
-    let [one, other] = [(); 2].map(|()| Queue::new(limits, frames.clone(), Line::default(), Instant::now()));
+    let [one, other] = [(); 2].map(|()| queue_of(limits, &frames));
     let now = Instant::now();
     assert_eq!(one.replay(&event(&frames, 400), now), Offer::Accepted);
     assert!(is_full(other.replay(&event(&frames, 400), now)), "even into an empty queue");
@@ -153,7 +157,7 @@ fn what_waits_or_blocks_the_line_is_stalled_until_something_moves() {
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
     let stalled = |queue: &Queue, seconds| Outbox::stalled(queue, at(seconds)).as_secs();
-    let queue = Queue::new(LIMITS, frames(), Line::default(), start);
+    let queue = queue(LIMITS);
     assert_eq!(stalled(&queue, 20), 0, "nothing waits");
     Outbox::offer(&queue, &frame(1), at(20));
     assert_eq!([stalled(&queue, 30), stalled(&queue, 45)], [10, 25]);
@@ -255,5 +259,5 @@ fn an_idle_queue_holds_no_buffer() {
         offer(&queue, 1);
     }
     while take(&queue).is_some() {}
-    assert_eq!(queue.state.lock().frames.capacity(), 0);
+    assert!(queue.state.lock().busy.is_none());
 }
