@@ -205,9 +205,10 @@ impl Run<'_> {
             }
         };
         tokio::join!(self.arrive(expected), publishing);
+        // Before the floor ends, and all streams with it.
+        let mut report = self.report(expected);
         drop(events);
         let taken = sending.join().map_err(|_| "the floor has failed")??;
-        let mut report = self.report(expected);
         report.cpu_to_deliver = Some(taken.as_secs_f64() * 1e6 / report.arrived.max(1) as f64);
         Ok(report)
     }
