@@ -3,13 +3,15 @@
 //! Who is connected and receives what ([`fanout`]), what a notification is ([`notification`]), whom it is for
 //! ([`identity`]), what a client that returns has missed ([`history`]) and where it stood ([`bookmark`]), what is due when in
 //! a stream's life ([`session`]), when a silent one needs a sign of life ([`keepalive`]), how long everybody waits for a
-//! slow one ([`patience`]), and how what would happen to many at once is spread ([`spread`]).
+//! slow one ([`patience`]), how what would happen to many at once is spread ([`spread`]), and how values are distributed
+//! ([`distribution`]).
 //!
 //! **Invariant:** no async, no I/O, no clock and no vendor's type. The time is an argument.
 
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "a test starts at any time"))]
 
 pub mod bookmark;
+pub mod distribution;
 pub mod fanout;
 pub mod history;
 pub mod identity;

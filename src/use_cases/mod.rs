@@ -1,10 +1,11 @@
 //! What the service does, over the ports: it opens streams, looks after them and ends them ([`Subscriptions`]), brings
-//! events from the bus to them ([`Relay`]), lets the gateway find it ([`Announcement`]) and says whether it can do all
-//! this ([`Status`]).
+//! events from the bus to them ([`Relay`]), lets the gateway find it ([`Announcement`]), says whether it can do all
+//! this ([`Status`]) and lets an administrator look inside ([`Inspection`]).
 //!
 //! **Invariant:** no adapter is named here.
 
 mod announcement;
+mod inspection;
 mod relay;
 mod status;
 mod subscriptions;
@@ -12,6 +13,7 @@ mod subscriptions;
 mod tests;
 
 pub use announcement::Announcement;
+pub use inspection::Inspection;
 pub use relay::Relay;
 pub use status::Status;
 pub use subscriptions::{StreamPolicy, Subscriptions};

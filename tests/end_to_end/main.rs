@@ -12,6 +12,7 @@ mod cluster;
 mod debug;
 mod demo;
 mod hostile;
+mod inspect;
 mod leaks;
 mod ledger;
 mod lives;

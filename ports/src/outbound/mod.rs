@@ -4,6 +4,7 @@ mod bookmark_exchange;
 mod clock;
 mod event_source;
 mod frames;
+mod measurements;
 mod metrics;
 mod outbox;
 mod publish;
@@ -15,6 +16,7 @@ pub use bookmark_exchange::{BookmarkExchange, Heard};
 pub use clock::Clock;
 pub use event_source::{EventSource, SourceEvent};
 pub use frames::{Frame, Frames};
+pub use measurements::{Figures, Measurements};
 pub use metrics::{AuthenticationFailure, Metrics, Outcome};
 pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
@@ -25,6 +27,7 @@ pub use traces::{Origin, Traces};
 #[cfg(feature = "mock")]
 pub use {
     bookmark_exchange::MockBookmarkExchange, clock::MockClock, event_source::MockEventSource,
-    frames::MockFrames, metrics::MockMetrics, outbox::MockOutbox, publish::MockPublish,
-    service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier, traces::MockTraces,
+    frames::MockFrames, measurements::MockMeasurements, metrics::MockMetrics, outbox::MockOutbox,
+    publish::MockPublish, service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier,
+    traces::MockTraces,
 };

@@ -222,7 +222,11 @@ impl Outbox for Queue {
                 state.bytes = 0;
                 std::mem::take(&mut state.frames)
             }
-            EndReason::Expired | EndReason::Logout | EndReason::OldAge | EndReason::Stopping => {
+            EndReason::Expired
+            | EndReason::Logout
+            | EndReason::OldAge
+            | EndReason::Administrator
+            | EndReason::Stopping => {
                 state.last = last;
                 VecDeque::new()
             }
