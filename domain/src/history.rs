@@ -221,8 +221,8 @@ impl History {
     }
 
     /// All that it holds, the newest first, each with when it was recorded.
-    pub fn newest(&self) -> impl Iterator<Item = (&Notification, Instant)> {
-        self.entries.iter().rev().map(|entry| (&*entry.notification, entry.at))
+    pub fn newest(&self) -> impl Iterator<Item = (&Arc<Notification>, Instant)> {
+        self.entries.iter().rev().map(|entry| (&entry.notification, entry.at))
     }
 
     /// The last event before `time`, or the earliest after which the history is complete. With it comes a reason when events

@@ -18,23 +18,22 @@ impl Subscriptions {
         most: usize,
     ) -> Vec<RecentEvent> {
         let now = self.shared.clock.now();
-        let state = self.shared.state.lock();
-        let Some(history) = &state.history else { return Vec::new() };
-        let mut events: Vec<_> = history
-            .newest()
-            .take_while(|(notification, _)| {
+        let newest: Vec<_> = {
+            let state = self.shared.state.lock();
+            let Some(history) = &state.history else { return Vec::new() };
+            let newest = history.newest().take_while(|(notification, _)| {
                 after.is_none_or(|after| notification.id != after && !after.follows(notification.id))
-            })
-            .take(most)
-            .map(|(notification, at)| RecentEvent {
-                id: notification.id,
-                event_type: notification.event_type.clone(),
-                recipients: notification.recipients.len(),
-                age: now.saturating_duration_since(at),
-            })
-            .collect();
-        events.reverse();
-        events
+            });
+            newest.take(most).map(|(notification, at)| (Arc::clone(notification), at)).collect()
+        };
+        let oldest_first = newest.into_iter().rev();
+        let events = oldest_first.map(|(notification, at)| RecentEvent {
+            id: notification.id,
+            event_type: notification.event_type.clone(),
+            recipients: notification.recipients.len(),
+            age: now.saturating_duration_since(at),
+        });
+        events.collect()
     }
 
     /// How it stands with the streams of `user`.
