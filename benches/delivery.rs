@@ -12,21 +12,29 @@ use adapters::{
         http::{EventFrames, Queue, QueueLimits, QueueReader},
         server::Line,
     },
-    outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
+    outbound::{
+        clock::SystemClock, embedded::EmbeddedPreferences, otlp::TraceContext, prometheus::PrometheusMetrics,
+    },
 };
-use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use domain::{
+    content::{Content, Translation, Version},
     fanout::StreamLimits,
     history::HistoryLimits,
     identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
+    language::{LanguagePriorityList, LanguageTag},
     notification::{EventId, EventType, Incarnation, Notification},
     patience::Patience,
 };
-use ocis_sse::use_cases::{Relay, Status, StreamPolicy, Subscriptions};
+use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
     inbound::{StreamRequest, Subscribe as _, Subscription},
     outbound::{Clock as _, Frames as _, SourceEvent},
+};
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::yield_now,
 };
 
 const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
@@ -49,22 +57,31 @@ const POLICY: StreamPolicy = StreamPolicy {
 };
 
 /// As the platform's are: a few hundred bytes of JSON.
-fn notification(sequence: u64, recipients: Vec<UserId>) -> Notification {
-    Notification {
-        id: id(sequence),
-        recipients,
-        event_type: EventType::try_new("postprocessing-finished").expect("an event type"),
-        content: format!("{{\"itemid\":\"{}\",\"etag\":\"\\\"x\\\"\"}}", "a".repeat(230)),
-    }
+fn text(language: &str) -> String {
+    format!("{{\"itemid\":\"{}\",\"etag\":\"\\\"x\\\"\",\"in\":\"{language}\"}}", "a".repeat(230))
+}
+
+fn notification(content: Content, recipients: Vec<UserId>) -> Notification {
+    let event_type = EventType::try_new("postprocessing-finished").expect("an event type");
+    Notification { id: id(0), recipients, event_type, content }
+}
+
+/// In as many languages as there are here.
+fn content(languages: &[&str]) -> Content {
+    let tag = |language: &&str| LanguageTag::try_new(language).expect("a language tag");
+    let translated = languages.iter().skip(1);
+    let translations =
+        translated.map(|language| Translation { language: tag(language), text: text(language) }).collect();
+    Content::new(languages.first().map(|language| text(language)), languages.first().map(tag), translations)
 }
 
 fn encode(criterion: &mut Criterion) {
     let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::new("bench")));
     let frames = EventFrames::new(metrics, clock.clone());
-    let notification = notification(5123, Vec::new());
+    let notification = notification(content(&["en"]), Vec::new());
     let now = clock.now();
     criterion.bench_function("encode one event", |bencher| {
-        bencher.iter(|| frames.event(black_box(&notification), Some(now)));
+        bencher.iter(|| frames.event(black_box(&notification), Version::FALLBACK, Some(now)));
     });
 }
 
@@ -72,17 +89,35 @@ fn user(n: usize) -> UserId {
     UserId::try_new(&format!("user-{n}")).expect("a user id")
 }
 
-fn offer(criterion: &mut Criterion) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-    let mut group = criterion.benchmark_group("encode one event and offer it to");
-    for streams in [1, 100, 10_000] {
+/// The service between the bus and the sockets, with streams of as many users. One after the other asks for one of the
+/// `wishes`.
+struct House {
+    runtime: Runtime,
+    relay: Relay,
+    open: Vec<(QueueReader, Subscription)>,
+}
+
+impl House {
+    fn with(streams: usize, wishes: &[&str]) -> Self {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::new("bench")));
         let frames = EventFrames::new(metrics.clone(), clock.clone());
-        let subscriptions =
-            Subscriptions::new(POLICY, Arc::new(frames.clone()), metrics.clone(), clock.clone(), None);
+        let shared_frames = Arc::new(frames.clone());
+        let subscriptions = Subscriptions::new(
+            POLICY,
+            LanguageTag::default(),
+            shared_frames.clone(),
+            metrics.clone(),
+            clock.clone(),
+            None,
+        );
+        let preferences = Arc::new(EmbeddedPreferences::new(clock.clone()));
+        let languages = LanguageChoices { subscriptions: subscriptions.clone(), preferences };
+        runtime.spawn(languages.clone().hear());
         let mut relay = Relay {
             subscriptions: subscriptions.clone(),
-            frames: Arc::new(frames.clone()),
+            languages,
+            frames: shared_frames,
             metrics,
             patience: Patience::new(Duration::from_millis(250), clock.now()),
             clock: clock.clone(),
@@ -91,32 +126,39 @@ fn offer(criterion: &mut Criterion) {
         };
         runtime.block_on(relay.handle(SourceEvent::Begins { after: id(0) }));
         runtime.block_on(relay.handle(SourceEvent::Subscribed));
-        let open: Vec<(QueueReader, Subscription)> = (0..streams)
-            .map(|n| {
-                let queue = Arc::new(Queue::new(LIMITS, frames.clone(), Line::default(), clock.now()));
-                let principal = Principal { user: user(n), until: Duration::MAX };
-                let request = StreamRequest { principal, last_event_id: None, request: None };
-                let subscription = subscriptions.subscribe(request, queue.clone()).expect("a place");
-                (QueueReader::new(queue), subscription)
-            })
-            .collect();
-        let mut notification = notification(0, (0..streams).map(user).collect());
-        group.throughput(Throughput::Elements(streams as u64));
-        group.bench_function(BenchmarkId::from_parameter(streams), |bencher| {
-            bencher.iter_batched(
-                || {
-                    drain(&open);
-                    notification.id.sequence += 1;
-                    SourceEvent::Notification {
-                        notification: notification.clone(),
-                        age: Duration::ZERO,
-                        trace_parent: Box::default(),
-                    }
-                },
-                |event| runtime.block_on(relay.handle(event)),
-                BatchSize::PerIteration,
-            );
+        runtime.block_on(yield_now());
+        let open = (0..streams).map(|n| {
+            let queue = Arc::new(Queue::new(LIMITS, frames.clone(), Line::default(), clock.now()));
+            let request = StreamRequest {
+                principal: Principal { user: user(n), until: Duration::MAX },
+                last_event_id: None,
+                request: None,
+                accept_language: LanguagePriorityList::from_accept_language(wishes[n % wishes.len()]),
+            };
+            let subscription = subscriptions.subscribe(request, queue.clone()).expect("a place");
+            (QueueReader::new(queue), subscription)
         });
+        let open = open.collect();
+        Self { runtime, relay, open }
+    }
+
+    /// One event to all streams, from the bus to their queues.
+    fn deliver(&mut self, bencher: &mut Bencher<'_>, content: &Content) {
+        let Self { runtime, relay, open } = self;
+        let mut notification = notification(content.clone(), (0..open.len()).map(user).collect());
+        bencher.iter_batched(
+            || {
+                drain(open);
+                notification.id.sequence += 1;
+                SourceEvent::Notification {
+                    notification: notification.clone(),
+                    age: Duration::ZERO,
+                    trace_parent: Box::default(),
+                }
+            },
+            |event| runtime.block_on(relay.handle(event)),
+            BatchSize::PerIteration,
+        );
     }
 }
 
@@ -128,5 +170,37 @@ fn drain(open: &[(QueueReader, Subscription)]) {
     }
 }
 
-criterion_group!(benches, encode, offer);
+fn offer(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("encode one event and offer it to");
+    for streams in [1, 100, 10_000] {
+        let mut house = House::with(streams, &["en"]);
+        group.throughput(Throughput::Elements(streams as u64));
+        group.bench_function(BenchmarkId::from_parameter(streams), |bencher| {
+            house.deliver(bencher, &content(&["en"]));
+        });
+    }
+}
+
+/// As browsers ask for them.
+const WISHES: [&str; 5] = [
+    "en-US,en;q=0.5",
+    "de-CH,de;q=0.9,en-US;q=0.8,en;q=0.7",
+    "fr-FR,fr;q=0.8,en-US;q=0.5,en;q=0.3",
+    "it,en-US;q=0.7,en;q=0.3",
+    "es-419,es;q=0.9,en;q=0.8",
+];
+
+fn offer_in_languages(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("offer to 10,000 streams an event in");
+    let in_five = content(&["en", "de", "fr", "it", "es"]);
+    for (name, wishes, content) in
+        [("one language", &WISHES[..], content(&["en"])), ("five languages", &WISHES[..], in_five)]
+    {
+        let mut house = House::with(10_000, wishes);
+        group.throughput(Throughput::Elements(10_000));
+        group.bench_function(name, |bencher| house.deliver(bencher, &content));
+    }
+}
+
+criterion_group!(benches, encode, offer, offer_in_languages);
 criterion_main!(benches);

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use crate::{bookmark::RequestId, identity::UserId, notification::EventId, session::Session};
+use crate::{bookmark::RequestId, identity::UserId, language::Wish, notification::EventId, session::Session};
 
 /// Names one stream among all that were ever opened here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +47,10 @@ pub struct Member<S> {
     pub session: Session,
     /// The id of the request that opened it, when its client has chosen it.
     pub request: Option<RequestId>,
+    /// Which languages are wished on it.
+    pub wish: Wish,
+    /// Its client is still to be told that another language is wished than before.
+    pub tell_language: bool,
     /// After which event it began, once that is known. Its client has had, or never needed, everything up to there.
     pub began: Option<EventId>,
     /// The last event that its client was told the id of, once it is live.
@@ -117,11 +121,13 @@ impl<S> Fanout<S> {
         stream: S,
         session: Session,
         request: Option<RequestId>,
+        wish: Wish,
     ) -> StreamId {
         let id = StreamId(self.next);
         self.next += 1;
         self.streams += 1;
-        let member = Member { id, stream, session, request, began: None, position: None };
+        let member =
+            Member { id, stream, session, request, wish, tell_language: false, began: None, position: None };
         self.users.entry(user).or_default().push(member);
         id
     }
@@ -151,18 +157,19 @@ impl<S> Fanout<S> {
         Some(member)
     }
 
-    /// The live streams of `user` that have not yet had the event `event`; from now on they have.
+    /// The live streams of `user` that have not yet had the event `event`, each with what is wished on it; from now on they have
+    /// had it.
     pub fn reach(
         &mut self,
         user: &UserId,
         event: EventId,
         now: Instant,
-    ) -> impl Iterator<Item = (StreamId, &S)> {
+    ) -> impl Iterator<Item = (StreamId, &Wish, &S)> {
         self.members_of(user).filter(move |member| member.is_live() && !member.has_had(event)).map(
             move |member| {
                 member.tell(event);
                 member.session.write(now);
-                (member.id, &member.stream)
+                (member.id, &member.wish, &member.stream)
             },
         )
     }
@@ -192,7 +199,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{keepalive::KeepalivePolicy, notification::Incarnation, session::Due, spread::Spread};
+    use crate::{
+        keepalive::KeepalivePolicy,
+        language::{LanguageTag, Languages},
+        notification::Incarnation,
+        session::Due,
+        spread::Spread,
+    };
 
     const NO_LIMITS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
 
@@ -206,7 +219,8 @@ mod tests {
 
     fn join<S>(fanout: &mut Fanout<S>, name: &str, stream: S, now: Instant) -> StreamId {
         let session = Session::new(now, Duration::MAX, None, Spread::of(0));
-        fanout.join(user(name), stream, session, None)
+        let wish = Languages::new(LanguageTag::try_new("en").expect("a tag")).wish(&user(name), None);
+        fanout.join(user(name), stream, session, None, wish)
     }
 
     fn join_live<S>(fanout: &mut Fanout<S>, name: &str, stream: S, now: Instant) -> StreamId {
@@ -224,7 +238,7 @@ mod tests {
         join_live(&mut fanout, "b", "b1", now);
         join(&mut fanout, "a", "a that catches up", now);
         let mut reach = |name: &str, sequence| -> Vec<&str> {
-            fanout.reach(&user(name), event(sequence), now).map(|(_, stream)| *stream).collect()
+            fanout.reach(&user(name), event(sequence), now).map(|(_, _, stream)| *stream).collect()
         };
         assert_eq!(reach("a", 1), ["a1", "a2"]);
         assert_eq!(reach("b", 1), ["b1"]);

@@ -242,7 +242,7 @@ impl History {
 
 fn cost(notification: &Notification) -> usize {
     let recipients = notification.recipients.iter().map(|user| user.as_str().len() + RECIPIENT_BYTES);
-    let texts = notification.content.len() + notification.event_type.as_str().len();
+    let texts = notification.content.bytes() + notification.event_type.as_str().len();
     ENTRY_BYTES + texts + recipients.sum::<usize>()
 }
 

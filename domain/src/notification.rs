@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::identity::UserId;
+use crate::{content::Content, identity::UserId};
 
 /// Which making of a bus's stream an event belongs to.
 ///
@@ -95,8 +95,8 @@ pub struct Notification {
     pub recipients: Vec<UserId>,
     /// Which kind of event it is.
     pub event_type: EventType,
-    /// What the client reads; mostly JSON, but nobody here looks inside.
-    pub content: String,
+    /// What the client reads.
+    pub content: Content,
 }
 
 impl Notification {

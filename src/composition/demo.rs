@@ -10,13 +10,13 @@ use adapters::{
     },
     outbound::{
         clock::SystemClock,
-        embedded,
+        embedded::{self, EmbeddedPreferences},
         jwt::{RevaTokenIssuer, RevaTokens},
     },
 };
 use domain::{
     fanout::StreamLimits, history::HistoryLimits, identity::UserId, keepalive::KeepalivePolicy,
-    notification::Incarnation,
+    language::LanguageTag, notification::Incarnation,
 };
 use ports::outbound::Clock as _;
 
@@ -66,7 +66,7 @@ impl Demo {
         let secret = secret();
         let users = users(&secret)?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
-        let core = Core::new(POLICY, None);
+        let core = core();
         let (publisher, source) = embedded::bus(incarnation());
         let listener = listen(vec![address], "--addr", address.to_string()).await?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
@@ -119,7 +119,12 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    Core::new(POLICY, None).http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
+    core().http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
+}
+
+fn core() -> Core {
+    let preferences = Arc::new(EmbeddedPreferences::new(Arc::new(SystemClock)));
+    Core::new(POLICY, LanguageTag::default(), preferences, None)
 }
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
@@ -140,6 +145,7 @@ fn same_origin() -> CrossOrigin {
         allow_methods: Vec::new(),
         allow_headers: Vec::new(),
         allow_credentials: false,
+        token_cookie: None,
     }
 }
 

@@ -17,13 +17,15 @@ use adapters::{
     },
     outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
 };
-use domain::patience::Patience;
-use ports::outbound::{BookmarkExchange, Clock, EventSource, TokenVerifier};
+use domain::{language::LanguageTag, patience::Patience};
+use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
-use crate::use_cases::{Announcement, Inspection, Relay, Status, StreamPolicy, Subscriptions};
+use crate::use_cases::{
+    Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
+};
 
 /// The version that is told to clients and on the command line.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -36,6 +38,7 @@ const SHORTEST_FLUSH: Duration = Duration::from_millis(250);
 /// The use cases, and what every composition of them has in common.
 struct Core {
     subscriptions: Subscriptions,
+    languages: LanguageChoices,
     /// None when there are no other instances.
     exchange: Option<Arc<dyn BookmarkExchange>>,
     status: Arc<Status>,
@@ -45,14 +48,26 @@ struct Core {
 }
 
 impl Core {
-    /// With `exchange`, where streams stand when they end is told to other instances.
-    fn new(policy: StreamPolicy, exchange: Option<Arc<dyn BookmarkExchange>>) -> Self {
+    /// Who wishes no language reads `default_language`; which ones are wished is kept by `preferences`. With `exchange`, where
+    /// streams stand when they end is told to other instances.
+    fn new(
+        policy: StreamPolicy,
+        default_language: LanguageTag,
+        preferences: Arc<dyn LanguagePreferences>,
+        exchange: Option<Arc<dyn BookmarkExchange>>,
+    ) -> Self {
         let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
         let frames = EventFrames::new(metrics.clone(), clock.clone());
-        let shared_frames = Arc::new(frames.clone());
-        let subscriptions =
-            Subscriptions::new(policy, shared_frames, metrics.clone(), clock.clone(), exchange.clone());
-        Self { subscriptions, exchange, status: Arc::default(), metrics, clock, frames }
+        let subscriptions = Subscriptions::new(
+            policy,
+            default_language,
+            Arc::new(frames.clone()),
+            metrics.clone(),
+            clock.clone(),
+            exchange.clone(),
+        );
+        let languages = LanguageChoices { subscriptions: subscriptions.clone(), preferences };
+        Self { subscriptions, languages, exchange, status: Arc::default(), metrics, clock, frames }
     }
 
     fn http(
@@ -64,6 +79,7 @@ impl Core {
     ) -> Http {
         Http {
             subscribe: Arc::new(self.subscriptions.clone()),
+            choose_language: Arc::new(self.languages.clone()),
             verifier,
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
@@ -83,6 +99,7 @@ impl Core {
     fn relay(&self, slow_client_grace: Duration) -> Relay {
         Relay {
             subscriptions: self.subscriptions.clone(),
+            languages: self.languages.clone(),
             frames: Arc::new(self.frames.clone()),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
@@ -116,6 +133,7 @@ impl Running {
         let relay = self.core.relay(self.slow_client_grace);
         let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
         tasks.spawn(self.core.subscriptions.clone().look_after());
+        tasks.spawn(self.core.languages.clone().hear());
         if let Some(exchange) = self.core.exchange.clone() {
             tasks.spawn(self.core.subscriptions.clone().hear(exchange));
         }

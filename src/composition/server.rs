@@ -15,7 +15,7 @@ use adapters::{
         host,
         jwt::RevaTokens,
         nats::{
-            JetStreamSource, KeyValueBookmarks, KeyValueRegistry, Node,
+            JetStreamSource, KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node,
             connection::{self, Encryption, Servers},
         },
         prometheus::PrometheusMetrics,
@@ -71,7 +71,9 @@ impl Application {
         let (recently, window) = (configuration.history.max_age.0, configuration.history.resume_window.0);
         let exchange = (!recently.is_zero() && !window.is_zero())
             .then(|| Arc::new(KeyValueBookmarks::new(&line, window)) as Arc<dyn BookmarkExchange>);
-        let core = Core::new(policy(configuration), exchange);
+        let preferences = Arc::new(KeyValuePreferences::new(&line));
+        let default_language = configuration.languages.default.0.clone();
+        let core = Core::new(policy(configuration), default_language, preferences, exchange);
         let source = JetStreamSource::new(&line, core.metrics.clone(), core.clock.clone(), recently);
 
         let http = &configuration.http;
@@ -284,5 +286,6 @@ fn cross_origin(cors: &Cors) -> CrossOrigin {
         allow_methods: cors.allow_methods.clone(),
         allow_headers: cors.allow_headers.clone(),
         allow_credentials: cors.allow_credentials,
+        token_cookie: cors.token_cookie.as_ref().map(|name| name.as_str().to_owned()),
     }
 }

@@ -7,8 +7,8 @@ use validator::{Validate, ValidationError};
 use super::{
     reader::Reader,
     values::{
-        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, LogLevel,
-        RegistryKind, Secret, Server, Timeout,
+        Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot,
+        Language, LogLevel, RegistryKind, Secret, Server, Timeout,
     },
 };
 
@@ -140,7 +140,8 @@ group! {
 
 group! {
     /// Which other origins may read.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Validate)]
+    #[validate(schema(function = "cookies_only_for_who_is_named"))]
     struct Cors {
         /// The origins, or `*`.
         allow_origins: Vec<String> = "http.cors.allow_origins",
@@ -150,6 +151,8 @@ group! {
         allow_headers: Vec<String> = "http.cors.allow_headers",
         /// Whether pages may send their user's credentials.
         allow_credentials: bool = "http.cors.allow_credentials",
+        /// What may carry the token where no header does.
+        token_cookie: Option<CookieName> = "http.cors.token_cookie",
     }
 }
 
@@ -222,6 +225,15 @@ group! {
 }
 
 group! {
+    /// Which languages are read.
+    #[derive(Clone, Debug)]
+    struct Languages {
+        /// By those who have not said which.
+        default: Language = "default_language",
+    }
+}
+
+group! {
     /// How much clients may ask for.
     #[derive(Clone, Copy, Debug, Validate)]
     struct Limits {
@@ -240,6 +252,14 @@ group! {
         /// How long what is sent may be unacknowledged.
         tcp_user_timeout: Timeout = "limits.tcp_user_timeout",
     }
+}
+
+fn cookies_only_for_who_is_named(cors: &Cors) -> Result<(), ValidationError> {
+    if cors.token_cookie.is_some() && cors.allow_origins.iter().any(|origin| origin == "*") {
+        let message = "allows every origin, but http.cors.token_cookie is only for origins that are named";
+        return Err(ValidationError::new("http.cors.allow_origins").with_message(message.into()));
+    }
+    Ok(())
 }
 
 fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {

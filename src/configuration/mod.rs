@@ -21,14 +21,14 @@ pub use self::{
     effective::{Defaults, Effective},
     environment::Environment,
     groups::{
-        Cors, Debug, Events, History, Http, Keepalive, Limits, Log, Queue, Registry, Streams, Tls,
+        Cors, Debug, Events, History, Http, Keepalive, Languages, Limits, Log, Queue, Registry, Streams, Tls,
         TokenManager, Tracing,
     },
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
     values::{
-        Address, Bytes, CollectorKind, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot, LogLevel,
-        RegistryKind, Secret, Server, Timeout,
+        Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot,
+        Language, LogLevel, RegistryKind, Secret, Server, Timeout,
     },
 };
 
@@ -50,6 +50,7 @@ pub struct Configuration {
     /// The endpoint.
     pub http: Http,
     /// Which other origins may read.
+    #[validate(nested)]
     pub cors: Cors,
     /// Whether the endpoint is served over TLS.
     #[validate(nested)]
@@ -63,6 +64,8 @@ pub struct Configuration {
     pub history: History,
     /// How long streams live, and how they end.
     pub streams: Streams,
+    /// Which languages are read.
+    pub languages: Languages,
     /// How much clients may ask for.
     #[validate(nested)]
     pub limits: Limits,
@@ -107,6 +110,7 @@ impl Configuration {
         let queue = Queue::read(reader);
         let history = History::read(reader);
         let streams = Streams::read(reader);
+        let languages = Languages::read(reader);
         let limits = Limits::read(reader);
         Some(Self {
             log: log?,
@@ -122,6 +126,7 @@ impl Configuration {
             queue: queue?,
             history: history?,
             streams: streams?,
+            languages: languages?,
             limits: limits?,
             effective: Effective::new(reader),
         })

@@ -255,14 +255,16 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         "http.cors.allow_methods",
         ["OCIS_CORS_ALLOW_METHODS", "SSE_CORS_ALLOW_METHODS"],
-        Some("GET"),
-        "GET",
+        Some("GET,PUT,DELETE"),
+        "GET,PUT,DELETE",
         "Methods told to a preflight"
     ),
     setting!(
         "http.cors.allow_headers",
         ["OCIS_CORS_ALLOW_HEADERS", "SSE_CORS_ALLOW_HEADERS"],
-        Some("Authorization,Origin,Content-Type,Accept,X-Requested-With,X-Request-Id,Ocs-Apirequest"),
+        Some(
+            "Authorization,Origin,Content-Type,Accept,X-Requested-With,X-Request-Id,Ocs-Apirequest,Last-Event-Id"
+        ),
         "Authorization,X-Request-Id",
         "Headers told to a preflight"
     ),
@@ -272,6 +274,13 @@ pub const SETTINGS: &[Setting] = &[
         Some("true"),
         "true",
         "Whether pages of origins that are named may send their users' credentials"
+    ),
+    setting!(
+        "http.cors.token_cookie",
+        ["SSE_TOKEN_COOKIE"],
+        NONE,
+        "__Host-sse-token",
+        "A cookie that may carry the token where no header does, for pages of our own origin and of those that are named without a *"
     ),
     setting!(
         "http.tls.enabled",
@@ -380,6 +389,13 @@ pub const SETTINGS: &[Setting] = &[
         Some("10s"),
         "10s",
         "Over which time open streams are ended when the service stops; what is left after it is cut"
+    ),
+    setting!(
+        "default_language",
+        ["OCIS_DEFAULT_LANGUAGE", "SSE_DEFAULT_LANGUAGE"],
+        Some("en"),
+        "de",
+        "The language of those who have chosen none and whose browser asks for none, where an event comes in several"
     ),
     setting!(
         "limits.max_connections",

@@ -28,7 +28,7 @@ fn everything_has_a_default_but_the_secret() {
     assert_eq!(configuration.http.addr.to_string(), "127.0.0.1:9135");
     assert_eq!(configuration.queue.max_bytes, Bytes(1 << 20));
     assert_eq!(configuration.keepalive.interval, GoDuration(Duration::ZERO));
-    assert_eq!(configuration.cors.allow_headers.len(), 7);
+    assert_eq!(configuration.cors.allow_headers.len(), 8);
 
     assert_eq!(
         mistakes("", []),
@@ -122,6 +122,22 @@ fn values_have_to_fit_together() {
         ["FILE, queue.total_max_bytes: \"1KiB\" all queues together may hold less than a single one \
           (queue.max_bytes); right would be: 256MiB"]
     );
+}
+
+#[test]
+fn a_token_cookie_needs_origins_that_are_named() {
+    assert_eq!(
+        mistakes("", [SECRET, ("SSE_TOKEN_COOKIE", "token")]),
+        [
+            "OCIS_CORS_ALLOW_ORIGINS, OC_CORS_ALLOW_ORIGINS, SSE_CORS_ALLOW_ORIGINS or http.cors.allow_origins: \"*\" allows \
+          every origin, but http.cors.token_cookie is only for origins that are named; right would be: \
+          https://cloud.example.org"
+        ]
+    );
+    let named =
+        [SECRET, ("SSE_TOKEN_COOKIE", "token"), ("SSE_CORS_ALLOW_ORIGINS", "https://a.example")].into();
+    let cookie = Configuration::read(None, &named).expect("no mistake").cors.token_cookie;
+    assert_eq!(cookie.as_ref().map(CookieName::as_str), Some("token"));
 }
 
 #[test]

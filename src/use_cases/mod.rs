@@ -1,11 +1,13 @@
 //! What the service does, over the ports: it opens streams, looks after them and ends them ([`Subscriptions`]), brings
-//! events from the bus to them ([`Relay`]), lets the gateway find it ([`Announcement`]), says whether it can do all
-//! this ([`Status`]) and lets an administrator look inside ([`Inspection`]).
+//! events from the bus to them ([`Relay`]), each in the language that its user reads ([`LanguageChoices`]), lets the gateway find it
+//! ([`Announcement`]), says whether it can do all this ([`Status`]) and lets an administrator look inside ([`Inspection`]).
 //!
 //! **Invariant:** no adapter is named here.
 
 mod announcement;
+mod editions;
 mod inspection;
+mod languages;
 mod relay;
 mod status;
 mod subscriptions;
@@ -14,6 +16,7 @@ mod tests;
 
 pub use announcement::Announcement;
 pub use inspection::Inspection;
+pub use languages::LanguageChoices;
 pub use relay::Relay;
 pub use status::Status;
 pub use subscriptions::{StreamPolicy, Subscriptions};

@@ -1,7 +1,6 @@
 //! From the bus to the streams.
 
 use std::{
-    cell::OnceCell,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +15,7 @@ use ports::outbound::{
 };
 use tracing::{Instrument as _, error, info, info_span, warn};
 
-use super::{Status, Subscriptions, subscriptions::Behind};
+use super::{LanguageChoices, Status, Subscriptions, editions::Editions, subscriptions::Behind};
 
 /// Takes one event after the other from the bus and offers it to the streams of everybody it names.
 ///
@@ -25,6 +24,8 @@ use super::{Status, Subscriptions, subscriptions::Behind};
 pub struct Relay {
     /// Who is connected.
     pub subscriptions: Subscriptions,
+    /// Which languages they read.
+    pub languages: LanguageChoices,
     /// How an event looks on a stream.
     pub frames: Arc<dyn Frames>,
     /// Where all this is counted.
@@ -63,6 +64,10 @@ impl Relay {
                 let origin = Origin { trace_parent: trace_parent.into(), ..Origin::default() };
                 self.traces.continue_from(&span, origin);
                 self.deliver(&Arc::new(notification), age).instrument(span).await;
+            }
+            SourceEvent::LanguageChosen(choice) => {
+                self.languages.chosen_elsewhere(choice);
+                self.metrics.event_received(Outcome::LanguageChosen);
             }
             SourceEvent::Begins { after } => {
                 let now = self.clock.now();
@@ -115,17 +120,16 @@ impl Relay {
         }
     }
 
-    /// Offers the event to every stream that is to have it. It is encoded once, and only when there is one.
+    /// Offers the event to every stream that is to have it. Each version is encoded once, and only when
+    /// there is a stream for it.
     fn offer(&self, notification: &Notification, published: Instant, now: Instant) -> Offered {
-        let encoded = OnceCell::new();
-        let frame = || encoded.get_or_init(|| self.frames.event(notification, Some(published)));
+        let mut editions = Editions::new(notification, &*self.frames, published);
         let mut behind = Vec::new();
         let accepted = notification
             .recipients
             .iter()
-            .map(|user| self.subscriptions.offer(user, notification.id, now, frame, &mut behind))
+            .map(|user| self.subscriptions.offer(user, notification.id, now, &mut editions, &mut behind))
             .sum();
-        let behind = behind.into_iter().map(|stream| (stream, frame().clone())).collect();
         Offered { accepted, behind }
     }
 

@@ -5,6 +5,7 @@ mod delivery;
 mod drain;
 mod exchange;
 mod inspection;
+mod languages;
 mod upkeep;
 
 use std::{
@@ -18,6 +19,7 @@ use domain::{
     history::{History, HistoryLimits},
     identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
+    language::{LanguageTag, Languages},
     notification::EventId,
     session::Session,
     spread::Spread,
@@ -83,6 +85,9 @@ struct Shared {
 struct State {
     fanout: Fanout<Arc<dyn Outbox>>,
     bookmarks: Bookmarks,
+    languages: Languages,
+    /// Whether it has been heard what users have chosen.
+    knows_languages: bool,
     /// None until the bus is read.
     history: Option<History>,
     /// The last event that every stream which is to have it has been offered.
@@ -108,10 +113,12 @@ enum Bus {
 }
 
 impl Subscriptions {
-    /// No stream is open yet. Where streams stand when they end is told to others by `exchange`, if there are any.
+    /// No stream is open yet. Who wishes no language gets `default_language`. Where streams stand when they end is told to others
+    /// by `exchange`, if there are any.
     #[must_use]
     pub fn new(
         policy: StreamPolicy,
+        default_language: LanguageTag,
         frames: Arc<dyn Frames>,
         metrics: Arc<dyn Metrics>,
         clock: Arc<dyn Clock>,
@@ -120,6 +127,8 @@ impl Subscriptions {
         let state = State {
             fanout: Fanout::new(policy.limits),
             bookmarks: Bookmarks::new(policy.resume_window, MOST_BOOKMARKS),
+            languages: Languages::new(default_language),
+            knows_languages: false,
             history: None,
             settled: None,
             bus: Bus::Filling,
@@ -137,8 +146,9 @@ impl Subscribe for Subscriptions {
     fn subscribe(&self, request: StreamRequest, outbox: Arc<dyn Outbox>) -> Result<Subscription, Refused> {
         let shared = &self.shared;
         let now = shared.clock.now();
-        let StreamRequest { principal: Principal { user, until }, last_event_id, request } = request;
-        let mut catch_up = {
+        let StreamRequest { principal: Principal { user, until }, last_event_id, request, accept_language } =
+            request;
+        let (mut catch_up, language) = {
             let mut state = shared.state.lock();
             state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
             let beginning = match (last_event_id, &request) {
@@ -149,9 +159,12 @@ impl Subscribe for Subscriptions {
             let number = state.fanout.next_number();
             let token = until.saturating_sub(shared.clock.since_1970());
             let session = Session::new(now, token, shared.policy.max_age, Spread::of(number));
-            let id = state.fanout.join(user.clone(), Arc::clone(&outbox), session, request);
+            let wish = state.languages.wish(&user, accept_language);
+            let language = state.languages.language(&wish);
+            let id = state.fanout.join(user.clone(), Arc::clone(&outbox), session, request, wish);
             shared.metrics.stream_opened(state.fanout.streams(), state.fanout.users());
-            CatchUp::new(Arc::clone(shared), user.clone(), id, outbox, beginning, number, &mut state)
+            let shared = Arc::clone(shared);
+            (CatchUp::new(shared, user.clone(), id, outbox, beginning, number, &mut state), language)
         };
         let id = catch_up.id();
         // Mostly there is nothing to wait for, and no task is needed.
@@ -160,7 +173,7 @@ impl Subscribe for Subscriptions {
             Progress::Full | Progress::NotYet => Some(tokio::spawn(catch_up.run()).abort_handle()),
         };
         let shared = Arc::clone(shared);
-        Ok(Subscription::new(move || {
+        Ok(Subscription::new(language, move || {
             if let Some(task) = task {
                 task.abort();
             }

@@ -5,6 +5,7 @@ mod announcement;
 mod coming_and_going;
 mod delivery;
 mod inspection;
+mod languages;
 mod lives;
 mod returning;
 
@@ -16,10 +17,12 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
+    content::{Content, Version},
     fanout::StreamLimits,
     history::{Gap, HistoryLimits},
     identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
+    language::{LanguageChoice, LanguagePriorityList, LanguageTag},
     notification::{EventId, EventType, Incarnation, Notification},
     patience::Patience,
 };
@@ -28,9 +31,9 @@ use parking_lot::Mutex;
 use ports::{
     inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _, Subscription},
     outbound::{
-        BookmarkExchange, Clock, EndReason, EventSource, Frame, Frames, MockFrames, MockMetrics,
-        MockServiceRegistry, Offer, Origin, Outbox, Outcome, RegistryUnavailable, ServiceRegistry,
-        SourceEvent, Traces,
+        BookmarkExchange, Clock, EndReason, EventSource, Frame, Frames, HeardLanguage, LanguagePreferences,
+        MockFrames, MockMetrics, MockServiceRegistry, NotStored, Offer, Origin, Outbox, Outcome,
+        RegistryUnavailable, ServiceRegistry, SourceEvent, Traces,
     },
 };
 use tokio::{
@@ -82,8 +85,8 @@ impl EventSource for FakeSource {
 struct PlainFrames;
 
 impl Frames for PlainFrames {
-    fn event(&self, notification: &Notification, _: Option<Instant>) -> Frame {
-        Frame::from(notification.content.clone())
+    fn event(&self, notification: &Notification, version: Version, _: Option<Instant>) -> Frame {
+        notification.content.text(version).to_owned().into()
     }
 
     fn opening(&self, _: Option<Duration>, _: Option<EventId>) -> Option<Frame> {
@@ -97,6 +100,10 @@ impl Frames for PlainFrames {
     fn gap(&self, gap: &Gap, position: EventId) -> Frame {
         let last = gap.last_event_id.as_deref().unwrap_or("nothing");
         format!("{:?} after {last}, at {position}", gap.reason).into()
+    }
+
+    fn language(&self, language: &LanguageTag) -> Frame {
+        format!("in {language}").into()
     }
 
     fn keepalive(&self) -> Frame {
@@ -232,9 +239,39 @@ impl Outbox for FakeOutbox {
     }
 }
 
+/// A store in memory, whose time is told by the count of choices, and which may be away.
+#[derive(Default)]
+struct FakePreferences {
+    choices: Mutex<Vec<LanguageChoice>>,
+    away: Mutex<bool>,
+}
+
+#[async_trait]
+impl LanguagePreferences for FakePreferences {
+    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<LanguageChoice, NotStored> {
+        if *self.away.lock() {
+            return Err(NotStored);
+        }
+        let mut choices = self.choices.lock();
+        let choice = LanguageChoice { user, language, made: Duration::from_secs(choices.len() as u64) };
+        choices.push(choice.clone());
+        Ok(choice)
+    }
+
+    fn keep(&self, choice: LanguageChoice) {
+        self.choices.lock().push(choice);
+    }
+
+    async fn hear(&self) -> HeardLanguage {
+        std::future::pending().await
+    }
+}
+
 /// The use cases with a bus to speak on.
 struct House {
     subscriptions: Subscriptions,
+    languages: LanguageChoices,
+    preferences: Arc<FakePreferences>,
     status: Arc<Status>,
     bus: mpsc::UnboundedSender<SourceEvent>,
     sequence: u64,
@@ -296,12 +333,23 @@ impl House {
     ) -> Self {
         let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock));
         let frames: Arc<dyn Frames> = Arc::new(frames);
-        let subscriptions =
-            Subscriptions::new(policy, frames.clone(), metrics.clone(), clock.clone(), exchange);
+        let subscriptions = Subscriptions::new(
+            policy,
+            LanguageTag::default(),
+            frames.clone(),
+            metrics.clone(),
+            clock.clone(),
+            exchange,
+        );
+        subscriptions.know_languages();
+        let preferences = Arc::new(FakePreferences::default());
+        let languages =
+            LanguageChoices { subscriptions: subscriptions.clone(), preferences: preferences.clone() };
         let status = Arc::new(Status::default());
         let (bus, source) = mpsc::unbounded_channel();
         let relay = Relay {
             subscriptions: subscriptions.clone(),
+            languages: languages.clone(),
             frames: Arc::clone(&frames),
             metrics,
             patience: Patience::new(GRACE, clock.now()),
@@ -311,7 +359,7 @@ impl House {
         };
         let stop = CancellationToken::new();
         let relay = tokio::spawn(relay.run(Box::new(FakeSource(source)), stop.clone().cancelled_owned()));
-        Self { subscriptions, status, bus, sequence: 0, stop, relay, frames }
+        Self { subscriptions, languages, preferences, status, bus, sequence: 0, stop, relay, frames }
     }
 
     fn publish(&mut self, users: &[&str], content: &str) {
@@ -319,7 +367,7 @@ impl House {
     }
 
     /// An event that the bus has had for `age`.
-    fn publish_of(&mut self, users: &[&str], event_type: &str, content: &str, age: Duration) {
+    fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let event_type = EventType::try_new(event_type).expect("an event type");
         let recipients = users.iter().map(|name| user(name)).collect();
@@ -352,7 +400,7 @@ impl House {
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
     let principal = Principal { user: user(name), until: Duration::MAX };
-    StreamRequest { principal, last_event_id: None, request: None }
+    StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 
 fn id(sequence: u64) -> EventId {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Full};
+use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Method, Request, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -36,10 +36,18 @@ pub(crate) async fn request(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Response {
-    whole(send(server, method, path, headers).await).await
+    request_with(server, method, path, headers, "").await
 }
 
-async fn whole((status, headers, body): (u16, HeaderMap, Incoming)) -> Response {
+/// A request with a body.
+pub(crate) async fn request_with(
+    server: SocketAddr,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Response {
+    let (status, headers, body) = send_with(server, method, path, headers, body.into()).await;
     let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body");
     let body = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
     Response { status, headers, body }
@@ -50,7 +58,7 @@ pub(crate) async fn try_get(server: SocketAddr, path: &str) -> Option<u16> {
     let stream = TcpStream::connect(server).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     tokio::spawn(connection);
-    let request = Request::get(path).header("host", server.to_string()).body(Empty::<Bytes>::new()).ok()?;
+    let request = Request::get(path).header("host", server.to_string()).body(Full::new(Bytes::new())).ok()?;
     Some(sender.send_request(request).await.ok()?.status().as_u16())
 }
 
@@ -67,33 +75,21 @@ pub(crate) async fn head(server: SocketAddr, path: &str, headers: &[(&str, &str)
     (status, headers)
 }
 
-/// Sends JSON.
-pub(crate) async fn post(
-    server: SocketAddr,
-    path: &str,
-    headers: &[(&str, &str)],
-    json: &serde_json::Value,
-) -> Response {
-    let headers: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
-    let body = Full::from(json.to_string());
-    whole(send_body(server, Method::POST, path, &headers, body).await).await
-}
-
 pub(crate) async fn send(
     server: SocketAddr,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
 ) -> (u16, HeaderMap, Incoming) {
-    send_body(server, method, path, headers, Full::default()).await
+    send_with(server, method, path, headers, Bytes::new()).await
 }
 
-async fn send_body(
+async fn send_with(
     server: SocketAddr,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
-    body: Full<Bytes>,
+    body: Bytes,
 ) -> (u16, HeaderMap, Incoming) {
     let exchange = async {
         let stream = TcpStream::connect(server).await.expect("connected");
@@ -103,7 +99,7 @@ async fn send_body(
             Request::builder().method(method).uri(path).header("host", server.to_string()),
             |request, (name, value)| request.header(*name, *value),
         );
-        sender.send_request(request.body(body).expect("a request")).await.expect("an answer")
+        sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer")
     };
     let (head, body) = tokio::time::timeout(PATIENCE, exchange).await.expect("in time").into_parts();
     (head.status.as_u16(), head.headers, body)

@@ -1,15 +1,23 @@
 //! The page to look inside, and what it asks for.
 
+use hyper::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Stream, get, head, post},
+    client::{Response, Stream, get, head, request_with},
     eventually,
     nats::Nats,
     service::Service,
 };
 
 const TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
+
+/// Sends JSON to where streams are ended.
+async fn end(service: &Service, headers: &[(&str, &str)], user: &str) -> Response {
+    let headers: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
+    let asked = json!({ "user": user }).to_string();
+    request_with(service.debug, Method::POST, "/inspect/streams/end", &headers, asked).await
+}
 
 async fn with_token(nats: &Nats) -> Service {
     Service::start(nats, &[("SSE_DEBUG_TOKEN", "let me in")]).await
@@ -56,8 +64,7 @@ async fn what_it_shows_is_behind_the_token() {
         let wrong = [("authorization", "Bearer let me i")];
         assert_eq!(get(service.debug, path, &wrong).await.status, 401, "{path}");
     }
-    let end = post(service.debug, "/inspect/streams/end", &[], &json!({ "user": "einstein" })).await;
-    assert_eq!(end.status, 401);
+    assert_eq!(end(&service, &[], "einstein").await.status, 401);
 }
 
 #[tokio::test]
@@ -130,10 +137,7 @@ async fn a_user_s_streams_are_found_and_ended() {
     assert_eq!(streams["streams"].as_array().map(Vec::len), Some(1));
     assert_eq!(streams["streams"][0]["request_id"], "tab-1");
 
-    let end = async |user: &str| {
-        post(service.debug, "/inspect/streams/end", &[TOKEN], &json!({ "user": user })).await
-    };
-    assert_eq!(parse(&end("user/ü").await.body), json!({ "ended": 1 }));
+    assert_eq!(parse(&end(&service, &[TOKEN], "user/ü").await.body), json!({ "ended": 1 }));
     assert_eq!(stream.last_words().await, "an administrator has ended the stream");
     assert_eq!(found().await["streams"], json!([]));
     let ended = r#"sse_connections_closed_total{reason="administrator"}"#;
@@ -142,7 +146,7 @@ async fn a_user_s_streams_are_found_and_ended() {
     nats.publisher().await.event(&["einstein"], "t", "still there").await;
     assert_eq!(other.content().await, "still there");
 
-    let wrong = end("").await;
+    let wrong = end(&service, &[TOKEN], "").await;
     assert_eq!((wrong.status, &*wrong.body), (422, "a user id is empty"));
     assert_eq!(get(service.debug, "/inspect/streams", &[TOKEN]).await.status, 400);
 }
@@ -154,7 +158,7 @@ async fn without_a_token_everybody_may_look_and_nobody_may_end() {
     let mut stream = service.follow("einstein").await;
     let streams = parse(&get(service.debug, "/inspect/streams?user=einstein", &[]).await.body);
     assert_eq!((&streams["may_end"], streams["streams"].as_array().map(Vec::len)), (&json!(false), Some(1)));
-    let refused = post(service.debug, "/inspect/streams/end", &[], &json!({ "user": "einstein" })).await;
+    let refused = end(&service, &[], "einstein").await;
     assert_eq!(refused.status, 403);
     assert_eq!(refused.body, "streams can be ended here when debug.token (SSE_DEBUG_TOKEN) is set");
     nats.publisher().await.event(&["einstein"], "t", "still there").await;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::Stdio, sync::Arc};
 use async_nats::{ConnectOptions, jetstream};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -154,9 +154,14 @@ impl Publisher {
 /// An event for us, in its envelope.
 pub(crate) fn send_sse(users: &[&str], event_type: &str, content: &str) -> String {
     let event = json!({ "UserIDs": users, "Type": event_type, "Message": STANDARD.encode(content) });
+    envelope("events.SendSSE", &event)
+}
+
+/// An event of any type, as the platform's services put it on the bus.
+pub(crate) fn envelope(event_type: &str, event: &Value) -> String {
     json!({
         "ID": "1", "Topic": "main-queue", "Payload": STANDARD.encode(event.to_string()),
-        "Metadata": { "eventid": "1", "eventtype": "events.SendSSE", "initiatorid": "", "traceparent": "" },
+        "Metadata": { "eventid": "1", "eventtype": event_type, "initiatorid": "", "traceparent": "" },
         "Timestamp": "2026-11-23T16:10:33.440899299Z",
     })
     .to_string()

@@ -88,7 +88,7 @@ fn request(service: &Service, user: &str) -> Request<Empty<Bytes>> {
 }
 
 /// Reads until `content` has come.
-async fn reads(body: &mut Incoming, content: &str) {
+pub(crate) async fn reads(body: &mut Incoming, content: &str) {
     let mut read = String::new();
     while !read.contains(&format!("data: {content}\n")) {
         let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("in time");

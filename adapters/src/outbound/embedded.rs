@@ -1,14 +1,18 @@
-//! A bus in memory, for trying the service out and for tests that need no broker.
+//! A bus and its store in memory, for trying the service out and for tests that need no broker.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
+    content::Content,
     identity::UserId,
+    language::{LanguageChoice, LanguageTag},
     notification::{EventId, EventType, Incarnation, Notification},
 };
 use parking_lot::Mutex;
-use ports::outbound::{EventSource, Publish, SourceEvent};
+use ports::outbound::{
+    Clock, EventSource, HeardLanguage, LanguagePreferences, NotStored, Publish, SourceEvent,
+};
 use tokio::sync::mpsc;
 
 /// How many events wait for the reader before publishers do.
@@ -60,13 +64,45 @@ impl EventSource for EmbeddedSource {
 
 #[async_trait]
 impl Publish for EmbeddedPublisher {
-    async fn publish(&self, recipients: Vec<UserId>, event_type: EventType, content: String) {
+    async fn publish(&self, recipients: Vec<UserId>, event_type: EventType, content: Content) {
         let Ok(place) = self.events.reserve().await else { return };
         // Numbered and sent in one step: the order of the numbers is the order of the bus.
         let mut sequence = self.sequence.lock();
         *sequence += 1;
         let id = EventId { incarnation: self.incarnation, sequence: *sequence };
         place.send(Notification { id, recipients, event_type, content });
+    }
+}
+
+/// Which languages users have chosen, for as long as the process lives: it is the application that remembers them.
+pub struct EmbeddedPreferences {
+    clock: Arc<dyn Clock>,
+    /// What is said before there is nothing more to say.
+    greeting: Mutex<Option<HeardLanguage>>,
+}
+
+impl EmbeddedPreferences {
+    /// Nobody has chosen anything yet. `clock` tells when somebody does.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, greeting: Mutex::new(Some(HeardLanguage::UpToDate)) }
+    }
+}
+
+#[async_trait]
+impl LanguagePreferences for EmbeddedPreferences {
+    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<LanguageChoice, NotStored> {
+        Ok(LanguageChoice { user, language, made: self.clock.since_1970() })
+    }
+
+    fn keep(&self, _: LanguageChoice) {}
+
+    async fn hear(&self) -> HeardLanguage {
+        let said = self.greeting.lock().take();
+        match said {
+            Some(said) => said,
+            None => std::future::pending().await,
+        }
     }
 }
 
@@ -88,7 +124,7 @@ mod tests {
             let SourceEvent::Notification { notification, .. } = source.next().await else {
                 panic!("a notification")
             };
-            assert_eq!(notification.content, expected);
+            assert_eq!(notification.content, expected.into());
             assert_eq!(notification.id, EventId { incarnation: Incarnation(9), sequence });
         }
     }

@@ -33,6 +33,7 @@ pub struct PrometheusMetrics {
     opened: Counter,
     closed: [Counter; END_REASONS.len()],
     received: [Counter; OUTCOMES.len()],
+    translations_unreadable: Counter,
     deliveries: Counter,
     latency: Histogram,
     /// The same by bucket: the library shows them to nobody but Prometheus.
@@ -62,9 +63,10 @@ const GAPS: [(GapReason, &str); 3] =
 
 const LIMITS: [(NoPlace, &str); 2] = [(NoPlace::Total, "total"), (NoPlace::PerUser, "user")];
 
-const OUTCOMES: [(Outcome, &str); 4] = [
+const OUTCOMES: [(Outcome, &str); 5] = [
     (Outcome::Delivered, "delivered"),
     (Outcome::NoSubscriber, "no_subscriber"),
+    (Outcome::LanguageChosen, "language_chosen"),
     (Outcome::OtherType, "other_type"),
     (Outcome::Unreadable, "unreadable"),
 ];
@@ -117,6 +119,11 @@ impl PrometheusMetrics {
                 "Messages from the bus, by what became of them",
                 |index| OutcomeLabel { outcome: OUTCOMES[index].1 },
             ),
+            translations_unreadable: add(
+                sse,
+                "unreadable_translations",
+                "Translations of an event that were passed over",
+            ),
             deliveries: add(sse, "deliveries", "Events put into the queues of streams"),
             latency: Histogram::new(BUCKETS),
             latencies: Default::default(),
@@ -128,7 +135,7 @@ impl PrometheusMetrics {
                 "bus_lag_messages",
                 "Messages that stood on the bus behind the last one that was read",
             ),
-            refused: family(sse, "auth_failures", "Streams refused for their token, by reason", |index| {
+            refused: family(sse, "auth_failures", "Requests refused for their token, by reason", |index| {
                 Reason { reason: FAILURES[index].1 }
             }),
             replayed: add(sse, "replayed_events", "Events that clients had missed and were given"),
@@ -212,6 +219,10 @@ impl Metrics for PrometheusMetrics {
 
     fn event_received(&self, outcome: Outcome) {
         count(&self.received, &OUTCOMES, &outcome);
+    }
+
+    fn translations_unreadable(&self, translations: usize) {
+        self.translations_unreadable.inc_by(translations as u64);
     }
 
     fn delivered(&self, streams: usize) {

@@ -19,7 +19,7 @@ fn notification(sequence: u64, users: &[&str]) -> Arc<Notification> {
         id: id(sequence),
         recipients: users.iter().map(|name| user(name)).collect(),
         event_type: EventType::try_new("t").expect("an event type"),
-        content: sequence.to_string(),
+        content: sequence.to_string().into(),
     })
 }
 

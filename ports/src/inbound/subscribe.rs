@@ -1,6 +1,10 @@
 use std::{sync::Arc, time::Duration};
 
-use domain::{bookmark::RequestId, identity::Principal};
+use domain::{
+    bookmark::RequestId,
+    identity::Principal,
+    language::{LanguagePriorityList, LanguageTag},
+};
 
 use crate::outbound::Outbox;
 
@@ -29,18 +33,27 @@ pub struct StreamRequest {
     pub last_event_id: Option<String>,
     /// The id of the request, when the client has chosen it. Without a `last_event_id` it tells which stream is continued.
     pub request: Option<RequestId>,
+    /// The languages that it asks for, if it does.
+    pub accept_language: Option<LanguagePriorityList>,
 }
 
 /// A stream's place among those that are offered events. Dropping it gives the place up.
 #[must_use = "dropping the subscription ends it"]
 pub struct Subscription {
+    language: LanguageTag,
     leave: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Subscription {
-    /// A subscription that calls `leave` when it is dropped.
-    pub fn new(leave: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self { leave: Some(Box::new(leave)) }
+    /// A subscription to events in `language`, where there is a choice, that calls `leave` when it is dropped.
+    pub fn new(language: LanguageTag, leave: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { language, leave: Some(Box::new(leave)) }
+    }
+
+    /// The language that is wished most on the stream as it begins.
+    #[must_use]
+    pub fn language(&self) -> &LanguageTag {
+        &self.language
     }
 }
 

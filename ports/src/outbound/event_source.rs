@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use domain::notification::{EventId, Notification};
+use domain::{
+    language::LanguageChoice,
+    notification::{EventId, Notification},
+};
 
 /// The bus, as seen by the one who reads it.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -46,6 +49,8 @@ pub enum SourceEvent {
         /// How many messages wait to be read.
         messages: u64,
     },
+    /// A user has chosen a language elsewhere on the platform. After an interruption of this service it may be told again.
+    LanguageChosen(LanguageChoice),
     /// Something to tell people.
     Notification {
         /// What that is.

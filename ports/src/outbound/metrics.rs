@@ -16,6 +16,9 @@ pub trait Metrics: Send + Sync {
     /// A message came from the bus.
     fn event_received(&self, outcome: Outcome);
 
+    /// `translations` of an event could not be read; the rest of it could.
+    fn translations_unreadable(&self, translations: usize);
+
     /// One event was put into the queues of `streams` streams.
     fn delivered(&self, streams: usize);
 
@@ -60,6 +63,8 @@ pub enum Outcome {
     Delivered,
     /// It was for us, but nobody whom it names has a stream open.
     NoSubscriber,
+    /// A user has chosen a language.
+    LanguageChosen,
     /// It was for another service.
     OtherType,
     /// It was for us, or for nobody, and could not be read.

@@ -5,6 +5,8 @@ mod quantity;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
+use domain::language::LanguageTag;
+
 use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot, Server},
@@ -38,11 +40,13 @@ from_one_text!(
     Address,
     Bytes,
     CollectorKind,
+    CookieName,
     Count,
     GoDuration,
     GrpcEndpoint,
     HttpCollector,
     HttpRoot,
+    Language,
     LogLevel,
     RegistryKind,
     Timeout,
@@ -159,6 +163,30 @@ impl FromStr for CollectorKind {
     }
 }
 
+/// The name of a cookie (RFC 6265, 4.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieName(String);
+
+impl CookieName {
+    /// The name itself.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for CookieName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if text.is_empty() || !text.bytes().all(may_stand) {
+            return Err("is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it".into());
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
 /// How grave something has to be to be logged: zerolog's names, as on the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLevel(pub tracing::Level);
@@ -178,6 +206,23 @@ impl FromStr for LogLevel {
             "trace" => Ok(Self(Level::TRACE)),
             _ => Err("is no level (panic, fatal, error, warn, info, debug, trace)".into()),
         }
+    }
+}
+
+/// A language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Language(pub LanguageTag);
+
+impl FromStr for Language {
+    type Err = String;
+
+    /// The platform's other services take nothing for English.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self(LanguageTag::default()));
+        }
+        let tag = LanguageTag::try_new(text);
+        tag.map(Self).map_err(|_| "is no language tag, such as en or de-AT (RFC 5646)".into())
     }
 }
 
@@ -227,6 +272,25 @@ mod tests {
         let secret = Secret::from_texts(&[" hidden".into()]).expect("a secret");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(secret.reveal(), " hidden");
+    }
+
+    #[test]
+    fn a_cookie_has_a_name_of_a_token() {
+        let wrong = Err("is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it");
+        check("__Host-token.1", Ok(CookieName("__Host-token.1".into())));
+        for text in ["a b", "a=b", "a;b", "\u{e9}", ","] {
+            check::<CookieName>(text, wrong.clone());
+        }
+    }
+
+    #[test]
+    fn a_language_is_a_tag() {
+        let tag = |text| Ok(Language(LanguageTag::try_new(text).expect("a tag")));
+        check("de-at", tag("de-AT"));
+        check("", tag("en"));
+        for text in ["de_AT", "*", "deutsch, bitte"] {
+            check::<Language>(text, Err("is no language tag, such as en or de-AT (RFC 5646)"));
+        }
     }
 
     #[test]

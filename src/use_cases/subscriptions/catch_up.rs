@@ -206,7 +206,10 @@ impl CatchUp {
         while let Some(next) = self.waiting.front() {
             let offered = match next {
                 // It is encoded for this stream alone: those who return do so one by one.
-                Waiting::Event(missed) => self.outbox.replay(&self.shared.frames.event(missed, None), now),
+                Waiting::Event(missed) => {
+                    let version = self.shared.version(&missed.content, &self.user, self.id);
+                    self.outbox.replay(&self.shared.frames.event(missed, version, None), now)
+                }
                 Waiting::Note(frame) => self.outbox.replay(frame, now),
             };
             match offered {
@@ -228,7 +231,7 @@ impl CatchUp {
 
     /// Finds out where the stream begins, as soon as that can be known.
     fn begin(&mut self, state: &mut State) -> Option<EventId> {
-        if state.bus == Bus::Filling {
+        if state.bus == Bus::Filling || !state.knows_languages {
             return None;
         }
         if let Beginning::Remembered(request) = &self.beginning {

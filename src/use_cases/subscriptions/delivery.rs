@@ -10,7 +10,7 @@ use domain::{
 };
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
 
-use super::{Bus, Subscriptions};
+use super::{super::editions::Editions, Bus, Subscriptions};
 
 /// A stream that could not take an event.
 pub(in crate::use_cases) struct Behind {
@@ -75,22 +75,24 @@ impl Subscriptions {
         }
     }
 
-    /// Offers an event to every live stream of `user`, and answers how many took it. `frame` is asked for when there is a
-    /// stream at all; who has no room is added to `behind`.
-    pub(in crate::use_cases) fn offer<'a>(
+    /// Offers an event to every live stream of `user`, each in the language that is read on it, and answers how many took it. Who
+    /// has no room is added to `behind`, with what it is to take.
+    pub(in crate::use_cases) fn offer(
         &self,
         user: &UserId,
         event: EventId,
         now: Instant,
-        mut frame: impl FnMut() -> &'a Frame,
-        behind: &mut Vec<Behind>,
+        editions: &mut Editions<'_>,
+        behind: &mut Vec<(Behind, Frame)>,
     ) -> usize {
         let mut accepted = 0;
-        for (id, outbox) in self.shared.state.lock().fanout.reach(user, event, now) {
-            match outbox.offer(frame(), now) {
+        for (id, wish, outbox) in self.shared.state.lock().fanout.reach(user, event, now) {
+            let frame = editions.frame(wish);
+            match outbox.offer(frame, now) {
                 Offer::Accepted => accepted += 1,
                 Offer::Full { .. } => {
-                    behind.push(Behind { user: user.clone(), id, outbox: Arc::clone(outbox) });
+                    let stream = Behind { user: user.clone(), id, outbox: Arc::clone(outbox) };
+                    behind.push((stream, frame.clone()));
                 }
                 Offer::Gone => {}
             }

@@ -49,11 +49,13 @@ impl Subscriptions {
         let mut endings = Vec::new();
         let mut state = shared.state.lock();
         state.bookmarks.forget(now);
+        state.languages.forget();
         if let Some(history) = &mut state.history {
             history.forget(now);
         }
         let position = self.position_due(&mut state, now);
-        for (user, member) in state.fanout.members() {
+        let State { fanout, languages, .. } = &mut *state;
+        for (user, member) in fanout.members() {
             let reason = match member.session.due(shared.policy.keepalive, now) {
                 Some(Due::End(EndOfLife::TokenExpired)) => Some(EndReason::Expired),
                 Some(Due::End(EndOfLife::OldAge)) => Some(EndReason::OldAge),
@@ -69,7 +71,13 @@ impl Subscriptions {
             if let Some(reason) = reason {
                 let (user, outbox) = (user.clone(), Arc::clone(&member.stream));
                 endings.push(Ending { user, id: member.id(), outbox, reason });
-            } else if let Some((position, frame)) = &position
+                continue;
+            }
+            if member.tell_language {
+                let frame = shared.frames.language(&languages.language(&member.wish));
+                member.tell_language = member.stream.offer(&frame, now) != Offer::Accepted;
+            }
+            if let Some((position, frame)) = &position
                 && may_be_told(member, *position)
                 && member.stream.offer(frame, now) == Offer::Accepted
             {

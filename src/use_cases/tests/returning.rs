@@ -47,12 +47,12 @@ async fn an_event_comes_once_to_a_stream_that_joins_while_it_is_being_delivered(
         event_type: EventType::try_new("t").expect("an event type"),
         content: "1".into(),
     });
-    let frame = PlainFrames.event(&notification, None);
+    let mut editions = editions::Editions::new(&notification, &PlainFrames, now);
     house.subscriptions.record(&notification, now);
     let [returning, new] = [(); 2].map(|()| FakeOutbox::new(9));
     let _open = [house.ask(after("a", id(0).to_string()), &returning), house.ask(request("a"), &new)];
     let mut behind = Vec::new();
-    let offered = house.subscriptions.offer(&user("a"), id(1), now, || &frame, &mut behind);
+    let offered = house.subscriptions.offer(&user("a"), id(1), now, &mut editions, &mut behind);
     house.subscriptions.settle(id(1));
     assert_eq!((offered, behind.len()), (0, 0));
     assert_eq!([returning.take(), new.take()], [["1"], ["1"]]);

@@ -67,6 +67,6 @@ async fn publish_event(
     let event_type = EventType::try_new(&event.event_type).map_err(|error| unusable(error.to_string()))?;
     let users = event.users.iter().map(|user| UserId::try_new(user));
     let users = users.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
-    publish.publish(users, event_type, event.content).await;
+    publish.publish(users, event_type, event.content.into()).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,17 +14,18 @@ use poem_openapi::{
 };
 use ports::{
     inbound::{Refused, StreamRequest, Subscribe},
-    outbound::{AuthenticationFailure, Clock, Metrics, Origin, TokenRejected, TokenVerifier, Traces},
+    outbound::{Clock, Metrics, Origin, TokenVerifier, Traces},
 };
 
-use tracing::{info, info_span};
+use tracing::info_span;
 
 use super::{
     super::server::Line,
     access_log::{RequestId, StreamLog},
     body::EventStreamBody,
-    credentials::Credentials,
+    credentials::{Credentials, Denied},
     frame::EventFrames,
+    language::accept_language,
     problem::Problem,
     queue::{Queue, QueueLimits, QueueReader},
 };
@@ -59,6 +60,9 @@ impl Api {
     /// `stream-gap` first, with `{"last_event_id": …, "reason": "expired" | "limit" | "unknown"}` as its data: the client
     /// has missed something and should fetch its state again. A client that sends no last event id, but the same
     /// `X-Request-ID` as with its stream before, continues that one; what may not have arrived then comes again.
+    ///
+    /// An event may have been published in several languages. It comes in the one that the user has chosen, else in one that the
+    /// request accepts, else as it is meant for everybody; each time as the choice is then, on open streams too.
     #[oai(
         path = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse",
         method = "get",
@@ -73,6 +77,9 @@ impl Api {
         _header: Header<Option<String>>,
         /// The same, for clients that cannot set the header, which counts more.
         last_event_id: Query<Option<String>>,
+        /// The languages in which to have events, where there is a choice and the user has chosen none (RFC 9110, 12.5.4).
+        #[oai(name = "Accept-Language")]
+        _accept_language: Header<Option<String>>,
     ) -> Answer {
         self.admit(request, &credentials, last_event_id.0)
     }
@@ -90,6 +97,9 @@ impl Api {
         _header: Header<Option<String>>,
         /// The same, for clients that cannot set the header, which counts more.
         last_event_id: Query<Option<String>>,
+        /// The languages in which to have events, where there is a choice and the user has chosen none (RFC 9110, 12.5.4).
+        #[oai(name = "Accept-Language")]
+        _accept_language: Header<Option<String>>,
     ) -> Answer {
         self.admit(request, &credentials, last_event_id.0)
     }
@@ -112,13 +122,9 @@ impl Api {
     }
 
     fn open(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
-        let Some(token) = credentials.token().filter(|token| !token.is_empty()) else {
-            self.metrics.authentication_failed(AuthenticationFailure::Missing);
-            return Answer::unauthorized("Bearer", "send the access token in x-access-token");
-        };
-        let principal = match self.verifier.verify(token) {
+        let principal = match credentials.principal(&*self.verifier, &*self.metrics) {
             Ok(principal) => principal,
-            Err(rejected) => return self.reject(rejected),
+            Err(denied) => return denied.into(),
         };
         // A request that did not come through our own server has no line.
         let line = request.data::<Line>().cloned().unwrap_or_default();
@@ -132,44 +138,28 @@ impl Api {
             principal,
             last_event_id: header.or(last_event_id),
             request: request_id.as_ref().and_then(RequestId::chosen),
+            accept_language: accept_language(request),
         };
         match self.subscribe.subscribe(stream, queue.clone()) {
-            Ok(subscription) => Answer::Open(
-                EventStream(EventStreamBody {
+            Ok(subscription) => {
+                let language = subscription.language().to_string();
+                let body = EventStreamBody {
                     queue: QueueReader::new(queue),
                     _subscription: subscription,
                     log: StreamLog { request_id, opened, clock: Arc::clone(&self.clock), bytes: 0 },
-                }),
-                "no-cache".into(),
-                "no".into(),
-                self.version.into(),
-            ),
+                };
+                Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)
+            }
             Err(refused) => Answer::refused(refused),
-        }
-    }
-
-    fn reject(&self, rejected: TokenRejected) -> Answer {
-        self.metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
-        info!(reason = %rejected, "a stream was refused");
-        match rejected {
-            TokenRejected::Scope => {
-                Answer::Forbidden(Json(Problem::new(StatusCode::FORBIDDEN, rejected.to_string())))
-            }
-            TokenRejected::Expired | TokenRejected::Invalid | TokenRejected::NoUser => {
-                Answer::unauthorized(INVALID_TOKEN, rejected.to_string())
-            }
         }
     }
 }
 
 /// A list may come in several headers of one name, and is the same as in one (RFC 9110, 5.3).
-fn list(headers: &HeaderMap, name: &str) -> String {
+pub(super) fn list(headers: &HeaderMap, name: &str) -> String {
     let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
     lines.join(",")
 }
-
-/// RFC 6750, 3.1.
-const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 
 #[derive(ApiResponse)]
 enum Answer {
@@ -185,6 +175,9 @@ enum Answer {
         String,
         /// The version of the service.
         #[oai(header = "X-Sse-Version")]
+        String,
+        /// The language that events come in, where there is a choice. A comment tells when it changes.
+        #[oai(header = "Content-Language")]
         String,
     ),
     /// There is no token, or it is not valid: it has expired, was not made by the platform, or names no user.
@@ -217,10 +210,6 @@ enum Answer {
 }
 
 impl Answer {
-    fn unauthorized(challenge: &str, detail: impl Into<String>) -> Self {
-        Self::Unauthorized(Json(Problem::new(StatusCode::UNAUTHORIZED, detail)), challenge.into())
-    }
-
     fn refused(refused: Refused) -> Self {
         let problem = |status| Json(Problem::new(status, refused.to_string()));
         match refused {
@@ -230,6 +219,17 @@ impl Answer {
             Refused::TooManyOfUser { retry_after } => {
                 Self::TooMany(problem(StatusCode::TOO_MANY_REQUESTS), seconds(retry_after))
             }
+        }
+    }
+}
+
+impl From<Denied> for Answer {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Unauthorized { challenge, problem } => {
+                Self::Unauthorized(Json(problem), challenge.into())
+            }
+            Denied::Forbidden { problem } => Self::Forbidden(Json(problem)),
         }
     }
 }

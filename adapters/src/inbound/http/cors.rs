@@ -20,6 +20,8 @@ pub struct CrossOrigin {
     pub allow_headers: Vec<String>,
     /// Whether a page may send its user's credentials.
     pub allow_credentials: bool,
+    /// The cookie that may carry the token, for pages of origins that are named without a `*`, and of our own.
+    pub token_cookie: Option<String>,
 }
 
 impl CrossOrigin {
@@ -38,6 +40,8 @@ impl CrossOrigin {
         if self.allow_credentials {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
+        // When to come back: a page could not read it otherwise.
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
     }
 
     fn preflight(&self, origin: &HeaderValue) -> Response {
@@ -86,13 +90,16 @@ pub struct CrossOriginEndpoint<E> {
 impl<E: Endpoint> Endpoint for CrossOriginEndpoint<E> {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    async fn call(&self, mut request: Request) -> Result<Response> {
         let origin = request.headers().get(header::ORIGIN).cloned();
         let is_preflight = request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let mut response = match &origin {
             Some(origin) if is_preflight => self.policy.preflight(origin),
-            _ => self.inner.call(request).await?.into_response(),
+            _ => {
+                self.policy.take_up_token_cookie(request.headers_mut());
+                self.inner.call(request).await?.into_response()
+            }
         };
         if let (Some(origin), false) = (&origin, is_preflight) {
             self.policy.add_headers(origin, response.headers_mut());
@@ -113,6 +120,7 @@ mod tests {
             allow_methods: vec!["GET".into()],
             allow_headers: vec!["Authorization".into(), "Origin".into()],
             allow_credentials: true,
+            token_cookie: None,
         }
     }
 

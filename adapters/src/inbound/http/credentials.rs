@@ -1,12 +1,19 @@
 //! Where the token stands in a request.
 
-use poem::Request;
+use domain::identity::Principal;
+use poem::{Request, http::StatusCode};
 use poem_openapi::{
     SecurityScheme,
     auth::{ApiKey, Bearer},
 };
+use ports::outbound::{AuthenticationFailure, Metrics, TokenRejected, TokenVerifier};
+use tracing::info;
 
-/// The reva access token. The gateway in front of this service has exchanged the browser's token for it.
+use super::problem::Problem;
+
+/// The reva access token. The gateway in front of this service has exchanged the browser's token for it. Where the setting
+/// `SSE_TOKEN_COOKIE` names a cookie, that may carry it instead, for pages of the service's own origin and of those that CORS
+/// names: an `EventSource` can set no header.
 #[derive(SecurityScheme)]
 #[oai(
     rename = "AccessToken",
@@ -37,8 +44,56 @@ pub(super) enum Credentials {
     Missing,
 }
 
+/// Why a request is not answered, for want of a token that gives access.
+pub(super) enum Denied {
+    /// There is none, or it is not valid.
+    Unauthorized {
+        /// As RFC 6750, 3 has it.
+        challenge: &'static str,
+        problem: Problem,
+    },
+    /// It is valid, but not for this.
+    Forbidden { problem: Problem },
+}
+
+/// RFC 6750, 3.1.
+const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
+
 impl Credentials {
-    pub(super) fn token(&self) -> Option<&str> {
+    /// Whose request it is.
+    ///
+    /// # Errors
+    ///
+    /// The token says that of nobody. It is counted.
+    pub(super) fn principal(
+        &self,
+        verifier: &dyn TokenVerifier,
+        metrics: &dyn Metrics,
+    ) -> Result<Principal, Denied> {
+        let unauthorized = |challenge, detail: &str| Denied::Unauthorized {
+            challenge,
+            problem: Problem::new(StatusCode::UNAUTHORIZED, detail),
+        };
+        let Some(token) = self.token().filter(|token| !token.is_empty()) else {
+            metrics.authentication_failed(AuthenticationFailure::Missing);
+            return Err(unauthorized("Bearer", "send the access token in x-access-token"));
+        };
+        verifier.verify(token).map_err(|rejected| {
+            metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
+            info!(reason = %rejected, "a request was refused");
+            let detail = rejected.to_string();
+            match rejected {
+                TokenRejected::Scope => {
+                    Denied::Forbidden { problem: Problem::new(StatusCode::FORBIDDEN, detail) }
+                }
+                TokenRejected::Expired | TokenRejected::Invalid | TokenRejected::NoUser => {
+                    unauthorized(INVALID_TOKEN, &detail)
+                }
+            }
+        })
+    }
+
+    fn token(&self) -> Option<&str> {
         match self {
             Self::AccessToken(token) => Some(&token.0.key),
             Self::BearerToken(token) => Some(&token.0.token),

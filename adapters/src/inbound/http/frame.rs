@@ -10,7 +10,9 @@ use std::{
 
 use bytes::Bytes;
 use domain::{
+    content::Version,
     history::{Gap, GapReason},
+    language::LanguageTag,
     notification::{EventId, Notification},
 };
 use memchr::{memchr2, memchr2_iter};
@@ -39,9 +41,9 @@ impl EventFrames {
 }
 
 impl Frames for EventFrames {
-    fn event(&self, notification: &Notification, published: Option<Instant>) -> Frame {
+    fn event(&self, notification: &Notification, version: Version, published: Option<Instant>) -> Frame {
         let Notification { id, event_type, content, .. } = notification;
-        let bytes = encode(*id, event_type.as_str(), content);
+        let bytes = encode(*id, event_type.as_str(), content.text(version));
         self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         Bytes::from_owner(Counted { bytes, published, frames: self.clone() })
     }
@@ -64,6 +66,10 @@ impl Frames for EventFrames {
         };
         let content = serde_json::json!({ "last_event_id": last_event_id, "reason": reason });
         encode(position, STREAM_GAP, &content.to_string()).into()
+    }
+
+    fn language(&self, language: &LanguageTag) -> Frame {
+        format!(": language {language}\n\n").into()
     }
 
     fn keepalive(&self) -> Frame {
@@ -176,7 +182,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_service_we_succeed() {
         let check = |content: &str, expected: &str| {
-            let frame = frames().event(&notification("item-renamed", content), None);
+            let frame = frames().event(&notification("item-renamed", content), Version::FALLBACK, None);
             assert_eq!(str::from_utf8(&frame), Ok(expected), "{content:?}");
         };
         check("{}", "id: ab-7\ndata: {}\nevent: item-renamed\n\n");
@@ -190,7 +196,7 @@ mod tests {
     #[test]
     fn frames_are_counted_once_and_until_the_last_copy_is_gone() {
         let frames = frames();
-        let frame = frames.event(&notification("a", "b"), None);
+        let frame = frames.event(&notification("a", "b"), Version::FALLBACK, None);
         let copy = frame.clone();
         assert_eq!(frames.waiting(), frame.len());
         drop(frame);
@@ -208,12 +214,12 @@ mod tests {
         let mut metrics = MockMetrics::new();
         metrics.expect_written().once().with(eq(Duration::from_millis(30))).return_const(());
         let frames = EventFrames::new(Arc::new(metrics), Arc::new(clock));
-        let frame = frames.event(&notification("a", "b"), Some(now));
+        let frame = frames.event(&notification("a", "b"), Version::FALLBACK, Some(now));
         let copies = [frame.clone(), frame.clone()];
         drop(frame);
         drop(copies);
         // A replayed event is as old as its client's absence: that is no latency.
-        drop(frames.event(&notification("a", "b"), None));
+        drop(frames.event(&notification("a", "b"), Version::FALLBACK, None));
     }
 
     #[test]
@@ -260,7 +266,7 @@ mod tests {
             event_type in "[^\r\n\0]{0,20}",
             content in prop_oneof![any::<String>(), "[\r\n: a-zé\u{feff}\0]{0,40}"],
         ) {
-            let frame = frames().event(&notification(&event_type, &content), None);
+            let frame = frames().event(&notification(&event_type, &content), Version::FALLBACK, None);
             let expected = Dispatched {
                 event_type: if event_type.is_empty() { "message".into() } else { event_type },
                 data: content.replace("\r\n", "\n").replace('\r', "\n"),

@@ -8,23 +8,27 @@ mod credentials;
 #[cfg(test)]
 mod event_stream_parser;
 mod frame;
+mod language;
 mod problem;
 mod queue;
+mod tag_text;
+mod token_cookie;
 
 use std::sync::Arc;
 
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint as _, IntoResponse, Request, Route,
+    error::MethodNotAllowedError,
     http::{Method, header},
     middleware::SetHeader,
 };
 use poem_openapi::OpenApiService;
 use ports::{
-    inbound::Subscribe,
+    inbound::{ChooseLanguage, Subscribe},
     outbound::{Clock, Metrics, TokenVerifier, Traces},
 };
 
-use self::{access_log::AccessLog, api::Api};
+use self::{access_log::AccessLog, api::Api, language::LanguageApi};
 pub use self::{
     cors::CrossOrigin,
     frame::EventFrames,
@@ -40,6 +44,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style
 pub struct Http {
     /// Opens the streams.
     pub subscribe: Arc<dyn Subscribe>,
+    /// Lets users choose their language.
+    pub choose_language: Arc<dyn ChooseLanguage>,
     /// Tells whose token it is.
     pub verifier: Arc<dyn TokenVerifier>,
     /// Where refusals are counted.
@@ -75,7 +81,7 @@ impl Http {
         let service = self.service();
         let (specification, page) = (service.spec_endpoint(), service.swagger_ui());
         let policy = SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
-        let operations = Arc::new(service.into_endpoint());
+        let operations = Arc::new(service.into_endpoint().around(language::limit_body).map_to_response());
         let routes = Route::new()
             .at("/openapi.json", specification)
             .nest("/docs", page.with(policy))
@@ -84,13 +90,18 @@ impl Http {
             .nest_no_strip("/sse", operations);
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(root, routes) };
-        let answered = routes.around(refuse_head).catch_all_error(problem::unanswered).with(cross_origin);
+        let answered = routes.around(refuse_methods).catch_all_error(problem::unanswered).with(cross_origin);
         server::app(answered.with(AccessLog { clock }))
     }
 
-    fn service(self) -> OpenApiService<Api, ()> {
+    fn service(self) -> OpenApiService<(Api, LanguageApi), ()> {
         let (root, version) = (self.root, self.version);
-        let api = Api {
+        let languages = LanguageApi {
+            choose: self.choose_language,
+            verifier: Arc::clone(&self.verifier),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let streams = Api {
             subscribe: self.subscribe,
             verifier: self.verifier,
             metrics: self.metrics,
@@ -100,7 +111,7 @@ impl Http {
             limits: self.limits,
             version,
         };
-        OpenApiService::new(api, "ocis-sse", version)
+        OpenApiService::new((streams, languages), "ocis-sse", version)
             .description(
                 "Pushes what happens to a user's files and shares to the user's browsers, as Server-Sent Events. \
                  Errors are problem details (RFC 9457).",
@@ -109,10 +120,14 @@ impl Http {
     }
 }
 
-/// A stream has no head without a body: the framework would answer HEAD by opening one.
-async fn refuse_head<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<poem::Response> {
+/// Methods that a path does not have. A stream has no head without a body: the framework would answer HEAD by opening one.
+async fn refuse_methods<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<poem::Response> {
+    let allowed = if request.uri().path().ends_with("/sse/language") { "GET, PUT, DELETE" } else { "GET" };
     if request.method() == Method::HEAD {
-        return Ok(problem::method_not_allowed());
+        return Ok(problem::method_not_allowed(allowed));
     }
-    Ok(endpoint.call(request).await?.into_response())
+    match endpoint.call(request).await {
+        Err(error) if error.is::<MethodNotAllowedError>() => Ok(problem::method_not_allowed(allowed)),
+        answered => Ok(answered?.into_response()),
+    }
 }

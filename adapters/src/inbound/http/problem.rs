@@ -2,7 +2,7 @@
 
 use poem::{
     Error, Response,
-    error::{MethodNotAllowedError, NotFoundError},
+    error::NotFoundError,
     http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::Object;
@@ -19,6 +19,18 @@ pub(super) struct Problem {
     status: u16,
     /// What happened, and what would mend it.
     detail: String,
+    /// What is wrong where, in what was sent.
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) errors: Option<Vec<Invalid>>,
+}
+
+/// A part of what was sent that is not right.
+#[derive(Debug, Object)]
+pub(super) struct Invalid {
+    /// Where it stands (RFC 6901), such as `#/language`.
+    pub(super) pointer: String,
+    /// What is wrong with it, and what would be right.
+    pub(super) detail: String,
 }
 
 /// The media type of a problem.
@@ -31,6 +43,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             detail: detail.into(),
+            errors: None,
         }
     }
 
@@ -47,9 +60,6 @@ pub(super) async fn unanswered(error: Error) -> Response {
         return Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
             .into_response(StatusCode::NOT_FOUND);
     }
-    if error.is::<MethodNotAllowedError>() {
-        return method_not_allowed();
-    }
     let status = error.status();
     // What the framework says of a request is meant for its sender; what it says of us is not.
     let detail = if status.is_server_error() {
@@ -61,10 +71,11 @@ pub(super) async fn unanswered(error: Error) -> Response {
     Problem::new(status, detail).into_response(status)
 }
 
-/// The answer to any method but GET.
-pub(super) fn method_not_allowed() -> Response {
+/// The answer to any method but those that are `allowed`.
+pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
     let status = StatusCode::METHOD_NOT_ALLOWED;
-    let mut response = Problem::new(status, "this path can only be read with GET").into_response(status);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET"));
+    let detail = format!("this path can be asked with {allowed} only");
+    let mut response = Problem::new(status, detail).into_response(status);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
     response
 }

@@ -4,6 +4,7 @@
 //! its client does not read, a time limit for the head of a request, small buffers, and a pause when the process has no
 //! descriptors left (the framework's accepts again at once, for ever).
 
+mod preface;
 mod socket;
 pub mod tls;
 
@@ -51,9 +52,11 @@ pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// A silent peer is asked so many times whether it is there until it is given up.
 const TCP_KEEPALIVE_QUESTIONS: u32 = 3;
-/// How often a client with HTTP/2 is asked whether it is there, and how long it has to answer: among many streams, silence of one
-/// says nothing.
-const HTTP_2_PING: Duration = Duration::from_secs(30);
+/// What one request with HTTP/2 may send behind its head; those of one line together may send sixteen times as much, so that none
+/// whose body nobody reads stands in the way of the others.
+const HTTP_2_REQUEST_WINDOW: u32 = 64 * 1024;
+/// See [`HTTP_2_REQUEST_WINDOW`].
+const HTTP_2_LINE_WINDOW: u32 = 16 * HTTP_2_REQUEST_WINDOW;
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -69,8 +72,8 @@ pub struct ConnectionLimits {
     pub user_timeout: Duration,
 }
 
-/// Serves until `shutdown` is ready, then lets open requests end; what has not ended after `flush` is cut. With `tls`,
-/// HTTP/1.1 and HTTP/2 are served as the client chooses; without, HTTP/1.1.
+/// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end; what has not ended after
+/// `flush` is cut.
 pub async fn serve(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -80,7 +83,7 @@ pub async fn serve(
     flush: Duration,
 ) {
     let graceful = GracefulShutdown::new();
-    let abort = CancellationToken::new();
+    let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = pin!(shutdown);
     let mut refusing = false;
     loop {
@@ -99,14 +102,12 @@ pub async fn serve(
                 }
                 let cut = abort.child_token();
                 let local = LocalAddr(stream.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
-                let line = Line::new(cut.clone());
-                let socket = Socket { stream, line: line.clone() };
+                let socket = Socket { stream, line: Line::new(cut.clone()) };
                 let peer = Peer { local, remote: RemoteAddr(remote.into()), app: Arc::clone(&app), limits };
                 // Two kinds of task: one for both would have the size of the larger for each connection.
                 match tls.clone() {
                     None => {
-                        let connection = graceful.watch(peer.http1(TokioIo::new(socket), Scheme::HTTP, line));
-                        tokio::spawn(until_cut(connection, cut));
+                        tokio::spawn(plain(socket, peer, graceful.watcher(), cut, closing.clone()));
                     }
                     Some(tls) => {
                         let connection = encrypted(socket, tls, peer, graceful.watcher());
@@ -123,6 +124,7 @@ pub async fn serve(
         }
     }
     drop(listener);
+    closing.cancel();
     if tokio::time::timeout(flush, graceful.shutdown()).await.is_err() {
         warn!("connections were cut that did not end in time");
     }
@@ -144,6 +146,30 @@ fn until_cut<C: Future>(connection: C, cut: CancellationToken) -> impl Future<Ou
     }
 }
 
+/// Finds out what a connection in the clear speaks, and has it served. What serves it is a task of its own: as a part of this one it
+/// would make each connection larger.
+async fn plain(
+    socket: Socket,
+    peer: Peer,
+    watcher: Watcher,
+    cut: CancellationToken,
+    closing: CancellationToken,
+) {
+    let speaks_http_2 = tokio::select! {
+        // It has begun, or has not in time.
+        begun = tokio::time::timeout(peer.limits.request_timeout, preface::is_http_2(&socket.stream)) => begun,
+        // Who has not asked yet will not be answered.
+        () = closing.cancelled() => return,
+    };
+    let Ok(Ok(speaks_http_2)) = speaks_http_2 else { return };
+    let (line, io) = (socket.line.clone(), TokioIo::new(socket));
+    if speaks_http_2 {
+        tokio::spawn(until_cut(shared(io, Scheme::HTTP, peer, watcher), cut));
+    } else {
+        tokio::spawn(until_cut(watcher.watch(peer.http1(io, Scheme::HTTP, line)), cut));
+    }
+}
+
 /// Serves one connection over TLS to its end.
 async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watcher) {
     let line = socket.line.clone();
@@ -151,16 +177,26 @@ async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, watcher: Watche
     let in_time = tokio::time::timeout(peer.limits.request_timeout, tls.accept(socket));
     let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-        let (requests, idle_timeout) = (Arc::new(()), peer.limits.request_timeout);
-        let connection = watcher.watch(peer.http2(TokioIo::new(stream), Arc::clone(&requests)));
-        tokio::select! {
-            // The client has gone, or has broken off, which is its right.
-            _ = connection => {}
-            // It asks for nothing.
-            () = without_requests(requests, idle_timeout) => {}
-        }
+        shared(TokioIo::new(stream), Scheme::HTTPS, peer, watcher).await;
     } else {
         watcher.watch(peer.http1(TokioIo::new(stream), Scheme::HTTPS, line)).await.ok();
+    }
+}
+
+/// Serves all requests on one connection with HTTP/2 to its end.
+async fn shared<I: Read + Write + Unpin + Send + 'static>(
+    io: I,
+    scheme: Scheme,
+    peer: Peer,
+    watcher: Watcher,
+) {
+    let (requests, idle_timeout) = (Arc::new(()), peer.limits.request_timeout);
+    let connection = watcher.watch(peer.http2(io, scheme, Arc::clone(&requests)));
+    tokio::select! {
+        // The client has gone, or has broken off, which is its right.
+        _ = connection => {}
+        // It asks for nothing.
+        () = without_requests(requests, idle_timeout) => {}
     }
 }
 
@@ -204,11 +240,14 @@ impl Peer {
     fn http2<I: Read + Write + Unpin + Send + 'static>(
         self,
         io: I,
+        scheme: Scheme,
         requests: Arc<()>,
     ) -> impl GracefulConnection<Error: Send> + Send {
+        // The client is asked whether it is there, and has time to answer: among many streams, silence of one says nothing.
+        let ping = self.limits.user_timeout / 2;
         let service = service_fn(move |request| {
             let line = Line::shared(Arc::clone(&requests));
-            let answered = self.answer(request, Scheme::HTTPS, line.clone());
+            let answered = self.answer(request, scheme.clone(), line.clone());
             async move {
                 let answer: Result<_, Infallible> = answered.await;
                 answer.map(|answer| answer.map(|body| UntilItsEnd { body, _line: line }))
@@ -216,8 +255,11 @@ impl Peer {
         });
         http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
-            .keep_alive_interval(HTTP_2_PING)
-            .keep_alive_timeout(HTTP_2_PING)
+            .keep_alive_interval(ping)
+            .keep_alive_timeout(ping)
+            .initial_stream_window_size(HTTP_2_REQUEST_WINDOW)
+            .initial_connection_window_size(HTTP_2_LINE_WINDOW)
+            .max_send_buf_size(BUFFER_BYTES)
             .serve_connection(io, service)
     }
 

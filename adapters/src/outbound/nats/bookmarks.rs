@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    self,
-    kv::{self, Operation, Store},
-    stream::StorageType,
+use async_nats::{
+    Client,
+    jetstream::{
+        kv::{self, Operation, Store},
+        stream::StorageType,
+    },
 };
 use async_trait::async_trait;
-use data_encoding::BASE32_NOPAD;
 use domain::{
     bookmark::{Bookmark, RequestId},
     identity::UserId,
@@ -20,7 +21,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::connection::Connection;
+use super::{bucket, connection::Connection};
 
 /// The bucket.
 const BUCKET: &str = "sse-resume";
@@ -122,11 +123,8 @@ impl Exchange {
 
     /// Writes and watches, until something fails or nobody listens any more.
     async fn attend(&mut self) -> Result<(), async_nats::Error> {
-        let mut line = self.connection.0.clone();
-        let client = line.wait_for(|state| state.client.is_some() && state.connected).await?.client.clone();
-        let Some(client) = client else { return Ok(()) };
-        let context = jetstream::new(client.clone());
-        let bucket = bucket(&context, self.window).await?;
+        let client = bucket::client(&self.connection).await?;
+        let bucket = open(client.clone(), self.window).await?;
         if bucket.stream.cached_info().state.messages == 0 {
             self.up_to_date().await;
         }
@@ -196,11 +194,7 @@ struct Entry {
     position: String,
 }
 
-/// The bucket, which is made when it is missing.
-async fn bucket(context: &jetstream::Context, window: Duration) -> Result<Store, async_nats::Error> {
-    if let Ok(bucket) = context.get_key_value(BUCKET).await {
-        return Ok(bucket);
-    }
+async fn open(client: Client, window: Duration) -> Result<Store, async_nats::Error> {
     let config = kv::Config {
         bucket: BUCKET.into(),
         description: "ocis-sse: where streams stood when they ended".into(),
@@ -209,16 +203,12 @@ async fn bucket(context: &jetstream::Context, window: Duration) -> Result<Store,
         storage: StorageType::Memory,
         ..kv::Config::default()
     };
-    Ok(context.create_key_value(config).await?)
+    bucket::open(client, config).await
 }
 
-/// The characters of a key are few; base32 has no other. A user's id ends where the other begins.
+/// A user's id ends where the other begins.
 fn key(Bookmark { user, request, .. }: &Bookmark) -> String {
-    format!(
-        "{}.{}",
-        BASE32_NOPAD.encode(user.as_str().as_bytes()),
-        BASE32_NOPAD.encode(request.as_str().as_bytes())
-    )
+    format!("{}.{}", bucket::encode(user.as_str()), bucket::encode(request.as_str()))
 }
 
 #[cfg(test)]

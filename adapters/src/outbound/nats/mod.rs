@@ -2,17 +2,21 @@
 //!
 //! [`connection`] keeps the line to the servers, [`JetStreamSource`] reads the stream that all services share, and
 //! `envelope` finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services,
-//! [`KeyValueBookmarks`] where instances tell each other where streams stood.
+//! [`KeyValueBookmarks`] where instances tell each other where streams stood, [`KeyValuePreferences`] which languages users have
+//! chosen.
 
 mod bookmarks;
+mod bucket;
 pub mod connection;
 mod envelope;
 mod lag;
 mod position;
+mod preferences;
 mod registry;
 mod source;
 mod unverified;
 
 pub use bookmarks::KeyValueBookmarks;
+pub use preferences::KeyValuePreferences;
 pub use registry::{KeyValueRegistry, Node};
 pub use source::JetStreamSource;

@@ -12,7 +12,7 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use domain::notification::EventId;
+use domain::{language::LanguageChoice, notification::EventId};
 use futures_util::StreamExt as _;
 use ports::outbound::{Clock, EventSource, Metrics, Outcome, SourceEvent};
 use time::OffsetDateTime;
@@ -204,9 +204,17 @@ impl JetStreamSource {
         self.position = Some(Position { last: id, published: *published });
         self.metrics.bus_lag(*pending);
         match envelope::read(&message.payload, id) {
-            Ok(Some(Event { notification, trace_parent })) => {
+            Ok(Some(Event::Notification { notification, trace_parent, unreadable })) => {
+                if unreadable > 0 {
+                    warn!(sequence, unreadable, "translations of an event were passed over");
+                    self.metrics.translations_unreadable(unreadable);
+                }
                 let age = self.clock.since_1970().saturating_sub(*published);
                 self.queued.push_back(SourceEvent::Notification { notification, age, trace_parent });
+            }
+            Ok(Some(Event::LanguageChosen { user, language })) => {
+                let choice = LanguageChoice { user, language, made: *published };
+                self.queued.push_back(SourceEvent::LanguageChosen(choice));
             }
             Ok(None) => self.metrics.event_received(Outcome::OtherType),
             Err(error) => {

@@ -2,7 +2,10 @@
 
 use std::task::Waker;
 
-use domain::notification::{EventId, EventType, Incarnation, Notification};
+use domain::{
+    content::Version,
+    notification::{EventId, EventType, Incarnation, Notification},
+};
 use ports::outbound::{Frames as _, MockClock, MockMetrics};
 
 use super::*;
@@ -38,9 +41,9 @@ fn event(frames: &EventFrames, bytes: usize) -> Frame {
         id: EventId { incarnation: Incarnation(1), sequence: 1 },
         recipients: Vec::new(),
         event_type: EventType::try_new("t").unwrap(),
-        content: "x".repeat(bytes),
+        content: "x".repeat(bytes).into(),
     };
-    frames.event(&notification, None)
+    frames.event(&notification, Version::FALLBACK, None)
 }
 
 fn is_full(offer: Offer) -> bool {

@@ -1,0 +1,127 @@
+//! The token in a cookie, for an `EventSource`, which can set no header.
+//!
+//! A browser adds cookies to requests whoever's page makes them. So a cookie counts only where nobody else's page can have
+//! made the request: it comes from an origin that is named, or from our own. A page can forge neither `Origin` nor
+//! `Sec-Fetch-Site` (WHATWG Fetch, forbidden request-headers).
+
+use poem::http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, COOKIE, ORIGIN},
+};
+
+use super::cors::CrossOrigin;
+
+const ACCESS_TOKEN: HeaderName = HeaderName::from_static("x-access-token");
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+impl CrossOrigin {
+    /// Puts the token of a cookie that counts where the gateway puts it. A token in a header counts more.
+    pub(super) fn take_up_token_cookie(&self, headers: &mut HeaderMap) {
+        let Some(name) = &self.token_cookie else { return };
+        let has_token = headers.contains_key(AUTHORIZATION)
+            || headers.get(ACCESS_TOKEN).is_some_and(|token| !token.is_empty());
+        if has_token || !self.trusts_cookies(headers) {
+            return;
+        }
+        if let Some(mut token) = cookie(headers, name).and_then(|token| HeaderValue::from_str(token).ok()) {
+            token.set_sensitive(true);
+            headers.insert(ACCESS_TOKEN, token);
+        }
+    }
+
+    /// Whether a page that may be trusted has made the request. An origin that stands for several is not one that is named.
+    fn trusts_cookies(&self, headers: &HeaderMap) -> bool {
+        if self.allow_origins.iter().any(|allowed| allowed == "*") {
+            return false;
+        }
+        // An `EventSource` of our own origin sends no `Origin`, for it only reads.
+        if headers.get(SITE).is_some_and(|site| site == "same-origin") {
+            return true;
+        }
+        let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+        let is_named = |origin: &str| {
+            !origin.contains('*')
+                && self.allow_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+        };
+        self.allow_credentials && origin.is_some_and(is_named)
+    }
+}
+
+/// The first cookie of this name. HTTP/2 may split the list over several headers (RFC 9113, 8.2.3).
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.filter(|(given, _)| *given == name).map(|(_, value)| value).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is taken for the token of a request with these headers, where cookies of `https://a.example` count.
+    fn token(origins: &[&str], headers: &[(&'static str, &str)]) -> Option<String> {
+        let policy = CrossOrigin {
+            allow_origins: origins.iter().map(ToString::to_string).collect(),
+            allow_methods: Vec::new(),
+            allow_headers: Vec::new(),
+            allow_credentials: true,
+            token_cookie: Some("token".into()),
+        };
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        policy.take_up_token_cookie(&mut map);
+        map.get(ACCESS_TOKEN).map(|token| token.to_str().unwrap().to_owned())
+    }
+
+    const COOKIES: (&str, &str) = ("cookie", "theme=dark; token=secret; token=second");
+    const SAME_ORIGIN: (&str, &str) = ("sec-fetch-site", "same-origin");
+    const NAMED: (&str, &str) = ("origin", "https://a.example");
+
+    #[test]
+    fn it_counts_only_where_a_page_that_is_trusted_asks() {
+        let check = |origins: &[&str], headers: &[(&'static str, &str)], counts: bool| {
+            let headers: Vec<_> = headers.iter().copied().chain([COOKIES]).collect();
+            let expected = counts.then(|| "secret".to_owned());
+            assert_eq!(token(origins, &headers), expected, "{origins:?} {headers:?}");
+        };
+        check(&["https://a.example"], &[NAMED], true);
+        check(&["https://a.example"], &[NAMED, ("sec-fetch-site", "cross-site")], true);
+        check(&["https://a.example"], &[SAME_ORIGIN], true);
+        check(&["https://a.example"], &[], false);
+        check(&["https://a.example"], &[("sec-fetch-site", "none")], false);
+        check(&["https://a.example"], &[("sec-fetch-site", "same-site")], false);
+        check(&["https://a.example"], &[("origin", "https://evil.example")], false);
+        check(&["https://a.example"], &[("origin", "null")], false);
+        check(&["https://*.example"], &[NAMED], false);
+        check(&["https://*.example"], &[("origin", "https://*.example")], false);
+        check(&["*"], &[NAMED], false);
+        check(&["*"], &[SAME_ORIGIN], false);
+        check(&["https://a.example", "*"], &[NAMED], false);
+    }
+
+    #[test]
+    fn a_header_counts_more() {
+        let origins = ["https://a.example"];
+        let check = |header, expected: Option<&str>| {
+            assert_eq!(token(&origins, &[NAMED, COOKIES, header]).as_deref(), expected, "{header:?}");
+        };
+        check(("x-access-token", "header"), Some("header"));
+        check(("x-access-token", ""), Some("secret"));
+        check(("authorization", "Bearer header"), None);
+    }
+
+    #[test]
+    fn it_is_found_among_others() {
+        let check = |cookies: &[&str], expected: Option<&str>| {
+            let headers: Vec<_> = cookies.iter().map(|line| ("cookie", *line)).chain([NAMED]).collect();
+            assert_eq!(token(&["https://a.example"], &headers).as_deref(), expected, "{cookies:?}");
+        };
+        check(&["theme=dark", "token=a=b"], Some("a=b"));
+        check(&["token=a ;x"], Some("a"));
+        check(&["Token=a; my-token=b; token"], None);
+        check(&["token=\u{e9}"], None);
+        check(&[], None);
+    }
+}

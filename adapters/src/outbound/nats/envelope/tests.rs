@@ -1,0 +1,252 @@
+use domain::{
+    content::{Content, Translation, Version},
+    notification::{EventType, Incarnation},
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+
+const ID: EventId = EventId { incarnation: Incarnation(1), sequence: 1 };
+
+/// The captured messages of a file, each with the name or type it was captured under.
+fn captured(file: &str) -> Vec<(String, String)> {
+    let lines = file.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    lines
+        .map(|line| {
+            let name = text(&line["name"]).or_else(|| text(&line["type"])).expect("a name");
+            (name, text(&line["data"]).expect("data"))
+        })
+        .collect()
+}
+
+fn notification(event: &Event) -> &Notification {
+    match event {
+        Event::Notification { notification, .. } => notification,
+        Event::LanguageChosen { .. } => panic!("{event:?}"),
+    }
+}
+
+fn envelope(event_type: &str, payload: &str) -> String {
+    json!({ "ID": "1", "Metadata": { "eventtype": event_type }, "Payload": STANDARD.encode(payload) })
+        .to_string()
+}
+
+#[test]
+fn the_captured_messages_are_read() {
+    let one = "4c510ada-c86b-4815-8820-42cdf82c3d51";
+    let two = "f7fbf8c8-139b-4376-b307-cf0a8c2d0d9c";
+    let messages = captured(include_str!("../../../../../tests/wire/main-queue.jsonl"));
+    let mut messages = messages.iter();
+    let mut check = |name: &str, expected: Option<(&[&str], &str, &str)>| {
+        let (captured_name, message) = messages.next().expect("one more message");
+        assert_eq!(captured_name, name);
+        let expected = expected.map(|(users, event_type, content)| Notification {
+            id: ID,
+            recipients: users.iter().map(|user| UserId::try_new(user).expect("a user id")).collect(),
+            event_type: EventType::try_new(event_type).expect("an event type"),
+            content: content.into(),
+        });
+        let read = read(message.as_bytes(), ID).expect("readable");
+        assert_eq!(read.as_ref().map(notification).cloned(), expected, "{name}");
+    };
+    let shared = r#"{"notification_id":"f4f1","app":"userlog","user":"einstein","subject":"Resource shared","message":"Albert shared Résumé ✓ with you"}"#;
+    check("send-sse-one-user", Some((&[one], "userlog-notification", shared)));
+    let finished = r#"{"itemid":"s$a!b","parentitemid":"s$a!a","spaceid":"s$a","initiatorid":"init-1","etag":"\"x\"","affecteduserids":null}"#;
+    check("send-sse-two-users", Some((&[one, two], "postprocessing-finished", finished)));
+    let lines = "line one\nline two\r\nline three\rline four";
+    check("send-sse-line-breaks", Some((&[one], "multi", lines)));
+    check("send-sse-null-users", Some((&[], "nobody", "{}")));
+    check("send-sse-null-message", Some((&[one], "empty", "")));
+    check("other-user-created", None);
+    check("other-backchannel-logout", None);
+    check("other-share-created", None);
+    assert!(messages.next().is_none());
+}
+
+#[test]
+fn of_a_whole_session_just_the_events_for_us_are_read() {
+    for (event_type, message) in captured(include_str!("../../../../../tests/wire/session.jsonl")) {
+        let read = read(message.as_bytes(), ID).expect("readable");
+        let ours = [send_sse::TYPE, user_feature_changed::TYPE].contains(&&*event_type);
+        assert_eq!(read.is_some(), ours, "{event_type}");
+    }
+}
+
+#[test]
+fn what_is_lenient_and_what_is_not() {
+    let check = |message: String, expected: Result<Option<(usize, &str, &str)>, &str>| {
+        let read = read(message.as_bytes(), ID);
+        let read = read.as_ref().map(|read| {
+            read.as_ref().map(|event| {
+                let read = notification(event);
+                (read.recipients.len(), read.event_type.as_str(), read.content.text(Version::FALLBACK))
+            })
+        });
+        assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{message}");
+    };
+    let ours = |payload: &str| envelope(send_sse::TYPE, payload);
+    check(ours(r#"{"UserIDs":["a"],"Type":"t","Message":"aGk="}"#), Ok(Some((1, "t", "hi"))));
+    check(ours(r#"{"UserIDs":["a",""],"Type":"t","Further":[1]}"#), Ok(Some((1, "t", ""))));
+    check(ours("{}"), Ok(Some((0, "", ""))));
+    check(ours(r#"{"Type":"t","Message":"/w=="}"#), Ok(Some((0, "t", "\u{fffd}"))));
+    check(ours(r#"{"Type":"a\u002db"}"#), Ok(Some((0, "a-b", ""))));
+    check(ours(r#"{"Type":"a\nb"}"#), Err("the event type cannot be written on a stream"));
+    check(ours(r#"{"Message":"?"}"#), Err("the message is no base64"));
+    check(ours(r#"{"UserIDs":"a"}"#), Err("the payload is no event of its type"));
+    check(ours("[]"), Err("the payload is no event of its type"));
+    check(ours("no JSON"), Err("the payload is no event of its type"));
+    check(envelope("events.Other", "no JSON"), Ok(None));
+    check(json!({ "Metadata": { "eventtype": "events.Other" }, "Payload": 7 }).to_string(), Ok(None));
+    check(
+        json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": "?" }).to_string(),
+        Err("the payload is no base64"),
+    );
+    check(
+        json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": null }).to_string(),
+        Err("the payload is no event of its type"),
+    );
+    check("{}".into(), Err("it is no go-micro envelope"));
+    check("hello".into(), Err("it is no go-micro envelope"));
+    check(String::new(), Err("it is no go-micro envelope"));
+}
+
+#[test]
+fn the_captured_changes_of_language_are_read() {
+    let messages = captured(include_str!("../../../../../tests/wire/session.jsonl"));
+    let read = messages.iter().filter_map(|(_, message)| read(message.as_bytes(), ID).expect("readable"));
+    let chosen: Vec<_> = read
+        .filter_map(|event| match event {
+            Event::LanguageChosen { user, language } => Some((user.to_string(), language?.to_string())),
+            Event::Notification { .. } => None,
+        })
+        .collect();
+    let expected =
+        [("b5b483a2-86db-45b1-8f22-407719f162fc", "de"), ("b1f74ec4-dd7e-11ef-a543-03775734d0f7", "fr")];
+    assert_eq!(chosen, expected.map(|(user, language)| (user.to_owned(), language.to_owned())));
+}
+
+#[test]
+fn of_what_users_set_the_language_alone_is_read() {
+    let check = |payload: &str, expected: Result<Option<Option<&str>>, &str>| {
+        let read = read(envelope(user_feature_changed::TYPE, payload).as_bytes(), ID);
+        let read = read.as_ref().map(|read| {
+            read.as_ref().map(|event| match event {
+                Event::LanguageChosen { language, .. } => language.as_ref().map(LanguageTag::as_str),
+                Event::Notification { .. } => panic!("{event:?}"),
+            })
+        });
+        assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{payload}");
+    };
+    let of = |user: &str, features: &str| format!(r#"{{"UserID":{user},"Features":{features}}}"#);
+    let language = |value: &str| of("\"a\"", &format!(r#"[{{"Name":"preferredLanguage","Value":{value}}}]"#));
+    check(&language("\"pt-br\""), Ok(Some(Some("pt-BR"))));
+    check(&language("\"\""), Ok(Some(None)));
+    check(&language("null"), Ok(Some(None)));
+    check(&language("\"no language\""), Err("the language that a user has chosen is none"));
+    check(&language("7"), Err("the language that a user has chosen is no text"));
+    let two = r#"[{"Name":"preferredLanguage","Value":"de"},{"Name":"x","Value":1},{"Name":"preferredLanguage","Value":"fr"}]"#;
+    check(&of("\"a\"", two), Ok(Some(Some("fr"))));
+    check(&of("\"\"", two), Err("the user who has chosen a language has no usable id"));
+    check(&of("\"a\"", r#"[{"Name":"accountEnabled","Value":true}]"#), Ok(None));
+    check(&of("\"a\"", "null"), Ok(None));
+    check("{}", Ok(None));
+    check("[]", Err("the payload is no event of its type"));
+}
+
+/// What a service reads that knows of no languages: unknown keys are passed over, as Go's JSON does.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Unaware {
+    #[serde(rename = "UserIDs")]
+    user_ids: Vec<String>,
+    r#type: String,
+    message: String,
+}
+
+#[test]
+fn an_event_in_languages_is_to_others_what_it_was_before() {
+    let first = |file: &str| captured(file).remove(0).1;
+    let plain = first(include_str!("../../../../../tests/wire/main-queue.jsonl"));
+    let in_languages = first(include_str!("../../../../../tests/wire/in-languages.jsonl"));
+    let [unaware_plain, unaware] = [&plain, &in_languages].map(|message| {
+        let envelope: Envelope = serde_json::from_str(message).expect("an envelope");
+        serde_json::from_slice::<Unaware>(&envelope.payload().expect("base64")).expect("SendSSE")
+    });
+    assert_eq!(unaware, unaware_plain);
+
+    let [plain, in_languages] =
+        [plain, in_languages].map(|message| read(message.as_bytes(), ID).expect("readable"));
+    let [plain, in_languages] =
+        [&plain, &in_languages].map(|event| notification(event.as_ref().expect("for us")));
+    assert_eq!(in_languages.recipients, plain.recipients);
+    let read_with = |wishes: &str| {
+        let wishes = domain::language::LanguagePriorityList::from_accept_language(wishes).expect("wishes");
+        in_languages.content.text(in_languages.content.lookup(&wishes))
+    };
+    assert_eq!(read_with("en"), plain.content.text(Version::FALLBACK));
+    assert_eq!(read_with("it"), plain.content.text(Version::FALLBACK));
+    assert!(read_with("de-AT").contains("Albert hat Résumé ✓ mit Ihnen geteilt"));
+    assert!(read_with("fr-CA").contains("Albert a partagé Résumé ✓ avec vous"));
+}
+
+/// The fallback, its language, the translations, and how many of them could not be read.
+struct Expected(Option<&'static str>, Option<&'static str>, &'static [(&'static str, &'static str)], usize);
+
+#[test]
+fn of_the_languages_what_can_be_read_is() {
+    let text = |text: &str| STANDARD.encode(text);
+    let tag = |tag: &str| LanguageTag::try_new(tag).expect("a language tag");
+    let check = |fallback: Option<&str>, further: Value, expected: Expected| {
+        let mut event = json!({ "Message": fallback.map(text) });
+        event.as_object_mut().expect("an object").extend(further.as_object().expect("an object").clone());
+        let Expected(fallback, language, translations, expected_unreadable) = expected;
+        let translations = translations
+            .iter()
+            .map(|(language, text)| Translation { language: tag(language), text: (*text).into() })
+            .collect();
+        let expected = Content::new(fallback.map(Into::into), language.map(tag), translations);
+        let read = read(envelope(send_sse::TYPE, &event.to_string()).as_bytes(), ID).expect("readable");
+        let Some(Event::Notification { notification, unreadable, .. }) = read else {
+            panic!("no notification")
+        };
+        assert_eq!((notification.content, unreadable), (expected, expected_unreadable), "{event}");
+    };
+    let (hi, hallo) = (text("hi"), text("hallo"));
+    check(Some("hi"), json!({}), Expected(Some("hi"), None, &[], 0));
+    check(Some("hi"), json!({ "Messages": null, "Language": null }), Expected(Some("hi"), None, &[], 0));
+    check(Some("hi"), json!({ "Messages": {}, "Language": "" }), Expected(Some("hi"), None, &[], 0));
+    check(
+        Some("hi"),
+        json!({ "Messages": { "de": hallo } }),
+        Expected(Some("hi"), None, &[("de", "hallo")], 0),
+    );
+    check(None, json!({ "Messages": { "de": hallo } }), Expected(None, None, &[("de", "hallo")], 0));
+    let both = json!({ "Messages": { "de": hallo, "en": hi }, "Language": "en" });
+    check(None, both, Expected(None, Some("en"), &[("de", "hallo"), ("en", "hi")], 0));
+    let bad =
+        json!({ "Messages": { "de": hallo, "d e": hallo, "fr": "?", "it": null, "es": 7 }, "Language": "?" });
+    check(Some("hi"), bad, Expected(Some("hi"), None, &[("de", "hallo")], 5));
+    check(Some("hi"), json!({ "Messages": [], "Language": 7 }), Expected(Some("hi"), None, &[], 2));
+    let broken = json!({ "Message": "?", "Messages": { "de": hallo } });
+    check(None, broken, Expected(None, None, &[("de", "hallo")], 1));
+    let bytes = json!({ "Messages": { "de": STANDARD.encode(b"\xff") } });
+    check(Some("hi"), bytes, Expected(Some("hi"), None, &[("de", "\u{fffd}")], 0));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_do_any_harm(bytes in any::<Vec<u8>>()) {
+        prop_assert!(read(&bytes, ID).is_err());
+    }
+
+    #[test]
+    fn a_damaged_message_does_no_harm(position in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let messages = captured(include_str!("../../../../../tests/wire/main-queue.jsonl"));
+        let mut message = messages[0].1.clone().into_bytes();
+        let position = position.index(message.len());
+        message[position] = byte;
+        let _ = read(&message, ID);
+    }
+}

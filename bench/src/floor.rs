@@ -1,0 +1,84 @@
+//! The limit: a server that does nothing but one bare `send` of a ready frame to each client.
+
+use std::{
+    io::{self, Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+
+use crate::ledger::{Event, now};
+
+/// It listens, and waits for its clients.
+pub(crate) struct Floor {
+    pub(crate) address: SocketAddr,
+    /// An event for all is sent when its number comes here.
+    pub(crate) events: mpsc::UnboundedSender<u64>,
+    /// What the sends took of the processor.
+    pub(crate) sending: JoinHandle<io::Result<Duration>>,
+}
+
+impl Floor {
+    /// For so many clients; the content of its events is so much longer than need be.
+    pub(crate) fn start(clients: usize, padding: usize) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        rustix::net::listen(&listener, 65_535)?;
+        let address = listener.local_addr()?;
+        let (events, numbers) = mpsc::unbounded_channel();
+        let sending = std::thread::spawn(move || serve(&listener, clients, padding, numbers));
+        Ok(Self { address, events, sending })
+    }
+}
+
+fn serve(
+    listener: &TcpListener,
+    clients: usize,
+    padding: usize,
+    mut numbers: mpsc::UnboundedReceiver<u64>,
+) -> io::Result<Duration> {
+    let mut streams = Vec::with_capacity(clients);
+    for _ in 0..clients {
+        streams.push(accept(listener)?);
+    }
+    let padding = "x".repeat(padding);
+    let mut taken = Duration::ZERO;
+    while let Some(number) = numbers.blocking_recv() {
+        let event = Event { number, published: now(), padding: padding.clone() };
+        let content = serde_json::to_string(&event)?;
+        let frame = format!("id: 19ab4cf02d1-{number}\ndata: {content}\nevent: bench\n\n");
+        let frame = format!("{:x}\r\n{frame}\r\n", frame.len());
+        let before = thread_time();
+        for stream in &mut streams {
+            stream.write_all(frame.as_bytes())?;
+        }
+        taken += thread_time().saturating_sub(before);
+    }
+    Ok(taken)
+}
+
+/// Answers one client, whatever it has asked for.
+fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (mut stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    let (mut request, mut bytes) = (Vec::new(), [0; 4096]);
+    while !request.ends_with(b"\r\n\r\n") {
+        let read = stream.read(&mut bytes)?;
+        request.extend_from_slice(&bytes[..read]);
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
+    )?;
+    Ok(stream)
+}
+
+/// What this thread has taken of the processor so far.
+fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
+}

@@ -1,0 +1,25 @@
+//! What processes have taken of the machine, by the kernel's accounts.
+
+use std::time::Duration;
+
+use procfs::{ProcResult, process::Process};
+
+/// CPU time since a process began, and the memory it holds.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    /// Resident, in bytes.
+    pub(crate) memory: u64,
+}
+
+/// Of all these processes together.
+pub(crate) fn usage(processes: &[i32]) -> ProcResult<Usage> {
+    let mut sum = Usage::default();
+    for process in processes {
+        let stat = Process::new(*process)?.stat()?;
+        let ticks = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+        sum.cpu += Duration::from_secs_f64(ticks);
+        sum.memory += stat.rss * procfs::page_size();
+    }
+    Ok(sum)
+}

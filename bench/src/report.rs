@@ -1,0 +1,72 @@
+//! What is told at the end.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What was asked for, what arrived, and what it cost. Figures that were not asked for, or make no sense, are missing.
+#[derive(Serialize)]
+pub(crate) struct Report {
+    pub(crate) mode: &'static str,
+    pub(crate) streams: usize,
+    pub(crate) users: usize,
+    /// Published a second; none for as fast as the bus took them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<u32>,
+    pub(crate) expected: u64,
+    pub(crate) arrived: u64,
+    pub(crate) out_of_order: u64,
+    pub(crate) lost_streams: u64,
+    /// From publishing to arrival, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) latency: Option<Latency>,
+    /// Of the server, to open one stream, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_to_open: Option<f64>,
+    /// Of the server, for each event on each stream, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_to_deliver: Option<f64>,
+    /// That of the server, for each stream, in KiB: at the end, less what it had before the first one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory_of_a_stream: Option<f64>,
+    /// All of the server, at the end, in MiB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) memory: Option<f64>,
+}
+
+/// Percentiles, in microseconds.
+#[derive(Serialize)]
+pub(crate) struct Latency {
+    pub(crate) p50: u64,
+    pub(crate) p99: u64,
+    pub(crate) max: u64,
+}
+
+impl Report {
+    /// Whether everything arrived, once and in order.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.arrived == self.expected && self.out_of_order == 0 && self.lost_streams == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { streams, users, expected, arrived, out_of_order, lost_streams, .. } = self;
+        writeln!(f, "streams        {streams} of {users} users")?;
+        writeln!(f, "arrived        {arrived} of {expected}, {out_of_order} of them again or late")?;
+        writeln!(f, "lost streams   {lost_streams}")?;
+        if let Some(Latency { p50, p99, max }) = self.latency {
+            writeln!(f, "latency        p50 {p50} µs, p99 {p99} µs, at most {max} µs")?;
+        }
+        if let Some(cpu) = self.cpu_to_open {
+            writeln!(f, "CPU to open    {cpu:.1} µs a stream")?;
+        }
+        if let Some(cpu) = self.cpu_to_deliver {
+            writeln!(f, "CPU to deliver {cpu:.2} µs an event on a stream")?;
+        }
+        if let (Some(each), Some(memory)) = (self.memory_of_a_stream, self.memory) {
+            writeln!(f, "memory         {each:.2} KiB a stream, {memory:.1} MiB in all")?;
+        }
+        Ok(())
+    }
+}

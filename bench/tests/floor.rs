@@ -1,0 +1,38 @@
+//! The load tool against the one server that it brings along.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn everything_that_the_floor_sends_arrives_and_is_told() {
+    let load = ["floor", "--users", "20", "--streams", "5", "--events", "30"];
+    let (status, report, _) = bench(&[&load[..], &["--json"]].concat());
+    assert_eq!(status, Some(0));
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    for (key, expected) in
+        [("streams", 100), ("expected", 3000), ("arrived", 3000), ("out_of_order", 0), ("lost_streams", 0)]
+    {
+        assert_eq!(report[key], expected, "{key}");
+    }
+    assert!(report["latency"]["p99"].as_u64() >= report["latency"]["p50"].as_u64());
+    assert!(report["cpu_to_deliver"].as_f64().is_some_and(|cpu| cpu > 0.0));
+
+    let (_, text, _) = bench(&load);
+    assert!(text.contains("arrived        3000 of 3000, 0 of them again or late"), "{text}");
+}
+
+#[test]
+fn without_a_server_it_says_so() {
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    let (status, _, error) = bench(&["idle", "--users", "1", "--server", &nobody]);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("a stream could not be opened") && error.contains("refused"), "{error}");
+}

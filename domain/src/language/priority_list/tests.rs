@@ -1,0 +1,197 @@
+//! Against the examples of the RFCs, and against a plain reading of them that is written for no speed at all.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn tags(tags: &[&str]) -> Vec<LanguageTag> {
+    tags.iter().map(|tag| LanguageTag::try_new(tag).expect("a language tag")).collect()
+}
+
+fn wishes(field: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let texts = |ranges: &[Box<str>]| ranges.iter().map(ToString::to_string).collect();
+    LanguagePriorityList::from_accept_language(field).map(|list| (texts(&list.wished), texts(&list.refused)))
+}
+
+fn found(field: &str, offered: &[&str]) -> Option<String> {
+    let offered = tags(offered);
+    let position = LanguagePriorityList::from_accept_language(field)?.lookup(&offered)?;
+    Some(offered[position].to_string())
+}
+
+#[test]
+fn the_examples_of_the_rfcs_hold() {
+    let check = |field: &str, offered: &[&str], expected: Option<&str>| {
+        assert_eq!(found(field, offered).as_deref(), expected, "{field} among {offered:?}");
+    };
+    // RFC 4647, 3.4: what is tried for a range, one after the other.
+    let tried = ["zh-Hant-CN-x-private1-private2", "zh-Hant-CN-x-private1", "zh-Hant-CN", "zh-Hant", "zh"];
+    for first in 0..tried.len() {
+        let rest: Vec<_> = tried[first..].iter().rev().copied().collect();
+        check(tried[0], &rest, Some(tried[first]));
+    }
+    check(tried[0], &["de"], None);
+    assert_eq!(shortened(tried[0]).collect::<Vec<_>>(), tried);
+    // RFC 4647, 3.4: "fr-FR, zh-Hant" tries fr-FR, fr, zh-Hant, zh.
+    check("fr-FR, zh-Hant", &["zh", "zh-Hant", "fr", "fr-FR"], Some("fr-FR"));
+    check("fr-FR, zh-Hant", &["zh", "zh-Hant", "fr"], Some("fr"));
+    check("fr-FR, zh-Hant", &["zh", "zh-Hant"], Some("zh-Hant"));
+    check("fr-FR, zh-Hant", &["zh"], Some("zh"));
+    check("fr-FR, zh-Hant", &["en"], None);
+    // RFC 4647, 3.4: `*` matches anything, and so says nothing.
+    check("*, fr", &["en", "fr"], Some("fr"));
+    check("fr, *", &["en"], None);
+    // RFC 9110, 12.5.4: Danish, else British English, else any English.
+    let danish = "da, en-gb;q=0.8, en;q=0.7";
+    check(danish, &["en", "en-GB", "da"], Some("da"));
+    check(danish, &["en-US", "en", "en-GB"], Some("en-GB"));
+    check(danish, &["en-US", "en"], Some("en"));
+    check(danish, &["en-US"], None);
+    // RFC 9110, 12.4.2: 0 means that it is not acceptable.
+    check("de-CH-1996, de;q=0, fr;q=0.1", &["de", "fr"], Some("fr"));
+    check("de;q=0, de-CH", &["de", "de-CH"], Some("de-CH"));
+    check("de-CH-1996, de-CH;q=0", &["de", "de-CH"], Some("de"));
+    check("en;q=0, en-GB-x-a-b", &["en-GB", "en"], None);
+}
+
+#[test]
+fn what_can_be_read_of_a_field_is() {
+    let check = |field: &str, expected: Option<(&[&str], &[&str])>| {
+        let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            wishes(field),
+            expected.map(|(wished, refused)| (owned(wished), owned(refused))),
+            "{field:?}"
+        );
+    };
+    check("de-CH,de;q=0.9,en;q=0.8,*;q=0.5", Some((&["de-CH", "de", "en"], &[])));
+    check("en;q=0.2, de, fr;q=1.000, it;q=0.201", Some((&["de", "fr", "it", "en"], &[])));
+    check(" \tde ;\tQ=0.5 ,, ,fr", Some((&["fr", "de"], &[])));
+    check("de;q=0, fr;q=0.000, it;q=0.001, en;q=0.", Some((&["it"], &["de", "fr", "en"])));
+    // Each of these is no entry, and does not take the others with it.
+    for bad in [
+        "",
+        "1",
+        "d e",
+        "dé",
+        "de_CH",
+        "de-*",
+        "*-CH",
+        "toolonglanguage",
+        "de-",
+        "-de",
+        "de;q=2",
+        "de;q=1.001",
+        "de;q=0.1234",
+        "de;q=-1",
+        "de;q",
+        "de;q=",
+        "de;q=.5",
+        "de;q = 0.5",
+        "de;level=1",
+        "de;q=0.5;q=0.5",
+        "de;q=0.5x",
+        "*;q=0",
+    ] {
+        check(bad, None);
+        check(&format!("{bad}, fr"), Some((&["fr"], &[])));
+        check(&format!("fr, {bad}"), Some((&["fr"], &[])));
+    }
+}
+
+#[test]
+fn of_an_absurd_field_the_end_is_passed_over() {
+    let many = "de;q=0.5,".repeat(1_000) + "fr";
+    let (wished, _) = wishes(&many).expect("something to read");
+    assert_eq!(wished, vec!["de"; MAX_RANGES]);
+    // An entry that is cut would say something else.
+    let cut = format!("fr,{}en-GB", ",".repeat(MAX_BYTES - 5));
+    assert_eq!(wishes(&cut), Some((vec!["fr".into()], vec![])));
+    assert_eq!(wishes(&"a".repeat(100_000)), None);
+    assert_eq!(wishes(&"é".repeat(100_000)), None);
+}
+
+/// RFC 4647, 3.4, step by step on owned texts; and RFC 9110, 12.4.2, for what is excluded.
+fn plain_lookup(entries: &[(String, u16)], offered: &[LanguageTag]) -> Option<LanguageTag> {
+    let mut wished: Vec<_> = entries.iter().filter(|(range, weight)| *weight > 0 && range != "*").collect();
+    wished.sort_by(|(_, one), (_, other)| other.cmp(one));
+    let quality = |tag: &str| {
+        let prefix = |range: &str| {
+            let (range, tag) = (range.to_lowercase(), tag.to_lowercase());
+            range == tag || tag.starts_with(&format!("{range}-"))
+        };
+        let matching = entries.iter().filter(|(range, _)| prefix(range));
+        // The longest counts, and of two of one length the kinder one.
+        matching.max_by_key(|(range, weight)| (range.len(), *weight)).map_or(1, |(_, weight)| *weight)
+    };
+    for (range, _) in wished {
+        let mut subtags: Vec<&str> = range.split('-').collect();
+        while !subtags.is_empty() {
+            let candidate = subtags.join("-");
+            let same = offered.iter().find(|tag| tag.as_str().to_lowercase() == candidate.to_lowercase());
+            if let Some(tag) = same.filter(|_| quality(&candidate) > 0) {
+                return Some(tag.clone());
+            }
+            subtags.pop();
+            while subtags.last().is_some_and(|last| last.len() == 1) {
+                subtags.pop();
+            }
+        }
+    }
+    None
+}
+
+fn range() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => "(de|DE|fr|zh)(-(CH|ch|Hant|x|a|1996|x-b))?(-(AT|CN|1|1901))?",
+        1 => Just("*".to_owned()),
+    ]
+}
+
+fn weight() -> impl Strategy<Value = u16> {
+    prop_oneof![2 => Just(1000_u16), 1 => Just(0_u16), 3 => 0_u16..=1000]
+}
+
+proptest! {
+    #[test]
+    fn lookup_is_a_plain_reading_of_the_rfcs(
+        entries in prop::collection::vec((range(), weight()), 0..6),
+        offered in prop::collection::vec("(de|fr|zh)(-(CH|Hant))?(-(x-b|AT|CN|1901|1996))?", 0..5),
+    ) {
+        let offered: Vec<_> = offered.iter().filter_map(|tag| LanguageTag::try_new(tag).ok()).collect();
+        let field: Vec<_> = entries
+            .iter()
+            .map(|(range, weight)| format!("{range};q={}.{:03}", weight / 1000, weight % 1000))
+            .collect();
+        let list = LanguagePriorityList::from_accept_language(&field.join(", "));
+        let found = list.and_then(|list| list.lookup(&offered)).map(|position| offered[position].clone());
+        prop_assert_eq!(found, plain_lookup(&entries, &offered));
+    }
+
+    #[test]
+    fn good_entries_are_read_whatever_stands_between(
+        entries in prop::collection::vec(("[a-z]{2,3}(-[A-Z]{2})?", 1_u16..=1000, "[ \t]{0,2}", "[^,]{0,9}"), 0..8),
+    ) {
+        let (mut field, mut expected) = (Vec::new(), Vec::new());
+        for (range, weight, space, between) in &entries {
+            field.push(format!("{space}{range}{space};{space}q={}.{:03}", weight / 1000, weight % 1000));
+            expected.push((range.clone(), *weight));
+            field.push(between.clone());
+            // What stands between may be an entry as well.
+            expected.extend(entry(between).map(|(range, weight)| (range.to_owned(), weight)));
+        }
+        expected.retain(|(_, weight)| *weight > 0);
+        expected.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
+        let expected: Vec<_> = expected.into_iter().map(|(range, _)| range).collect();
+        let read = wishes(&field.join(",")).map(|(wished, _)| wished).unwrap_or_default();
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn no_field_does_any_harm(field in ".{0,2000}", offered in "[a-z]{2}") {
+        if let Some(list) = LanguagePriorityList::from_accept_language(&field) {
+            let _ = list.lookup(&tags(&[&offered]));
+            let _ = list.first();
+        }
+    }
+}

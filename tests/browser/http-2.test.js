@@ -1,0 +1,96 @@
+// Sixty tabs of one browser, and one connection. HTTP/1.1 would let six of them follow.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { Browser } from "./fixture/chromium.js";
+import { Ledger } from "./fixture/ledger.js";
+import { Line } from "./fixture/line.js";
+import { Nats } from "./fixture/nats.js";
+import { Service, token } from "./fixture/service.js";
+
+const TABS = 60;
+
+describe("sixty tabs over HTTP/2", () => {
+  const ledgers = [];
+  let browser, context, nats, service, line, address;
+
+  before(async () => {
+    // The service makes its own certificate, which nobody has signed.
+    [browser, nats] = await Promise.all([Browser.start(["--ignore-certificate-errors"]), Nats.start()]);
+    service = await Service.start(nats, {
+      OCIS_HTTP_TLS_ENABLED: "true",
+      SSE_TOKEN_COOKIE: "token",
+      SSE_CORS_ALLOW_ORIGINS: browser.origin,
+    });
+    line = await Line.to(service.port);
+    address = `https://127.0.0.1:${line.port}`;
+    context = await browser.chromium.newContext();
+    await context.addCookies([{ name: "token", value: token("einstein"), url: address, httpOnly: true, secure: true }]);
+    for (let tab = 0; tab < TABS; tab++) {
+      const [page, ledger] = [await context.newPage(), new Ledger()];
+      ledgers.push(ledger);
+      await page.exposeFunction("note", (content) => ledger.note(content));
+      await page.goto(`${address}/openapi.json`);
+      await page.evaluate(() => {
+        new EventSource("/sse").addEventListener("userlog-notification", (event) => window.note(event.data));
+      });
+    }
+    await service.hasStreams(TABS);
+  });
+
+  after(async () => {
+    await browser.stop();
+    await service?.down();
+    await line?.cut();
+    await nats.stop();
+  });
+
+  const publish = (content) => nats.publish(["einstein"], "userlog-notification", content);
+  const allHave = (...contents) => Promise.all(ledgers.map((ledger) => ledger.has(...contents)));
+
+  it("are sixty streams over one connection", async () => {
+    await publish("hello");
+    await allHave("hello");
+    assert.equal(line.connections, 1);
+  });
+
+  it("go on while a tab beside them reads nothing, which is not taken for dead and gets all when it reads", async () => {
+    const page = await context.newPage();
+    await page.goto(`${address}/openapi.json`);
+    await page.evaluate(async (token) => {
+      window.response = await fetch("/sse", { headers: { Authorization: `Bearer ${token}` } });
+    }, token("stalled"));
+    await service.hasStreams(TABS + 1);
+    const large = "x".repeat(100_000);
+    const events = 20;
+    for (let event = 0; event < events; event++) {
+      await nats.publish(["stalled"], "large", large);
+      await publish(`beside ${event}`);
+      await allHave(`beside ${event}`);
+    }
+    assert.equal(line.connections, 1);
+    assert.equal(await service.metric("sse_connections"), TABS + 1);
+    const read = await page.evaluate(async (expected) => {
+      const reader = window.response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let text = "";
+      while (text.split("event: large").length <= expected) text += (await reader.read()).value;
+      return text.match(/x+/g).map((data) => data.length);
+    }, events);
+    assert.deepEqual(read, Array(events).fill(large.length));
+  });
+
+  it("go on when one beside them has read nothing for so long that its stream is reset", async () => {
+    const page = await context.newPage();
+    await page.goto(`${address}/openapi.json`);
+    await page.evaluate(async (token) => {
+      window.response = await fetch("/sse", { headers: { Authorization: `Bearer ${token}` } });
+    }, token("stalled for ever"));
+    const large = "x".repeat(500_000);
+    while ((await service.metric("sse_queue_evictions_total")) === 0) {
+      await nats.publish(["stalled for ever"], "large", large);
+    }
+    await publish("after it");
+    await allHave("after it");
+    assert.equal(line.connections, 1);
+  });
+});
