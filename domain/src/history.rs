@@ -220,6 +220,11 @@ impl History {
         if missed.is_empty() { Missed::Nothing(self.latest) } else { Missed::Notifications(missed) }
     }
 
+    /// All that it holds, the newest first, each with when it was recorded.
+    pub fn newest(&self) -> impl Iterator<Item = (&Arc<Notification>, Instant)> {
+        self.entries.iter().rev().map(|entry| (&entry.notification, entry.at))
+    }
+
     /// The last event before `time`, or the earliest after which the history is complete. With it comes a reason when events
     /// since `time` have already been forgotten.
     #[must_use]

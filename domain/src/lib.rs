@@ -4,8 +4,8 @@
 //! says ([`content`]), whom it is for
 //! ([`identity`]), what a client that returns has missed ([`history`]) and where it stood ([`bookmark`]), what is due when in
 //! a stream's life ([`session`]), when a silent one needs a sign of life ([`keepalive`]), which language is read on it
-//! ([`language`]), how long everybody waits for a slow one ([`patience`]), and how what would happen to many at once is spread
-//! ([`spread`]).
+//! ([`language`]), how long everybody waits for a slow one ([`patience`]), how what would happen to many at once is spread
+//! ([`spread`]), and how values are distributed ([`distribution`]).
 //!
 //! **Invariant:** no async, no I/O, no clock and no vendor's type in any signature. The time is an argument.
 
@@ -13,6 +13,7 @@
 
 pub mod bookmark;
 pub mod content;
+pub mod distribution;
 pub mod fanout;
 pub mod history;
 pub mod identity;

@@ -47,6 +47,18 @@ impl Session {
         self.written = now;
     }
 
+    /// For how long nothing was written at `now`.
+    #[must_use]
+    pub fn silent(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.written)
+    }
+
+    /// How much of its life is left at `now`; none when it does not end.
+    #[must_use]
+    pub fn remaining(&self, now: Instant) -> Option<Duration> {
+        self.end.map(|(end, _)| end.saturating_duration_since(now))
+    }
+
     /// What is due at `now`; what it answers counts as done.
     pub fn due(&mut self, keepalive: Option<KeepalivePolicy>, now: Instant) -> Option<Due> {
         if let Some((end, because)) = self.end
@@ -86,6 +98,17 @@ mod tests {
         check(100, None, 100, EndOfLife::TokenExpired);
         check(100, Some(50), 50, EndOfLife::OldAge);
         check(100, Some(200), 100, EndOfLife::TokenExpired);
+    }
+
+    #[test]
+    fn it_tells_how_long_it_has_been_silent_and_has_to_live() {
+        let now = Instant::now();
+        let mut session = Session::new(now, s(100), None, Spread::of(0));
+        session.write(now + s(20));
+        assert_eq!(session.silent(now + s(50)), s(30));
+        assert_eq!(session.remaining(now + s(50)), Some(s(50)));
+        assert_eq!(session.remaining(now + s(101)), Some(s(0)));
+        assert_eq!(Session::new(now, Duration::MAX, None, Spread::of(0)).remaining(now), None);
     }
 
     #[test]

@@ -23,7 +23,9 @@ use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
-use crate::use_cases::{Announcement, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
+use crate::use_cases::{
+    Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
+};
 
 /// The version that is told to clients and on the command line.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -88,6 +90,10 @@ impl Core {
             root: root.into(),
             version: VERSION,
         }
+    }
+
+    fn inspection(&self) -> Inspection {
+        Inspection { subscriptions: self.subscriptions.clone(), measurements: self.metrics.clone() }
     }
 
     fn relay(&self, slow_client_grace: Duration) -> Relay {

@@ -92,6 +92,9 @@ impl Application {
         let (metrics, effective) = (core.metrics.clone(), configuration.effective.to_string());
         let debug = Debug {
             readiness: core.status.clone(),
+            inspect: Arc::new(core.inspection()),
+            clock: core.clock.clone(),
+            version: VERSION,
             metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
             configuration: ("application/yaml", Box::new(move || effective.clone())),
             spans: watched.and_then(Watched::spans).map(|spans| {

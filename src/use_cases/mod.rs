@@ -1,11 +1,12 @@
 //! What the service does, over the ports: it opens streams, looks after them and ends them ([`Subscriptions`]), brings
 //! events from the bus to them ([`Relay`]), each in the language that its user reads ([`LanguageChoices`]), lets the gateway find it
-//! ([`Announcement`]) and says whether it can do all this ([`Status`]).
+//! ([`Announcement`]), says whether it can do all this ([`Status`]) and lets an administrator look inside ([`Inspection`]).
 //!
 //! **Invariant:** no adapter is named here.
 
 mod announcement;
 mod editions;
+mod inspection;
 mod languages;
 mod relay;
 mod status;
@@ -14,6 +15,7 @@ mod subscriptions;
 mod tests;
 
 pub use announcement::Announcement;
+pub use inspection::Inspection;
 pub use languages::LanguageChoices;
 pub use relay::Relay;
 pub use status::Status;

@@ -4,6 +4,7 @@ mod catch_up;
 mod delivery;
 mod drain;
 mod exchange;
+mod inspection;
 mod languages;
 mod upkeep;
 

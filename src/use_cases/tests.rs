@@ -4,6 +4,7 @@
 mod announcement;
 mod coming_and_going;
 mod delivery;
+mod inspection;
 mod languages;
 mod lives;
 mod returning;

@@ -25,6 +25,8 @@ async fn it_shows_what_to_do_and_what_it_shows_works() {
 
     let page = get(address, "/", &[]).await;
     assert_eq!(page.status, 200);
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     let users = page.body.split("<script type=\"application/json\" id=\"users\">").nth(1).expect("users");
     let users: Value = serde_json::from_str(users.split("</script>").next().expect("an end")).expect("JSON");
     assert_eq!(users.as_array().map(Vec::len), Some(3));

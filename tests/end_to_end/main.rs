@@ -14,6 +14,7 @@ mod debug;
 mod demo;
 mod hostile;
 mod http_2;
+mod inspect;
 mod languages;
 mod leaks;
 mod ledger;

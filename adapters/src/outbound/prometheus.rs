@@ -4,11 +4,17 @@ mod classic;
 mod process;
 mod runtime;
 
-use std::{fmt::Debug, sync::atomic::AtomicI64, time::Duration};
+use std::{
+    fmt::Debug,
+    sync::atomic::{AtomicI64, AtomicU64, Ordering},
+    time::Duration,
+};
 
-use domain::{fanout::NoPlace, history::GapReason};
+use domain::{distribution::Distribution, fanout::NoPlace, history::GapReason};
 use parking_lot::Mutex;
-use ports::outbound::{AuthenticationFailure, EndReason, Metrics, Outcome, TokenRejected};
+use ports::outbound::{
+    AuthenticationFailure, EndReason, Figures, Measurements, Metrics, Outcome, TokenRejected,
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
@@ -30,6 +36,8 @@ pub struct PrometheusMetrics {
     translations_unreadable: Counter,
     deliveries: Counter,
     latency: Histogram,
+    /// The same by bucket: the library shows them to nobody but Prometheus.
+    latencies: [AtomicU64; BUCKETS.len() + 1],
     evictions: Counter,
     keepalives: Counter,
     connected: Gauge<i64, AtomicI64>,
@@ -40,12 +48,13 @@ pub struct PrometheusMetrics {
     limited: [Counter; LIMITS.len()],
 }
 
-const END_REASONS: [(EndReason, &str); 6] = [
+const END_REASONS: [(EndReason, &str); 7] = [
     (EndReason::Client, "client"),
     (EndReason::Slow, "slow"),
     (EndReason::Expired, "expired"),
     (EndReason::Logout, "logout"),
     (EndReason::OldAge, "old_age"),
+    (EndReason::Administrator, "administrator"),
     (EndReason::Stopping, "stopping"),
 ];
 
@@ -117,6 +126,7 @@ impl PrometheusMetrics {
             ),
             deliveries: add(sse, "deliveries", "Events put into the queues of streams"),
             latency: Histogram::new(BUCKETS),
+            latencies: Default::default(),
             evictions: add(sse, "queue_evictions", "Streams ended because their client does not read"),
             keepalives: add(sse, "keepalives", "Comments put on silent streams"),
             connected: add(sse, "bus_connected", "1 while the bus is being read, else 0"),
@@ -220,7 +230,10 @@ impl Metrics for PrometheusMetrics {
     }
 
     fn written(&self, latency: Duration) {
-        self.latency.observe(latency.as_secs_f64());
+        let seconds = latency.as_secs_f64();
+        self.latency.observe(seconds);
+        let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
+        self.latencies[bucket].fetch_add(1, Ordering::Relaxed);
     }
 
     fn replayed(&self) {
@@ -249,6 +262,27 @@ impl Metrics for PrometheusMetrics {
 
     fn authentication_failed(&self, reason: AuthenticationFailure) {
         count(&self.refused, &FAILURES, &reason);
+    }
+}
+
+impl Measurements for PrometheusMetrics {
+    fn figures(&self) -> Figures {
+        let at_present = |gauge: &Gauge<i64, AtomicI64>| u64::try_from(gauge.get()).unwrap_or_default();
+        let ours = [Outcome::Delivered, Outcome::NoSubscriber];
+        let events = OUTCOMES.iter().zip(&self.received).filter(|((outcome, _), _)| ours.contains(outcome));
+        let ended = END_REASONS.iter().zip(&self.closed).map(|((reason, _), count)| (*reason, count.get()));
+        let latencies = self.latencies.iter().map(|count| count.load(Ordering::Relaxed));
+        Figures {
+            streams: at_present(&self.connections),
+            users: at_present(&self.users),
+            opened: self.opened.get(),
+            ended: ended.collect(),
+            events: events.map(|(_, count)| count.get()).sum(),
+            deliveries: self.deliveries.get(),
+            latency: Distribution::new(BUCKETS.map(Duration::from_secs_f64).to_vec(), latencies.collect()),
+            bus_connected: self.connected.get() != 0,
+            bus_lag: at_present(&self.lag),
+        }
     }
 }
 
@@ -299,6 +333,30 @@ mod tests {
         ] {
             assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn who_looks_inside_reads_the_same() {
+        let metrics = PrometheusMetrics::new("1.2.3");
+        metrics.stream_opened(3, 2);
+        metrics.stream_closed(EndReason::Administrator, 2, 1);
+        for outcome in [Outcome::Delivered, Outcome::NoSubscriber, Outcome::OtherType, Outcome::Unreadable] {
+            metrics.event_received(outcome);
+        }
+        metrics.delivered(7);
+        metrics.written(Duration::from_millis(10));
+        metrics.written(Duration::from_mins(1));
+        metrics.bus_connected(true);
+        metrics.bus_lag(5);
+        let figures = metrics.figures();
+        assert_eq!((figures.streams, figures.users, figures.opened), (2, 1, 1));
+        let ended: Vec<_> = figures.ended.iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(ended, [&(EndReason::Administrator, 1)]);
+        assert_eq!((figures.events, figures.deliveries), (2, 7));
+        assert_eq!((figures.bus_connected, figures.bus_lag), (true, 5));
+        // Of the two the one is within (5 ms, 10 ms], the other beyond the last bound.
+        assert_eq!(figures.latency.quantile(0.5), Some(Duration::from_millis(10)));
+        assert_eq!(figures.latency.quantile(1.0), Some(Duration::from_secs(10)));
     }
 
     #[tokio::test]

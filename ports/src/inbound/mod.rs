@@ -1,12 +1,17 @@
 //! What the application does for those who drive it.
 
 mod choose_language;
+mod inspect;
 mod readiness;
 mod subscribe;
 
 pub use choose_language::{ChooseLanguage, LanguageOf};
+pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
 pub use subscribe::{Refused, StreamRequest, Subscribe, Subscription};
 
 #[cfg(feature = "mock")]
-pub use {choose_language::MockChooseLanguage, readiness::MockReadiness, subscribe::MockSubscribe};
+pub use {
+    choose_language::MockChooseLanguage, inspect::MockInspect, readiness::MockReadiness,
+    subscribe::MockSubscribe,
+};

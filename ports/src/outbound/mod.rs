@@ -5,6 +5,7 @@ mod clock;
 mod event_source;
 mod frames;
 mod language_preferences;
+mod measurements;
 mod metrics;
 mod outbox;
 mod publish;
@@ -17,6 +18,7 @@ pub use clock::Clock;
 pub use event_source::{EventSource, SourceEvent};
 pub use frames::{Frame, Frames};
 pub use language_preferences::{HeardLanguage, LanguagePreferences, NotStored};
+pub use measurements::{Figures, Measurements};
 pub use metrics::{AuthenticationFailure, Metrics, Outcome};
 pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
@@ -27,7 +29,7 @@ pub use traces::{Origin, Traces};
 #[cfg(feature = "mock")]
 pub use {
     bookmark_exchange::MockBookmarkExchange, clock::MockClock, event_source::MockEventSource,
-    frames::MockFrames, language_preferences::MockLanguagePreferences, metrics::MockMetrics,
-    outbox::MockOutbox, publish::MockPublish, service_registry::MockServiceRegistry,
+    frames::MockFrames, language_preferences::MockLanguagePreferences, measurements::MockMeasurements,
+    metrics::MockMetrics, outbox::MockOutbox, publish::MockPublish, service_registry::MockServiceRegistry,
     token_verifier::MockTokenVerifier, traces::MockTraces,
 };

@@ -65,6 +65,8 @@ pub enum EndReason {
     Logout,
     /// It has reached the age at which streams are ended.
     OldAge,
+    /// An administrator has ended it.
+    Administrator,
     /// The service is about to end.
     Stopping,
 }

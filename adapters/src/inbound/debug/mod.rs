@@ -1,5 +1,6 @@
 //! The debug server: what probes and an administrator ask of an instance, on an address of its own.
 
+mod inspect;
 mod probe;
 mod profile;
 
@@ -11,9 +12,13 @@ use poem::{
     get,
     http::{HeaderValue, StatusCode, header},
 };
-use ports::inbound::Readiness;
+use ports::{
+    inbound::{Inspect, Readiness},
+    outbound::Clock,
+};
 use subtle::ConstantTimeEq as _;
 
+use self::inspect::Inspection;
 pub use self::probe::{Unhealthy, probe};
 use super::server::{self, App};
 
@@ -24,6 +29,12 @@ pub type Page = (&'static str, Box<dyn Fn() -> String + Send + Sync>);
 pub struct Debug {
     /// Behind `/readyz`.
     pub readiness: Arc<dyn Readiness>,
+    /// Behind the page at `/inspect`.
+    pub inspect: Arc<dyn Inspect>,
+    /// What time it is, for that page.
+    pub clock: Arc<dyn Clock>,
+    /// Shown on that page.
+    pub version: &'static str,
     /// Behind `/metrics`.
     pub metrics: Page,
     /// Behind `/config`.
@@ -37,18 +48,22 @@ pub struct Debug {
 }
 
 impl Debug {
-    /// `/healthz` and `/readyz`, and behind the token `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and
+    /// `/healthz`, `/readyz` and the page at `/inspect`, and behind the token what that page shows, `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and
     /// `/debug/tracez`.
     #[must_use]
     pub fn app(self) -> App {
+        let may_end = self.token.is_some();
+        let inspection =
+            Inspection::new(self.inspect, Arc::clone(&self.readiness), self.clock, self.version, may_end);
         let readiness = self.readiness;
         let health = make_sync(|_| "OK");
         let ready = make_sync(move |_| match readiness.check() {
             Ok(()) => (StatusCode::OK, "OK".to_owned()),
             Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()),
         });
-        let mut guarded =
-            Route::new().at("/metrics", get(page(self.metrics))).at("/config", get(page(self.configuration)));
+        let mut guarded = inspect::answers(Route::new(), &inspection)
+            .at("/metrics", get(page(self.metrics)))
+            .at("/config", get(page(self.configuration)));
         if let Some(spans) = self.spans {
             guarded = guarded.at("/debug/tracez", get(page(spans)));
         }
@@ -60,8 +75,8 @@ impl Debug {
         }
         let token: Option<Arc<str>> = self.token.map(Into::into);
         let guarded = guarded.around(move |endpoint, request| only_with(token.clone(), endpoint, request));
-        let routes =
-            Route::new().at("/healthz", get(health)).at("/readyz", get(ready)).nest_no_strip("/", guarded);
+        let open = inspect::page(Route::new().at("/healthz", get(health)).at("/readyz", get(ready)));
+        let routes = open.nest_no_strip("/", guarded);
         server::app(
             routes.catch_all_error(async |error: poem::Error| error.into_response()).map_to_response(),
         )

@@ -19,6 +19,10 @@ use serde::{Deserialize, Serialize};
 const PAGE: &str = include_str!("page.html");
 const USERS: &str = "{{users}}";
 
+/// The page has all that it needs in itself, and asks nobody but this service.
+const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
+                      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
 /// As much as the bus takes.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
@@ -37,7 +41,10 @@ pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> R
     let users = serde_json::json!(users).to_string().replace('<', "\\u003c");
     let page = Html(PAGE.replace(USERS, &users));
     // There are tokens in it: it is nobody else's to keep.
-    let page = make_sync(move |_| page.clone().with_header(header::CACHE_CONTROL, "no-store"));
+    let page = make_sync(move |_| {
+        let page = page.clone().with_header(header::CACHE_CONTROL, "no-store");
+        page.with_header(header::CONTENT_SECURITY_POLICY, POLICY)
+    });
     routes
         .at("/", get(page))
         .at("/publish", post(publish_event.data(publish).with(SizeLimit::new(MAX_EVENT_BYTES))))

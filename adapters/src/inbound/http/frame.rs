@@ -81,6 +81,7 @@ impl Frames for EventFrames {
             EndReason::Expired => "the token has expired",
             EndReason::Logout => "the user has logged out",
             EndReason::OldAge => "the stream has reached its age",
+            EndReason::Administrator => "an administrator has ended the stream",
             EndReason::Stopping => "the service is stopping",
             EndReason::Client | EndReason::Slow => "the line is lost",
         };

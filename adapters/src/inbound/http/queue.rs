@@ -276,7 +276,11 @@ impl Outbox for Queue {
                     waiting = std::mem::take(&mut busy.frames);
                 }
             }
-            EndReason::Expired | EndReason::Logout | EndReason::OldAge | EndReason::Stopping => {
+            EndReason::Expired
+            | EndReason::Logout
+            | EndReason::OldAge
+            | EndReason::Administrator
+            | EndReason::Stopping => {
                 if let Some(last) = last {
                     state.busy(&self.line).frames.push_back(last);
                 }

@@ -1,0 +1,33 @@
+use domain::distribution::Distribution;
+
+use super::EndReason;
+
+/// What has been counted, to be read by whoever looks inside.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait Measurements: Send + Sync {
+    /// All counts, as they stand. Nobody who counts waits for it.
+    fn figures(&self) -> Figures;
+}
+
+/// What is open now, and what has been counted since the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figures {
+    /// How many streams are open …
+    pub streams: u64,
+    /// … and of how many users.
+    pub users: u64,
+    /// Streams that were opened.
+    pub opened: u64,
+    /// Streams that have ended, by reason.
+    pub ended: Vec<(EndReason, u64)>,
+    /// Events that came from the bus and were for us.
+    pub events: u64,
+    /// Events that were put into the queues of streams.
+    pub deliveries: u64,
+    /// How long events took, from the bus taking them to the last of their streams having written them.
+    pub latency: Distribution,
+    /// Whether the bus is being read.
+    pub bus_connected: bool,
+    /// How many messages stood on the bus behind the last one that was read.
+    pub bus_lag: u64,
+}

@@ -1,0 +1,93 @@
+// The page to look inside, as an administrator uses it: with the keyboard alone.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { Browser } from "./fixture/chromium.js";
+import { Nats } from "./fixture/nats.js";
+import { Service, token } from "./fixture/service.js";
+import { visit } from "./fixture/visit.js";
+
+const DEBUG_TOKEN = "let me in";
+
+describe("the page to look inside", () => {
+  let browser, nats, service, page, streams;
+
+  before(async () => {
+    [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
+    service = await Service.start(nats, { SSE_DEBUG_TOKEN: DEBUG_TOKEN });
+    const headers = { "x-access-token": token("einstein"), "x-request-id": "tab-1" };
+    streams = await Promise.all([1, 2].map(() => fetch(`http://127.0.0.1:${service.port}/sse`, { headers })));
+    page = await visit(browser, `http://${service.debug}/inspect`);
+  });
+
+  after(async () => {
+    await browser.stop();
+    await service?.down();
+    await nats.stop();
+  });
+
+  const type = async (text) => {
+    await page.keyboard.type(text);
+    await page.keyboard.press("Enter");
+  };
+  const shows = (selector, text) =>
+    page.waitForFunction(([selector, text]) => document.querySelector(selector)?.innerText.includes(text), [selector, text]);
+
+  it("shows nothing without the token", async () => {
+    await page.waitForSelector("#login:not([hidden])");
+    assert.equal(await page.isVisible("main"), false);
+    await type("let me");
+    await shows("#login output", "This is not the token.");
+  });
+
+  it("shows with the token what happens", async () => {
+    await type(DEBUG_TOKEN);
+    await shows("#state", "what is published reaches clients");
+    await shows("#charts", "Streams\n\n2");
+    await shows("#charts", "Users\n\n1");
+    await nats.publish(["einstein", "marie"], "item-renamed", "a secret");
+    await shows("#events", "item-renamed");
+    assert.equal((await page.content()).includes("a secret"), false);
+    await page.waitForFunction(() => document.querySelector("polyline").points.length > 1);
+  });
+
+  it("keeps the token for its tab, and shows it in no address", async () => {
+    await page.reload();
+    await shows("#state", "what is published reaches clients");
+    assert.equal(page.url().includes("let"), false);
+    const other = await page.context().newPage();
+    await other.goto(page.url());
+    await other.waitForSelector("#login:not([hidden])");
+    await other.close();
+  });
+
+  it("finds a user's streams and ends them", async () => {
+    await page.focus("#id");
+    await type("einstein");
+    await shows("#found", "einstein has 2 streams open.");
+    await shows("#streams", "tab-1");
+    await page.focus("#end button");
+    await page.keyboard.press("Enter");
+    await shows("#found", "2 ended. einstein has no stream open.");
+    for (const stream of streams) {
+      assert.match(await stream.text(), /: an administrator has ended the stream\n\n$/);
+    }
+    await shows("#reasons", "it was ended here\n2");
+  });
+
+  it("says when nobody answers, and goes on when somebody does", async () => {
+    const address = service.debug;
+    await service.down();
+    await page.waitForSelector("#state[data-state=gone]");
+    service.environment.SSE_DEBUG_ADDR = address;
+    await service.up();
+    await page.waitForSelector("#state[data-state=ready]");
+  });
+
+  it("forgets the token, and has no fault", async () => {
+    await page.click("#forget");
+    await page.waitForSelector("#login:not([hidden])");
+    assert.equal(await page.evaluate(() => sessionStorage.length), 0);
+    assert.deepEqual(page.complaints, []);
+  });
+});
