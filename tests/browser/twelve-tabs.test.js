@@ -54,6 +54,17 @@ function twelveTabs(name, without) {
       await service.hasStreams(1);
     });
 
+    it("give an event once that two tell of, as may be when one takes over from the other", async () => {
+      await tabs[0].page.evaluate((channel) => {
+        const other = new BroadcastChannel(channel);
+        const block = { type: "userlog-notification", data: "told twice", id: "1-1" };
+        for (let time = 0; time < 2; time++) other.postMessage({ to: "all", kind: "block", block });
+      }, `ocis-sse-client ${address}/sse `);
+      await allHave("told twice");
+      await publish("after it");
+      await allHave("after it");
+    });
+
     it("go on when one of them closes its stream and stays", async () => {
       const [first] = tabs.splice(0, 1);
       await first.page.evaluate(() => window.stream.close());
