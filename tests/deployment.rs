@@ -9,6 +9,7 @@ const DASHBOARD: &str = include_str!("../deploy/grafana/ocis-sse.json");
 const RULES: &str = include_str!("../deploy/prometheus/ocis-sse.rules.yaml");
 const DOCKERFILE: &str = include_str!("../deploy/docker/Dockerfile");
 const COMPOSE: &str = include_str!("../deploy/compose/compose.yaml");
+const PROXIES: &str = include_str!("../docs/proxies.md");
 const UNIT: &str = include_str!("../deploy/systemd/ocis-sse.service");
 
 /// Every word of `text` that begins with one of `beginnings`.
@@ -42,5 +43,26 @@ fn every_setting_that_is_set_exists() {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
             assert!(known.contains(name), "{file}: {name} is no setting");
         }
+    }
+}
+
+#[test]
+fn the_page_about_proxies_shows_their_files() {
+    let files = [
+        include_str!("../deploy/proxies/nginx.conf"),
+        include_str!("../deploy/proxies/Caddyfile"),
+        include_str!("../deploy/proxies/haproxy.cfg"),
+        include_str!("../deploy/proxies/traefik/traefik.yaml"),
+        include_str!("../deploy/proxies/traefik/platform.yaml"),
+    ];
+    for file in files {
+        let shown: Vec<_> =
+            file.lines()
+                .map(|line| {
+                    if line.is_empty() { String::new() } else { format!("    {line}").replace('\t', "    ") }
+                })
+                .collect();
+        let shown = shown.join("\n");
+        assert!(PROXIES.contains(&shown), "docs/proxies.md should show:\n{shown}");
     }
 }

@@ -1,4 +1,5 @@
-// What every client goes through: it receives, its line is cut, the service restarts, the bus goes away.
+// What every client goes through: it receives, its user changes the language, its line is cut, the service restarts, the bus goes
+// away.
 
 import { after, before, describe, it } from "node:test";
 import { Ledger } from "./fixture/ledger.js";
@@ -39,6 +40,19 @@ export function journey(name, client) {
       await nats.publish(["marie"], "userlog-notification", "for somebody else");
       await publish("sécond");
       await ledger.has("first", "sécond");
+    });
+
+    it("reads the language that its user has chosen, from the next event on", async () => {
+      const greet = () => nats.publish(["einstein"], "userlog-notification", "Hello", { de: "Hallo", fr: "Bonjour" });
+      await greet();
+      await service.chooseLanguage("einstein", "de-AT");
+      await greet();
+      await nats.setLanguage("einstein", "fr");
+      await greet();
+      await ledger.has("Hello", "Hallo", "Bonjour");
+      await service.forgetLanguage("einstein");
+      await nats.publish(["einstein"], "userlog-notification", "Goodbye", { de: "Tschüss" });
+      await ledger.has("Goodbye");
     });
 
     it("continues when its line was cut", async () => {

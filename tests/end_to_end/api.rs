@@ -1,6 +1,13 @@
 //! The description of the API.
 
-use crate::{client::get, nats::Nats, service::Service};
+use tokio::process::Command;
+
+use crate::{
+    client::get,
+    installed,
+    nats::Nats,
+    service::{Service, token},
+};
 
 const COMMITTED: &str = include_str!("../../openapi/ocis-sse.json");
 
@@ -33,7 +40,39 @@ async fn the_page_needs_nothing_from_elsewhere() {
     let service = Service::start_unready(&nats, &[]).await;
     let page = get(service.http, "/docs", &[]).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    // Nor could it get anything.
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     for element in ["<link", "<iframe", "<img src=\"http", "<script src"] {
         assert!(!page.body.contains(element), "{element}");
+    }
+}
+
+/// Whatever fits the description, and whatever does not, is answered as the description says.
+#[tokio::test(flavor = "multi_thread")]
+async fn schemathesis_finds_nothing() {
+    let nats = Nats::start().await;
+    // A stream ends at once: only whole answers can be judged.
+    let short = [("SSE_MAX_STREAM_AGE", "20ms"), ("SSE_KEEPALIVE_INTERVAL", "50ms")];
+    let service = Service::start(&nats, &short).await;
+    let description = format!("http://{}/openapi.json", service.http);
+    let with_token = format!("x-access-token: {}", token("einstein"));
+    for header in [Some(with_token), None] {
+        // It keeps what it has found where it runs.
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut schemathesis = Command::new(installed("SCHEMATHESIS", "schemathesis"));
+        schemathesis.current_dir(&directory).args([
+            "run",
+            &description,
+            "--checks",
+            "all",
+            "--max-examples",
+            "50",
+        ]);
+        if let Some(header) = &header {
+            schemathesis.args(["--header", header]);
+        }
+        let run = schemathesis.output().await.expect("schemathesis runs");
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
     }
 }

@@ -20,6 +20,9 @@ use crate::{
     service::token,
 };
 
+/// Where the platform's clients find their stream.
+pub(crate) const PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
+
 /// What tells the service where a client was when it comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
@@ -105,7 +108,7 @@ impl Tab {
         let stream = TcpStream::connect(self.service).await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
-        let mut request = Request::get("/sse")
+        let mut request = Request::get(PATH)
             .header("host", self.service.to_string())
             .header("x-access-token", &self.token)
             .header("x-request-id", &self.request_id);

@@ -53,6 +53,15 @@ pub(crate) async fn request_with(
     Response { status, headers, body }
 }
 
+/// The status, if anybody answers.
+pub(crate) async fn try_get(server: SocketAddr, path: &str) -> Option<u16> {
+    let stream = TcpStream::connect(server).await.ok()?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+    tokio::spawn(connection);
+    let request = Request::get(path).header("host", server.to_string()).body(Full::new(Bytes::new())).ok()?;
+    Some(sender.send_request(request).await.ok()?.status().as_u16())
+}
+
 /// A body that need not be text.
 pub(crate) async fn get_bytes(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Bytes {
     let (status, _, body) = send(server, Method::GET, path, headers).await;

@@ -1,6 +1,7 @@
 //! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
 //!
-//! `./test` provides nats-server and nginx; `NATS_SERVER` and `NGINX` name other ones.
+//! `./test` provides what else runs: nats-server, proxies and schemathesis; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK`
+//! and `SCHEMATHESIS` name other ones.
 
 mod api;
 mod browser;
@@ -18,13 +19,13 @@ mod leaks;
 mod ledger;
 mod lives;
 mod nats;
-mod nginx;
 mod process;
 mod program;
 mod proxy;
 mod refusals;
 mod registry;
 mod returning;
+mod reverse_proxies;
 mod service;
 mod slow_clients;
 mod streaming;

@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// How much is at stake.
-struct Size {
+pub(crate) struct Size {
     users: u32,
-    streams: u32,
+    pub(crate) streams: u32,
     /// Of one round; a multiple of [`TO_ALL`].
     events: u32,
-    rounds: u32,
+    pub(crate) rounds: u32,
 }
 
 fn size() -> Size {
@@ -42,8 +42,8 @@ fn size() -> Size {
 const TO_ALL: u32 = 10;
 
 /// Many streams of several users, and the one who publishes numbered events to them.
-struct Scene {
-    size: Size,
+pub(crate) struct Scene {
+    pub(crate) size: Size,
     browsers: Vec<Browser>,
     bus: jetstream::Context,
     /// The number of the next event.
@@ -54,7 +54,7 @@ struct Scene {
 
 impl Scene {
     /// Everybody has a stream open at `service`, and the publisher knows the servers of `bus`.
-    async fn open(bus: &str, service: SocketAddr, memory: Memory) -> Self {
+    pub(crate) async fn open(bus: &str, service: SocketAddr, memory: Memory) -> Self {
         let size = size();
         let bus = persistent(bus).await;
         let streams = 0..size.streams;
@@ -69,7 +69,7 @@ impl Scene {
     }
 
     /// Publishes a round of events: a third, a third while `fault` happens, and a third as soon as it is over.
-    async fn round(&self, fault: impl Future<Output = ()>) {
+    pub(crate) async fn round(&self, fault: impl Future<Output = ()>) {
         let third = self.size.events / 3;
         self.publish(third).await;
         tokio::join!(fault, self.publish(third));
@@ -107,7 +107,7 @@ impl Scene {
     }
 
     /// Waits until `judge` has nothing against anybody's ledger, given what was meant for its user.
-    async fn every_ledger(&self, judge: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
+    pub(crate) async fn every_ledger(&self, judge: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
         for (stream, browser) in (0..).zip(&self.browsers) {
             let owner = stream % self.size.users;
             let meant: Vec<_> = (0..self.next.get()).filter(|number| self.is_for(*number, owner)).collect();
@@ -119,14 +119,14 @@ impl Scene {
     }
 
     /// How many gaps each stream was told of, all being told of as many.
-    fn gaps(&self) -> usize {
+    pub(crate) fn gaps(&self) -> usize {
         let gaps: Vec<_> = self.browsers.iter().map(|browser| browser.ledger().gaps()).collect();
         assert!(gaps.iter().all(|one| *one == gaps[0]), "{gaps:?}");
         gaps[0]
     }
 
     /// How many streams have ended.
-    fn ended(&self) -> usize {
+    pub(crate) fn ended(&self) -> usize {
         self.browsers.iter().map(Browser::ended).sum()
     }
 }

@@ -3,10 +3,9 @@
 use super::Scene;
 use crate::{
     browser::Memory::LastEventId,
-    eventually,
     ledger::Ledger,
     nats::{Nats, ReservedPort},
-    nginx::Nginx,
+    reverse_proxies::{Kind, ReverseProxy},
     service::Service,
 };
 
@@ -21,7 +20,8 @@ async fn one_may_be_stopped_while_the_other_serves() {
     let nats = Nats::start().await;
     let ports = [ReservedPort::any(), ReservedPort::any()];
     let mut instances = [instance(&nats, &ports[0]).await, instance(&nats, &ports[1]).await];
-    let nginx = Nginx::in_front_of(&[ports[0].address, ports[1].address]).await;
+    let addresses = [ports[0].address, ports[1].address];
+    let nginx = ReverseProxy::in_front_of(Kind::Nginx, &addresses).await;
     let scene = Scene::open(&nats.address(), nginx.address(), LastEventId).await;
     for _ in 0..scene.size.rounds {
         let one_after_the_other = async {
@@ -35,27 +35,6 @@ async fn one_may_be_stopped_while_the_other_serves() {
             }
         };
         scene.round(one_after_the_other).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
-    }
-    assert_eq!(scene.gaps(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn all_may_be_moved_from_one_to_the_other() {
-    let nats = Nats::start().await;
-    let instances = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
-    let nginx = Nginx::in_front_of(&[instances[0].http]).await;
-    let scene = Scene::open(&nats.address(), nginx.address(), LastEventId).await;
-    let everybody = u64::from(scene.size.streams);
-    for _ in 0..scene.size.rounds {
-        let there_and_back = async {
-            for instance in instances.iter().rev() {
-                nginx.move_to(&[instance.http]);
-                eventually("all have moved", async || instance.metric("sse_connections").await == everybody)
-                    .await;
-            }
-        };
-        scene.round(there_and_back).await;
         scene.every_ledger(Ledger::holds_each_once).await;
     }
     assert_eq!(scene.gaps(), 0);

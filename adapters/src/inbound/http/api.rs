@@ -246,15 +246,24 @@ struct EventStream(EventStreamBody);
 impl Payload for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";
 
+    /// Of each event: before OpenAPI 3.2, which has `itemSchema`, there is no other way to describe a stream.
     fn schema_ref() -> MetaSchemaRef {
+        let field = |description, example: &str| {
+            MetaSchemaRef::Inline(Box::new(MetaSchema {
+                description: Some(description),
+                example: Some(example.into()),
+                ..MetaSchema::new("string")
+            }))
+        };
         MetaSchemaRef::Inline(Box::new(MetaSchema {
-            description: Some(
-                "One event after the other: `id`, `data` and `event` lines, then an empty line.",
-            ),
-            example: Some(
-                "id: 19ab4cf02d1-5123\ndata: {\"itemid\":\"a$b!c\"}\nevent: item-renamed\n\n".into(),
-            ),
-            ..MetaSchema::new("string")
+            description: Some("An event: each field is a line, and an empty line ends it."),
+            required: vec!["id", "data", "event"],
+            properties: vec![
+                ("id", field("What to come back with.", "19ab4cf02d1-5123")),
+                ("data", field("What happened, mostly JSON.", r#"{"itemid":"a$b!c"}"#)),
+                ("event", field("Which kind of event it is.", "item-renamed")),
+            ],
+            ..MetaSchema::new("object")
         }))
     }
 }

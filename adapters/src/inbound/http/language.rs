@@ -18,6 +18,7 @@ use super::{
     api::list,
     credentials::{Credentials, Denied},
     problem::{Invalid, Problem},
+    tag_text::TagText,
 };
 
 /// A choice takes far less.
@@ -116,8 +117,8 @@ impl LanguageApi {
     fn of(&self, user: &UserId, request: &Request) -> Answer {
         let LanguageOf { chosen, effective } = self.choose.language(user, accept_language(request));
         Answer::Language(Json(Language {
-            language: chosen.map(|tag| tag.to_string()),
-            effective: effective.to_string(),
+            language: chosen.as_ref().map(TagText::from),
+            effective: TagText::from(&effective),
         }))
     }
 }
@@ -131,20 +132,19 @@ pub(super) fn accept_language(request: &Request) -> Option<LanguagePriorityList>
 #[derive(Debug, Object, Validate)]
 struct LanguageWish {
     /// A language tag (RFC 5646), such as `en` or `de-AT`.
-    #[oai(validator(max_length = 100))]
     #[validate(custom(function = "is_language_tag"))]
-    language: String,
+    language: TagText,
 }
 
 impl LanguageWish {
     fn language(&self) -> Result<LanguageTag, Problem> {
         self.validate().map_err(|errors| invalid(&errors))?;
-        LanguageTag::try_new(&self.language)
+        LanguageTag::try_new(&self.language.0)
             .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
     }
 }
 
-fn is_language_tag(text: &str) -> Result<(), ValidationError> {
+fn is_language_tag(TagText(text): &TagText) -> Result<(), ValidationError> {
     LanguageTag::try_new(text).map(drop).map_err(|error| {
         let code = match error {
             InvalidLanguageTag::NotWellFormed { .. } => "not_well_formed",
@@ -166,17 +166,18 @@ fn invalid(errors: &ValidationErrors) -> Problem {
     let detail: Vec<_> =
         fields.iter().map(|Invalid { pointer, detail }| format!("{pointer}: {detail}")).collect();
     let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail.join("; "));
-    problem.errors = fields;
+    problem.errors = Some(fields);
     problem
 }
 
 /// Which language a user reads.
 #[derive(Debug, Object)]
 struct Language {
-    /// What the user has chosen; `null` for nothing.
-    language: Option<String>,
+    /// What the user has chosen; not there when that is nothing.
+    #[oai(skip_serializing_if_is_none)]
+    language: Option<TagText>,
     /// The language that is wished most: the chosen one, else the one that the request asks for, else the default.
-    effective: String,
+    effective: TagText,
 }
 
 #[derive(ApiResponse)]

@@ -11,13 +11,16 @@ mod frame;
 mod language;
 mod problem;
 mod queue;
+mod tag_text;
 mod token_cookie;
 
 use std::sync::Arc;
 
 use poem::{
-    Endpoint, EndpointExt, IntoEndpoint as _, IntoResponse, Request, Route, error::MethodNotAllowedError,
-    http::Method,
+    Endpoint, EndpointExt, IntoEndpoint as _, IntoResponse, Request, Route,
+    error::MethodNotAllowedError,
+    http::{Method, header},
+    middleware::SetHeader,
 };
 use poem_openapi::OpenApiService;
 use ports::{
@@ -32,6 +35,10 @@ pub use self::{
     queue::{Queue, QueueLimits, QueueReader},
 };
 use super::server::{self, App};
+
+/// The page of the description has all that it needs in itself, and asks nobody but this service.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
+                           connect-src 'self'; frame-ancestors 'none'";
 
 /// What the endpoint is made of.
 pub struct Http {
@@ -73,10 +80,11 @@ impl Http {
             (Arc::clone(&self.clock), self.cross_origin.clone(), self.root.clone());
         let service = self.service();
         let (specification, page) = (service.spec_endpoint(), service.swagger_ui());
+        let policy = SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
         let operations = Arc::new(service.into_endpoint().around(language::limit_body).map_to_response());
         let routes = Route::new()
             .at("/openapi.json", specification)
-            .nest("/docs", page)
+            .nest("/docs", page.with(policy))
             // Not all of `/`: the router would let nothing else stand there.
             .nest_no_strip("/ocs", Arc::clone(&operations))
             .nest_no_strip("/sse", operations);

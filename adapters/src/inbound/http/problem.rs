@@ -20,8 +20,8 @@ pub(super) struct Problem {
     /// What happened, and what would mend it.
     detail: String,
     /// What is wrong where, in what was sent.
-    #[oai(skip_serializing_if_is_empty)]
-    pub(super) errors: Vec<Invalid>,
+    #[oai(skip_serializing_if_is_none)]
+    pub(super) errors: Option<Vec<Invalid>>,
 }
 
 /// A part of what was sent that is not right.
@@ -43,7 +43,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").into(),
             status: status.as_u16(),
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: None,
         }
     }
 
