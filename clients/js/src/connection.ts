@@ -51,7 +51,7 @@ export function follow(settings: Settings, owner: Owner): () => void {
       owner.block(block);
     });
 
-  /** Opens a stream and reads it to its end. Answers how long to wait at least, or `undefined` when it is not to be tried again. */
+  /** Opens a stream and reads it to its end. Answers how long to wait then, or `undefined` when it is not to be tried again. */
   async function once(): Promise<number | undefined> {
     const line = new AbortController();
     const abort = (): void => line.abort();
