@@ -1,0 +1,37 @@
+/** What stands between two empty lines of an event stream (WHATWG HTML, 9.2.6). */
+export interface Block {
+  type?: string;
+  /** There is none in a block that only tells an id, a time to wait or a comment. */
+  data?: string;
+  id?: string;
+  retry?: number;
+  comment?: string;
+}
+
+/** Takes a stream piece by piece and gives its blocks on. */
+export function parser(give: (block: Block) => void): (piece: string) => void {
+  let rest = "";
+  let block: Block = {};
+  return (piece) => {
+    // A carriage return at the end may be the first half of a line's end.
+    const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
+    rest = lines.pop() ?? "";
+    for (const line of lines) {
+      if (line) {
+        read(line, block);
+      } else {
+        give(block);
+        block = {};
+      }
+    }
+  };
+}
+
+function read(line: string, block: Block): void {
+  const [, field, value = ""] = /^([^:]*)(?:: ?(.*))?$/s.exec(line) ?? [];
+  if (field === "") block.comment = value;
+  if (field === "event") block.type = value;
+  if (field === "data") block.data = block.data === undefined ? value : `${block.data}\n${value}`;
+  if (field === "id" && !value.includes("\0")) block.id = value;
+  if (field === "retry" && /^\d+$/.test(value)) block.retry = Number(value);
+}

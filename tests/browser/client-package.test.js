@@ -1,0 +1,81 @@
+// The package of our own client, as npm would publish it.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { Browser } from "./fixture/chromium.js";
+import { Nats } from "./fixture/nats.js";
+import { Service, token } from "./fixture/service.js";
+
+const FOLDER = fileURLToPath(new URL("../../clients/js/", import.meta.url));
+const description = JSON.parse(readFileSync(`${FOLDER}package.json`, "utf8"));
+
+describe("the package ocis-sse-client", () => {
+  it("is under 4 kB gzipped and depends on nothing", () => {
+    const scripts = readdirSync(`${FOLDER}dist`).filter((name) => name.endsWith(".js"));
+    const sizes = scripts.map((name) => gzipSync(readFileSync(`${FOLDER}dist/${name}`), { level: 9 }).length);
+    const size = sizes.reduce((sum, size) => sum + size);
+    assert.ok(size < 4000, `${size} bytes`);
+    assert.equal(description.dependencies, undefined);
+  });
+
+  it("holds the scripts, their types and the page about them, and nothing else", () => {
+    const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: FOLDER, encoding: "utf8" });
+    const answer = JSON.parse(packed);
+    const [{ files }] = Array.isArray(answer) ? answer : Object.values(answer);
+    assert.deepEqual(files.map(({ path }) => path).sort(), [
+      "README.md",
+      "dist/connection.d.ts",
+      "dist/host.d.ts",
+      "dist/index.d.ts",
+      "dist/index.js",
+      "dist/parser.d.ts",
+      "dist/shared.js",
+      "dist/stream.d.ts",
+      "dist/token.d.ts",
+      "dist/worker.d.ts",
+      "dist/worker.js",
+      "package.json",
+    ]);
+    for (const { types, default: script } of [description.exports["."]]) {
+      for (const path of [types, script]) assert.ok(files.some((file) => `./${file.path}` === path), path);
+    }
+  });
+});
+
+describe("the example in the README", () => {
+  const [, example] = /```js\n(.*?)```/s.exec(readFileSync(`${FOLDER}README.md`, "utf8"));
+  let browser, nats, service;
+
+  before(async () => {
+    [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
+    service = await Service.start(nats);
+  });
+
+  after(async () => {
+    await browser.stop();
+    await service?.down();
+    await nats.stop();
+  });
+
+  it("does what it says", async () => {
+    const page = await browser.page();
+    // A page has all of it at its own origin; here the service has another one.
+    const script = example
+      .replace('"ocis-sse-client"', '"/ocis-sse-client/index.js"')
+      .replace('"/ocs/', `"http://127.0.0.1:${service.port}/ocs/`);
+    await page.evaluate((token) => {
+      Object.assign(window, { shown: [], said: [], accessToken: () => token, fetchEverythingAgain: () => {} });
+      Object.assign(window, { show: (event) => window.shown.push(event), say: (language) => window.said.push(language) });
+    }, token("einstein"));
+    await page.addScriptTag({ type: "module", content: script });
+    await page.waitForFunction(() => window.said.includes("de-AT"));
+    await service.hasStreams(1);
+    await nats.publish(["einstein"], "userlog-notification", '"Hello"', { de: '"Hallo"' });
+    await page.waitForFunction(() => window.shown.length === 1);
+    assert.deepEqual(await page.evaluate(() => window.shown), ["Hallo"]);
+  });
+});

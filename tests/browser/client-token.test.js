@@ -1,0 +1,108 @@
+// How our own client shows its token, has it renewed in time, and what it does when it is refused.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { Browser } from "./fixture/chromium.js";
+import { eventually } from "./fixture/eventually.js";
+import { Nats } from "./fixture/nats.js";
+import { Service, token } from "./fixture/service.js";
+
+describe("ocis-sse-client", () => {
+  let browser, nats, service, address;
+
+  before(async () => {
+    [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
+    service = await Service.start(nats, { SSE_MAX_CONNECTIONS_PER_USER: "1" });
+    address = `http://127.0.0.1:${service.port}/sse`;
+  });
+
+  after(async () => {
+    await browser.stop();
+    await service?.down();
+    await nats.stop();
+  });
+
+  /** A page with a stream; `tokens` are supplied one after the other, the last again and again. */
+  async function open(tokens, options = {}) {
+    const page = await browser.page();
+    page.requests = [];
+    page.on("request", (request) => request.url() === address && page.requests.push(request));
+    await page.evaluate(
+      async ([address, tokens, options]) => {
+        const { EventStream } = await import("/ocis-sse-client/index.js");
+        window.asked = 0;
+        window.events = [];
+        const token = () => tokens[Math.min(window.asked++, tokens.length - 1)];
+        window.stream = new EventStream(address, { token, share: false, ...options });
+        for (const type of ["open", "error", "message", "stream-gap"]) {
+          window.stream.addEventListener(type, (event) => window.events.push([type, event.detail ?? event.data ?? null]));
+        }
+      },
+      [address, tokens, options],
+    );
+    return page;
+  }
+
+  const isOpen = (page) => page.waitForFunction(() => window.stream.readyState === 1);
+  const inSeconds = (seconds) => Math.floor(Date.now() / 1000) + seconds;
+
+  it("renews its token before it ends, and nobody notices", async () => {
+    const [first, second] = [token("renewed", inSeconds(4)), token("renewed")];
+    const page = await open([first, second]);
+    await isOpen(page);
+    await eventually("the second", () => page.requests.length === 2);
+    assert.ok(Date.now() / 1000 < inSeconds(4));
+    assert.equal((await page.requests[1].allHeaders()).authorization, `Bearer ${second}`);
+    assert.notEqual((await page.requests[1].allHeaders())["last-event-id"], undefined);
+    await service.hasStreams(1);
+    await nats.publish(["renewed"], "message", "hello");
+    await page.waitForFunction(() => window.events.some(([type]) => type === "message"));
+    assert.deepEqual(await page.evaluate(() => window.events), [["open", null], ["message", "hello"]]);
+    await page.close();
+  });
+
+  it("asks once more when its token is refused, and gives up when the next one is as well", async () => {
+    const page = await open(["nonsense", token("second")]);
+    await isOpen(page);
+    assert.equal(page.requests.length, 2);
+    await page.close();
+
+    const refused = await open(["nonsense"]);
+    await refused.waitForFunction(() => window.stream.readyState === 2);
+    assert.equal(refused.requests.length, 2);
+    assert.deepEqual(await refused.evaluate(() => window.events), [["error", { status: 401 }]]);
+    await refused.close();
+  });
+
+  it("waits for as long as it is told", async () => {
+    await service.hasStreams(0);
+    const holder = await open([token("full")]);
+    await isOpen(holder);
+    const page = await browser.page();
+    const told = page.waitForResponse(address);
+    await page.evaluate(
+      async ([address, token]) => {
+        const { EventStream } = await import("/ocis-sse-client/index.js");
+        window.stream = new EventStream(address, { token, share: false });
+      },
+      [address, token("full")],
+    );
+    const response = await told;
+    assert.equal(response.status(), 429);
+    const retryAfter = Number(await response.headerValue("retry-after"));
+    assert.ok(retryAfter > 0);
+    const began = Date.now();
+    await holder.close();
+    await isOpen(page);
+    assert.ok(Date.now() - began >= retryAfter * 900, `${Date.now() - began} ms instead of ${retryAfter} s`);
+    await page.close();
+  });
+
+  it("tells of a gap", async () => {
+    const page = await open([token("gap")], { lastEventId: "1-1" });
+    await page.waitForFunction(() => window.events.some(([type]) => type === "stream-gap"));
+    const [, gap] = (await page.evaluate(() => window.events)).find(([type]) => type === "stream-gap");
+    assert.deepEqual(JSON.parse(gap), { last_event_id: "1-1", reason: "unknown" });
+    await page.close();
+  });
+});

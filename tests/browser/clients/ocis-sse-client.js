@@ -1,0 +1,8 @@
+// Our own client, as its README shows it.
+
+import { EventStream } from "/ocis-sse-client/index.js";
+
+export function follow(address, token, note) {
+  window.stream = new EventStream(`${address}/sse`, { token: () => token });
+  window.stream.addEventListener("userlog-notification", (event) => note(event.data));
+}
