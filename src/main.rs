@@ -9,7 +9,6 @@ use std::{
 };
 
 use clap::Parser as _;
-use mimalloc::MiMalloc;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
     composition::{self, Application, Demo, StartError, Watched},
@@ -17,6 +16,7 @@ use ocis_sse::{
     lifecycle::stop_on_signals,
     telemetry::{Logging, start_logging},
 };
+use tikv_jemallocator::Jemalloc;
 use tracing::Level;
 
 /// The status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
@@ -24,7 +24,7 @@ const WRONG_CONFIGURATION: u8 = 64;
 
 /// The system's own keeps what a crowd of connections took; this one gives it back.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -142,7 +142,7 @@ impl Running {
         let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
         let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
         // A task like those that it begins: they need no other thread.
-        let requests = tokio::spawn(serve(
+        let mut requests = tokio::spawn(serve(
             self.listener,
             self.tls,
             self.app,
@@ -150,26 +150,23 @@ impl Running {
             no_more_requests.clone().cancelled_owned(),
             flush,
         ));
-        let end = async {
-            let outcome = tokio::select! {
-                // We are told to stop.
-                () = stop => Ok(()),
-                // A task that never ends by itself has ended: there is a fault in it.
-                Some(_) = tasks.join_next() => Err(StartError::Task),
-                _ = &mut relay => Err(StartError::Task),
-            };
-            self.core.status.stopping();
-            // First nobody is sent here any more, then nobody stays.
-            if let (Some(announcing), Some(announcement)) = (announcing, self.announcement) {
-                announcing.abort();
-                announcement.withdraw().await;
-            }
-            self.core.subscriptions.drain(spread).await;
-            no_more_requests.cancel();
-            outcome
+        let outcome = tokio::select! {
+            // We are told to stop.
+            () = stop => Ok(()),
+            // A task that never ends by itself has ended: there is a fault in it.
+            Some(_) = tasks.join_next() => Err(StartError::Task),
+            _ = &mut relay => Err(StartError::Task),
+            _ = &mut requests => return Err(StartError::Task),
         };
-        let (outcome, served) = tokio::join!(end, requests);
-        let outcome = outcome.and(served.map_err(|_| StartError::Task));
+        self.core.status.stopping();
+        // First nobody is sent here any more, then nobody stays.
+        if let (Some(announcing), Some(announcement)) = (announcing, self.announcement) {
+            announcing.abort();
+            announcement.withdraw().await;
+        }
+        self.core.subscriptions.drain(spread).await;
+        no_more_requests.cancel();
+        let outcome = outcome.and(requests.await.map_err(|_| StartError::Task));
         if outcome.is_ok() {
             no_more_events.cancel();
             if let Some(exchange) = self.core.exchange {

@@ -61,5 +61,18 @@ describe("the demonstration's page", () => {
     await events("einstein", "one", "two", "three", "four");
   });
 
+  it("shows the next event in the language that somebody has chosen", async () => {
+    await panel("marie").getByLabel("What marie reads").selectOption("Deutsch");
+    await panel("marie").getByText("from now on in de").waitFor();
+    await publish("five");
+    await events("marie", "one", "two", "three", "four", "five");
+    await events("einstein", "one", "two", "three", "four", "five");
+    const latest = (name) => panel(name).locator("li pre").first().textContent();
+    assert.match(await latest("marie"), /Der Bericht heißt jetzt anders/);
+    assert.match(await latest("einstein"), /The report has a new name/);
+    await panel("marie").getByLabel("What marie reads").selectOption("what the browser asks for");
+    await panel("marie").getByText("from now on in en").waitFor();
+  });
+
   it("has no fault", () => assert.deepEqual(page.complaints, []));
 });

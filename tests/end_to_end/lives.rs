@@ -7,6 +7,7 @@ use std::{
 
 use hyper::Method;
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::{
     client::{self, Stream, get},
@@ -40,18 +41,69 @@ async fn a_stream_ends_cleanly_when_its_token_has_expired() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_at_its_age_and_its_line_can_be_used_again() {
+async fn a_stream_ends_at_its_age_and_its_line_with_it() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]).await;
     assert_eq!(service.follow("einstein").await.last_words().await, "the stream has reached its age");
+    // What stands behind the request is not answered: its sender is told, and does not lose what it has not read yet.
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
-    let answers = client::begins(
-        service.http,
-        &[&*request, &*request].concat().into_bytes(),
-        "0\r\n\r\nHTTP/1.1 200 OK",
-    )
-    .await;
-    assert!(answers.starts_with("HTTP/1.1 200 OK"), "{answers}");
+    let answer = client::raw(service.http, &[&*request, &*request].concat().into_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.ends_with(": the stream has reached its age\n\n\r\n0\r\n\r\n"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_without_chunks_gets_none() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]).await;
+    let request = format!("GET /sse HTTP/1.0\r\nx-access-token: {}\r\n\r\n", token("einstein"));
+    let answer = client::raw(service.http, request.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(!head.contains("transfer-encoding"), "{head}");
+    assert!(body.starts_with("retry: ") && body.ends_with(": the stream has reached its age\n\n"), "{body}");
+}
+
+#[tokio::test]
+async fn who_asks_whether_to_go_on_is_answered_at_once() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]).await;
+    let request = format!(
+        "GET /sse HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\nx-access-token: {}\r\n\r\n",
+        token("einstein"),
+    );
+    let answer = client::begins(service.http, request.as_bytes(), "retry: ").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+}
+
+/// Whatever else it has said before it went.
+#[tokio::test]
+async fn a_client_that_has_gone_is_noticed_without_a_word_to_it() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]).await;
+    let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
+    for behind in ["", &*request, "GET", "anything at all"] {
+        let mut client = tokio::net::TcpStream::connect(service.http).await.expect("connected");
+        client.write_all(format!("{request}{behind}").as_bytes()).await.expect("sent");
+        service.has_connections(1).await;
+        drop(client);
+        service.has_connections(0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_stop_talking_is_cut() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]).await;
+    let mut client = client::stalled(service.http, &token("einstein")).await;
+    service.has_connections(1).await;
+    client.write_all(&[b'x'; 60_000]).await.expect("sent");
+    assert_eq!(service.metric("sse_connections").await, 1);
+    // It is cut in the midst of this, or thereafter.
+    client.write_all(&[b'x'; 60_000]).await.ok();
+    service.has_connections(0).await;
+    assert!(client::is_cut(client).await);
 }
 
 #[tokio::test]

@@ -167,8 +167,6 @@ async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before(
             ("SSE_HTTP_ADDR", &http.address.to_string()),
             ("SSE_DEBUG_ADDR", &debug.address.to_string()),
             ("SSE_MAX_CONNECTIONS_PER_USER", "1000"),
-            // A client that has sent more than its request is found to have gone when something is written to it.
-            ("SSE_KEEPALIVE_INTERVAL", "100ms"),
             // What is kept for clients that return is full, or gone, when the memory is looked at.
             ("SSE_HISTORY_MAX_BYTES", "64KiB"),
             ("SSE_RESUME_WINDOW", "1s"),

@@ -1,8 +1,13 @@
 //! A page on which events are published and seen arriving, for those who try the service out.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use domain::{identity::UserId, notification::EventType};
+use domain::{
+    content::{Content, Translation},
+    identity::UserId,
+    language::LanguageTag,
+    notification::EventType,
+};
 use poem::{
     EndpointExt as _, IntoResponse as _, Route,
     endpoint::make_sync,
@@ -56,6 +61,9 @@ struct NewEvent {
     #[serde(rename = "type")]
     event_type: String,
     content: String,
+    /// The same in other languages, by their tags.
+    #[serde(default)]
+    translations: BTreeMap<String, String>,
 }
 
 #[handler]
@@ -67,6 +75,10 @@ async fn publish_event(
     let event_type = EventType::try_new(&event.event_type).map_err(|error| unusable(error.to_string()))?;
     let users = event.users.iter().map(|user| UserId::try_new(user));
     let users = users.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
-    publish.publish(users, event_type, event.content.into()).await;
+    let translations = event.translations.into_iter().map(|(language, text)| {
+        LanguageTag::try_new(&language).map(|language| Translation { language, text })
+    });
+    let translations = translations.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
+    publish.publish(users, event_type, Content::new(Some(event.content), None, translations)).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -116,6 +116,8 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
             // We are to end.
             () = &mut shutdown => break,
+            // There is a fault in it: no stream is served any more.
+            _ = &mut lane => return,
         };
         match accepted {
             Ok((stream, remote)) => {

@@ -133,3 +133,6 @@ async fn pause_after(number: usize) {
         yield_now().await;
     }
 }
+
+#[cfg(test)]
+mod tests;
