@@ -120,5 +120,5 @@ async fn a_body_is_given_up_when_its_client_leaves() {
     scene.reads("3\r\none\r\n");
     scene.client.write_all(b"nobody has asked for this").expect("sent");
     scene.client.shutdown(Shutdown::Write).expect("shut");
-    scene.body.closed().await;
+    tokio::time::timeout(Duration::from_mins(1), scene.body.closed()).await.expect("in time");
 }
