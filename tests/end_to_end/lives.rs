@@ -98,10 +98,10 @@ async fn a_client_that_does_not_stop_talking_is_cut() {
     let service = Service::start_unready(&nats, &[]).await;
     let mut client = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(1).await;
-    client.write_all(&[b'x'; 60_000]).await.expect("sent");
+    client.write_all(&vec![b'x'; 60_000]).await.expect("sent");
     assert_eq!(service.metric("sse_connections").await, 1);
     // It is cut in the midst of this, or thereafter.
-    client.write_all(&[b'x'; 60_000]).await.ok();
+    client.write_all(&vec![b'x'; 60_000]).await.ok();
     service.has_connections(0).await;
     assert!(client::is_cut(client).await);
 }

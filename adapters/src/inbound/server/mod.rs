@@ -92,7 +92,7 @@ pub struct ConnectionLimits {
 /// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end; what has not ended after
 /// `flush` is cut.
 pub async fn serve(
-    Listener { socket: listener, lane }: Listener,
+    Listener { socket: listener, lane: for_streams }: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
     limits: ConnectionLimits,
@@ -106,8 +106,8 @@ pub async fn serve(
     let local = LocalAddr(listener.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     // Those with hyper; behind them nobody comes to the lane.
-    let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), lane.inbox());
-    let mut lane = tokio::spawn(lane.run(last.clone(), abort.clone()));
+    let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), for_streams.inbox());
+    let mut served = tokio::spawn(for_streams.run(last.clone(), abort.clone()));
     let mut shutdown = pin!(shutdown);
     let mut refusing = false;
     loop {
@@ -117,7 +117,7 @@ pub async fn serve(
             // We are to end.
             () = &mut shutdown => break,
             // There is a fault in it: no stream is served any more.
-            _ = &mut lane => return,
+            _ = &mut served => return,
         };
         match accepted {
             Ok((stream, remote)) => {
@@ -157,13 +157,13 @@ pub async fn serve(
     let ended = async {
         open.wait().await;
         last.cancel();
-        (&mut lane).await.ok();
+        (&mut served).await.ok();
     };
     if tokio::time::timeout(flush, ended).await.is_err() {
         warn!("connections were cut that did not end in time");
         abort.cancel();
         open.wait().await;
-        lane.await.ok();
+        served.await.ok();
     }
 }
 
@@ -189,7 +189,7 @@ fn until_cut<C: Future>(
 }
 
 /// Finds out what a connection in the clear speaks, and serves it to its end, or until it leaves for the lane.
-async fn plain(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: CancellationToken) {
+async fn plain(socket: Socket, peer: Peer, inbox: Arc<Inbox>, closing: CancellationToken) {
     let speaks_http_2 = tokio::select! {
         // It has begun, or has not in time.
         begun = tokio::time::timeout(peer.limits.request_timeout, socket.speaks_http_2()) => begun,
@@ -199,13 +199,13 @@ async fn plain(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: Cancellati
     match speaks_http_2 {
         // Apart: most have the size of the others.
         Ok(Ok(true)) => Box::pin(shared(TokioIo::new(socket), Scheme::HTTP, peer, closing)).await,
-        Ok(Ok(false)) => alone(socket, peer, lane, closing).await,
+        Ok(Ok(false)) => alone(socket, peer, inbox, closing).await,
         Ok(Err(_)) | Err(_) => {}
     }
 }
 
 /// Serves one connection with HTTP/1.1 in the clear.
-async fn alone(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: CancellationToken) {
+async fn alone(socket: Socket, peer: Peer, inbox: Arc<Inbox>, closing: CancellationToken) {
     let (line, door) = (socket.line.clone(), Door::default());
     let mut connection = peer.http1(TokioIo::new(socket), Scheme::HTTP, line.clone(), Some(door.clone()));
     let left = tokio::select! {
@@ -220,7 +220,7 @@ async fn alone(socket: Socket, peer: Peer, lane: Arc<Inbox>, closing: Cancellati
     let Some(Leaving { body, chunked }) = left else { return };
     let Parts { io, read_buf, .. } = connection.into_parts();
     match io.into_inner().into_std() {
-        Ok(socket) => lane.arrives(Arrival { socket, line, body, chunked, unasked_bytes: read_buf.len() }),
+        Ok(socket) => inbox.arrives(Arrival { socket, line, body, chunked, unasked_bytes: read_buf.len() }),
         Err(error) => debug!(%error, "a connection was lost behind its request"),
     }
 }

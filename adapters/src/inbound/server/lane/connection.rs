@@ -52,6 +52,10 @@ pub(super) struct Connection {
     pub(super) line: Line,
     body: BoxBody,
     /// What the kernel did not take.
+    #[expect(
+        clippy::box_collection,
+        reason = "mostly there is none, and each connection has the place for it"
+    )]
     rest: Option<Box<Vec<Bytes>>>,
     unasked_bytes: u32,
     chunked: bool,
@@ -62,12 +66,12 @@ pub(super) struct Connection {
 pub(super) struct Scratch {
     pieces: Vec<Bytes>,
     joined: Vec<u8>,
-    unasked: [u8; 4096],
+    unasked: Box<[u8]>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { pieces: Vec::new(), joined: Vec::new(), unasked: [0; 4096] }
+        Self { pieces: Vec::new(), joined: Vec::new(), unasked: vec![0; 4096].into() }
     }
 }
 

@@ -51,12 +51,12 @@ impl Scene {
         for text in waiting {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
-        let (lane, line) = (Lane::new().expect("a lane"), Line::default());
+        let (serves, line) = (Lane::new().expect("a lane"), Line::default());
         let body_of_answer = BoxBody::new(Fed(fed));
         let arrival = Arrival { socket, line: line.clone(), body: body_of_answer, chunked, unasked_bytes: 0 };
-        lane.inbox().arrives(arrival);
+        serves.inbox().arrives(arrival);
         let abort = CancellationToken::new();
-        tokio::spawn(lane.run(CancellationToken::new(), abort.clone()));
+        tokio::spawn(serves.run(CancellationToken::new(), abort.clone()));
         Self { client, body, line, abort }
     }
 
@@ -120,5 +120,5 @@ async fn a_body_is_given_up_when_its_client_leaves() {
     scene.reads("3\r\none\r\n");
     scene.client.write_all(b"nobody has asked for this").expect("sent");
     scene.client.shutdown(Shutdown::Write).expect("shut");
-    scene.body.closed().await;
+    tokio::time::timeout(Duration::from_mins(1), scene.body.closed()).await.expect("in time");
 }
