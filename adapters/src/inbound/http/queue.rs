@@ -172,8 +172,9 @@ impl Busy {
     fn stalled(&mut self, line: &Line, woken: bool, now: Instant) -> Duration {
         let written = line.written();
         let wrote = std::mem::replace(&mut self.written_seen, written) != written;
-        let nothing_waits = self.frames.is_empty() && !line.is_blocked();
-        if std::mem::take(&mut self.progressed) || wrote || woken || nothing_waits {
+        // A line that is blocked is its client's doing, whether its connection has come or not.
+        let not_its_doing = !line.is_blocked() && (woken || self.frames.is_empty());
+        if std::mem::take(&mut self.progressed) || wrote || not_its_doing {
             self.progress_seen = Some(now);
         }
         now.saturating_duration_since(*self.progress_seen.get_or_insert(now))

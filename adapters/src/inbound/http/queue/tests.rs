@@ -170,6 +170,24 @@ fn what_waits_or_blocks_the_line_is_stalled_until_something_moves() {
     assert_eq!([stalled(&queue, 81), stalled(&queue, 200)], [0, 0]);
 }
 
+/// Such a connection has more to write before it comes for what is new, and is not waited for: it is its client that does not read.
+#[test]
+fn a_connection_that_is_woken_while_its_line_is_blocked_is_stalled_all_the_same() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let queue = queue(LIMITS);
+    Outbox::offer(&queue, &frame(1), at(0));
+    // It takes all there is, waits for more, and then the kernel takes nothing.
+    assert_eq!([take(&queue), take(&queue)], [Some(1), None]);
+    queue.line.note(&Poll::Pending);
+    Outbox::offer(&queue, &frame(1), at(1));
+    assert_eq!(Outbox::stalled(&queue, at(1)).as_secs(), 0);
+    assert_eq!(Outbox::stalled(&queue, at(11)).as_secs(), 10);
+    // It reads again.
+    queue.line.note(&Poll::Ready(Ok(1)));
+    assert_eq!(Outbox::stalled(&queue, at(12)).as_secs(), 0);
+}
+
 #[test]
 fn the_last_frame_comes_after_all_that_waits_whatever_the_limits() {
     let queue = queue(LIMITS);
