@@ -1,18 +1,13 @@
 //! Very many clients, each with one stream.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpStream,
 };
 
 use crate::{
@@ -20,8 +15,6 @@ use crate::{
     ledger::{Account, Ledger},
 };
 
-/// From one address a machine has about 28,000 ports; of loopback's addresses there are many.
-const STREAMS_FROM_ONE_ADDRESS: usize = 20_000;
 /// Whoever has not opened its stream by then never does.
 const OPENING: Duration = Duration::from_secs(30);
 
@@ -43,11 +36,9 @@ pub(crate) async fn open(
     ledger: &Arc<Mutex<Ledger>>,
     progress: &ProgressBar,
 ) -> Result<(), OpenError> {
-    let mut opening = stream::iter(clients.enumerate())
-        .map(|(number, client)| async move {
-            tokio::time::timeout(OPENING, Reader::open(number, &client))
-                .await
-                .unwrap_or(Err(OpenError::Silence))
+    let mut opening = stream::iter(clients)
+        .map(|client| async move {
+            tokio::time::timeout(OPENING, Reader::open(&client)).await.unwrap_or(Err(OpenError::Silence))
         })
         .buffer_unordered(at_once);
     while let Some(opened) = opening.next().await {
@@ -77,8 +68,8 @@ struct Reader {
 }
 
 impl Reader {
-    async fn open(number: usize, client: &Client) -> Result<Self, OpenError> {
-        let mut stream = connect(number, client.server).await.map_err(OpenError::Connect)?;
+    async fn open(client: &Client) -> Result<Self, OpenError> {
+        let mut stream = TcpStream::connect(client.server).await.map_err(OpenError::Connect)?;
         stream.write_all(client.request.as_bytes()).await.map_err(OpenError::Connect)?;
         let (mut response, mut content) = (Response::default(), Content::default());
         let mut bytes = [0; 2048];
@@ -120,14 +111,4 @@ impl Reader {
         }
         ledger.lock().lost_streams += 1;
     }
-}
-
-async fn connect(number: usize, server: SocketAddr) -> io::Result<TcpStream> {
-    let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    if server.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-        let address = 1 + number / STREAMS_FROM_ONE_ADDRESS;
-        let address = Ipv4Addr::new(127, 0, 1, u8::try_from(address).unwrap_or(u8::MAX));
-        socket.bind((address, 0).into())?;
-    }
-    socket.connect(server).await
 }
