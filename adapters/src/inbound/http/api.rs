@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use poem::{
     Body, IntoResponse, Request, Response,
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse, OpenApi,
@@ -24,7 +24,7 @@ use super::{
     access_log::{RequestId, StreamLog},
     body::EventStreamBody,
     credentials::{Credentials, Denied},
-    language::accept_language,
+    fields::{accept_language, list},
     problem::Problem,
     queue::{Queue, QueueReader, Queues},
 };
@@ -151,12 +151,6 @@ impl Api {
             Err(refused) => Answer::refused(refused),
         }
     }
-}
-
-/// A list may come in several headers of one name, and is the same as in one (RFC 9110, 5.3).
-pub(super) fn list(headers: &HeaderMap, name: &str) -> String {
-    let lines: Vec<_> = headers.get_all(name).iter().filter_map(|line| line.to_str().ok()).collect();
-    lines.join(",")
 }
 
 #[derive(ApiResponse)]

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::{
     identity::UserId,
-    language::{InvalidLanguageTag, LanguagePriorityList, LanguageTag},
+    language::{InvalidLanguageTag, LanguageTag},
 };
 use poem::{Body, Endpoint, Error, IntoResponse, Request, Response, Result, http::StatusCode};
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Header, payload::Json};
@@ -15,8 +15,8 @@ use ports::{
 use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::{
-    api::list,
     credentials::{Credentials, Denied},
+    fields::accept_language,
     problem::{Invalid, Problem},
     tag_text::TagText,
 };
@@ -121,11 +121,6 @@ impl LanguageApi {
             effective: TagText::from(&effective),
         }))
     }
-}
-
-/// Which languages a request asks for, if it does.
-pub(super) fn accept_language(request: &Request) -> Option<LanguagePriorityList> {
-    LanguagePriorityList::from_accept_language(&list(request.headers(), "accept-language"))
 }
 
 /// What a user chooses.

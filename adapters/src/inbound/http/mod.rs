@@ -7,6 +7,7 @@ mod cors;
 mod credentials;
 #[cfg(test)]
 mod event_stream_parser;
+mod fields;
 mod frame;
 mod language;
 mod problem;
