@@ -2,7 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
-use domain::{content::Version, language::Wish, notification::Notification};
+use domain::{
+    content::Version,
+    language::{LanguagePriorityList, Wish},
+    notification::Notification,
+};
 use ports::outbound::{Frame, Frames};
 
 /// One event, as it is offered to live streams.
@@ -12,8 +16,9 @@ pub(super) struct Editions<'a> {
     published: Instant,
     /// The versions that were asked for, by their position.
     encoded: Vec<Option<Frame>>,
-    /// Which version is for whom, by the address of the list of wishes that streams share.
-    versions: HashMap<usize, Version>,
+    /// Which version is for whom, by the address of the list of wishes that streams share. The list is held: another one cannot come
+    /// to the same address meanwhile.
+    versions: HashMap<usize, (Arc<LanguagePriorityList>, Version)>,
 }
 
 impl<'a> Editions<'a> {
@@ -25,12 +30,12 @@ impl<'a> Editions<'a> {
     /// What is to be written to a stream with this wish.
     pub(super) fn frame(&mut self, wish: &Wish) -> &Frame {
         let content = &self.notification.content;
-        let version = match content.versions() {
-            1 => Version::FALLBACK,
-            _ => *self
-                .versions
-                .entry(Arc::as_ptr(wish.effective()).addr())
-                .or_insert_with(|| content.lookup(wish.effective())),
+        let version = if content.versions() == 1 {
+            Version::FALLBACK
+        } else {
+            let wishes = wish.effective();
+            let known = self.versions.entry(Arc::as_ptr(wishes).addr());
+            known.or_insert_with(|| (Arc::clone(wishes), content.lookup(wishes))).1
         };
         if self.encoded.is_empty() {
             self.encoded = vec![None; content.versions()];
