@@ -51,13 +51,13 @@ async fn main() -> ExitCode {
 async fn server(configuration: &Configuration) -> Result<(), StartError> {
     let watched = Watched::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
-    Application::build(configuration, Some(&watched)).await?.run_until(stop.cancelled()).await
+    Application::build(configuration, Some(&watched))?.run_until(stop.cancelled()).await
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {
     start_logging(Logging { level: Level::WARN, pretty: true, color: false, file: None }, Vec::new());
     let stop = stop_on_signals().map_err(StartError::Signals)?;
-    let demo = Demo::build(address).await?;
+    let demo = Demo::build(address)?;
     print(&demo.introduction());
     demo.run_until(stop.cancelled()).await
 }

@@ -57,18 +57,18 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Puts everything together and listens at `address`.
+    /// Puts everything together and listens at `address`. Called within a runtime.
     ///
     /// # Errors
     ///
     /// The address cannot be listened at, or no token could be made.
-    pub async fn build(address: SocketAddr) -> Result<Self, StartError> {
+    pub fn build(address: SocketAddr) -> Result<Self, StartError> {
         let secret = secret();
         let users = users(&secret)?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
         let core = core();
         let (publisher, source) = embedded::bus(incarnation());
-        let listener = listen(vec![address], "--addr", address.to_string()).await?;
+        let listener = listen(&[address], CONNECTION_LIMITS, "--addr", address.to_string())?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
         let app = core
@@ -83,7 +83,6 @@ impl Demo {
             listener,
             tls: None,
             app,
-            connection_limits: CONNECTION_LIMITS,
         };
         Ok(Self { running, address, token })
     }

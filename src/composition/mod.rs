@@ -19,7 +19,7 @@ use adapters::{
 };
 use domain::{language::LanguageTag, patience::Patience};
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
@@ -122,7 +122,6 @@ struct Running {
     /// None when the line is not encrypted.
     tls: Option<TlsAcceptor>,
     app: App,
-    connection_limits: ConnectionLimits,
 }
 
 impl Running {
@@ -146,7 +145,6 @@ impl Running {
             self.listener,
             self.tls,
             self.app,
-            self.connection_limits,
             no_more_requests.clone().cancelled_owned(),
             flush,
         ));
@@ -178,20 +176,13 @@ impl Running {
     }
 }
 
-/// So many may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
-/// fewer than come back at once after a restart, and who finds no place tries again only a second later, then after three.
-const WAITING_CONNECTIONS: i32 = 65_535;
-
-async fn listen(
-    addresses: Vec<SocketAddr>,
+fn listen(
+    addresses: &[SocketAddr],
+    limits: ConnectionLimits,
     name: &'static str,
     address: String,
 ) -> Result<Listener, StartError> {
-    let listener = TcpListener::bind(&*addresses).await.and_then(|listener| {
-        rustix::net::listen(&listener, WAITING_CONNECTIONS)?;
-        Listener::new(listener)
-    });
-    listener.map_err(|source| StartError::Listen { name, address, source })
+    Listener::bind(addresses, limits).map_err(|source| StartError::Listen { name, address, source })
 }
 
 /// The description of the API, as it is committed: one object of JSON.

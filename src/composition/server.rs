@@ -48,12 +48,12 @@ pub struct Application {
 }
 
 impl Application {
-    /// Puts everything together and listens. The bus may be away. The debug server shows the spans that `watched` keeps.
+    /// Puts everything together and listens. Called within a runtime. The bus may be away. The debug server shows the spans that `watched` keeps.
     ///
     /// # Errors
     ///
     /// An address cannot be listened at or used, or the certificate cannot.
-    pub async fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
+    pub fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
         let secret = configuration.token_manager.jwt_secret.reveal();
         if secret.len() < SHORTEST_SECRET_BYTES {
             warn!(
@@ -76,8 +76,9 @@ impl Application {
         let source = JetStreamSource::new(&line, core.metrics.clone(), core.clock.clone(), recently);
 
         let http = &configuration.http;
-        let (listener, address) = bind(&http.addr, "http.addr").await?;
-        let (debug_listener, debug_address) = bind(&configuration.debug.addr, "debug.addr").await?;
+        let connections = connection_limits(&configuration.limits);
+        let (listener, address) = bind(&http.addr, connections, "http.addr")?;
+        let (debug_listener, debug_address) = bind(&configuration.debug.addr, connections, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address)?;
         let verifier = Arc::new(RevaTokens::new(secret));
@@ -116,7 +117,6 @@ impl Application {
             listener,
             tls,
             app,
-            connection_limits: connection_limits(&configuration.limits),
         };
         Ok(Self { running, debug, addresses: [address, debug_address] })
     }
@@ -145,8 +145,8 @@ impl Application {
             stop.await;
             tell_service_manager(NotifyState::Stopping);
         };
-        let ((listener, app), limits) = (self.debug, self.running.connection_limits);
-        let debug = tokio::spawn(serve(listener, None, app, limits, std::future::pending(), Duration::ZERO));
+        let (listener, app) = self.debug;
+        let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), Duration::ZERO));
         let outcome = self.running.until(stop).await;
         // To the last it has told that we are stopping.
         debug.abort();
@@ -154,9 +154,13 @@ impl Application {
     }
 }
 
-async fn bind(address: &Address, name: &'static str) -> Result<(Listener, SocketAddr), StartError> {
+fn bind(
+    address: &Address,
+    limits: ConnectionLimits,
+    name: &'static str,
+) -> Result<(Listener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { name, address: address.to_string(), source };
-    let listener = listen(address.resolve().map_err(failed)?, name, address.to_string()).await?;
+    let listener = listen(&address.resolve().map_err(failed)?, limits, name, address.to_string())?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }

@@ -23,7 +23,7 @@ fn the_committed_description_is_the_present_one() {
 #[tokio::test]
 async fn the_running_service_describes_itself() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]);
     let served = get(service.http, "/root/openapi.json", &[]).await;
     assert_eq!(served.status, 200);
     let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
@@ -37,7 +37,7 @@ async fn the_running_service_describes_itself() {
 #[tokio::test]
 async fn the_page_needs_nothing_from_elsewhere() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let page = get(service.http, "/docs", &[]).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
     // Nor could it get anything.

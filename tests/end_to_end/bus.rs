@@ -63,7 +63,7 @@ async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
 #[tokio::test]
 async fn it_starts_without_a_bus_says_so_and_goes_on_when_there_is_one() {
     let mut nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let mut stream = service.follow("einstein").await;
     eventually("the reason", async || {
         let (status, reason) = service.readiness().await;

@@ -54,7 +54,7 @@ async fn a_header_counts_more_than_the_cookie() {
 #[tokio::test]
 async fn without_the_setting_a_cookie_is_nothing() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[SETTINGS[1]]).await;
+    let service = Service::start_unready(&nats, &[SETTINGS[1]]);
     let cookie = format!("token={}", token("einstein"));
     let headers = [("cookie", &*cookie), ("origin", "https://cloud.example.org")];
     let refused = client::get(service.http, "/sse", &headers).await;

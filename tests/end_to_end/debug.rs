@@ -11,7 +11,7 @@ use crate::{
 #[tokio::test]
 async fn without_a_token_everybody_sees_everything_but_secrets() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     assert_eq!(get(service.debug, "/healthz", &[]).await.body, "OK");
     let metrics = get(service.debug, "/metrics", &[]).await;
     assert_eq!(metrics.status, 200);
@@ -25,7 +25,7 @@ async fn without_a_token_everybody_sees_everything_but_secrets() {
 #[tokio::test]
 async fn with_a_token_only_whoever_has_it_does_but_probes_need_none() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]);
     let check = async |path: &str, authorization: Option<&str>, status: u16| {
         let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
         let response = get(service.debug, path, &headers).await;
@@ -77,7 +77,7 @@ async fn profiles_and_spans_are_there_when_asked_for_and_behind_the_token() {
     let wrong = get(debug, "/debug/pprof/profile?seconds=61", &token).await;
     assert_eq!((wrong.status, &*wrong.body), (400, "seconds=61 is not between 1 and 60"));
 
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     for path in paths {
         assert_eq!(get(service.debug, path, &[]).await.status, 404, "{path} was not asked for");
     }

@@ -40,7 +40,7 @@ async fn next_of(stream: &mut Stream, event_type: &str) -> Value {
 #[tokio::test]
 async fn the_page_is_for_everybody_and_loads_nothing_from_elsewhere() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]);
     for (path, media_type) in [
         ("/inspect", "text/html; charset=utf-8"),
         ("/inspect/page.css", "text/css; charset=utf-8"),
@@ -58,7 +58,7 @@ async fn the_page_is_for_everybody_and_loads_nothing_from_elsewhere() {
 #[tokio::test]
 async fn what_it_shows_is_behind_the_token() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]);
     for path in ["/inspect/live", "/inspect/streams?user=einstein"] {
         assert_eq!(get(service.debug, path, &[]).await.status, 401, "{path}");
         let wrong = [("authorization", "Bearer let me i")];
@@ -168,7 +168,7 @@ async fn without_a_token_everybody_may_look_and_nobody_may_end() {
 #[tokio::test]
 async fn only_so_many_pages_are_fed_and_one_that_is_closed_makes_room() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let mut pages = Vec::new();
     for _ in 0..16 {
         pages.push(Stream::open(service.debug, "/inspect/live", &[]).await);
@@ -182,7 +182,7 @@ async fn only_so_many_pages_are_fed_and_one_that_is_closed_makes_room() {
 #[tokio::test]
 async fn a_page_hears_the_end_to_the_last() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let mut live = Stream::open(service.debug, "/inspect/live", &[]).await;
     let reason = next_of(&mut live, "sample").await["not_ready"].to_string();
     assert!(reason.contains("starting") || reason.contains("cannot be read"), "{reason}");

@@ -204,7 +204,7 @@ async fn a_bus_that_is_away_costs_nothing_but_new_choices() {
 async fn what_was_chosen_while_an_instance_had_no_line_is_heard_afterwards() {
     let nats = Nats::start().await;
     let line = Proxy::to(nats.address().parse().expect("an address")).await;
-    let cut_off = Service::start_at(&line.address.to_string(), &[]).await;
+    let cut_off = Service::start_at(&line.address.to_string(), &[]);
     cut_off.is_ready().await;
     let other = Service::start(&nats, &[]).await;
     line.blackhole(true);

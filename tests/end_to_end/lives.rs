@@ -27,7 +27,7 @@ fn token_until(expires: u64) -> String {
 #[tokio::test]
 async fn a_stream_ends_cleanly_when_its_token_has_expired() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     // Its leeway of five seconds is about to end.
@@ -43,7 +43,7 @@ async fn a_stream_ends_cleanly_when_its_token_has_expired() {
 #[tokio::test]
 async fn a_stream_ends_at_its_age_and_its_line_with_it() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]);
     assert_eq!(service.follow("einstein").await.last_words().await, "the stream has reached its age");
     // What stands behind the request is not answered: its sender is told, and does not lose what it has not read yet.
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
@@ -56,7 +56,7 @@ async fn a_stream_ends_at_its_age_and_its_line_with_it() {
 #[tokio::test]
 async fn a_client_without_chunks_gets_none() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]);
     let request = format!("GET /sse HTTP/1.0\r\nx-access-token: {}\r\n\r\n", token("einstein"));
     let answer = client::raw(service.http, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
@@ -68,7 +68,7 @@ async fn a_client_without_chunks_gets_none() {
 #[tokio::test]
 async fn who_asks_whether_to_go_on_is_answered_at_once() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let request = format!(
         "GET /sse HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\nx-access-token: {}\r\n\r\n",
         token("einstein"),
@@ -81,7 +81,7 @@ async fn who_asks_whether_to_go_on_is_answered_at_once() {
 #[tokio::test]
 async fn a_client_that_has_gone_is_noticed_without_a_word_to_it() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
     for behind in ["", &*request, "GET", "anything at all"] {
         let mut client = tokio::net::TcpStream::connect(service.http).await.expect("connected");
@@ -95,7 +95,7 @@ async fn a_client_that_has_gone_is_noticed_without_a_word_to_it() {
 #[tokio::test]
 async fn a_client_that_does_not_stop_talking_is_cut() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let mut client = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(1).await;
     client.write_all(&vec![b'x'; 60_000]).await.expect("sent");
@@ -161,7 +161,7 @@ async fn limits_are_told_with_when_to_come_back() {
 #[tokio::test]
 async fn a_crowd_that_comes_at_once_waits_to_be_accepted() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     // The only thread of this test's runtime is busy here: meanwhile nobody is accepted.
     let connect = |_| TcpStream::connect_timeout(&service.http, Duration::from_millis(900));
     // As a whole it fails with the first who finds no place.
@@ -229,7 +229,7 @@ async fn a_client_that_takes_nothing_is_ended_in_time() {
 #[tokio::test]
 async fn whoever_connects_and_asks_for_nothing_is_sent_away_in_time() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]);
     for begun in ["", "GET /sse HTTP/1.1\r\nhost:"] {
         let sent_away = client::raw(service.http, begun.as_bytes());
         tokio::time::timeout(Duration::from_secs(9), sent_away)

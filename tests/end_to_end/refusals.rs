@@ -23,7 +23,7 @@ fn is_problem(response: &Response, status: u16, detail: &str) {
 #[tokio::test]
 async fn whoever_may_not_follow_is_told_why() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let claims = json!({
         "aud": ["reva"], "exp": 4_000_000_000_u64,
         "user": { "id": { "opaque_id": "einstein" } }, "scope": { "user": {} },
@@ -59,7 +59,7 @@ async fn whoever_may_not_follow_is_told_why() {
 #[tokio::test]
 async fn other_paths_and_methods_are_refused() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]).await;
+    let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]);
     let einstein = token("einstein");
     let headers = [("x-access-token", &*einstein)];
     for path in ["/", "/sse", "/root/other", "/root/sse/x"] {
@@ -78,7 +78,7 @@ async fn other_paths_and_methods_are_refused() {
 #[tokio::test]
 async fn every_origin_may_read_but_none_is_trusted() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let response = get(service.http, "/sse", &[("origin", "https://evil.example")]).await;
     assert_eq!(response.header("access-control-allow-origin"), Some("*"));
     assert_eq!(response.header("access-control-allow-credentials"), Some("true"));
@@ -105,7 +105,7 @@ async fn every_origin_may_read_but_none_is_trusted() {
 async fn named_origins_are_echoed_and_others_get_nothing() {
     let nats = Nats::down();
     let settings = [("SSE_CORS_ALLOW_ORIGINS", "https://a.example,https://*.b.example")];
-    let service = Service::start_unready(&nats, &settings).await;
+    let service = Service::start_unready(&nats, &settings);
     let check = async |origin: &str, expected: Option<&str>| {
         let response = get(service.http, "/sse", &[("origin", origin)]).await;
         assert_eq!(response.header("access-control-allow-origin"), expected, "{origin}");
@@ -121,7 +121,7 @@ async fn named_origins_are_echoed_and_others_get_nothing() {
 #[tokio::test]
 async fn whoever_connects_and_asks_for_nothing_is_sent_away() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     for begun in ["", "GET /sse HTTP/1.1\r\nhost:", "PRI * HT"] {
         let answer = client::raw(service.http, begun.as_bytes()).await;
         // Who begins with HTTP/2 is told its settings at once.
@@ -133,7 +133,7 @@ async fn whoever_connects_and_asks_for_nothing_is_sent_away() {
 #[tokio::test]
 async fn bytes_that_are_no_request_do_no_harm() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]).await;
+    let service = Service::start_unready(&nats, &[]);
     let no_ascii = b"GET /sse HTTP/1.1\r\nhost: a\r\norigin: https://\xff\r\nx-request-id: \xff\r\nx-access-token: \xff\r\nconnection: close\r\n\r\n";
     let answer = client::raw(service.http, no_ascii).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");

@@ -26,17 +26,17 @@ pub(crate) struct Service {
 impl Service {
     /// Reads from `nats` and is ready.
     pub(crate) async fn start(nats: &Nats, settings: &[(&str, &str)]) -> Self {
-        let service = Self::start_unready(nats, settings).await;
+        let service = Self::start_unready(nats, settings);
         service.is_ready().await;
         service
     }
 
-    pub(crate) async fn start_unready(nats: &Nats, settings: &[(&str, &str)]) -> Self {
-        Self::start_at(&nats.address(), settings).await
+    pub(crate) fn start_unready(nats: &Nats, settings: &[(&str, &str)]) -> Self {
+        Self::start_at(&nats.address(), settings)
     }
 
     /// Reads from any of these servers, and need not be ready.
-    pub(crate) async fn start_at(servers: &str, settings: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_at(servers: &str, settings: &[(&str, &str)]) -> Self {
         let ours = [
             ("SSE_JWT_SECRET", SECRET),
             ("SSE_EVENTS_ENDPOINT", servers),
@@ -48,7 +48,7 @@ impl Service {
         ];
         let environment: Environment = ours.iter().chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a right configuration");
-        let application = Application::build(&configuration, None).await.expect("it starts");
+        let application = Application::build(&configuration, None).expect("it starts");
         let (http, debug) = (application.http_address(), application.debug_address());
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();

@@ -13,7 +13,7 @@ fn einstein() -> ConnectOptions {
 
 /// Not ready, for a reason that names what is wrong.
 async fn is_refused(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
-    let service = Service::start_unready(nats, settings).await;
+    let service = Service::start_unready(nats, settings);
     eventually(reason, async || {
         let (status, said) = service.readiness().await;
         status == 503 && said.contains(reason)

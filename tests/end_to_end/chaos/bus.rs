@@ -215,7 +215,7 @@ async fn the_queue_may_be_deleted_and_made_anew() {
 async fn the_leader_of_a_cluster_may_be_killed() {
     let mut cluster = Cluster::start().await;
     let addresses = cluster.addresses();
-    let service = Service::start_at(&addresses, &[]).await;
+    let service = Service::start_at(&addresses, &[]);
     service.is_ready().await;
     let scene = Scene::open(&addresses, service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {

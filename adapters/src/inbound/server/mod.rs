@@ -7,12 +7,13 @@
 mod door;
 mod lane;
 mod line;
+mod listener;
 mod peer;
 mod preface;
 mod socket;
 pub mod tls;
 
-use std::{future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -26,19 +27,20 @@ use poem::{
     http::uri::Scheme,
     web::{LocalAddr, RemoteAddr},
 };
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-pub use self::line::Line;
 use self::{
     door::{Door, Leaving, until_left},
-    lane::{Arrival, Inbox, Lane},
+    lane::{Arrival, Inbox},
     peer::Peer,
     socket::Socket,
     tls::HTTP_2,
+};
+pub use self::{
+    line::Line,
+    listener::{ConnectionLimits, Listener},
 };
 
 /// What answers every request. Its answers are complete: errors have become responses.
@@ -46,63 +48,18 @@ pub type App = Arc<dyn DynEndpoint<Output = poem::Response>>;
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
-/// A silent peer is asked so many times whether it is there until it is given up.
-const TCP_KEEPALIVE_QUESTIONS: u32 = 3;
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// A socket at which clients connect, and what serves them.
-pub struct Listener {
-    socket: TcpListener,
-    lane: Lane,
-}
-
-impl Listener {
-    /// Clients connect at `socket`.
-    ///
-    /// # Errors
-    ///
-    /// The kernel has no means left to watch them.
-    pub fn new(socket: TcpListener) -> io::Result<Self> {
-        Ok(Self { socket, lane: Lane::new()? })
-    }
-
-    /// Where clients connect.
-    ///
-    /// # Errors
-    ///
-    /// The kernel does not say.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.local_addr()
-    }
-}
-
-/// What a client may ask of a connection.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionLimits {
-    /// It has to send the head of its request within this time.
-    pub request_timeout: Duration,
-    /// What the kernel keeps for it when it does not read, in bytes, about. Left alone that would grow to megabytes, and say
-    /// that a client makes progress only once in a while.
-    pub send_buffer: usize,
-    /// When it acknowledges nothing for so long it is gone; and a silent one is asked in time whether it is.
-    pub user_timeout: Duration,
-}
 
 /// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end; what has not ended after
 /// `flush` is cut.
 pub async fn serve(
-    Listener { socket: listener, lane: for_streams }: Listener,
+    Listener { socket: listener, lane: for_streams, limits }: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
-    limits: ConnectionLimits,
     shutdown: impl Future<Output = ()>,
     flush: Duration,
 ) {
-    // What is said of the listener holds for each connection that it accepts (tcp(7)).
-    if let Err(error) = limits.apply(&listener) {
-        warn!(%error, "limits of connections could not be set");
-    }
     let local = LocalAddr(listener.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     // Those with hyper; behind them nobody comes to the lane.
@@ -273,25 +230,6 @@ async fn without_requests(requests: Arc<()>, timeout: Duration) {
     while !idle {
         tokio::time::sleep(timeout).await;
         idle = Arc::strong_count(&requests) == NONE;
-    }
-}
-
-impl ConnectionLimits {
-    fn apply(&self, listener: &TcpListener) -> io::Result<()> {
-        let socket = SockRef::from(listener);
-        socket.set_tcp_nodelay(true)?;
-        socket.set_send_buffer_size(self.send_buffer)?;
-        socket.set_tcp_user_timeout(Some(self.user_timeout))?;
-        socket.set_tcp_keepalive(&self.keepalive())
-    }
-
-    /// The first question after half of the time, the others in the rest of it.
-    fn keepalive(&self) -> TcpKeepalive {
-        let whole_seconds = |time: Duration| time.max(Duration::from_secs(1));
-        TcpKeepalive::new()
-            .with_time(whole_seconds(self.user_timeout / 2))
-            .with_interval(whole_seconds(self.user_timeout / (2 * TCP_KEEPALIVE_QUESTIONS)))
-            .with_retries(TCP_KEEPALIVE_QUESTIONS)
     }
 }
 
