@@ -4,7 +4,7 @@ use tokio::process::Command;
 
 use crate::{
     client::get,
-    installed,
+    installed, line,
     nats::Nats,
     service::{Service, token},
 };
@@ -55,7 +55,7 @@ async fn schemathesis_finds_nothing() {
     // A stream ends at once: only whole answers can be judged.
     let short = [("SSE_MAX_STREAM_AGE", "20ms"), ("SSE_KEEPALIVE_INTERVAL", "50ms")];
     let service = Service::start(&nats, &short).await;
-    let description = format!("http://{}/openapi.json", service.http);
+    let description = format!("{}://{}/openapi.json", service.http.scheme(), service.http);
     let with_token = format!("x-access-token: {}", token("einstein"));
     for header in [Some(with_token), None] {
         // It keeps what it has found where it runs.
@@ -69,6 +69,8 @@ async fn schemathesis_finds_nothing() {
             "--max-examples",
             "50",
         ]);
+        // Who shows a certificate shall be known by it.
+        schemathesis.envs(line::settings().iter().map(|(_, value)| ("REQUESTS_CA_BUNDLE", *value)));
         if let Some(header) = &header {
             schemathesis.args(["--header", header]);
         }

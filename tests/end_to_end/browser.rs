@@ -1,6 +1,6 @@
 //! A client that comes back, as browsers do, and writes down what it got.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     task::JoinHandle,
 };
 use uuid::Uuid;
@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     eventually,
     ledger::{Entry, Ledger},
+    line::Server,
     service::token,
 };
 
@@ -47,10 +48,10 @@ struct Seen {
 }
 
 impl Browser {
-    pub(crate) fn open(service: SocketAddr, user: &str, memory: Memory) -> Self {
+    pub(crate) fn open(service: impl Into<Server>, user: &str, memory: Memory) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let tab = Tab {
-            service,
+            service: service.into(),
             token: token(user),
             memory,
             request_id: Uuid::new_v4().to_string(),
@@ -82,7 +83,7 @@ impl Drop for Browser {
 }
 
 struct Tab {
-    service: SocketAddr,
+    service: Server,
     token: String,
     memory: Memory,
     request_id: String,
@@ -105,7 +106,7 @@ impl Tab {
 
     /// A stream, unless the service is not there or asks to come back later.
     async fn connect(&self) -> Option<Incoming> {
-        let stream = TcpStream::connect(self.service).await.ok()?;
+        let stream = self.service.connect().await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         let mut request = Request::get(PATH)

@@ -1,6 +1,6 @@
 //! A client on a real socket.
 
-use std::net::SocketAddr;
+use std::io::ErrorKind;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -8,10 +8,13 @@ use hyper::{HeaderMap, Method, Request, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpSocket, TcpStream},
+    net::TcpSocket,
 };
 
-use crate::PATIENCE;
+use crate::{
+    PATIENCE,
+    line::{Connection, Server},
+};
 
 /// A whole answer.
 pub(crate) struct Response {
@@ -26,12 +29,12 @@ impl Response {
     }
 }
 
-pub(crate) async fn get(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Response {
+pub(crate) async fn get(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Response {
     request(server, Method::GET, path, headers).await
 }
 
 pub(crate) async fn request(
-    server: SocketAddr,
+    server: impl Into<Server>,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
@@ -41,7 +44,7 @@ pub(crate) async fn request(
 
 /// A request with a body.
 pub(crate) async fn request_with(
-    server: SocketAddr,
+    server: impl Into<Server>,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
@@ -54,8 +57,9 @@ pub(crate) async fn request_with(
 }
 
 /// The status, if anybody answers.
-pub(crate) async fn try_get(server: SocketAddr, path: &str) -> Option<u16> {
-    let stream = TcpStream::connect(server).await.ok()?;
+pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16> {
+    let server = server.into();
+    let stream = server.connect().await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     tokio::spawn(connection);
     let request = Request::get(path).header("host", server.to_string()).body(Full::new(Bytes::new())).ok()?;
@@ -63,20 +67,24 @@ pub(crate) async fn try_get(server: SocketAddr, path: &str) -> Option<u16> {
 }
 
 /// A body that need not be text.
-pub(crate) async fn get_bytes(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Bytes {
+pub(crate) async fn get_bytes(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Bytes {
     let (status, _, body) = send(server, Method::GET, path, headers).await;
     assert_eq!(status, 200);
     tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
 }
 
 /// An answer whose body need not end.
-pub(crate) async fn head(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, HeaderMap) {
+pub(crate) async fn head(
+    server: impl Into<Server>,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> (u16, HeaderMap) {
     let (status, headers, _) = send(server, Method::GET, path, headers).await;
     (status, headers)
 }
 
 pub(crate) async fn send(
-    server: SocketAddr,
+    server: impl Into<Server>,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
@@ -85,14 +93,15 @@ pub(crate) async fn send(
 }
 
 async fn send_with(
-    server: SocketAddr,
+    server: impl Into<Server>,
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> (u16, HeaderMap, Incoming) {
+    let server = server.into();
     let exchange = async {
-        let stream = TcpStream::connect(server).await.expect("connected");
+        let stream = server.connect().await.expect("connected");
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
         tokio::spawn(connection);
         let request = headers.iter().fold(
@@ -125,7 +134,7 @@ impl Block {
 }
 
 impl Stream {
-    pub(crate) async fn open(server: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+    pub(crate) async fn open(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Self {
         let (status, headers, body) = send(server, Method::GET, path, headers).await;
         assert_eq!(status, 200);
         Self { headers, body, unread: Vec::new() }
@@ -181,35 +190,41 @@ impl Stream {
 }
 
 /// A client that sends its request and then never reads, with small buffers of its own.
-pub(crate) async fn stalled(server: SocketAddr, token: &str) -> TcpStream {
+pub(crate) async fn stalled(server: Server, token: &str) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
-    let mut stream = socket.connect(server).await.expect("connected");
+    let mut connection = server.connect_by(socket).await.expect("connected");
     let request = format!("GET /sse HTTP/1.1\r\nhost: test\r\nx-access-token: {token}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
-    stream
+    say(&mut connection, request.as_bytes()).await;
+    connection
 }
 
-/// Reads what a socket still has; true when it then ends because the server has cut it.
-pub(crate) async fn is_cut(mut stream: TcpStream) -> bool {
+/// Sends bytes that need not be HTTP.
+pub(crate) async fn say(connection: &mut Connection, bytes: &[u8]) {
+    connection.write_all(bytes).await.expect("sent");
+    connection.flush().await.expect("sent");
+}
+
+/// Reads what a connection still has; true when it then ends because the server has cut it.
+pub(crate) async fn is_cut(mut connection: Connection) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("an end in time") {
+        match tokio::time::timeout(PATIENCE, connection.read(&mut buffer)).await.expect("an end in time") {
             Ok(0) => return false,
             Ok(_) => {}
-            Err(_) => return true,
+            Err(error) => return error.kind() == ErrorKind::ConnectionReset,
         }
     }
 }
 
 /// What the server answers to bytes that need not be HTTP, until `expected` is in it.
-pub(crate) async fn begins(server: SocketAddr, request: &[u8], expected: &str) -> String {
-    let mut stream = TcpStream::connect(server).await.expect("connected");
-    stream.write_all(request).await.expect("sent");
+pub(crate) async fn begins(server: Server, request: &[u8], expected: &str) -> String {
+    let mut connection = server.connect().await.expect("connected");
+    say(&mut connection, request).await;
     let mut answer = Vec::new();
     let read = async {
         while !String::from_utf8_lossy(&answer).contains(expected) {
-            assert_ne!(stream.read_buf(&mut answer).await.expect("readable"), 0, "an end");
+            assert_ne!(connection.read_buf(&mut answer).await.expect("readable"), 0, "an end");
         }
     };
     tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("never: {expected}"));
@@ -217,11 +232,11 @@ pub(crate) async fn begins(server: SocketAddr, request: &[u8], expected: &str) -
 }
 
 /// What the server answers to bytes that need not be HTTP, up to the end of the connection.
-pub(crate) async fn raw(server: SocketAddr, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server).await.expect("connected");
-    stream.write_all(request).await.expect("sent");
+pub(crate) async fn raw(server: Server, request: &[u8]) -> String {
+    let mut connection = server.connect().await.expect("connected");
+    say(&mut connection, request).await;
     let mut answer = Vec::new();
     // A server that hangs up early is an answer as well.
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("in time").ok();
+    tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await.expect("in time").ok();
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -4,13 +4,12 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    PATIENCE, client,
+    PATIENCE,
+    client::{self, say},
+    line::Connection,
     nats::Nats,
     service::{Service, token},
 };
@@ -36,11 +35,11 @@ struct Frame {
 }
 
 /// A client that knows that HTTP/2 is spoken, and does nothing by itself.
-struct Client(TcpStream);
+struct Client(Connection);
 
 impl Client {
     async fn connect(service: &Service) -> Self {
-        let mut client = Self(TcpStream::connect(service.http).await.expect("connected"));
+        let mut client = Self(service.http.connect_for_http_2().await.expect("connected"));
         client.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await.expect("sent");
         client.send(SETTINGS, 0, 0, &[]).await;
         client
@@ -52,7 +51,7 @@ impl Client {
         frame.extend([kind, flags]);
         frame.extend(stream.to_be_bytes());
         frame.extend(payload);
-        self.0.write_all(&frame).await.expect("sent");
+        say(&mut self.0, &frame).await;
     }
 
     async fn follow(&mut self, stream: u32, user: &str) {
@@ -147,7 +146,7 @@ fn literal(head: &mut Vec<u8>, text: &str) {
 async fn a_gateway_may_speak_http_2_in_the_clear_and_others_http_1_1() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
-    let line = TcpStream::connect(service.http).await.expect("connected");
+    let line = service.http.connect_for_http_2().await.expect("connected");
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
     let (mut sender, connection) = handshake.expect("HTTP/2");
     tokio::spawn(connection);

@@ -1,15 +1,13 @@
 //! Who has come and gone leaves nothing behind.
 
-use std::{net::SocketAddr, ops::Range};
+use std::ops::Range;
 
 use futures_util::future::join_all;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    PATIENCE, eventually_right,
+    PATIENCE, client, eventually_right,
+    line::{Connection, Server, socket},
     nats::Nats,
     program::server_with,
     service::{sample, token},
@@ -21,27 +19,28 @@ const WARM_UP: u32 = 10_000;
 const USERS: u32 = 50_000;
 
 /// Opens streams of as many users, who all leave when the last of them has begun to follow.
-async fn come_and_go(service: SocketAddr, users: Range<u32>) {
+async fn come_and_go(service: Server, users: Range<u32>) {
     for first in users.step_by(OPEN_AT_ONCE as usize) {
         let streams = join_all((first..first + OPEN_AT_ONCE).map(|user| follow(service, user))).await;
         for stream in streams {
             // With a reset: otherwise each port would be lost for a minute, and there are not so many.
-            stream.set_zero_linger().expect("set");
+            socket(&stream).set_zero_linger().expect("set");
         }
     }
 }
 
-async fn follow(service: SocketAddr, user: u32) -> TcpStream {
-    let mut stream = TcpStream::connect(service).await.expect("connected");
+async fn follow(service: Server, user: u32) -> Connection {
+    let mut connection = service.connect().await.expect("connected");
     // Every fifth is a tab, of which it is remembered where it stood.
     let tab = if user.is_multiple_of(5) { format!("x-request-id: tab-{user}\r\n") } else { String::new() };
     let token = token(&format!("user-{user}"));
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n");
-    stream.write_all(request.as_bytes()).await.expect("sent");
+    client::say(&mut connection, request.as_bytes()).await;
     let mut begun = [0; "HTTP/1.1 200".len()];
-    tokio::time::timeout(PATIENCE, stream.read_exact(&mut begun)).await.expect("in time").expect("an answer");
+    let read = connection.read_exact(&mut begun);
+    tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("an answer");
     assert_eq!(&begun, b"HTTP/1.1 200");
-    stream
+    connection
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    client::{self, Stream, get},
+    client::{self, Stream, get, say},
     eventually,
     nats::Nats,
     program::{server_with, server_with_descriptors},
@@ -84,8 +84,8 @@ async fn a_client_that_has_gone_is_noticed_without_a_word_to_it() {
     let service = Service::start_unready(&nats, &[]);
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
     for behind in ["", &*request, "GET", "anything at all"] {
-        let mut client = tokio::net::TcpStream::connect(service.http).await.expect("connected");
-        client.write_all(format!("{request}{behind}").as_bytes()).await.expect("sent");
+        let mut client = service.http.connect().await.expect("connected");
+        say(&mut client, format!("{request}{behind}").as_bytes()).await;
         service.has_connections(1).await;
         drop(client);
         service.has_connections(0).await;
@@ -98,7 +98,7 @@ async fn a_client_that_does_not_stop_talking_is_cut() {
     let service = Service::start_unready(&nats, &[]);
     let mut client = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(1).await;
-    client.write_all(&vec![b'x'; 60_000]).await.expect("sent");
+    say(&mut client, &vec![b'x'; 60_000]).await;
     assert_eq!(service.metric("sse_connections").await, 1);
     // It is cut in the midst of this, or thereafter.
     client.write_all(&vec![b'x'; 60_000]).await.ok();
@@ -163,7 +163,7 @@ async fn a_crowd_that_comes_at_once_waits_to_be_accepted() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     // The only thread of this test's runtime is busy here: meanwhile nobody is accepted.
-    let connect = |_| TcpStream::connect_timeout(&service.http, Duration::from_millis(900));
+    let connect = |_| TcpStream::connect_timeout(&service.http.address, Duration::from_millis(900));
     // As a whole it fails with the first who finds no place.
     let crowd: Result<Vec<_>, _> = (0..1000).map(connect).collect();
     crowd.expect("a place for everybody");

@@ -18,6 +18,7 @@ mod inspect;
 mod languages;
 mod leaks;
 mod ledger;
+mod line;
 mod lives;
 mod nats;
 mod process;

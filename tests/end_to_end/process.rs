@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use crate::{
     PATIENCE,
-    client::Stream,
+    client::{Stream, say},
     eventually,
     nats::Nats,
     program::{Program, server, server_with},
@@ -66,8 +66,8 @@ async fn a_second_signal_ends_it_at_once() {
     let mut program = server(&nats);
     let address = program.logged_addresses().await.0;
     // A request whose head never ends keeps the first signal waiting.
-    let mut unfinished = tokio::net::TcpStream::connect(address).await.expect("connected");
-    tokio::io::AsyncWriteExt::write_all(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await.expect("sent");
+    let mut unfinished = address.connect().await.expect("connected");
+    say(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
     assert_eq!(stream.last_words().await, "the service is stopping");

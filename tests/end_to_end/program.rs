@@ -8,7 +8,12 @@ use tokio::{
     process::{Child, ChildStderr, ChildStdout, Command},
 };
 
-use crate::{PATIENCE, nats::Nats, service::SECRET};
+use crate::{
+    PATIENCE,
+    line::{self, Server},
+    nats::Nats,
+    service::SECRET,
+};
 
 /// The running program. It is killed when this is dropped.
 pub(crate) struct Program {
@@ -82,29 +87,29 @@ impl Program {
     }
 
     /// Where clients and where probes connect, as the log says.
-    pub(crate) async fn logged_addresses(&mut self) -> (SocketAddr, SocketAddr) {
+    pub(crate) async fn logged_addresses(&mut self) -> (Server, SocketAddr) {
         loop {
             let line = self.error_line().await.expect("a line with the addresses");
             let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
             if line["message"] == "listening" {
                 let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
-                return (address("address"), address("debug"));
+                return (line::service_at(address("address")), address("debug"));
             }
         }
     }
 }
 
 fn environment(nats: &Nats) -> Vec<(String, String)> {
-    [
+    let ours = [
         ("OCIS_JWT_SECRET", SECRET),
         ("SSE_HTTP_ADDR", "127.0.0.1:0"),
         ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
         ("SSE_LOG_LEVEL", "info"),
         ("SSE_DRAIN_TIMEOUT", "1s"),
         ("OCIS_EVENTS_ENDPOINT", &nats.address()),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .to_vec()
+    ];
+    let ours = ours.iter().chain(line::settings());
+    ours.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 pub(crate) fn server(nats: &Nats) -> Program {

@@ -5,7 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
 use serde_json::Value;
 
-use crate::{client, eventually, nats::Nats, program::server_with, service::Service};
+use crate::{client, eventually, line::service_at, nats::Nats, program::server_with, service::Service};
 
 async fn bucket(nats: &Nats) -> Option<kv::Store> {
     nats.publisher().await.jetstream.get_key_value("service-registry").await.ok()
@@ -69,7 +69,7 @@ async fn two_instances_have_two_entries_under_the_names_they_were_given() {
         entry["nodes"][0]["address"].as_str().expect("a text").to_owned()
     };
     assert_eq!(address("eu.opencloud.sse.sse"), "sse.example:80");
-    let own = address("com.owncloud.sse.sse").parse().expect("an address");
+    let own = service_at(address("com.owncloud.sse.sse").parse().expect("an address"));
     assert_eq!(client::get(own, "/sse", &[]).await.status, 401, "{own} can be reached");
 }
 

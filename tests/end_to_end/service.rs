@@ -11,13 +11,17 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::{client, eventually, nats::Nats};
+use crate::{
+    client, eventually,
+    line::{self, Server},
+    nats::Nats,
+};
 
 pub(crate) const SECRET: &str = "a secret of at least thirty-two bytes";
 
 /// The service; it is stopped when this is dropped.
 pub(crate) struct Service {
-    pub(crate) http: SocketAddr,
+    pub(crate) http: Server,
     pub(crate) debug: SocketAddr,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
@@ -46,10 +50,11 @@ impl Service {
             // Not what this machine may have in the usual places.
             ("OCIS_CONFIG_DIR", "/nowhere"),
         ];
-        let environment: Environment = ours.iter().chain(settings).copied().collect();
+        let environment: Environment = ours.iter().chain(line::settings()).chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a right configuration");
         let application = Application::build(&configuration, None).expect("it starts");
-        let (http, debug) = (application.http_address(), application.debug_address());
+        let http = line::service_at(application.http_address());
+        let debug = application.debug_address();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
         let running = tokio::spawn(async move { application.run_until(stopped).await.expect("it runs") });

@@ -1,6 +1,6 @@
 //! The endpoint over TLS.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -14,13 +14,13 @@ use rcgen::{CertifiedKey, KeyPair};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_rustls::{
-    TlsConnector,
     client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer},
+    rustls::{RootCertStore, pki_types::CertificateDer},
 };
 
 use crate::{
     PATIENCE, eventually,
+    line::connector,
     nats::Nats,
     service::{Service, token},
 };
@@ -72,11 +72,9 @@ fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
 
 /// A line on which `protocol` was agreed; `None` when the server is not known.
 async fn connect(service: &Service, roots: &RootCertStore, protocol: &[u8]) -> Option<TlsStream<TcpStream>> {
-    let mut config = ClientConfig::builder().with_root_certificates(roots.clone()).with_no_client_auth();
-    config.alpn_protocols = vec![protocol.to_vec()];
-    let stream = TcpStream::connect(service.http).await.expect("connected");
-    let server = service.http.ip().into();
-    let stream = TlsConnector::from(Arc::new(config)).connect(server, stream).await.ok()?;
+    let address = service.http.address;
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let stream = connector(roots, protocol).connect(address.ip().into(), stream).await.ok()?;
     assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol));
     Some(stream)
 }
@@ -241,9 +239,9 @@ async fn a_renewed_certificate_is_taken_up() {
 async fn without_a_certificate_there_is_a_temporary_one_that_nobody_knows() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("OCIS_HTTP_TLS_ENABLED", "true")]).await;
-    let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
-    let stream = TcpStream::connect(service.http).await.expect("connected");
-    let refused = TlsConnector::from(Arc::new(config)).connect(service.http.ip().into(), stream).await;
+    let address = service.http.address;
+    let stream = TcpStream::connect(address).await.expect("connected");
+    let refused = connector(&RootCertStore::empty(), b"h2").connect(address.ip().into(), stream).await;
     let reason = refused.expect_err("an unknown server").to_string();
     assert!(reason.contains("UnknownIssuer"), "{reason}");
 }

@@ -6,6 +6,7 @@ Runs the program that its arguments name, in a network of its own (unshare --net
 import fcntl
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -51,6 +52,10 @@ def wait_for(streams):
 
 def follow():
     stream = socket.create_connection(SERVER, source_address=(CLIENT, 0))
+    certificate = os.environ.get("OCIS_HTTP_TLS_CERTIFICATE")
+    if certificate:
+        known = ssl.create_default_context(cafile=certificate)
+        stream = known.wrap_socket(stream, server_hostname="localhost")
     stream.sendall(f"GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {os.environ['TOKEN']}\r\n\r\n".encode())
     return stream
 

@@ -2,7 +2,10 @@
 
 use tokio::process::Command;
 
-use crate::service::{SECRET, token};
+use crate::{
+    line,
+    service::{SECRET, token},
+};
 
 /// In a network of its own, whose addresses can be taken away. That needs no root, but a kernel that lets everybody have one.
 async fn is_noticed(settings: &[(&str, &str)]) {
@@ -16,6 +19,7 @@ async fn is_noticed(settings: &[(&str, &str)]) {
         .env("SSE_HTTP_ADDR", "10.0.0.1:9135")
         .env("SSE_TCP_USER_TIMEOUT", "2s")
         .env("MICRO_REGISTRY", "memory")
+        .envs(line::settings().iter().copied())
         .envs(settings.iter().copied())
         .kill_on_drop(true)
         .output()

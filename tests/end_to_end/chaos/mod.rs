@@ -7,7 +7,7 @@ mod bus;
 mod service;
 mod two_instances;
 
-use std::{cell::Cell, net::SocketAddr, time::Duration};
+use std::{cell::Cell, time::Duration};
 
 use async_nats::{
     ConnectOptions, ServerAddr,
@@ -18,6 +18,7 @@ use crate::{
     browser::{Browser, Memory},
     eventually, eventually_right,
     ledger::Ledger,
+    line::Server,
     nats::send_sse,
 };
 
@@ -54,8 +55,8 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Everybody has a stream open at `service`, and the publisher knows the servers of `bus`.
-    pub(crate) async fn open(bus: &str, service: SocketAddr, memory: Memory) -> Self {
-        let size = size();
+    pub(crate) async fn open(bus: &str, service: impl Into<Server>, memory: Memory) -> Self {
+        let (size, service) = (size(), service.into());
         let bus = persistent(bus).await;
         let streams = 0..size.streams;
         let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), memory)).collect();

@@ -9,6 +9,7 @@ use crate::{
     client::get,
     eventually,
     ledger::Ledger,
+    line,
     nats::{Nats, ReservedPort},
     program::{Program, server_with},
     proxy::Proxy,
@@ -20,8 +21,8 @@ async fn cut_in_the_midst(memory: Memory, judge: fn(&Ledger, &[u32]) -> Result<(
     const CUTS: usize = 3;
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
-    let proxy = Proxy::to(service.http).await;
-    let scene = Scene::open(&nats.address(), proxy.address, memory).await;
+    let proxy = Proxy::to(service.http.address).await;
+    let scene = Scene::open(&nats.address(), line::service_at(proxy.address), memory).await;
     for round in 1..=scene.size.rounds as usize {
         let cuts = async {
             for _ in 0..CUTS {
@@ -63,7 +64,7 @@ async fn restarted(end: impl AsyncFn(&mut Program)) {
     let nats = Nats::start().await;
     let port = ReservedPort::any();
     let mut program = server_at(port.address, &nats).await;
-    let scene = Scene::open(&nats.address(), port.address, LastEventId).await;
+    let scene = Scene::open(&nats.address(), line::service_at(port.address), LastEventId).await;
     for _ in 0..scene.size.rounds {
         let restart = async {
             end(&mut program).await;

@@ -4,6 +4,7 @@ use super::Scene;
 use crate::{
     browser::Memory::LastEventId,
     ledger::Ledger,
+    line::service_at,
     nats::{Nats, ReservedPort},
     reverse_proxies::{Kind, ReverseProxy},
     service::Service,
@@ -20,8 +21,8 @@ async fn one_may_be_stopped_while_the_other_serves() {
     let nats = Nats::start().await;
     let ports = [ReservedPort::any(), ReservedPort::any()];
     let mut instances = [instance(&nats, &ports[0]).await, instance(&nats, &ports[1]).await];
-    let addresses = [ports[0].address, ports[1].address];
-    let nginx = ReverseProxy::in_front_of(Kind::Nginx, &addresses).await;
+    let both = [service_at(ports[0].address), service_at(ports[1].address)];
+    let nginx = ReverseProxy::in_front_of(Kind::Nginx, &both).await;
     let scene = Scene::open(&nats.address(), nginx.address(), LastEventId).await;
     for _ in 0..scene.size.rounds {
         let one_after_the_other = async {

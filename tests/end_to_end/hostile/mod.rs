@@ -17,6 +17,7 @@ use crate::{
     PATIENCE,
     client::{Stream, get},
     eventually, eventually_right,
+    line::{Server, service_at, socket},
     nats::{Nats, Publisher, ReservedPort},
     program::{Program, server_with},
     service::{sample, token},
@@ -56,12 +57,13 @@ impl Attack {
 }
 
 impl Visit {
-    async fn pay(&self, service: SocketAddr) {
-        let mut stream = TcpStream::connect(service).await.expect("connected");
+    async fn pay(&self, service: Server) {
+        let mut stream = service.connect().await.expect("connected");
         // Whom it has understood least, the service leaves in the midst of a word.
         stream.write_all(&self.requests.concat()).await.ok();
+        stream.flush().await.ok();
         if self.in_a_hurry {
-            return stream.set_zero_linger().expect("set");
+            return socket(&stream).set_zero_linger().expect("set");
         }
         stream.shutdown().await.ok();
         let mut answers = Vec::new();
@@ -81,7 +83,7 @@ impl Visit {
 /// The service, and somebody who follows it all the time.
 struct Scene {
     program: Program,
-    http: SocketAddr,
+    http: Server,
     debug: SocketAddr,
     follower: Stream,
     publisher: Publisher,
@@ -172,7 +174,7 @@ async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before(
             ("SSE_RESUME_WINDOW", "1s"),
         ],
     );
-    let (http, debug) = (http.address, debug.address);
+    let (http, debug) = (service_at(http.address), debug.address);
     eventually("it listens", async || TcpStream::connect(debug).await.is_ok()).await;
     eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
     let headers = [("x-access-token", &*token("follower"))];

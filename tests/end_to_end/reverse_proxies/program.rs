@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{browser::PATH, client, eventually_right, installed, nats::ReservedPort};
+use crate::{browser::PATH, client, eventually_right, installed, line::Server, nats::ReservedPort};
 
 /// Which program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,22 @@ impl Kind {
         match self {
             Self::Nginx | Self::Haproxy => "*:80",
             Self::Caddy | Self::Traefik => ":80",
+        }
+    }
+
+    /// What its configuration says otherwise when instances encrypt, with a certificate that nobody else knows.
+    fn encrypts(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Nginx => &[("proxy_pass http:", "proxy_pass https:")],
+            Self::Caddy => &[
+                ("reverse_proxy ", "reverse_proxy https://"),
+                ("transport http {", "transport http {\ntls_insecure_skip_verify"),
+            ],
+            Self::Haproxy => &[(PLATFORM, "127.0.0.1:9200 ssl verify none")],
+            Self::Traefik => &[
+                ("url: http:", "url: https:"),
+                ("entryPoints:", "serversTransport:\n  insecureSkipVerify: true\nentryPoints:"),
+            ],
         }
     }
 }
@@ -49,7 +65,7 @@ pub(crate) struct ReverseProxy {
 
 impl ReverseProxy {
     /// It runs, and passes requests on to one of the instances.
-    pub(crate) async fn in_front_of(kind: Kind, instances: &[SocketAddr]) -> Self {
+    pub(crate) async fn in_front_of(kind: Kind, instances: &[Server]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (port, administration) = (ReservedPort::any(), ReservedPort::any());
         let mut proxy = Self { kind, directory, port, administration, process: None };
@@ -82,7 +98,7 @@ impl ReverseProxy {
     }
 
     /// From now on it passes requests on to these instances. What is open is closed a moment later, except by Traefik.
-    pub(crate) async fn move_to(&self, instances: &[SocketAddr]) {
+    pub(crate) async fn move_to(&self, instances: &[Server]) {
         self.configure(instances);
         match self.kind {
             Kind::Nginx => self.signal(Signal::HUP),
@@ -114,7 +130,7 @@ impl ReverseProxy {
         command
     }
 
-    fn configure(&self, instances: &[SocketAddr]) {
+    fn configure(&self, instances: &[Server]) {
         let shown = |name: &str| {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/proxies");
             fs::read_to_string(folder.join(name)).expect("a configuration")
@@ -140,7 +156,10 @@ impl ReverseProxy {
         }
     }
 
-    fn fill(&self, shown: &str, instances: &[SocketAddr]) -> String {
+    fn fill(&self, shown: &str, instances: &[Server]) -> String {
+        let encrypted = instances.iter().any(|instance| instance.encrypts());
+        let otherwise = if encrypted { self.kind.encrypts() } else { &[] };
+        let shown = otherwise.iter().fold(shown.to_owned(), |shown, (from, to)| shown.replace(from, to));
         let mut filled = String::new();
         for line in shown.lines() {
             let line = line
