@@ -109,24 +109,6 @@ async fn http_1_1_is_served() {
     reads(&mut answer.into_body(), "hello").await;
 }
 
-/// Over TLS a stream stays with hyper, which keeps the line for the next request.
-#[tokio::test]
-async fn a_stream_ends_at_its_age_and_its_line_can_be_used_again() {
-    let (nats, files) = (Nats::start().await, Files::new());
-    let roots = files.renew();
-    let service = files.serve_with(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]).await;
-    let line = connect(&service, &roots, b"http/1.1").await.expect("a known server");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(line)).await.expect("HTTP/1.1");
-    tokio::spawn(connection);
-    for _ in 0..2 {
-        let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
-        assert_eq!(answer.status(), 200);
-        let whole = tokio::time::timeout(PATIENCE, answer.into_body().collect()).await.expect("in time");
-        let whole = whole.expect("a clean end").to_bytes();
-        assert!(whole.ends_with(b": the stream has reached its age\n\n"), "{whole:?}");
-    }
-}
-
 #[tokio::test]
 async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
     let (nats, files) = (Nats::start().await, Files::new());

@@ -16,7 +16,7 @@ use hyper::{
 };
 use parking_lot::Mutex;
 
-use super::{BoxBody, line::Line};
+use super::{BoxBody, endless::Endless, line::Line};
 
 /// A connection's door. An answer that comes to it loses its body; when hyper has written the head, and asks for the body,
 /// the connection may leave.
@@ -25,16 +25,8 @@ pub(super) struct Door(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    body: Option<BoxBody>,
-    chunked: bool,
+    body: Option<Endless>,
     head_is_written: bool,
-}
-
-/// What is behind a head.
-pub(super) struct Leaving {
-    pub(super) body: BoxBody,
-    /// Whether the head has announced chunks.
-    pub(super) chunked: bool,
 }
 
 impl Door {
@@ -46,16 +38,13 @@ impl Door {
         let (mut head, body) = answer.into_parts();
         // Nothing else is answered on this connection.
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        let mut state = self.0.lock();
-        state.body = Some(body);
-        state.chunked = version > Version::HTTP_10;
+        self.0.lock().body = Some(Endless { body, chunked: version > Version::HTTP_10 });
         Response::from_parts(head, BoxBody::new(Outside(self.clone())))
     }
 
-    fn leaving(&self) -> Option<Leaving> {
+    fn leaving(&self) -> Option<Endless> {
         let mut state = self.0.lock();
-        let body = if state.head_is_written { state.body.take() } else { None };
-        body.map(|body| Leaving { body, chunked: state.chunked })
+        if state.head_is_written { state.body.take() } else { None }
     }
 }
 
@@ -78,7 +67,7 @@ pub(super) async fn until_left<C: Future + Unpin>(
     connection: &mut C,
     door: &Door,
     line: &Line,
-) -> Option<Leaving> {
+) -> Option<Endless> {
     poll_fn(|context| {
         if Pin::new(&mut *connection).poll(context).is_ready() {
             return Poll::Ready(None);

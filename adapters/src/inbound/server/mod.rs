@@ -4,7 +4,9 @@
 //! its client does not read, a time limit for the head of a request, small buffers, and a pause when the process has no
 //! descriptors left (the framework's accepts again at once, for ever).
 
+mod aside;
 mod door;
+mod endless;
 mod lane;
 mod line;
 mod listener;
@@ -12,6 +14,7 @@ mod peer;
 mod preface;
 mod socket;
 pub mod tls;
+mod unasked;
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
@@ -27,16 +30,19 @@ use poem::{
     http::uri::Scheme,
     web::{LocalAddr, RemoteAddr},
 };
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
 use self::{
-    door::{Door, Leaving, until_left},
+    door::{Door, until_left},
+    endless::Endless,
     lane::{Arrival, Inbox},
     peer::Peer,
     socket::Socket,
     tls::HTTP_2,
+    unasked::Unasked,
 };
 pub use self::{
     line::Line,
@@ -50,6 +56,8 @@ type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long a client has to close its side when an answer without an end was written nevertheless.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end; what has not ended after
 /// `flush` is cut.
@@ -156,28 +164,19 @@ async fn plain(socket: Socket, peer: Peer, inbox: Arc<Inbox>, closing: Cancellat
     match speaks_http_2 {
         // Apart: most have the size of the others.
         Ok(Ok(true)) => Box::pin(shared(TokioIo::new(socket), Scheme::HTTP, peer, closing)).await,
-        Ok(Ok(false)) => alone(socket, peer, inbox, closing).await,
+        Ok(Ok(false)) => {
+            let line = socket.line.clone();
+            if let Some(left) = alone(socket, Scheme::HTTP, peer, &line, closing).await {
+                to_the_lane(left, line, &inbox);
+            }
+        }
         Ok(Err(_)) | Err(_) => {}
     }
 }
 
-/// Serves one connection with HTTP/1.1 in the clear.
-async fn alone(socket: Socket, peer: Peer, inbox: Arc<Inbox>, closing: CancellationToken) {
-    let (line, door) = (socket.line.clone(), Door::default());
-    let mut connection = peer.http1(TokioIo::new(socket), Scheme::HTTP, line.clone(), Some(door.clone()));
-    let left = tokio::select! {
-        // It has ended, or its answer has no end.
-        left = until_left(&mut connection, &door, &line) => left,
-        // The present answer is the last.
-        () = closing.cancelled() => {
-            Pin::new(&mut connection).graceful_shutdown();
-            until_left(&mut connection, &door, &line).await
-        }
-    };
-    let Some(Leaving { body, chunked }) = left else { return };
-    let Parts { io, read_buf, .. } = connection.into_parts();
-    match io.into_inner().into_std() {
-        Ok(socket) => inbox.arrives(Arrival { socket, line, body, chunked, unasked_bytes: read_buf.len() }),
+fn to_the_lane(Left { io, body, unasked }: Left<Socket>, line: Line, inbox: &Inbox) {
+    match io.into_std() {
+        Ok(socket) => inbox.arrives(Arrival { socket, line, body, unasked }),
         Err(error) => debug!(%error, "a connection was lost behind its request"),
     }
 }
@@ -190,16 +189,43 @@ async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, closing: Cancel
     let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         shared(TokioIo::new(stream), Scheme::HTTPS, peer, closing).await;
-    } else {
-        let mut connection = peer.http1(TokioIo::new(stream), Scheme::HTTPS, line, None);
-        tokio::select! {
-            // The client has gone, or has broken off.
-            _ = &mut connection => return,
-            // The present answer is the last.
-            () = closing.cancelled() => Pin::new(&mut connection).graceful_shutdown(),
-        }
-        connection.await.ok();
+    } else if let Some(Left { io, body, unasked }) = alone(stream, Scheme::HTTPS, peer, &line, closing).await
+    {
+        aside::serve(io, line, body, unasked).await;
     }
+}
+
+/// A connection whose answer has no end.
+struct Left<I> {
+    io: I,
+    body: Endless,
+    unasked: Unasked,
+}
+
+/// Serves one connection with HTTP/1.1 to its end, or until its answer has none.
+async fn alone<I: AsyncRead + AsyncWrite + Unpin>(
+    io: I,
+    scheme: Scheme,
+    peer: Peer,
+    line: &Line,
+    closing: CancellationToken,
+) -> Option<Left<I>> {
+    let door = Door::default();
+    let mut connection = peer.http1(TokioIo::new(io), scheme, line.clone(), door.clone());
+    let left = tokio::select! {
+        // It has ended, or its answer has no end.
+        left = until_left(&mut connection, &door, line) => left,
+        // The present answer is the last.
+        () = closing.cancelled() => {
+            Pin::new(&mut connection).graceful_shutdown();
+            until_left(&mut connection, &door, line).await
+        }
+    };
+    let body = left?;
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    let mut unasked = Unasked::default();
+    unasked.add(read_buf.len());
+    Some(Left { io: io.into_inner(), body, unasked })
 }
 
 /// Serves all requests on one connection with HTTP/2 to its end.

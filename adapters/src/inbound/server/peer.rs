@@ -42,13 +42,13 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Every request has the line to itself. Answers without an end leave through `door`, where there is one.
+    /// Every request has the line to itself. Answers without an end leave through `door`.
     pub(super) fn http1<I: Read + Write + Unpin>(
         self,
         io: I,
         scheme: Scheme,
         line: Line,
-        door: Option<Door>,
+        door: Door,
     ) -> http1::Connection<
         I,
         impl HttpService<Incoming, ResBody = BoxBody, Error = Infallible, Future: Send> + Send,
@@ -59,10 +59,7 @@ impl Peer {
             let answered = self.answer(request, scheme.clone(), line.clone());
             async move {
                 let answer: Response<BoxBody> = answered.await;
-                Ok::<_, Infallible>(match door {
-                    Some(door) => door.pass(version, answer),
-                    None => answer,
-                })
+                Ok::<_, Infallible>(door.pass(version, answer))
             }
         });
         http1::Builder::new()

@@ -3,62 +3,49 @@
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
     net::Shutdown,
-    pin::Pin,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
-use hyper::body::Body as _;
 use mio::net::TcpStream;
 use tokio::io::AsyncReadExt as _;
 use tracing::debug;
 
 use super::{
-    super::{BoxBody, line::Line, socket::throw_away_the_rest},
+    super::{
+        FAREWELL,
+        endless::{Behind, Endless, MOST_PIECES},
+        line::Line,
+        socket::throw_away_the_rest,
+        unasked::Unasked,
+    },
     Place,
 };
 
-/// So much a client may send behind its request. Nobody reads it.
-const MOST_UNASKED_BYTES: u32 = 64 * 1024;
-/// So much is taken out of a body for one write …
-const BURST_BYTES: usize = 64 * 1024;
-/// … in so many pieces.
-const BURST_PIECES: usize = 64;
-/// The size of the chunk and its end are pieces as well.
-const BURST_SLICES: usize = BURST_PIECES + 2;
 /// Up to so many bytes are joined to one piece for the kernel.
 const JOINED_BYTES: usize = 16 * 1024;
-/// How long a client has to close its side when everything was written.
-const FAREWELL: Duration = Duration::from_secs(5);
-/// How an answer in chunks ends (RFC 9112, 7.1).
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-const END_OF_CHUNK: &[u8] = b"\r\n";
 
 /// A connection whose head has been written.
 pub(in super::super) struct Arrival {
     pub(in super::super) socket: std::net::TcpStream,
     pub(in super::super) line: Line,
-    pub(in super::super) body: BoxBody,
-    /// Whether the head has announced chunks.
-    pub(in super::super) chunked: bool,
-    /// How many bytes were read behind the request.
-    pub(in super::super) unasked_bytes: usize,
+    pub(in super::super) body: Endless,
+    /// What was read behind the request.
+    pub(in super::super) unasked: Unasked,
 }
 
 /// A connection, of which only the body is still to be written.
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) line: Line,
-    body: BoxBody,
+    body: Endless,
     /// What the kernel did not take.
     #[expect(
         clippy::box_collection,
         reason = "mostly there is none, and each connection has the place for it"
     )]
     rest: Option<Box<Vec<Bytes>>>,
-    unasked_bytes: u32,
-    chunked: bool,
+    unasked: Unasked,
     ended: bool,
 }
 
@@ -91,17 +78,9 @@ pub(super) enum Turn {
 
 impl Connection {
     pub(super) fn new(arrival: Arrival, place: Place) -> Self {
-        let Arrival { socket, line, body, chunked, unasked_bytes } = arrival;
+        let Arrival { socket, line, body, unasked } = arrival;
         line.belongs_to(place);
-        Self {
-            socket: TcpStream::from_std(socket),
-            line,
-            body,
-            rest: None,
-            unasked_bytes: u32::try_from(unasked_bytes).unwrap_or(u32::MAX),
-            chunked,
-            ended: false,
-        }
+        Self { socket: TcpStream::from_std(socket), line, body, rest: None, unasked, ended: false }
     }
 
     /// Writes what waits, as far as the kernel takes it.
@@ -119,12 +98,13 @@ impl Connection {
             self.cut();
             return Ok(Turn::Broken);
         }
-        let more = match self.rest.take() {
-            Some(rest) => {
-                pieces.extend(*rest);
-                true
-            }
-            None => self.gather(context, pieces)?,
+        let more = if let Some(rest) = self.rest.take() {
+            pieces.extend(*rest);
+            true
+        } else {
+            let behind = self.body.take(context, pieces)?;
+            self.ended = matches!(behind, Behind::End);
+            matches!(behind, Behind::More)
         };
         Ok(match self.write(pieces, joined)? {
             Poll::Ready(()) if self.ended => Turn::Ended,
@@ -135,38 +115,6 @@ impl Connection {
                 Turn::Blocked
             }
         })
-    }
-
-    /// Takes out of the body what it has to give, up to a limit; true when there may be more. All of it is one chunk.
-    fn gather(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<bool> {
-        let mut bytes = 0;
-        // The place of the chunk's size.
-        pieces.push(Bytes::new());
-        let more = loop {
-            if bytes >= BURST_BYTES || pieces.len() >= BURST_PIECES {
-                break true;
-            }
-            match Pin::new(&mut self.body).poll_frame(context) {
-                Poll::Ready(Some(frame)) => {
-                    let data = frame?.into_data().unwrap_or_default();
-                    bytes += data.len();
-                    pieces.push(data);
-                }
-                Poll::Ready(None) => {
-                    self.ended = true;
-                    break false;
-                }
-                Poll::Pending => break false,
-            }
-        };
-        if self.chunked && bytes > 0 {
-            pieces[0] = format!("{bytes:x}\r\n").into();
-            pieces.push(Bytes::from_static(END_OF_CHUNK));
-        }
-        if self.chunked && self.ended {
-            pieces.push(Bytes::from_static(LAST_CHUNK));
-        }
-        Ok(more)
     }
 
     /// Ready when the kernel has taken all `pieces`; else they are what is left.
@@ -205,11 +153,11 @@ impl Connection {
             }
             return self.socket.write(joined);
         }
-        let mut slices = [IoSlice::new(&[]); BURST_SLICES];
+        let mut slices = [IoSlice::new(&[]); MOST_PIECES];
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
         }
-        self.socket.write_vectored(&slices[..pieces.len().min(BURST_SLICES)])
+        self.socket.write_vectored(&slices[..pieces.len().min(MOST_PIECES)])
     }
 
     /// Reads what the client has said, which interests nobody; true when it has gone, or has said too much.
@@ -218,9 +166,8 @@ impl Connection {
             match self.socket.read(&mut scratch.unasked) {
                 Ok(0) => return true,
                 Ok(bytes) => {
-                    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-                    self.unasked_bytes = self.unasked_bytes.saturating_add(bytes);
-                    if self.unasked_bytes > MOST_UNASKED_BYTES {
+                    self.unasked.add(bytes);
+                    if self.unasked.is_too_much() {
                         debug!("a client has said more behind its request than anybody would");
                         self.cut();
                         return true;

@@ -15,7 +15,10 @@ use socket2::SockRef;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::line::Line, Arrival, Lane};
+use super::{
+    super::{endless::Endless, line::Line, unasked::Unasked},
+    Arrival, Lane,
+};
 
 struct Fed(mpsc::UnboundedReceiver<Bytes>);
 
@@ -52,8 +55,8 @@ impl Scene {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
         let (serves, line) = (Lane::new().expect("a lane"), Line::default());
-        let body_of_answer = BoxBody::new(Fed(fed));
-        let arrival = Arrival { socket, line: line.clone(), body: body_of_answer, chunked, unasked_bytes: 0 };
+        let endless = Endless { body: BoxBody::new(Fed(fed)), chunked };
+        let arrival = Arrival { socket, line: line.clone(), body: endless, unasked: Unasked::default() };
         serves.inbox().arrives(arrival);
         let abort = CancellationToken::new();
         tokio::spawn(serves.run(CancellationToken::new(), abort.clone()));
