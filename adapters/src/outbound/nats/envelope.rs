@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 /// # Errors
 ///
 /// It is no envelope; or it is for us, and does not hold what an event for us must hold.
-pub(super) fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
+pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
     let envelope: Envelope = serde_json::from_slice(message).map_err(Unreadable::Envelope)?;
     match &*envelope.metadata.event_type {
         send_sse::TYPE => {
@@ -36,9 +36,10 @@ pub(super) fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreada
 
 /// An event for us.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub enum Event {
     /// Something to tell people.
     Notification {
+        /// What that is.
         notification: Notification,
         /// The trace that its publisher has begun, empty for none.
         trace_parent: Box<str>,
@@ -46,26 +47,39 @@ pub(super) enum Event {
         unreadable: usize,
     },
     /// A user has chosen a language, or none.
-    LanguageChosen { user: UserId, language: Option<LanguageTag> },
+    LanguageChosen {
+        /// Who has chosen.
+        user: UserId,
+        /// Which one; none takes the choice back.
+        language: Option<LanguageTag>,
+    },
 }
 
 /// Why a message cannot be read. What it contains stays out of it: it may be private.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub enum Unreadable {
+    /// Nothing is known of it, not even its type.
     #[error("it is no go-micro envelope")]
     Envelope(#[source] serde_json::Error),
+    /// What is in the envelope is not what its type says.
     #[error("the payload is no event of its type")]
     Payload(#[source] serde_json::Error),
+    /// What is in the envelope is not written as it has to be.
     #[error("the payload is no base64")]
     PayloadBase64(#[source] base64::DecodeError),
+    /// What people are to be told cannot be read, and comes in no other language.
     #[error("the message is no base64")]
     MessageBase64(#[source] base64::DecodeError),
+    /// Nobody can be meant.
     #[error("the user who has chosen a language has no usable id")]
     User(#[source] InvalidUserId),
+    /// It is no tag of a language (RFC 5646).
     #[error("the language that a user has chosen is none")]
     Language(#[source] InvalidLanguageTag),
+    /// It is not even a text.
     #[error("the language that a user has chosen is no text")]
     NoText,
+    /// It has a line break, for example.
     #[error("the event type cannot be written on a stream")]
     EventType(#[source] InvalidEventType),
 }

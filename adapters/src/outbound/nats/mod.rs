@@ -1,14 +1,14 @@
 //! The bus: NATS JetStream.
 //!
 //! [`connection`] keeps the line to the servers, [`JetStreamSource`] reads the stream that all services share, and
-//! `envelope` finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services,
+//! [`envelope`] finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services,
 //! [`KeyValueBookmarks`] where instances tell each other where streams stood, [`KeyValuePreferences`] which languages users have
 //! chosen.
 
 mod bookmarks;
 mod bucket;
 pub mod connection;
-mod envelope;
+pub mod envelope;
 mod lag;
 mod position;
 mod preferences;
