@@ -31,12 +31,12 @@ pub(crate) enum NoStream {
 }
 
 impl Response {
-    /// Reads on, and hands the data of each event to `take`. The answer is whether the stream is open by now.
+    /// Reads on, and hands each entry to `take`. The answer is whether the stream is open by now.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         content: &mut Content,
-        mut take: impl FnMut(&[u8]),
+        mut take: impl FnMut(Entry<'_>),
     ) -> Result<bool, NoStream> {
         self.unread.extend_from_slice(bytes);
         let mut read = 0;
@@ -82,6 +82,14 @@ impl Response {
     }
 }
 
+/// What stands in an event stream.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    /// An event with this data.
+    Event(&'a [u8]),
+    Comment,
+}
+
 /// The content of an event stream (WHATWG HTML, 9.2.5).
 #[derive(Default)]
 pub(crate) struct Content {
@@ -90,14 +98,17 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    fn read(&mut self, mut bytes: &[u8], take: &mut impl FnMut(&[u8])) {
+    /// Reads on, and hands each entry to `take`.
+    pub(crate) fn read(&mut self, mut bytes: &[u8], take: &mut impl FnMut(Entry<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.line.extend_from_slice(&bytes[..end]);
             bytes = &bytes[end + 1..];
             if let Some(data) = self.line.strip_prefix(b"data: ") {
                 self.data.extend_from_slice(data);
+            } else if self.line.starts_with(b":") {
+                take(Entry::Comment);
             } else if self.line.is_empty() && !self.data.is_empty() {
-                take(&std::mem::take(&mut self.data));
+                take(Entry::Event(&std::mem::take(&mut self.data)));
             }
             self.line = Vec::new();
         }
@@ -133,11 +144,15 @@ mod tests {
         for size in [1, 2, 3, 7, 50, stream.len()] {
             let (mut response, mut content, mut read) = (Response::default(), Content::default(), Vec::new());
             for piece in stream.chunks(size) {
-                response
-                    .read(piece, &mut content, |data| read.push(String::from_utf8_lossy(data).into_owned()))
-                    .expect("a stream");
+                let take = |entry: Entry<'_>| {
+                    read.push(match entry {
+                        Entry::Event(data) => String::from_utf8_lossy(data).into_owned(),
+                        Entry::Comment => "a comment".to_owned(),
+                    });
+                };
+                response.read(piece, &mut content, take).expect("a stream");
             }
-            assert_eq!(read, ["one", "two"], "in pieces of {size}");
+            assert_eq!(read, ["a comment", "one", "two"], "in pieces of {size}");
             assert!(response.part == Part::End, "in pieces of {size}");
         }
     }

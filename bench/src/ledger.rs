@@ -1,9 +1,15 @@
 //! What each stream has to get, and what it got.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use crate::event_stream::Entry;
 
 /// What an event tells: its number, and when it was published.
 #[derive(Deserialize, Serialize)]
@@ -26,10 +32,14 @@ pub(crate) fn now() -> u64 {
 /// What all streams got.
 pub(crate) struct Ledger {
     pub(crate) arrived: u64,
+    pub(crate) comments: u64,
     /// Events that came again, or after a later one.
     pub(crate) out_of_order: u64,
     /// Streams that ended before they should.
     pub(crate) lost_streams: u64,
+    /// When the first event was published and when the last one arrived, since 1970, in nanoseconds.
+    first_published: u64,
+    last_arrived: u64,
     /// What it took from publishing to arrival, in microseconds.
     latency: Histogram<u64>,
 }
@@ -39,30 +49,75 @@ impl Ledger {
         let minute = Duration::from_mins(1).as_micros();
         let latency =
             Histogram::new_with_max(u64::try_from(minute).unwrap_or(u64::MAX), 3).expect("right bounds");
-        Self { arrived: 0, out_of_order: 0, lost_streams: 0, latency }
+        Self {
+            arrived: 0,
+            comments: 0,
+            out_of_order: 0,
+            lost_streams: 0,
+            first_published: u64::MAX,
+            last_arrived: 0,
+            latency,
+        }
     }
 
     pub(crate) fn latency(&self, quantile: f64) -> u64 {
         self.latency.value_at_quantile(quantile)
     }
+
+    /// From the first publishing to the last arrival.
+    pub(crate) fn duration(&self) -> Duration {
+        Duration::from_nanos(self.last_arrived.saturating_sub(self.first_published))
+    }
 }
 
 /// What one stream got so far.
-#[derive(Default)]
 pub(crate) struct Account {
     next: u64,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Account {
-    /// Enters an event. An event that is missing is one that never arrives.
-    pub(crate) fn enter(&mut self, event: &Event, ledger: &mut Ledger) {
-        if event.number < self.next {
-            ledger.out_of_order += 1;
-            return;
+    pub(crate) fn new(ledger: Arc<Mutex<Ledger>>) -> Self {
+        Self { next: 0, ledger }
+    }
+
+    /// Enters what has arrived. An event that is missing is one that never does.
+    pub(crate) fn enter(&mut self, arrivals: &Arrivals) {
+        let mut ledger = self.ledger.lock();
+        ledger.comments += arrivals.comments;
+        for event in &arrivals.events {
+            if event.number < self.next {
+                ledger.out_of_order += 1;
+                continue;
+            }
+            self.next = event.number + 1;
+            ledger.arrived += 1;
+            ledger.first_published = ledger.first_published.min(event.published);
+            ledger.last_arrived = now();
+            let taken = ledger.last_arrived.saturating_sub(event.published);
+            ledger.latency.saturating_record(taken / 1000);
         }
-        self.next = event.number + 1;
-        ledger.arrived += 1;
-        ledger.latency.saturating_record(now().saturating_sub(event.published) / 1000);
+    }
+
+    /// The stream has ended before it should.
+    pub(crate) fn close(self) {
+        self.ledger.lock().lost_streams += 1;
+    }
+}
+
+/// What a stream got in one piece.
+#[derive(Default)]
+pub(crate) struct Arrivals {
+    events: Vec<Event>,
+    comments: u64,
+}
+
+impl Arrivals {
+    pub(crate) fn add(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Event(data) => self.events.extend(serde_json::from_slice(data)),
+            Entry::Comment => self.comments += 1,
+        }
     }
 }
 
@@ -72,12 +127,18 @@ mod tests {
 
     #[test]
     fn what_comes_again_or_late_is_not_counted_as_arrived() {
-        let (mut account, mut ledger) = (Account::default(), Ledger::new());
+        let ledger = Arc::new(Mutex::new(Ledger::new()));
+        let mut account = Account::new(Arc::clone(&ledger));
+        let mut arrivals = Arrivals::default();
         for number in [0, 1, 1, 5, 4, 6] {
             let event = Event { number, published: now() - 2_000_000, padding: String::new() };
-            account.enter(&event, &mut ledger);
+            arrivals.add(Entry::Event(&serde_json::to_vec(&event).expect("JSON")));
         }
-        assert_eq!((ledger.arrived, ledger.out_of_order), (4, 2));
+        arrivals.add(Entry::Comment);
+        account.enter(&arrivals);
+        let ledger = ledger.lock();
+        assert_eq!((ledger.arrived, ledger.out_of_order, ledger.comments), (4, 2, 1));
         assert!(ledger.latency(0.5) >= 2000);
+        assert!(ledger.duration() >= Duration::from_millis(2));
     }
 }

@@ -3,9 +3,20 @@
 use std::fmt;
 
 use serde::Serialize;
+use serde_json::json;
+
+/// Prints it for people, or as one line of JSON.
+#[expect(clippy::print_stdout, reason = "what it is asked for")]
+pub(crate) fn print(what: &(impl fmt::Display + Serialize), json: bool) {
+    if json {
+        println!("{}", json!(what));
+    } else {
+        print!("{what}");
+    }
+}
 
 /// What was asked for, what arrived, and what it cost. Figures that were not asked for, or make no sense, are missing.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) mode: &'static str,
     pub(crate) streams: usize,
@@ -17,6 +28,9 @@ pub(crate) struct Report {
     pub(crate) arrived: u64,
     pub(crate) out_of_order: u64,
     pub(crate) lost_streams: u64,
+    /// From the first publishing to the last arrival, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) duration: Option<f64>,
     /// From publishing to arrival, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency: Option<Latency>,
@@ -26,6 +40,15 @@ pub(crate) struct Report {
     /// Of the server, for each event on each stream, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_deliver: Option<f64>,
+    /// Of the server, for each second in which streams are idle, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_while_idle: Option<f64>,
+    /// How many of them arrived while streams were idle.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) comments: Option<u64>,
+    /// Of the server, for each comment on an idle stream, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_to_comment: Option<f64>,
     /// That of the server, for each stream, in KiB: at the end, less what it had before the first one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) memory_of_a_stream: Option<f64>,
@@ -58,11 +81,23 @@ impl fmt::Display for Report {
         if let Some(Latency { p50, p99, max }) = self.latency {
             writeln!(f, "latency        p50 {p50} µs, p99 {p99} µs, at most {max} µs")?;
         }
+        if let Some(duration) = self.duration {
+            writeln!(f, "duration       {duration:.3} s from the first publishing to the last arrival")?;
+        }
         if let Some(cpu) = self.cpu_to_open {
             writeln!(f, "CPU to open    {cpu:.1} µs a stream")?;
         }
         if let Some(cpu) = self.cpu_to_deliver {
             writeln!(f, "CPU to deliver {cpu:.2} µs an event on a stream")?;
+        }
+        if let Some(cpu) = self.cpu_while_idle {
+            writeln!(f, "CPU while idle {cpu:.0} µs a second")?;
+        }
+        if let Some(comments) = self.comments {
+            writeln!(f, "comments       {comments}")?;
+        }
+        if let Some(cpu) = self.cpu_to_comment {
+            writeln!(f, "CPU to comment {cpu:.2} µs a comment on a stream")?;
         }
         if let (Some(each), Some(memory)) = (self.memory_of_a_stream, self.memory) {
             writeln!(f, "memory         {each:.2} KiB a stream, {memory:.1} MiB in all")?;

@@ -1,0 +1,89 @@
+//! What can be asked.
+
+use std::{net::SocketAddr, num::NonZeroUsize};
+
+use clap::{Parser, ValueEnum};
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Mode {
+    /// Open the streams, and see what they cost while nothing happens.
+    Idle,
+    /// Each event is for everybody.
+    Broadcast,
+    /// Each event is for one user, in turn.
+    Unicast,
+    /// As broadcast, against a bare send in this process instead of a server: the limit.
+    Floor,
+    /// Open the streams, and wait for the broadcast of another process.
+    Listen,
+}
+
+impl Mode {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Broadcast => "broadcast",
+            Self::Unicast => "unicast",
+            Self::Floor => "floor",
+            Self::Listen => "listen",
+        }
+    }
+}
+
+/// Loads a running service, and says what arrived and what it cost. Exits with 1 when something was missing.
+#[derive(Parser)]
+#[command(version)]
+pub(crate) struct Arguments {
+    pub(crate) mode: Mode,
+    /// Where the service listens; of several, streams are opened in turn
+    #[arg(long, default_value = "127.0.0.1:9135", value_delimiter = ',')]
+    pub(crate) server: Vec<SocketAddr>,
+    /// The path of the stream
+    #[arg(long, default_value = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse")]
+    pub(crate) path: String,
+    /// The bus
+    #[arg(long, default_value = "127.0.0.1:4222")]
+    pub(crate) nats: String,
+    /// The secret that tokens are signed with, as the service has it
+    #[arg(long, env = "OCIS_JWT_SECRET", hide_env_values = true, default_value = "")]
+    pub(crate) secret: String,
+    /// The process id of the server, for its CPU and memory; several of several servers
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) pid: Vec<i32>,
+    /// How many users there are
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) users: usize,
+    /// How many streams each of them opens
+    #[arg(long, default_value_t = 1)]
+    pub(crate) streams: usize,
+    /// Open the streams over TLS; whatever certificate the server has is accepted
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Open the streams with HTTP/2: over TLS it is agreed on (ALPN), in the clear the server is taken to know it
+    #[arg(long)]
+    pub(crate) http2: bool,
+    /// With HTTP/2, how many streams share a connection; servers have a limit, mostly of 100 or more
+    #[arg(long, default_value = "100")]
+    pub(crate) streams_per_connection: NonZeroUsize,
+    /// How many streams are being opened at a time
+    #[arg(long, default_value_t = 64)]
+    pub(crate) opening: usize,
+    /// How many events are published
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) events: u64,
+    /// How many events a second; as fast as the bus takes them unless it is said
+    #[arg(long)]
+    pub(crate) rate: Option<u32>,
+    /// How much longer than need be the content of an event is, in bytes
+    #[arg(long, default_value_t = 200)]
+    pub(crate) padding: usize,
+    /// In how many languages each event comes (5 at most); the streams ask for one after the other
+    #[arg(long, default_value_t = 1)]
+    pub(crate) languages: usize,
+    /// How long idle streams are held, and how long after the last arrival one more is waited for, in seconds
+    #[arg(long, default_value_t = 5)]
+    pub(crate) seconds: u64,
+    /// One line of JSON instead of a text
+    #[arg(long)]
+    pub(crate) json: bool,
+}

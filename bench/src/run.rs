@@ -1,0 +1,222 @@
+//! One run, from the first stream to the report.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use jsonwebtoken::{EncodingKey, Header};
+use parking_lot::Mutex;
+use serde_json::json;
+
+use crate::{
+    arguments::{Arguments, Mode},
+    floor::Floor,
+    ledger::{Ledger, now},
+    process::{Usage, usage},
+    publisher::{Error, Programme, Recipients, language, pace, publish},
+    report::{Latency, Report},
+    streams::{self, Client, Lines},
+};
+
+/// What comes again comes soon behind what has arrived; so long is waited for it.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// Does what is asked for.
+///
+/// # Errors
+///
+/// Something was missing that it takes to load a server. What the server owes is told in the report.
+pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
+    let streams = arguments.users * arguments.streams;
+    let run = Run { arguments, ledger: Arc::new(Mutex::new(Ledger::new())), streams };
+    match arguments.mode {
+        Mode::Floor => run.against_the_floor().await,
+        _ => run.against_a_server().await,
+    }
+}
+
+struct Run<'a> {
+    arguments: &'a Arguments,
+    ledger: Arc<Mutex<Ledger>>,
+    /// How many streams there are.
+    streams: usize,
+}
+
+impl Run<'_> {
+    async fn against_a_server(&self) -> Result<Report, Error> {
+        let Arguments { mode, pid, opening, tls, http2, streams_per_connection, .. } = self.arguments;
+        let before = usage(pid)?;
+        let lines = Lines::new(*opening, *tls, http2.then_some(*streams_per_connection));
+        self.open(&self.arguments.server, &lines).await?;
+        let opened = usage(pid)?;
+        let commented = self.ledger.lock().comments;
+        let began = now();
+        let expected = self.expected();
+        match mode {
+            Mode::Idle => tokio::time::sleep(Duration::from_secs(self.arguments.seconds)).await,
+            Mode::Listen => self.arrive(expected).await,
+            Mode::Broadcast | Mode::Unicast | Mode::Floor => {
+                let publishing = publish(&self.arguments.nats, self.programme());
+                let ((), published) = tokio::join!(self.arrive(expected), publishing);
+                published?;
+            }
+        }
+        let end = usage(pid)?;
+        let mut report = self.report(expected);
+        if *mode == Mode::Idle {
+            report.comments = Some(self.ledger.lock().comments - commented);
+        }
+        if !pid.is_empty() {
+            let later = Duration::from_nanos(now().saturating_sub(began));
+            self.costs(&mut report, [before, opened, end], later);
+        }
+        Ok(report)
+    }
+
+    /// What a server has taken: before the streams, when they were open, and at the end, which was so much later.
+    fn costs(&self, report: &mut Report, [before, opened, end]: [Usage; 3], later: Duration) {
+        let memory = end.memory.saturating_sub(before.memory);
+        let cpu = end.cpu.saturating_sub(opened.cpu);
+        report.cpu_to_open = each(opened.cpu.saturating_sub(before.cpu), self.streams as u64);
+        match self.arguments.mode {
+            Mode::Idle => {
+                report.cpu_while_idle = Some(cpu.as_secs_f64() * 1e6 / later.as_secs_f64());
+                report.cpu_to_comment = report.comments.and_then(|comments| each(cpu, comments));
+            }
+            Mode::Broadcast | Mode::Unicast | Mode::Listen | Mode::Floor => {
+                report.cpu_to_deliver = each(cpu, report.arrived);
+            }
+        }
+        report.memory_of_a_stream = Some(memory as f64 / 1024.0 / self.streams as f64);
+        report.memory = Some(end.memory as f64 / 1024.0 / 1024.0);
+    }
+
+    async fn against_the_floor(&self) -> Result<Report, Error> {
+        let Arguments { padding, opening, tls, http2, .. } = self.arguments;
+        if *tls || *http2 {
+            return Err("the floor speaks nothing but HTTP/1.1 in the clear".into());
+        }
+        let Floor { address, events, sending } = Floor::start(self.streams, *padding)?;
+        self.open(&[address], &Lines::plain(*opening)).await?;
+        let expected = self.expected();
+        let publishing = async {
+            let mut pace = pace(self.arguments.rate);
+            for number in 0..self.arguments.events {
+                if let Some(pace) = &mut pace {
+                    pace.tick().await;
+                }
+                // When it has failed, that is told below.
+                events.send(number).ok();
+            }
+        };
+        tokio::join!(self.arrive(expected), publishing);
+        // Before the floor ends, and all streams with it.
+        let mut report = self.report(expected);
+        drop(events);
+        let taken = sending.join().map_err(|_| "the floor has failed")??;
+        report.cpu_to_deliver = each(taken, report.arrived);
+        Ok(report)
+    }
+
+    async fn open(&self, servers: &[SocketAddr], lines: &Lines) -> Result<(), Error> {
+        let Arguments { path, secret, users, .. } = self.arguments;
+        let clients = (0..self.streams).map(|number| Client {
+            server: servers[number / lines.streams() % servers.len()],
+            path: path.clone(),
+            token: token(&user(number % users), secret),
+            language: language(number),
+        });
+        let progress = progress(self.streams as u64, "streams");
+        streams::open(clients, lines, &self.ledger, &progress).await?;
+        progress.finish_and_clear();
+        Ok(())
+    }
+
+    fn programme(&self) -> Programme {
+        let Arguments { mode, users, events, rate, padding, languages, .. } = self.arguments;
+        let users = (0..*users).map(user);
+        let recipients = match mode {
+            Mode::Unicast => Recipients::InTurn(users.collect()),
+            _ => Recipients::All(users.collect()),
+        };
+        Programme { recipients, events: *events, rate: *rate, padding: *padding, languages: *languages }
+    }
+
+    /// How many deliveries the server owes.
+    fn expected(&self) -> u64 {
+        let Arguments { mode, events, streams, .. } = self.arguments;
+        match mode {
+            Mode::Idle => 0,
+            Mode::Broadcast | Mode::Listen | Mode::Floor => events * self.streams as u64,
+            Mode::Unicast => events * *streams as u64,
+        }
+    }
+
+    /// Waits until so many events have arrived, or none any more for too long.
+    async fn arrive(&self, expected: u64) {
+        let progress = progress(expected, "deliveries");
+        let patience = Duration::from_secs(self.arguments.seconds);
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let (mut arrived, mut since) = (0, look.tick().await);
+        while arrived < expected {
+            let now = look.tick().await;
+            let present = self.ledger.lock().arrived;
+            if std::mem::replace(&mut arrived, present) != present {
+                since = now;
+            } else if now - since > patience {
+                break;
+            }
+            progress.set_position(arrived);
+        }
+        tokio::time::sleep(AGAIN).await;
+        progress.finish_and_clear();
+    }
+
+    fn report(&self, expected: u64) -> Report {
+        let ledger = self.ledger.lock();
+        let latency = (ledger.arrived > 0).then(|| Latency {
+            p50: ledger.latency(0.5),
+            p99: ledger.latency(0.99),
+            max: ledger.latency(1.0),
+        });
+        Report {
+            mode: self.arguments.mode.name(),
+            streams: self.streams,
+            users: self.arguments.users,
+            rate: self.arguments.rate,
+            expected,
+            arrived: ledger.arrived,
+            out_of_order: ledger.out_of_order,
+            lost_streams: ledger.lost_streams,
+            duration: (ledger.arrived > 0).then(|| ledger.duration().as_secs_f64()),
+            latency,
+            ..Report::default()
+        }
+    }
+}
+
+/// For each of so many, in microseconds; none of none.
+fn each(cpu: Duration, number: u64) -> Option<f64> {
+    (number > 0).then(|| cpu.as_secs_f64() * 1e6 / number as f64)
+}
+
+fn user(number: usize) -> String {
+    format!("bench-{number}")
+}
+
+/// As the platform makes them, for whoever has the secret.
+fn token(user: &str, secret: &str) -> String {
+    let claims = json!({
+        "aud": ["reva"], "exp": 4_000_000_000_u64,
+        "user": { "id": { "opaque_id": user } }, "scope": { "user": {} },
+    });
+    // Whether it is accepted says the server.
+    jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()))
+        .unwrap_or_default()
+}
+
+/// On a terminal, how far it has come.
+fn progress(length: u64, unit: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg:>10} {wide_bar} {human_pos} of {human_len}, {per_sec}");
+    let bar = ProgressBar::new(length).with_message(unit);
+    style.map_or_else(|_| bar.clone(), |style| bar.clone().with_style(style))
+}

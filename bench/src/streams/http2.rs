@@ -1,0 +1,66 @@
+//! Streams that share a line.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{
+    Request, StatusCode,
+    body::Incoming,
+    client::conn::http2::{SendRequest, handshake},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Client, OpenError};
+use crate::{
+    event_stream::{Content, NoStream},
+    ledger::{Account, Arrivals},
+};
+
+pub(super) struct Line {
+    requests: SendRequest<Empty<Bytes>>,
+}
+
+impl Line {
+    /// The server is taken to speak HTTP/2; it is not asked.
+    pub(super) async fn begin<L: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        line: L,
+    ) -> Result<Self, OpenError> {
+        // It is large, and would be a part of every future that opens a line.
+        let handshake = Box::pin(handshake(TokioExecutor::new(), TokioIo::new(line)));
+        let (requests, connection) = handshake.await.map_err(OpenError::Http2)?;
+        // When it breaks, the streams on it know.
+        tokio::spawn(connection);
+        Ok(Self { requests })
+    }
+
+    pub(super) async fn open(&mut self, client: &Client) -> Result<Stream, OpenError> {
+        let Client { server, path, token, language } = client;
+        let request = Request::get(format!("http://{server}{path}"))
+            .header("x-access-token", token)
+            .header("accept-language", *language)
+            .body(Empty::new())
+            .map_err(OpenError::Request)?;
+        let answer = self.requests.send_request(request).await.map_err(OpenError::Http2)?;
+        match answer.status() {
+            StatusCode::OK => Ok(Stream { body: answer.into_body() }),
+            status => Err(NoStream::Refused(format!("HTTP/2 {status}")).into()),
+        }
+    }
+}
+
+pub(super) struct Stream {
+    body: Incoming,
+}
+
+impl Stream {
+    pub(super) async fn follow(mut self, mut account: Account) {
+        let mut content = Content::default();
+        while let Some(Ok(frame)) = self.body.frame().await {
+            let Ok(bytes) = frame.into_data() else { continue };
+            let mut arrivals = Arrivals::default();
+            content.read(&bytes, &mut |entry| arrivals.add(entry));
+            account.enter(&arrivals);
+        }
+        account.close();
+    }
+}
