@@ -12,10 +12,14 @@ pub(crate) enum Mode {
     Broadcast,
     /// Each event is for one user, in turn.
     Unicast,
+    /// Each event is another service's, which the server passes over; one stream says when it has passed all.
+    Passing,
     /// As broadcast, against a bare send in this process instead of a server: the limit.
     Floor,
-    /// Open the streams, and wait for the broadcast of another process.
+    /// Open the streams, say so in a line, and wait for the broadcast of another process.
     Listen,
+    /// Be that other process: publish the broadcast, and open no streams.
+    Publish,
 }
 
 impl Mode {
@@ -24,8 +28,10 @@ impl Mode {
             Self::Idle => "idle",
             Self::Broadcast => "broadcast",
             Self::Unicast => "unicast",
+            Self::Passing => "passing",
             Self::Floor => "floor",
             Self::Listen => "listen",
+            Self::Publish => "publish",
         }
     }
 }
@@ -33,6 +39,7 @@ impl Mode {
 /// Loads a running service, and says what arrived and what it cost. Exits with 1 when something was missing.
 #[derive(Parser)]
 #[command(version)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Arguments {
     pub(crate) mode: Mode,
     /// Where the service listens; of several, streams are opened in turn
@@ -77,6 +84,9 @@ pub(crate) struct Arguments {
     /// How much longer than need be the content of an event is, in bytes
     #[arg(long, default_value_t = 200)]
     pub(crate) padding: usize,
+    /// Of the floor: comments, such as keep a silent stream alive, instead of events
+    #[arg(long)]
+    pub(crate) comments: bool,
     /// In how many languages each event comes (5 at most); the streams ask for one after the other
     #[arg(long, default_value_t = 1)]
     pub(crate) languages: usize,

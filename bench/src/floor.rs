@@ -15,41 +15,60 @@ use crate::ledger::{Event, now};
 /// It listens, and waits for its clients.
 pub(crate) struct Floor {
     pub(crate) address: SocketAddr,
-    /// An event for all is sent when its number comes here.
-    pub(crate) events: mpsc::UnboundedSender<u64>,
+    /// A frame for all is sent when its number comes here.
+    pub(crate) numbers: mpsc::UnboundedSender<u64>,
     /// What the sends took of the processor.
     pub(crate) sending: JoinHandle<io::Result<Duration>>,
 }
 
 impl Floor {
-    /// For so many clients; the content of its events is so much longer than need be.
-    pub(crate) fn start(clients: usize, padding: usize) -> io::Result<Self> {
+    /// For so many clients.
+    pub(crate) fn start(clients: usize, frames: Frames) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         rustix::net::listen(&listener, 65_535)?;
         let address = listener.local_addr()?;
-        let (events, numbers) = mpsc::unbounded_channel();
-        let sending = std::thread::spawn(move || serve(&listener, clients, padding, numbers));
-        Ok(Self { address, events, sending })
+        let (numbers, due) = mpsc::unbounded_channel();
+        let sending = std::thread::spawn(move || serve(&listener, clients, &frames, due));
+        Ok(Self { address, numbers, sending })
+    }
+}
+
+/// What it sends.
+pub(crate) enum Frames {
+    /// Events, with so much content more than need be.
+    Events { padding: usize },
+    /// What keeps a silent stream alive.
+    Comments,
+}
+
+impl Frames {
+    /// The next one, as a chunk of the answer.
+    fn next(&self, number: u64) -> serde_json::Result<String> {
+        let frame = match self {
+            Self::Events { padding } => {
+                let event = Event { number, published: now(), padding: "x".repeat(*padding) };
+                let content = serde_json::to_string(&event)?;
+                format!("id: 19ab4cf02d1-{number}\ndata: {content}\nevent: bench\n\n")
+            }
+            Self::Comments => ": keepalive\n\n".to_owned(),
+        };
+        Ok(format!("{:x}\r\n{frame}\r\n", frame.len()))
     }
 }
 
 fn serve(
     listener: &TcpListener,
     clients: usize,
-    padding: usize,
-    mut numbers: mpsc::UnboundedReceiver<u64>,
+    frames: &Frames,
+    mut due: mpsc::UnboundedReceiver<u64>,
 ) -> io::Result<Duration> {
     let mut streams = Vec::with_capacity(clients);
     for _ in 0..clients {
         streams.push(accept(listener)?);
     }
-    let padding = "x".repeat(padding);
     let mut taken = Duration::ZERO;
-    while let Some(number) = numbers.blocking_recv() {
-        let event = Event { number, published: now(), padding: padding.clone() };
-        let content = serde_json::to_string(&event)?;
-        let frame = format!("id: 19ab4cf02d1-{number}\ndata: {content}\nevent: bench\n\n");
-        let frame = format!("{:x}\r\n{frame}\r\n", frame.len());
+    while let Some(number) = due.blocking_recv() {
+        let frame = frames.next(number)?;
         let before = thread_time();
         for stream in &mut streams {
             stream.write_all(frame.as_bytes())?;

@@ -64,6 +64,11 @@ impl Ledger {
         self.latency.value_at_quantile(quantile)
     }
 
+    /// Something was published at this time that no stream gets.
+    pub(crate) fn published(&mut self, at: u64) {
+        self.first_published = self.first_published.min(at);
+    }
+
     /// From the first publishing to the last arrival.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_nanos(self.last_arrived.saturating_sub(self.first_published))
@@ -92,7 +97,7 @@ impl Account {
             }
             self.next = event.number + 1;
             ledger.arrived += 1;
-            ledger.first_published = ledger.first_published.min(event.published);
+            ledger.published(event.published);
             ledger.last_arrived = now();
             let taken = ledger.last_arrived.saturating_sub(event.published);
             ledger.latency.saturating_record(taken / 1000);
@@ -140,5 +145,17 @@ mod tests {
         assert_eq!((ledger.arrived, ledger.out_of_order, ledger.comments), (4, 2, 1));
         assert!(ledger.latency(0.5) >= 2000);
         assert!(ledger.duration() >= Duration::from_millis(2));
+    }
+
+    #[test]
+    fn what_no_stream_gets_counts_as_published() {
+        let ledger = Arc::new(Mutex::new(Ledger::new()));
+        let published = now() - 5_000_000_000;
+        ledger.lock().published(published);
+        let event = Event { number: 0, published: now(), padding: String::new() };
+        let mut arrivals = Arrivals::default();
+        arrivals.add(Entry::Event(&serde_json::to_vec(&event).expect("JSON")));
+        Account::new(Arc::clone(&ledger)).enter(&arrivals);
+        assert!(ledger.lock().duration() >= Duration::from_secs(5));
     }
 }

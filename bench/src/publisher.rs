@@ -7,7 +7,8 @@ use std::{
 
 use async_nats::jetstream::{self, context::PublishAckFuture};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::time::MissedTickBehavior;
 
 use crate::ledger::{Event, now};
@@ -24,6 +25,8 @@ pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// Whom which event is for.
 pub(crate) enum Recipients {
+    /// None of ours: it is another service's event.
+    Nobody,
     /// Each for all users.
     All(Vec<String>),
     /// The first for the first user, the second for the second, and so on, again and again.
@@ -33,6 +36,7 @@ pub(crate) enum Recipients {
 impl Recipients {
     fn of(&self, number: u64) -> &[String] {
         match self {
+            Self::Nobody => &[],
             Self::All(users) => users,
             Self::InTurn(users) => {
                 let position = usize::try_from(number).unwrap_or_default() % users.len();
@@ -74,7 +78,10 @@ pub(crate) async fn publish(server: &str, programme: Programme) -> Result<(), Er
             pace.tick().await;
         }
         let event = Event { number, published: now(), padding: padding.clone() };
-        let message = envelope(programme.recipients.of(number), &event, programme.languages)?;
+        let message = match &programme.recipients {
+            Recipients::Nobody => of_another_service(&event)?,
+            recipients => for_users(recipients.of(number), &event, programme.languages)?,
+        };
         acknowledgements.push_back(jetstream.publish(SUBJECT, message.into()).await?);
         if acknowledgements.len() >= UNACKNOWLEDGED
             && let Some(first) = acknowledgements.pop_front()
@@ -88,7 +95,7 @@ pub(crate) async fn publish(server: &str, programme: Programme) -> Result<(), Er
     Ok(())
 }
 
-fn envelope(users: &[String], event: &Event, languages: usize) -> serde_json::Result<String> {
+fn for_users(users: &[String], event: &Event, languages: usize) -> serde_json::Result<String> {
     let content = STANDARD.encode(serde_json::to_vec(event)?);
     let mut payload = json!({ "UserIDs": users, "Type": "bench", "Message": content });
     if languages > 1 {
@@ -96,15 +103,74 @@ fn envelope(users: &[String], event: &Event, languages: usize) -> serde_json::Re
         payload["Messages"] = json!(translated.collect::<BTreeMap<_, _>>());
         payload["Language"] = json!(LANGUAGES[0]);
     }
-    let envelope = json!({
-        "ID": "1", "Topic": SUBJECT, "Payload": STANDARD.encode(payload.to_string()),
-        "Metadata": { "eventid": "1", "eventtype": "events.SendSSE", "initiatorid": "", "traceparent": "" },
-        "Timestamp": "2026-11-23T16:10:33.440899299Z",
-    });
-    Ok(envelope.to_string())
+    envelope("events.SendSSE", &payload)
+}
+
+fn of_another_service(event: &Event) -> serde_json::Result<String> {
+    envelope("events.UploadReady", &json!({ "Filename": event.padding }))
+}
+
+/// As the platform's services write it, with the payload behind what tells whether it is worth reading.
+fn envelope(event_type: &str, payload: &Value) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Envelope<'a> {
+        timestamp: &'a str,
+        metadata: Value,
+        #[serde(rename = "ID")]
+        id: &'a str,
+        topic: &'a str,
+        payload: String,
+    }
+
+    serde_json::to_string(&Envelope {
+        timestamp: "2026-11-23T16:10:33.440899299Z",
+        metadata: json!({ "eventid": "1", "eventtype": event_type, "initiatorid": "", "traceparent": "" }),
+        id: "1",
+        topic: SUBJECT,
+        payload: STANDARD.encode(payload.to_string()),
+    })
 }
 
 /// What the client of the stream with this number asks for.
 pub(crate) fn language(stream: usize) -> &'static str {
     LANGUAGES[stream % LANGUAGES.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The fields of an object, in their order.
+    fn fields(message: &str) -> Vec<String> {
+        let mut order = Vec::new();
+        let object: Value = serde_json::from_str(message).expect("JSON");
+        for field in object.as_object().expect("an object").keys() {
+            order.push((message.find(&format!("\"{field}\":")).expect("there"), field.clone()));
+        }
+        order.sort();
+        order.into_iter().map(|(_, field)| field).collect()
+    }
+
+    #[test]
+    fn the_envelopes_are_those_of_the_platform() {
+        let event = Event { number: 7, published: 1, padding: "x".repeat(4096) };
+        let session = include_str!("../../tests/wire/session.jsonl").lines().map(|line| {
+            let captured: Value = serde_json::from_str(line).expect("JSON");
+            (captured["type"].to_string(), captured["data"].as_str().expect("a text").to_owned())
+        });
+        let session: BTreeMap<_, _> = session.collect();
+        let users = ["einstein".to_owned()];
+        for message in [of_another_service(&event), for_users(&users, &event, 1)] {
+            let message = message.expect("JSON");
+            let read: Value = serde_json::from_str(&message).expect("JSON");
+            let captured = &session[&read["Metadata"]["eventtype"].to_string()];
+            assert_eq!(fields(&message), fields(captured));
+            let metadata = |message: &str| -> Vec<String> {
+                let read: Value = serde_json::from_str(message).expect("JSON");
+                read["Metadata"].as_object().expect("an object").keys().cloned().collect()
+            };
+            assert_eq!(metadata(&message), metadata(captured));
+        }
+    }
 }

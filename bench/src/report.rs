@@ -15,6 +15,18 @@ pub(crate) fn print(what: &(impl fmt::Display + Serialize), json: bool) {
     }
 }
 
+/// What is told when streams are open, and others may publish.
+#[derive(Serialize)]
+pub(crate) struct Open {
+    pub(crate) open: usize,
+}
+
+impl fmt::Display for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "open           {} streams", self.open)
+    }
+}
+
 /// What was asked for, what arrived, and what it cost. Figures that were not asked for, or make no sense, are missing.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
@@ -40,6 +52,9 @@ pub(crate) struct Report {
     /// Of the server, for each event on each stream, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_deliver: Option<f64>,
+    /// Of the server, for each event of another service, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpu_to_pass_over: Option<f64>,
     /// Of the server, for each second in which streams are idle, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_while_idle: Option<f64>,
@@ -89,6 +104,9 @@ impl fmt::Display for Report {
         }
         if let Some(cpu) = self.cpu_to_deliver {
             writeln!(f, "CPU to deliver {cpu:.2} µs an event on a stream")?;
+        }
+        if let Some(cpu) = self.cpu_to_pass_over {
+            writeln!(f, "CPU to pass    {cpu:.2} µs an event of another service")?;
         }
         if let Some(cpu) = self.cpu_while_idle {
             writeln!(f, "CPU while idle {cpu:.0} µs a second")?;

@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::{
     arguments::{Arguments, Mode},
-    floor::Floor,
+    floor::{Floor, Frames},
     ledger::{Ledger, now},
     process::{Usage, usage},
     publisher::{Error, Programme, Recipients, language, pace, publish},
-    report::{Latency, Report},
+    report::{self, Latency, Open, Report},
     streams::{self, Client, Lines},
 };
 
@@ -26,7 +26,11 @@ const AGAIN: Duration = Duration::from_millis(200);
 ///
 /// Something was missing that it takes to load a server. What the server owes is told in the report.
 pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
-    let streams = arguments.users * arguments.streams;
+    let streams = match arguments.mode {
+        Mode::Publish => 0,
+        Mode::Passing => 1,
+        _ => arguments.users * arguments.streams,
+    };
     let run = Run { arguments, ledger: Arc::new(Mutex::new(Ledger::new())), streams };
     match arguments.mode {
         Mode::Floor => run.against_the_floor().await,
@@ -53,8 +57,12 @@ impl Run<'_> {
         let expected = self.expected();
         match mode {
             Mode::Idle => tokio::time::sleep(Duration::from_secs(self.arguments.seconds)).await,
-            Mode::Listen => self.arrive(expected).await,
-            Mode::Broadcast | Mode::Unicast | Mode::Floor => {
+            Mode::Listen => {
+                report::print(&Open { open: self.streams }, self.arguments.json);
+                self.arrive(expected).await;
+            }
+            Mode::Passing => self.pass().await?,
+            Mode::Broadcast | Mode::Unicast | Mode::Publish | Mode::Floor => {
                 let publishing = publish(&self.arguments.nats, self.programme());
                 let ((), published) = tokio::join!(self.arrive(expected), publishing);
                 published?;
@@ -82,20 +90,24 @@ impl Run<'_> {
                 report.cpu_while_idle = Some(cpu.as_secs_f64() * 1e6 / later.as_secs_f64());
                 report.cpu_to_comment = report.comments.and_then(|comments| each(cpu, comments));
             }
-            Mode::Broadcast | Mode::Unicast | Mode::Listen | Mode::Floor => {
+            Mode::Passing => report.cpu_to_pass_over = each(cpu, self.arguments.events),
+            Mode::Broadcast | Mode::Unicast | Mode::Listen | Mode::Publish | Mode::Floor => {
                 report.cpu_to_deliver = each(cpu, report.arrived);
             }
         }
-        report.memory_of_a_stream = Some(memory as f64 / 1024.0 / self.streams as f64);
+        // The one stream of these is not what memory is taken for.
+        let counts = self.streams > 0 && self.arguments.mode != Mode::Passing;
+        report.memory_of_a_stream = counts.then(|| memory as f64 / 1024.0 / self.streams as f64);
         report.memory = Some(end.memory as f64 / 1024.0 / 1024.0);
     }
 
     async fn against_the_floor(&self) -> Result<Report, Error> {
-        let Arguments { padding, opening, tls, http2, .. } = self.arguments;
+        let Arguments { padding, comments, opening, tls, http2, .. } = self.arguments;
         if *tls || *http2 {
             return Err("the floor speaks nothing but HTTP/1.1 in the clear".into());
         }
-        let Floor { address, events, sending } = Floor::start(self.streams, *padding)?;
+        let frames = if *comments { Frames::Comments } else { Frames::Events { padding: *padding } };
+        let Floor { address, numbers, sending } = Floor::start(self.streams, frames)?;
         self.open(&[address], &Lines::plain(*opening)).await?;
         let expected = self.expected();
         let publishing = async {
@@ -105,15 +117,20 @@ impl Run<'_> {
                     pace.tick().await;
                 }
                 // When it has failed, that is told below.
-                events.send(number).ok();
+                numbers.send(number).ok();
             }
         };
         tokio::join!(self.arrive(expected), publishing);
         // Before the floor ends, and all streams with it.
         let mut report = self.report(expected);
-        drop(events);
+        drop(numbers);
         let taken = sending.join().map_err(|_| "the floor has failed")??;
-        report.cpu_to_deliver = each(taken, report.arrived);
+        if *comments {
+            report.comments = Some(report.arrived);
+            report.cpu_to_comment = each(taken, report.arrived);
+        } else {
+            report.cpu_to_deliver = each(taken, report.arrived);
+        }
         Ok(report)
     }
 
@@ -131,11 +148,22 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Publishes what the server passes over, and behind it what it does not, to see when it has come so far.
+    async fn pass(&self) -> Result<(), Error> {
+        let Arguments { nats, .. } = self.arguments;
+        self.ledger.lock().published(now());
+        publish(nats, self.programme()).await?;
+        let last = Programme { recipients: Recipients::All(vec![user(0)]), events: 1, ..self.programme() };
+        let ((), published) = tokio::join!(self.arrive(self.expected()), publish(nats, last));
+        published
+    }
+
     fn programme(&self) -> Programme {
         let Arguments { mode, users, events, rate, padding, languages, .. } = self.arguments;
         let users = (0..*users).map(user);
         let recipients = match mode {
             Mode::Unicast => Recipients::InTurn(users.collect()),
+            Mode::Passing => Recipients::Nobody,
             _ => Recipients::All(users.collect()),
         };
         Programme { recipients, events: *events, rate: *rate, padding: *padding, languages: *languages }
@@ -146,12 +174,14 @@ impl Run<'_> {
         let Arguments { mode, events, streams, .. } = self.arguments;
         match mode {
             Mode::Idle => 0,
-            Mode::Broadcast | Mode::Listen | Mode::Floor => events * self.streams as u64,
+            Mode::Broadcast | Mode::Listen | Mode::Floor | Mode::Publish => events * self.streams as u64,
             Mode::Unicast => events * *streams as u64,
+            Mode::Passing => 1,
         }
     }
 
-    /// Waits until so many events have arrived, or none any more for too long.
+    /// Waits until so many events have arrived, or none any more for too long. A broadcast of another process may begin when it
+    /// will.
     async fn arrive(&self, expected: u64) {
         let progress = progress(expected, "deliveries");
         let patience = Duration::from_secs(self.arguments.seconds);
@@ -159,8 +189,9 @@ impl Run<'_> {
         let (mut arrived, mut since) = (0, look.tick().await);
         while arrived < expected {
             let now = look.tick().await;
-            let present = self.ledger.lock().arrived;
-            if std::mem::replace(&mut arrived, present) != present {
+            let present = self.arrived();
+            let waits = self.arguments.mode == Mode::Listen && self.begins();
+            if std::mem::replace(&mut arrived, present) != present || waits {
                 since = now;
             } else if now - since > patience {
                 break;
@@ -171,7 +202,23 @@ impl Run<'_> {
         progress.finish_and_clear();
     }
 
+    /// Whether nothing has happened so far.
+    fn begins(&self) -> bool {
+        let ledger = self.ledger.lock();
+        ledger.arrived == 0 && ledger.lost_streams == 0
+    }
+
+    /// How much of what is expected.
+    fn arrived(&self) -> u64 {
+        let ledger = self.ledger.lock();
+        match self.arguments {
+            Arguments { mode: Mode::Floor, comments: true, .. } => ledger.comments,
+            _ => ledger.arrived,
+        }
+    }
+
     fn report(&self, expected: u64) -> Report {
+        let arrived = self.arrived();
         let ledger = self.ledger.lock();
         let latency = (ledger.arrived > 0).then(|| Latency {
             p50: ledger.latency(0.5),
@@ -184,7 +231,7 @@ impl Run<'_> {
             users: self.arguments.users,
             rate: self.arguments.rate,
             expected,
-            arrived: ledger.arrived,
+            arrived,
             out_of_order: ledger.out_of_order,
             lost_streams: ledger.lost_streams,
             duration: (ledger.arrived > 0).then(|| ledger.duration().as_secs_f64()),

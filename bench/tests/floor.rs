@@ -36,3 +36,16 @@ fn without_a_server_it_says_so() {
     assert_eq!(status, Some(2));
     assert!(error.contains("a stream could not be opened") && error.contains("refused"), "{error}");
 }
+
+#[test]
+fn comments_of_the_floor_are_counted() {
+    let load = ["floor", "--users", "10", "--events", "20", "--comments"];
+    let (status, report, _) = bench(&[&load[..], &["--json"]].concat());
+    assert_eq!(status, Some(0));
+    let report: Value = serde_json::from_str(&report).expect("JSON");
+    for (key, expected) in [("expected", 200), ("arrived", 200), ("comments", 200), ("lost_streams", 0)] {
+        assert_eq!(report[key], expected, "{key}");
+    }
+    assert!(report["cpu_to_comment"].as_f64().is_some_and(|cpu| cpu > 0.0));
+    assert!(report.get("cpu_to_deliver").is_none());
+}
