@@ -17,9 +17,9 @@ machine = lines[0]["machine"]
 caption = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, {lines[0]['date']}"
 
 
-def of(mode):
-    """The runs of a mode."""
-    return [line for line in lines[1:] if line["mode"] == mode]
+def of(series, mode):
+    """The runs of a series in a mode."""
+    return [line for line in lines[1:] if line["series"] == series and line["mode"] == mode]
 
 
 def draw(name, title, across, up, curves, scale="linear"):
@@ -36,7 +36,7 @@ def draw(name, title, across, up, curves, scale="linear"):
     figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
 
 
-idle = of("idle")
+idle = of("idle", "idle")
 draw(
     "memory",
     "Resident memory of the service",
@@ -44,10 +44,17 @@ draw(
     "MiB",
     [("all of it", [run["streams"] for run in idle], [run["memory"] for run in idle], "o-")],
 )
+
 curves = []
 for label, mode, color in [("ocis-sse", "unicast", "C0"), ("the floor", "floor", "C1")]:
-    runs = of(mode)
+    runs = of("rates", mode)
     for percentile, line in [("p50", "-"), ("p99", "--")]:
         latency = [run["latency"][percentile] / 1000 for run in runs]
         curves.append((f"{label}, {percentile}", [run["rate"] for run in runs], latency, f"{color}o{line}"))
 draw("latency", "From publishing to arrival", "events a second, each to one of 1,000 users", "ms", curves, "log")
+
+curves = []
+for label, mode in [("ocis-sse", "broadcast"), ("the floor", "floor")]:
+    runs = of("streams", mode)
+    curves.append((label, [run["streams"] for run in runs], [run["cpu_to_deliver"] for run in runs], "o-"))
+draw("delivery", "CPU of a delivery", "streams that an event goes to", "µs", curves, "log")
