@@ -19,9 +19,11 @@ use std::sync::Arc;
 
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint as _, IntoResponse, Request, Route,
+    endpoint::make_sync,
     error::MethodNotAllowedError,
     http::{Method, header},
     middleware::SetHeader,
+    web::Html,
 };
 use poem_openapi::OpenApiService;
 use ports::{
@@ -42,6 +44,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style
                            connect-src 'self'; frame-ancestors 'none'";
 
 /// What the endpoint is made of.
+#[derive(Clone)]
 pub struct Http {
     /// Opens the streams.
     pub subscribe: Arc<dyn Subscribe>,
@@ -79,8 +82,12 @@ impl Http {
     pub fn app(self, extend: impl FnOnce(Route) -> Route) -> App {
         let (clock, cross_origin, root) =
             (Arc::clone(&self.clock), self.cross_origin.clone(), self.root.clone());
+        let described = self.clone();
+        // It is a million and a half bytes and hardly ever asked for: it is made when it is.
+        let page =
+            Route::new().at("/", make_sync(move |_| Html(described.clone().service().swagger_ui_html())));
         let service = self.service();
-        let (specification, page) = (service.spec_endpoint(), service.swagger_ui());
+        let specification = service.spec_endpoint();
         let policy = SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
         let operations = Arc::new(service.into_endpoint().around(language::limit_body).map_to_response());
         let routes = Route::new()
