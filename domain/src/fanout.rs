@@ -2,7 +2,13 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use crate::{bookmark::RequestId, identity::UserId, language::Wish, notification::EventId, session::Session};
+use crate::{
+    bookmark::RequestId,
+    identity::UserId,
+    language::Wish,
+    notification::{EventId, Incarnation},
+    session::Session,
+};
 
 /// Names one stream among all that were ever opened here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +38,7 @@ pub enum NoPlace {
 #[derive(Debug)]
 pub struct Fanout<S> {
     limits: StreamLimits,
-    users: HashMap<UserId, Vec<Member<S>>>,
+    users: HashMap<UserId, Box<[Member<S>]>>,
     streams: usize,
     next: u64,
 }
@@ -45,16 +51,24 @@ pub struct Member<S> {
     pub stream: S,
     /// What is due when.
     pub session: Session,
-    /// The id of the request that opened it, when its client has chosen it.
-    pub request: Option<RequestId>,
+    /// By what it is remembered when it ends, when its client has chosen an id for its request.
+    pub resumable: Option<Box<Resumable>>,
     /// Which languages are wished on it.
     pub wish: Wish,
     /// Its client is still to be told that another language is wished than before.
     pub tell_language: bool,
-    /// After which event it began, once that is known. Its client has had, or never needed, everything up to there.
-    pub began: Option<EventId>,
+    is_live: bool,
     /// The last event that its client was told the id of, once it is live.
-    position: Option<EventId>,
+    position: EventId,
+}
+
+/// What makes that a client need not say where it stood: a stream that is opened by the same request goes on there.
+#[derive(Debug)]
+pub struct Resumable {
+    /// The id of the request that opened the stream.
+    pub request: RequestId,
+    /// After which event the stream began, once that is known. Its client has had, or never needed, everything up to there.
+    pub began: Option<EventId>,
 }
 
 impl<S> Member<S> {
@@ -67,22 +81,30 @@ impl<S> Member<S> {
     /// Whether it is live: it is handed each event as it comes. Before that it still catches up.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.position.is_some()
+        self.is_live
     }
 
     /// The last event that its client was told the id of; none before it is live.
     #[must_use]
     pub fn position(&self) -> Option<EventId> {
-        self.position
+        self.is_live.then_some(self.position)
+    }
+
+    /// It is known that it begins after the event `after`.
+    pub fn begin(&mut self, after: EventId) {
+        if let Some(resumable) = &mut self.resumable {
+            resumable.began = Some(after);
+        }
     }
 
     /// Its client is told the id `position`; from then on it is live.
     pub fn tell(&mut self, position: EventId) {
-        self.position = Some(position);
+        self.position = position;
+        self.is_live = true;
     }
 
     fn has_had(&self, event: EventId) -> bool {
-        self.position.is_some_and(|position| position == event || position.follows(event))
+        self.position().is_some_and(|position| position == event || position.follows(event))
     }
 }
 
@@ -126,12 +148,14 @@ impl<S> Fanout<S> {
         let id = StreamId(self.next);
         self.next += 1;
         self.streams += 1;
+        let resumable = request.map(|request| Box::new(Resumable { request, began: None }));
+        let position = EventId { incarnation: Incarnation(0), sequence: 0 };
         let member =
-            Member { id, stream, session, request, wish, tell_language: false, began: None, position: None };
+            Member { id, stream, session, resumable, wish, tell_language: false, is_live: false, position };
         let members = self.users.entry(user).or_default();
+        let others = std::mem::take(members);
         // Mostly it stays the only one.
-        members.reserve_exact(1);
-        members.push(member);
+        *members = others.into_iter().chain([member]).collect();
         id
     }
 
@@ -149,11 +173,12 @@ impl<S> Fanout<S> {
     pub fn leave(&mut self, user: &UserId, id: StreamId) -> Option<Member<S>> {
         let members = self.users.get_mut(user)?;
         let position = members.iter().position(|member| member.id == id)?;
-        let member = members.swap_remove(position);
-        if members.is_empty() {
+        let mut others = std::mem::take(members).into_vec();
+        let member = others.swap_remove(position);
+        if others.is_empty() {
             self.users.remove(user);
         } else {
-            members.shrink_to(members.len() * 2);
+            *members = others.into();
         }
         self.streams -= 1;
         self.users.shrink_to(self.users.len() * 2);
@@ -209,6 +234,12 @@ mod tests {
         session::Due,
         spread::Spread,
     };
+
+    /// There is one of it for each open stream, in memory of its own: 112 bytes is a size that allocators have.
+    #[test]
+    fn a_member_takes_little_memory() {
+        assert!(size_of::<Member<std::sync::Arc<dyn Send>>>() <= 112);
+    }
 
     const NO_LIMITS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
 

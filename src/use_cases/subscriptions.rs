@@ -26,7 +26,7 @@ use domain::{
 };
 use parking_lot::Mutex;
 use ports::{
-    inbound::{Refused, StreamRequest, Subscribe, Subscription},
+    inbound::{Membership, Refused, StreamRequest, Subscribe, Subscription},
     outbound::{BookmarkExchange, Clock, EndReason, Frame, Frames, Metrics, Outbox},
 };
 use tokio::sync::Notify;
@@ -173,12 +173,16 @@ impl Subscribe for Subscriptions {
             Progress::Full | Progress::NotYet => Some(tokio::spawn(catch_up.run()).abort_handle()),
         };
         let shared = Arc::clone(shared);
-        Ok(Subscription::new(language, move || {
-            if let Some(task) = task {
+        let leave = move || shared.leave(&user, id, EndReason::Client);
+        let membership = match task {
+            // For as long as it lasts it holds no more than it needs.
+            None => Membership::new(leave),
+            Some(task) => Membership::new(move || {
                 task.abort();
-            }
-            shared.leave(&user, id, EndReason::Client);
-        }))
+                leave();
+            }),
+        };
+        Ok(Subscription { language, membership })
     }
 }
 
@@ -221,7 +225,8 @@ impl Shared {
     ) -> Option<EventId> {
         let State { fanout, history, bookmarks, .. } = state;
         let others = fanout.members_of(user).filter(|member| member.id() != id);
-        let same = others.filter(|member| member.request.as_ref() == Some(request));
+        let same =
+            others.filter(|member| member.resumable.as_ref().is_some_and(|known| known.request == *request));
         let open = same.last().and_then(|member| self.stands(member, history.as_ref(), now));
         // Of the two, the stream that is open is the later.
         bookmarks.take(user, request, now).filter(|_| open.is_none()).or(open)
@@ -234,7 +239,7 @@ impl Shared {
         history: Option<&History>,
         now: Instant,
     ) -> Option<EventId> {
-        let began = member.began?;
+        let began = member.resumable.as_ref()?.began?;
         let certain = now.checked_sub(self.policy.doubt);
         let certain =
             certain.map(|time| member.stream.unwritten_since().map_or(time, |since| since.min(time)));
@@ -253,7 +258,8 @@ impl Shared {
         if let Some(member) = &left {
             self.metrics.stream_closed(reason, state.fanout.streams(), state.fanout.users());
             let stood = self.stands(member, state.history.as_ref(), now);
-            if let (Some(request), Some(position)) = (&member.request, stood) {
+            if let (Some(resumable), Some(position)) = (&member.resumable, stood) {
+                let request = &resumable.request;
                 state.bookmarks.leave(user, request, position, now);
                 if let Some(exchange) = &self.exchange {
                     exchange.tell(Bookmark { user: user.clone(), request: request.clone(), position });

@@ -8,7 +8,7 @@ mod subscribe;
 pub use choose_language::{ChooseLanguage, LanguageOf};
 pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
-pub use subscribe::{Refused, StreamRequest, Subscribe, Subscription};
+pub use subscribe::{Membership, Refused, StreamRequest, Subscribe, Subscription};
 
 #[cfg(feature = "mock")]
 pub use {

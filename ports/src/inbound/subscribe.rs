@@ -37,27 +37,29 @@ pub struct StreamRequest {
     pub accept_language: Option<LanguagePriorityList>,
 }
 
-/// A stream's place among those that are offered events. Dropping it gives the place up.
+/// An open stream.
 #[must_use = "dropping the subscription ends it"]
 pub struct Subscription {
-    language: LanguageTag,
+    /// The language that is wished most on the stream as it begins.
+    pub language: LanguageTag,
+    /// Its place among those that are offered events.
+    pub membership: Membership,
+}
+
+/// A stream's place among those that are offered events. Dropping it gives the place up.
+#[must_use = "dropping the membership ends it"]
+pub struct Membership {
     leave: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
-impl Subscription {
-    /// A subscription to events in `language`, where there is a choice, that calls `leave` when it is dropped.
-    pub fn new(language: LanguageTag, leave: impl FnOnce() + Send + Sync + 'static) -> Self {
-        Self { language, leave: Some(Box::new(leave)) }
-    }
-
-    /// The language that is wished most on the stream as it begins.
-    #[must_use]
-    pub fn language(&self) -> &LanguageTag {
-        &self.language
+impl Membership {
+    /// A membership that calls `leave` when it is dropped.
+    pub fn new(leave: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { leave: Some(Box::new(leave)) }
     }
 }
 
-impl Drop for Subscription {
+impl Drop for Membership {
     fn drop(&mut self) {
         if let Some(leave) = self.leave.take() {
             leave();

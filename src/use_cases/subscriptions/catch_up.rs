@@ -131,7 +131,7 @@ impl CatchUp {
             Beginning::After(id) => {
                 // There it stands, should it end before it is live.
                 if let Some(member) = state.fanout.member(&self.user, self.id) {
-                    member.began = Some(id);
+                    member.begin(id);
                 }
                 Some(id)
             }
@@ -269,7 +269,7 @@ impl CatchUp {
             }
         };
         if let Some(member) = state.fanout.member(&self.user, self.id) {
-            member.began = Some(after);
+            member.begin(after);
         }
         self.after = Some(after);
         if let Some(gap) = gap {

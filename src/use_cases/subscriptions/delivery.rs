@@ -38,7 +38,7 @@ impl Subscriptions {
             let frame = shared.frames.gap(&Gap { last_event_id, reason }, after);
             shared.metrics.gap_told(reason);
             member.tell(after);
-            member.began = Some(after);
+            member.begin(after);
             member.session.write(now);
             if let Offer::Full { .. } = member.stream.offer(&frame, now) {
                 let (user, outbox) = (user.clone(), Arc::clone(&member.stream));

@@ -41,7 +41,7 @@ impl Subscriptions {
         let now = self.shared.clock.now();
         let mut state = self.shared.state.lock();
         let open = state.fanout.members_of(user).map(|member| OpenStream {
-            request: member.request.clone(),
+            request: member.resumable.as_ref().map(|resumable| resumable.request.clone()),
             position: member.position(),
             silent: member.session.silent(now),
             stalled: member.stream.stalled(now),

@@ -50,7 +50,7 @@ async fn a_change_holds_from_the_next_event_on_all_open_streams_of_its_user_and_
         open.each_ref().map(|(outbox, _)| outbox.take())
     };
     assert_eq!(
-        open.each_ref().map(|(_, subscription)| subscription.language().to_string()),
+        open.each_ref().map(|(_, subscription)| subscription.language.to_string()),
         ["fr", "en", "fr-CA"]
     );
     house.greet(&["a", "b"], 1);
@@ -100,7 +100,7 @@ async fn what_was_missed_comes_in_the_language_of_the_present() {
     let outbox = FakeOutbox::new(1);
     let request = StreamRequest { last_event_id: Some(id(0).to_string()), ..asking("a", "en") };
     let subscription = house.ask(request, &outbox).expect("a place");
-    assert_eq!(subscription.language(), &tag("de"));
+    assert_eq!(subscription.language, tag("de"));
     assert_eq!(outbox.take(), ["Hallo 1"]);
     house.close().await;
 }

@@ -13,7 +13,7 @@ use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
 };
 use ports::{
-    inbound::{Refused, StreamRequest, Subscribe},
+    inbound::{Refused, StreamRequest, Subscribe, Subscription},
     outbound::{Clock, Metrics, Origin, TokenVerifier, Traces},
 };
 
@@ -139,11 +139,11 @@ impl Api {
             accept_language: accept_language(request),
         };
         match self.subscribe.subscribe(stream, queue.clone()) {
-            Ok(subscription) => {
-                let language = subscription.language().to_string();
+            Ok(Subscription { language, membership }) => {
+                let language = language.to_string();
                 let body = EventStreamBody {
                     queue: QueueReader::new(queue),
-                    _subscription: subscription,
+                    _membership: membership,
                     log: StreamLog::open(request_id, opened, &self.clock),
                 };
                 Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)

@@ -8,14 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use ports::inbound::Subscription;
+use ports::inbound::Membership;
 
 use super::{access_log::StreamLog, queue::QueueReader};
 
-/// Writes what comes into a queue, for as long as the client stays. Dropping it gives up the subscription.
+/// Writes what comes into a queue, for as long as the client stays. Dropping it gives up the stream's place.
 pub(super) struct EventStreamBody {
     pub(super) queue: QueueReader,
-    pub(super) _subscription: Subscription,
+    pub(super) _membership: Membership,
     pub(super) log: Option<Box<StreamLog>>,
 }
 

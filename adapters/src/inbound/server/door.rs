@@ -38,7 +38,7 @@ impl Door {
         let (mut head, body) = answer.into_parts();
         // Nothing else is answered on this connection.
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        self.0.lock().body = Some(Endless { body, chunked: version > Version::HTTP_10 });
+        self.0.lock().body = Some(Endless::new(body, version > Version::HTTP_10));
         Response::from_parts(head, BoxBody::new(Outside(self.clone())))
     }
 

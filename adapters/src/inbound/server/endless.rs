@@ -1,7 +1,7 @@
 //! Answers without an end.
 
 use std::{
-    io,
+    io::{self, Write as _},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -23,9 +23,9 @@ const END_OF_CHUNK: &[u8] = b"\r\n";
 
 /// The body of an answer without an end, whose head has been written.
 pub(super) struct Endless {
-    pub(super) body: BoxBody,
-    /// Whether the head has announced chunks.
-    pub(super) chunked: bool,
+    body: BoxBody,
+    chunked: bool,
+    has_ended: bool,
 }
 
 /// What is behind a burst.
@@ -39,6 +39,16 @@ pub(super) enum Behind {
 }
 
 impl Endless {
+    /// None of `body` was taken yet. `chunked` says whether the head has announced chunks.
+    pub(super) fn new(body: BoxBody, chunked: bool) -> Self {
+        Self { body, chunked, has_ended: false }
+    }
+
+    /// Whether its end was taken.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
+    }
+
     /// Takes out of the body what it has to give, up to a limit. All of it is one chunk.
     pub(super) fn take(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<Behind> {
         let mut bytes = 0;
@@ -54,17 +64,30 @@ impl Endless {
                     bytes += data.len();
                     pieces.push(data);
                 }
-                Poll::Ready(None) => break Behind::End,
+                Poll::Ready(None) => {
+                    self.has_ended = true;
+                    break Behind::End;
+                }
                 Poll::Pending => break Behind::Nothing,
             }
         };
         if self.chunked && bytes > 0 {
-            pieces[0] = format!("{bytes:x}\r\n").into();
+            pieces[0] = chunk_size(bytes);
             pieces.push(Bytes::from_static(END_OF_CHUNK));
         }
-        if self.chunked && matches!(behind, Behind::End) {
+        if self.chunked && self.has_ended {
             pieces.push(Bytes::from_static(LAST_CHUNK));
         }
         Ok(behind)
     }
+}
+
+/// How a chunk of so many bytes begins (RFC 9112, 7.1).
+fn chunk_size(bytes: usize) -> Bytes {
+    let mut line = [0; 2 * size_of::<usize>() + 2];
+    let mut rest = &mut line[..];
+    // There is room for any number.
+    write!(rest, "{bytes:x}\r\n").ok();
+    let unused = rest.len();
+    Bytes::copy_from_slice(&line[..line.len() - unused])
 }

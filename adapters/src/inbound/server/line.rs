@@ -27,15 +27,18 @@ struct LineState {
 }
 
 /// Who writes to it.
-#[derive(Default)]
 enum Writer {
-    /// Somebody who is busy.
-    #[default]
-    Busy,
-    /// A task that waits for something to write.
-    Task(Waker),
+    /// A task; it is known how to wake it when it waits for something to write.
+    /// Boxed, for the place would be there in each line, and most are the lane's.
+    Task(Option<Box<Waker>>),
     /// The lane.
     Lane(Place),
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::Task(None)
+    }
 }
 
 impl Line {
@@ -67,8 +70,8 @@ impl Line {
     pub fn wait(&self, context: &Context<'_>) {
         let mut writer = self.0.writer.lock();
         match &mut *writer {
-            Writer::Busy => *writer = Writer::Task(context.waker().clone()),
-            Writer::Task(waker) => waker.clone_from(context.waker()),
+            Writer::Task(Some(waker)) => (**waker).clone_from(context.waker()),
+            Writer::Task(waker @ None) => *waker = Some(Box::new(context.waker().clone())),
             Writer::Lane(_) => {}
         }
     }
@@ -113,12 +116,12 @@ impl Line {
 impl LineState {
     fn wake_writer(&self) {
         let mut writer = self.writer.lock();
-        if let Writer::Lane(place) = &*writer {
-            return place.is_ready();
-        }
-        let task = std::mem::take(&mut *writer);
+        let task = match &mut *writer {
+            Writer::Lane(place) => return place.is_ready(),
+            Writer::Task(waker) => waker.take(),
+        };
         drop(writer);
-        if let Writer::Task(waker) = task {
+        if let Some(waker) = task {
             waker.wake();
         }
     }
@@ -132,4 +135,10 @@ impl Wake for LineState {
     fn wake_by_ref(self: &Arc<Self>) {
         self.wake_writer();
     }
+}
+
+/// There is one of it for each open stream, behind two counts.
+#[test]
+fn a_line_takes_little_memory() {
+    assert!(size_of::<LineState>() + 2 * size_of::<usize>() <= 48);
 }

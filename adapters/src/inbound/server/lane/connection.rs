@@ -46,7 +46,6 @@ pub(super) struct Connection {
     )]
     rest: Option<Box<Vec<Bytes>>>,
     unasked: Unasked,
-    ended: bool,
 }
 
 /// Memory that is used for one connection after the other.
@@ -80,7 +79,7 @@ impl Connection {
     pub(super) fn new(arrival: Arrival, place: Place) -> Self {
         let Arrival { socket, line, body, unasked } = arrival;
         line.belongs_to(place);
-        Self { socket: TcpStream::from_std(socket), line, body, rest: None, unasked, ended: false }
+        Self { socket: TcpStream::from_std(socket), line, body, rest: None, unasked }
     }
 
     /// Writes what waits, as far as the kernel takes it.
@@ -102,12 +101,10 @@ impl Connection {
             pieces.extend(*rest);
             true
         } else {
-            let behind = self.body.take(context, pieces)?;
-            self.ended = matches!(behind, Behind::End);
-            matches!(behind, Behind::More)
+            matches!(self.body.take(context, pieces)?, Behind::More)
         };
         Ok(match self.write(pieces, joined)? {
-            Poll::Ready(()) if self.ended => Turn::Ended,
+            Poll::Ready(()) if self.body.has_ended() => Turn::Ended,
             Poll::Ready(()) if more => Turn::More,
             Poll::Ready(()) => Turn::Nothing,
             Poll::Pending => {

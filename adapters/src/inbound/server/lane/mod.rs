@@ -29,6 +29,11 @@ use self::{
 /// After so many turns, of some ten microseconds each, other tasks of the same thread have theirs.
 const TURNS: usize = 512;
 
+/// When there is no place left, so many more are made as are this part of the present ones …
+const GROWTH: usize = 8;
+/// … and so many.
+const LEAST_GROWTH: usize = 64;
+
 /// Serves all connections that have come to it.
 pub(super) struct Lane {
     inbox: Arc<Inbox>,
@@ -89,6 +94,10 @@ impl Lane {
     }
 
     fn enter(&mut self, arrival: Arrival) {
+        if self.connections.len() == self.connections.capacity() {
+            // Twice as many places would leave up to half of them unused.
+            self.connections.reserve_exact(self.connections.len() / GROWTH + LEAST_GROWTH);
+        }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
         let place = Place::new(Arc::clone(&self.inbox), key);

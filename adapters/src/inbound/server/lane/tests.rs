@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     super::{endless::Endless, line::Line, unasked::Unasked},
     Arrival, Lane,
+    connection::Connection,
 };
 
 struct Fed(mpsc::UnboundedReceiver<Bytes>);
@@ -55,7 +56,7 @@ impl Scene {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
         let (serves, line) = (Lane::new().expect("a lane"), Line::default());
-        let endless = Endless { body: BoxBody::new(Fed(fed)), chunked };
+        let endless = Endless::new(BoxBody::new(Fed(fed)), chunked);
         let arrival = Arrival { socket, line: line.clone(), body: endless, unasked: Unasked::default() };
         serves.inbox().arrives(arrival);
         let abort = CancellationToken::new();
@@ -124,4 +125,10 @@ async fn a_body_is_given_up_when_its_client_leaves() {
     scene.client.write_all(b"nobody has asked for this").expect("sent");
     scene.client.shutdown(Shutdown::Write).expect("shut");
     tokio::time::timeout(Duration::from_mins(1), scene.body.closed()).await.expect("in time");
+}
+
+/// There is one of it for each open stream. In a debug build the socket is larger.
+#[test]
+fn a_connection_takes_little_memory() {
+    assert!(size_of::<Connection>() - size_of::<mio::net::TcpStream>() <= 48);
 }
