@@ -1,36 +1,37 @@
 //! What the platform's services put on the bus: a go-micro envelope around an event in JSON, with base64 inside base64.
 
+mod go_micro;
 mod lenient;
 mod send_sse;
 mod user_feature_changed;
 
 use std::borrow::Cow;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     identity::{InvalidUserId, UserId},
     language::{InvalidLanguageTag, LanguageTag},
     notification::{EventId, InvalidEventType, Notification},
 };
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-/// Reads a message of the bus; `None` is another service's. Its type is looked at first: another's payload is passed
-/// over, not decoded.
+use self::go_micro::{Envelope, Kind};
+
+/// Reads a message of the bus; `None` is another service's. Its type is looked at first: what stands behind another's is not
+/// looked at, not even whether it is whole.
 ///
 /// # Errors
 ///
 /// It is no envelope; or it is for us, and does not hold what an event for us must hold.
 pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
-    let envelope: Envelope = serde_json::from_slice(message).map_err(Unreadable::Envelope)?;
-    match &*envelope.metadata.event_type {
-        send_sse::TYPE => {
-            let (notification, unreadable) = send_sse::read(&envelope.payload()?, id)?;
-            let trace_parent = envelope.metadata.trace_parent.into();
+    let Some(envelope) = Envelope::for_us(message).map_err(Unreadable::Envelope)? else { return Ok(None) };
+    let payload = envelope.payload()?;
+    match envelope.kind {
+        Kind::SendSse => {
+            let (notification, unreadable) = send_sse::read(&payload, id)?;
+            let trace_parent = envelope.trace_parent.into();
             Ok(Some(Event::Notification { notification, trace_parent, unreadable }))
         }
-        user_feature_changed::TYPE => user_feature_changed::read(&envelope.payload()?),
-        _ => Ok(None),
+        Kind::UserFeatureChanged => user_feature_changed::read(&payload),
     }
 }
 
@@ -82,29 +83,6 @@ pub enum Unreadable {
     /// It has a line break, for example.
     #[error("the event type cannot be written on a stream")]
     EventType(#[source] InvalidEventType),
-}
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow, rename = "Metadata")]
-    metadata: Metadata<'a>,
-    #[serde(borrow, rename = "Payload")]
-    payload: &'a RawValue,
-}
-
-impl Envelope<'_> {
-    fn payload(&self) -> Result<Vec<u8>, Unreadable> {
-        let payload: Text = serde_json::from_str(self.payload.get()).map_err(Unreadable::Payload)?;
-        STANDARD.decode(payload.0.as_bytes()).map_err(Unreadable::PayloadBase64)
-    }
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(borrow, rename = "eventtype")]
-    event_type: Cow<'a, str>,
-    #[serde(borrow, rename = "traceparent", default)]
-    trace_parent: Cow<'a, str>,
 }
 
 /// A text that is borrowed from the message where it has no escapes.

@@ -287,7 +287,8 @@ impl EventSource for JetStreamSource {
                 return event;
             }
             let said = match &mut self.subscription {
-                None => self.next_attempt().await,
+                // It is rare and large: nobody else is to carry it.
+                None => Box::pin(self.next_attempt()).await,
                 Some(subscription) => match subscription.next(&mut self.line).await {
                     Ok(received) => {
                         self.read(&received);

@@ -1,3 +1,4 @@
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::{Content, Translation, Version},
     notification::{EventType, Incarnation},
@@ -99,6 +100,16 @@ fn what_is_lenient_and_what_is_not() {
     check(ours("no JSON"), Err("the payload is no event of its type"));
     check(envelope("events.Other", "no JSON"), Ok(None));
     check(json!({ "Metadata": { "eventtype": "events.Other" }, "Payload": 7 }).to_string(), Ok(None));
+    check(r#"{"Metadata":{"eventtype":"events.Other"},"Payload":"not wh"#.into(), Ok(None));
+    check(
+        r#"{"Metadata":{"eventtype":"events.SendSSE"},"Payload":"e30="#.into(),
+        Err("it is no go-micro envelope"),
+    );
+    check(r#"{"Payload":"e30=","Metadata":{"eventtype":"events.SendSSE"}}"#.into(), Ok(Some((0, "", ""))));
+    check(
+        r#"{"Payload":"\u0065\u00330=","Metadata":{"eventtype":"events.SendSSE"}}"#.into(),
+        Ok(Some((0, "", ""))),
+    );
     check(
         json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": "?" }).to_string(),
         Err("the payload is no base64"),
@@ -171,7 +182,7 @@ fn an_event_in_languages_is_to_others_what_it_was_before() {
     let plain = first(include_str!("../../../../../tests/wire/main-queue.jsonl"));
     let in_languages = first(include_str!("../../../../../tests/wire/in-languages.jsonl"));
     let [unaware_plain, unaware] = [&plain, &in_languages].map(|message| {
-        let envelope: Envelope = serde_json::from_str(message).expect("an envelope");
+        let envelope = Envelope::for_us(message.as_bytes()).expect("an envelope").expect("for us");
         serde_json::from_slice::<Unaware>(&envelope.payload().expect("base64")).expect("SendSSE")
     });
     assert_eq!(unaware, unaware_plain);
