@@ -74,7 +74,7 @@ pub async fn serve(
     let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), for_streams.inbox());
     let mut served = tokio::spawn(for_streams.run(last.clone(), abort.clone()));
     let mut shutdown = pin!(shutdown);
-    let mut refusing = false;
+    let (mut refusing, mut number) = (false, 0);
     loop {
         let accepted = tokio::select! {
             // Somebody connects.
@@ -87,6 +87,8 @@ pub async fn serve(
         match accepted {
             Ok((stream, remote)) => {
                 refusing = false;
+                limits.spread(&stream, number);
+                number += 1;
                 let line = Line::default();
                 let socket = Socket::new(stream, line.clone());
                 let peer = Peer {
