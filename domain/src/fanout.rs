@@ -58,7 +58,7 @@ pub struct Member<S> {
     /// Its client is still to be told that another language is wished than before.
     pub tell_language: bool,
     is_live: bool,
-    /// The last event that its client was told the id of, once it is live.
+    /// The last event that its client was told the id of, once it is live. An option of it would take eight bytes more, for each stream.
     position: EventId,
 }
 

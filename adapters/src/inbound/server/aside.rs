@@ -13,13 +13,7 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::{
-    FAREWELL,
-    endless::{Behind, Endless},
-    line::Line,
-    socket::Socket,
-    unasked::Unasked,
-};
+use super::{FAREWELL, endless::Endless, line::Line, socket::Socket, unasked::Unasked};
 
 type Reader = ReadHalf<TlsStream<Socket>>;
 type Writer = WriteHalf<TlsStream<Socket>>;
@@ -43,17 +37,17 @@ async fn write(mut body: Endless, writer: &mut Writer) -> io::Result<()> {
     loop {
         let mut pieces = Vec::new();
         let taken = poll_fn(|context| match body.take(context, &mut pieces) {
-            Ok(Behind::Nothing) if pieces.iter().all(Bytes::is_empty) => {
+            Ok(false) if !body.has_ended() && pieces.iter().all(Bytes::is_empty) => {
                 // Nothing is kept while there is nothing to write.
                 pieces = Vec::new();
                 Poll::Pending
             }
             taken => Poll::Ready(taken),
         });
-        let behind = taken.await?;
+        taken.await?;
         writer.write_all(&pieces.concat()).await?;
         writer.flush().await?;
-        if matches!(behind, Behind::End) {
+        if body.has_ended() {
             return Ok(());
         }
     }

@@ -28,16 +28,6 @@ pub(super) struct Endless {
     has_ended: bool,
 }
 
-/// What is behind a burst.
-pub(super) enum Behind {
-    /// Nothing, for now.
-    Nothing,
-    /// There may be more.
-    More,
-    /// The body has ended.
-    End,
-}
-
 impl Endless {
     /// None of `body` was taken yet. `chunked` says whether the head has announced chunks.
     pub(super) fn new(body: BoxBody, chunked: bool) -> Self {
@@ -49,14 +39,14 @@ impl Endless {
         self.has_ended
     }
 
-    /// Takes out of the body what it has to give, up to a limit. All of it is one chunk.
-    pub(super) fn take(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<Behind> {
+    /// Takes out of the body what it has to give, up to a limit; true when there may be more. All of it is one chunk.
+    pub(super) fn take(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<bool> {
         let mut bytes = 0;
         // The place of the chunk's size.
         pieces.push(Bytes::new());
-        let behind = loop {
+        let more = loop {
             if bytes >= BURST_BYTES || pieces.len() >= BURST_PIECES {
-                break Behind::More;
+                break true;
             }
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(frame)) => {
@@ -66,9 +56,9 @@ impl Endless {
                 }
                 Poll::Ready(None) => {
                     self.has_ended = true;
-                    break Behind::End;
+                    break false;
                 }
-                Poll::Pending => break Behind::Nothing,
+                Poll::Pending => break false,
             }
         };
         if self.chunked && bytes > 0 {
@@ -78,7 +68,7 @@ impl Endless {
         if self.chunked && self.has_ended {
             pieces.push(Bytes::from_static(LAST_CHUNK));
         }
-        Ok(behind)
+        Ok(more)
     }
 }
 

@@ -14,7 +14,7 @@ use tracing::debug;
 use super::{
     super::{
         FAREWELL,
-        endless::{Behind, Endless, MOST_PIECES},
+        endless::{Endless, MOST_PIECES},
         line::Line,
         socket::throw_away_the_rest,
         unasked::Unasked,
@@ -101,7 +101,7 @@ impl Connection {
             pieces.extend(*rest);
             true
         } else {
-            matches!(self.body.take(context, pieces)?, Behind::More)
+            self.body.take(context, pieces)?
         };
         Ok(match self.write(pieces, joined)? {
             Poll::Ready(()) if self.body.has_ended() => Turn::Ended,
