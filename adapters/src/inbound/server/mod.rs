@@ -38,7 +38,7 @@ use tracing::{debug, warn};
 use self::{
     door::{Door, until_left},
     endless::Endless,
-    lane::{Arrival, Inbox},
+    lane::{Arrival, End, Inbox},
     peer::Peer,
     socket::Socket,
     tls::HTTP_2,
@@ -71,8 +71,8 @@ pub async fn serve(
     let local = LocalAddr(listener.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     // Those with hyper; behind them nobody comes to the lane.
-    let (open, last, inbox) = (TaskTracker::new(), CancellationToken::new(), for_streams.inbox());
-    let mut served = tokio::spawn(for_streams.run(last.clone(), abort.clone()));
+    let (open, inbox) = (TaskTracker::new(), for_streams.inbox());
+    let mut served = tokio::spawn(for_streams.run());
     let mut shutdown = pin!(shutdown);
     let (mut refusing, mut number) = (false, 0);
     loop {
@@ -123,12 +123,13 @@ pub async fn serve(
     open.close();
     let ended = async {
         open.wait().await;
-        last.cancel();
+        inbox.ends(End::Empty);
         (&mut served).await.ok();
     };
     if tokio::time::timeout(flush, ended).await.is_err() {
         warn!("connections were cut that did not end in time");
         abort.cancel();
+        inbox.ends(End::Now);
         open.wait().await;
         served.await.ok();
     }

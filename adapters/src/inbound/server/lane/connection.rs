@@ -62,6 +62,7 @@ impl Scratch {
 }
 
 /// What came of an attempt to write.
+#[derive(Clone, Copy)]
 pub(super) enum Turn {
     /// Everything that is there was written.
     Nothing,
@@ -83,8 +84,9 @@ impl Connection {
     }
 
     /// Writes what waits, as far as the kernel takes it.
-    pub(super) fn turn(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> Turn {
-        self.try_turn(context, scratch).unwrap_or_else(|error| {
+    pub(super) fn turn(&mut self, scratch: &mut Scratch) -> Turn {
+        let waker = self.line.waker();
+        self.try_turn(&mut Context::from_waker(&waker), scratch).unwrap_or_else(|error| {
             debug!(%error, "a stream broke off");
             scratch.pieces.clear();
             Turn::Broken

@@ -1,6 +1,6 @@
 //! What the lane is told by others.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use mio::{Events, Token};
 use parking_lot::Mutex;
@@ -18,11 +18,25 @@ pub(in super::super) struct Inbox {
 /// What has come in since the lane has last looked.
 #[derive(Default)]
 pub(super) struct Waiting {
-    pub(super) arrivals: Vec<Arrival>,
+    pub(super) arrivals: VecDeque<Arrival>,
     /// Who may have something to write, or can be written to again.
-    pub(super) ready: Vec<usize>,
+    pub(super) ready: VecDeque<usize>,
     /// Whose client has said something or has gone.
-    pub(super) spoken: Vec<usize>,
+    pub(super) spoken: VecDeque<usize>,
+    /// What is said of the lane's own end.
+    pub(super) end: End,
+}
+
+/// When the lane is to end.
+#[derive(Clone, Copy, Default, Eq, Ord, PartialEq, PartialOrd)]
+pub(in super::super) enum End {
+    /// Nothing is said of it.
+    #[default]
+    Open,
+    /// When nobody is left: nobody comes any more.
+    Empty,
+    /// At once.
+    Now,
 }
 
 /// A connection's place in the lane.
@@ -38,14 +52,19 @@ impl Place {
 
     /// There is something to do for it.
     pub(in super::super) fn is_ready(&self) {
-        self.inbox.put(|waiting| waiting.ready.push(self.key as usize));
+        self.inbox.put(|waiting| waiting.ready.push_back(self.key as usize));
     }
 }
 
 impl Inbox {
     /// A connection whose head has been written.
     pub(in super::super) fn arrives(&self, arrival: Arrival) {
-        self.put(|waiting| waiting.arrivals.push(arrival));
+        self.put(|waiting| waiting.arrivals.push_back(arrival));
+    }
+
+    /// When the lane is to end. After `Empty` nobody may come.
+    pub(in super::super) fn ends(&self, end: End) {
+        self.put(|waiting| waiting.end = end);
     }
 
     /// What the kernel tells of the sockets.
@@ -54,10 +73,10 @@ impl Inbox {
             for event in events {
                 let Token(key) = event.token();
                 if event.is_readable() {
-                    waiting.spoken.push(key);
+                    waiting.spoken.push_back(key);
                 }
                 if event.is_writable() {
-                    waiting.ready.push(key);
+                    waiting.ready.push_back(key);
                 }
             }
         });
@@ -66,18 +85,18 @@ impl Inbox {
     /// All that is waiting, as soon as there is something.
     pub(super) async fn waiting(&self) -> Waiting {
         self.something.notified().await;
-        std::mem::take(&mut *self.waiting.lock())
+        self.take()
     }
 
-    /// Whether nothing is waiting.
-    pub(super) fn is_empty(&self) -> bool {
-        self.waiting.lock().is_empty()
+    /// All that is waiting now.
+    pub(super) fn take(&self) -> Waiting {
+        std::mem::take(&mut *self.waiting.lock())
     }
 
     /// The lane is woken once for all that comes until it looks.
     fn put(&self, put: impl FnOnce(&mut Waiting)) {
         let mut waiting = self.waiting.lock();
-        let first = waiting.is_empty();
+        let first = waiting.is_empty() && waiting.end == End::Open;
         put(&mut waiting);
         drop(waiting);
         if first {
@@ -87,7 +106,16 @@ impl Inbox {
 }
 
 impl Waiting {
-    fn is_empty(&self) -> bool {
+    /// Adds what has come later.
+    pub(super) fn append(&mut self, mut later: Self) {
+        self.arrivals.append(&mut later.arrivals);
+        self.ready.append(&mut later.ready);
+        self.spoken.append(&mut later.spoken);
+        self.end = self.end.max(later.end);
+    }
+
+    /// Whether there is nobody to be served.
+    pub(super) fn is_empty(&self) -> bool {
         self.arrivals.is_empty() && self.ready.is_empty() && self.spoken.is_empty()
     }
 }

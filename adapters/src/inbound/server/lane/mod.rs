@@ -2,32 +2,36 @@
 //!
 //! hyper keeps two buffers and a task for each connection, for as long as it lives. An event stream needs neither: mostly
 //! there is nothing to write, and its client has nothing more to say. So when the head of such an answer has gone out, the
-//! socket leaves hyper and the runtime, and becomes a place in a slab. One task serves all of them: it watches one epoll for
-//! ends and for sockets that can be written to again, and writes where a body has something to give.
+//! socket leaves hyper and the runtime, and becomes a place in a slab. One task serves all of them: it hears of ends and of sockets
+//! that can be written to again, and writes where a body has something to give. Other threads help when many are to be written to
+//! and nothing more comes. While more comes they would not help: what waits for a stream goes out in one write, and who writes
+//! sooner writes more often.
 
 mod connection;
 mod inbox;
+mod loan;
 mod watch;
 
-use std::{io, sync::Arc, task::Context};
+use std::{io, panic::resume_unwind, sync::Arc};
 
 use slab::Slab;
-use tokio::task::yield_now;
-use tokio_util::sync::CancellationToken;
+use tokio::{runtime::Handle, task::yield_now};
 use tracing::debug;
 
 pub(super) use self::{
     connection::Arrival,
-    inbox::{Inbox, Place},
+    inbox::{End, Inbox, Place},
 };
 use self::{
     connection::{Connection, Scratch, Turn},
     inbox::Waiting,
+    loan::Lent,
     watch::Watch,
 };
 
-/// After so many turns, of some ten microseconds each, other tasks of the same thread have theirs.
-const TURNS: usize = 512;
+/// After so many turns, of some ten microseconds each, other tasks of the same thread have theirs. The runtime's own pauses are so
+/// short that threads would be woken for nothing most of the time. (Tests have few connections.)
+const TURNS: usize = if cfg!(test) { 4 } else { 128 };
 
 /// When there is no place left, so many more are made as are this part of the present ones …
 const GROWTH: usize = 8;
@@ -38,7 +42,9 @@ const LEAST_GROWTH: usize = 64;
 pub(super) struct Lane {
     inbox: Arc<Inbox>,
     watch: Watch,
-    connections: Slab<Connection>,
+    /// None where one is lent.
+    connections: Slab<Option<Connection>>,
+    waiting: Waiting,
     scratch: Scratch,
 }
 
@@ -47,7 +53,13 @@ impl Lane {
     pub(super) fn new() -> io::Result<Self> {
         let inbox = Arc::<Inbox>::default();
         let watch = Watch::start(Arc::clone(&inbox))?;
-        Ok(Self { inbox, watch, connections: Slab::new(), scratch: Scratch::new() })
+        Ok(Self {
+            inbox,
+            watch,
+            connections: Slab::new(),
+            waiting: Waiting::default(),
+            scratch: Scratch::new(),
+        })
     }
 
     /// Where connections come in.
@@ -55,41 +67,87 @@ impl Lane {
         Arc::clone(&self.inbox)
     }
 
-    /// Serves until `last` is cancelled and nobody is left, or until `abort` is, and then cuts whoever is still there. After
-    /// `last` nobody may come.
-    pub(super) async fn run(mut self, last: CancellationToken, abort: CancellationToken) {
-        let inbox = self.inbox();
-        while !(last.is_cancelled() && inbox.is_empty() && self.connections.is_empty()) {
-            tokio::select! {
-                // Somebody comes or leaves, or there is something to write.
-                waiting = inbox.waiting() => self.serve(waiting).await,
-                // It has to be seen whether anybody is left.
-                () = last.cancelled(), if !last.is_cancelled() => {}
-                // Our time is over.
-                () = abort.cancelled() => break,
+    /// Serves until its inbox says that it is to end, and then cuts whoever is still there.
+    pub(super) async fn run(mut self) {
+        while !self.is_over() {
+            if self.waiting.is_empty() {
+                let news = self.inbox.waiting().await;
+                self.waiting.append(news);
+            } else {
+                self.round().await;
             }
         }
-        for (_, connection) in &self.connections {
+        for connection in self.connections.iter().filter_map(|(_, connection)| connection.as_ref()) {
             connection.cut();
         }
     }
 
-    /// Now and then others have their turn.
-    async fn serve(&mut self, Waiting { arrivals, ready, spoken }: Waiting) {
-        for (arrival, number) in arrivals.into_iter().zip(1..) {
-            self.enter(arrival);
-            pause_after(number).await;
+    fn is_over(&self) -> bool {
+        match self.waiting.end {
+            End::Open => false,
+            End::Empty => self.waiting.is_empty() && self.connections.is_empty(),
+            End::Now => true,
         }
-        for (key, number) in ready.into_iter().zip(1..) {
-            self.turn(key);
-            pause_after(number).await;
-        }
-        for (key, number) in spoken.into_iter().zip(1..) {
-            if self.connections.get_mut(key).is_some_and(|connection| connection.has_left(&mut self.scratch))
-            {
-                self.connections.remove(key);
+    }
+
+    /// Serves some of those who wait. When more do, others have their turn, and what has come meanwhile is looked at.
+    async fn round(&mut self) {
+        for _ in 0..TURNS {
+            if self.waiting.is_empty() {
+                return;
             }
-            pause_after(number).await;
+            if let Some(arrival) = self.waiting.arrivals.pop_front() {
+                self.enter(arrival);
+            }
+            if let Some(key) = self.waiting.ready.pop_front() {
+                self.turn(key);
+            }
+            if let Some(key) = self.waiting.spoken.pop_front() {
+                self.listen(key);
+            }
+        }
+        yield_now().await;
+        let news = self.inbox.take();
+        let more_comes = !news.is_empty();
+        self.waiting.append(news);
+        if !more_comes {
+            self.share().await;
+        }
+    }
+
+    /// Has all threads write, if there is enough for them.
+    async fn share(&mut self) {
+        let hands = Handle::current().metrics().num_workers().min(self.waiting.ready.len() / TURNS);
+        if hands < 2 {
+            return;
+        }
+        let keys = Vec::from(std::mem::take(&mut self.waiting.ready));
+        let parts = keys.chunks(keys.len().div_ceil(hands));
+        let loans: Vec<_> = parts.map(|keys| tokio::spawn(loan::serve(self.lend(keys)))).collect();
+        for loan in loans {
+            match loan.await {
+                Ok(loan) => self.take_back(loan),
+                // A fault in a connection is the lane's, whoever has met it.
+                Err(fault) => fault.try_into_panic().map_or((), |panic| resume_unwind(panic)),
+            }
+        }
+    }
+
+    /// Takes these connections out of their places. Who is named twice is there once.
+    fn lend(&mut self, keys: &[usize]) -> Vec<Lent> {
+        let mut lent = Vec::with_capacity(keys.len());
+        for &key in keys {
+            if let Some(connection) = self.connections.get_mut(key).and_then(Option::take) {
+                lent.push(Lent { key, connection, turn: Turn::Nothing });
+            }
+        }
+        lent
+    }
+
+    fn take_back(&mut self, loan: Vec<Lent>) {
+        for Lent { key, connection, turn } in loan {
+            self.connections[key] = Some(connection);
+            self.follow(key, turn);
         }
     }
 
@@ -104,7 +162,7 @@ impl Lane {
         let mut connection = Connection::new(arrival, place);
         match self.watch.add(key, &mut connection.socket) {
             Ok(()) => {
-                entry.insert(connection);
+                entry.insert(Some(connection));
                 self.turn(key);
             }
             Err(error) => debug!(%error, "a stream was given up"),
@@ -113,9 +171,16 @@ impl Lane {
 
     /// Lets a connection write what there is to write.
     fn turn(&mut self, key: usize) {
-        let Some(connection) = self.connections.get_mut(key) else { return };
-        let waker = connection.line.waker();
-        match connection.turn(&mut Context::from_waker(&waker), &mut self.scratch) {
+        if let Some(Some(connection)) = self.connections.get_mut(key) {
+            let turn = connection.turn(&mut self.scratch);
+            self.follow(key, turn);
+        }
+    }
+
+    /// Does what follows from a connection's turn.
+    fn follow(&mut self, key: usize, turn: Turn) {
+        let Some(Some(connection)) = self.connections.get_mut(key) else { return };
+        match turn {
             Turn::Nothing => {}
             Turn::More => connection.line.wake(),
             Turn::Blocked => {
@@ -125,21 +190,24 @@ impl Lane {
                 }
             }
             Turn::Ended => {
-                let mut connection = self.connections.remove(key);
-                match self.watch.remove(&mut connection.socket) {
-                    Ok(()) => drop(tokio::spawn(connection.farewell())),
-                    Err(error) => debug!(%error, "a client has gone"),
+                if let Some(mut connection) = self.connections.remove(key) {
+                    match self.watch.remove(&mut connection.socket) {
+                        Ok(()) => drop(tokio::spawn(connection.farewell())),
+                        Err(error) => debug!(%error, "a client has gone"),
+                    }
                 }
             }
             Turn::Broken => drop(self.connections.remove(key)),
         }
     }
-}
 
-/// The runtime's own pauses are so short that threads would be woken for nothing most of the time.
-async fn pause_after(number: usize) {
-    if number.is_multiple_of(TURNS) {
-        yield_now().await;
+    /// Hears what a connection's client has said, or that it has gone.
+    fn listen(&mut self, key: usize) {
+        if let Some(Some(connection)) = self.connections.get_mut(key)
+            && connection.has_left(&mut self.scratch)
+        {
+            self.connections.remove(key);
+        }
     }
 }
 
