@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Frame};
 
 use super::BoxBody;
 
@@ -39,6 +39,11 @@ impl Endless {
         self.has_ended
     }
 
+    /// The next piece of it, for somebody else to write. After its end, or a fault, it must not be asked again.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
     /// Takes out of the body what it has to give, up to a limit; true when there may be more. All of it is one chunk.
     pub(super) fn take(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<bool> {
         let mut bytes = 0;
@@ -48,7 +53,7 @@ impl Endless {
             if bytes >= BURST_BYTES || pieces.len() >= BURST_PIECES {
                 break true;
             }
-            match Pin::new(&mut self.body).poll_frame(context) {
+            match self.poll(context) {
                 Poll::Ready(Some(frame)) => {
                     let data = frame?.into_data().unwrap_or_default();
                     bytes += data.len();
