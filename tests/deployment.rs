@@ -1,6 +1,6 @@
 //! The files in `deploy/` speak of what there is.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Command};
 
 use adapters::outbound::prometheus::PrometheusMetrics;
 use ocis_sse::configuration::{SETTINGS, Setting};
@@ -65,4 +65,35 @@ fn the_page_about_proxies_shows_their_files() {
         let shown = shown.join("\n");
         assert!(PROXIES.contains(&shown), "docs/proxies.md should show:\n{shown}");
     }
+}
+
+/// The image's dependencies are built before our sources are there. Cargo refuses to, when a target is missing that a manifest names.
+#[test]
+fn cargo_finds_every_target_while_the_image_is_built() {
+    let instructions = DOCKERFILE.replace("\\\n", " ");
+    let builder = instructions.split("\nFROM ").nth(1).expect("its first stage");
+    let (before, _) = builder.split_once("&& cargo build").expect("where it builds");
+    let place = tempfile::tempdir().expect("a place");
+    let run = |program: &str, arguments: &[&str]| {
+        let ended = Command::new(program).args(arguments).current_dir(&place).output().expect("it runs");
+        (ended.status.success(), String::from_utf8(ended.stderr).expect("text"))
+    };
+    for instruction in before.lines() {
+        let commands = if let Some(copied) = instruction.strip_prefix("COPY ") {
+            let (files, to) = copied.rsplit_once(' ').expect("what is copied, and where to");
+            let files =
+                files.split(' ').map(|file| concat!(env!("CARGO_MANIFEST_DIR"), "/").to_owned() + file);
+            format!("mkdir -p {to} && cp -r {} {to}", files.collect::<Vec<_>>().join(" "))
+        } else if let Some(commands) = instruction.strip_prefix("RUN ").filter(|run| run.starts_with("mkdir"))
+        {
+            commands.to_owned()
+        } else {
+            continue;
+        };
+        let (succeeds, error) = run("sh", &["-c", &commands]);
+        assert!(succeeds, "{commands}: {error}");
+    }
+    // Nothing has to be built to hear what cargo thinks of the targets: it looks at those of the manifest first.
+    let (_, error) = run(env!("CARGO"), &["check", "--offline", "--locked", "--bin", "none"]);
+    assert!(error.contains("no bin target named `none`"), "{error}");
 }
