@@ -64,7 +64,7 @@ impl Inbox {
 
     /// When the lane is to end. After `Empty` nobody may come.
     pub(in super::super) fn ends(&self, end: End) {
-        self.put(|waiting| waiting.end = end);
+        self.put(|waiting| waiting.end = waiting.end.max(end));
     }
 
     /// What the kernel tells of the sockets.
