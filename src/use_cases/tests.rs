@@ -131,6 +131,8 @@ struct FakeState {
     ended: Option<EndReason>,
     progress_seen: Instant,
     progressed: bool,
+    /// How often it was asked whether its client reads.
+    asked: usize,
     began: Instant,
 }
 
@@ -143,6 +145,7 @@ impl FakeOutbox {
             ended: None,
             progress_seen: now,
             progressed: false,
+            asked: 0,
             began: now,
         };
         Arc::new(Self { places, state: Mutex::new(state), room: Notify::new() })
@@ -217,6 +220,7 @@ impl Outbox for FakeOutbox {
 
     fn stalled(&self, now: Instant) -> Duration {
         let mut state = self.state.lock();
+        state.asked += 1;
         if std::mem::take(&mut state.progressed) || state.waiting.is_empty() {
             state.progress_seen = now;
         }

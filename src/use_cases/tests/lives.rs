@@ -80,6 +80,18 @@ async fn a_client_that_takes_nothing_is_ended_although_nothing_more_comes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_is_asked_once_a_second_whether_its_client_reads_however_short_the_keepalive() {
+    for keepalive in [None, KeepalivePolicy::every(s(1)), KeepalivePolicy::every(s(5))] {
+        let house = House::with(StreamPolicy { keepalive, ..POLICY }).await;
+        let outbox = FakeOutbox::new(99);
+        let _open = house.open("a", &outbox);
+        tokio::spawn(house.subscriptions.clone().look_after());
+        tokio::time::sleep(Duration::from_millis(9_990)).await;
+        assert_eq!(outbox.state.lock().asked, 10, "{keepalive:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_logout_is_written_and_ends_that_users_streams() {
     for (close_on_logout, ended) in [(true, Some(EndReason::Logout)), (false, None)] {
         let mut house = House::with(StreamPolicy { close_on_logout, ..POLICY }).await;
