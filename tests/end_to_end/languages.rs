@@ -159,6 +159,7 @@ async fn the_latest_choice_counts_wherever_it_was_made_and_whatever_is_read_agai
     second.hears("einstein", json!("fr")).await;
     second.hears("marie", json!("fr")).await;
     greet(&publisher, "einstein", 1).await;
+    second.has_read(1).await;
     let mut stream = second.follow_with("einstein", &[("last-event-id", &opening(&second).await)]).await;
     assert_eq!(stream.content().await, "Bonjour 1");
     // And one that does not read it again, after the bus was down.
