@@ -40,7 +40,7 @@ use tokio::{
 const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
 
 const fn id(sequence: u64) -> EventId {
-    EventId { incarnation: Incarnation(0x019a_b4cf_02d1), sequence }
+    EventId { incarnation: Incarnation::of(0x019a_b4cf_02d1), sequence }
 }
 
 /// The defaults of the service.

@@ -19,7 +19,7 @@ pub(crate) const USERS: usize = 5_000;
 
 /// The event of this position on the bus.
 pub(crate) const fn id(sequence: u64) -> EventId {
-    EventId { incarnation: Incarnation(0x019a_b4cf_02d1), sequence }
+    EventId { incarnation: Incarnation::of(0x019a_b4cf_02d1), sequence }
 }
 
 /// As the platform names its users.

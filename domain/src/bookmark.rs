@@ -123,7 +123,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_mins(2);
 
     fn id(sequence: u64) -> EventId {
-        EventId { incarnation: Incarnation(1), sequence }
+        EventId { incarnation: Incarnation::of(1), sequence }
     }
 
     fn user(name: &str) -> UserId {

@@ -2,13 +2,7 @@
 
 use std::{collections::HashMap, time::Instant};
 
-use crate::{
-    bookmark::RequestId,
-    identity::UserId,
-    language::Wish,
-    notification::{EventId, Incarnation},
-    session::Session,
-};
+use crate::{bookmark::RequestId, identity::UserId, language::Wish, notification::EventId, session::Session};
 
 /// Names one stream among all that were ever opened here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,11 +49,8 @@ pub struct Member<S> {
     pub resumable: Option<Box<Resumable>>,
     /// Which languages are wished on it.
     pub wish: Wish,
-    /// Its client is still to be told that another language is wished than before.
-    pub tell_language: bool,
-    is_live: bool,
-    /// The last event that its client was told the id of, once it is live. An option of it would take eight bytes more, for each stream.
-    position: EventId,
+    /// The last event that its client was told the id of, once it is live.
+    position: Option<EventId>,
 }
 
 /// What makes that a client need not say where it stood: a stream that is opened by the same request goes on there.
@@ -81,13 +72,13 @@ impl<S> Member<S> {
     /// Whether it is live: it is handed each event as it comes. Before that it still catches up.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.is_live
+        self.position.is_some()
     }
 
     /// The last event that its client was told the id of; none before it is live.
     #[must_use]
     pub fn position(&self) -> Option<EventId> {
-        self.is_live.then_some(self.position)
+        self.position
     }
 
     /// It is known that it begins after the event `after`.
@@ -99,12 +90,11 @@ impl<S> Member<S> {
 
     /// Its client is told the id `position`; from then on it is live.
     pub fn tell(&mut self, position: EventId) {
-        self.position = position;
-        self.is_live = true;
+        self.position = Some(position);
     }
 
     fn has_had(&self, event: EventId) -> bool {
-        self.position().is_some_and(|position| position == event || position.follows(event))
+        self.position.is_some_and(|position| position == event || position.follows(event))
     }
 }
 
@@ -149,9 +139,7 @@ impl<S> Fanout<S> {
         self.next += 1;
         self.streams += 1;
         let resumable = request.map(|request| Box::new(Resumable { request, began: None }));
-        let position = EventId { incarnation: Incarnation(0), sequence: 0 };
-        let member =
-            Member { id, stream, session, resumable, wish, tell_language: false, is_live: false, position };
+        let member = Member { id, stream, session, resumable, wish, position: None };
         let members = self.users.entry(user).or_default();
         let others = std::mem::take(members);
         // Mostly it stays the only one.
@@ -235,10 +223,10 @@ mod tests {
         spread::Spread,
     };
 
-    /// There is one of it for each open stream, in memory of its own: 112 bytes is a size that allocators have.
+    /// There is one of it for each open stream, in memory of its own: 96 bytes is a size that allocators have.
     #[test]
     fn a_member_takes_little_memory() {
-        assert!(size_of::<Member<std::sync::Arc<dyn Send>>>() <= 112);
+        assert!(size_of::<Member<std::sync::Arc<dyn Send>>>() <= 96);
     }
 
     const NO_LIMITS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
@@ -248,7 +236,7 @@ mod tests {
     }
 
     fn event(sequence: u64) -> EventId {
-        EventId { incarnation: Incarnation(1), sequence }
+        EventId { incarnation: Incarnation::of(1), sequence }
     }
 
     fn join<S>(fanout: &mut Fanout<S>, name: &str, stream: S, now: Instant) -> StreamId {
@@ -289,7 +277,7 @@ mod tests {
         assert_eq!(reach(event(7)), 0, "a user who is named twice");
         assert_eq!(reach(event(8)), 1);
         assert_eq!(reach(event(6)), 0, "it has been caught up beyond this");
-        let other = EventId { incarnation: Incarnation(2), sequence: 1 };
+        let other = EventId { incarnation: Incarnation::of(2), sequence: 1 };
         assert_eq!(reach(other), 1, "of another making of the stream");
         fanout.member(&user("a"), id).expect("open").tell(event(20));
         assert_eq!(fanout.reach(&user("a"), event(20), now).count(), 0);

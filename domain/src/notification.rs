@@ -1,6 +1,6 @@
 //! What happened, for whom, and by which id a client names it.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, num::NonZeroU64, str::FromStr};
 
 use crate::{content::Content, identity::UserId};
 
@@ -9,7 +9,19 @@ use crate::{content::Content, identity::UserId};
 /// Sequences start anew when a stream is deleted and made again. The incarnation tells the two apart: on every instance
 /// and after every restart it is the same number for the same stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Incarnation(pub u64);
+pub struct Incarnation(NonZeroU64);
+
+impl Incarnation {
+    /// The one of this number. Zero, which would be a stream made in 1970, is taken for one: so an id that may be missing needs no
+    /// more place than one that may not, and each stream has such.
+    #[must_use]
+    pub const fn of(number: u64) -> Self {
+        match NonZeroU64::new(number) {
+            Some(number) => Self(number),
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+}
 
 /// The id of an event, as a client gets it in the `id` field and gives it back in `Last-Event-ID`.
 ///
@@ -45,7 +57,7 @@ impl FromStr for EventId {
         let (incarnation, sequence) = text.split_once('-').ok_or(InvalidEventId)?;
         let incarnation = u64::from_str_radix(incarnation, 16).map_err(|_| InvalidEventId)?;
         let sequence = sequence.parse().map_err(|_| InvalidEventId)?;
-        let id = Self { incarnation: Incarnation(incarnation), sequence };
+        let id = Self { incarnation: Incarnation::of(incarnation), sequence };
         if id.to_string() == text { Ok(id) } else { Err(InvalidEventId) }
     }
 }
@@ -126,25 +138,27 @@ mod tests {
 
     #[test]
     fn an_event_id_is_short_and_printable() {
-        let id = EventId { incarnation: Incarnation(0x0019_ab4c_f02d), sequence: 5123 };
+        let id = EventId { incarnation: Incarnation::of(0x0019_ab4c_f02d), sequence: 5123 };
         assert_eq!(id.to_string(), "19ab4cf02d-5123");
     }
 
     #[test]
     fn an_event_id_has_one_spelling() {
         let check = |text: &str, expected: Option<(u64, u64)>| {
-            let expected = expected
-                .map(|(incarnation, sequence)| EventId { incarnation: Incarnation(incarnation), sequence });
+            let expected = expected.map(|(incarnation, sequence)| EventId {
+                incarnation: Incarnation::of(incarnation),
+                sequence,
+            });
             assert_eq!(text.parse().ok(), expected, "{text:?}");
         };
         check("19ab4cf02d-5123", Some((0x0019_ab4c_f02d, 5123)));
-        check("0-0", Some((0, 0)));
+        check("1-0", Some((1, 0)));
         check("ffffffffffffffff-18446744073709551615", Some((u64::MAX, u64::MAX)));
         check("10000000000000000-1", None);
         check("1-18446744073709551616", None);
         for other in [
-            "", "-", "7", "1-", "-1", "+1-1", "1-+1", "01-1", "1-01", "A-1", "1-1-1", " 1-1", "1-1 ", "g-1",
-            "é-1",
+            "", "-", "7", "0-0", "1-", "-1", "+1-1", "1-+1", "01-1", "1-01", "A-1", "1-1-1", " 1-1", "1-1 ",
+            "g-1", "é-1",
         ] {
             check(other, None);
         }
@@ -152,7 +166,7 @@ mod tests {
 
     #[test]
     fn only_within_one_making_of_a_stream_is_there_an_order() {
-        let id = |incarnation, sequence| EventId { incarnation: Incarnation(incarnation), sequence };
+        let id = |incarnation, sequence| EventId { incarnation: Incarnation::of(incarnation), sequence };
         assert!(id(1, 2).follows(id(1, 1)));
         assert!(!id(1, 1).follows(id(1, 1)));
         assert!(!id(2, 2).follows(id(1, 1)) && !id(1, 1).follows(id(2, 2)));

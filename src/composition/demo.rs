@@ -154,5 +154,5 @@ fn secret() -> String {
 }
 
 fn incarnation() -> Incarnation {
-    Incarnation(u64::try_from(SystemClock.since_1970().as_millis()).unwrap_or_default())
+    Incarnation::of(u64::try_from(SystemClock.since_1970().as_millis()).unwrap_or_default())
 }

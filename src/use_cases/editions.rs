@@ -1,12 +1,8 @@
 //! An event in the languages that are wished: each version becomes bytes once, for all streams.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, time::Instant};
 
-use domain::{
-    content::Version,
-    language::{LanguagePriorityList, Wish},
-    notification::Notification,
-};
+use domain::{content::Version, language::Wish, notification::Notification};
 use ports::outbound::{Frame, Frames};
 
 /// One event, as it is offered to live streams.
@@ -16,9 +12,8 @@ pub(super) struct Editions<'a> {
     published: Instant,
     /// The versions that were asked for, by their position.
     encoded: Vec<Option<Frame>>,
-    /// Which version is for whom, by the address of the list of wishes that streams share. The list is held: another one cannot come
-    /// to the same address meanwhile.
-    versions: HashMap<usize, (Arc<LanguagePriorityList>, Version)>,
+    /// Which version is for whom.
+    versions: HashMap<Wish, Version>,
 }
 
 impl<'a> Editions<'a> {
@@ -33,9 +28,12 @@ impl<'a> Editions<'a> {
         let version = if content.versions() == 1 {
             Version::FALLBACK
         } else {
-            let wishes = wish.effective();
-            let known = self.versions.entry(Arc::as_ptr(wishes).addr());
-            known.or_insert_with(|| (Arc::clone(wishes), content.lookup(wishes))).1
+            // Mostly known, so that no copy is made to look.
+            self.versions.get(wish).copied().unwrap_or_else(|| {
+                let version = content.lookup(wish.effective());
+                self.versions.insert(wish.clone(), version);
+                version
+            })
         };
         if self.encoded.is_empty() {
             self.encoded = vec![None; content.versions()];

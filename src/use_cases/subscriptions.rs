@@ -9,6 +9,7 @@ mod languages;
 mod upkeep;
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -86,6 +87,8 @@ struct State {
     fanout: Fanout<Arc<dyn Outbox>>,
     bookmarks: Bookmarks,
     languages: Languages,
+    /// The streams whose clients are still to be told that another language is wished than before.
+    untold: HashSet<StreamId>,
     /// Whether it has been heard what users have chosen.
     knows_languages: bool,
     /// None until the bus is read.
@@ -128,6 +131,7 @@ impl Subscriptions {
             fanout: Fanout::new(policy.limits),
             bookmarks: Bookmarks::new(policy.resume_window, MOST_BOOKMARKS),
             languages: Languages::new(default_language),
+            untold: HashSet::new(),
             knows_languages: false,
             history: None,
             settled: None,

@@ -408,7 +408,7 @@ fn request(name: &str) -> StreamRequest {
 }
 
 fn id(sequence: u64) -> EventId {
-    EventId { incarnation: Incarnation(1), sequence }
+    EventId { incarnation: Incarnation::of(1), sequence }
 }
 
 fn user(name: &str) -> UserId {

@@ -112,8 +112,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_published_is_read_in_order() {
-        let (publisher, mut source) = bus(Incarnation(9));
-        let after = EventId { incarnation: Incarnation(9), sequence: 0 };
+        let (publisher, mut source) = bus(Incarnation::of(9));
+        let after = EventId { incarnation: Incarnation::of(9), sequence: 0 };
         assert_eq!(source.next().await, SourceEvent::Begins { after });
         assert_eq!(source.next().await, SourceEvent::Subscribed);
         for content in ["a", "b"] {
@@ -125,7 +125,7 @@ mod tests {
                 panic!("a notification")
             };
             assert_eq!(notification.content, expected.into());
-            assert_eq!(notification.id, EventId { incarnation: Incarnation(9), sequence });
+            assert_eq!(notification.id, EventId { incarnation: Incarnation::of(9), sequence });
         }
     }
 }

@@ -7,7 +7,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 const LIMITS: HistoryLimits = HistoryLimits { max_age: MINUTE, max_bytes: usize::MAX };
 
 fn id(sequence: u64) -> EventId {
-    EventId { incarnation: Incarnation(7), sequence }
+    EventId { incarnation: Incarnation::of(7), sequence }
 }
 
 fn user(name: &str) -> UserId {
@@ -50,7 +50,7 @@ fn who_returns_gets_what_was_missed_and_nobody_elses() {
     check("nobody", 10, Ok(&[]));
     check("a", 9, Err(GapReason::Expired));
     check("a", 22, Err(GapReason::Unknown));
-    let foreign = EventId { incarnation: Incarnation(8), sequence: 12 };
+    let foreign = EventId { incarnation: Incarnation::of(8), sequence: 12 };
     assert_eq!(
         history.missed(&user("a"), foreign, 9),
         Missed::Gap(id(21), GapReason::Unknown),

@@ -1,5 +1,6 @@
 use std::{
     collections::{HashMap, HashSet},
+    hash::{Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
@@ -24,8 +25,8 @@ pub struct Languages {
     default: Arc<LanguagePriorityList>,
     default_language: LanguageTag,
     choices: HashMap<UserId, Chosen>,
-    /// Every list that a stream has, once: requests have few different ones.
-    lists: HashSet<Arc<LanguagePriorityList>>,
+    /// Every wish that a stream has, once: there are few different ones.
+    wishes: HashSet<Arc<Wished>>,
 }
 
 #[derive(Debug)]
@@ -34,9 +35,26 @@ struct Chosen {
     made: Duration,
 }
 
-/// What is wished on one stream.
+/// What is wished on one stream. Streams with the same wish share it, so that to compare two costs nothing.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct Wish(Arc<Wished>);
+
+impl PartialEq for Wish {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Wish {}
+
+impl Hash for Wish {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Wished {
     /// By its request, if that says anything.
     requested: Option<Arc<LanguagePriorityList>>,
     /// What counts.
@@ -44,10 +62,10 @@ pub struct Wish {
 }
 
 impl Wish {
-    /// What counts. Streams with the same wish share one list.
+    /// What counts.
     #[must_use]
-    pub fn effective(&self) -> &Arc<LanguagePriorityList> {
-        &self.effective
+    pub fn effective(&self) -> &LanguagePriorityList {
+        &self.0.effective
     }
 }
 
@@ -59,7 +77,7 @@ impl Languages {
             default: Arc::new(LanguagePriorityList::of(&default)),
             default_language: default,
             choices: HashMap::new(),
-            lists: HashSet::new(),
+            wishes: HashSet::new(),
         }
     }
 
@@ -80,54 +98,42 @@ impl Languages {
 
     /// What counts on a stream of `user` whose request asks for `requested`.
     pub fn wish(&mut self, user: &UserId, requested: Option<LanguagePriorityList>) -> Wish {
-        let requested = requested.map(|list| self.shared(list));
-        let effective = self.effective(user, requested.as_ref());
-        Wish { requested, effective }
+        self.wish_of(user, requested.map(Arc::new))
     }
 
     /// Brings `wish`, of a stream of `user`, up to date. The answer is the language that is wished most, if that is another than
     /// before.
     pub fn renew(&mut self, user: &UserId, wish: &mut Wish) -> Option<LanguageTag> {
-        let effective = self.effective(user, wish.requested.as_ref());
-        let before = std::mem::replace(&mut wish.effective, effective);
+        let before = self.language(wish);
+        *wish = self.wish_of(user, wish.0.requested.clone());
         let language = self.language(wish);
-        (language != self.language_of(&before)).then_some(language)
+        (language != before).then_some(language)
     }
 
     /// The language that is wished most.
     #[must_use]
     pub fn language(&self, wish: &Wish) -> LanguageTag {
-        self.language_of(&wish.effective)
+        wish.effective().first().unwrap_or_else(|| self.default_language.clone())
     }
 
-    /// Forgets the lists that no stream has any more.
+    /// Forgets the wishes that no stream has any more.
     pub fn forget(&mut self) {
-        self.lists.retain(|list| Arc::strong_count(list) > 1);
-        self.lists.shrink_to(2 * self.lists.len());
+        self.wishes.retain(|wish| Arc::strong_count(wish) > 1);
+        self.wishes.shrink_to(2 * self.wishes.len());
     }
 
-    fn language_of(&self, list: &LanguagePriorityList) -> LanguageTag {
-        list.first().unwrap_or_else(|| self.default_language.clone())
-    }
-
-    fn effective(
-        &mut self,
-        user: &UserId,
-        requested: Option<&Arc<LanguagePriorityList>>,
-    ) -> Arc<LanguagePriorityList> {
-        match self.chosen(user).map(LanguagePriorityList::of) {
-            Some(chosen) => self.shared(chosen),
-            None => Arc::clone(requested.unwrap_or(&self.default)),
+    fn wish_of(&mut self, user: &UserId, requested: Option<Arc<LanguagePriorityList>>) -> Wish {
+        let effective = match self.chosen(user) {
+            Some(chosen) => Arc::new(LanguagePriorityList::of(chosen)),
+            None => Arc::clone(requested.as_ref().unwrap_or(&self.default)),
+        };
+        let wish = Wished { requested, effective };
+        if let Some(shared) = self.wishes.get(&wish) {
+            return Wish(Arc::clone(shared));
         }
-    }
-
-    fn shared(&mut self, list: LanguagePriorityList) -> Arc<LanguagePriorityList> {
-        if let Some(shared) = self.lists.get(&list) {
-            return Arc::clone(shared);
-        }
-        let shared = Arc::new(list);
-        self.lists.insert(Arc::clone(&shared));
-        shared
+        let wish = Arc::new(wish);
+        self.wishes.insert(Arc::clone(&wish));
+        Wish(wish)
     }
 }
 
@@ -192,13 +198,13 @@ mod tests {
     fn streams_with_the_same_wish_share_it_and_the_last_takes_it_along() {
         let mut languages = Languages::new(tag("en"));
         let wishes = ["a", "b"].map(|name| languages.wish(&user(name), asked("de, fr;q=0.5")));
-        assert!(Arc::ptr_eq(wishes[0].effective(), wishes[1].effective()));
+        assert!(wishes[0] == wishes[1]);
         languages.wish(&user("a"), asked("it"));
-        assert_eq!(languages.lists.len(), 2);
+        assert_eq!(languages.wishes.len(), 2);
         languages.forget();
-        assert_eq!(languages.lists.len(), 1);
+        assert_eq!(languages.wishes.len(), 1);
         drop(wishes);
         languages.forget();
-        assert_eq!((languages.lists.len(), languages.lists.capacity()), (0, 0));
+        assert_eq!((languages.wishes.len(), languages.wishes.capacity()), (0, 0));
     }
 }

@@ -28,15 +28,18 @@ impl Subscriptions {
         let now = shared.clock.now();
         let user = choice.user.clone();
         let mut state = shared.state.lock();
-        let State { fanout, languages, .. } = &mut *state;
+        let State { fanout, languages, untold, .. } = &mut *state;
         if !languages.learn(choice) {
             return;
         }
         for member in fanout.members_of(&user) {
             if let Some(language) = languages.renew(&user, &mut member.wish) {
-                let told = member.stream.offer(&shared.frames.language(&language), now) == Offer::Accepted;
                 // Who has no room for it now is told by the sweep.
-                member.tell_language = !told;
+                if member.stream.offer(&shared.frames.language(&language), now) == Offer::Accepted {
+                    untold.remove(&member.id());
+                } else {
+                    untold.insert(member.id());
+                }
             }
         }
     }

@@ -58,7 +58,9 @@ impl Subscriptions {
             history.forget(now);
         }
         let position = self.position_due(&mut state, now);
-        let State { fanout, languages, .. } = &mut *state;
+        let State { fanout, languages, untold, .. } = &mut *state;
+        // Who is gone by now is not told any more.
+        let telling = std::mem::take(untold);
         for (user, member) in fanout.members() {
             let reason = match member.session.due(shared.policy.keepalive, now) {
                 Some(Due::End(EndOfLife::TokenExpired)) => Some(EndReason::Expired),
@@ -79,9 +81,11 @@ impl Subscriptions {
                 endings.push(Ending { user, id: member.id(), outbox, reason });
                 continue;
             }
-            if member.tell_language {
+            if telling.contains(&member.id()) {
                 let frame = shared.frames.language(&languages.language(&member.wish));
-                member.tell_language = member.stream.offer(&frame, now) != Offer::Accepted;
+                if member.stream.offer(&frame, now) != Offer::Accepted {
+                    untold.insert(member.id());
+                }
             }
             if let Some((position, frame)) = &position
                 && may_be_told(member, *position)

@@ -36,7 +36,7 @@ async fn recent_events_are_told_once_each_and_the_oldest_first() {
     assert_eq!(inspection.recent_events(Some(id(1))), [two]);
     assert_eq!(inspection.recent_events(Some(id(2))), []);
     // Of another making of the bus's stream nothing is known here.
-    let elsewhere = EventId { incarnation: Incarnation(7), sequence: 1 };
+    let elsewhere = EventId { incarnation: Incarnation::of(7), sequence: 1 };
     assert_eq!(inspection.recent_events(Some(elsewhere)).len(), 2);
     for _ in 0..100 {
         house.publish(&["a"], "x");

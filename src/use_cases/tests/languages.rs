@@ -133,12 +133,23 @@ async fn who_has_no_room_for_the_comment_is_told_later() {
     let _open = house.open("a", &outbox);
     house.greet(&["a"], 1);
     house.say(chosen("a", Some("de"), 1));
-    settle().await;
+    // Longer than it takes to look whether there is room.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(outbox.take(), ["Hello 1"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(outbox.take(), ["in de"]);
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(outbox.take(), [""; 0]);
+
+    house.greet(&["a"], 2);
+    house.say(chosen("a", Some("fr"), 2));
+    settle().await;
+    assert_eq!(outbox.take(), ["Hallo 2"]);
+    house.say(chosen("a", Some("it"), 3));
+    settle().await;
+    assert_eq!(outbox.take(), ["in it"], "there is room at once");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(outbox.take(), [""; 0], "it was told of both");
     house.close().await;
 }
 

@@ -182,7 +182,7 @@ async fn what_the_bus_has_lost_is_told_to_open_streams_and_they_go_on() {
     assert_eq!(idle.take(), [&gap(GapReason::Expired, "1-0", id(5)), "6"]);
     assert_eq!(busy.take(), [gap(GapReason::Expired, "1-1", id(5))]);
     // Deleted and made again.
-    let anew = EventId { incarnation: Incarnation(2), sequence: 0 };
+    let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
     house.say(SourceEvent::Begins { after: anew });
     settle().await;
     assert_eq!(idle.take(), [gap(GapReason::Unknown, "1-6", anew)]);

@@ -168,11 +168,11 @@ mod tests {
         EventFrames::new(Arc::new(MockMetrics::new()), Arc::new(MockClock::new()))
     }
 
-    const POSITION: EventId = EventId { incarnation: Incarnation(0xab), sequence: 9 };
+    const POSITION: EventId = EventId { incarnation: Incarnation::of(0xab), sequence: 9 };
 
     fn notification(event_type: &str, content: &str) -> Notification {
         Notification {
-            id: EventId { incarnation: Incarnation(0xab), sequence: 7 },
+            id: EventId { incarnation: Incarnation::of(0xab), sequence: 7 },
             recipients: Vec::new(),
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: content.into(),

@@ -222,7 +222,7 @@ mod tests {
         let bookmark = |user: &str, request: &str| Bookmark {
             user: UserId::try_new(user).expect("a user id"),
             request: RequestId::try_new(request).expect("a request id"),
-            position: EventId { incarnation: Incarnation(1), sequence: 1 },
+            position: EventId { incarnation: Incarnation::of(1), sequence: 1 },
         };
         assert_eq!(key(&bookmark("a", "tab")), "ME.ORQWE");
         let keys = [("a", "b.c"), ("a.b", "c"), ("ab", "c"), ("müller@example.org", "*"), (">", " ")];

@@ -50,7 +50,7 @@ impl Start {
 /// When the stream was made, in milliseconds since 1970: every server and every client sees the same.
 pub(super) fn incarnation(info: &stream::Info) -> Incarnation {
     let milliseconds = info.created.unix_timestamp_nanos() / 1_000_000;
-    Incarnation(u64::try_from(milliseconds).unwrap_or_default())
+    Incarnation::of(u64::try_from(milliseconds).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -61,11 +61,11 @@ mod tests {
     fn reading_goes_on_where_it_stopped() {
         const RECENT: Duration = Duration::from_secs(700);
         let at = |incarnation, sequence| {
-            let last = EventId { incarnation: Incarnation(incarnation), sequence };
+            let last = EventId { incarnation: Incarnation::of(incarnation), sequence };
             Some(Position { last, published: Duration::from_mins(15) })
         };
         let check = |position, incarnation, last, expected| {
-            assert_eq!(Start::after(position, Incarnation(incarnation), last, Some(RECENT)), expected);
+            assert_eq!(Start::after(position, Incarnation::of(incarnation), last, Some(RECENT)), expected);
         };
         check(None, 5, 700, Start::Time(RECENT));
         check(at(5, 599), 5, 700, Start::Sequence(600));
@@ -73,6 +73,6 @@ mod tests {
         check(at(5, 0), 5, 0, Start::Sequence(1));
         check(at(5, 700), 5, 400, Start::Sequence(401));
         check(at(5, 700), 6, 3, Start::Time(Duration::from_mins(15) + Duration::from_nanos(1)));
-        assert_eq!(Start::after(None, Incarnation(5), 700, None), Start::Sequence(701));
+        assert_eq!(Start::after(None, Incarnation::of(5), 700, None), Start::Sequence(701));
     }
 }

@@ -42,7 +42,7 @@ fn take(queue: &Queue) -> Option<usize> {
 /// An event that is counted among those that wait.
 fn event(frames: &EventFrames, bytes: usize) -> Frame {
     let notification = Notification {
-        id: EventId { incarnation: Incarnation(1), sequence: 1 },
+        id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
         recipients: Vec::new(),
         event_type: EventType::try_new("t").unwrap(),
         content: "x".repeat(bytes).into(),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const ID: EventId = EventId { incarnation: Incarnation(1), sequence: 1 };
+const ID: EventId = EventId { incarnation: Incarnation::of(1), sequence: 1 };
 
 /// The captured messages of a file, each with the name or type it was captured under.
 fn captured(file: &str) -> Vec<(String, String)> {
