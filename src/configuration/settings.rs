@@ -163,7 +163,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "events.tls_insecure",
-        ["OCIS_INSECURE", "SSE_EVENTS_TLS_INSECURE"],
+        ["OCIS_INSECURE", "OC_EVENTS_TLS_INSECURE", "SSE_EVENTS_TLS_INSECURE"],
         Some("false"),
         "false",
         "With events.enable_tls: whether the bus's servers may be anybody; counts only without a file of authorities"

@@ -57,6 +57,20 @@ fn of_several_variables_the_last_counts_and_the_file_counts_less() {
     assert_eq!(level("", &[("SSE_LOG_LEVEL", ""), ocis]), Level::WARN, "an empty variable is none");
 }
 
+/// OpenCloud has a variable here that Infinite Scale has not; its charts set it.
+#[test]
+fn whether_the_bus_may_be_anybody_is_read_where_each_platform_says_it() {
+    let insecure = |variables: &[(&str, &str)]| {
+        let environment = variables.iter().copied().chain([SECRET]).collect();
+        Configuration::read(None, &environment).expect("no mistake").events.tls_insecure
+    };
+    let open_cloud = ("OC_EVENTS_TLS_INSECURE", "true");
+    assert!(!insecure(&[]));
+    assert!(insecure(&[("OCIS_INSECURE", "true")]));
+    assert!(insecure(&[open_cloud, ("OC_INSECURE", "false")]));
+    assert!(!insecure(&[open_cloud, ("SSE_EVENTS_TLS_INSECURE", "false")]));
+}
+
 #[test]
 fn the_file_may_name_variables_and_lists() {
     let file = "
