@@ -1,11 +1,13 @@
 //! The bounded queue of one stream: the relay fills it, the connection empties it.
 
+mod busy;
+
 use std::{
     collections::VecDeque,
     future::poll_fn,
     io,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -13,6 +15,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
 
+use self::busy::Busy;
 use super::{super::server::Line, frame::EventFrames};
 
 /// How much may wait for clients.
@@ -54,24 +57,6 @@ struct State {
     room: bool,
 }
 
-/// What is known of a queue in which something waits.
-struct Busy {
-    frames: VecDeque<Frame>,
-    bytes: usize,
-    /// For what somebody waits to have room.
-    refused: Option<Entry>,
-    /// Who that is.
-    waiter: Option<Waker>,
-    /// Since when something has been waiting here.
-    unwritten_since: Option<Instant>,
-    /// Something has left the queue since the last offer.
-    progressed: bool,
-    /// How much the kernel had taken at the last offer.
-    written_seen: u32,
-    /// When an offer last saw progress, or nothing that its client could have done.
-    progress_seen: Option<Instant>,
-}
-
 /// What wants to enter a queue.
 #[derive(Clone, Copy)]
 enum Entry {
@@ -96,16 +81,11 @@ impl Queue {
         let mut state = self.state.lock();
         state.woken = false;
         if let Some(busy) = &mut state.busy
-            && let Some(frame) = busy.frames.pop_front()
+            && let Some(frame) = busy.pop()
         {
-            busy.bytes = busy.bytes.saturating_sub(frame.len());
-            busy.progressed = true;
-            if busy.frames.is_empty() {
-                busy.unwritten_since = None;
-            }
             let room = match busy.refused {
                 Some(Entry::Live) => self.all.is_half_empty(busy),
-                Some(Entry::Replay) => busy.frames.is_empty(),
+                Some(Entry::Replay) => busy.is_empty(),
                 None => false,
             };
             if room {
@@ -128,56 +108,21 @@ impl Queue {
 
 impl Queues {
     fn has_room(&self, busy: &Busy, frame: &Frame) -> bool {
-        busy.frames.is_empty()
-            || (busy.frames.len() < self.limits.max_events
-                && busy.bytes + frame.len() <= self.limits.max_bytes
+        busy.is_empty()
+            || (busy.frames() < self.limits.max_events
+                && busy.bytes() + frame.len() <= self.limits.max_bytes
                 && self.frames.waiting() <= self.limits.total_max_bytes)
     }
 
     /// A replay leaves half of what may wait for all streams together to live events.
     fn has_room_for_replay(&self, busy: &Busy, frame: &Frame) -> bool {
         self.frames.waiting() <= self.limits.total_max_bytes / 2
-            && (busy.frames.is_empty()
-                || (busy.bytes + frame.len() <= REPLAY_BYTES && self.has_room(busy, frame)))
+            && (busy.is_empty() || (busy.bytes() + frame.len() <= REPLAY_BYTES && self.has_room(busy, frame)))
     }
 
     /// Waking the relay for each single place would cost more than the delivery.
     fn is_half_empty(&self, busy: &Busy) -> bool {
-        busy.frames.len() <= self.limits.max_events / 2 && busy.bytes <= self.limits.max_bytes / 2
-    }
-}
-
-impl Busy {
-    /// Nothing waits yet.
-    fn new(line: &Line) -> Self {
-        Self {
-            // Mostly there is one.
-            frames: VecDeque::with_capacity(1),
-            bytes: 0,
-            refused: None,
-            waiter: None,
-            unwritten_since: None,
-            progressed: false,
-            written_seen: line.written(),
-            progress_seen: None,
-        }
-    }
-
-    /// Whether there is nothing left that has to be known.
-    fn is_over(&self, line: &Line) -> bool {
-        self.frames.is_empty() && self.refused.is_none() && self.waiter.is_none() && !line.is_blocked()
-    }
-
-    /// For how long the client's line has taken nothing of what is there to be written, as far as one can see at `now`.
-    fn stalled(&mut self, line: &Line, woken: bool, now: Instant) -> Duration {
-        let written = line.written();
-        let wrote = std::mem::replace(&mut self.written_seen, written) != written;
-        // A line that is blocked is its client's doing, whether its connection has come or not.
-        let not_its_doing = !line.is_blocked() && (woken || self.frames.is_empty());
-        if std::mem::take(&mut self.progressed) || wrote || not_its_doing {
-            self.progress_seen = Some(now);
-        }
-        now.saturating_duration_since(*self.progress_seen.get_or_insert(now))
+        busy.frames() <= self.limits.max_events / 2 && busy.bytes() <= self.limits.max_bytes / 2
     }
 }
 
@@ -215,9 +160,7 @@ impl Queue {
             busy.refused = Some(entry);
             return Offer::Full { stalled };
         }
-        busy.bytes += frame.len();
-        busy.frames.push_back(frame.clone());
-        busy.unwritten_since.get_or_insert(now);
+        busy.push(frame.clone(), now);
         let waits = std::mem::take(&mut state.waits);
         state.woken |= waits;
         drop(state);
@@ -260,7 +203,7 @@ impl Outbox for Queue {
     }
 
     fn unwritten_since(&self) -> Option<Instant> {
-        self.state.lock().busy.as_ref()?.unwritten_since
+        self.state.lock().busy.as_ref()?.unwritten_since()
     }
 
     fn end(&self, reason: EndReason, last: Option<Frame>) {
@@ -274,7 +217,7 @@ impl Outbox for Queue {
         match reason {
             EndReason::Slow | EndReason::Client => {
                 if let Some(busy) = &mut state.busy {
-                    waiting = std::mem::take(&mut busy.frames);
+                    waiting = busy.take();
                 }
             }
             EndReason::Expired
@@ -283,7 +226,7 @@ impl Outbox for Queue {
             | EndReason::Administrator
             | EndReason::Stopping => {
                 if let Some(last) = last {
-                    state.busy(&self.line).frames.push_back(last);
+                    state.busy(&self.line).push_last(last);
                 }
             }
         }

@@ -14,6 +14,7 @@ mod position;
 mod preferences;
 mod registry;
 mod source;
+mod subscription;
 mod unverified;
 
 pub use bookmarks::KeyValueBookmarks;

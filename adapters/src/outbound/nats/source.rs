@@ -13,7 +13,6 @@ use async_nats::{
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use domain::{language::LanguageChoice, notification::EventId};
-use futures_util::StreamExt as _;
 use ports::outbound::{Clock, EventSource, Metrics, Outcome, SourceEvent};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -25,6 +24,7 @@ use super::{
     envelope::{self, Event},
     lag::Lag,
     position::{Position, Start, incarnation},
+    subscription::{Received, Subscription},
 };
 
 /// The stream and its one subject.
@@ -32,8 +32,6 @@ const STREAM: &str = "main-queue";
 /// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are killed.
 /// It is longer than slow streams may hold up the reading of a batch.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(15);
-/// Stopping does not wait longer than this for a bus that is away.
-const CLOSING: Duration = Duration::from_secs(2);
 /// The server says at least so often that it is there; after two silences the consumer is made again.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How many messages are asked for at a time …
@@ -67,28 +65,6 @@ pub struct JetStreamSource {
     lag: Lag,
     /// What comes after what was just returned.
     queued: VecDeque<SourceEvent>,
-}
-
-/// A message, and what the server says of it.
-struct Received {
-    message: jetstream::Message,
-    /// Its position in the stream.
-    sequence: u64,
-    /// When the server took it, since 1970.
-    published: Duration,
-    /// How many stand behind it.
-    pending: u64,
-}
-
-struct Subscription {
-    context: jetstream::Context,
-    /// The consumer's name.
-    consumer: String,
-    messages: pull::Stream,
-    /// The line over which it was agreed.
-    generation: u64,
-    /// Of the last message, counted by the consumer; the next has to be the one after it.
-    consumer_sequence: u64,
 }
 
 impl JetStreamSource {
@@ -165,7 +141,7 @@ impl JetStreamSource {
         let info = consumer.cached_info();
         self.begin(EventId { incarnation, sequence: info.delivered.stream_sequence }, last);
         let consumer = info.name.clone();
-        Ok(Subscription { context, consumer, messages, generation, consumer_sequence: 0 })
+        Ok(Subscription::new(context, consumer, messages, generation))
     }
 
     /// A consumer delivers what comes after `after`; `last` is the stream's last sequence. At first, what is there already
@@ -236,7 +212,7 @@ impl JetStreamSource {
     fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
         if let Some(subscription) = self.subscription.take() {
             self.lag = Lag::default();
-            self.pause = subscription.consumer_sequence == 0;
+            self.pause = !subscription.has_brought_something();
             if !self.pause {
                 self.delays = delays();
             }
@@ -305,41 +281,7 @@ impl EventSource for JetStreamSource {
 
     async fn close(&mut self) {
         if let Some(subscription) = self.subscription.take() {
-            let deleted = subscription.context.delete_consumer_from_stream(&subscription.consumer, STREAM);
-            // A server that cannot be reached forgets it by itself.
-            tokio::time::timeout(CLOSING, deleted).await.ok();
-        }
-    }
-}
-
-impl Subscription {
-    /// The next message.
-    ///
-    /// # Errors
-    ///
-    /// The reason why this consumer has to be given up: it has ended, or was skipped over by a message, or the line was
-    /// lost.
-    async fn next(&mut self, line: &mut watch::Receiver<LineState>) -> Result<Received, String> {
-        let generation = self.generation;
-        tokio::select! {
-            biased;
-            // A message, or the reason why there will be no more.
-            message = self.messages.next() => {
-                let message = message.ok_or("the consumer has ended")?.map_err(|error| error.to_string())?;
-                let info = message.info().map_err(|error| format!("a message without a position: {error}"))?;
-                self.consumer_sequence += 1;
-                if info.consumer_sequence != self.consumer_sequence {
-                    return Err("a message was lost on the way".into());
-                }
-                let published = u64::try_from(info.published.unix_timestamp_nanos()).unwrap_or_default();
-                let (sequence, pending) = (info.stream_sequence, info.pending);
-                Ok(Received { sequence, published: Duration::from_nanos(published), pending, message })
-            }
-            // The line was lost, or is already another one.
-            state = line.wait_for(|state| !state.connected || state.generation != generation) => {
-                let trouble = state.ok().and_then(|state| state.trouble.clone());
-                Err(trouble.unwrap_or_else(|| "the connection to NATS was made anew".into()))
-            }
+            subscription.close(STREAM).await;
         }
     }
 }
