@@ -75,15 +75,19 @@ impl Service {
         self::sample(self.debug, sample).await
     }
 
+    /// Waits until a count of the metrics page is this. What has arrived is counted a moment later.
+    pub(crate) async fn counts(&self, sample: &str, count: u64) {
+        eventually(sample, async || self.metric(sample).await == count).await;
+    }
+
     /// Waits until so many streams are open.
     pub(crate) async fn has_connections(&self, streams: u64) {
-        eventually("so many streams", async || self.metric("sse_connections").await == streams).await;
+        self.counts("sse_connections", streams).await;
     }
 
     /// Waits until so many events have been read from the bus that were for somebody who was not there.
     pub(crate) async fn has_read(&self, events: u64) {
-        let nobody = r#"sse_events_received_total{outcome="no_subscriber"}"#;
-        eventually("events", async || self.metric(nobody).await == events).await;
+        self.counts(r#"sse_events_received_total{outcome="no_subscriber"}"#, events).await;
     }
 
     /// A stream of `user` that is open.

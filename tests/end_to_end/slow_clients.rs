@@ -21,7 +21,7 @@ async fn a_stalled_client_is_cut_and_costs_the_others_nothing() {
         readers.push(service.follow(&format!("user-{n}")).await);
     }
     let stalled = client::stalled(service.http, &token("user-0")).await;
-    eventually("eleven streams", async || service.metric("sse_connections").await == 11).await;
+    service.has_connections(11).await;
 
     let users: Vec<_> = (0..10).map(|n| format!("user-{n}")).collect();
     let users: Vec<_> = users.iter().map(String::as_str).collect();
@@ -85,7 +85,7 @@ async fn a_burst_cuts_nobody_who_reads() {
     };
     tokio::join!(read, publish);
     assert_eq!(service.metric("sse_queue_evictions_total").await, 0);
-    assert_eq!(service.metric("sse_deliveries_total").await, (STREAMS * EVENTS) as u64);
+    service.counts("sse_deliveries_total", (STREAMS * EVENTS) as u64).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn a_cut_client_can_come_back_at_once() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_QUEUE_MAX_EVENTS", "2")]).await;
     let stalled = client::stalled(service.http, &token("einstein")).await;
-    eventually("a stream", async || service.metric("sse_connections").await == 1).await;
+    service.has_connections(1).await;
     let publisher = nats.publisher().await;
     let padding = "x".repeat(500_000);
     eventually("cut", async || {
