@@ -8,10 +8,8 @@ use std::{
 };
 
 use adapters::{
-    inbound::{
-        http::{EventFrames, Queue, QueueLimits, QueueReader, Queues},
-        server::Line,
-    },
+    http_server::ConnectionHandle,
+    inbound::http::{EventFrames, Queue, QueueLimits, QueueReader, Queues},
     outbound::{
         clock::SystemClock, embedded::EmbeddedPreferences, otlp::TraceContext, prometheus::PrometheusMetrics,
     },
@@ -129,7 +127,7 @@ impl House {
         runtime.block_on(yield_now());
         let queues = Arc::new(Queues { limits: LIMITS, frames });
         let open = (0..streams).map(|n| {
-            let queue = Arc::new(Queue::new(Arc::clone(&queues), Line::default()));
+            let queue = Arc::new(Queue::new(Arc::clone(&queues), ConnectionHandle::default()));
             let request = StreamRequest {
                 principal: Principal { user: user(n), until: Duration::MAX },
                 last_event_id: None,

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use adapters::{
+    http_server::ConnectionLimits,
     inbound::{
         demo::{self, DemoUser},
         http::{CrossOrigin, QueueLimits},
-        server::ConnectionLimits,
     },
     outbound::{
         clock::SystemClock,

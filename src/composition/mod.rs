@@ -7,13 +7,13 @@ mod watched;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use adapters::{
+    http_server::{
+        App, ConnectionLimits, Listener, serve,
+        tls::{TlsAcceptor, UnusableCertificate},
+    },
     inbound::{
         debug::{self, Unhealthy},
         http::{CrossOrigin, EventFrames, Http, QueueLimits},
-        server::{
-            App, ConnectionLimits, Listener, serve,
-            tls::{TlsAcceptor, UnusableCertificate},
-        },
     },
     outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
 };

@@ -3,13 +3,13 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use adapters::{
+    http_server::{
+        App, ConnectionLimits, Listener, serve,
+        tls::{self, CertificateFiles, TlsAcceptor},
+    },
     inbound::{
         debug::Debug,
         http::{CrossOrigin, QueueLimits},
-        server::{
-            App, ConnectionLimits, Listener, serve,
-            tls::{self, CertificateFiles, TlsAcceptor},
-        },
     },
     outbound::{
         host,

@@ -3,4 +3,3 @@
 pub mod debug;
 pub mod demo;
 pub mod http;
-pub mod server;

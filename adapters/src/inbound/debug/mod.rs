@@ -20,7 +20,7 @@ use subtle::ConstantTimeEq as _;
 
 use self::inspect::Inspection;
 pub use self::probe::{Unhealthy, probe};
-use super::server::{self, App};
+use crate::http_server::{self, App};
 
 /// A page: its media type, and what renders it.
 pub type Page = (&'static str, Box<dyn Fn() -> String + Send + Sync>);
@@ -77,7 +77,7 @@ impl Debug {
         let guarded = guarded.around(move |endpoint, request| only_with(token.clone(), endpoint, request));
         let open = inspect::page(Route::new().at("/healthz", get(health)).at("/readyz", get(ready)));
         let routes = open.nest_no_strip("/", guarded);
-        server::app(
+        http_server::app(
             routes.catch_all_error(async |error: poem::Error| error.into_response()).map_to_response(),
         )
     }

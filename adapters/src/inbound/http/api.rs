@@ -19,8 +19,9 @@ use ports::{
 
 use tracing::info_span;
 
+use crate::http_server::ConnectionHandle;
+
 use super::{
-    super::server::Line,
     access_log::{RequestId, StreamLog},
     body::EventStreamBody,
     credentials::{Credentials, Denied},
@@ -125,9 +126,9 @@ impl Api {
             Err(denied) => return denied.into(),
         };
         // A request that did not come through our own server has no line.
-        let line = request.data::<Line>().cloned().unwrap_or_default();
+        let handle = request.data::<ConnectionHandle>().cloned().unwrap_or_default();
         let opened = self.clock.now();
-        let queue = Arc::new(Queue::new(Arc::clone(&self.queues), line));
+        let queue = Arc::new(Queue::new(Arc::clone(&self.queues), handle));
         let request_id = request.data::<RequestId>().cloned();
         // The framework would pass over a header that is no ASCII.
         let header = request.headers().get("last-event-id");

@@ -37,7 +37,7 @@ pub use self::{
     frame::EventFrames,
     queue::{Queue, QueueLimits, QueueReader, Queues},
 };
-use super::server::{self, App};
+use crate::http_server::{self, App};
 
 /// The page of the description has all that it needs in itself, and asks nobody but this service.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
@@ -99,7 +99,7 @@ impl Http {
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(root, routes) };
         let answered = routes.around(refuse_methods).catch_all_error(problem::unanswered).with(cross_origin);
-        server::app(answered.with(AccessLog { clock }))
+        http_server::app(answered.with(AccessLog { clock }))
     }
 
     fn service(self) -> OpenApiService<(Api, LanguageApi), ()> {

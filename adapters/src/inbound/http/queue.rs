@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 use ports::outbound::{EndReason, Frame, Offer, Outbox};
 
 use self::busy::Busy;
-use super::{super::server::Line, frame::EventFrames};
+use super::frame::EventFrames;
+use crate::http_server::ConnectionHandle;
 
 /// How much may wait for clients.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +42,7 @@ pub struct Queues {
 pub struct Queue {
     state: Mutex<State>,
     all: Arc<Queues>,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
 #[derive(Default)]
@@ -70,11 +71,11 @@ enum Entry {
 const REPLAY_BYTES: usize = 64 * 1024;
 
 impl Queue {
-    /// An empty queue. `line` is the connection that its frames are written to, and that is cut when the stream is ended
+    /// An empty queue. `handle` is the connection that its frames are written to, and that is cut when the stream is ended
     /// because its client does not read.
     #[must_use]
-    pub fn new(all: Arc<Queues>, line: Line) -> Self {
-        Self { state: Mutex::default(), all, line }
+    pub fn new(all: Arc<Queues>, handle: ConnectionHandle) -> Self {
+        Self { state: Mutex::default(), all, handle }
     }
 
     fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
@@ -98,8 +99,8 @@ impl Queue {
             Some(_) => Poll::Ready(None),
             None => {
                 state.waits = true;
-                state.busy.take_if(|busy| busy.is_over(&self.line));
-                self.line.wait(context);
+                state.busy.take_if(|busy| busy.is_over(&self.handle));
+                self.handle.wait(context);
                 Poll::Pending
             }
         }
@@ -127,8 +128,8 @@ impl Queues {
 }
 
 impl State {
-    fn busy(&mut self, line: &Line) -> &mut Busy {
-        self.busy.get_or_insert_with(|| Box::new(Busy::new(line)))
+    fn busy(&mut self, handle: &ConnectionHandle) -> &mut Busy {
+        self.busy.get_or_insert_with(|| Box::new(Busy::new(handle)))
     }
 
     /// Whoever waits for room is told.
@@ -150,8 +151,8 @@ impl Queue {
             return Offer::Gone;
         }
         let woken = state.woken;
-        let busy = state.busy(&self.line);
-        let stalled = busy.stalled(&self.line, woken, now);
+        let busy = state.busy(&self.handle);
+        let stalled = busy.stalled(&self.handle, woken, now);
         let has_room = match entry {
             Entry::Live => self.all.has_room(busy, frame),
             Entry::Replay => self.all.has_room_for_replay(busy, frame),
@@ -165,7 +166,7 @@ impl Queue {
         state.woken |= waits;
         drop(state);
         if waits {
-            self.line.wake();
+            self.handle.wake();
         }
         Offer::Accepted
     }
@@ -187,7 +188,7 @@ impl Outbox for Queue {
             if std::mem::take(&mut state.room) || state.ended.is_some() {
                 return Poll::Ready(());
             }
-            state.busy(&self.line).waiter = Some(context.waker().clone());
+            state.busy(&self.handle).waiter = Some(context.waker().clone());
             Poll::Pending
         })
         .await;
@@ -195,11 +196,11 @@ impl Outbox for Queue {
 
     fn stalled(&self, now: Instant) -> Duration {
         let mut state = self.state.lock();
-        if state.busy.is_none() && !self.line.is_blocked() {
+        if state.busy.is_none() && !self.handle.is_blocked() {
             return Duration::ZERO;
         }
         let woken = state.woken;
-        state.busy(&self.line).stalled(&self.line, woken, now)
+        state.busy(&self.handle).stalled(&self.handle, woken, now)
     }
 
     fn unwritten_since(&self) -> Option<Instant> {
@@ -226,7 +227,7 @@ impl Outbox for Queue {
             | EndReason::Administrator
             | EndReason::Stopping => {
                 if let Some(last) = last {
-                    state.busy(&self.line).push_last(last);
+                    state.busy(&self.handle).push_last(last);
                 }
             }
         }
@@ -234,10 +235,10 @@ impl Outbox for Queue {
         drop(state);
         drop(waiting);
         if reason == EndReason::Slow {
-            self.line.cut();
+            self.handle.cut();
         }
         if waits {
-            self.line.wake();
+            self.handle.wake();
         }
     }
 }

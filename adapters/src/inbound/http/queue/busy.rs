@@ -8,7 +8,8 @@ use std::{
 
 use ports::outbound::Frame;
 
-use super::{super::super::server::Line, Entry};
+use super::Entry;
+use crate::http_server::ConnectionHandle;
 
 /// What is known of a queue in which something waits.
 pub(super) struct Busy {
@@ -30,7 +31,7 @@ pub(super) struct Busy {
 
 impl Busy {
     /// Nothing waits yet.
-    pub(super) fn new(line: &Line) -> Self {
+    pub(super) fn new(handle: &ConnectionHandle) -> Self {
         Self {
             // Mostly there is one.
             frames: VecDeque::with_capacity(1),
@@ -39,7 +40,7 @@ impl Busy {
             waiter: None,
             unwritten_since: None,
             progressed: false,
-            written_seen: line.written(),
+            written_seen: handle.written(),
             progress_seen: None,
         }
     }
@@ -93,16 +94,16 @@ impl Busy {
     }
 
     /// Whether there is nothing left that has to be known.
-    pub(super) fn is_over(&self, line: &Line) -> bool {
-        self.is_empty() && self.refused.is_none() && self.waiter.is_none() && !line.is_blocked()
+    pub(super) fn is_over(&self, handle: &ConnectionHandle) -> bool {
+        self.is_empty() && self.refused.is_none() && self.waiter.is_none() && !handle.is_blocked()
     }
 
-    /// For how long the client's line has taken nothing of what is there to be written, as far as one can see at `now`.
-    pub(super) fn stalled(&mut self, line: &Line, woken: bool, now: Instant) -> Duration {
-        let written = line.written();
+    /// For how long the client's handle has taken nothing of what is there to be written, as far as one can see at `now`.
+    pub(super) fn stalled(&mut self, handle: &ConnectionHandle, woken: bool, now: Instant) -> Duration {
+        let written = handle.written();
         let wrote = std::mem::replace(&mut self.written_seen, written) != written;
-        // A line that is blocked is its client's doing, whether its connection has come or not.
-        let not_its_doing = !line.is_blocked() && (woken || self.is_empty());
+        // A handle that is blocked is its client's doing, whether its connection has come or not.
+        let not_its_doing = !handle.is_blocked() && (woken || self.is_empty());
         if std::mem::take(&mut self.progressed) || wrote || not_its_doing {
             self.progress_seen = Some(now);
         }

@@ -21,7 +21,7 @@ fn queue(limits: QueueLimits) -> Queue {
 }
 
 fn queue_of(limits: QueueLimits, frames: &EventFrames) -> Queue {
-    Queue::new(Arc::new(Queues { limits, frames: frames.clone() }), Line::default())
+    Queue::new(Arc::new(Queues { limits, frames: frames.clone() }), ConnectionHandle::default())
 }
 
 fn frame(bytes: usize) -> Frame {
@@ -164,9 +164,9 @@ fn what_waits_or_blocks_the_line_is_stalled_until_something_moves() {
     take(&queue);
     assert_eq!(stalled(&queue, 50), 0, "it was taken");
     // The connection has it, but the kernel does not take it.
-    queue.line.note(&Poll::Pending);
+    queue.handle.note(&Poll::Pending);
     assert_eq!(stalled(&queue, 80), 30);
-    queue.line.note(&Poll::Ready(Ok(1)));
+    queue.handle.note(&Poll::Ready(Ok(1)));
     assert_eq!([stalled(&queue, 81), stalled(&queue, 200)], [0, 0]);
 }
 
@@ -179,12 +179,12 @@ fn a_connection_that_is_woken_while_its_line_is_blocked_is_stalled_all_the_same(
     Outbox::offer(&queue, &frame(1), at(0));
     // It takes all there is, waits for more, and then the kernel takes nothing.
     assert_eq!([take(&queue), take(&queue)], [Some(1), None]);
-    queue.line.note(&Poll::Pending);
+    queue.handle.note(&Poll::Pending);
     Outbox::offer(&queue, &frame(1), at(1));
     assert_eq!(Outbox::stalled(&queue, at(1)).as_secs(), 0);
     assert_eq!(Outbox::stalled(&queue, at(11)).as_secs(), 10);
     // It reads again.
-    queue.line.note(&Poll::Ready(Ok(1)));
+    queue.handle.note(&Poll::Ready(Ok(1)));
     assert_eq!(Outbox::stalled(&queue, at(12)).as_secs(), 0);
 }
 
@@ -195,7 +195,7 @@ fn the_last_frame_comes_after_all_that_waits_whatever_the_limits() {
     queue.end(EndReason::Expired, Some(frame(7)));
     assert_eq!(offer(&queue, 1), Offer::Gone);
     assert_eq!([take(&queue), take(&queue), take(&queue)], [Some(100), Some(7), None]);
-    assert!(!queue.line.is_cut());
+    assert!(!queue.handle.is_cut());
 }
 
 #[test]
@@ -260,14 +260,14 @@ fn a_clean_end_writes_what_waits_and_a_cut_does_not() {
     assert_eq!(take(&clean), Some(1));
     let end = clean.poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(end, Poll::Ready(None)));
-    assert!(!clean.line.is_cut(), "only the first reason counts");
+    assert!(!clean.handle.is_cut(), "only the first reason counts");
 
     let cut = queue(LIMITS);
     offer(&cut, 1);
     cut.end(EndReason::Slow, None);
     let end = cut.poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(end, Poll::Ready(Some(Err(_)))));
-    assert!(cut.line.is_cut());
+    assert!(cut.handle.is_cut());
 }
 
 #[test]

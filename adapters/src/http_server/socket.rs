@@ -14,24 +14,24 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{line::Line, preface};
+use super::{connection_handle::ConnectionHandle, protocol};
 
-/// A client's socket, as hyper reads and writes it. When its line is cut, what the client has not read is thrown away with
+/// A client's socket, as hyper reads and writes it. When its handle is cut, what the client has not read is thrown away with
 /// it: a peer that does not read would otherwise keep it in the kernel.
 pub(super) struct Socket {
     /// None when it was taken out, to be written to by others.
     stream: Option<TcpStream>,
-    pub(super) line: Line,
+    pub(super) handle: ConnectionHandle,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, line: Line) -> Self {
-        Self { stream: Some(stream), line }
+    pub(super) fn new(stream: TcpStream, handle: ConnectionHandle) -> Self {
+        Self { stream: Some(stream), handle }
     }
 
     /// Whether its client begins with HTTP/2.
     pub(super) async fn speaks_http_2(&self) -> io::Result<bool> {
-        preface::is_http_2(self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?).await
+        protocol::is_http_2(self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?).await
     }
 
     /// The bare socket, of which the runtime knows no more.
@@ -45,7 +45,7 @@ impl Socket {
 }
 
 /// From now on the end of `socket` is a reset.
-pub(super) fn throw_away_the_rest<'a>(socket: impl Into<SockRef<'a>>) {
+pub(super) fn reset_on_close<'a>(socket: impl Into<SockRef<'a>>) {
     if let Err(error) = socket.into().set_linger(Some(Duration::ZERO)) {
         debug!(%error, "a cut connection lingers");
     }
@@ -53,8 +53,8 @@ pub(super) fn throw_away_the_rest<'a>(socket: impl Into<SockRef<'a>>) {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if let Some(stream) = self.stream.as_ref().filter(|_| self.line.is_cut()) {
-            throw_away_the_rest(stream);
+        if let Some(stream) = self.stream.as_ref().filter(|_| self.handle.is_cut()) {
+            reset_on_close(stream);
         }
     }
 }
@@ -76,7 +76,7 @@ impl AsyncWrite for Socket {
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = self.stream()?.poll_write(context, buffer);
-        self.line.note(&written);
+        self.handle.note(&written);
         written
     }
 
@@ -94,7 +94,7 @@ impl AsyncWrite for Socket {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = self.stream()?.poll_write_vectored(context, buffers);
-        self.line.note(&written);
+        self.handle.note(&written);
         written
     }
 

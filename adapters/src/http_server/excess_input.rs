@@ -5,16 +5,16 @@ const MOST_BYTES: u32 = 64 * 1024;
 
 /// How many bytes it is so far.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Unasked(u32);
+pub(super) struct ExcessInput(u32);
 
-impl Unasked {
+impl ExcessInput {
     /// So many have come.
     pub(super) fn add(&mut self, bytes: usize) {
         self.0 = self.0.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// Whether they are more than anybody would send.
-    pub(super) fn is_too_much(self) -> bool {
+    pub(super) fn exceeds_limit(self) -> bool {
         self.0 > MOST_BYTES
     }
 }

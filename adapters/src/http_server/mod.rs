@@ -1,20 +1,20 @@
 //! The listener and its connections.
 //!
-//! The framework has a server of its own. This one exists for what that one does not have: a line that can be cut when
+//! The framework has a server of its own. This one exists for what that one does not have: a handle that can be cut when
 //! its client does not read, a time limit for the head of a request, small buffers, and a pause when the process has no
 //! descriptors left (the framework's accepts again at once, for ever).
 
-mod aside;
-mod door;
-mod endless;
-mod lane;
-mod line;
+mod connection_handle;
+mod excess_input;
+mod handoff;
 mod listener;
 mod peer;
-mod preface;
+mod protocol;
+mod reactor;
 mod socket;
+mod streaming_body;
 pub mod tls;
-mod unasked;
+mod tls_stream;
 
 use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
 
@@ -35,18 +35,18 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use self::{
-    door::{Door, until_left},
-    endless::Endless,
-    lane::{Arrival, End, Inbox},
-    peer::Peer,
-    socket::Socket,
-    tls::HTTP_2,
-    unasked::Unasked,
-};
 pub use self::{
-    line::Line,
+    connection_handle::ConnectionHandle,
     listener::{ConnectionLimits, Listener},
+};
+use self::{
+    excess_input::ExcessInput,
+    handoff::{Handoff, until_handed_off},
+    peer::Peer,
+    reactor::{Arrival, End, Inbox},
+    socket::Socket,
+    streaming_body::StreamingBody,
+    tls::HTTP_2,
 };
 
 /// What answers every request. Its answers are complete: errors have become responses.
@@ -57,12 +57,12 @@ type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 /// After a failed accept: long enough for descriptors to come free, too short to be noticed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a client has to close its side when an answer without an end was written nevertheless.
-const FAREWELL: Duration = Duration::from_secs(5);
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end; what has not ended after
 /// `flush` is cut.
 pub async fn serve(
-    Listener { socket: listener, lane: for_streams, limits }: Listener,
+    Listener { socket: listener, lane: reactor, limits }: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
     shutdown: impl Future<Output = ()>,
@@ -71,8 +71,8 @@ pub async fn serve(
     let local = LocalAddr(listener.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     // Those with hyper; behind them nobody comes to the lane.
-    let (open, inbox) = (TaskTracker::new(), for_streams.inbox());
-    let mut served = tokio::spawn(for_streams.run());
+    let (open, inbox) = (TaskTracker::new(), reactor.inbox());
+    let mut served = tokio::spawn(reactor.run());
     let mut shutdown = pin!(shutdown);
     let (mut refusing, mut number) = (false, 0);
     loop {
@@ -89,8 +89,8 @@ pub async fn serve(
                 refusing = false;
                 limits.spread(&stream, number);
                 number += 1;
-                let line = Line::default();
-                let socket = Socket::new(stream, line.clone());
+                let handle = ConnectionHandle::default();
+                let socket = Socket::new(stream, handle.clone());
                 let peer = Peer {
                     local: local.clone(),
                     remote: RemoteAddr(remote.into()),
@@ -102,11 +102,11 @@ pub async fn serve(
                 match tls.clone() {
                     None => {
                         let connection = plain(socket, peer, Arc::clone(&inbox), closing);
-                        open.spawn(until_cut(connection, line, abort));
+                        open.spawn(until_cut(connection, handle, abort));
                     }
                     Some(tls) => {
                         let connection = encrypted(socket, tls, peer, closing);
-                        open.spawn(until_cut(connection, line, abort));
+                        open.spawn(until_cut(connection, handle, abort));
                     }
                 }
             }
@@ -141,7 +141,7 @@ pub async fn serve(
 )]
 fn until_cut<C: Future>(
     connection: C,
-    line: Line,
+    handle: ConnectionHandle,
     abort: CancellationToken,
 ) -> impl Future<Output = ()> + use<C> {
     async move {
@@ -149,9 +149,9 @@ fn until_cut<C: Future>(
             // The client has gone, or has broken off, which is its right.
             _ = connection => {}
             // Its stream was ended because it does not read.
-            () = line.until_cut() => {}
+            () = handle.until_cut() => {}
             // Our time is over.
-            () = abort.cancelled() => line.cut(),
+            () = abort.cancelled() => handle.cut(),
         }
     }
 }
@@ -168,41 +168,42 @@ async fn plain(socket: Socket, peer: Peer, inbox: Arc<Inbox>, closing: Cancellat
         // Apart: most have the size of the others.
         Ok(Ok(true)) => Box::pin(shared(TokioIo::new(socket), Scheme::HTTP, peer, closing)).await,
         Ok(Ok(false)) => {
-            let line = socket.line.clone();
-            if let Some(left) = alone(socket, Scheme::HTTP, peer, &line, closing).await {
-                to_the_lane(left, line, &inbox);
+            let handle = socket.handle.clone();
+            if let Some(left) = alone(socket, Scheme::HTTP, peer, &handle, closing).await {
+                to_the_lane(left, handle, &inbox);
             }
         }
         Ok(Err(_)) | Err(_) => {}
     }
 }
 
-fn to_the_lane(Left { io, body, unasked }: Left<Socket>, line: Line, inbox: &Inbox) {
+fn to_the_lane(Left { io, body, excess_input }: Left<Socket>, handle: ConnectionHandle, inbox: &Inbox) {
     match io.into_std() {
-        Ok(socket) => inbox.arrives(Arrival { socket, line, body, unasked }),
+        Ok(socket) => inbox.arrives(Arrival { socket, handle, body, excess_input }),
         Err(error) => debug!(%error, "a connection was lost behind its request"),
     }
 }
 
 /// Serves one connection over TLS to its end.
 async fn encrypted(socket: Socket, tls: TlsAcceptor, peer: Peer, closing: CancellationToken) {
-    let line = socket.line.clone();
+    let handle = socket.handle.clone();
     // A client that does not come to an end of this either has no time to lose.
     let in_time = tokio::time::timeout(peer.limits.request_timeout, tls.accept(socket));
     let Ok(Ok(stream)) = in_time.await else { return };
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         shared(TokioIo::new(stream), Scheme::HTTPS, peer, closing).await;
-    } else if let Some(Left { io, body, unasked }) = alone(stream, Scheme::HTTPS, peer, &line, closing).await
+    } else if let Some(Left { io, body, excess_input }) =
+        alone(stream, Scheme::HTTPS, peer, &handle, closing).await
     {
-        aside::serve(io, line, body, unasked).await;
+        tls_stream::serve(io, handle, body, excess_input).await;
     }
 }
 
 /// A connection whose answer has no end.
 struct Left<I> {
     io: I,
-    body: Endless,
-    unasked: Unasked,
+    body: StreamingBody,
+    excess_input: ExcessInput,
 }
 
 /// Serves one connection with HTTP/1.1 to its end, or until its answer has none.
@@ -210,25 +211,25 @@ async fn alone<I: AsyncRead + AsyncWrite + Unpin>(
     io: I,
     scheme: Scheme,
     peer: Peer,
-    line: &Line,
+    handle: &ConnectionHandle,
     closing: CancellationToken,
 ) -> Option<Left<I>> {
-    let door = Door::default();
-    let mut connection = peer.http1(TokioIo::new(io), scheme, line.clone(), door.clone());
+    let handoff = Handoff::default();
+    let mut connection = peer.http1(TokioIo::new(io), scheme, handle.clone(), handoff.clone());
     let left = tokio::select! {
         // It has ended, or its answer has no end.
-        left = until_left(&mut connection, &door, line) => left,
+        left = until_handed_off(&mut connection, &handoff, handle) => left,
         // The present answer is the last.
         () = closing.cancelled() => {
             Pin::new(&mut connection).graceful_shutdown();
-            until_left(&mut connection, &door, line).await
+            until_handed_off(&mut connection, &handoff, handle).await
         }
     };
     let body = left?;
     let Parts { io, read_buf, .. } = connection.into_parts();
-    let mut unasked = Unasked::default();
-    unasked.add(read_buf.len());
-    Some(Left { io: io.into_inner(), body, unasked })
+    let mut excess_input = ExcessInput::default();
+    excess_input.add(read_buf.len());
+    Some(Left { io: io.into_inner(), body, excess_input })
 }
 
 /// Serves all requests on one connection with HTTP/2 to its end.

@@ -8,7 +8,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tracing::{debug, warn};
 
-use super::lane::Lane;
+use super::reactor::Reactor;
 
 /// So many may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
 /// fewer than come back at once after a restart, and who finds no place tries again only a second later, then after three.
@@ -22,7 +22,7 @@ const MOST_TCP_KEEPALIVE_QUESTIONS: u32 = 127;
 /// A socket at which clients connect, and what serves them.
 pub struct Listener {
     pub(super) socket: TcpListener,
-    pub(super) lane: Lane,
+    pub(super) lane: Reactor,
     pub(super) limits: ConnectionLimits,
 }
 
@@ -38,7 +38,7 @@ impl Listener {
         for address in addresses {
             listened = listened.or_else(|_| limits.listen(*address));
         }
-        Ok(Self { socket: listened?, lane: Lane::new()?, limits })
+        Ok(Self { socket: listened?, lane: Reactor::new()?, limits })
     }
 
     /// Where clients connect.

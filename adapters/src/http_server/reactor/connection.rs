@@ -13,13 +13,13 @@ use tracing::debug;
 
 use super::{
     super::{
-        FAREWELL,
-        endless::{Endless, MOST_PIECES},
-        line::Line,
-        socket::throw_away_the_rest,
-        unasked::Unasked,
+        LINGER,
+        connection_handle::ConnectionHandle,
+        excess_input::ExcessInput,
+        socket::reset_on_close,
+        streaming_body::{MOST_PIECES, StreamingBody},
     },
-    Place,
+    ReactorHandle,
 };
 
 /// Up to so many bytes are joined to one piece for the kernel.
@@ -28,42 +28,42 @@ const JOINED_BYTES: usize = 16 * 1024;
 /// A connection whose head has been written.
 pub(in super::super) struct Arrival {
     pub(in super::super) socket: std::net::TcpStream,
-    pub(in super::super) line: Line,
-    pub(in super::super) body: Endless,
+    pub(in super::super) handle: ConnectionHandle,
+    pub(in super::super) body: StreamingBody,
     /// What was read behind the request.
-    pub(in super::super) unasked: Unasked,
+    pub(in super::super) excess_input: ExcessInput,
 }
 
 /// A connection, of which only the body is still to be written.
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
-    pub(super) line: Line,
-    body: Endless,
+    pub(super) handle: ConnectionHandle,
+    body: StreamingBody,
     /// What the kernel did not take.
     #[expect(
         clippy::box_collection,
         reason = "mostly there is none, and each connection has the place for it"
     )]
     rest: Option<Box<Vec<Bytes>>>,
-    unasked: Unasked,
+    excess_input: ExcessInput,
 }
 
 /// Memory that is used for one connection after the other.
 pub(super) struct Scratch {
     pieces: Vec<Bytes>,
     joined: Vec<u8>,
-    unasked: Box<[u8]>,
+    excess_input: Box<[u8]>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { pieces: Vec::new(), joined: Vec::new(), unasked: vec![0; 4096].into() }
+        Self { pieces: Vec::new(), joined: Vec::new(), excess_input: vec![0; 4096].into() }
     }
 }
 
 /// What came of an attempt to write.
 #[derive(Clone, Copy)]
-pub(super) enum Turn {
+pub(super) enum WriteOutcome {
     /// Everything that is there was written.
     Nothing,
     /// There is more to be written, when the others had their turn.
@@ -72,32 +72,32 @@ pub(super) enum Turn {
     Blocked,
     /// The body has ended and is written.
     Ended,
-    /// The line is lost, or was cut.
+    /// The handle is lost, or was cut.
     Broken,
 }
 
 impl Connection {
-    pub(super) fn new(arrival: Arrival, place: Place) -> Self {
-        let Arrival { socket, line, body, unasked } = arrival;
-        line.belongs_to(place);
-        Self { socket: TcpStream::from_std(socket), line, body, rest: None, unasked }
+    pub(super) fn new(arrival: Arrival, place: ReactorHandle) -> Self {
+        let Arrival { socket, handle, body, excess_input } = arrival;
+        handle.belongs_to(place);
+        Self { socket: TcpStream::from_std(socket), handle, body, rest: None, excess_input }
     }
 
     /// Writes what waits, as far as the kernel takes it.
-    pub(super) fn turn(&mut self, scratch: &mut Scratch) -> Turn {
-        let waker = self.line.waker();
+    pub(super) fn turn(&mut self, scratch: &mut Scratch) -> WriteOutcome {
+        let waker = self.handle.waker();
         self.try_turn(&mut Context::from_waker(&waker), scratch).unwrap_or_else(|error| {
             debug!(%error, "a stream broke off");
             scratch.pieces.clear();
-            Turn::Broken
+            WriteOutcome::Broken
         })
     }
 
-    fn try_turn(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Turn> {
+    fn try_turn(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<WriteOutcome> {
         let Scratch { pieces, joined, .. } = scratch;
-        if self.line.is_cut() {
+        if self.handle.is_cut() {
             self.cut();
-            return Ok(Turn::Broken);
+            return Ok(WriteOutcome::Broken);
         }
         let more = if let Some(rest) = self.rest.take() {
             pieces.extend(*rest);
@@ -106,12 +106,12 @@ impl Connection {
             self.body.take(context, pieces)?
         };
         Ok(match self.write(pieces, joined)? {
-            Poll::Ready(()) if self.body.has_ended() => Turn::Ended,
-            Poll::Ready(()) if more => Turn::More,
-            Poll::Ready(()) => Turn::Nothing,
+            Poll::Ready(()) if self.body.has_ended() => WriteOutcome::Ended,
+            Poll::Ready(()) if more => WriteOutcome::More,
+            Poll::Ready(()) => WriteOutcome::Nothing,
             Poll::Pending => {
                 self.rest = Some(Box::new(std::mem::take(pieces)));
-                Turn::Blocked
+                WriteOutcome::Blocked
             }
         })
     }
@@ -123,7 +123,7 @@ impl Connection {
             match self.write_once(pieces, joined) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    self.line.note(&Poll::Ready(Ok(written)));
+                    self.handle.note(&Poll::Ready(Ok(written)));
                     let mut left = written;
                     pieces.retain_mut(|piece| {
                         let taken = left.min(piece.len());
@@ -133,7 +133,7 @@ impl Connection {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.line.note(&Poll::Pending);
+                    self.handle.note(&Poll::Pending);
                     return Ok(Poll::Pending);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -162,11 +162,11 @@ impl Connection {
     /// Reads what the client has said, which interests nobody; true when it has gone, or has said too much.
     pub(super) fn has_left(&mut self, scratch: &mut Scratch) -> bool {
         loop {
-            match self.socket.read(&mut scratch.unasked) {
+            match self.socket.read(&mut scratch.excess_input) {
                 Ok(0) => return true,
                 Ok(bytes) => {
-                    self.unasked.add(bytes);
-                    if self.unasked.is_too_much() {
+                    self.excess_input.add(bytes);
+                    if self.excess_input.exceeds_limit() {
                         debug!("a client has said more behind its request than anybody would");
                         self.cut();
                         return true;
@@ -181,12 +181,12 @@ impl Connection {
 
     /// Its end will be a reset.
     pub(super) fn cut(&self) {
-        throw_away_the_rest(&self.socket);
+        reset_on_close(&self.socket);
     }
 
     /// Says that nothing more comes, and waits for the client to say so as well: a socket that is closed with something
     /// unread in it throws away what the client has not read yet.
-    pub(super) fn farewell(self) -> impl Future<Output = ()> + Send + 'static {
+    pub(super) fn linger(self) -> impl Future<Output = ()> + Send + 'static {
         // All else ends now.
         let socket = self.socket;
         async move {
@@ -196,9 +196,9 @@ impl Connection {
             else {
                 return;
             };
-            let mut unasked = [0; 512];
-            let end = async { while socket.read(&mut unasked).await.is_ok_and(|bytes| bytes > 0) {} };
-            tokio::time::timeout(FAREWELL, end).await.ok();
+            let mut excess_input = [0; 512];
+            let end = async { while socket.read(&mut excess_input).await.is_ok_and(|bytes| bytes > 0) {} };
+            tokio::time::timeout(LINGER, end).await.ok();
         }
     }
 }

@@ -19,8 +19,8 @@ use socket2::SockRef;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    super::{endless::Endless, line::Line, unasked::Unasked},
-    Arrival, End, Inbox, Lane, TURNS,
+    super::{connection_handle::ConnectionHandle, excess_input::ExcessInput, streaming_body::StreamingBody},
+    Arrival, End, Inbox, Reactor, TURNS,
     connection::Connection,
 };
 
@@ -39,38 +39,38 @@ impl Body for Fed {
 }
 
 /// A client that has come to the lane with this body.
-fn comes(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, Line) {
+fn comes(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, ConnectionHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     client.set_read_timeout(Some(Duration::from_mins(1))).expect("set");
     let (socket, _) = listener.accept().expect("accepted");
     socket.set_nonblocking(true).expect("set");
     SockRef::from(&socket).set_send_buffer_size(4096).expect("set");
-    let line = Line::default();
-    let body = Endless::new(body, chunked);
-    inbox.arrives(Arrival { socket, line: line.clone(), body, unasked: Unasked::default() });
-    (client, line)
+    let handle = ConnectionHandle::default();
+    let body = StreamingBody::new(body, chunked);
+    inbox.arrives(Arrival { socket, handle: handle.clone(), body, excess_input: ExcessInput::default() });
+    (client, handle)
 }
 
 struct Scene {
     client: TcpStream,
     body: mpsc::UnboundedSender<Bytes>,
-    line: Line,
+    handle: ConnectionHandle,
     inbox: Arc<Inbox>,
 }
 
 impl Scene {
     /// One connection, which has come to the lane with what is `waiting`.
     fn new(chunked: bool, waiting: &[&'static str]) -> Self {
-        let serves = Lane::new().expect("a lane");
+        let serves = Reactor::new().expect("a lane");
         let inbox = serves.inbox();
         let (body, fed) = mpsc::unbounded_channel();
         for text in waiting {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
-        let (client, line) = comes(&inbox, BoxBody::new(Fed(fed)), chunked);
+        let (client, handle) = comes(&inbox, BoxBody::new(Fed(fed)), chunked);
         tokio::spawn(serves.run());
-        Self { client, body, line, inbox }
+        Self { client, body, handle, inbox }
     }
 
     fn reads(&mut self, expected: &str) {
@@ -106,7 +106,7 @@ async fn what_the_kernel_does_not_take_waits_and_comes_in_order() {
     for n in 0..LINES {
         scene.body.send(format!("{n}\n").into()).expect("taken");
     }
-    while !scene.line.is_blocked() {
+    while !scene.handle.is_blocked() {
         tokio::task::yield_now().await;
     }
     for n in 0..LINES {
@@ -118,7 +118,7 @@ async fn what_the_kernel_does_not_take_waits_and_comes_in_order() {
 async fn a_cut_line_ends_with_a_reset_whatever_waits() {
     let mut scene = Scene::new(true, &["one"]);
     scene.reads("3\r\none\r\n");
-    scene.line.cut();
+    scene.handle.cut();
     assert!(!scene.ends());
 
     let mut scene = Scene::new(true, &["one"]);
@@ -198,7 +198,7 @@ impl Body for OneOf {
 impl Crowd {
     /// Has all come to a lane, and be ready at once.
     async fn gather(self) -> (Vec<TcpStream>, JoinHandle<()>) {
-        let lane = Lane::new().expect("a lane");
+        let lane = Reactor::new().expect("a lane");
         let inbox = lane.inbox();
         let served = tokio::spawn(lane.run());
         let crowd = Arc::new(self);
@@ -207,7 +207,7 @@ impl Crowd {
         crowd.have_had(CROWD).await;
         lines[0].wake();
         crowd.have_had(FIRST).await;
-        lines[1..].iter().for_each(Line::wake);
+        lines[1..].iter().for_each(ConnectionHandle::wake);
         crowd.written.lock().all = true;
         crowd.changed.notify_all();
         (clients, served)

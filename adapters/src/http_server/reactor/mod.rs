@@ -9,8 +9,8 @@
 
 mod connection;
 mod inbox;
-mod loan;
-mod watch;
+mod poller;
+mod work_batch;
 
 use std::{io, panic::resume_unwind, sync::Arc};
 
@@ -20,13 +20,13 @@ use tracing::debug;
 
 pub(super) use self::{
     connection::Arrival,
-    inbox::{End, Inbox, Place},
+    inbox::{End, Inbox, ReactorHandle},
 };
 use self::{
-    connection::{Connection, Scratch, Turn},
+    connection::{Connection, Scratch, WriteOutcome},
     inbox::Waiting,
-    loan::Lent,
-    watch::Watch,
+    poller::Poller,
+    work_batch::WorkItem,
 };
 
 /// After so many turns, of some ten microseconds each, other tasks of the same thread have theirs. The runtime's own pauses are so
@@ -39,23 +39,23 @@ const GROWTH: usize = 8;
 const LEAST_GROWTH: usize = 64;
 
 /// Serves all connections that have come to it.
-pub(super) struct Lane {
+pub(super) struct Reactor {
     inbox: Arc<Inbox>,
-    watch: Watch,
+    poller: Poller,
     /// None where one is lent.
     connections: Slab<Option<Connection>>,
     waiting: Waiting,
     scratch: Scratch,
 }
 
-impl Lane {
+impl Reactor {
     /// An empty one.
     pub(super) fn new() -> io::Result<Self> {
         let inbox = Arc::<Inbox>::default();
-        let watch = Watch::start(Arc::clone(&inbox))?;
+        let poller = Poller::start(Arc::clone(&inbox))?;
         Ok(Self {
             inbox,
-            watch,
+            poller,
             connections: Slab::new(),
             waiting: Waiting::default(),
             scratch: Scratch::new(),
@@ -123,10 +123,10 @@ impl Lane {
         }
         let keys = Vec::from(std::mem::take(&mut self.waiting.ready));
         let parts = keys.chunks(keys.len().div_ceil(hands));
-        let loans: Vec<_> = parts.map(|keys| tokio::spawn(loan::serve(self.lend(keys)))).collect();
+        let loans: Vec<_> = parts.map(|keys| tokio::spawn(work_batch::serve(self.lend(keys)))).collect();
         for loan in loans {
             match loan.await {
-                Ok(loan) => self.take_back(loan),
+                Ok(loan) => self.reclaim(loan),
                 // A fault in a connection is the lane's, whoever has met it.
                 Err(fault) => fault.try_into_panic().map_or((), |panic| resume_unwind(panic)),
             }
@@ -134,18 +134,18 @@ impl Lane {
     }
 
     /// Takes these connections out of their places. Who is named twice is there once.
-    fn lend(&mut self, keys: &[usize]) -> Vec<Lent> {
+    fn lend(&mut self, keys: &[usize]) -> Vec<WorkItem> {
         let mut lent = Vec::with_capacity(keys.len());
         for &key in keys {
             if let Some(connection) = self.connections.get_mut(key).and_then(Option::take) {
-                lent.push(Lent { key, connection, turn: Turn::Nothing });
+                lent.push(WorkItem { key, connection, turn: WriteOutcome::Nothing });
             }
         }
         lent
     }
 
-    fn take_back(&mut self, loan: Vec<Lent>) {
-        for Lent { key, connection, turn } in loan {
+    fn reclaim(&mut self, loan: Vec<WorkItem>) {
+        for WorkItem { key, connection, turn } in loan {
             self.connections[key] = Some(connection);
             self.follow(key, turn);
         }
@@ -158,9 +158,9 @@ impl Lane {
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
-        let place = Place::new(Arc::clone(&self.inbox), key);
+        let place = ReactorHandle::new(Arc::clone(&self.inbox), key);
         let mut connection = Connection::new(arrival, place);
-        match self.watch.add(key, &mut connection.socket) {
+        match self.poller.add(key, &mut connection.socket) {
             Ok(()) => {
                 entry.insert(Some(connection));
                 self.turn(key);
@@ -178,26 +178,26 @@ impl Lane {
     }
 
     /// Does what follows from a connection's turn.
-    fn follow(&mut self, key: usize, turn: Turn) {
+    fn follow(&mut self, key: usize, turn: WriteOutcome) {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         match turn {
-            Turn::Nothing => {}
-            Turn::More => connection.line.wake(),
-            Turn::Blocked => {
-                if let Err(error) = self.watch.until_writable(key, &mut connection.socket) {
+            WriteOutcome::Nothing => {}
+            WriteOutcome::More => connection.handle.wake(),
+            WriteOutcome::Blocked => {
+                if let Err(error) = self.poller.until_writable(key, &mut connection.socket) {
                     debug!(%error, "a stream was given up");
                     self.connections.remove(key);
                 }
             }
-            Turn::Ended => {
+            WriteOutcome::Ended => {
                 if let Some(mut connection) = self.connections.remove(key) {
-                    match self.watch.remove(&mut connection.socket) {
-                        Ok(()) => drop(tokio::spawn(connection.farewell())),
+                    match self.poller.remove(&mut connection.socket) {
+                        Ok(()) => drop(tokio::spawn(connection.linger())),
                         Err(error) => debug!(%error, "a client has gone"),
                     }
                 }
             }
-            Turn::Broken => drop(self.connections.remove(key)),
+            WriteOutcome::Broken => drop(self.connections.remove(key)),
         }
     }
 

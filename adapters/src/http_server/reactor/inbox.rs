@@ -40,12 +40,12 @@ pub(in super::super) enum End {
 }
 
 /// A connection's place in the lane.
-pub(in super::super) struct Place {
+pub(in super::super) struct ReactorHandle {
     inbox: Arc<Inbox>,
     key: u32,
 }
 
-impl Place {
+impl ReactorHandle {
     pub(super) fn new(inbox: Arc<Inbox>, key: usize) -> Self {
         Self { inbox, key: u32::try_from(key).unwrap_or(u32::MAX) }
     }

@@ -13,27 +13,35 @@ use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf, ReadHalf, WriteHalf
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::{FAREWELL, endless::Endless, line::Line, socket::Socket, unasked::Unasked};
+use super::{
+    LINGER, connection_handle::ConnectionHandle, excess_input::ExcessInput, socket::Socket,
+    streaming_body::StreamingBody,
+};
 
 type Reader = ReadHalf<TlsStream<Socket>>;
 type Writer = WriteHalf<TlsStream<Socket>>;
 
 /// Serves a connection whose head has been written until all else is, or until its client has gone.
-pub(super) async fn serve(stream: TlsStream<Socket>, line: Line, body: Endless, unasked: Unasked) {
+pub(super) async fn serve(
+    stream: TlsStream<Socket>,
+    handle: ConnectionHandle,
+    body: StreamingBody,
+    excess_input: ExcessInput,
+) {
     let (mut reader, mut writer) = tokio::io::split(stream);
     tokio::select! {
         // It has ended.
         written = write(body, &mut writer) => match written {
-            Ok(()) => drop(tokio::spawn(farewell(reader, writer))),
+            Ok(()) => drop(tokio::spawn(linger(reader, writer))),
             Err(error) => debug!(%error, "a stream broke off"),
         },
         // The client has gone, or has said too much.
-        () = until_left(&mut reader, line, unasked) => {}
+        () = until_handed_off(&mut reader, handle, excess_input) => {}
     }
 }
 
 /// Writes what the body has to give, to its end.
-async fn write(mut body: Endless, writer: &mut Writer) -> io::Result<()> {
+async fn write(mut body: StreamingBody, writer: &mut Writer) -> io::Result<()> {
     loop {
         let mut pieces = Vec::new();
         let taken = poll_fn(|context| match body.take(context, &mut pieces) {
@@ -53,13 +61,13 @@ async fn write(mut body: Endless, writer: &mut Writer) -> io::Result<()> {
     }
 }
 
-/// Waits until the client has gone, and passes over what it says. If that is too much, its line is cut.
-async fn until_left(reader: &mut Reader, line: Line, mut unasked: Unasked) {
+/// Waits until the client has gone, and passes over what it says. If that is too much, its handle is cut.
+async fn until_handed_off(reader: &mut Reader, handle: ConnectionHandle, mut excess_input: ExcessInput) {
     while let Ok(bytes @ 1..) = pass_over(reader).await {
-        unasked.add(bytes);
-        if unasked.is_too_much() {
+        excess_input.add(bytes);
+        if excess_input.exceeds_limit() {
             debug!("a client has said more behind its request than anybody would");
-            return line.cut();
+            return handle.cut();
         }
     }
 }
@@ -77,9 +85,9 @@ async fn pass_over(reader: &mut Reader) -> io::Result<usize> {
 }
 
 /// Says that nothing more comes, and waits for the client to say so as well.
-async fn farewell(mut reader: Reader, mut writer: Writer) {
+async fn linger(mut reader: Reader, mut writer: Writer) {
     if writer.shutdown().await.is_ok() {
         let end = async { while let Ok(1..) = pass_over(&mut reader).await {} };
-        tokio::time::timeout(FAREWELL, end).await.ok();
+        tokio::time::timeout(LINGER, end).await.ok();
     }
 }

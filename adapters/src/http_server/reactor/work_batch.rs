@@ -4,20 +4,20 @@ use tokio::task::yield_now;
 
 use super::{
     TURNS,
-    connection::{Connection, Scratch, Turn},
+    connection::{Connection, Scratch, WriteOutcome},
 };
 
 /// A connection that has its turn elsewhere.
-pub(super) struct Lent {
+pub(super) struct WorkItem {
     /// Its place in the lane.
     pub(super) key: usize,
     pub(super) connection: Connection,
     /// What has come of its turn.
-    pub(super) turn: Turn,
+    pub(super) turn: WriteOutcome,
 }
 
 /// Gives each its turn. Now and then other tasks of the same thread have theirs.
-pub(super) async fn serve(mut loan: Vec<Lent>) -> Vec<Lent> {
+pub(super) async fn serve(mut loan: Vec<WorkItem>) -> Vec<WorkItem> {
     let mut scratch = Scratch::new();
     for some in loan.chunks_mut(TURNS) {
         for lent in some {

@@ -16,20 +16,20 @@ use hyper::{
 };
 use parking_lot::Mutex;
 
-use super::{BoxBody, endless::Endless, line::Line};
+use super::{BoxBody, connection_handle::ConnectionHandle, streaming_body::StreamingBody};
 
-/// A connection's door. An answer that comes to it loses its body; when hyper has written the head, together with what the body has
+/// A connection's handoff. An answer that comes to it loses its body; when hyper has written the head, together with what the body has
 /// to give at once, the connection may leave.
 #[derive(Clone, Default)]
-pub(super) struct Door(Arc<Mutex<State>>);
+pub(super) struct Handoff(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    body: Option<Endless>,
+    body: Option<StreamingBody>,
     head_is_written: bool,
 }
 
-impl Door {
+impl Handoff {
     /// Keeps the body of an answer without an end, to a request of this version.
     pub(super) fn pass(&self, version: Version, answer: Response<BoxBody>) -> Response<BoxBody> {
         if answer.body().size_hint().exact().is_some() {
@@ -38,7 +38,7 @@ impl Door {
         let (mut head, body) = answer.into_parts();
         // Nothing else is answered on this connection.
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        self.0.lock().body = Some(Endless::new(body, version > Version::HTTP_10));
+        self.0.lock().body = Some(StreamingBody::new(body, version > Version::HTTP_10));
         Response::from_parts(head, BoxBody::new(Outside(self.clone())))
     }
 
@@ -56,14 +56,14 @@ impl Door {
         first
     }
 
-    fn leaving(&self) -> Option<Endless> {
+    fn leaving(&self) -> Option<StreamingBody> {
         let mut state = self.0.lock();
         if state.head_is_written { state.body.take() } else { None }
     }
 }
 
 /// Stands for a body that is written elsewhere.
-struct Outside(Door);
+struct Outside(Handoff);
 
 impl Body for Outside {
     type Data = Bytes;
@@ -75,18 +75,18 @@ impl Body for Outside {
     }
 }
 
-/// Serves a connection until it ends, or leaves through the door.
-pub(super) async fn until_left<C: Future + Unpin>(
+/// Serves a connection until it ends, or leaves through the handoff.
+pub(super) async fn until_handed_off<C: Future + Unpin>(
     connection: &mut C,
-    door: &Door,
-    line: &Line,
-) -> Option<Endless> {
+    handoff: &Handoff,
+    handle: &ConnectionHandle,
+) -> Option<StreamingBody> {
     poll_fn(|context| {
         if Pin::new(&mut *connection).poll(context).is_ready() {
             return Poll::Ready(None);
         }
         // What hyper could not write yet it still has to.
-        let leaving = if line.is_blocked() { None } else { door.leaving() };
+        let leaving = if handle.is_blocked() { None } else { handoff.leaving() };
         leaving.map_or(Poll::Pending, |leaving| Poll::Ready(Some(leaving)))
     })
     .await
@@ -157,17 +157,18 @@ mod tests {
         }
     }
 
-    /// Whether a client leaves through the door whose stream begins with `first`, and what was written to it before.
+    /// Whether a client leaves through the handoff whose stream begins with `first`, and what was written to it before.
     async fn asks(first: Poll<Option<io::Result<&'static str>>>) -> (bool, Vec<String>) {
-        let (door, writes) = (Door::default(), Arc::<Mutex<Vec<String>>>::default());
+        let (handoff, writes) = (Handoff::default(), Arc::<Mutex<Vec<String>>>::default());
         let client = Client { asks: b"GET / HTTP/1.1\r\nhost: here\r\n\r\n", writes: Arc::clone(&writes) };
         let body = Mutex::new(Some(BoxBody::new(Begins(first))));
         let service = service_fn(|request: Request<Incoming>| {
             let answer = Response::new(body.lock().take().expect("one request"));
-            std::future::ready(Ok::<_, Infallible>(door.pass(request.version(), answer)))
+            std::future::ready(Ok::<_, Infallible>(handoff.pass(request.version(), answer)))
         });
         let mut connection = http1::Builder::new().serve_connection(client, service);
-        let leaves = until_left(&mut connection, &door, &Line::default()).await.is_some();
+        let leaves =
+            until_handed_off(&mut connection, &handoff, &ConnectionHandle::default()).await.is_some();
         let written = writes.lock().clone();
         (leaves, written)
     }

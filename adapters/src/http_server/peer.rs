@@ -23,11 +23,11 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 
-use super::{App, BoxBody, ConnectionLimits, door::Door, line::Line};
+use super::{App, BoxBody, ConnectionLimits, connection_handle::ConnectionHandle, handoff::Handoff};
 
 /// The largest head of a request, and what is encoded ahead of the socket.
 const BUFFER_BYTES: usize = 64 * 1024;
-/// What one request with HTTP/2 may send behind its head; those of one line together may send sixteen times as much, so that none
+/// What one request with HTTP/2 may send behind its head; those of one handle together may send sixteen times as much, so that none
 /// whose body nobody reads stands in the way of the others.
 const HTTP_2_REQUEST_WINDOW: u32 = 64 * 1024;
 /// See [`HTTP_2_REQUEST_WINDOW`].
@@ -42,24 +42,24 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    /// Every request has the line to itself. Answers without an end leave through `door`.
+    /// Every request has the handle to itself. Answers without an end leave through `handoff`.
     pub(super) fn http1<I: Read + Write + Unpin>(
         self,
         io: I,
         scheme: Scheme,
-        line: Line,
-        door: Door,
+        handle: ConnectionHandle,
+        handoff: Handoff,
     ) -> http1::Connection<
         I,
         impl HttpService<Incoming, ResBody = BoxBody, Error = Infallible, Future: Send> + Send,
     > {
         let request_timeout = self.limits.request_timeout;
         let service = service_fn(move |request: Request<Incoming>| {
-            let (version, door) = (request.version(), door.clone());
-            let answered = self.answer(request, scheme.clone(), line.clone());
+            let (version, handoff) = (request.version(), handoff.clone());
+            let answered = self.answer(request, scheme.clone(), handle.clone());
             async move {
                 let answer: Response<BoxBody> = answered.await;
-                Ok::<_, Infallible>(door.pass(version, answer))
+                Ok::<_, Infallible>(handoff.pass(version, answer))
             }
         });
         http1::Builder::new()
@@ -69,7 +69,7 @@ impl Peer {
             .serve_connection(io, service)
     }
 
-    /// Requests share the line: to end one of them, its stream is reset, not the line cut. Each holds `requests` once until
+    /// Requests share the handle: to end one of them, its stream is reset, not the handle cut. Each holds `requests` once until
     /// it is answered to its end.
     pub(super) fn http2<I: Read + Write + Unpin>(
         self,
@@ -85,7 +85,7 @@ impl Peer {
         let ping = self.limits.user_timeout / 2;
         let service = service_fn(move |request| {
             let request_holds = Arc::clone(&requests);
-            let answered = self.answer(request, scheme.clone(), Line::default());
+            let answered = self.answer(request, scheme.clone(), ConnectionHandle::default());
             async move {
                 let answer: Response<BoxBody> = answered.await;
                 Ok::<_, Infallible>(answer.map(|body| UntilItsEnd { body, _request: request_holds }))
@@ -105,10 +105,10 @@ impl Peer {
         &self,
         request: Request<Incoming>,
         scheme: Scheme,
-        line: Line,
+        handle: ConnectionHandle,
     ) -> impl Future<Output = Response<BoxBody>> + Send + use<> {
         let mut request = poem::Request::from((request, self.local.clone(), self.remote.clone(), scheme));
-        request.extensions_mut().insert(line);
+        request.extensions_mut().insert(handle);
         let app = Arc::clone(&self.app);
         async move { app.get_response(request).await.into() }
     }

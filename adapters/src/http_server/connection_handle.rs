@@ -12,14 +12,14 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::lane::Place;
+use super::reactor::ReactorHandle;
 
 /// The connection that a request came by, as its answer may use it. It is in each request's extensions.
 #[derive(Clone, Default)]
-pub struct Line(Arc<LineState>);
+pub struct ConnectionHandle(Arc<HandleState>);
 
 #[derive(Default)]
-struct LineState {
+struct HandleState {
     written: AtomicU32,
     blocked: AtomicBool,
     cut: AtomicBool,
@@ -29,10 +29,10 @@ struct LineState {
 /// Who writes to it.
 enum Writer {
     /// A task; it is known how to wake it when it waits for something to write.
-    /// Boxed, for the place would be there in each line, and most are the lane's.
+    /// Boxed, for the place would be there in each handle, and most are the lane's.
     Task(Option<Box<Waker>>),
     /// The lane.
-    Lane(Place),
+    Reactor(ReactorHandle),
 }
 
 impl Default for Writer {
@@ -41,7 +41,7 @@ impl Default for Writer {
     }
 }
 
-impl Line {
+impl ConnectionHandle {
     /// Cuts it: nothing else would end a write to a client that does not read.
     pub fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
@@ -72,7 +72,7 @@ impl Line {
         match &mut *writer {
             Writer::Task(Some(waker)) => (**waker).clone_from(context.waker()),
             Writer::Task(waker @ None) => *waker = Some(Box::new(context.waker().clone())),
-            Writer::Lane(_) => {}
+            Writer::Reactor(_) => {}
         }
     }
 
@@ -91,8 +91,8 @@ impl Line {
     }
 
     /// From now on the lane writes to it.
-    pub(super) fn belongs_to(&self, place: Place) {
-        *self.0.writer.lock() = Writer::Lane(place);
+    pub(super) fn belongs_to(&self, place: ReactorHandle) {
+        *self.0.writer.lock() = Writer::Reactor(place);
     }
 
     /// Wakes whoever writes to it.
@@ -113,11 +113,11 @@ impl Line {
     }
 }
 
-impl LineState {
+impl HandleState {
     fn wake_writer(&self) {
         let mut writer = self.writer.lock();
         let task = match &mut *writer {
-            Writer::Lane(place) => return place.is_ready(),
+            Writer::Reactor(place) => return place.is_ready(),
             Writer::Task(waker) => waker.take(),
         };
         drop(writer);
@@ -127,7 +127,7 @@ impl LineState {
     }
 }
 
-impl Wake for LineState {
+impl Wake for HandleState {
     fn wake(self: Arc<Self>) {
         self.wake_writer();
     }
@@ -140,5 +140,5 @@ impl Wake for LineState {
 /// There is one of it for each open stream, behind two counts.
 #[test]
 fn a_line_takes_little_memory() {
-    assert!(size_of::<LineState>() + 2 * size_of::<usize>() <= 48);
+    assert!(size_of::<HandleState>() + 2 * size_of::<usize>() <= 48);
 }

@@ -14,12 +14,12 @@ const END: Token = Token(usize::MAX);
 
 /// Watches sockets on a thread of its own, which sleeps for as long as nobody leaves, says something or reads again. The inbox
 /// is told. When it is dropped the thread ends.
-pub(super) struct Watch {
+pub(super) struct Poller {
     registry: Registry,
     end: Waker,
 }
 
-impl Watch {
+impl Poller {
     pub(super) fn start(inbox: Arc<Inbox>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let (registry, end) = (poll.registry().try_clone()?, Waker::new(poll.registry(), END)?);
@@ -47,7 +47,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Poller {
     fn drop(&mut self) {
         if let Err(error) = self.end.wake() {
             error!(%error, "a thread is left behind");

@@ -22,13 +22,13 @@ const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const END_OF_CHUNK: &[u8] = b"\r\n";
 
 /// The body of an answer without an end, whose head has been written.
-pub(super) struct Endless {
+pub(super) struct StreamingBody {
     body: BoxBody,
     chunked: bool,
     has_ended: bool,
 }
 
-impl Endless {
+impl StreamingBody {
     /// None of `body` was taken yet. `chunked` says whether the head has announced chunks.
     pub(super) fn new(body: BoxBody, chunked: bool) -> Self {
         Self { body, chunked, has_ended: false }
