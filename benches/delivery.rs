@@ -50,7 +50,6 @@ const POLICY: StreamPolicy = StreamPolicy {
     keepalive: KeepalivePolicy::every(Duration::from_secs(30)),
     max_age: None,
     reconnection_time: Some(Duration::from_secs(3)),
-    write_timeout: Duration::from_secs(30),
     close_on_logout: true,
 };
 

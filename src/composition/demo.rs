@@ -38,11 +38,12 @@ const POLICY: StreamPolicy = StreamPolicy {
     keepalive: KeepalivePolicy::every(Duration::from_secs(15)),
     max_age: None,
     reconnection_time: Some(Duration::from_secs(3)),
-    write_timeout: Duration::from_secs(30),
     close_on_logout: true,
 };
 const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
+    connections: 1100,
     request_timeout: Duration::from_secs(10),
+    write_timeout: Duration::from_secs(30),
     send_buffer: 128 << 10,
     user_timeout: Duration::from_mins(1),
 };

@@ -1,5 +1,6 @@
 //! The composition root: the one place that names adapters and puts them behind the ports.
 
+mod capacity;
 mod demo;
 mod server;
 mod watched;
@@ -141,10 +142,13 @@ impl Running {
         let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
         let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
         // A task like those that it begins: they need no other thread.
+        let transport = if self.tls.is_some() { "tls" } else { "plaintext" };
+        let metrics = Arc::new(self.core.metrics.http_server("public", transport));
         let mut requests = tokio::spawn(serve(
             self.listener,
             self.tls,
             self.app,
+            metrics,
             no_more_requests.clone().cancelled_owned(),
             flush,
         ));

@@ -25,7 +25,7 @@ use domain::{fanout::StreamLimits, history::HistoryLimits, keepalive::KeepaliveP
 use ports::outbound::BookmarkExchange;
 use tracing::{info, warn};
 
-use super::{Core, Running, StartError, VERSION, Watched, listen};
+use super::{Core, Running, StartError, VERSION, Watched, capacity::Capacity, listen};
 use crate::{
     configuration::{
         Address, Configuration, Cors, Events, GoDuration, Limits, Queue, RegistryKind, Secret, Server, Tls,
@@ -36,9 +36,6 @@ use crate::{
 
 /// A shorter secret can be guessed (RFC 7518, 3.2).
 const SHORTEST_SECRET_BYTES: usize = 32;
-
-/// File descriptors that are not for streams.
-const RESERVED_DESCRIPTORS: u64 = 500;
 
 /// The service, listening, but not yet running.
 pub struct Application {
@@ -72,13 +69,16 @@ impl Application {
             .then(|| Arc::new(KeyValueBookmarks::new(&line, window)) as Arc<dyn BookmarkExchange>);
         let preferences = Arc::new(KeyValuePreferences::new(&line));
         let default_language = configuration.languages.default.0.clone();
-        let core = Core::new(policy(configuration), default_language, preferences, exchange);
+        // The limit of descriptors is raised whatever is set.
+        let capacity = Capacity::of(raise_descriptor_limit(), configuration.limits.max_connections);
+        let core = Core::new(policy(configuration, capacity), default_language, preferences, exchange);
         let source = JetStreamSource::new(&line, core.metrics.clone(), core.clock.clone(), recently);
 
         let http = &configuration.http;
-        let connections = connection_limits(&configuration.limits);
-        let (listener, address) = bind(&http.addr, connections, "http.addr")?;
-        let (debug_listener, debug_address) = bind(&configuration.debug.addr, connections, "debug.addr")?;
+        let limits_for = |connections| connection_limits(&configuration.limits, connections);
+        let (listener, address) = bind(&http.addr, limits_for(capacity.connections), "http.addr")?;
+        let (debug_listener, debug_address) =
+            bind(&configuration.debug.addr, limits_for(capacity.debug_connections), "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address)?;
         let verifier = Arc::new(RevaTokens::new(secret));
@@ -146,7 +146,8 @@ impl Application {
             tell_service_manager(NotifyState::Stopping);
         };
         let (listener, app) = self.debug;
-        let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), Duration::ZERO));
+        let metrics = Arc::new(self.running.core.metrics.http_server("debug", "plaintext"));
+        let debug = tokio::spawn(serve(listener, None, app, metrics, std::future::pending(), Duration::ZERO));
         let outcome = self.running.until(stop).await;
         // To the last it has told that we are stopping.
         debug.abort();
@@ -238,16 +239,11 @@ fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<(
 }
 
 /// How streams are treated.
-fn policy(configuration: &Configuration) -> StreamPolicy {
+fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
     let Configuration { history, streams, limits, keepalive, .. } = configuration;
-    // The limit is raised whatever is set.
-    let most_connections = most_connections();
     let unless_zero = |GoDuration(time): GoDuration| (!time.is_zero()).then_some(time);
     StreamPolicy {
-        limits: StreamLimits {
-            total: limits.max_connections.unwrap_or(most_connections),
-            per_user: limits.max_connections_per_user,
-        },
+        limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
         history: HistoryLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
         // Without a history nobody could go on where they stood.
         resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },
@@ -255,21 +251,15 @@ fn policy(configuration: &Configuration) -> StreamPolicy {
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
         max_age: unless_zero(streams.max_age),
         reconnection_time: unless_zero(streams.reconnection_time),
-        write_timeout: limits.write_timeout.0,
         close_on_logout: streams.close_on_logout,
     }
 }
 
-/// As many streams as there are file descriptors for, less some for the bus, the log, probes and clients that are refused.
-fn most_connections() -> usize {
-    let descriptors = raise_descriptor_limit().unwrap_or(u64::MAX);
-    let reserve = RESERVED_DESCRIPTORS.min(descriptors / 4);
-    usize::try_from(descriptors - reserve).unwrap_or(usize::MAX)
-}
-
-fn connection_limits(limits: &Limits) -> ConnectionLimits {
+fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
     ConnectionLimits {
+        connections,
         request_timeout: limits.request_timeout.0,
+        write_timeout: limits.write_timeout.0,
         send_buffer: limits.send_buffer.0,
         user_timeout: limits.tcp_user_timeout.0,
     }

@@ -53,8 +53,6 @@ pub struct StreamPolicy {
     pub max_age: Option<Duration>,
     /// How long clients are asked to wait before they come back, if they are.
     pub reconnection_time: Option<Duration>,
-    /// A stream whose client takes nothing of what waits for so long is ended.
-    pub write_timeout: Duration,
     /// Whether a user's streams end with the user's logout.
     pub close_on_logout: bool,
 }
@@ -177,13 +175,13 @@ impl Subscribe for Subscriptions {
             Progress::Full | Progress::NotYet => Some(tokio::spawn(catch_up.run()).abort_handle()),
         };
         let shared = Arc::clone(shared);
-        let leave = move || shared.leave(&user, id, EndReason::Client);
+        let leave = move |reason| shared.leave(&user, id, reason);
         let membership = match task {
             // For as long as it lasts it holds no more than it needs.
             None => Membership::new(leave),
-            Some(task) => Membership::new(move || {
+            Some(task) => Membership::new(move |reason| {
                 task.abort();
-                leave();
+                leave(reason);
             }),
         };
         Ok(Subscription { language, membership })

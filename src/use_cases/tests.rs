@@ -131,8 +131,6 @@ struct FakeState {
     ended: Option<EndReason>,
     progress_seen: Instant,
     progressed: bool,
-    /// How often it was asked whether its client reads.
-    asked: usize,
     began: Instant,
 }
 
@@ -145,7 +143,6 @@ impl FakeOutbox {
             ended: None,
             progress_seen: now,
             progressed: false,
-            asked: 0,
             began: now,
         };
         Arc::new(Self { places, state: Mutex::new(state), room: Notify::new() })
@@ -220,7 +217,6 @@ impl Outbox for FakeOutbox {
 
     fn stalled(&self, now: Instant) -> Duration {
         let mut state = self.state.lock();
-        state.asked += 1;
         if std::mem::take(&mut state.progressed) || state.waiting.is_empty() {
             state.progress_seen = now;
         }
@@ -294,7 +290,6 @@ const POLICY: StreamPolicy = StreamPolicy {
     keepalive: None,
     max_age: None,
     reconnection_time: None,
-    write_timeout: Duration::MAX,
     close_on_logout: true,
 };
 

@@ -1,7 +1,6 @@
-//! What the answer to a request may know of the connection that the request came by, and do to it.
+//! What the answer to a request may know of the connection that carries it, and do to it.
 
 use std::{
-    future::poll_fn,
     io,
     sync::{
         Arc,
@@ -14,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::reactor::ReactorHandle;
 
-/// The connection that a request came by, as its answer may use it. It is in each request's extensions.
+/// The connection that carries an answer; with HTTP/2, the one stream of it. It is in each request's extensions.
 #[derive(Clone, Default)]
 pub struct ConnectionHandle(Arc<HandleState>);
 
@@ -23,15 +22,17 @@ struct HandleState {
     written: AtomicU32,
     blocked: AtomicBool,
     cut: AtomicBool,
+    finishing: AtomicBool,
+    overdue: AtomicBool,
     writer: Mutex<Writer>,
 }
 
-/// Who writes to it.
+/// Whoever writes to the connection.
 enum Writer {
-    /// A task; it is known how to wake it when it waits for something to write.
-    /// Boxed, for the place would be there in each handle, and most are the lane's.
+    /// A task, and how to wake it while it waits for something to write.
+    /// Boxed, because most connections belong to the reactor and need no room for it.
     Task(Option<Box<Waker>>),
-    /// The lane.
+    /// The reactor.
     Reactor(ReactorHandle),
 }
 
@@ -42,32 +43,57 @@ impl Default for Writer {
 }
 
 impl ConnectionHandle {
-    /// Cuts it: nothing else would end a write to a client that does not read.
+    /// Ends the connection at once and discards what its client has not read; an HTTP/2 stream is reset.
     pub fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Whether it was cut.
+    /// Whether the connection was cut.
     #[must_use]
     pub fn is_cut(&self) -> bool {
         self.0.cut.load(Ordering::Acquire)
     }
 
-    /// How many bytes the kernel has taken; after 4 GiB it begins anew.
+    /// Cuts the connection because its client did not take what was written in time.
+    pub(super) fn time_out(&self) {
+        self.0.overdue.store(true, Ordering::Release);
+        self.cut();
+    }
+
+    /// Whether the connection was cut because its client did not take what was written in time.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.0.overdue.load(Ordering::Acquire)
+    }
+
+    /// Starts the end of a streaming answer: from now on the client has the write timeout to take what is left, and no longer, however
+    /// much of it is taken meanwhile.
+    pub fn finish(&self) {
+        self.0.finishing.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the answer is about to end.
+    #[must_use]
+    pub fn is_finishing(&self) -> bool {
+        self.0.finishing.load(Ordering::Acquire)
+    }
+
+    /// Bytes that the kernel has taken, or HTTP/2's flow control; wraps after 4 GiB.
     #[must_use]
     pub fn written(&self) -> u32 {
         self.0.written.load(Ordering::Relaxed)
     }
 
-    /// Whether something is to be written that the kernel does not take, because the client does not read.
+    /// Whether there is something to write that the client does not take.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.0.blocked.load(Ordering::Relaxed)
     }
 
-    /// Whoever writes to it has nothing to write, and wants to be woken.
-    pub fn wait(&self, context: &Context<'_>) {
+    /// Registers the task of `context`, which writes to the connection, to be woken by [`ConnectionHandle::wake`].
+    pub fn register(&self, context: &Context<'_>) {
         let mut writer = self.0.writer.lock();
         match &mut *writer {
             Writer::Task(Some(waker)) => (**waker).clone_from(context.waker()),
@@ -76,40 +102,42 @@ impl ConnectionHandle {
         }
     }
 
-    /// Wakes whoever writes to it.
+    /// Wakes whoever writes to the connection.
     pub fn wake(&self) {
         self.0.wake_writer();
     }
 
-    /// Waits until it is cut. To be awaited by the task that writes to it.
-    pub(super) async fn until_cut(&self) {
-        poll_fn(|context| {
-            self.wait(context);
-            if self.is_cut() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+    /// From now on the reactor writes to the connection.
+    pub(super) fn move_to_reactor(&self, handle: ReactorHandle) {
+        *self.0.writer.lock() = Writer::Reactor(handle);
     }
 
-    /// From now on the lane writes to it.
-    pub(super) fn belongs_to(&self, place: ReactorHandle) {
-        *self.0.writer.lock() = Writer::Reactor(place);
-    }
-
-    /// Wakes whoever writes to it.
+    /// A waker of whoever writes to the connection.
     pub(super) fn waker(&self) -> Waker {
         Arc::clone(&self.0).into()
     }
 
-    pub(in super::super) fn note(&self, written: &Poll<io::Result<usize>>) {
-        match written {
+    /// Records the outcome of a write to the socket.
+    pub(crate) fn record_write(&self, outcome: &Poll<io::Result<usize>>) {
+        match outcome {
             Poll::Ready(Ok(bytes)) => {
-                // Nobody writes 4 GiB at once.
-                self.0.written.fetch_add(u32::try_from(*bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
-                self.0.blocked.store(false, Ordering::Relaxed);
+                self.add_written(*bytes);
+                self.set_blocked(false);
             }
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.0.blocked.store(true, Ordering::Relaxed),
+            Poll::Pending => self.set_blocked(true),
         }
+    }
+
+    /// Records whether the client has to act before anything more can be written.
+    pub(super) fn set_blocked(&self, blocked: bool) {
+        self.0.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Records `bytes` that were taken.
+    pub(super) fn add_written(&self, bytes: usize) {
+        // Nobody writes 4 GiB at once.
+        self.0.written.fetch_add(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
 
@@ -117,7 +145,7 @@ impl HandleState {
     fn wake_writer(&self) {
         let mut writer = self.writer.lock();
         let task = match &mut *writer {
-            Writer::Reactor(place) => return place.is_ready(),
+            Writer::Reactor(handle) => return handle.notify(),
             Writer::Task(waker) => waker.take(),
         };
         drop(writer);
@@ -137,8 +165,8 @@ impl Wake for HandleState {
     }
 }
 
-/// There is one of it for each open stream, behind two counts.
+/// There is one for each open stream, behind two counts.
 #[test]
-fn a_line_takes_little_memory() {
+fn state_takes_little_memory() {
     assert!(size_of::<HandleState>() + 2 * size_of::<usize>() <= 48);
 }

@@ -1,4 +1,4 @@
-//! Where a connection leaves hyper: behind the head of an answer that has no end.
+//! Where a connection leaves hyper: behind the head of a streaming answer. hyper would keep 16 KiB of buffers for each.
 
 use std::{
     future::poll_fn,
@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::Either;
 use hyper::{
     Response, Version,
     body::{Body, Frame},
@@ -16,10 +17,10 @@ use hyper::{
 };
 use parking_lot::Mutex;
 
-use super::{BoxBody, connection_handle::ConnectionHandle, streaming_body::StreamingBody};
+use super::{ConnectionHandle, activity::Exchange, service::AnswerBody, streaming_body::StreamingBody};
 
-/// A connection's handoff. An answer that comes to it loses its body; when hyper has written the head, together with what the body has
-/// to give at once, the connection may leave.
+/// The place where a streaming answer waits until hyper has written its head, together with what its body has to give at once. Then the
+/// connection is handed off.
 #[derive(Clone, Default)]
 pub(super) struct Handoff(Arc<Mutex<State>>);
 
@@ -29,20 +30,23 @@ struct State {
     head_is_written: bool,
 }
 
+/// The body of an answer as hyper has it.
+pub(super) type BodyOrPlaceholder = Either<AnswerBody, Placeholder>;
+
 impl Handoff {
-    /// Keeps the body of an answer without an end, to a request of this version.
-    pub(super) fn pass(&self, version: Version, answer: Response<BoxBody>) -> Response<BoxBody> {
+    /// Keeps the body of a streaming answer to a request of this `version`; every other answer stays as it is.
+    pub(super) fn take(&self, version: Version, answer: Response<AnswerBody>) -> Response<BodyOrPlaceholder> {
         if answer.body().size_hint().exact().is_some() {
-            return answer;
+            return answer.map(Either::Left);
         }
-        let (mut head, body) = answer.into_parts();
+        let (mut head, AnswerBody { body, exchange, .. }) = answer.into_parts();
         // Nothing else is answered on this connection.
         head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         self.0.lock().body = Some(StreamingBody::new(body, version > Version::HTTP_10));
-        Response::from_parts(head, BoxBody::new(Outside(self.clone())))
+        Response::from_parts(head, Either::Right(Placeholder { handoff: self.clone(), _exchange: exchange }))
     }
 
-    /// The first piece of the body, when it is there: one write for both costs a third less than two.
+    /// Returns the first piece of the body, when it is there: one write for both costs a third less than two.
     fn first(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let mut state = self.0.lock();
         if std::mem::replace(&mut state.head_is_written, true) {
@@ -63,19 +67,22 @@ impl Handoff {
 }
 
 /// Stands for a body that is written elsewhere.
-struct Outside(Handoff);
+pub(super) struct Placeholder {
+    handoff: Handoff,
+    _exchange: Exchange,
+}
 
-impl Body for Outside {
+impl Body for Placeholder {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         // hyper asks for it when it has encoded the head.
-        self.0.first(context)
+        self.handoff.first(context)
     }
 }
 
-/// Serves a connection until it ends, or leaves through the handoff.
+/// Serves a connection until it ends or is handed off with the body that is returned.
 pub(super) async fn until_handed_off<C: Future + Unpin>(
     connection: &mut C,
     handoff: &Handoff,
@@ -104,9 +111,12 @@ mod tests {
         service::service_fn,
     };
 
-    use super::*;
+    use super::{
+        super::{BoxBody, activity::Activity},
+        *,
+    };
 
-    /// A body that begins so, and has nothing more to give for now. It must not be asked again after an end or a fault.
+    /// A body that begins so, and has nothing more to give for now. It must not be polled again after an end or an error.
     struct Begins(Poll<Option<io::Result<&'static str>>>);
 
     impl Body for Begins {
@@ -122,9 +132,9 @@ mod tests {
         }
     }
 
-    /// A client that has asked, and remembers each write to it.
+    /// A client that sends a request and remembers each write to it.
     struct Client {
-        asks: &'static [u8],
+        request: &'static [u8],
         writes: Arc<Mutex<Vec<String>>>,
     }
 
@@ -134,10 +144,10 @@ mod tests {
             _: &mut Context<'_>,
             mut buffer: ReadBufCursor<'_>,
         ) -> Poll<io::Result<()>> {
-            if self.asks.is_empty() {
+            if self.request.is_empty() {
                 return Poll::Pending;
             }
-            buffer.put_slice(std::mem::take(&mut self.asks));
+            buffer.put_slice(std::mem::take(&mut self.request));
             Poll::Ready(Ok(()))
         }
     }
@@ -157,42 +167,43 @@ mod tests {
         }
     }
 
-    /// Whether a client leaves through the handoff whose stream begins with `first`, and what was written to it before.
-    async fn asks(first: Poll<Option<io::Result<&'static str>>>) -> (bool, Vec<String>) {
+    /// Whether a connection is handed off whose answer begins with `first`, and what was written to it before.
+    async fn serve(first: Poll<Option<io::Result<&'static str>>>) -> (bool, Vec<String>) {
         let (handoff, writes) = (Handoff::default(), Arc::<Mutex<Vec<String>>>::default());
-        let client = Client { asks: b"GET / HTTP/1.1\r\nhost: here\r\n\r\n", writes: Arc::clone(&writes) };
+        let client = Client { request: b"GET / HTTP/1.1\r\nhost: here\r\n\r\n", writes: Arc::clone(&writes) };
         let body = Mutex::new(Some(BoxBody::new(Begins(first))));
+        let activity = Arc::<Activity>::default();
         let service = service_fn(|request: Request<Incoming>| {
-            let answer = Response::new(body.lock().take().expect("one request"));
-            std::future::ready(Ok::<_, Infallible>(handoff.pass(request.version(), answer)))
+            let body = AnswerBody::new(body.lock().take().expect("one request"), activity.begin());
+            std::future::ready(Ok::<_, Infallible>(handoff.take(request.version(), Response::new(body))))
         });
         let mut connection = http1::Builder::new().serve_connection(client, service);
-        let leaves =
+        let handed_off =
             until_handed_off(&mut connection, &handoff, &ConnectionHandle::default()).await.is_some();
         let written = writes.lock().clone();
-        (leaves, written)
+        (handed_off, written)
     }
 
     #[tokio::test]
-    async fn what_is_there_at_once_is_written_together_with_the_head() {
-        let (leaves, written) = asks(Poll::Ready(Some(Ok("retry: 5\n\n")))).await;
-        assert!(leaves);
+    async fn first_piece_is_written_together_with_the_head() {
+        let (handed_off, written) = serve(Poll::Ready(Some(Ok("retry: 5\n\n")))).await;
+        assert!(handed_off);
         let [first] = &written[..] else { panic!("several writes: {written:?}") };
         assert!(first.ends_with("\r\n\r\nA\r\nretry: 5\n\n\r\n"), "{first:?}");
 
-        let (leaves, written) = asks(Poll::Pending).await;
-        assert!(leaves);
+        let (handed_off, written) = serve(Poll::Pending).await;
+        assert!(handed_off);
         assert!(written.concat().ends_with("\r\n\r\n"), "{written:?}");
     }
 
     #[tokio::test]
-    async fn who_has_nothing_to_come_back_for_does_not_leave() {
-        let (leaves, written) = asks(Poll::Ready(None)).await;
-        assert!(!leaves);
+    async fn ended_body_stays_with_hyper() {
+        let (handed_off, written) = serve(Poll::Ready(None)).await;
+        assert!(!handed_off);
         assert!(written.concat().ends_with("\r\n\r\n0\r\n\r\n"), "{written:?}");
 
-        let (leaves, written) = asks(Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))).await;
-        assert!(!leaves);
+        let (handed_off, written) = serve(Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())))).await;
+        assert!(!handed_off);
         assert!(!written.concat().ends_with("0\r\n\r\n"), "{written:?}");
     }
 }

@@ -10,35 +10,35 @@ use tracing::{debug, warn};
 
 use super::reactor::Reactor;
 
-/// So many may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
-/// fewer than come back at once after a restart, and who finds no place tries again only a second later, then after three.
+/// Connections that may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
+/// fewer than come back at once after a restart, and a client that finds no room tries again only a second later, then after three.
 const WAITING_CONNECTIONS: u32 = 65_535;
-/// A silent peer is asked whether it is there, and again after so long. Often: where thousands are asked at a moment, the kernel lets
-/// most of the questions fall, and nobody is to be given up for that.
-const TCP_KEEPALIVE_AGAIN: Duration = Duration::from_secs(1);
-/// The kernel takes no larger number of questions.
-const MOST_TCP_KEEPALIVE_QUESTIONS: u32 = 127;
+/// Interval of the keepalive probes to a silent peer. It is short: where thousands are probed at a moment, the kernel drops most probes, and
+/// nobody is to be given up for that.
+const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
+/// The largest number of probes that the kernel takes.
+const MAX_TCP_KEEPALIVE_PROBES: u32 = 127;
 
 /// A socket at which clients connect, and what serves them.
 pub struct Listener {
     pub(super) socket: TcpListener,
-    pub(super) lane: Reactor,
+    pub(super) reactor: Reactor,
     pub(super) limits: ConnectionLimits,
 }
 
 impl Listener {
-    /// Clients connect at the first of `addresses` that can be listened at. From now on they find a place in the kernel's queue. Called
+    /// Listens at the first of `addresses` that can be listened at. From now on clients wait in the kernel's queue. Called
     /// within a runtime.
     ///
     /// # Errors
     ///
-    /// None can be listened at, or the kernel has no means left to watch clients.
+    /// No address can be listened at, or the kernel has no means left to watch clients.
     pub fn bind(addresses: &[SocketAddr], limits: ConnectionLimits) -> io::Result<Self> {
         let mut listened = Err(io::ErrorKind::AddrNotAvailable.into());
         for address in addresses {
             listened = listened.or_else(|_| limits.listen(*address));
         }
-        Ok(Self { socket: listened?, lane: Reactor::new()?, limits })
+        Ok(Self { socket: listened?, reactor: Reactor::new(limits.write_timeout)?, limits })
     }
 
     /// Where clients connect.
@@ -51,15 +51,19 @@ impl Listener {
     }
 }
 
-/// What a client may ask of a connection.
+/// What a server grants its clients. The times are those of [`deadlines`](super::deadlines).
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// It has to send the head of its request within this time.
+    /// Connections that are open at a time. When all are, those without a request make room for others.
+    pub connections: usize,
+    /// Time for a complete request.
     pub request_timeout: Duration,
-    /// What the kernel keeps for it when it does not read, in bytes, about. Left alone that would grow to megabytes, and say
-    /// that a client makes progress only once in a while.
+    /// Time in which a client has to take something of what is written to it.
+    pub write_timeout: Duration,
+    /// Bytes that the kernel keeps for a client that does not read, about. Left alone that would grow to megabytes, and show
+    /// progress only once in a while.
     pub send_buffer: usize,
-    /// When it acknowledges nothing for so long it is gone; and a silent one is asked in time whether it is.
+    /// Time after which a client that acknowledges nothing is gone. A silent one is probed in time.
     pub user_timeout: Duration,
 }
 
@@ -83,36 +87,46 @@ impl ConnectionLimits {
         socket.set_tcp_keepalive(&self.keepalive())
     }
 
-    /// The first question after a third of the time, the others in the rest of it.
+    /// The first probe comes after a third of the time, the others in the rest of it.
     fn keepalive(&self) -> TcpKeepalive {
-        let questions = (self.user_timeout * 2 / 3).as_secs() / TCP_KEEPALIVE_AGAIN.as_secs();
-        let questions = u32::try_from(questions).unwrap_or(u32::MAX).clamp(1, MOST_TCP_KEEPALIVE_QUESTIONS);
+        let probes = (self.user_timeout * 2 / 3).as_secs() / TCP_KEEPALIVE_INTERVAL.as_secs();
+        let probes = u32::try_from(probes).unwrap_or(u32::MAX).clamp(1, MAX_TCP_KEEPALIVE_PROBES);
         TcpKeepalive::new()
-            .with_time(self.first_question())
-            .with_interval(TCP_KEEPALIVE_AGAIN)
-            .with_retries(questions)
+            .with_time(self.first_probe())
+            .with_interval(TCP_KEEPALIVE_INTERVAL)
+            .with_retries(probes)
     }
 
-    fn first_question(&self) -> Duration {
+    fn first_probe(&self) -> Duration {
         (self.user_timeout / 3).max(Duration::from_secs(1))
     }
 
-    /// A crowd that has come at once is not asked at once: the first question to the connection of this number comes after a third
-    /// of the time, or up to half as much later.
-    pub(super) fn spread(&self, socket: &TcpStream, number: u64) {
-        let first = Spread::of(number).later(self.first_question());
+    /// Gives each connection its own time for the first probe, after a third of the user timeout or up to half as much later: a crowd that
+    /// has come at once is not probed at once.
+    pub(super) fn jitter(&self, socket: &TcpStream, number: u64) {
+        let first = Spread::of(number).later(self.first_probe());
         if let Err(error) = sockopt::set_tcp_keepidle(socket, first) {
-            debug!(%error, "a connection is asked with many others whether it is there");
+            debug!(%error, "keepalive probes have no jitter");
         }
+    }
+}
+
+#[cfg(test)]
+fn limits(user_timeout: Duration) -> ConnectionLimits {
+    ConnectionLimits {
+        connections: 100,
+        request_timeout: Duration::from_secs(1),
+        write_timeout: Duration::from_secs(1),
+        send_buffer: 30_000,
+        user_timeout,
     }
 }
 
 /// After a restart all come back at once, and wait in the kernel before anybody is served.
 #[tokio::test]
-async fn who_connects_before_anybody_is_served_has_the_same_limits() {
+async fn connections_that_wait_to_be_accepted_have_the_same_limits() {
     let user_timeout = Duration::from_secs(7);
-    let limits =
-        ConnectionLimits { request_timeout: Duration::from_secs(1), send_buffer: 30_000, user_timeout };
+    let limits = limits(user_timeout);
     let listener = Listener::bind(&[([127, 0, 0, 1], 0).into()], limits).expect("a port");
     let client = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     let (accepted, _) = listener.socket.accept().await.expect("accepted");
@@ -125,19 +139,15 @@ async fn who_connects_before_anybody_is_served_has_the_same_limits() {
 }
 
 #[tokio::test]
-async fn a_crowd_that_comes_at_once_is_not_asked_at_once_whether_it_is_there() {
-    let limits = ConnectionLimits {
-        request_timeout: Duration::from_secs(1),
-        send_buffer: 30_000,
-        user_timeout: Duration::from_mins(1),
-    };
+async fn a_crowd_that_comes_at_once_is_not_probed_at_once() {
+    let limits = limits(Duration::from_mins(1));
     let listener = Listener::bind(&[([127, 0, 0, 1], 0).into()], limits).expect("a port");
     let address = listener.local_addr().expect("bound");
     let mut seconds = Vec::new();
     for number in 0..100 {
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.socket.accept());
         let (_client, (accepted, _)) = (client.expect("connected"), accepted.expect("accepted"));
-        limits.spread(&accepted, number);
+        limits.jitter(&accepted, number);
         seconds.push(sockopt::tcp_keepidle(&accepted).expect("known").as_secs());
         assert_eq!(sockopt::tcp_keepintvl(&accepted).expect("known"), Duration::from_secs(1));
     }

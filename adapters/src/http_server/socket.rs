@@ -14,12 +14,12 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{connection_handle::ConnectionHandle, protocol};
+use super::{ConnectionHandle, Protocol};
 
-/// A client's socket, as hyper reads and writes it. When its handle is cut, what the client has not read is thrown away with
-/// it: a peer that does not read would otherwise keep it in the kernel.
+/// A client's socket, as hyper reads and writes it. When its connection is cut, what the client has not read is discarded: the kernel would
+/// otherwise keep it for a peer that does not read.
 pub(super) struct Socket {
-    /// None when it was taken out, to be written to by others.
+    /// None once the reactor has it.
     stream: Option<TcpStream>,
     pub(super) handle: ConnectionHandle,
 }
@@ -29,25 +29,25 @@ impl Socket {
         Self { stream: Some(stream), handle }
     }
 
-    /// Whether its client begins with HTTP/2.
-    pub(super) async fn speaks_http_2(&self) -> io::Result<bool> {
-        protocol::is_http_2(self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?).await
+    /// Finds out which protocol the client speaks.
+    pub(super) async fn protocol(&self) -> io::Result<Protocol> {
+        Protocol::of(self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?).await
     }
 
-    /// The bare socket, of which the runtime knows no more.
+    /// Returns the bare socket, which the runtime no longer knows.
     pub(super) fn into_std(mut self) -> io::Result<std::net::TcpStream> {
         self.stream.take().ok_or(io::ErrorKind::NotConnected)?.into_std()
     }
 
-    fn stream(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn pinned(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         Ok(Pin::new(self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?))
     }
 }
 
-/// From now on the end of `socket` is a reset.
+/// Closes `socket` with a reset when it is dropped.
 pub(super) fn reset_on_close<'a>(socket: impl Into<SockRef<'a>>) {
     if let Err(error) = socket.into().set_linger(Some(Duration::ZERO)) {
-        debug!(%error, "a cut connection lingers");
+        debug!(%error, "cut connection is not reset");
     }
 }
 
@@ -65,7 +65,7 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.stream()?.poll_read(context, buffer)
+        self.pinned()?.poll_read(context, buffer)
     }
 }
 
@@ -75,17 +75,17 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write(context, buffer);
-        self.handle.note(&written);
+        let written = self.pinned()?.poll_write(context, buffer);
+        self.handle.record_write(&written);
         written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_flush(context)
+        self.pinned()?.poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream()?.poll_shutdown(context)
+        self.pinned()?.poll_shutdown(context)
     }
 
     fn poll_write_vectored(
@@ -93,8 +93,8 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.stream()?.poll_write_vectored(context, buffers);
-        self.handle.note(&written);
+        let written = self.pinned()?.poll_write_vectored(context, buffers);
+        self.handle.record_write(&written);
         written
     }
 

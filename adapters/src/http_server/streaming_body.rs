@@ -1,4 +1,4 @@
-//! Answers without an end.
+//! Streaming answers: those whose length is not known when they begin.
 
 use std::{
     io::{self, Write as _},
@@ -7,21 +7,22 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Body as _, Frame};
 
 use super::BoxBody;
 
-/// So much is taken out of a body at a time …
+/// Bytes that are taken out of a body for one write, or one larger event.
 const BURST_BYTES: usize = 64 * 1024;
-/// … in so many pieces.
+/// Pieces that are taken for one write.
 const BURST_PIECES: usize = 64;
-/// The size of the chunk and its end are pieces as well.
-pub(super) const MOST_PIECES: usize = BURST_PIECES + 2;
+/// Pieces of one write: the size of the chunk and its end are pieces as well.
+pub(super) const MAX_PIECES: usize = BURST_PIECES + 2;
 /// How an answer in chunks ends (RFC 9112, 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const END_OF_CHUNK: &[u8] = b"\r\n";
 
-/// The body of an answer without an end, whose head has been written.
+/// The body of a streaming answer whose head has been written.
 pub(super) struct StreamingBody {
     body: BoxBody,
     chunked: bool,
@@ -29,9 +30,15 @@ pub(super) struct StreamingBody {
 }
 
 impl StreamingBody {
-    /// None of `body` was taken yet. `chunked` says whether the head has announced chunks.
+    /// A body of which nothing was taken yet. `chunked` says whether the head has announced chunks.
     pub(super) fn new(body: BoxBody, chunked: bool) -> Self {
         Self { body, chunked, has_ended: false }
+    }
+
+    /// A body that has ended.
+    pub(super) fn finished() -> Self {
+        let body = BoxBody::new(Empty::new().map_err(|never| match never {}));
+        Self { body, chunked: false, has_ended: true }
     }
 
     /// Whether its end was taken.
@@ -39,15 +46,15 @@ impl StreamingBody {
         self.has_ended
     }
 
-    /// The next piece of it, for somebody else to write. After its end, or a fault, it must not be asked again.
+    /// Returns the next piece, for somebody else to write. It must not be called again after the end or an error.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
-    /// Takes out of the body what it has to give, up to a limit; true when there may be more. All of it is one chunk.
+    /// Takes what the body has to give, up to a limit, as one chunk; true when there may be more.
     pub(super) fn take(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<bool> {
         let mut bytes = 0;
-        // The place of the chunk's size.
+        // For the size of the chunk.
         pieces.push(Bytes::new());
         let more = loop {
             if bytes >= BURST_BYTES || pieces.len() >= BURST_PIECES {
@@ -77,7 +84,7 @@ impl StreamingBody {
     }
 }
 
-/// How a chunk of so many bytes begins (RFC 9112, 7.1).
+/// The first line of a chunk of so many bytes (RFC 9112, 7.1).
 fn chunk_size(bytes: usize) -> Bytes {
     let mut line = [0; 2 * size_of::<usize>() + 2];
     let mut rest = &mut line[..];

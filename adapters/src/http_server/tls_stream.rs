@@ -1,5 +1,5 @@
-//! Where the answers without an end are written over TLS, which the lane does not speak. With hyper such a connection would keep two
-//! buffers, and its client would not be heard any more once it has said something behind its request.
+//! Streaming answers over TLS, which the reactor does not speak. With hyper such a connection would keep two buffers, and its client would
+//! not be heard any more once it has sent something behind its request.
 
 use std::{
     future::poll_fn,
@@ -14,7 +14,11 @@ use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::{
-    LINGER, connection_handle::ConnectionHandle, excess_input::ExcessInput, socket::Socket,
+    ConnectionHandle,
+    deadlines::{Deadlines, Overdue},
+    excess_input::ExcessInput,
+    http1::{self, HandedOff},
+    socket::Socket,
     streaming_body::StreamingBody,
 };
 
@@ -23,21 +27,25 @@ type Writer = WriteHalf<TlsStream<Socket>>;
 
 /// Serves a connection whose head has been written until all else is, or until its client has gone.
 pub(super) async fn serve(
-    stream: TlsStream<Socket>,
-    handle: ConnectionHandle,
-    body: StreamingBody,
-    excess_input: ExcessInput,
-) {
-    let (mut reader, mut writer) = tokio::io::split(stream);
-    tokio::select! {
-        // It has ended.
-        written = write(body, &mut writer) => match written {
-            Ok(()) => drop(tokio::spawn(linger(reader, writer))),
-            Err(error) => debug!(%error, "a stream broke off"),
-        },
-        // The client has gone, or has said too much.
-        () = until_handed_off(&mut reader, handle, excess_input) => {}
+    HandedOff { io, body, excess_input }: HandedOff<TlsStream<Socket>>,
+    deadlines: &mut Deadlines,
+) -> Result<(), Overdue> {
+    deadlines.stream();
+    let handle = deadlines.activity().handle.clone();
+    let (mut reader, mut writer) = tokio::io::split(io);
+    let written = async {
+        tokio::select! {
+            // It has ended.
+            written = write(body, &mut writer) => written.inspect_err(|error| debug!(%error, "stream broke off")).is_ok(),
+            // The client has gone, or has sent too much.
+            () = until_gone(&mut reader, &handle, excess_input) => false,
+        }
+    };
+    if deadlines.bound(written).await? {
+        deadlines.finish();
+        deadlines.bound(http1::linger(&mut reader.unsplit(writer))).await?;
     }
+    Ok(())
 }
 
 /// Writes what the body has to give, to its end.
@@ -61,33 +69,25 @@ async fn write(mut body: StreamingBody, writer: &mut Writer) -> io::Result<()> {
     }
 }
 
-/// Waits until the client has gone, and passes over what it says. If that is too much, its handle is cut.
-async fn until_handed_off(reader: &mut Reader, handle: ConnectionHandle, mut excess_input: ExcessInput) {
-    while let Ok(bytes @ 1..) = pass_over(reader).await {
+/// Waits until the client has gone, and passes over what it sends. If that is too much, its connection is cut.
+async fn until_gone(reader: &mut Reader, handle: &ConnectionHandle, mut excess_input: ExcessInput) {
+    while let Ok(bytes @ 1..) = discard(reader).await {
         excess_input.add(bytes);
         if excess_input.exceeds_limit() {
-            debug!("a client has said more behind its request than anybody would");
+            debug!("too much data after the request");
             return handle.cut();
         }
     }
 }
 
 /// How many bytes have come; none at the end.
-async fn pass_over(reader: &mut Reader) -> io::Result<usize> {
-    // Its place is not kept while nothing comes.
+async fn discard(reader: &mut Reader) -> io::Result<usize> {
+    // The buffer is not kept while nothing comes.
     poll_fn(|context| {
-        let mut place = [0; 512];
-        let mut read = ReadBuf::new(&mut place);
+        let mut buffer = [0; 512];
+        let mut read = ReadBuf::new(&mut buffer);
         ready!(Pin::new(&mut *reader).poll_read(context, &mut read))?;
         Poll::Ready(Ok(read.filled().len()))
     })
     .await
-}
-
-/// Says that nothing more comes, and waits for the client to say so as well.
-async fn linger(mut reader: Reader, mut writer: Writer) {
-    if writer.shutdown().await.is_ok() {
-        let end = async { while let Ok(1..) = pass_over(&mut reader).await {} };
-        tokio::time::timeout(LINGER, end).await.ok();
-    }
 }

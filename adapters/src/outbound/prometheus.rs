@@ -1,6 +1,7 @@
 //! Counts for Prometheus.
 
 mod classic;
+mod http;
 mod process;
 mod runtime;
 
@@ -21,7 +22,8 @@ use prometheus_client::{
     registry::{Metric, Registry},
 };
 
-use self::{classic::classic, process::Process, runtime::Runtime};
+pub use self::http::HttpServerMetrics;
+use self::{classic::classic, http::HttpFamilies, process::Process, runtime::Runtime};
 
 /// The service's metrics, as the text that Prometheus reads.
 ///
@@ -46,6 +48,7 @@ pub struct PrometheusMetrics {
     replayed: Counter,
     gaps: [Counter; GAPS.len()],
     limited: [Counter; LIMITS.len()],
+    http: HttpFamilies,
 }
 
 const END_REASONS: [(EndReason, &str); 7] = [
@@ -145,6 +148,7 @@ impl PrometheusMetrics {
             limited: family(sse, "limit_refusals", "Streams refused because of a limit", |index| {
                 LimitLabel { limit: LIMITS[index].1 }
             }),
+            http: HttpFamilies::register(sse),
             registry: Mutex::default(),
         };
         sse.register(
@@ -154,6 +158,12 @@ impl PrometheusMetrics {
         );
         *metrics.registry.lock() = registry;
         metrics
+    }
+
+    /// The counts of an HTTP server, which are told apart by the names of the `server` and of its `transport`.
+    #[must_use]
+    pub fn http_server(&self, server: &'static str, transport: &'static str) -> HttpServerMetrics {
+        self.http.server(server, transport)
     }
 
     /// All metrics as text.

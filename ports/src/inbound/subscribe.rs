@@ -6,7 +6,7 @@ use domain::{
     language::{LanguagePriorityList, LanguageTag},
 };
 
-use crate::outbound::Outbox;
+use crate::outbound::{EndReason, Outbox};
 
 /// Opens streams.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -46,24 +46,29 @@ pub struct Subscription {
     pub membership: Membership,
 }
 
-/// A stream's place among those that are offered events. Dropping it gives the place up.
+/// A stream's place among those that are offered events. Dropping it gives the place up, because the client has gone.
 #[must_use = "dropping the membership ends it"]
 pub struct Membership {
-    leave: Option<Box<dyn FnOnce() + Send + Sync>>,
+    leave: Option<Box<dyn FnOnce(EndReason) + Send + Sync>>,
 }
 
 impl Membership {
-    /// A membership that calls `leave` when it is dropped.
-    pub fn new(leave: impl FnOnce() + Send + Sync + 'static) -> Self {
+    /// A membership that calls `leave` with the reason of its end.
+    pub fn new(leave: impl FnOnce(EndReason) + Send + Sync + 'static) -> Self {
         Self { leave: Some(Box::new(leave)) }
+    }
+
+    /// Gives the place up for a `reason`; only the first call has an effect.
+    pub fn leave(&mut self, reason: EndReason) {
+        if let Some(leave) = self.leave.take() {
+            leave(reason);
+        }
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        if let Some(leave) = self.leave.take() {
-            leave();
-        }
+        self.leave(EndReason::Client);
     }
 }
 

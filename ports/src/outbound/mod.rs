@@ -4,6 +4,7 @@ mod bookmark_exchange;
 mod clock;
 mod event_source;
 mod frames;
+mod http_metrics;
 mod language_preferences;
 mod measurements;
 mod metrics;
@@ -17,6 +18,7 @@ pub use bookmark_exchange::{BookmarkExchange, Heard};
 pub use clock::Clock;
 pub use event_source::{EventSource, SourceEvent};
 pub use frames::{Frame, Frames};
+pub use http_metrics::HttpMetrics;
 pub use language_preferences::{HeardLanguage, LanguagePreferences, NotStored};
 pub use measurements::{Figures, Measurements};
 pub use metrics::{AuthenticationFailure, Metrics, Outcome};
@@ -29,7 +31,7 @@ pub use traces::{Origin, Traces};
 #[cfg(feature = "mock")]
 pub use {
     bookmark_exchange::MockBookmarkExchange, clock::MockClock, event_source::MockEventSource,
-    frames::MockFrames, language_preferences::MockLanguagePreferences, measurements::MockMeasurements,
-    metrics::MockMetrics, outbox::MockOutbox, publish::MockPublish, service_registry::MockServiceRegistry,
-    token_verifier::MockTokenVerifier, traces::MockTraces,
+    frames::MockFrames, http_metrics::MockHttpMetrics, language_preferences::MockLanguagePreferences,
+    measurements::MockMeasurements, metrics::MockMetrics, outbox::MockOutbox, publish::MockPublish,
+    service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier, traces::MockTraces,
 };

@@ -37,17 +37,13 @@ impl Subscriptions {
         let mut sweep = tokio::time::interval(period);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let keepalive = self.shared.frames.keepalive();
-        // To ask a queue means memory that no cache holds: as often as short keepalives are looked after that would cost as much as
-        // an eighth of their writing.
-        let sweeps_a_question = (SWEEP.as_nanos() / period.as_nanos()).max(1);
-        for number in 0_u128.. {
+        loop {
             sweep.tick().await;
-            self.sweep(&keepalive, number.is_multiple_of(sweeps_a_question));
+            self.sweep(&keepalive);
         }
     }
 
-    /// `asks` says whether queues are asked if their clients read.
-    fn sweep(&self, keepalive: &Frame, asks: bool) {
+    fn sweep(&self, keepalive: &Frame) {
         let shared = &self.shared;
         let now = shared.clock.now();
         let mut endings = Vec::new();
@@ -65,9 +61,6 @@ impl Subscriptions {
             let reason = match member.session.due(shared.policy.keepalive, now) {
                 Some(Due::End(EndOfLife::TokenExpired)) => Some(EndReason::Expired),
                 Some(Due::End(EndOfLife::OldAge)) => Some(EndReason::OldAge),
-                _ if asks && member.stream.stalled(now) >= shared.policy.write_timeout => {
-                    Some(EndReason::Slow)
-                }
                 Some(Due::Keepalive) => {
                     if member.stream.offer(keepalive, now) == Offer::Accepted {
                         shared.metrics.keepalive_sent();
@@ -97,8 +90,8 @@ impl Subscriptions {
         }
         drop(state);
         for Ending { user, id, outbox, reason } in endings {
-            let last = (reason != EndReason::Slow).then(|| shared.frames.farewell(reason, None));
-            shared.end(&user, id, &*outbox, reason, last);
+            let last = shared.frames.farewell(reason, None);
+            shared.end(&user, id, &*outbox, reason, Some(last));
         }
     }
 

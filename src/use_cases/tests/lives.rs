@@ -66,32 +66,6 @@ async fn a_stream_ends_at_its_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_nothing_is_ended_although_nothing_more_comes() {
-    let mut house = House::with(StreamPolicy { write_timeout: s(30), ..POLICY }).await;
-    tokio::spawn(house.subscriptions.clone().look_after());
-    let (stalled, reads) = (FakeOutbox::new(9), FakeOutbox::new(9));
-    let _open = [house.open("a", &stalled), house.open("a", &reads)];
-    reads.read_every(s(1));
-    house.publish(&["a"], "x");
-    tokio::time::sleep(s(29)).await;
-    assert_eq!(stalled.ended(), None);
-    tokio::time::sleep(s(3)).await;
-    assert_eq!([stalled.ended(), reads.ended()], [Some(EndReason::Slow), None]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_queue_is_asked_once_a_second_whether_its_client_reads_however_short_the_keepalive() {
-    for keepalive in [None, KeepalivePolicy::every(s(1)), KeepalivePolicy::every(s(5))] {
-        let house = House::with(StreamPolicy { keepalive, ..POLICY }).await;
-        let outbox = FakeOutbox::new(99);
-        let _open = house.open("a", &outbox);
-        tokio::spawn(house.subscriptions.clone().look_after());
-        tokio::time::sleep(Duration::from_millis(9_990)).await;
-        assert_eq!(outbox.state.lock().asked, 10, "{keepalive:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_logout_is_written_and_ends_that_users_streams() {
     for (close_on_logout, ended) in [(true, Some(EndReason::Logout)), (false, None)] {
         let mut house = House::with(StreamPolicy { close_on_logout, ..POLICY }).await;
@@ -193,6 +167,20 @@ async fn a_dropped_subscription_leaves_nothing_behind() {
     let outbox = FakeOutbox::new(1);
     drop(house.open("a", &outbox));
     assert_eq!(Arc::strong_count(&outbox), 1, "nobody else holds the queue");
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_ends_once_and_for_the_first_reason() {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_bus_connected().return_const(());
+    metrics.expect_stream_opened().return_const(());
+    metrics.expect_stream_closed().once().with(eq(EndReason::Slow), eq(0), eq(0)).return_const(());
+    let house = House::new(metrics, PlainFrames).await;
+    let mut open = house.open("a", &FakeOutbox::new(1));
+    open.membership.leave(EndReason::Slow);
+    open.membership.leave(EndReason::Logout);
+    drop(open);
     house.close().await;
 }
 

@@ -1,4 +1,4 @@
-//! One connection in the lane.
+//! One connection in the reactor.
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
@@ -8,16 +8,15 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
-use tokio::io::AsyncReadExt as _;
+use tokio_util::time::delay_queue;
 use tracing::debug;
 
 use super::{
     super::{
-        LINGER,
-        connection_handle::ConnectionHandle,
+        ConnectionHandle,
         excess_input::ExcessInput,
         socket::reset_on_close,
-        streaming_body::{MOST_PIECES, StreamingBody},
+        streaming_body::{MAX_PIECES, StreamingBody},
     },
     ReactorHandle,
 };
@@ -25,7 +24,7 @@ use super::{
 /// Up to so many bytes are joined to one piece for the kernel.
 const JOINED_BYTES: usize = 16 * 1024;
 
-/// A connection whose head has been written.
+/// A connection that was handed off to the reactor. Its head has been written.
 pub(in super::super) struct Arrival {
     pub(in super::super) socket: std::net::TcpStream,
     pub(in super::super) handle: ConnectionHandle,
@@ -39,91 +38,103 @@ pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) handle: ConnectionHandle,
     body: StreamingBody,
-    /// What the kernel did not take.
-    #[expect(
-        clippy::box_collection,
-        reason = "mostly there is none, and each connection has the place for it"
-    )]
-    rest: Option<Box<Vec<Bytes>>>,
+    /// Boxed, because mostly nothing waits for the client, and each connection has room for it.
+    pub(super) unfinished: Option<Box<Unfinished>>,
     excess_input: ExcessInput,
+}
+
+/// What is known of a connection while it waits for its client.
+#[derive(Default)]
+pub(super) struct Unfinished {
+    /// What the kernel did not take.
+    pieces: Vec<Bytes>,
+    /// When the client has to have done something.
+    pub(super) deadline: Option<delay_queue::Key>,
+    /// The deadline is that of the connection's end, which no progress defers.
+    pub(super) is_last: bool,
 }
 
 /// Memory that is used for one connection after the other.
 pub(super) struct Scratch {
     pieces: Vec<Bytes>,
     joined: Vec<u8>,
-    excess_input: Box<[u8]>,
+    input: Box<[u8]>,
 }
 
 impl Scratch {
     pub(super) fn new() -> Self {
-        Self { pieces: Vec::new(), joined: Vec::new(), excess_input: vec![0; 4096].into() }
+        Self { pieces: Vec::new(), joined: Vec::new(), input: vec![0; 4096].into() }
     }
 }
 
 /// What came of an attempt to write.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
     /// Everything that is there was written.
-    Nothing,
-    /// There is more to be written, when the others had their turn.
-    More,
-    /// The kernel does not take it.
-    Blocked,
+    Idle,
+    /// There is more to write, when others had their turn.
+    MoreToWrite,
+    /// The kernel does not take it at present; whether it has taken some.
+    WouldBlock { progressed: bool },
     /// The body has ended and is written.
-    Ended,
-    /// The handle is lost, or was cut.
-    Broken,
+    Finished,
+    /// The connection is lost or was cut.
+    Failed,
 }
 
 impl Connection {
     pub(super) fn new(arrival: Arrival, place: ReactorHandle) -> Self {
         let Arrival { socket, handle, body, excess_input } = arrival;
-        handle.belongs_to(place);
-        Self { socket: TcpStream::from_std(socket), handle, body, rest: None, excess_input }
+        handle.move_to_reactor(place);
+        Self { socket: TcpStream::from_std(socket), handle, body, unfinished: None, excess_input }
     }
 
-    /// Writes what waits, as far as the kernel takes it.
-    pub(super) fn turn(&mut self, scratch: &mut Scratch) -> WriteOutcome {
+    /// Writes what there is, as far as the kernel takes it.
+    pub(super) fn write(&mut self, scratch: &mut Scratch) -> WriteOutcome {
         let waker = self.handle.waker();
-        self.try_turn(&mut Context::from_waker(&waker), scratch).unwrap_or_else(|error| {
-            debug!(%error, "a stream broke off");
+        self.try_write(&mut Context::from_waker(&waker), scratch).unwrap_or_else(|error| {
+            debug!(%error, "stream broke off");
             scratch.pieces.clear();
-            WriteOutcome::Broken
+            WriteOutcome::Failed
         })
     }
 
-    fn try_turn(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<WriteOutcome> {
+    fn try_write(&mut self, context: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<WriteOutcome> {
         let Scratch { pieces, joined, .. } = scratch;
         if self.handle.is_cut() {
-            self.cut();
-            return Ok(WriteOutcome::Broken);
+            self.reset();
+            return Ok(WriteOutcome::Failed);
         }
-        let more = if let Some(rest) = self.rest.take() {
-            pieces.extend(*rest);
+        if let Some(unfinished) = &mut self.unfinished {
+            pieces.append(&mut unfinished.pieces);
+        }
+        let more = if !pieces.is_empty() {
             true
+        } else if self.body.has_ended() {
+            return Ok(WriteOutcome::Idle);
         } else {
             self.body.take(context, pieces)?
         };
-        Ok(match self.write(pieces, joined)? {
-            Poll::Ready(()) if self.body.has_ended() => WriteOutcome::Ended,
-            Poll::Ready(()) if more => WriteOutcome::More,
-            Poll::Ready(()) => WriteOutcome::Nothing,
+        let written_before = self.handle.written();
+        Ok(match self.write_pieces(pieces, joined)? {
+            Poll::Ready(()) if self.body.has_ended() => WriteOutcome::Finished,
+            Poll::Ready(()) if more => WriteOutcome::MoreToWrite,
+            Poll::Ready(()) => WriteOutcome::Idle,
             Poll::Pending => {
-                self.rest = Some(Box::new(std::mem::take(pieces)));
-                WriteOutcome::Blocked
+                self.unfinished.get_or_insert_default().pieces.append(pieces);
+                WriteOutcome::WouldBlock { progressed: self.handle.written() != written_before }
             }
         })
     }
 
     /// Ready when the kernel has taken all `pieces`; else they are what is left.
-    fn write(&mut self, pieces: &mut Vec<Bytes>, joined: &mut Vec<u8>) -> io::Result<Poll<()>> {
+    fn write_pieces(&mut self, pieces: &mut Vec<Bytes>, joined: &mut Vec<u8>) -> io::Result<Poll<()>> {
         pieces.retain(|piece| !piece.is_empty());
         while !pieces.is_empty() {
             match self.write_once(pieces, joined) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    self.handle.note(&Poll::Ready(Ok(written)));
+                    self.handle.record_write(&Poll::Ready(Ok(written)));
                     let mut left = written;
                     pieces.retain_mut(|piece| {
                         let taken = left.min(piece.len());
@@ -133,7 +144,7 @@ impl Connection {
                     });
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.handle.note(&Poll::Pending);
+                    self.handle.record_write(&Poll::Pending);
                     return Ok(Poll::Pending);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -152,23 +163,23 @@ impl Connection {
             }
             return self.socket.write(joined);
         }
-        let mut slices = [IoSlice::new(&[]); MOST_PIECES];
+        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
         }
-        self.socket.write_vectored(&slices[..pieces.len().min(MOST_PIECES)])
+        self.socket.write_vectored(&slices[..pieces.len().min(MAX_PIECES)])
     }
 
-    /// Reads what the client has said, which interests nobody; true when it has gone, or has said too much.
-    pub(super) fn has_left(&mut self, scratch: &mut Scratch) -> bool {
+    /// Reads what the client has sent, which interests nobody; true when it has gone or has sent too much.
+    pub(super) fn has_gone(&mut self, scratch: &mut Scratch) -> bool {
         loop {
-            match self.socket.read(&mut scratch.excess_input) {
+            match self.socket.read(&mut scratch.input) {
                 Ok(0) => return true,
                 Ok(bytes) => {
                     self.excess_input.add(bytes);
                     if self.excess_input.exceeds_limit() {
-                        debug!("a client has said more behind its request than anybody would");
-                        self.cut();
+                        debug!("too much data after the request");
+                        self.reset();
                         return true;
                     }
                 }
@@ -179,26 +190,27 @@ impl Connection {
         }
     }
 
-    /// Its end will be a reset.
-    pub(super) fn cut(&self) {
+    /// Whether the client has to act before the connection goes on: take what waits, or close.
+    pub(super) fn waits_for_client(&self) -> bool {
+        self.body.has_ended()
+            || self.unfinished.as_ref().is_some_and(|unfinished| !unfinished.pieces.is_empty())
+    }
+
+    /// Whether the answer is about to end or has ended.
+    pub(super) fn is_ending(&self) -> bool {
+        self.body.has_ended() || self.handle.is_finishing()
+    }
+
+    /// Closes with a reset when it is dropped: what its client has not read is discarded.
+    pub(super) fn reset(&self) {
         reset_on_close(&self.socket);
     }
 
-    /// Says that nothing more comes, and waits for the client to say so as well: a socket that is closed with something
-    /// unread in it throws away what the client has not read yet.
-    pub(super) fn linger(self) -> impl Future<Output = ()> + Send + 'static {
-        // All else ends now.
-        let socket = self.socket;
-        async move {
-            let socket = std::net::TcpStream::from(socket);
-            let Ok(mut socket) =
-                socket.shutdown(Shutdown::Write).and_then(|()| tokio::net::TcpStream::from_std(socket))
-            else {
-                return;
-            };
-            let mut excess_input = [0; 512];
-            let end = async { while socket.read(&mut excess_input).await.is_ok_and(|bytes| bytes > 0) {} };
-            tokio::time::timeout(LINGER, end).await.ok();
-        }
+    /// Tells the client that nothing more comes. The connection stays until the client has closed as well: a socket that is closed with
+    /// something unread in it discards what its client has not read yet.
+    pub(super) fn linger(&mut self) -> io::Result<()> {
+        // All else of the stream ends now.
+        self.body = StreamingBody::finished();
+        self.socket.shutdown(Shutdown::Write)
     }
 }

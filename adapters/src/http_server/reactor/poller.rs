@@ -1,68 +1,67 @@
-//! What the kernel tells of the lane's sockets.
+//! What the kernel reports of the reactor's sockets.
 
-use std::{io, sync::Arc, thread};
+use std::{io, time::Duration};
 
-use mio::{Events, Interest, Poll, Registry, Token, Waker, net::TcpStream};
-use tracing::error;
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use tokio::io::unix::AsyncFd;
 
-use super::Inbox;
-
-/// So many events are taken from the kernel at a time.
+/// Events that are taken from the kernel at a time.
 const EVENTS: usize = 1024;
-/// No connection has this key.
-const END: Token = Token(usize::MAX);
 
-/// Watches sockets on a thread of its own, which sleeps for as long as nobody leaves, says something or reads again. The inbox
-/// is told. When it is dropped the thread ends.
+/// Watches the sockets of the reactor. The runtime wakes the reactor when one of them has an event.
 pub(super) struct Poller {
-    registry: Registry,
-    end: Waker,
+    poll: AsyncFd<Poll>,
+    events: Events,
 }
 
 impl Poller {
-    pub(super) fn start(inbox: Arc<Inbox>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let (registry, end) = (poll.registry().try_clone()?, Waker::new(poll.registry(), END)?);
-        thread::Builder::new().name("lane".into()).spawn(move || {
-            if let Err(error) = watch(poll, &inbox) {
-                error!(%error, "ended streams are not noticed any more");
+    /// Called within a runtime.
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that close behind one's back; mio's Poll owns its own for as long as it lives"
+    )]
+    pub(super) fn new() -> io::Result<Self> {
+        let poll = AsyncFd::with_interest(Poll::new()?, tokio::io::Interest::READABLE)?;
+        Ok(Self { poll, events: Events::with_capacity(EVENTS) })
+    }
+
+    /// Waits until there are events, which [`Poller::events`] returns. A call that is dropped before it is ready loses none.
+    pub(super) async fn wait(&mut self) -> io::Result<()> {
+        loop {
+            let mut ready = self.poll.readable_mut().await?;
+            poll(ready.get_inner_mut(), &mut self.events)?;
+            if !self.events.is_empty() {
+                return Ok(());
             }
-        })?;
-        Ok(Self { registry, end })
+            ready.clear_ready();
+        }
     }
 
-    /// From now on it is told when the peer of `socket` leaves or says something.
+    /// Looks whether there are events at present.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        poll(self.poll.get_mut(), &mut self.events)
+    }
+
+    /// The events that were there at the last look.
+    pub(super) fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// From now on there is an event when the peer of `socket` sends something or closes.
     pub(super) fn add(&self, key: usize, socket: &mut TcpStream) -> io::Result<()> {
-        self.registry.register(socket, Token(key), Interest::READABLE)
+        self.poll.get_ref().registry().register(socket, Token(key), Interest::READABLE)
     }
 
-    /// … and when it can be written to again, once it could not.
+    /// From now on there is also an event when `socket` can be written to again.
     pub(super) fn until_writable(&self, key: usize, socket: &mut TcpStream) -> io::Result<()> {
-        self.registry.reregister(socket, Token(key), Interest::READABLE | Interest::WRITABLE)
-    }
-
-    /// From now on nothing is told of `socket`.
-    pub(super) fn remove(&self, socket: &mut TcpStream) -> io::Result<()> {
-        self.registry.deregister(socket)
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.poll.get_ref().registry().reregister(socket, Token(key), interest)
     }
 }
 
-impl Drop for Poller {
-    fn drop(&mut self) {
-        if let Err(error) = self.end.wake() {
-            error!(%error, "a thread is left behind");
-        }
-    }
-}
-
-fn watch(mut poll: Poll, inbox: &Inbox) -> io::Result<()> {
-    let mut events = Events::with_capacity(EVENTS);
-    loop {
-        match poll.poll(&mut events, None) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            Err(_) => {}
-            Ok(()) if events.iter().any(|event| event.token() == END) => return Ok(()),
-            Ok(()) => inbox.heard(&events),
-        }
+fn poll(poll: &mut Poll, events: &mut Events) -> io::Result<()> {
+    match poll.poll(events, Some(Duration::ZERO)) {
+        Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error),
+        Ok(()) | Err(_) => Ok(()),
     }
 }

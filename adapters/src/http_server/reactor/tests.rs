@@ -1,4 +1,5 @@
 //! A body that is fed by hand, and a client on a real socket.
+#![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
 
 use std::{
     collections::HashSet,
@@ -15,14 +16,45 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame};
 use parking_lot::{Condvar, Mutex};
+use ports::outbound::HttpMetrics;
 use socket2::SockRef;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    super::{connection_handle::ConnectionHandle, excess_input::ExcessInput, streaming_body::StreamingBody},
+    super::{
+        ConnectionHandle, admission::Connections, excess_input::ExcessInput, streaming_body::StreamingBody,
+    },
     Arrival, End, Inbox, Reactor, TURNS,
     connection::Connection,
 };
+
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a reactor counts.
+#[derive(Default)]
+struct Counts(Mutex<(usize, usize)>);
+
+impl HttpMetrics for Counts {
+    fn connection_accepted(&self, open: usize) {
+        self.0.lock().0 = open;
+    }
+
+    fn connection_closed(&self, open: usize) {
+        self.0.lock().0 = open;
+    }
+
+    fn connections_evicted(&self, _: usize) {}
+
+    fn handshake_failed(&self) {}
+
+    fn request_timed_out(&self) {}
+
+    fn write_timed_out(&self) {
+        self.0.lock().1 += 1;
+    }
+
+    fn answered(&self, _: &'static str, _: u16) {}
+}
 
 struct Fed(mpsc::UnboundedReceiver<Bytes>);
 
@@ -38,8 +70,8 @@ impl Body for Fed {
     }
 }
 
-/// A client that has come to the lane with this body.
-fn comes(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, ConnectionHandle) {
+/// A client whose connection was handed off with this body.
+fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, ConnectionHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     client.set_read_timeout(Some(Duration::from_mins(1))).expect("set");
@@ -57,20 +89,36 @@ struct Scene {
     body: mpsc::UnboundedSender<Bytes>,
     handle: ConnectionHandle,
     inbox: Arc<Inbox>,
+    counts: Arc<Counts>,
 }
 
 impl Scene {
-    /// One connection, which has come to the lane with what is `waiting`.
+    /// One connection, which was handed off with what is `waiting`.
     fn new(chunked: bool, waiting: &[&'static str]) -> Self {
-        let serves = Reactor::new().expect("a lane");
-        let inbox = serves.inbox();
+        let reactor = Reactor::new(WRITE_TIMEOUT).expect("a reactor");
+        let inbox = reactor.inbox();
         let (body, fed) = mpsc::unbounded_channel();
         for text in waiting {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
-        let (client, handle) = comes(&inbox, BoxBody::new(Fed(fed)), chunked);
-        tokio::spawn(serves.run());
-        Self { client, body, handle, inbox }
+        let counts = Arc::<Counts>::default();
+        let connections = Connections::new(counts.clone());
+        connections.enter().hand_over();
+        let (client, handle) = hand_off(&inbox, BoxBody::new(Fed(fed)), chunked);
+        tokio::spawn(reactor.run(connections));
+        Self { client, body, handle, inbox, counts }
+    }
+
+    /// One connection whose client does not read, and for which more waits than the kernel takes.
+    async fn blocked() -> Self {
+        let scene = Self::new(false, &[]);
+        for n in 0..LINES {
+            scene.body.send(format!("{n}\n").into()).expect("taken");
+        }
+        while !scene.handle.is_blocked() {
+            tokio::task::yield_now().await;
+        }
+        scene
     }
 
     fn reads(&mut self, expected: &str) {
@@ -84,10 +132,17 @@ impl Scene {
         let mut rest = Vec::new();
         self.client.read_to_end(&mut rest).is_ok()
     }
+
+    fn counted(&self) -> (usize, usize) {
+        *self.counts.0.lock()
+    }
 }
 
+/// As many lines are more than the kernel takes.
+const LINES: u32 = 100_000;
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_one_chunk_and_the_last_one_is_empty() {
+async fn what_waits_is_one_chunk_and_the_last_is_empty() {
     let mut scene = Scene::new(true, &["one", "two"]);
     scene.reads("6\r\nonetwo\r\n");
     scene.body.send(Bytes::from_static(b"0123456789abcdef")).expect("taken");
@@ -100,22 +155,15 @@ async fn what_waits_is_one_chunk_and_the_last_one_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_kernel_does_not_take_waits_and_comes_in_order() {
-    const LINES: u32 = 100_000;
-    let mut scene = Scene::new(false, &[]);
-    for n in 0..LINES {
-        scene.body.send(format!("{n}\n").into()).expect("taken");
-    }
-    while !scene.handle.is_blocked() {
-        tokio::task::yield_now().await;
-    }
+async fn what_the_kernel_does_not_take_comes_later_in_order() {
+    let mut scene = Scene::blocked().await;
     for n in 0..LINES {
         scene.reads(&format!("{n}\n"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cut_line_ends_with_a_reset_whatever_waits() {
+async fn cut_connection_ends_with_a_reset() {
     let mut scene = Scene::new(true, &["one"]);
     scene.reads("3\r\none\r\n");
     scene.handle.cut();
@@ -128,7 +176,7 @@ async fn a_cut_line_ends_with_a_reset_whatever_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_is_given_up_when_its_client_leaves() {
+async fn body_is_dropped_when_its_client_closes() {
     let mut scene = Scene::new(true, &["one"]);
     scene.reads("3\r\none\r\n");
     scene.client.write_all(b"nobody has asked for this").expect("sent");
@@ -136,15 +184,73 @@ async fn a_body_is_given_up_when_its_client_leaves() {
     tokio::time::timeout(Duration::from_mins(1), scene.body.closed()).await.expect("in time");
 }
 
-/// There is one of it for each open stream. In a debug build the socket is larger.
+/// Waits on the paused clock until the body is dropped, and returns how long that took.
+async fn until_dropped(scene: &Scene) -> Duration {
+    let began = tokio::time::Instant::now();
+    tokio::time::timeout(10 * WRITE_TIMEOUT, scene.body.closed()).await.expect("in time");
+    began.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_takes_nothing_is_cut_in_time() {
+    let mut scene = Scene::blocked().await;
+    let took = until_dropped(&scene).await;
+    assert!(took >= WRITE_TIMEOUT && took < WRITE_TIMEOUT + Duration::from_secs(1), "{took:?}");
+    assert!(scene.handle.is_overdue());
+    assert_eq!(scene.counted(), (0, 1));
+    assert!(!scene.ends(), "a reset");
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_takes_a_little_has_more_time() {
+    let mut scene = Scene::blocked().await;
+    let mut some = vec![0; 64 * 1024];
+    for _ in 0..8 {
+        tokio::time::sleep(WRITE_TIMEOUT / 2).await;
+        assert_ne!(scene.client.read(&mut some).expect("readable"), 0);
+    }
+    assert!(!scene.handle.is_cut());
+    assert_eq!(scene.counted(), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_is_not_deferred_by_a_client_that_takes_a_little() {
+    let mut scene = Scene::blocked().await;
+    scene.handle.finish();
+    let mut some = vec![0; 16 * 1024];
+    let began = tokio::time::Instant::now();
+    while !scene.handle.is_cut() && began.elapsed() < 10 * WRITE_TIMEOUT {
+        assert_ne!(scene.client.read(&mut some).expect("readable"), 0);
+        tokio::time::sleep(WRITE_TIMEOUT / 4).await;
+    }
+    assert!(began.elapsed() <= WRITE_TIMEOUT + WRITE_TIMEOUT / 4, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_that_does_not_close_is_closed_in_time() {
+    let Scene { mut client, body, counts, handle, .. } = Scene::new(true, &["one"]);
+    drop(body);
+    let began = tokio::time::Instant::now();
+    let open = || counts.0.lock().0;
+    while open() > 0 && began.elapsed() < 10 * WRITE_TIMEOUT {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let took = began.elapsed();
+    assert!(took >= WRITE_TIMEOUT && took <= WRITE_TIMEOUT + Duration::from_secs(2), "{took:?}");
+    assert!(handle.is_overdue());
+    // After a mere close the first write would still be taken.
+    assert!(client.write(b"x").is_err(), "a reset");
+}
+
+/// There is one for each open stream. In a debug build the socket is larger.
 #[test]
-fn a_connection_takes_little_memory() {
+fn connection_takes_little_memory() {
     assert!(size_of::<Connection>() - size_of::<mio::net::TcpStream>() <= 48);
 }
 
-/// So many come to one lane.
+/// Connections of one reactor.
 const CROWD: usize = 10 * TURNS;
-/// The first turn behind those, which lasts until all are ready.
+/// The first write behind those, which lasts until all are ready.
 const FIRST: usize = CROWD + 1;
 
 /// What the bodies of a crowd know of each other.
@@ -180,7 +286,7 @@ impl Body for OneOf {
             FIRST => {
                 changed.wait_while_for(&mut written, |written| !written.all, Duration::from_mins(1));
             }
-            // When the lane sees that there are many it has served a round of them.
+            // When the reactor sees that there are many it has served a round of them.
             turn if turn <= FIRST + TURNS => {}
             _ => {
                 assert!(!faulty, "a fault");
@@ -196,18 +302,22 @@ impl Body for OneOf {
 }
 
 impl Crowd {
-    /// Has all come to a lane, and be ready at once.
+    /// Hands all off to a reactor and has them be ready at once.
     async fn gather(self) -> (Vec<TcpStream>, JoinHandle<()>) {
-        let lane = Reactor::new().expect("a lane");
-        let inbox = lane.inbox();
-        let served = tokio::spawn(lane.run());
+        let reactor = Reactor::new(WRITE_TIMEOUT).expect("a reactor");
+        let inbox = reactor.inbox();
+        let connections = Connections::new(Arc::<Counts>::default());
+        for _ in 0..CROWD {
+            connections.enter().hand_over();
+        }
+        let served = tokio::spawn(reactor.run(connections));
         let crowd = Arc::new(self);
-        let come = |_| comes(&inbox, BoxBody::new(OneOf(Arc::clone(&crowd))), true);
-        let (clients, lines): (Vec<_>, Vec<_>) = (0..CROWD).map(come).unzip();
+        let open = |_| hand_off(&inbox, BoxBody::new(OneOf(Arc::clone(&crowd))), true);
+        let (clients, handles): (Vec<_>, Vec<_>) = (0..CROWD).map(open).unzip();
         crowd.have_had(CROWD).await;
-        lines[0].wake();
+        handles[0].wake();
         crowd.have_had(FIRST).await;
-        lines[1..].iter().for_each(ConnectionHandle::wake);
+        handles[1..].iter().for_each(ConnectionHandle::wake);
         crowd.written.lock().all = true;
         crowd.changed.notify_all();
         (clients, served)
@@ -221,7 +331,7 @@ impl Crowd {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crowd_is_written_to_by_several_threads_when_nothing_more_comes() {
+async fn crowd_is_written_to_by_several_threads() {
     let (clients, _served) = Crowd::default().gather().await;
     for mut client in clients {
         let mut end = String::new();
@@ -231,7 +341,7 @@ async fn a_crowd_is_written_to_by_several_threads_when_nothing_more_comes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fault_that_another_thread_meets_is_the_lanes() {
+async fn fault_on_another_thread_is_the_reactors() {
     let (_clients, served) = Crowd { faulty: true, ..Crowd::default() }.gather().await;
     let ended = tokio::time::timeout(Duration::from_mins(1), served).await.expect("in time");
     assert!(ended.expect_err("a fault").is_panic());

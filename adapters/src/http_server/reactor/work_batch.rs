@@ -1,4 +1,4 @@
-//! Connections that are lent to another thread.
+//! Connections that another thread writes to for the reactor.
 
 use tokio::task::yield_now;
 
@@ -7,23 +7,23 @@ use super::{
     connection::{Connection, Scratch, WriteOutcome},
 };
 
-/// A connection that has its turn elsewhere.
+/// A connection on another thread.
 pub(super) struct WorkItem {
-    /// Its place in the lane.
+    /// Its place in the reactor.
     pub(super) key: usize,
     pub(super) connection: Connection,
-    /// What has come of its turn.
-    pub(super) turn: WriteOutcome,
+    /// What came of writing.
+    pub(super) outcome: WriteOutcome,
 }
 
-/// Gives each its turn. Now and then other tasks of the same thread have theirs.
-pub(super) async fn serve(mut loan: Vec<WorkItem>) -> Vec<WorkItem> {
+/// Writes to each connection. Now and then other tasks of the same thread have their turn.
+pub(super) async fn serve(mut batch: Vec<WorkItem>) -> Vec<WorkItem> {
     let mut scratch = Scratch::new();
-    for some in loan.chunks_mut(TURNS) {
-        for lent in some {
-            lent.turn = lent.connection.turn(&mut scratch);
+    for some in batch.chunks_mut(TURNS) {
+        for item in some {
+            item.outcome = item.connection.write(&mut scratch);
         }
         yield_now().await;
     }
-    loan
+    batch
 }

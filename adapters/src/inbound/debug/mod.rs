@@ -20,10 +20,25 @@ use subtle::ConstantTimeEq as _;
 
 use self::inspect::Inspection;
 pub use self::probe::{Unhealthy, probe};
-use crate::http_server::{self, App};
+use crate::http_server::App;
 
 /// A page: its media type, and what renders it.
 pub type Page = (&'static str, Box<dyn Fn() -> String + Send + Sync>);
+
+/// What requests are counted by.
+const ROUTES: &[&str] = &[
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/config",
+    "/inspect",
+    "/inspect/live",
+    "/inspect/streams",
+    "/inspect/streams/end",
+    "/debug/tracez",
+    "/debug/pprof/",
+    "/debug/pprof/profile",
+];
 
 /// What the debug server shows.
 pub struct Debug {
@@ -77,9 +92,8 @@ impl Debug {
         let guarded = guarded.around(move |endpoint, request| only_with(token.clone(), endpoint, request));
         let open = inspect::page(Route::new().at("/healthz", get(health)).at("/readyz", get(ready)));
         let routes = open.nest_no_strip("/", guarded);
-        http_server::app(
-            routes.catch_all_error(async |error: poem::Error| error.into_response()).map_to_response(),
-        )
+        let routes = routes.catch_all_error(async |error: poem::Error| error.into_response());
+        App::new(routes.map_to_response(), "/", ROUTES)
     }
 }
 

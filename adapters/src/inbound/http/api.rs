@@ -144,7 +144,7 @@ impl Api {
                 let language = language.to_string();
                 let body = EventStreamBody {
                     queue: QueueReader::new(queue),
-                    _membership: membership,
+                    membership,
                     log: StreamLog::open(request_id, opened, &self.clock),
                 };
                 Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)

@@ -8,15 +8,23 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use ports::inbound::Membership;
+use ports::{inbound::Membership, outbound::EndReason};
 
 use super::{access_log::StreamLog, queue::QueueReader};
 
 /// Writes what comes into a queue, for as long as the client stays. Dropping it gives up the stream's place.
 pub(super) struct EventStreamBody {
     pub(super) queue: QueueReader,
-    pub(super) _membership: Membership,
+    pub(super) membership: Membership,
     pub(super) log: Option<Box<StreamLog>>,
+}
+
+impl Drop for EventStreamBody {
+    fn drop(&mut self) {
+        if self.queue.is_overdue() {
+            self.membership.leave(EndReason::Slow);
+        }
+    }
 }
 
 impl Body for EventStreamBody {

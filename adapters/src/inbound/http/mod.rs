@@ -37,11 +37,21 @@ pub use self::{
     frame::EventFrames,
     queue::{Queue, QueueLimits, QueueReader, Queues},
 };
-use crate::http_server::{self, App};
+use crate::http_server::App;
 
 /// The page of the description has all that it needs in itself, and asks nobody but this service.
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
                            connect-src 'self'; frame-ancestors 'none'";
+
+/// What requests are counted by.
+const ROUTES: &[&str] = &[
+    "/ocs/v2.php/apps/notifications/api/v1/notifications/sse",
+    "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language",
+    "/sse",
+    "/docs",
+    "/openapi.json",
+    "/publish",
+];
 
 /// What the endpoint is made of.
 #[derive(Clone)]
@@ -97,9 +107,9 @@ impl Http {
             .nest_no_strip("/ocs", Arc::clone(&operations))
             .nest_no_strip("/sse", operations);
         let routes = extend(routes);
-        let routes = if root == "/" { routes } else { Route::new().nest(root, routes) };
+        let routes = if root == "/" { routes } else { Route::new().nest(&root, routes) };
         let answered = routes.around(refuse_methods).catch_all_error(problem::unanswered).with(cross_origin);
-        http_server::app(answered.with(AccessLog { clock }))
+        App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 
     fn service(self) -> OpenApiService<(Api, LanguageApi), ()> {

@@ -100,7 +100,7 @@ impl Queue {
             None => {
                 state.waits = true;
                 state.busy.take_if(|busy| busy.is_over(&self.handle));
-                self.handle.wait(context);
+                self.handle.register(context);
                 Poll::Pending
             }
         }
@@ -226,6 +226,8 @@ impl Outbox for Queue {
             | EndReason::OldAge
             | EndReason::Administrator
             | EndReason::Stopping => {
+                // Before the last frame can be taken: how it is written depends on it.
+                self.handle.finish();
                 if let Some(last) = last {
                     state.busy(&self.handle).push_last(last);
                 }
@@ -260,6 +262,12 @@ impl QueueReader {
     /// The stream was ended because its client does not read.
     pub fn poll_next(&self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame>>> {
         self.0.poll_next(context)
+    }
+
+    /// Whether the client did not take in time what was written to it.
+    #[must_use]
+    pub fn is_overdue(&self) -> bool {
+        self.0.handle.is_overdue()
     }
 }
 

@@ -164,9 +164,9 @@ fn what_waits_or_blocks_the_line_is_stalled_until_something_moves() {
     take(&queue);
     assert_eq!(stalled(&queue, 50), 0, "it was taken");
     // The connection has it, but the kernel does not take it.
-    queue.handle.note(&Poll::Pending);
+    queue.handle.record_write(&Poll::Pending);
     assert_eq!(stalled(&queue, 80), 30);
-    queue.handle.note(&Poll::Ready(Ok(1)));
+    queue.handle.record_write(&Poll::Ready(Ok(1)));
     assert_eq!([stalled(&queue, 81), stalled(&queue, 200)], [0, 0]);
 }
 
@@ -179,12 +179,12 @@ fn a_connection_that_is_woken_while_its_line_is_blocked_is_stalled_all_the_same(
     Outbox::offer(&queue, &frame(1), at(0));
     // It takes all there is, waits for more, and then the kernel takes nothing.
     assert_eq!([take(&queue), take(&queue)], [Some(1), None]);
-    queue.handle.note(&Poll::Pending);
+    queue.handle.record_write(&Poll::Pending);
     Outbox::offer(&queue, &frame(1), at(1));
     assert_eq!(Outbox::stalled(&queue, at(1)).as_secs(), 0);
     assert_eq!(Outbox::stalled(&queue, at(11)).as_secs(), 10);
     // It reads again.
-    queue.handle.note(&Poll::Ready(Ok(1)));
+    queue.handle.record_write(&Poll::Ready(Ok(1)));
     assert_eq!(Outbox::stalled(&queue, at(12)).as_secs(), 0);
 }
 

@@ -1,0 +1,97 @@
+//! What hyper reads and writes with HTTP/1.1.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::refusal::Refusal;
+
+/// A connection on which hyper's own refusals have problem details. hyper answers what is not HTTP by itself, with a head alone, and
+/// leaves nobody a chance to say why.
+pub(super) struct Http1Io<I> {
+    inner: I,
+    /// What is left of the answer that is written instead of hyper's.
+    refusal: Option<Bytes>,
+}
+
+impl<I> Http1Io<I> {
+    pub(super) fn new(inner: I) -> Self {
+        Self { inner, refusal: None }
+    }
+
+    pub(super) fn into_inner(self) -> I {
+        self.inner
+    }
+}
+
+impl<I: AsyncWrite + Unpin> Http1Io<I> {
+    /// Writes what is to stand for hyper's `written`, if anything is.
+    fn poll_refuse(&mut self, context: &mut Context<'_>, written: &[u8]) -> Poll<Option<io::Result<usize>>> {
+        if self.refusal.is_none() {
+            self.refusal = Refusal::of_hyper(written);
+        }
+        let Some(refusal) = &mut self.refusal else { return Poll::Ready(None) };
+        while !refusal.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_write(context, refusal)) {
+                Ok(taken) => refusal.advance(taken),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+        self.refusal = None;
+        Poll::Ready(Some(Ok(written.len())))
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Http1Io<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Http1Io<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match ready!(self.poll_refuse(context, bytes)) {
+            Some(refused) => Poll::Ready(refused),
+            None => Pin::new(&mut self.inner).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        // A refusal is a head alone.
+        if let [head] = slices
+            && let Some(refused) = ready!(self.poll_refuse(context, head))
+        {
+            return Poll::Ready(refused);
+        }
+        Pin::new(&mut self.inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}

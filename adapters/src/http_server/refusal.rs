@@ -1,0 +1,120 @@
+//! What is answered where no application is asked: problem details (RFC 9457), like all other errors.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Response, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE, HeaderValue},
+};
+use serde_json::json;
+
+use super::BoxBody;
+
+/// The media type of problem details.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Why a request is refused before the application sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) detail: &'static str,
+}
+
+impl Refusal {
+    pub(super) const BAD_REQUEST: Self =
+        Self { status: StatusCode::BAD_REQUEST, detail: "this is not a request of HTTP/1.1 or HTTP/2" };
+    pub(super) const HEAD_TOO_LARGE: Self = Self {
+        status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        detail: "the head of a request can be 64 KiB long and have 100 header fields",
+    };
+    pub(super) const URI_TOO_LONG: Self =
+        Self { status: StatusCode::URI_TOO_LONG, detail: "the target of a request can be 64 KiB long" };
+    pub(super) const NO_HOST: Self = Self {
+        status: StatusCode::BAD_REQUEST,
+        detail: "a request names its host exactly once, as host or host:port (RFC 9112, 3.2)",
+    };
+    pub(super) const TOO_MANY_ANSWERS: Self = Self {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        detail: "as many requests are being answered as can be; try again in a moment",
+    };
+
+    fn of(status: StatusCode) -> Self {
+        match status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HEAD_TOO_LARGE,
+            StatusCode::URI_TOO_LONG => Self::URI_TOO_LONG,
+            _ => Self { status, ..Self::BAD_REQUEST },
+        }
+    }
+
+    fn details(self) -> String {
+        let Self { status, detail } = self;
+        let title = status.canonical_reason().unwrap_or("Error");
+        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail })
+            .to_string()
+    }
+
+    /// The answer to a request that hyper has read.
+    pub(super) fn answer(self) -> Response<BoxBody> {
+        let body = Full::new(Bytes::from(self.details())).map_err(|never| match never {});
+        let mut answer = Response::new(BoxBody::new(body));
+        *answer.status_mut() = self.status;
+        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        answer
+    }
+
+    /// The same on the wire of HTTP/1.1, as the last on its connection.
+    fn bytes(self) -> Bytes {
+        let details = self.details();
+        format!(
+            "HTTP/1.1 {}\r\n{CONTENT_TYPE}: {MEDIA_TYPE}\r\n{CONNECTION}: close\r\ncontent-length: {}\r\n\r\n{details}",
+            self.status,
+            details.len(),
+        )
+        .into()
+    }
+
+    /// The answer to what hyper refuses because it is not HTTP. `written` is what hyper writes then: a head with neither a body nor a header
+    /// field that says anything. `None` for every other answer.
+    pub(super) fn of_hyper(written: &[u8]) -> Option<Bytes> {
+        let head = written.strip_prefix(b"HTTP/1.1 ").filter(|head| head.starts_with(b"4"))?;
+        let head = std::str::from_utf8(head.strip_suffix(b"\r\n\r\n")?).ok()?;
+        let (status, fields) = head.split_once("\r\n")?;
+        let says_nothing = |field: &str| {
+            field == "content-length: 0" || field == "connection: close" || field.starts_with("date: ")
+        };
+        let status = StatusCode::from_bytes(status.get(..3)?.as_bytes()).ok()?;
+        fields.split("\r\n").all(says_nothing).then(|| Self::of(status).bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_hyper_refuses_by_itself_is_replaced() {
+        let replaced = |written: &str| Refusal::of_hyper(written.as_bytes());
+        let refusal = replaced(
+            "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Fri\r\n\r\n",
+        );
+        let refusal = String::from_utf8(refusal.expect("replaced").to_vec()).expect("UTF-8");
+        let (head, body) = refusal.split_once("\r\n\r\n").expect("a head");
+        assert!(
+            head.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"),
+            "{head}"
+        );
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+        let details: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert_eq!((&details["status"], &details["title"]), (&400.into(), &"Bad Request".into()));
+        for other in [
+            "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 401 Unauthorized\r\nwww-authenticate: Bearer\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "4",
+            "",
+        ] {
+            assert_eq!(replaced(other), None, "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How the file descriptors of the process are shared out.
+
+/// Descriptors that clients of the endpoint cannot take: for NATS, the registry, the log, certificates, and the debug server.
+const RESERVED_DESCRIPTORS: usize = 128;
+/// Connections of the debug server, out of the reserve.
+const DEBUG_CONNECTIONS: usize = 32;
+/// This part of the endpoint's connections is for requests that open no stream, such as those that are refused one.
+const PART_FOR_REQUESTS: usize = 32;
+
+/// How many connections and streams there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Capacity {
+    /// Connections of the endpoint.
+    pub(super) connections: usize,
+    /// Connections of the debug server.
+    pub(super) debug_connections: usize,
+    /// Streams of the endpoint.
+    pub(super) streams: usize,
+}
+
+impl Capacity {
+    /// Shares out the `descriptors` that the process may have, if there is a limit of them, with as many streams as are `asked` for.
+    pub(super) fn of(descriptors: Option<u64>, asked: Option<usize>) -> Self {
+        let descriptors = descriptors.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let available = descriptors - RESERVED_DESCRIPTORS.min(descriptors / 2);
+        let for_requests = |streams: usize| streams / PART_FOR_REQUESTS + 1;
+        let streams = asked.unwrap_or(available - for_requests(available));
+        Self {
+            connections: available.min(streams.saturating_add(RESERVED_DESCRIPTORS + for_requests(streams))),
+            debug_connections: DEBUG_CONNECTIONS.min(descriptors / 8),
+            streams,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_reserved_and_connections_are_more_than_streams() {
+        let check = |descriptors, asked, connections, debug_connections, streams| {
+            let expected = Capacity { connections, debug_connections, streams };
+            assert_eq!(Capacity::of(descriptors, asked), expected, "{descriptors:?} {asked:?}");
+        };
+        check(Some(20_000), None, 19_872, 32, 19_250);
+        check(Some(20_000), Some(1_000), 1_160, 32, 1_000);
+        check(Some(20_000), Some(1), 130, 32, 1);
+        // With HTTP/2 there may be more streams than connections.
+        check(Some(1_024), Some(5_000), 896, 32, 5_000);
+        check(Some(400), None, 272, 32, 263);
+        check(Some(64), None, 32, 8, 30);
+        let unlimited = Capacity::of(None, None);
+        assert!(unlimited.streams > 1_000_000 && unlimited.connections > unlimited.streams);
+    }
+}
