@@ -51,7 +51,7 @@ impl Activity {
         self.begun.load(Ordering::Relaxed) == self.ended.load(Ordering::Relaxed)
     }
 
-    /// What the connection waits for. With `streams`, an answer without an end, any progress counts.
+    /// What the connection waits for. While it `streams`, any progress of the answer counts, and no other request is waited for.
     pub(super) fn phase(&self, streams: bool) -> Phase {
         let begun = self.begun.load(Ordering::Relaxed);
         if self.handle.is_finishing() {
@@ -61,7 +61,7 @@ impl Activity {
             Phase::Write { progress: self.handle.written() / step }
         } else if begun != self.answered.load(Ordering::Relaxed) {
             Phase::Answer { begun }
-        } else if self.is_idle() {
+        } else if self.is_idle() && !streams {
             Phase::Request { begun }
         } else {
             Phase::Body

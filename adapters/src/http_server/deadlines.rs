@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a complete request: from accepting on, TLS handshake and protocol detection included, and again behind each answer | `request_timeout` |
 //! | the application, to answer | [`ANSWER_TIMEOUT`] |
-//! | the client, to take more of an answer | `write_timeout` for every 64 KiB, or for anything at all of an event stream |
+//! | the client, to take more of an answer | `write_timeout` for every 64 KiB, or for anything at all of a stream |
 //! | the application, to produce the next event | no limit |
 //! | the client, to take the rest of an ended answer and to close | `write_timeout` in all |
 //!
@@ -61,7 +61,7 @@ impl Deadlines {
         &self.activity
     }
 
-    /// From now on the connection carries an event stream: any progress counts.
+    /// From now on the connection carries a stream and nothing else: any progress counts.
     pub(super) fn stream(&mut self) {
         self.streams = true;
     }
@@ -189,8 +189,8 @@ mod tests {
         drop(exchange);
 
         let (activity, mut deadlines) = deadlines_of_a_stream();
-        let exchange = activity.begin();
-        exchange.answered();
+        // hyper has dropped what it held of the request when it handed the connection off.
+        activity.begin().answered();
         let day = Duration::from_hours(24);
         assert_eq!(deadlines.bound(sleep(day)).await, Ok(()));
     }

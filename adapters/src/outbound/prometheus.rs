@@ -298,7 +298,41 @@ impl Measurements for PrometheusMetrics {
 
 #[cfg(test)]
 mod tests {
+    use ports::outbound::HttpMetrics as _;
+
     use super::*;
+
+    #[test]
+    fn http_servers_are_told_apart() {
+        let metrics = PrometheusMetrics::new("1.2.3");
+        let (public, debug) =
+            (metrics.http_server("public", "tls"), metrics.http_server("debug", "plaintext"));
+        public.connection_accepted(1);
+        public.connection_accepted(2);
+        public.connection_closed(1);
+        public.connections_evicted(3);
+        public.handshake_failed();
+        public.request_timed_out();
+        debug.write_timed_out();
+        debug.answered("/healthz", 200);
+        debug.answered("/healthz", 200);
+        public.answered("none", 431);
+        let page = metrics.render();
+        for line in [
+            "sse_http_connections{server=\"public\",transport=\"tls\"} 1",
+            "sse_http_connections{server=\"debug\",transport=\"plaintext\"} 0",
+            "sse_http_connections_accepted_total{server=\"public\",transport=\"tls\"} 2",
+            "sse_http_connections_evicted_total{server=\"public\",transport=\"tls\"} 3",
+            "sse_http_handshake_failures_total{server=\"public\",transport=\"tls\"} 1",
+            "sse_http_request_timeouts_total{server=\"public\",transport=\"tls\"} 1",
+            "sse_http_request_timeouts_total{server=\"debug\",transport=\"plaintext\"} 0",
+            "sse_http_write_timeouts_total{server=\"debug\",transport=\"plaintext\"} 1",
+            "sse_http_requests_total{server=\"debug\",route=\"/healthz\",status=\"200\"} 2",
+            "sse_http_requests_total{server=\"public\",route=\"none\",status=\"431\"} 1",
+        ] {
+            assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+        }
+    }
 
     #[test]
     fn what_happens_is_shown_under_the_documented_names() {
