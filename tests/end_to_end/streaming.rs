@@ -50,6 +50,23 @@ async fn the_captured_messages_reach_the_users_they_name_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_stream_outlives_the_deadlines_of_requests_and_writes() {
+    let nats = Nats::start().await;
+    let deadlines = [("SSE_REQUEST_TIMEOUT", "300ms"), ("SSE_WRITE_TIMEOUT", "300ms")];
+    let settings = [&deadlines[..], &[("SSE_KEEPALIVE_INTERVAL", "100ms")]].concat();
+    let service = Service::start(&nats, &settings).await;
+    let mut stream = service.follow("einstein").await;
+    // As long as several deadlines.
+    for _ in 0..20 {
+        assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
+    }
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    eventually("hello", async || stream.next().await.expect("open").field("data") == Some("hello".into()))
+        .await;
+    assert_eq!(service.metric("sse_connections").await, 1);
+}
+
+#[tokio::test]
 async fn the_head_comes_at_once_and_says_what_the_platform_expects() {
     let nats = Nats::start().await;
     for (root, path) in [("/", LONG_PATH), ("/", "/sse"), ("/some/where", "/some/where/sse")] {
