@@ -69,7 +69,13 @@ impl Demo {
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
         let core = core();
         let (publisher, source) = embedded::bus(incarnation());
-        let listener = listen(&[address], CONNECTION_LIMITS, "--addr", address.to_string())?;
+        let listener = listen(
+            &[address],
+            CONNECTION_LIMITS,
+            core.metrics.http_server("public", "plaintext"),
+            "--addr",
+            address.to_string(),
+        )?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
         let app = core

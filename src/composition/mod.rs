@@ -16,7 +16,11 @@ use adapters::{
         debug::{self, Unhealthy},
         http::{CrossOrigin, EventFrames, Http, QueueLimits},
     },
-    outbound::{clock::SystemClock, otlp::TraceContext, prometheus::PrometheusMetrics},
+    outbound::{
+        clock::SystemClock,
+        otlp::TraceContext,
+        prometheus::{HttpServerMetrics, PrometheusMetrics},
+    },
 };
 use domain::{language::LanguageTag, patience::Patience};
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
@@ -142,13 +146,10 @@ impl Running {
         let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
         let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
         // A task like those that it begins: they need no other thread.
-        let transport = if self.tls.is_some() { "tls" } else { "plaintext" };
-        let metrics = Arc::new(self.core.metrics.http_server("public", transport));
         let mut requests = tokio::spawn(serve(
             self.listener,
             self.tls,
             self.app,
-            metrics,
             no_more_requests.clone().cancelled_owned(),
             flush,
         ));
@@ -183,10 +184,15 @@ impl Running {
 fn listen(
     addresses: &[SocketAddr],
     limits: ConnectionLimits,
+    metrics: HttpServerMetrics,
     name: &'static str,
     address: String,
 ) -> Result<Listener, StartError> {
-    Listener::bind(addresses, limits).map_err(|source| StartError::Listen { name, address, source })
+    Listener::bind(addresses, limits, Arc::new(metrics)).map_err(|source| StartError::Listen {
+        name,
+        address,
+        source,
+    })
 }
 
 /// The description of the API, as it is committed: one object of JSON.

@@ -18,7 +18,7 @@ use adapters::{
             JetStreamSource, KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node,
             connection::{self, Encryption, Servers},
         },
-        prometheus::PrometheusMetrics,
+        prometheus::{HttpServerMetrics, PrometheusMetrics},
     },
 };
 use domain::{fanout::StreamLimits, history::HistoryLimits, keepalive::KeepalivePolicy};
@@ -76,16 +76,19 @@ impl Application {
 
         let http = &configuration.http;
         let limits_for = |connections| connection_limits(&configuration.limits, connections);
-        let (listener, address) = bind(&http.addr, limits_for(capacity.connections), "http.addr")?;
-        let (debug_listener, debug_address) =
-            bind(&configuration.debug.addr, limits_for(capacity.debug_connections), "debug.addr")?;
+        let transport = if configuration.tls.enabled { "tls" } else { "plaintext" };
+        let counts = core.metrics.http_server("public", transport);
+        let (listener, address) = bind(&http.addr, limits_for(capacity.connections), counts, "http.addr")?;
+        let (debug, limits) = (&configuration.debug.addr, limits_for(capacity.debug_connections));
+        let counts = core.metrics.http_server("debug", "plaintext");
+        let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address)?;
         let verifier = Arc::new(RevaTokens::new(secret));
         let app = core
             .http(
                 verifier,
-                limits(configuration.queue),
+                queue_limits(configuration.queue),
                 cross_origin(&configuration.cors),
                 http.root.as_str(),
             )
@@ -146,8 +149,7 @@ impl Application {
             tell_service_manager(NotifyState::Stopping);
         };
         let (listener, app) = self.debug;
-        let metrics = Arc::new(self.running.core.metrics.http_server("debug", "plaintext"));
-        let debug = tokio::spawn(serve(listener, None, app, metrics, std::future::pending(), Duration::ZERO));
+        let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), Duration::ZERO));
         let outcome = self.running.until(stop).await;
         // To the last it has told that we are stopping.
         debug.abort();
@@ -158,10 +160,11 @@ impl Application {
 fn bind(
     address: &Address,
     limits: ConnectionLimits,
+    metrics: HttpServerMetrics,
     name: &'static str,
 ) -> Result<(Listener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { name, address: address.to_string(), source };
-    let listener = listen(&address.resolve().map_err(failed)?, limits, name, address.to_string())?;
+    let listener = listen(&address.resolve().map_err(failed)?, limits, metrics, name, address.to_string())?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
@@ -265,7 +268,7 @@ fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
     }
 }
 
-fn limits(queue: Queue) -> QueueLimits {
+fn queue_limits(queue: Queue) -> QueueLimits {
     QueueLimits {
         max_events: queue.max_events,
         max_bytes: queue.max_bytes.0,

@@ -1,14 +1,15 @@
 //! Where clients connect.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use domain::spread::Spread;
+use ports::outbound::HttpMetrics;
 use rustix::net::sockopt;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tracing::{debug, warn};
 
-use super::reactor::Reactor;
+use super::{admission::Connections, reactor::Reactor};
 
 /// Connections that may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
 /// fewer than come back at once after a restart, and a client that finds no room tries again only a second later, then after three.
@@ -24,21 +25,28 @@ pub struct Listener {
     pub(super) socket: TcpListener,
     pub(super) reactor: Reactor,
     pub(super) limits: ConnectionLimits,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl Listener {
-    /// Listens at the first of `addresses` that can be listened at. From now on clients wait in the kernel's queue. Called
-    /// within a runtime.
+    /// Listens at the first of `addresses` that can be listened at. From now on clients wait in the kernel's queue. What happens is counted in
+    /// `metrics`. Called within a runtime.
     ///
     /// # Errors
     ///
     /// No address can be listened at, or the kernel has no means left to watch clients.
-    pub fn bind(addresses: &[SocketAddr], limits: ConnectionLimits) -> io::Result<Self> {
+    pub fn bind(
+        addresses: &[SocketAddr],
+        limits: ConnectionLimits,
+        metrics: Arc<dyn HttpMetrics>,
+    ) -> io::Result<Self> {
         let mut listened = Err(io::ErrorKind::AddrNotAvailable.into());
         for address in addresses {
             listened = listened.or_else(|_| limits.listen(*address));
         }
-        Ok(Self { socket: listened?, reactor: Reactor::new(limits.write_timeout)?, limits })
+        let connections = Connections::new(metrics);
+        let reactor = Reactor::new(Arc::clone(&connections), limits.write_timeout)?;
+        Ok(Self { socket: listened?, reactor, limits, connections })
     }
 
     /// Where clients connect.
@@ -127,7 +135,12 @@ fn limits(user_timeout: Duration) -> ConnectionLimits {
 async fn connections_that_wait_to_be_accepted_have_the_same_limits() {
     let user_timeout = Duration::from_secs(7);
     let limits = limits(user_timeout);
-    let listener = Listener::bind(&[([127, 0, 0, 1], 0).into()], limits).expect("a port");
+    let listener = Listener::bind(
+        &[([127, 0, 0, 1], 0).into()],
+        limits,
+        Arc::new(ports::outbound::MockHttpMetrics::new()),
+    )
+    .expect("a port");
     let client = std::net::TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     let (accepted, _) = listener.socket.accept().await.expect("accepted");
     let socket = SockRef::from(&accepted);
@@ -141,7 +154,12 @@ async fn connections_that_wait_to_be_accepted_have_the_same_limits() {
 #[tokio::test]
 async fn a_crowd_that_comes_at_once_is_not_probed_at_once() {
     let limits = limits(Duration::from_mins(1));
-    let listener = Listener::bind(&[([127, 0, 0, 1], 0).into()], limits).expect("a port");
+    let listener = Listener::bind(
+        &[([127, 0, 0, 1], 0).into()],
+        limits,
+        Arc::new(ports::outbound::MockHttpMetrics::new()),
+    )
+    .expect("a port");
     let address = listener.local_addr().expect("bound");
     let mut seconds = Vec::new();
     for number in 0..100 {

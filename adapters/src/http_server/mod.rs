@@ -37,7 +37,6 @@ use poem::{
     endpoint::{DynEndpoint, ToDynEndpoint},
     web::{LocalAddr, RemoteAddr},
 };
-use ports::outbound::HttpMetrics;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -96,15 +95,13 @@ pub async fn serve(
     listener: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
-    metrics: Arc<dyn HttpMetrics>,
     shutdown: impl Future<Output = ()>,
     flush: Duration,
 ) {
-    let Listener { socket, reactor, limits } = listener;
-    let connections = Connections::new(metrics);
+    let Listener { socket, reactor, limits, connections } = listener;
     // Connections of tasks; behind them no connection comes to the reactor.
     let (tasks, inbox) = (TaskTracker::new(), reactor.inbox());
-    let mut reactor = tokio::spawn(reactor.run(Arc::clone(&connections)));
+    let mut reactor = tokio::spawn(reactor.run());
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = pin!(shutdown);
     let mut acceptor =

@@ -48,6 +48,7 @@ const MIN_GROWTH: usize = 64;
 /// Serves all connections that are handed off to it.
 pub(super) struct Reactor {
     inbox: Arc<Inbox>,
+    open: Arc<Connections>,
     poller: Poller,
     /// None where another thread has one.
     connections: Slab<Option<Connection>>,
@@ -61,9 +62,11 @@ pub(super) struct Reactor {
 }
 
 impl Reactor {
-    /// An empty one, whose clients have `write_timeout` to take something of what waits for them. Called within a runtime.
-    pub(super) fn new(write_timeout: Duration) -> io::Result<Self> {
+    /// An empty one, whose clients have `write_timeout` to take something of what waits for them. `connections` counts its connections.
+    /// Called within a runtime.
+    pub(super) fn new(connections: Arc<Connections>, write_timeout: Duration) -> io::Result<Self> {
         Ok(Self {
+            open: connections,
             inbox: Arc::default(),
             poller: Poller::new()?,
             connections: Slab::new(),
@@ -80,10 +83,10 @@ impl Reactor {
         Arc::clone(&self.inbox)
     }
 
-    /// Serves until its inbox says that it is to end, and then cuts the connections that are still there. `open` counts them.
-    pub(super) async fn run(mut self, open: Arc<Connections>) {
+    /// Serves until its inbox says that it is to end, and then cuts the connections that are still there.
+    pub(super) async fn run(mut self) {
         while !self.is_over() {
-            let served = if self.has_work() { self.round(&open).await } else { self.wait(&open).await };
+            let served = if self.has_work() { self.round().await } else { self.wait().await };
             if let Err(error) = served {
                 error!(%error, "clients can no longer be watched");
                 break;
@@ -93,7 +96,7 @@ impl Reactor {
             if let Some(connection) = connection.take_if(|connection| !connection.is_ending()) {
                 connection.reset();
             }
-            open.leave();
+            self.open.leave();
         }
     }
 
@@ -110,7 +113,7 @@ impl Reactor {
     }
 
     /// Waits until there is something to do.
-    async fn wait(&mut self, open: &Connections) -> io::Result<()> {
+    async fn wait(&mut self) -> io::Result<()> {
         tokio::select! {
             // Another thread has something for a connection, or hands one off.
             incoming = self.inbox.incoming() => self.add(incoming),
@@ -120,39 +123,39 @@ impl Reactor {
                 note(self.poller.events(), &mut self.readable, &mut self.incoming.ready);
             }
             // A client's time has passed.
-            key = overdue(&mut self.deadlines) => self.time_out(key, open),
+            key = overdue(&mut self.deadlines) => self.time_out(key),
         }
         Ok(())
     }
 
     /// Serves some of the connections that have something to do. When there are more, other tasks have their turn, and what has come
     /// meanwhile is looked at.
-    async fn round(&mut self, open: &Connections) -> io::Result<()> {
+    async fn round(&mut self) -> io::Result<()> {
         for _ in 0..TURNS {
             if !self.has_work() {
                 return Ok(());
             }
             if let Some(arrival) = self.incoming.arrivals.pop_front() {
-                self.enter(arrival, open);
+                self.enter(arrival);
             }
             if let Some(key) = self.incoming.ready.pop_front() {
-                self.write(key, open);
+                self.write(key);
             }
             if let Some(key) = self.readable.pop_front() {
-                self.read(key, open);
+                self.read(key);
             }
         }
         yield_now().await;
         self.poller.look()?;
         note(self.poller.events(), &mut self.readable, &mut self.incoming.ready);
         while let Some(key) = overdue_now(&mut self.deadlines).await {
-            self.time_out(key, open);
+            self.time_out(key);
         }
         let incoming = self.inbox.take();
         let more_comes = !incoming.is_empty();
         self.add(incoming);
         if !more_comes {
-            self.share(open).await;
+            self.share().await;
         }
         Ok(())
     }
@@ -164,7 +167,7 @@ impl Reactor {
     }
 
     /// Has all threads write, if there is enough for them.
-    async fn share(&mut self, open: &Connections) {
+    async fn share(&mut self) {
         let threads = Handle::current().metrics().num_workers().min(self.incoming.ready.len() / TURNS);
         if threads < 2 {
             return;
@@ -175,7 +178,7 @@ impl Reactor {
             parts.map(|keys| tokio::spawn(work_batch::serve(self.batch_of(keys)))).collect();
         for batch in batches {
             match batch.await {
-                Ok(batch) => self.reclaim(batch, open),
+                Ok(batch) => self.reclaim(batch),
                 // A fault in a connection is the reactor's, whichever thread has met it.
                 Err(fault) => fault.try_into_panic().map_or((), |panic| resume_unwind(panic)),
             }
@@ -193,14 +196,14 @@ impl Reactor {
         batch
     }
 
-    fn reclaim(&mut self, batch: Vec<WorkItem>, open: &Connections) {
+    fn reclaim(&mut self, batch: Vec<WorkItem>) {
         for WorkItem { key, connection, outcome } in batch {
             self.connections[key] = Some(connection);
-            self.follow(key, outcome, open);
+            self.follow(key, outcome);
         }
     }
 
-    fn enter(&mut self, arrival: Arrival, open: &Connections) {
+    fn enter(&mut self, arrival: Arrival) {
         if self.connections.len() == self.connections.capacity() {
             // Twice as many entries would leave up to half of them unused.
             self.connections.reserve_exact(self.connections.len() / GROWTH + MIN_GROWTH);
@@ -211,25 +214,25 @@ impl Reactor {
         match self.poller.add(key, &mut connection.socket) {
             Ok(()) => {
                 entry.insert(Some(connection));
-                self.write(key, open);
+                self.write(key);
             }
             Err(error) => {
                 debug!(%error, "stream given up");
-                open.leave();
+                self.open.leave();
             }
         }
     }
 
     /// Lets a connection write what there is to write.
-    fn write(&mut self, key: usize, open: &Connections) {
+    fn write(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key) {
             let outcome = connection.write(&mut self.scratch);
-            self.follow(key, outcome, open);
+            self.follow(key, outcome);
         }
     }
 
     /// Does what follows from a connection's write.
-    fn follow(&mut self, key: usize, outcome: WriteOutcome, open: &Connections) {
+    fn follow(&mut self, key: usize, outcome: WriteOutcome) {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         let (followed, progressed) = match outcome {
             WriteOutcome::Idle if connection.unfinished.is_none() => return,
@@ -242,13 +245,13 @@ impl Reactor {
                 (self.poller.until_writable(key, &mut connection.socket), progressed)
             }
             WriteOutcome::Finished => (connection.linger(), true),
-            WriteOutcome::Failed => return self.close(key, open),
+            WriteOutcome::Failed => return self.close(key),
         };
         match followed {
             Ok(()) => self.set_deadline(key, progressed),
             Err(error) => {
                 debug!(%error, "stream given up");
-                self.close(key, open);
+                self.close(key);
             }
         }
     }
@@ -276,34 +279,34 @@ impl Reactor {
     }
 
     /// Cuts a connection whose client has not done what it had to in time.
-    fn time_out(&mut self, key: usize, open: &Connections) {
+    fn time_out(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key) {
             if let Some(unfinished) = &mut connection.unfinished {
                 unfinished.deadline = None;
             }
             connection.handle.time_out();
             connection.reset();
-            open.metrics().write_timed_out();
-            self.close(key, open);
+            self.open.metrics().write_timed_out();
+            self.close(key);
         }
     }
 
     /// Reads what a connection's client has sent, or that it has gone.
-    fn read(&mut self, key: usize, open: &Connections) {
+    fn read(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key)
             && connection.has_gone(&mut self.scratch)
         {
-            self.close(key, open);
+            self.close(key);
         }
     }
 
-    fn close(&mut self, key: usize, open: &Connections) {
+    fn close(&mut self, key: usize) {
         let Some(connection) = self.connections.try_remove(key).flatten() else { return };
         let deadline = connection.unfinished.as_ref().and_then(|unfinished| unfinished.deadline);
         if let Some(deadline) = deadline {
             self.deadlines.remove(&deadline);
         }
-        open.leave();
+        self.open.leave();
     }
 }
 

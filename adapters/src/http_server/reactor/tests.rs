@@ -95,17 +95,17 @@ struct Scene {
 impl Scene {
     /// One connection, which was handed off with what is `waiting`.
     fn new(chunked: bool, waiting: &[&'static str]) -> Self {
-        let reactor = Reactor::new(WRITE_TIMEOUT).expect("a reactor");
+        let counts = Arc::<Counts>::default();
+        let connections = Connections::new(counts.clone());
+        connections.enter().hand_over();
+        let reactor = Reactor::new(connections, WRITE_TIMEOUT).expect("a reactor");
         let inbox = reactor.inbox();
         let (body, fed) = mpsc::unbounded_channel();
         for text in waiting {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
-        let counts = Arc::<Counts>::default();
-        let connections = Connections::new(counts.clone());
-        connections.enter().hand_over();
         let (client, handle) = hand_off(&inbox, BoxBody::new(Fed(fed)), chunked);
-        tokio::spawn(reactor.run(connections));
+        tokio::spawn(reactor.run());
         Self { client, body, handle, inbox, counts }
     }
 
@@ -304,13 +304,13 @@ impl Body for OneOf {
 impl Crowd {
     /// Hands all off to a reactor and has them be ready at once.
     async fn gather(self) -> (Vec<TcpStream>, JoinHandle<()>) {
-        let reactor = Reactor::new(WRITE_TIMEOUT).expect("a reactor");
-        let inbox = reactor.inbox();
         let connections = Connections::new(Arc::<Counts>::default());
         for _ in 0..CROWD {
             connections.enter().hand_over();
         }
-        let served = tokio::spawn(reactor.run(connections));
+        let reactor = Reactor::new(connections, WRITE_TIMEOUT).expect("a reactor");
+        let inbox = reactor.inbox();
+        let served = tokio::spawn(reactor.run());
         let crowd = Arc::new(self);
         let open = |_| hand_off(&inbox, BoxBody::new(OneOf(Arc::clone(&crowd))), true);
         let (clients, handles): (Vec<_>, Vec<_>) = (0..CROWD).map(open).unzip();
