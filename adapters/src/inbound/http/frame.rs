@@ -236,7 +236,10 @@ mod tests {
         check(frames.position(POSITION), "id: ab-9\n\n");
         check(frames.keepalive(), ": keepalive\n\n");
         check(frames.farewell(EndReason::Expired, None), ": the token has expired\n\n");
-        check(frames.farewell(EndReason::Stopping, Some(three)), "retry: 3000\n: the service is stopping\n\n");
+        check(
+            frames.farewell(EndReason::Stopping, Some(three)),
+            "retry: 3000\n: the service is stopping\n\n",
+        );
     }
 
     #[test]
