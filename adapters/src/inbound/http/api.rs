@@ -234,7 +234,7 @@ fn seconds(time: Duration) -> u64 {
 
 /// An event stream. Its bytes come ready from the queue: the framework's own encoder would let a line break in a type
 /// inject fields, and would encode each event once for each stream.
-struct EventStream(EventStreamBody);
+pub(super) struct EventStream(EventStreamBody);
 
 impl Payload for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";
