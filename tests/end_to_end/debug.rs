@@ -51,10 +51,14 @@ async fn with_a_token_only_whoever_has_it_does_but_probes_need_none() {
     check("/healthz", None, 200).await;
     check("/readyz", None, 503).await;
     for path in ["/metrics", "/config"] {
-        check(path, Some("Bearer let me in"), 200).await;
+        for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer   "] {
+            check(path, Some(&format!("{scheme}let me in")), 200).await;
+        }
         check(path, None, 401).await;
         check(path, Some("Bearer let me i"), 401).await;
-        check(path, Some("let me in"), 401).await;
+        for wrong in ["let me in", "Bearer", "Bearerlet me in", "Basic let me in", "Bearer let me in too"] {
+            check(path, Some(wrong), 401).await;
+        }
     }
 }
 

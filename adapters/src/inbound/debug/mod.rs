@@ -112,8 +112,10 @@ async fn only_with<E: Endpoint>(
     Ok(endpoint.call(request).await?.into_response())
 }
 
-/// Takes the same time whatever is wrong with it.
+/// Whether the credentials `shown` are this bearer token. The case of the scheme and the number of spaces after it do not matter
+/// (RFC 9110, 11.1 and 11.4). The comparison takes the same time wherever the token differs.
 fn is_bearer(shown: &[u8], token: &str) -> bool {
-    let expected = format!("Bearer {token}");
-    shown.ct_eq(expected.as_bytes()).into()
+    const SCHEME: &[u8] = b"Bearer ";
+    let Some((scheme, shown)) = shown.split_at_checked(SCHEME.len()) else { return false };
+    scheme.eq_ignore_ascii_case(SCHEME) && shown.trim_ascii_start().ct_eq(token.as_bytes()).into()
 }
