@@ -36,7 +36,11 @@ impl Service {
         let token = token(user);
         let headers =
             [("x-access-token", &*token), ("content-type", "application/json"), ("accept-language", "it")];
-        client::request_with(self.http, method, PATH, &headers, body.to_owned()).await
+        let response = client::request_with(self.http, method, PATH, &headers, body.to_owned()).await;
+        if response.status == 200 {
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+        }
+        response
     }
 
     async fn choose(&self, user: &str, language: &str) {

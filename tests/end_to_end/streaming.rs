@@ -57,7 +57,7 @@ async fn the_head_comes_at_once_and_says_what_the_platform_expects() {
         let stream = Stream::open(service.http, path, &[("x-access-token", &token("einstein"))]).await;
         let header = |name: &str| stream.headers.get(name).map(|value| value.to_str().expect("ASCII"));
         assert_eq!(header("content-type"), Some("text/event-stream"));
-        assert_eq!(header("cache-control"), Some("no-cache"));
+        assert_eq!(header("cache-control"), Some("no-store"));
         assert_eq!(header("x-accel-buffering"), Some("no"));
         assert_eq!(header("x-sse-version"), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(header("vary"), Some("Origin"));

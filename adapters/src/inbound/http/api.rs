@@ -147,7 +147,7 @@ impl Api {
                     _membership: membership,
                     log: StreamLog::open(request_id, opened, &self.clock),
                 };
-                Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)
+                Answer::Open(EventStream(body), "no-store".into(), "no".into(), self.version.into(), language)
             }
             Err(refused) => Answer::refused(refused),
         }
@@ -160,7 +160,7 @@ enum Answer {
     #[oai(status = 200)]
     Open(
         EventStream,
-        /// Always `no-cache`.
+        /// Always `no-store`: the events are the user's own.
         #[oai(header = "Cache-Control")]
         String,
         /// Always `no`: proxies are asked to pass events on at once.
