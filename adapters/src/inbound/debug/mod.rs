@@ -73,8 +73,8 @@ impl Debug {
             guarded = guarded.at("/debug/tracez", web::get(spans));
         }
         if self.profiles {
-            let profiling = Arc::new(profile::Profiling::default());
-            let flame_graph = profile::flame_graph.data(Arc::clone(&profiling));
+            let profiling = profile::Profiling::default();
+            let flame_graph = profile::flame_graph.data(profiling.clone());
             let flame_graph = flame_graph.with(web::page::headers(Source::Inline, Source::Inline));
             // HEAD would make a whole profile as well.
             guarded = guarded
