@@ -157,7 +157,7 @@ fn a_token_cookie_needs_origins_that_are_named() {
 }
 
 #[test]
-fn origins_are_told_from_texts_that_match_none() {
+fn unsafe_origin_is_refused_with_a_reason() {
     assert_eq!(
         mistakes("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://a.example, https://app.example*")]),
         [

@@ -60,7 +60,7 @@ async fn whoever_may_not_follow_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_bearer_token_is_known_whatever_the_case_of_its_scheme() {
+async fn bearer_scheme_is_case_insensitive() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer   "] {
@@ -103,7 +103,7 @@ async fn other_paths_and_methods_are_refused() {
 }
 
 #[tokio::test]
-async fn head_is_answered_like_get_without_a_body() {
+async fn head_is_answered_like_get() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let einstein = token("einstein");
