@@ -2,7 +2,7 @@
 //!
 //! Who is connected and receives what ([`fanout`]), what a notification is ([`notification`]) and
 //! says ([`content`]), whom it is for
-//! ([`identity`]), what a client that returns has missed ([`history`]) and where it stood ([`bookmark`]), what is due when in
+//! ([`identity`]), which web pages may read ([`origin`]), what a client that returns has missed ([`history`]) and where it stood ([`bookmark`]), what is due when in
 //! a stream's life ([`session`]), when a silent one needs a sign of life ([`keepalive`]), which language is read on it
 //! ([`language`]), how long everybody waits for a slow one ([`patience`]), how what would happen to many at once is spread
 //! ([`spread`]), and how values are distributed ([`distribution`]).
@@ -20,6 +20,7 @@ pub mod identity;
 pub mod keepalive;
 pub mod language;
 pub mod notification;
+pub mod origin;
 pub mod patience;
 pub mod session;
 pub mod spread;

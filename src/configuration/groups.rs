@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use domain::origin::AllowedOrigin;
 use validator::{Validate, ValidationError};
 
 use super::{
@@ -143,8 +144,8 @@ group! {
     #[derive(Clone, Debug, Validate)]
     #[validate(schema(function = "cookies_only_for_who_is_named"))]
     struct Cors {
-        /// The origins, or `*`.
-        allow_origins: Vec<String> = "http.cors.allow_origins",
+        /// The origins.
+        allow_origins: Vec<AllowedOrigin> = "http.cors.allow_origins",
         /// The methods told to a preflight.
         allow_methods: Vec<String> = "http.cors.allow_methods",
         /// The headers told to a preflight.
@@ -255,7 +256,7 @@ group! {
 }
 
 fn cookies_only_for_who_is_named(cors: &Cors) -> Result<(), ValidationError> {
-    if cors.token_cookie.is_some() && cors.allow_origins.iter().any(|origin| origin == "*") {
+    if cors.token_cookie.is_some() && cors.allow_origins.contains(&AllowedOrigin::Any) {
         let message = "allows every origin, but http.cors.token_cookie is only for origins that are named";
         return Err(ValidationError::new("http.cors.allow_origins").with_message(message.into()));
     }

@@ -250,7 +250,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_CORS_ALLOW_ORIGINS", "SSE_CORS_ALLOW_ORIGINS"],
         Some("*"),
         "https://cloud.example.org",
-        "Origins whose pages may read the streams; * for all, without their users' credentials"
+        "Origins whose pages may read the streams; a * may stand for all subdomains or for any port, and alone for all origins, without their users' credentials"
     ),
     setting!(
         "http.cors.allow_methods",

@@ -1,5 +1,6 @@
 use std::{io::Write as _, path::PathBuf, time::Duration};
 
+use domain::origin::AllowedOrigin;
 use tracing::Level;
 
 use super::*;
@@ -86,7 +87,8 @@ token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
         Configuration::read(Some(path), &[SECRET, ("HOST", "a.example")].into()).expect("no mistake")
     });
     assert_eq!(configuration.http.addr.to_string(), "a.example:80");
-    assert_eq!(configuration.cors.allow_origins, ["https://a.example", "https://b.example"]);
+    let origins = ["https://a.example", "https://b.example"].map(AllowedOrigin::try_new);
+    assert_eq!(configuration.cors.allow_origins.into_iter().map(Ok).collect::<Vec<_>>(), origins);
     assert_eq!(configuration.queue.max_events, 10);
     assert_eq!(configuration.token_manager.jwt_secret.reveal(), SECRET.1);
 }
@@ -152,6 +154,20 @@ fn a_token_cookie_needs_origins_that_are_named() {
         [SECRET, ("SSE_TOKEN_COOKIE", "token"), ("SSE_CORS_ALLOW_ORIGINS", "https://a.example")].into();
     let cookie = Configuration::read(None, &named).expect("no mistake").cors.token_cookie;
     assert_eq!(cookie.as_ref().map(CookieName::as_str), Some("token"));
+}
+
+#[test]
+fn unsafe_origin_is_refused_with_a_reason() {
+    assert_eq!(
+        mistakes("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://a.example, https://app.example*")]),
+        [
+            "SSE_CORS_ALLOW_ORIGINS: \"https://a.example, https://app.example*\" cannot be used: in https://app.example*, a * has \
+             to stand for whole labels before a domain or for a port, as in https://*.example.org or \
+             https://cloud.example.org:*; right would be: https://cloud.example.org"
+        ]
+    );
+    let secret = &mistakes("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example")])[0];
+    assert!(!secret.contains("hidden"), "{secret}");
 }
 
 #[test]

@@ -75,6 +75,64 @@ describe("the page to look inside", () => {
     await shows("#reasons", "it was ended here\n2");
   });
 
+  describe("of two users", () => {
+    const find = async (user) => {
+      await page.fill("#id", user);
+      await page.press("#id", "Enter");
+    };
+    /** Keeps the next request to `path` until the returned function is called. */
+    const delay = async (path) => {
+      let release;
+      const held = new Promise((resolve) => (release = resolve));
+      const seen = new Promise((resolve) =>
+        page.route(path, async (route) => {
+          resolve();
+          await held;
+          await route.continue();
+        }, { times: 1 }));
+      return { seen, release };
+    };
+    const endOf = (stream) => stream.text().then((text) => text.split("\n\n").at(-2));
+    let early, late;
+
+    before(async () => {
+      const open = (user) => fetch(`http://127.0.0.1:${service.port}/sse`, { headers: { "x-access-token": token(user) } });
+      [early, late] = await Promise.all(["early", "late"].map(open));
+      await page.evaluate(() => {
+        window.told = [];
+        const found = document.getElementById("found");
+        new MutationObserver(() => window.told.push(found.innerText)).observe(found, { childList: true });
+      });
+    });
+
+    it("shows the one who was asked for last, whatever is answered last", async () => {
+      const answer = await delay("**/inspect/streams?user=early");
+      await find("early");
+      await answer.seen;
+      await find("late");
+      await shows("#found", "late has 1 stream open.");
+      answer.release();
+      // It is shown again with each sample; by then the stale answer has come.
+      for (let n = 0; n < 2; n++) await page.waitForResponse("**/inspect/streams?user=late");
+      const told = await page.evaluate(() => window.told);
+      assert.deepEqual(told.filter((text) => text.startsWith("early")), []);
+    });
+
+    it("ends the one who is shown, and goes on with the one who is asked for meanwhile", async () => {
+      const answer = await delay("**/inspect/streams/end");
+      await page.click("#end button");
+      await answer.seen;
+      await find("early");
+      await shows("#found", "early has 1 stream open.");
+      answer.release();
+      await shows("#found", "late: 1 ended. early has 1 stream open.");
+      assert.equal(await endOf(late), ": an administrator has ended the stream");
+      await page.click("#end button");
+      await shows("#found", "1 ended. early has no stream open.");
+      assert.equal(await endOf(early), ": an administrator has ended the stream");
+    });
+  });
+
   it("says when nobody answers, and goes on when somebody does", async () => {
     const address = service.debug;
     await service.down();

@@ -43,6 +43,9 @@ async fn the_page_needs_nothing_from_elsewhere() {
     // Nor could it get anything.
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
+    assert!(policy.ends_with("form-action 'none'; base-uri 'none'; frame-ancestors 'none'"), "{policy}");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
     for element in ["<link", "<iframe", "<img src=\"http", "<script src"] {
         assert!(!page.body.contains(element), "{element}");
     }

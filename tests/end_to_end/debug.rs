@@ -1,12 +1,26 @@
 //! What the debug server shows, and to whom.
 
+use hyper::Method;
+
 use crate::{
-    client::{get, get_bytes},
+    client::{Response, get, get_bytes, request},
     eventually,
     nats::Nats,
     program::server_with,
     service::{SECRET, Service},
 };
+
+/// The page can be framed by none, sends forms nowhere, and is kept by no cache.
+#[track_caller]
+fn has_headers_of_a_page(page: &Response, scripts: &str) {
+    let policy = page.header("content-security-policy").expect("a policy");
+    let everywhere = "form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+    assert!(policy.starts_with("default-src 'none'; ") && policy.ends_with(everywhere), "{policy}");
+    assert!(policy.contains(scripts), "{policy}");
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
+    assert_eq!(page.header("cache-control"), Some("no-store"));
+}
 
 #[tokio::test]
 async fn without_a_token_everybody_sees_everything_but_secrets() {
@@ -37,10 +51,14 @@ async fn with_a_token_only_whoever_has_it_does_but_probes_need_none() {
     check("/healthz", None, 200).await;
     check("/readyz", None, 503).await;
     for path in ["/metrics", "/config"] {
-        check(path, Some("Bearer let me in"), 200).await;
+        for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer   "] {
+            check(path, Some(&format!("{scheme}let me in")), 200).await;
+        }
         check(path, None, 401).await;
         check(path, Some("Bearer let me i"), 401).await;
-        check(path, Some("let me in"), 401).await;
+        for wrong in ["let me in", "Bearer", "Bearerlet me in", "Basic let me in", "Bearer let me in too"] {
+            check(path, Some(wrong), 401).await;
+        }
     }
 }
 
@@ -61,6 +79,7 @@ async fn profiles_and_spans_are_there_when_asked_for_and_behind_the_token() {
         get(debug, "/debug/tracez", &token).await.body.contains("<td>admit<td>under")
     })
     .await;
+    has_headers_of_a_page(&get(debug, "/debug/tracez", &token).await, "script-src 'none'");
 
     let busy = tokio::spawn(async move {
         loop {
@@ -74,8 +93,14 @@ async fn profiles_and_spans_are_there_when_asked_for_and_behind_the_token() {
     assert_eq!(profile.first(), Some(&0x0a));
     assert_eq!((picture.status, picture.header("content-type")), (200, Some("image/svg+xml")));
     assert!(picture.body.contains("<svg"), "{}", picture.body);
+    has_headers_of_a_page(&picture, "script-src 'unsafe-inline'");
     let wrong = get(debug, "/debug/pprof/profile?seconds=61", &token).await;
     assert_eq!((wrong.status, &*wrong.body), (400, "seconds=61 is not between 1 and 60"));
+
+    for (path, allowed) in [("/debug/tracez", "GET, HEAD"), ("/debug/pprof/", "GET")] {
+        let refused = request(debug, Method::POST, path, &token).await;
+        assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{path}");
+    }
 
     let service = Service::start_unready(&nats, &[]);
     for path in paths {

@@ -1,10 +1,11 @@
 //! `ocis-sse demo`, from its terminal and its page.
 
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    client::{Stream, get},
+    client::{Stream, get, request},
     program::Program,
 };
 
@@ -27,6 +28,12 @@ async fn it_shows_what_to_do_and_what_it_shows_works() {
     assert_eq!(page.status, 200);
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
+    for (path, allowed) in [("/", "GET, HEAD"), ("/publish", "POST")] {
+        let refused = request(address, Method::DELETE, path, &[]).await;
+        assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{path}");
+        assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    }
+    assert_eq!(request(address, Method::HEAD, "/", &[]).await.status, 200);
     let users = page.body.split("<script type=\"application/json\" id=\"users\">").nth(1).expect("users");
     let users: Value = serde_json::from_str(users.split("</script>").next().expect("an end")).expect("JSON");
     assert_eq!(users.as_array().map(Vec::len), Some(3));

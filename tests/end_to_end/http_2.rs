@@ -1,7 +1,7 @@
 //! HTTP/2 in the clear, as gateways speak it, down to its frames.
 
 use bytes::Bytes;
-use http_body_util::Empty;
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, client::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -214,4 +214,23 @@ async fn a_line_with_http_2_on_which_no_ping_is_answered_is_given_up() {
     }
     assert!(asked);
     service.has_connections(0).await;
+}
+
+#[tokio::test]
+async fn head_gets_no_body() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]);
+    let stream = TokioIo::new(service.http.connect_for_http_2().await.expect("connected"));
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    for (path, status) in [("/openapi.json", 200), ("/nothing", 404), ("/sse", 405)] {
+        let uri = format!("http://{}{path}", service.http);
+        let request = Request::head(uri).body(Empty::<Bytes>::new()).expect("a request");
+        let response = sender.send_request(request).await.expect("an answer");
+        assert_eq!(response.status(), status, "{path}");
+        let length = response.headers().get("content-length").expect("a length").to_str().expect("ASCII");
+        assert!(length.parse::<usize>().expect("a number") > 0, "{path}");
+        let body = response.into_body().collect().await.expect("a whole body").to_bytes();
+        assert!(body.is_empty(), "{path}: {body:?}");
+    }
 }

@@ -36,7 +36,11 @@ impl Service {
         let token = token(user);
         let headers =
             [("x-access-token", &*token), ("content-type", "application/json"), ("accept-language", "it")];
-        client::request_with(self.http, method, PATH, &headers, body.to_owned()).await
+        let response = client::request_with(self.http, method, PATH, &headers, body.to_owned()).await;
+        if response.status == 200 {
+            assert_eq!(response.header("cache-control"), Some("no-store"));
+        }
+        response
     }
 
     async fn choose(&self, user: &str, language: &str) {
@@ -278,9 +282,9 @@ async fn only_the_user_chooses() {
     let headers = [("x-access-token", &*token("einstein")), ("content-type", "text/plain")];
     let text = client::request_with(service.http, Method::PUT, PATH, &headers, r#"{"language":"de"}"#).await;
     assert_eq!(text.status, 415);
-    for method in [Method::POST, Method::PATCH, Method::HEAD] {
+    for method in [Method::POST, Method::PATCH] {
         let response = service.ask_language(method, "einstein", "").await;
-        assert_eq!((response.status, response.header("allow")), (405, Some("GET, PUT, DELETE")));
+        assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD, PUT, DELETE")));
     }
     assert_eq!(service.language("einstein").await, json!(null));
 }

@@ -30,11 +30,15 @@ async fn come_and_go(service: Server, users: Range<u32>) {
 }
 
 async fn follow(service: Server, user: u32) -> Connection {
-    let mut connection = service.connect().await.expect("connected");
     // Every fifth is a tab, of which it is remembered where it stood.
     let tab = if user.is_multiple_of(5) { format!("x-request-id: tab-{user}\r\n") } else { String::new() };
     let token = token(&format!("user-{user}"));
-    let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n");
+    ask(service, &format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n")).await
+}
+
+/// Sends a request, and reads no more than the status of its answer.
+async fn ask(service: Server, request: &str) -> Connection {
+    let mut connection = service.connect().await.expect("connected");
     client::say(&mut connection, request.as_bytes()).await;
     let mut begun = [0; "HTTP/1.1 200".len()];
     let read = connection.read_exact(&mut begun);
@@ -69,4 +73,22 @@ async fn who_has_come_and_gone_leaves_nothing_behind() {
         back.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unread_pages_share_their_memory() {
+    const UNREAD: u32 = 100;
+    /// Enough for a connection, and a third of the page.
+    const MAX_BYTES: f64 = 500_000.0;
+
+    let nats = Nats::down();
+    let mut program = server_with(&nats, &[]);
+    let (http, debug) = program.logged_addresses().await;
+    let memory = async || sample::<f64>(debug, "process_resident_memory_bytes").await;
+    // From here on the process holds the page.
+    client::get(http, "/docs", &[]).await;
+    let before = memory().await;
+    let _unread = join_all((0..UNREAD).map(|_| ask(http, "GET /docs HTTP/1.1\r\nhost: a\r\n\r\n"))).await;
+    let each = (memory().await - before) / f64::from(UNREAD);
+    assert!(each < MAX_BYTES, "an unread page takes {each} bytes");
 }

@@ -9,6 +9,9 @@ use crate::{
     service::{Service, token, token_with},
 };
 
+/// The path of a stream in the platform's API.
+const STREAM: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
+
 /// An answer is a problem as RFC 9457 has it.
 #[track_caller]
 fn is_problem(response: &Response, status: u16, detail: &str) {
@@ -57,6 +60,17 @@ async fn whoever_may_not_follow_is_told_why() {
 }
 
 #[tokio::test]
+async fn bearer_scheme_is_case_insensitive() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    for scheme in ["Bearer ", "bearer ", "BEARER ", "Bearer   "] {
+        let authorization = format!("{scheme}{}", token("einstein"));
+        let (status, _) = client::head(service.http, "/sse", &[("authorization", &authorization)]).await;
+        assert_eq!(status, 200, "{scheme:?}");
+    }
+}
+
+#[tokio::test]
 async fn other_paths_and_methods_are_refused() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]);
@@ -65,14 +79,43 @@ async fn other_paths_and_methods_are_refused() {
     for path in ["/", "/sse", "/root/other", "/root/sse/x"] {
         is_problem(&get(service.http, path, &headers).await, 404, "there is nothing at this path");
     }
+    let check = async |method: Method, path: &str, allowed: &str| {
+        let response = request(service.http, method.clone(), path, &headers).await;
+        assert_eq!((response.status, response.header("allow")), (405, Some(allowed)), "{method} {path}");
+        if method != Method::HEAD {
+            is_problem(&response, 405, &format!("{method} is not allowed at this path; use {allowed}"));
+        }
+    };
     for method in [Method::POST, Method::PUT, Method::DELETE, Method::PATCH, Method::OPTIONS] {
-        let response = request(service.http, method, "/root/sse", &headers).await;
-        is_problem(&response, 405, "this path can be asked with GET only");
-        assert_eq!(response.header("allow"), Some("GET"));
+        for path in ["/root/sse", &format!("/root{STREAM}")] {
+            check(method.clone(), path, "GET").await;
+        }
+        for path in ["/root/docs", "/root/docs/", "/root/openapi.json"] {
+            check(method.clone(), path, "GET, HEAD").await;
+        }
     }
-    let head = request(service.http, Method::HEAD, "/root/sse", &headers).await;
-    assert_eq!((head.status, head.header("allow")), (405, Some("GET")));
+    check(Method::POST, &format!("/root{STREAM}/language"), "GET, HEAD, PUT, DELETE").await;
+    // The answer to HEAD would be a stream without its body.
+    for path in ["/root/sse", &format!("/root{STREAM}")] {
+        check(Method::HEAD, path, "GET").await;
+    }
     assert_eq!(service.metric("sse_connections_opened_total").await, 0);
+}
+
+#[tokio::test]
+async fn head_is_answered_like_get() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &[]);
+    let einstein = token("einstein");
+    let headers = [("x-access-token", &*einstein)];
+    for path in ["/docs", "/openapi.json", &format!("{STREAM}/language"), "/nothing", "/ocs/nothing"] {
+        let get = request(service.http, Method::GET, path, &headers).await;
+        let head = request(service.http, Method::HEAD, path, &headers).await;
+        assert_eq!((head.status, &*head.body), (get.status, ""), "{path}");
+        for name in ["content-type", "content-length", "content-security-policy", "cache-control"] {
+            assert_eq!(head.header(name), get.header(name), "{name} of {path}");
+        }
+    }
 }
 
 #[tokio::test]

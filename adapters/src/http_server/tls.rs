@@ -1,11 +1,11 @@
-//! Certificates for those who serve, taken from files that may be renewed while they are in use.
+//! The certificate of the server, from files that may be renewed while it is in use.
 
 use std::{
-    fs::File,
-    io::{self, BufReader},
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+    time::Duration,
 };
 
 use parking_lot::RwLock;
@@ -27,7 +27,7 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 /// How often the files are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(5);
 
-/// Where a certificate and its key stand, in PEM.
+/// The files of a certificate and its key, in PEM.
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
     /// The certificate, and those of the authorities between it and a root.
@@ -36,15 +36,13 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Serves with the certificate in `files`, and with the next one once they were renewed.
+/// Serves with the certificate in `files`, and with the next one when they are renewed.
 ///
 /// # Errors
 ///
 /// A file cannot be read, or does not hold what it has to.
 pub fn acceptor(files: CertificateFiles) -> Result<TlsAcceptor, UnusableCertificate> {
-    let current = Arc::new(Current(RwLock::new(Arc::new(files.load()?))));
-    tokio::spawn(renew(files, Arc::downgrade(&current)));
-    Ok(with(current))
+    Ok(with(watch(files)?))
 }
 
 /// Serves with a certificate that is made now, for `host`, and signed by nobody else.
@@ -75,53 +73,73 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// Looks at the files for as long as somebody serves with them.
-async fn renew(files: CertificateFiles, current: std::sync::Weak<Current>) {
-    let mut seen = files.modified();
+/// Loads the certificate in `files`, and again whenever they have changed, for as long as it is in use.
+fn watch(files: CertificateFiles) -> Result<Arc<Current>, UnusableCertificate> {
+    let contents = files.read()?;
+    let current = Arc::new(Current(RwLock::new(Arc::new(files.load(&contents)?))));
+    tokio::spawn(renew(files, Ok(contents), Arc::downgrade(&current)));
+    Ok(current)
+}
+
+/// Compares what the files hold with what was `seen` last. Their times would not tell: a file can be replaced by one of the same
+/// age (Kubernetes swaps a symbolic link, `cp -p` keeps the time), and can become readable without any change of its own.
+async fn renew(files: CertificateFiles, mut seen: Result<Contents, String>, current: Weak<Current>) {
     let mut check = tokio::time::interval(RENEWAL_CHECK);
     loop {
         check.tick().await;
         let Some(current) = current.upgrade() else { return };
-        let modified = files.modified();
-        if std::mem::replace(&mut seen, modified) == modified {
+        let reading = files.clone();
+        // The files may be on a network. Without an answer, the runtime is being shut down.
+        let Ok(read) = tokio::task::spawn_blocking(move || reading.read()).await else { return };
+        let now = read.as_ref().map(Contents::clone).map_err(UnusableCertificate::with_cause);
+        if now == seen {
             continue;
         }
-        match files.load() {
+        seen = now;
+        match read.and_then(|contents| files.load(&contents)) {
             Ok(renewed) => {
                 *current.0.write() = Arc::new(renewed);
-                info!(file = %files.certificate.display(), "the certificate was renewed");
+                info!(file = %files.certificate.display(), "certificate loaded");
             }
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                error!(%error, cause, "the certificate was not renewed, the present one is kept");
+                let error = error.with_cause();
+                error!(error, "certificate not loaded, the present one is kept");
             }
         }
     }
 }
 
+/// What the files hold.
+#[derive(Clone, PartialEq, Eq)]
+struct Contents {
+    certificate: Vec<u8>,
+    key: Vec<u8>,
+}
+
 impl CertificateFiles {
-    fn modified(&self) -> [Option<SystemTime>; 2] {
-        [&self.certificate, &self.key].map(|path| path.metadata().and_then(|file| file.modified()).ok())
+    fn read(&self) -> Result<Contents, UnusableCertificate> {
+        let read = |path: &PathBuf| fs::read(path).map_err(UnusableCertificate::unreadable(path));
+        Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
-    fn load(&self) -> Result<CertifiedKey, UnusableCertificate> {
-        let open = |path: &PathBuf| {
-            let unreadable = |source| UnusableCertificate::Unreadable { path: path.clone(), source };
-            File::open(path).map(BufReader::new).map_err(unreadable)
-        };
-        let unreadable = |path: &PathBuf| {
-            let path = path.clone();
-            move |source| UnusableCertificate::Unreadable { path, source }
-        };
-        let chain: Vec<_> = certs(&mut open(&self.certificate)?)
-            .collect::<Result<_, _>>()
-            .map_err(unreadable(&self.certificate))?;
+    fn load(&self, contents: &Contents) -> Result<CertifiedKey, UnusableCertificate> {
+        let Self { certificate, key } = self;
+        let chain =
+            read_chain(&contents.certificate).map_err(UnusableCertificate::unreadable(certificate))?;
         if chain.is_empty() {
-            return Err(UnusableCertificate::NoCertificate { path: self.certificate.clone() });
+            return Err(UnusableCertificate::NoCertificate { path: certificate.clone() });
         }
-        let key = private_key(&mut open(&self.key)?).map_err(unreadable(&self.key))?;
-        certified(chain, key.ok_or_else(|| UnusableCertificate::NoKey { path: self.key.clone() })?)
+        let private = read_key(&contents.key).map_err(UnusableCertificate::unreadable(key))?;
+        certified(chain, private.ok_or_else(|| UnusableCertificate::NoKey { path: key.clone() })?)
     }
+}
+
+fn read_chain(mut pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
+    certs(&mut pem).collect()
+}
+
+fn read_key(mut pem: &[u8]) -> io::Result<Option<PrivateKeyDer<'static>>> {
+    private_key(&mut pem)
 }
 
 fn certified(
@@ -160,4 +178,171 @@ pub enum UnusableCertificate {
     /// No temporary certificate can be made.
     #[error("no temporary certificate can be made")]
     Temporary(#[from] rcgen::Error),
+}
+
+impl UnusableCertificate {
+    fn unreadable(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        |source| Self::Unreadable { path: path.to_owned(), source }
+    }
+
+    /// The error with its cause, in one line.
+    fn with_cause(&self) -> String {
+        self.source().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        os::unix::fs::symlink,
+        sync::atomic::{AtomicUsize, Ordering},
+        time::SystemTime,
+    };
+
+    use tempfile::TempDir;
+    use tracing::{Event, Level, Subscriber, subscriber::DefaultGuard};
+    use tracing_subscriber::{Layer, layer::Context, prelude::*};
+
+    use super::*;
+
+    /// A certificate and its key, in PEM.
+    struct Pair {
+        certificate: String,
+        key: String,
+        der: CertificateDer<'static>,
+    }
+
+    impl Pair {
+        fn new() -> Self {
+            let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+            Self {
+                certificate: made.cert.pem(),
+                key: made.signing_key.serialize_pem(),
+                der: made.cert.der().clone(),
+            }
+        }
+
+        fn write(&self, folder: &Path) {
+            fs::create_dir_all(folder).unwrap();
+            fs::write(folder.join("certificate"), &self.certificate).unwrap();
+            fs::write(folder.join("key"), &self.key).unwrap();
+        }
+    }
+
+    /// Files in use, and the failures that were logged about them.
+    struct Fixture {
+        folder: TempDir,
+        current: Arc<Current>,
+        failures: Arc<AtomicUsize>,
+        _log: DefaultGuard,
+    }
+
+    /// Counts errors in the log.
+    struct Failures(Arc<AtomicUsize>);
+
+    impl<S: Subscriber> Layer<S> for Failures {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            if *event.metadata().level() == Level::ERROR {
+                self.0.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    impl Fixture {
+        /// Serves with the files that `prepare` puts into a folder.
+        async fn new(prepare: impl FnOnce(&Path)) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            prepare(folder.path());
+            let failures = Arc::default();
+            let layer = Failures(Arc::clone(&failures));
+            let log = tracing_subscriber::registry().with(layer).set_default();
+            let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
+            let current = watch(CertificateFiles { certificate, key }).unwrap();
+            let fixture = Self { folder, current, failures, _log: log };
+            fixture.has_looked().await;
+            fixture
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// Waits on the paused clock until the files have been looked at again, three times.
+        async fn has_looked(&self) {
+            tokio::time::sleep(3 * RENEWAL_CHECK + RENEWAL_CHECK / 2).await;
+        }
+
+        /// Checks which certificate is in use, and how many failures have been logged.
+        async fn uses(&self, pair: &Pair, failures: usize) {
+            self.has_looked().await;
+            assert!(self.current.0.read().cert[0] == pair.der, "another certificate is in use");
+            assert_eq!(self.failures.load(Ordering::Relaxed), failures);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unreadable_file_is_loaded_once_readable() {
+        let [old, new] = [Pair::new(), Pair::new()];
+        let fixture = Fixture::new(|folder| old.write(folder)).await;
+        new.write(fixture.folder.path());
+        // Even root cannot read a directory as a file. Like a change of its owner, this leaves the time.
+        fs::rename(fixture.path("key"), fixture.path("elsewhere")).unwrap();
+        fs::create_dir(fixture.path("key")).unwrap();
+        let time = fixture.path("elsewhere").metadata().unwrap().modified().unwrap();
+        File::open(fixture.path("key")).unwrap().set_modified(time).unwrap();
+        fixture.uses(&old, 1).await;
+        fs::remove_dir(fixture.path("key")).unwrap();
+        fs::rename(fixture.path("elsewhere"), fixture.path("key")).unwrap();
+        fixture.uses(&new, 1).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn file_of_the_same_age_is_loaded() {
+        let [old, new] = [Pair::new(), Pair::new()];
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let fixture = Fixture::new(|folder| {
+            for (pair, name) in [(&old, "..1"), (&new, "..2")] {
+                pair.write(&folder.join(name));
+                for file in ["certificate", "key"] {
+                    File::open(folder.join(name).join(file)).unwrap().set_modified(time).unwrap();
+                }
+            }
+            // As Kubernetes lays out a secret.
+            symlink("..1", folder.join("..data")).unwrap();
+            symlink("..data/certificate", folder.join("certificate")).unwrap();
+            symlink("..data/key", folder.join("key")).unwrap();
+        })
+        .await;
+        fixture.uses(&old, 0).await;
+        symlink("..2", fixture.path("..next")).unwrap();
+        fs::rename(fixture.path("..next"), fixture.path("..data")).unwrap();
+        fixture.uses(&new, 0).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn certificate_waits_for_its_key() {
+        let [old, new, newest] = [Pair::new(), Pair::new(), Pair::new()];
+        let fixture = Fixture::new(|folder| old.write(folder)).await;
+        fs::write(fixture.path("certificate"), &new.certificate).unwrap();
+        fixture.uses(&old, 1).await;
+        fs::write(fixture.path("certificate"), &newest.certificate).unwrap();
+        fixture.uses(&old, 2).await;
+        fs::write(fixture.path("key"), &newest.key).unwrap();
+        fixture.uses(&newest, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn deleted_files_may_come_back() {
+        let [old, new] = [Pair::new(), Pair::new()];
+        let fixture = Fixture::new(|folder| old.write(folder)).await;
+        for back in [&old, &new] {
+            let failures = fixture.failures.load(Ordering::Relaxed);
+            fs::remove_file(fixture.path("certificate")).unwrap();
+            fs::remove_file(fixture.path("key")).unwrap();
+            fixture.uses(&old, failures + 1).await;
+            back.write(fixture.folder.path());
+            fixture.uses(back, failures + 1).await;
+        }
+    }
 }

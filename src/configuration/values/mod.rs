@@ -5,7 +5,7 @@ mod quantity;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use domain::language::LanguageTag;
+use domain::{language::LanguageTag, origin::AllowedOrigin};
 
 use self::quantity::Count;
 pub use self::{
@@ -61,6 +61,13 @@ fn items(texts: &[String]) -> impl Iterator<Item = &str> {
 impl FromTexts for Vec<String> {
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         Ok(items(texts).map(Into::into).collect())
+    }
+}
+
+impl FromTexts for Vec<AllowedOrigin> {
+    fn from_texts(texts: &[String]) -> Result<Self, String> {
+        let origins = items(texts).map(AllowedOrigin::try_new).collect::<Result<_, _>>();
+        origins.map_err(|error| format!("cannot be used: {error}"))
     }
 }
 

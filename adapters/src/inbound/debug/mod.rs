@@ -9,8 +9,8 @@ use std::sync::Arc;
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route,
     endpoint::make_sync,
-    get,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
+    middleware::SetHeader,
 };
 use ports::{
     inbound::{Inspect, Readiness},
@@ -20,7 +20,10 @@ use subtle::ConstantTimeEq as _;
 
 use self::inspect::Inspection;
 pub use self::probe::{Unhealthy, probe};
-use crate::http_server::App;
+use crate::{
+    http_server::App,
+    web::{self, page::Source},
+};
 
 /// A page: its media type, and what renders it.
 pub type Page = (&'static str, Box<dyn Fn() -> String + Send + Sync>);
@@ -77,23 +80,30 @@ impl Debug {
             Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()),
         });
         let mut guarded = inspect::answers(Route::new(), &inspection)
-            .at("/metrics", get(page(self.metrics)))
-            .at("/config", get(page(self.configuration)));
+            .at("/metrics", web::get(page(self.metrics)))
+            .at("/config", web::get(page(self.configuration)));
         if let Some(spans) = self.spans {
-            guarded = guarded.at("/debug/tracez", get(page(spans)));
+            // Some of what a span shows is chosen by strangers: no script runs on this page.
+            let spans = page(spans).with(web::page::headers(Source::None, Source::Inline));
+            guarded = guarded.at("/debug/tracez", web::get(spans));
         }
         if self.profiles {
-            let profiling = Arc::new(profile::Profiling::default());
+            let profiling = profile::Profiling::default();
+            let flame_graph = profile::flame_graph.data(profiling.clone());
+            let flame_graph = flame_graph.with(web::page::headers(Source::Inline, Source::Inline));
+            // HEAD would make a whole profile as well.
             guarded = guarded
-                .at("/debug/pprof/", get(profile::flame_graph.data(Arc::clone(&profiling))))
-                .at("/debug/pprof/profile", get(profile::protobuf.data(profiling)));
+                .at("/debug/pprof/", web::only([Method::GET], flame_graph))
+                .at("/debug/pprof/profile", web::only([Method::GET], profile::protobuf.data(profiling)));
         }
         let token: Option<Arc<str>> = self.token.map(Into::into);
-        let guarded = guarded.around(move |endpoint, request| only_with(token.clone(), endpoint, request));
-        let open = inspect::page(Route::new().at("/healthz", get(health)).at("/readyz", get(ready)));
-        let routes = open.nest_no_strip("/", guarded);
-        let routes = routes.catch_all_error(async |error: poem::Error| error.into_response());
-        App::new(routes.map_to_response(), "/", ROUTES)
+        let guarded = guarded
+            .around(move |endpoint, request| only_with(token.clone(), endpoint, request))
+            .with(SetHeader::new().overriding(header::CACHE_CONTROL, "no-store"));
+        let open = Route::new().at("/healthz", web::get(health)).at("/readyz", web::get(ready));
+        let routes = inspect::page(open).nest_no_strip("/", guarded);
+        let answered = routes.catch_all_error(async |error: poem::Error| error.into_response());
+        App::new(answered.map_to_response(), "/", ROUTES)
     }
 }
 
@@ -117,8 +127,10 @@ async fn only_with<E: Endpoint>(
     Ok(endpoint.call(request).await?.into_response())
 }
 
-/// Takes the same time whatever is wrong with it.
+/// Whether the credentials `shown` are this bearer token. The case of the scheme and the number of spaces after it do not matter
+/// (RFC 9110, 11.1 and 11.4). The comparison takes the same time wherever the token differs.
 fn is_bearer(shown: &[u8], token: &str) -> bool {
-    let expected = format!("Bearer {token}");
-    shown.ct_eq(expected.as_bytes()).into()
+    const SCHEME: &[u8] = b"Bearer ";
+    let Some((scheme, shown)) = shown.split_at_checked(SCHEME.len()) else { return false };
+    scheme.eq_ignore_ascii_case(SCHEME) && shown.trim_ascii_start().ct_eq(token.as_bytes()).into()
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use bytes::Bytes;
 use domain::{
     content::{Content, Translation},
     identity::UserId,
@@ -9,24 +10,21 @@ use domain::{
     notification::EventType,
 };
 use poem::{
-    EndpointExt as _, IntoResponse as _, Route,
+    EndpointExt as _, IntoResponse as _, Response, Route,
     endpoint::make_sync,
-    get, handler,
+    handler,
     http::{StatusCode, header},
     middleware::SizeLimit,
-    post,
-    web::{Data, Html, Json},
+    web::{Data, Json},
 };
 use ports::outbound::Publish;
 use serde::{Deserialize, Serialize};
 
+use crate::web::{self, page::Source};
+
 /// The page; its users are filled in.
 const PAGE: &str = include_str!("page.html");
 const USERS: &str = "{{users}}";
-
-/// The page has all that it needs in itself, and asks nobody but this service.
-const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
-                      connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /// As much as the bus takes.
 const MAX_EVENT_BYTES: usize = 1 << 20;
@@ -44,15 +42,15 @@ pub struct DemoUser {
 pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> Route {
     // Within a script element `<` could end it.
     let users = serde_json::json!(users).to_string().replace('<', "\\u003c");
-    let page = Html(PAGE.replace(USERS, &users));
+    let page = Bytes::from(PAGE.replace(USERS, &users));
     // There are tokens in it: it is nobody else's to keep.
     let page = make_sync(move |_| {
-        let page = page.clone().with_header(header::CACHE_CONTROL, "no-store");
-        page.with_header(header::CONTENT_SECURITY_POLICY, POLICY)
+        let page = Response::builder().content_type("text/html; charset=utf-8").body(page.clone());
+        page.with_header(header::CACHE_CONTROL, "no-store")
     });
-    routes
-        .at("/", get(page))
-        .at("/publish", post(publish_event.data(publish).with(SizeLimit::new(MAX_EVENT_BYTES))))
+    let page = page.with(web::page::headers(Source::Inline, Source::Inline));
+    let publish = publish_event.data(publish).with(SizeLimit::new(MAX_EVENT_BYTES));
+    routes.at("/", web::get(page)).at("/publish", web::post(publish))
 }
 
 #[derive(Deserialize)]

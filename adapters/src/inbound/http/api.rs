@@ -160,7 +160,7 @@ enum Answer {
     #[oai(status = 200)]
     Open(
         EventStream,
-        /// Always `no-cache`.
+        /// Always `no-cache`, as the built-in service has it.
         #[oai(header = "Cache-Control")]
         String,
         /// Always `no`: proxies are asked to pass events on at once.
@@ -234,7 +234,7 @@ fn seconds(time: Duration) -> u64 {
 
 /// An event stream. Its bytes come ready from the queue: the framework's own encoder would let a line break in a type
 /// inject fields, and would encode each event once for each stream.
-struct EventStream(EventStreamBody);
+pub(super) struct EventStream(EventStreamBody);
 
 impl Payload for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";

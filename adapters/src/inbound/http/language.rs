@@ -116,10 +116,9 @@ impl LanguageApi {
 
     fn of(&self, user: &UserId, request: &Request) -> Answer {
         let LanguageOf { chosen, effective } = self.choose.language(user, accept_language(request));
-        Answer::Language(Json(Language {
-            language: chosen.as_ref().map(TagText::from),
-            effective: TagText::from(&effective),
-        }))
+        let language =
+            Language { language: chosen.as_ref().map(TagText::from), effective: TagText::from(&effective) };
+        Answer::Language(Json(language), "no-store".into())
     }
 }
 
@@ -180,7 +179,12 @@ struct Language {
 enum Answer {
     /// Which language is read from now on.
     #[oai(status = 200)]
-    Language(Json<Language>),
+    Language(
+        Json<Language>,
+        /// Always `no-store`: the answer is the user's own.
+        #[oai(header = "Cache-Control")]
+        String,
+    ),
     /// There is no token, or it is not valid: it has expired, was not made by the platform, or names no user.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(

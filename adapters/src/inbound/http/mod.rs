@@ -15,33 +15,33 @@ mod queue;
 mod tag_text;
 mod token_cookie;
 
-use std::sync::Arc;
-
-use poem::{
-    Endpoint, EndpointExt, IntoEndpoint as _, IntoResponse, Request, Route,
-    endpoint::make_sync,
-    error::MethodNotAllowedError,
-    http::{Method, header},
-    middleware::SetHeader,
-    web::Html,
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
 };
-use poem_openapi::OpenApiService;
+
+use bytes::Bytes;
+use poem::{Endpoint, EndpointExt, IntoEndpoint as _, Response, Route, endpoint::make_sync, http::Method};
+use poem_openapi::{OpenApi as _, OpenApiService, payload::Payload as _, registry::MetaOperation};
 use ports::{
     inbound::{ChooseLanguage, Subscribe},
     outbound::{Clock, Metrics, TokenVerifier, Traces},
 };
 
-use self::{access_log::AccessLog, api::Api, language::LanguageApi};
+use self::{
+    access_log::AccessLog,
+    api::{Api, EventStream},
+    language::LanguageApi,
+};
 pub use self::{
     cors::CrossOrigin,
     frame::EventFrames,
     queue::{Queue, QueueLimits, QueueReader, Queues},
 };
-use crate::http_server::App;
-
-/// The page of the description has all that it needs in itself, and asks nobody but this service.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
-                           connect-src 'self'; frame-ancestors 'none'";
+use crate::{
+    http_server::App,
+    web::{self, page::Source},
+};
 
 /// What requests are counted by.
 const ROUTES: &[&str] = &[
@@ -92,23 +92,21 @@ impl Http {
     pub fn app(self, extend: impl FnOnce(Route) -> Route) -> App {
         let (clock, cross_origin, root) =
             (Arc::clone(&self.clock), self.cross_origin.clone(), self.root.clone());
-        let described = self.clone();
-        // It is a million and a half bytes and hardly ever asked for: it is made when it is.
-        let page =
-            Route::new().at("/", make_sync(move |_| Html(described.clone().service().swagger_ui_html())));
-        let service = self.service();
-        let specification = service.spec_endpoint();
-        let policy = SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, PAGE_POLICY);
-        let operations = Arc::new(service.into_endpoint().around(language::limit_body).map_to_response());
+        let (document, page) = (self.clone(), self.clone());
+        let document = made_once("application/json", move || document.clone().specification());
+        // It is a million and a half bytes, and hardly ever asked for.
+        let page = made_once("text/html; charset=utf-8", move || page.clone().service().swagger_ui_html());
+        let page = page.with(web::page::headers(Source::Inline, Source::Inline));
+        let operations = Arc::new(self.service().into_endpoint().around(language::limit_body));
         let routes = Route::new()
-            .at("/openapi.json", specification)
-            .nest("/docs", page.with(policy))
-            // Not all of `/`: the router would let nothing else stand there.
-            .nest_no_strip("/ocs", Arc::clone(&operations))
-            .nest_no_strip("/sse", operations);
+            .at("/openapi.json", web::get(document))
+            .nest("/docs", Route::new().at("/", web::get(page)));
+        let routes = described().into_iter().fold(routes, |routes, (path, methods)| {
+            routes.at(path, web::only(methods, Arc::clone(&operations)))
+        });
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(&root, routes) };
-        let answered = routes.around(refuse_methods).catch_all_error(problem::unanswered).with(cross_origin);
+        let answered = routes.catch_all_error(problem::unanswered).with(cross_origin);
         App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 
@@ -137,14 +135,28 @@ impl Http {
     }
 }
 
-/// Methods that a path does not have. A stream has no head without a body: the framework would answer HEAD by opening one.
-async fn refuse_methods<E: Endpoint>(endpoint: Arc<E>, request: Request) -> poem::Result<poem::Response> {
-    let allowed = if request.uri().path().ends_with("/sse/language") { "GET, PUT, DELETE" } else { "GET" };
-    if request.method() == Method::HEAD {
-        return Ok(problem::method_not_allowed(allowed));
+/// The paths of the description, with the methods that they take.
+fn described() -> BTreeMap<String, Vec<Method>> {
+    let mut paths = BTreeMap::<_, Vec<_>>::new();
+    for path in <(Api, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
+        paths.entry(path.path).or_default().extend(path.operations.iter().flat_map(methods));
     }
-    match endpoint.call(request).await {
-        Err(error) if error.is::<MethodNotAllowedError>() => Ok(problem::method_not_allowed(allowed)),
-        answered => Ok(answered?.into_response()),
-    }
+    paths
+}
+
+/// The methods that lead to an operation. HEAD is answered like GET, unless GET would open a stream.
+fn methods(operation: &MetaOperation) -> impl Iterator<Item = Method> {
+    let mut contents = operation.responses.responses.iter().flat_map(|response| &response.content);
+    let is_stream = contents.any(|content| content.content_type == EventStream::CONTENT_TYPE);
+    let head = (operation.method == Method::GET && !is_stream).then_some(Method::HEAD);
+    [operation.method.clone()].into_iter().chain(head)
+}
+
+/// Answers with a text that is made when it is first asked for, and then shared by all answers.
+fn made_once(media_type: &'static str, make: impl Fn() -> String + Send + Sync) -> impl Endpoint {
+    let text = OnceLock::new();
+    make_sync(move |_| {
+        let text: &Bytes = text.get_or_init(|| make().into());
+        Response::builder().content_type(media_type).body(text.clone())
+    })
 }

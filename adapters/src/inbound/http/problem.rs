@@ -1,11 +1,9 @@
 //! The one place where errors become HTTP: problem details (RFC 9457).
 
-use poem::{
-    Error, Response,
-    error::NotFoundError,
-    http::{HeaderValue, StatusCode, header},
-};
+use poem::{Error, Response, error::NotFoundError, http::StatusCode};
 use poem_openapi::Object;
+
+use crate::web::MethodNotAllowed;
 
 /// What went wrong, for a program and for a person.
 #[derive(Debug, Object)]
@@ -68,14 +66,9 @@ pub(super) async fn unanswered(error: Error) -> Response {
     } else {
         error.to_string()
     };
-    Problem::new(status, detail).into_response(status)
-}
-
-/// The answer to any method but those that are `allowed`.
-pub(super) fn method_not_allowed(allowed: &'static str) -> Response {
-    let status = StatusCode::METHOD_NOT_ALLOWED;
-    let detail = format!("this path can be asked with {allowed} only");
     let mut response = Problem::new(status, detail).into_response(status);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    if let Some(refused) = error.downcast_ref::<MethodNotAllowed>() {
+        refused.set_allow(&mut response);
+    }
     response
 }

@@ -4,6 +4,7 @@
 //! made the request: it comes from an origin that is named, or from our own. A page can forge neither `Origin` nor
 //! `Sec-Fetch-Site` (WHATWG Fetch, forbidden request-headers).
 
+use domain::origin::AllowedOrigin;
 use poem::http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, COOKIE, ORIGIN},
@@ -29,9 +30,9 @@ impl CrossOrigin {
         }
     }
 
-    /// Whether a page that may be trusted has made the request. An origin that stands for several is not one that is named.
+    /// Whether a page that may be trusted has made the request. An origin that fits a pattern is not one that is named.
     fn trusts_cookies(&self, headers: &HeaderMap) -> bool {
-        if self.allow_origins.iter().any(|allowed| allowed == "*") {
+        if self.allow_origins.contains(&AllowedOrigin::Any) {
             return false;
         }
         // An `EventSource` of our own origin sends no `Origin`, for it only reads.
@@ -40,8 +41,7 @@ impl CrossOrigin {
         }
         let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
         let is_named = |origin: &str| {
-            !origin.contains('*')
-                && self.allow_origins.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin))
+            self.allow_origins.iter().any(|allowed| allowed.is_single() && allowed.allows(origin))
         };
         self.allow_credentials && origin.is_some_and(is_named)
     }
@@ -61,7 +61,7 @@ mod tests {
     /// What is taken for the token of a request with these headers, where cookies of `https://a.example` count.
     fn token(origins: &[&str], headers: &[(&'static str, &str)]) -> Option<String> {
         let policy = CrossOrigin {
-            allow_origins: origins.iter().map(ToString::to_string).collect(),
+            allow_origins: origins.iter().map(|text| AllowedOrigin::try_new(text).unwrap()).collect(),
             allow_methods: Vec::new(),
             allow_headers: Vec::new(),
             allow_credentials: true,
@@ -94,8 +94,9 @@ mod tests {
         check(&["https://a.example"], &[("sec-fetch-site", "same-site")], false);
         check(&["https://a.example"], &[("origin", "https://evil.example")], false);
         check(&["https://a.example"], &[("origin", "null")], false);
-        check(&["https://*.example"], &[NAMED], false);
-        check(&["https://*.example"], &[("origin", "https://*.example")], false);
+        check(&["https://*.a.example"], &[("origin", "https://b.a.example")], false);
+        check(&["https://*.a.example"], &[("origin", "https://*.a.example")], false);
+        check(&["https://a.example:*"], &[NAMED], false);
         check(&["*"], &[NAMED], false);
         check(&["*"], &[SAME_ORIGIN], false);
         check(&["https://a.example", "*"], &[NAMED], false);

@@ -5,11 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use domain::notification::EventId;
 use futures_util::stream;
-use poem::{
-    Body, Response, handler,
-    http::{StatusCode, header},
-    web::Data,
-};
+use poem::{Body, Response, handler, http::StatusCode, web::Data};
 use ports::{
     inbound::{NotReady, RecentEvent},
     outbound::{EndReason, Figures},
@@ -48,7 +44,6 @@ pub(super) fn follow(Data(inspection): Data<&Arc<Inspection>>) -> Response {
     let told = stream::unfold(watcher, async |watcher| watcher.next().await);
     Response::builder()
         .content_type("text/event-stream")
-        .header(header::CACHE_CONTROL, "no-store")
         .header("x-accel-buffering", "no")
         .body(Body::from_bytes_stream(told))
 }

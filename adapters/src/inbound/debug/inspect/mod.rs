@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use domain::identity::UserId;
 use poem::{
-    EndpointExt as _, IntoResponse, Response, Route,
+    EndpointExt as _, Response, Route,
     endpoint::make_sync,
-    get, handler,
-    http::{StatusCode, header},
+    handler,
+    http::{Method, StatusCode, header},
     middleware::{SetHeader, SizeLimit},
-    post,
     web::{Data, Json, Query},
 };
 use ports::{
@@ -25,9 +24,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tracing::info;
 
-/// Its files are its own, and it may ask nobody but this server.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
-                      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+use crate::web::{self, page::Source};
+
 /// So many pages are fed at a time.
 const MOST_PAGES: usize = 16;
 /// More than any user's id takes.
@@ -59,15 +57,10 @@ impl Inspection {
 
 /// Adds the page and its files, which are for everybody.
 pub(super) fn page(routes: Route) -> Route {
-    let headers = || {
-        SetHeader::new()
-            .overriding(header::CONTENT_SECURITY_POLICY, POLICY)
-            .overriding(header::X_CONTENT_TYPE_OPTIONS, "nosniff")
-            .overriding(header::REFERRER_POLICY, "no-referrer")
-            .overriding(header::CACHE_CONTROL, "no-cache")
-    };
     let file = |media_type: &'static str, text: &'static str| {
-        get(make_sync(move |_| Response::builder().content_type(media_type).body(text)).with(headers()))
+        let file = make_sync(move |_| Response::builder().content_type(media_type).body(text));
+        let file = file.with(web::page::headers(Source::Files, Source::Files));
+        web::get(file.with(SetHeader::new().overriding(header::CACHE_CONTROL, "no-cache")))
     };
     routes
         .at("/inspect", file("text/html; charset=utf-8", include_str!("page.html")))
@@ -77,11 +70,12 @@ pub(super) fn page(routes: Route) -> Route {
 
 /// Adds what the page asks for.
 pub(super) fn answers(routes: Route, inspection: &Arc<Inspection>) -> Route {
-    let with = |endpoint: poem::RouteMethod| endpoint.data(Arc::clone(inspection));
+    let inspection = || Arc::clone(inspection);
+    let ending = end.data(inspection()).with(SizeLimit::new(MAX_REQUEST_BYTES));
     routes
-        .at("/inspect/live", with(get(live::follow)))
-        .at("/inspect/streams", with(get(streams)))
-        .at("/inspect/streams/end", with(post(end)).with(SizeLimit::new(MAX_REQUEST_BYTES)))
+        .at("/inspect/live", web::only([Method::GET], live::follow.data(inspection())))
+        .at("/inspect/streams", web::get(streams.data(inspection())))
+        .at("/inspect/streams/end", web::post(ending))
 }
 
 #[derive(Deserialize)]
@@ -128,10 +122,9 @@ impl From<OpenStream> for Stream {
 fn streams(
     Query(asked): Query<Asked>,
     Data(inspection): Data<&Arc<Inspection>>,
-) -> poem::Result<impl IntoResponse> {
+) -> poem::Result<Json<Streams>> {
     let streams = inspection.inspect.streams_of(&asked.user()?).into_iter().map(Stream::from).collect();
-    let answer = Json(Streams { may_end: inspection.may_end, streams });
-    Ok(answer.with_header(header::CACHE_CONTROL, "no-store"))
+    Ok(Json(Streams { may_end: inspection.may_end, streams }))
 }
 
 #[derive(Serialize)]

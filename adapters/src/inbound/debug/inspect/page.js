@@ -179,7 +179,7 @@ async function follow() {
       for await (const { event, data } of blocks(response.body)) {
         if (event === "sample") showSample(JSON.parse(data));
         if (event === "events") showEvents(JSON.parse(data));
-        if (event === "sample" && found) find(found);
+        if (event === "sample" && asked !== null && !question) find(asked);
       }
       throw new Error("the line has ended");
     } catch (error) {
@@ -212,23 +212,41 @@ function opened() {
 
 /* ---- one user's streams ---- */
 
-let found = null;
+let asked = null; // the user whose streams are shown, or will be
+let question = null; // the request for them that is under way
 let said = ""; // of what was done to them
 
 byId("find").onsubmit = (event) => {
   event.preventDefault();
   said = "";
-  find(byId("id").value);
+  const user = byId("id").value;
+  if (user !== asked) showFound(""); // those of the one before are not to be ended any more
+  find(user);
 };
 
-async function find(user) {
-  const response = await ask(`inspect/streams?${new URLSearchParams({ user })}`).catch((error) => error);
-  if (!response.ok) {
-    found = null;
-    return showFound(response.text ? await response.text() : response.message);
+/** The server's answer, or why there is none. */
+async function answer(path, options) {
+  try {
+    const response = await ask(path, options);
+    return response.ok ? { answered: await response.json() } : { refused: await response.text() };
+  } catch (error) {
+    return { refused: error.message };
   }
-  found = user;
-  const { streams, may_end } = await response.json();
+}
+
+/** Shows a user's streams. What is answered to a question before this one is not shown any more. */
+async function find(user) {
+  asked = user;
+  question?.abort();
+  const { signal } = (question = new AbortController());
+  const { answered, refused } = await answer(`inspect/streams?${new URLSearchParams({ user })}`, { signal });
+  if (signal.aborted) return;
+  question = null;
+  if (!answered) {
+    asked = null;
+    return showFound(refused);
+  }
+  const { streams, may_end } = answered;
   const count = streams.length === 1 ? "1 stream" : `${streams.length} streams`;
   showFound(`${said}${user} has ${streams.length ? count : "no stream"} open.`);
   const [table] = byId("streams").querySelectorAll("tbody");
@@ -262,14 +280,16 @@ function duration(seconds) {
 }
 
 byId("end").querySelector("button").onclick = async () => {
-  const user = found;
-  const response = await ask("inspect/streams/end", {
+  const user = asked;
+  const { answered, refused } = await answer("inspect/streams/end", {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ user }),
   });
-  said = response.ok ? `${(await response.json()).ended} ended. ` : `${await response.text()}. `;
-  await find(user);
+  said = `${answered ? `${answered.ended} ended` : refused}. `;
+  if (user !== asked) said = `${user}: ${said}`;
+  if (asked === null) return showFound(said);
+  await find(asked);
   byId("id").focus(); // the button may be gone
 };
 
