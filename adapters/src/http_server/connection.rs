@@ -25,7 +25,7 @@ use super::{
 /// A connection that was accepted.
 pub(super) struct Connection {
     pub(super) socket: Socket,
-    pub(super) service: Service,
+    pub(super) service: Arc<Service>,
     pub(super) activity: Arc<Activity>,
     pub(super) permit: Permit,
     pub(super) closing: CancellationToken,
@@ -75,9 +75,11 @@ impl Connection {
             let connections = Arc::clone(&service.connections);
             let mut deadlines = Deadlines::new(activity, &service.limits);
             let served = async {
+                // Boxed, as what follows: a task keeps the size of its largest part for as long as it lives.
+                let handshake = Box::pin(async { tls.accept(socket).await.map(Box::new) });
                 let stream = tokio::select! {
                     // It is done, or has failed, or the client takes too long.
-                    shaken = deadlines.bound(tls.accept(socket)) => shaken?,
+                    shaken = deadlines.bound(handshake) => shaken?,
                     // A client that has not asked yet is not answered.
                     () = closing.cancelled() => return Ok(()),
                 };
@@ -98,16 +100,17 @@ impl Connection {
 }
 
 async fn serve_encrypted(
-    stream: TlsStream<Socket>,
-    service: Service,
+    stream: Box<TlsStream<Socket>>,
+    service: Arc<Service>,
     deadlines: &mut Deadlines,
     closing: CancellationToken,
 ) -> Result<(), Overdue> {
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-        return http2::serve(TokioIo::new(stream), Scheme::HTTPS, service, deadlines, closing).await;
+        return Box::pin(http2::serve(TokioIo::new(stream), Scheme::HTTPS, service, deadlines, closing))
+            .await;
     }
-    match http1::serve(stream, Scheme::HTTPS, service, deadlines, closing).await? {
-        Some(handed_off) => tls_stream::serve(handed_off, deadlines).await,
+    match Box::pin(http1::serve(stream, Scheme::HTTPS, service, deadlines, closing)).await? {
+        Some(handed_off) => Box::pin(tls_stream::serve(handed_off, deadlines)).await,
         None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Connections with HTTP/1.1.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use hyper::{
     Request,
@@ -35,7 +35,7 @@ pub(super) struct HandedOff<I> {
 pub(super) async fn serve<I: AsyncRead + AsyncWrite + Unpin>(
     io: I,
     scheme: Scheme,
-    service: Service,
+    service: Arc<Service>,
     deadlines: &mut Deadlines,
     closing: CancellationToken,
 ) -> Result<Option<HandedOff<I>>, Overdue> {

@@ -48,7 +48,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     io: I,
     scheme: Scheme,
-    service: Service,
+    service: Arc<Service>,
     deadlines: &mut Deadlines,
     closing: CancellationToken,
 ) -> Result<(), Overdue> {
@@ -123,8 +123,10 @@ impl<S: Future<Output = ()> + Send + 'static> Executor<S> for StreamExecutor {
         let mut deadlines = Deadlines::new(activity, &self.limits);
         deadlines.stream();
         let connections = Arc::clone(&self.connections);
+        // Boxed: an async block would hold it twice, some KiB for each stream.
+        let mut stream = Box::pin(stream);
         tokio::spawn(async move {
-            if let Err(overdue) = deadlines.bound(stream).await {
+            if let Err(overdue) = deadlines.bound(stream.as_mut()).await {
                 connections.count(overdue);
             }
         });

@@ -29,7 +29,12 @@ mod streaming_body;
 pub mod tls;
 mod tls_stream;
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use poem::{
@@ -56,6 +61,7 @@ pub use self::{
     protocol::Protocol,
 };
 
+type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
 /// Bytes that are encoded ahead of the socket, for each connection.
@@ -121,26 +127,23 @@ pub async fn serve(
         let handle = activity.handle.clone();
         let connection = Connection {
             socket: Socket::new(stream, handle.clone()),
-            service: Service {
+            service: Arc::new(Service {
                 local: local.clone(),
                 remote,
                 app: app.clone(),
                 limits,
                 connections: Arc::clone(&acceptor.connections),
-            },
+            }),
             activity,
             permit: acceptor.connections.enter(),
             closing: closing.clone(),
         };
-        // Two kinds of task: one for both would have the size of the larger for each connection.
-        match tls.clone() {
-            None => tasks.spawn(until_aborted(
-                connection.serve_plaintext(Arc::clone(&inbox)),
-                handle,
-                abort.clone(),
-            )),
-            Some(tls) => tasks.spawn(until_aborted(connection.serve_tls(tls), handle, abort.clone())),
+        // Boxed: a task that holds it holds it twice, some KiB for each connection.
+        let connection: BoxFuture = match tls.clone() {
+            None => Box::pin(connection.serve_plaintext(Arc::clone(&inbox))),
+            Some(tls) => Box::pin(connection.serve_tls(tls)),
         };
+        tasks.spawn(until_aborted(connection, handle, abort.clone()));
     }
     drop(acceptor);
     closing.cancel();
@@ -160,24 +163,12 @@ pub async fn serve(
 }
 
 /// Drives a connection to its end, or cuts it when the server is aborted.
-#[expect(
-    clippy::manual_async_fn,
-    reason = "an async function holds its arguments twice, two KiB for each connection"
-)]
-fn until_aborted<C: Future>(
-    connection: C,
-    handle: ConnectionHandle,
-    abort: CancellationToken,
-) -> impl Future<Output = ()> + use<C> {
-    async move {
-        // It is dropped behind the cut, which makes its end a reset.
-        let mut connection = pin!(connection);
-        tokio::select! {
-            // It has ended.
-            _ = connection.as_mut() => {}
-            // The server's time is over.
-            () = abort.cancelled() => handle.cut(),
-        }
+async fn until_aborted(mut connection: BoxFuture, handle: ConnectionHandle, abort: CancellationToken) {
+    tokio::select! {
+        // It has ended.
+        () = &mut connection => {}
+        // The server's time is over. The connection is dropped behind the cut, which makes its end a reset.
+        () = abort.cancelled() => handle.cut(),
     }
 }
 

@@ -33,7 +33,6 @@ use super::{
 const NO_ROUTE: &str = "none";
 
 /// Who is connected to whom, and what answers.
-#[derive(Clone)]
 pub(super) struct Service {
     pub(super) local: LocalAddr,
     pub(super) remote: RemoteAddr,
@@ -45,21 +44,22 @@ pub(super) struct Service {
 impl Service {
     /// Answers a request. The answer carries `exchange` and ends with it; `handle` is the connection or stream it goes to.
     pub(super) fn answer(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
         scheme: Scheme,
         handle: ConnectionHandle,
         exchange: Exchange,
     ) -> impl Future<Output = Response<AnswerBody>> + Send + use<> {
-        let Self { local, remote, app, limits, connections } = self.clone();
+        let service = Arc::clone(self);
         async move {
+            let Self { local, remote, app, limits, connections } = &*service;
             let is_head = request.method() == Method::HEAD;
             let (route, permit, answer) = match (request_head::check(&request), connections.begin_answer()) {
                 (Ok(()), Some(permit)) => {
                     let route = app.route(request.uri().path());
-                    let mut request = poem::Request::from((request, local, remote, scheme));
+                    let mut request = poem::Request::from((request, local.clone(), remote.clone(), scheme));
                     request.extensions_mut().insert(handle);
-                    limit_time_of_body(&mut request, &limits);
+                    limit_time_of_body(&mut request, limits);
                     (route, Some(permit), app.endpoint.get_response(request).await.into())
                 }
                 (Ok(()), None) => (NO_ROUTE, None, too_many_answers()),

@@ -22,12 +22,12 @@ use super::{
     streaming_body::StreamingBody,
 };
 
-type Reader = ReadHalf<TlsStream<Socket>>;
-type Writer = WriteHalf<TlsStream<Socket>>;
+type Reader = ReadHalf<Box<TlsStream<Socket>>>;
+type Writer = WriteHalf<Box<TlsStream<Socket>>>;
 
 /// Serves a connection whose head has been written until all else is, or until its client has gone.
 pub(super) async fn serve(
-    HandedOff { io, body, excess_input }: HandedOff<TlsStream<Socket>>,
+    HandedOff { io, body, excess_input }: HandedOff<Box<TlsStream<Socket>>>,
     deadlines: &mut Deadlines,
 ) -> Result<(), Overdue> {
     deadlines.stream();
