@@ -88,6 +88,11 @@ impl App {
         Self { endpoint: Arc::new(ToDynEndpoint(endpoint)), root, routes }
     }
 
+    /// Answers a request.
+    pub async fn answer(&self, request: poem::Request) -> poem::Response {
+        self.endpoint.get_response(request).await
+    }
+
     /// The route that `path` counts for.
     fn route(&self, path: &str) -> &'static str {
         let below = path.strip_prefix(&*self.root);

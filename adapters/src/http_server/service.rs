@@ -15,10 +15,7 @@ use hyper::{
     header::{CONTENT_LENGTH, HeaderValue, RETRY_AFTER},
     http::uri::Scheme,
 };
-use poem::{
-    Endpoint as _,
-    web::{LocalAddr, RemoteAddr},
-};
+use poem::web::{LocalAddr, RemoteAddr};
 use tokio::time::{Sleep, sleep};
 
 use super::{
@@ -60,7 +57,7 @@ impl Service {
                     let mut request = poem::Request::from((request, local.clone(), remote.clone(), scheme));
                     request.extensions_mut().insert(handle);
                     limit_time_of_body(&mut request, limits);
-                    (route, Some(permit), app.endpoint.get_response(request).await.into())
+                    (route, Some(permit), app.answer(request).await.into())
                 }
                 (Ok(()), None) => (NO_ROUTE, None, too_many_answers()),
                 (Err(refusal), permit) => (NO_ROUTE, permit, refusal.answer()),

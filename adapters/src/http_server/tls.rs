@@ -124,22 +124,23 @@ impl CertificateFiles {
 
     fn load(&self, contents: &Contents) -> Result<CertifiedKey, UnusableCertificate> {
         let Self { certificate, key } = self;
-        let chain =
-            read_chain(&contents.certificate).map_err(UnusableCertificate::unreadable(certificate))?;
+        let (chain, _) =
+            read_pem(&contents.certificate).map_err(UnusableCertificate::unreadable(certificate))?;
         if chain.is_empty() {
             return Err(UnusableCertificate::NoCertificate { path: certificate.clone() });
         }
-        let private = read_key(&contents.key).map_err(UnusableCertificate::unreadable(key))?;
+        let (_, private) = read_pem(&contents.key).map_err(UnusableCertificate::unreadable(key))?;
         certified(chain, private.ok_or_else(|| UnusableCertificate::NoKey { path: key.clone() })?)
     }
 }
 
-fn read_chain(mut pem: &[u8]) -> io::Result<Vec<CertificateDer<'static>>> {
-    certs(&mut pem).collect()
-}
-
-fn read_key(mut pem: &[u8]) -> io::Result<Option<PrivateKeyDer<'static>>> {
-    private_key(&mut pem)
+/// Reads the certificates and the first private key in `pem`.
+///
+/// This is the only use of rustls-pemfile. The crate is archived (RUSTSEC-2025-0134), but it is required by name for this service,
+/// and it reads nothing here but the administrator's own files. deny.toml has the same exception.
+fn read_pem(pem: &[u8]) -> io::Result<(Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>)> {
+    let certificates = certs(&mut &*pem).collect::<Result<_, _>>()?;
+    Ok((certificates, private_key(&mut &*pem)?))
 }
 
 fn certified(

@@ -13,6 +13,7 @@ use domain::{
     notification::{EventId, InvalidEventType, Notification},
 };
 use serde::Deserialize;
+use serde_json::error::Category;
 
 use self::go_micro::{Envelope, Kind};
 
@@ -23,7 +24,10 @@ use self::go_micro::{Envelope, Kind};
 ///
 /// It is no envelope; or it is for us, and does not hold what an event for us must hold.
 pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
-    let Some(envelope) = Envelope::for_us(message).map_err(Unreadable::Envelope)? else { return Ok(None) };
+    let Some(envelope) = Envelope::for_us(message).map_err(|error| Unreadable::Envelope(error.into()))?
+    else {
+        return Ok(None);
+    };
     let payload = envelope.payload()?;
     match envelope.kind {
         Kind::SendSse => {
@@ -61,10 +65,10 @@ pub enum Event {
 pub enum Unreadable {
     /// Nothing is known of it, not even its type.
     #[error("it is no go-micro envelope")]
-    Envelope(#[source] serde_json::Error),
+    Envelope(#[source] InvalidJson),
     /// What is in the envelope is not what its type says.
     #[error("the payload is no event of its type")]
-    Payload(#[source] serde_json::Error),
+    Payload(#[source] InvalidJson),
     /// What is in the envelope is not written as it has to be.
     #[error("the payload is no base64")]
     PayloadBase64(#[source] base64::DecodeError),
@@ -83,6 +87,25 @@ pub enum Unreadable {
     /// It has a line break, for example.
     #[error("the event type cannot be written on a stream")]
     EventType(#[source] InvalidEventType),
+}
+
+/// Where JSON is invalid, or has another value than expected. The error of `serde_json` would quote that value.
+#[derive(Debug, thiserror::Error)]
+#[error("{} at line {line}, column {column}", match category {
+    Category::Syntax => "invalid JSON",
+    Category::Data => "unexpected value",
+    Category::Eof | Category::Io => "unexpected end",
+})]
+pub struct InvalidJson {
+    category: Category,
+    line: usize,
+    column: usize,
+}
+
+impl From<serde_json::Error> for InvalidJson {
+    fn from(error: serde_json::Error) -> Self {
+        Self { category: error.classify(), line: error.line(), column: error.column() }
+    }
 }
 
 /// A text that is borrowed from the message where it has no escapes.

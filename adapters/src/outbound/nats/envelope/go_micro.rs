@@ -61,7 +61,7 @@ impl<'a> Envelope<'a> {
         if let Some(payload) = plain.and_then(|text| STANDARD.decode(text).ok()) {
             return Ok(payload);
         }
-        let payload: Text = serde_json::from_str(text).map_err(Unreadable::Payload)?;
+        let payload: Text = serde_json::from_str(text).map_err(|error| Unreadable::Payload(error.into()))?;
         STANDARD.decode(payload.0.as_bytes()).map_err(Unreadable::PayloadBase64)
     }
 }

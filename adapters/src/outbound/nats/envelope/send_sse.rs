@@ -26,7 +26,8 @@ pub(super) const TYPE: &str = "events.SendSSE";
 ///
 /// It does not hold what such an event must hold.
 pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, usize), Unreadable> {
-    let event: SendSse = serde_json::from_slice(payload).map_err(Unreadable::Payload)?;
+    let event: SendSse =
+        serde_json::from_slice(payload).map_err(|error| Unreadable::Payload(error.into()))?;
     let (content, unreadable) = event.content()?;
     let recipients = event.user_ids.unwrap_or_default().into_iter().filter_map(|user| user.0).collect();
     let event_type = EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?;

@@ -139,6 +139,29 @@ fn the_captured_changes_of_language_are_read() {
 }
 
 #[test]
+fn an_error_quotes_nothing_of_the_message() {
+    for message in [
+        json!("hunter2").to_string(),
+        json!({ "Metadata": { "eventtype": ["hunter2"] } }).to_string(),
+        json!({ "Metadata": "hunter2" }).to_string(),
+        json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": { "hunter2": 1 } }).to_string(),
+        envelope(send_sse::TYPE, r#""hunter2""#),
+        envelope(send_sse::TYPE, r#"{"UserIDs":"hunter2"}"#),
+        envelope(send_sse::TYPE, r#"{"Message":"hunter2"}"#),
+        envelope(user_feature_changed::TYPE, r#"{"UserID":"a","Features":"hunter2"}"#),
+        envelope(
+            user_feature_changed::TYPE,
+            r#"{"UserID":"a","Features":[{"Name":"preferredLanguage","Value":"hunter2-!"}]}"#,
+        ),
+    ] {
+        let error = read(message.as_bytes(), ID).expect_err("unreadable");
+        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |&error| error.source());
+        let texts: Vec<_> = causes.map(ToString::to_string).collect();
+        assert!(!texts.iter().any(|text| text.contains("hunter2")), "{texts:?}");
+    }
+}
+
+#[test]
 fn of_what_users_set_the_language_alone_is_read() {
     let check = |payload: &str, expected: Result<Option<Option<&str>>, &str>| {
         let read = read(envelope(user_feature_changed::TYPE, payload).as_bytes(), ID);

@@ -16,7 +16,8 @@ const PREFERRED_LANGUAGE: &str = "preferredLanguage";
 ///
 /// It does not hold what such an event must hold.
 pub(super) fn read(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
-    let event: UserFeatureChanged = serde_json::from_slice(payload).map_err(Unreadable::Payload)?;
+    let event: UserFeatureChanged =
+        serde_json::from_slice(payload).map_err(|error| Unreadable::Payload(error.into()))?;
     let mut features = event.features.iter().flatten();
     let Some(feature) = features.rfind(|feature| feature.name.0 == PREFERRED_LANGUAGE) else {
         return Ok(None);

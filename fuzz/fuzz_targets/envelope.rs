@@ -1,0 +1,68 @@
+//! The messages of the bus.
+
+#![no_main]
+
+use std::error::Error;
+
+use adapters::outbound::nats::envelope::{Event, read};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::{
+    content::Version,
+    identity::UserId,
+    notification::{EventId, EventType, Incarnation},
+};
+use libfuzzer_sys::fuzz_target;
+use serde_json::{Value, json};
+
+const ID: EventId = EventId { incarnation: Incarnation::of(1), sequence: 1 };
+/// A text that stands for what is private in a message.
+const PRIVATE: &str = "hunter2";
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(text) = str::from_utf8(data) {
+        write_and_read(text);
+        // Whatever the payload is, its way through base64 is the same.
+        check(envelope("events.SendSSE", text).as_bytes());
+        check(envelope("events.UserFeatureChanged", text).as_bytes());
+    }
+    check(data);
+});
+
+fn check(message: &[u8]) {
+    let read = read(message, ID);
+    if let Ok(whole) = serde_json::from_slice::<Value>(message) {
+        let event_type = whole["Metadata"]["eventtype"].as_str();
+        let is_for_us = matches!(event_type, Some("events.SendSSE" | "events.UserFeatureChanged"));
+        assert!(is_for_us || !matches!(read, Ok(Some(_))), "{event_type:?} is not for us");
+    }
+    match read {
+        Ok(Some(Event::Notification { notification, .. })) => {
+            assert_eq!(notification.id, ID);
+            assert!(!notification.event_type.as_str().contains(['\r', '\n', '\0']));
+        }
+        Ok(_) => {}
+        Err(error) => {
+            let causes = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
+            let texts: Vec<_> = causes.map(ToString::to_string).collect();
+            assert!(!texts.iter().any(|text| text.contains(PRIVATE)), "{texts:?}");
+        }
+    }
+}
+
+fn envelope(event_type: &str, payload: &str) -> String {
+    let metadata = json!({ "eventtype": event_type });
+    json!({ "Metadata": metadata, "Payload": STANDARD.encode(payload) }).to_string()
+}
+
+/// What a publisher writes is what is read.
+fn write_and_read(text: &str) {
+    let (event_type, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let (user, message) = rest.split_once('\n').unwrap_or((rest, ""));
+    let payload = json!({ "UserIDs": [user], "Type": event_type, "Message": STANDARD.encode(message) });
+    let read = read(envelope("events.SendSSE", &payload.to_string()).as_bytes(), ID);
+    let Ok(event_type) = EventType::try_new(event_type) else { return assert!(read.is_err()) };
+    let Ok(Some(Event::Notification { notification, unreadable: 0, .. })) = read else { panic!("{read:?}") };
+    assert_eq!(notification.event_type, event_type);
+    assert_eq!(notification.recipients, Vec::from_iter(UserId::try_new(user)));
+    assert_eq!(notification.content.text(Version::FALLBACK), message);
+}

@@ -1,0 +1,220 @@
+//! A request on its whole way through the endpoint. The input is written as in HTTP/1.1: the method and the path, the header fields,
+//! an empty line, the body. `{token}` in a field that may carry a token stands for the valid one.
+
+#![no_main]
+
+use std::{
+    cell::RefCell,
+    io,
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
+
+use adapters::{
+    http_server::App,
+    inbound::http::{CrossOrigin, EventFrames, Http, QueueLimits},
+    outbound::clock::SystemClock,
+};
+use domain::{
+    bookmark::RequestId,
+    identity::{Principal, UserId},
+    language::{LanguagePriorityList, LanguageTag},
+    origin::AllowedOrigin,
+};
+use libfuzzer_sys::fuzz_target;
+use poem::{
+    Body, Request,
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+};
+use ports::{
+    inbound::{LanguageOf, Membership, MockChooseLanguage, MockSubscribe, StreamRequest, Subscription},
+    outbound::{MockMetrics, MockTokenVerifier, MockTraces, TokenRejected},
+};
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+
+/// The one valid token. No other part of a request, of an answer or of the log contains it.
+const TOKEN: &str = "hunter2.hunter2.hunter2";
+const MAY_CARRY_A_TOKEN: [&str; 3] = ["authorization", "x-access-token", "cookie"];
+const NAMED_ORIGIN: &str = "https://a.example";
+
+static APP: LazyLock<App> = LazyLock::new(app);
+static RUNTIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_time().build().expect("a runtime"));
+/// The stream that the last request has opened.
+static OPENED: Mutex<Option<StreamRequest>> = Mutex::new(None);
+
+thread_local! {
+    /// What the last request has logged.
+    static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fuzz_target!(init: log_everything(), |data: &[u8]| {
+    let Some((request, given)) = parse(data) else { return };
+    let has_body = request.method() != Method::HEAD;
+    LOG.take();
+    OPENED.lock().expect("no panic").take();
+    let response = RUNTIME.block_on(APP.answer(request));
+    let opened = OPENED.lock().expect("no panic").take();
+    let status = response.status();
+    assert!(!status.is_server_error(), "{status}");
+    assert!(response.headers().get_all(header::VARY).iter().any(|names| names == "Origin"));
+    assert_eq!(status == StatusCode::OK && response.content_type() == Some("text/event-stream"), opened.is_some());
+    if let Some(opened) = opened {
+        given.check(&opened);
+    }
+    let headers = format!("{:?}", response.headers());
+    if status.is_client_error() && has_body {
+        assert_eq!(response.content_type(), Some("application/problem+json"), "{status}");
+        let body = RUNTIME.block_on(response.into_body().into_vec()).expect("a body");
+        let problem: Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(problem["status"], status.as_u16());
+        assert!(!problem.to_string().contains(TOKEN));
+    }
+    let log = LOG.take();
+    assert!(!headers.contains(TOKEN) && !String::from_utf8_lossy(&log).contains(TOKEN));
+});
+
+fn log_everything() {
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(|| Log)
+        .init();
+}
+
+/// What a request says, read plainly.
+struct Given {
+    fields: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Given {
+    fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_bytes())
+    }
+
+    fn first_text(&self, name: &str) -> Option<&str> {
+        str::from_utf8(self.all(name).next()?).ok()
+    }
+
+    /// Whether a stream may have been opened, and as this request asks for it.
+    fn check(&self, opened: &StreamRequest) {
+        let carries_token = |name| self.all(name).any(|value| String::from_utf8_lossy(value).contains(TOKEN));
+        let in_header = carries_token("authorization") || carries_token("x-access-token");
+        let comes_from_us = self.first_text("sec-fetch-site") == Some("same-origin");
+        let comes_from_named =
+            self.first_text("origin").is_some_and(|origin| origin.eq_ignore_ascii_case(NAMED_ORIGIN));
+        assert!(
+            in_header || carries_token("cookie") && (comes_from_us || comes_from_named),
+            "nobody has shown a token"
+        );
+        if let Some(id) = self.all("last-event-id").next() {
+            assert_eq!(opened.last_event_id.as_deref(), Some(&*String::from_utf8_lossy(id)));
+        }
+        let request_id =
+            self.first_text("x-request-id").filter(|id| (1..=200).contains(&id.len()) && id.is_ascii());
+        assert_eq!(opened.request.as_ref().map(RequestId::as_str), request_id);
+        let languages: Vec<_> = self.all("accept-language").filter(|line| line.is_ascii()).collect();
+        let languages = String::from_utf8(languages.join(&b','));
+        assert_eq!(
+            opened.accept_language,
+            LanguagePriorityList::from_accept_language(&languages.expect("ASCII"))
+        );
+    }
+}
+
+/// The request, and its header fields once more. None when hyper would not take it.
+fn parse(data: &[u8]) -> Option<(Request, Given)> {
+    let mut rest = data;
+    let mut line = || {
+        let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+        let line = &rest[..end];
+        rest = rest.get(end + 1..).unwrap_or_default();
+        line.strip_suffix(b"\r").unwrap_or(line)
+    };
+    let start = str::from_utf8(line()).ok()?;
+    let (method, path) = start.split_once(' ')?;
+    let mut request =
+        Request::builder().method(method.parse::<Method>().ok()?).uri(path.parse::<Uri>().ok()?);
+    let mut fields = Vec::new();
+    loop {
+        let field = line();
+        if field.is_empty() {
+            break;
+        }
+        let colon = field.iter().position(|byte| *byte == b':')?;
+        let name = HeaderName::from_bytes(&field[..colon]).ok()?;
+        let mut value = field[colon + 1..].trim_ascii().to_vec();
+        if MAY_CARRY_A_TOKEN.contains(&name.as_str()) {
+            value = String::from_utf8_lossy(&value).replace("{token}", TOKEN).into_bytes();
+        }
+        let value = HeaderValue::from_bytes(&value).ok()?;
+        request = request.header(name.clone(), value.clone());
+        fields.push((name, value));
+    }
+    Some((request.body(Body::from_bytes(rest.to_vec().into())), Given { fields }))
+}
+
+fn app() -> App {
+    let user = UserId::try_new("einstein").expect("a user id");
+    let mut verifier = MockTokenVerifier::new();
+    verifier.expect_verify().returning(move |token| match token {
+        TOKEN => Ok(Principal { user: user.clone(), until: Duration::MAX }),
+        "expired" => Err(TokenRejected::Expired),
+        "nobody" => Err(TokenRejected::NoUser),
+        "share" => Err(TokenRejected::Scope),
+        _ => Err(TokenRejected::Invalid),
+    });
+    let mut subscribe = MockSubscribe::new();
+    subscribe.expect_subscribe().returning(|request, _| {
+        *OPENED.lock().expect("no panic") = Some(request);
+        Ok(Subscription { language: LanguageTag::default(), membership: Membership::new(|_| {}) })
+    });
+    let mut choose_language = MockChooseLanguage::new();
+    choose_language.expect_choose().returning(|_, _| Ok(()));
+    choose_language.expect_language().returning(|_, requested| {
+        let effective = requested.as_ref().and_then(LanguagePriorityList::first).unwrap_or_default();
+        LanguageOf { chosen: None, effective }
+    });
+    let mut metrics = MockMetrics::new();
+    metrics.expect_authentication_failed().return_const(());
+    let mut traces = MockTraces::new();
+    traces.expect_continue_from().return_const(());
+    let (metrics, clock) = (Arc::new(metrics), Arc::new(SystemClock));
+    let http = Http {
+        subscribe: Arc::new(subscribe),
+        choose_language: Arc::new(choose_language),
+        verifier: Arc::new(verifier),
+        metrics: metrics.clone(),
+        clock: clock.clone(),
+        traces: Arc::new(traces),
+        frames: EventFrames::new(metrics, clock),
+        limits: QueueLimits { max_events: 16, max_bytes: 1 << 16, total_max_bytes: 1 << 20 },
+        cross_origin: CrossOrigin {
+            allow_origins: [NAMED_ORIGIN, "https://*.b.example"]
+                .map(|origin| AllowedOrigin::try_new(origin).expect("an origin"))
+                .into(),
+            allow_methods: vec!["GET".into()],
+            allow_headers: vec!["Authorization".into()],
+            allow_credentials: true,
+            token_cookie: Some("token".into()),
+        },
+        root: "/".into(),
+        version: "0",
+    };
+    http.app(|routes| routes)
+}
+
+/// Writes to [`LOG`].
+struct Log;
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        LOG.with_borrow_mut(|log| log.extend_from_slice(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,45 @@
+//! Access tokens. An input of one line is a token. An input of two lines is a header and its claims, which the target signs, so that
+//! the fuzzer gets past the signature.
+
+#![no_main]
+
+use std::{sync::LazyLock, time::Duration};
+
+use adapters::outbound::jwt::RevaTokens;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign, get_current_timestamp};
+use libfuzzer_sys::fuzz_target;
+use ports::outbound::{TokenRejected, TokenVerifier as _};
+use serde_json::{Value, from_str};
+
+/// No token of the corpus was signed with it.
+const SECRET: &str = "a secret of at least thirty-two bytes";
+/// How much later than its `exp` a token expires.
+const LEEWAY: f64 = 5.0;
+
+static TOKENS: LazyLock<RevaTokens> = LazyLock::new(|| RevaTokens::new(SECRET));
+static KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(SECRET.as_bytes()));
+
+fuzz_target!(|text: &str| {
+    let Some((header, claims)) = text.split_once('\n') else {
+        return assert_eq!(TOKENS.verify(text), Err(TokenRejected::Invalid), "nobody has signed it");
+    };
+    let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    let signature = sign(message.as_bytes(), &KEY, Algorithm::HS256).expect("a signature");
+    let verified = TOKENS.verify(&format!("{message}.{signature}"));
+    let Ok(principal) = verified else { return };
+    // What was accepted says so to a plain reader too.
+    let header: Value = from_str(header).expect("JSON");
+    assert_eq!(header["alg"], "HS256");
+    let claims: Value = from_str(claims).expect("JSON");
+    let audience = &claims["aud"];
+    let mut audiences = audience.as_array().into_iter().flatten().chain([audience]);
+    assert!(audiences.any(|audience| audience == "reva"));
+    let scopes = claims["scope"].as_object().expect("scopes");
+    assert!(scopes.keys().any(|scope| scope.starts_with("user")));
+    assert_eq!(claims["user"]["id"]["opaque_id"], principal.user.as_str());
+    let expires = claims["exp"].as_f64().expect("a number");
+    let until = Duration::try_from_secs_f64(expires + LEEWAY).unwrap_or(Duration::MAX);
+    assert!(until.abs_diff(principal.until) < Duration::from_secs(1) || until > Duration::from_secs(1 << 53));
+    assert!(principal.until >= Duration::from_secs(get_current_timestamp() - 1), "it has expired");
+});
