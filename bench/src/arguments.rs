@@ -4,6 +4,8 @@ use std::{net::SocketAddr, num::NonZeroUsize};
 
 use clap::{Parser, ValueEnum};
 
+use crate::hostile::Kind;
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     /// Open the streams, and see what they cost while nothing happens.
@@ -20,6 +22,8 @@ pub(crate) enum Mode {
     Listen,
     /// Be that other process: publish the broadcast, and open no streams.
     Publish,
+    /// Open connections of clients that mean harm, and see what they take and whether others are served meanwhile.
+    Hostile,
 }
 
 impl Mode {
@@ -32,6 +36,7 @@ impl Mode {
             Self::Floor => "floor",
             Self::Listen => "listen",
             Self::Publish => "publish",
+            Self::Hostile => "hostile",
         }
     }
 }
@@ -90,7 +95,13 @@ pub(crate) struct Arguments {
     /// In how many languages each event comes (5 at most); the streams ask for one after the other
     #[arg(long, default_value_t = 1)]
     pub(crate) languages: usize,
-    /// How long idle streams are held, and how long after the last arrival one more is waited for, in seconds
+    /// What hostile clients do
+    #[arg(long, required_if_eq("mode", "hostile"))]
+    pub(crate) kind: Option<Kind>,
+    /// How many hostile connections are opened
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) connections: usize,
+    /// How long idle streams are held, hostile connections at most, and how long after the last arrival one more is waited for, in seconds
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
     /// One line of JSON instead of a text

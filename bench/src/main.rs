@@ -8,6 +8,7 @@
 mod arguments;
 mod event_stream;
 mod floor;
+mod hostile;
 mod ledger;
 mod process;
 mod publisher;
@@ -19,16 +20,26 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::{arguments::Arguments, run::run};
+use self::{
+    arguments::{Arguments, Mode},
+    run::run,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments).await {
-        Ok(report) => {
+    let is_complete = match arguments.kind.filter(|_| arguments.mode == Mode::Hostile) {
+        Some(kind) => hostile::run(&arguments, kind).await.map(|report| {
             report::print(&report, arguments.json);
-            ExitCode::from(u8::from(!report.is_complete()))
-        }
+            report.is_complete()
+        }),
+        None => run(&arguments).await.map(|report| {
+            report::print(&report, arguments.json);
+            report.is_complete()
+        }),
+    };
+    match is_complete {
+        Ok(is_complete) => ExitCode::from(u8::from(!is_complete)),
         Err(error) => {
             fail(&*error);
             ExitCode::from(2)

@@ -23,3 +23,8 @@ pub(crate) fn usage(processes: &[i32]) -> ProcResult<Usage> {
     }
     Ok(sum)
 }
+
+/// Open file descriptors of all these processes together.
+pub(crate) fn descriptors(processes: &[i32]) -> ProcResult<usize> {
+    processes.iter().map(|process| Process::new(*process)?.fd_count()).sum()
+}

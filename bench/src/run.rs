@@ -27,7 +27,7 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// Something was missing that it takes to load a server. What the server owes is told in the report.
 pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
     let streams = match arguments.mode {
-        Mode::Publish => 0,
+        Mode::Publish | Mode::Hostile => 0,
         Mode::Passing => 1,
         _ => arguments.users * arguments.streams,
     };
@@ -62,6 +62,8 @@ impl Run<'_> {
                 self.arrive(expected).await;
             }
             Mode::Passing => self.pass().await?,
+            // It has a run of its own.
+            Mode::Hostile => {}
             Mode::Broadcast | Mode::Unicast | Mode::Publish | Mode::Floor => {
                 let publishing = publish(&self.arguments.nats, self.programme());
                 let ((), published) = tokio::join!(self.arrive(expected), publishing);
@@ -91,7 +93,7 @@ impl Run<'_> {
                 report.cpu_to_comment = report.comments.and_then(|comments| each(cpu, comments));
             }
             Mode::Passing => report.cpu_to_pass_over = each(cpu, self.arguments.events),
-            Mode::Broadcast | Mode::Unicast | Mode::Listen | Mode::Publish | Mode::Floor => {
+            Mode::Broadcast | Mode::Unicast | Mode::Listen | Mode::Publish | Mode::Floor | Mode::Hostile => {
                 report.cpu_to_deliver = each(cpu, report.arrived);
             }
         }
@@ -173,7 +175,7 @@ impl Run<'_> {
     fn expected(&self) -> u64 {
         let Arguments { mode, events, streams, .. } = self.arguments;
         match mode {
-            Mode::Idle => 0,
+            Mode::Idle | Mode::Hostile => 0,
             Mode::Broadcast | Mode::Listen | Mode::Floor | Mode::Publish => events * self.streams as u64,
             Mode::Unicast => events * *streams as u64,
             Mode::Passing => 1,
@@ -246,12 +248,12 @@ fn each(cpu: Duration, number: u64) -> Option<f64> {
     (number > 0).then(|| cpu.as_secs_f64() * 1e6 / number as f64)
 }
 
-fn user(number: usize) -> String {
+pub(crate) fn user(number: usize) -> String {
     format!("bench-{number}")
 }
 
 /// As the platform makes them, for whoever has the secret.
-fn token(user: &str, secret: &str) -> String {
+pub(crate) fn token(user: &str, secret: &str) -> String {
     let claims = json!({
         "aud": ["reva"], "exp": 4_000_000_000_u64,
         "user": { "id": { "opaque_id": user } }, "scope": { "user": {} },

@@ -2,7 +2,7 @@
 
 mod http1;
 mod http2;
-mod tls;
+pub(crate) mod tls;
 
 use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 

@@ -24,14 +24,14 @@ const HTTP_2: &[u8] = b"h2";
 /// The name of HTTP/1.1 (RFC 7301, 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
 
-pub(super) struct Tls {
+pub(crate) struct Tls {
     connector: TlsConnector,
     http2: bool,
 }
 
 impl Tls {
     /// For HTTP/2 or for HTTP/1.1, and for any certificate.
-    pub(super) fn new(http2: bool) -> Self {
+    pub(crate) fn new(http2: bool) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder()
             .dangerous()
@@ -43,7 +43,7 @@ impl Tls {
         Self { connector: TlsConnector::from(Arc::new(config)), http2 }
     }
 
-    pub(super) async fn agree(
+    pub(crate) async fn agree(
         &self,
         server: SocketAddr,
         line: TcpStream,
