@@ -23,8 +23,8 @@ pub(super) struct Activity {
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The client, to complete a request. It begins when the connection is accepted, and again behind each answer; handshake and
-    /// protocol detection are part of it.
+    /// The client, to take the rest of the last answer and to complete another request. It begins when the connection is accepted, and again
+    /// behind each answer; handshake and protocol detection are part of it.
     Request { begun: u32 },
     /// The application, to answer.
     Answer { begun: u32 },
@@ -56,13 +56,14 @@ impl Activity {
         let begun = self.begun.load(Ordering::Relaxed);
         if self.handle.is_finishing() {
             Phase::End
+        } else if self.is_idle() && !streams {
+            // Also while something is left to write: a client that has the server write, by pings of HTTP/2, gains no time.
+            Phase::Request { begun }
         } else if self.handle.is_blocked() {
             let step = if streams { 1 } else { PROGRESS_BYTES };
             Phase::Write { progress: self.handle.written() / step }
         } else if begun != self.answered.load(Ordering::Relaxed) {
             Phase::Answer { begun }
-        } else if self.is_idle() && !streams {
-            Phase::Request { begun }
         } else {
             Phase::Body
         }

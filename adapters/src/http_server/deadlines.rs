@@ -2,7 +2,7 @@
 //!
 //! | the connection waits for | it is given |
 //! | --- | --- |
-//! | a complete request: from accepting on, TLS handshake and protocol detection included, and again behind each answer | `request_timeout` |
+//! | a complete request: from accepting on, TLS handshake and protocol detection included, and again behind each answer | `request_timeout`, and `write_timeout` more where some of that answer is left to take |
 //! | the application, to answer | [`ANSWER_TIMEOUT`] |
 //! | the client, to take more of an answer | `write_timeout` for every 64 KiB, or for anything at all of a stream |
 //! | the application, to produce the next event | no limit |
@@ -75,7 +75,7 @@ impl Deadlines {
     ///
     /// # Errors
     ///
-    /// A deadline has passed or the connection was cut. Unless it was the deadline for a request, the connection is cut now.
+    /// A deadline has passed or the connection was cut. If the client has not taken what was written, the connection is cut now.
     pub(super) async fn bound<T>(&mut self, part: impl Future<Output = T>) -> Result<T, Overdue> {
         let mut part = pin!(part);
         poll_fn(|context| {
@@ -100,7 +100,7 @@ impl Deadlines {
         let Some(deadline) = &mut self.deadline else { return Poll::Pending };
         ready!(deadline.as_mut().poll(context));
         self.phase = None;
-        if !matches!(phase, Phase::Request { .. }) {
+        if !matches!(phase, Phase::Request { .. }) || self.activity.handle.is_blocked() {
             self.activity.handle.time_out();
         }
         Poll::Ready(Overdue::Phase(phase))
@@ -108,6 +108,9 @@ impl Deadlines {
 
     fn timeout(&self, phase: Phase) -> Option<Duration> {
         match phase {
+            Phase::Request { .. } if self.activity.handle.is_blocked() => {
+                Some(self.write_timeout + self.request_timeout)
+            }
             Phase::Request { .. } => Some(self.request_timeout),
             Phase::Answer { .. } => Some(ANSWER_TIMEOUT),
             Phase::Write { .. } | Phase::End => Some(self.write_timeout),
@@ -178,6 +181,28 @@ mod tests {
         assert_eq!(overdue, Overdue::Phase(Phase::Request { begun: 60 }));
         assert_eq!(when, Duration::from_mins(1) + REQUEST);
         assert!(!activity.handle.is_cut(), "nothing is lost that would have to be discarded");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn having_the_server_write_gains_no_time() {
+        let (activity, deadlines) = deadlines();
+        let handle = activity.handle.clone();
+        let (overdue, when) = given_up(deadlines, |second| {
+            handle.add_written(100_000);
+            handle.set_blocked(second % 2 == 0);
+        })
+        .await;
+        assert_eq!((overdue, when), (Overdue::Phase(Phase::Request { begun: 0 }), REQUEST));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rest_of_an_answer_has_time_of_its_own() {
+        let (activity, deadlines) = deadlines();
+        activity.begin().answered();
+        activity.handle.set_blocked(true);
+        let (_, when) = given_up(deadlines, |_| ()).await;
+        assert_eq!(when, WRITE + REQUEST);
+        assert!(activity.handle.is_overdue());
     }
 
     #[tokio::test(start_paused = true)]

@@ -41,8 +41,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
 const FIELD_OVERHEAD_BYTES: usize = 32;
 /// HTTP/2 refuses a larger head without an answer that says why, so this leaves room for [`request_head`](super::request_head) to do it.
 const MAX_HEADER_LIST_BYTES: usize = 2 * MAX_HEAD_BYTES + 2 * MAX_HEADER_FIELDS * FIELD_OVERHEAD_BYTES;
-/// The largest part of a body that a client has to take within the write timeout.
-const PIECE_BYTES: usize = 64 * 1024;
 
 /// Serves all requests of a connection to its end.
 pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
@@ -133,22 +131,22 @@ impl<S: Future<Output = ()> + Send + 'static> Executor<S> for StreamExecutor {
     }
 }
 
-/// The body of an answer, in pieces whose taking is noticed.
+/// The body of an answer on a stream. It notices when the client does not take what is there.
 struct StreamBody {
     body: AnswerBody,
-    /// What is left of the last frame.
+    /// What is left of the last piece.
     rest: Bytes,
     handle: ConnectionHandle,
     _on_connection: Exchange,
 }
 
 impl StreamBody {
-    /// Takes the next piece of the rest. The last byte of a body is a piece of its own: hyper asks for it when flow control has let through
-    /// all before it, and only then the stream's task ends, with its deadlines.
+    /// Takes the rest. The last byte of a body is a piece of its own: hyper asks for it when flow control has let through all before
+    /// it, and only then the stream's task ends, with its deadlines.
     fn piece(&mut self) -> Bytes {
         let is_last = self.body.is_end_stream() || self.handle.is_finishing();
-        let most = if is_last { self.rest.len() - 1 } else { self.rest.len() };
-        self.rest.split_to(most.clamp(1, PIECE_BYTES))
+        let length = if is_last { self.rest.len() - 1 } else { self.rest.len() };
+        self.rest.split_to(length.max(1))
     }
 }
 

@@ -26,6 +26,8 @@ use super::{
     request_head,
 };
 
+/// The largest piece of a body. hyper asks for the next one when the client has taken enough of those before, which shows its progress.
+const PIECE_BYTES: usize = 64 * 1024;
 /// The route of requests that the application does not see.
 const NO_ROUTE: &str = "none";
 
@@ -68,7 +70,7 @@ impl Service {
             answer.map(|body| {
                 // Streams have limits of their own.
                 let permit = permit.filter(|_| body.size_hint().exact().is_some());
-                AnswerBody { body, exchange, _permit: permit }
+                AnswerBody { body, rest: Bytes::new(), exchange, _permit: permit }
             })
         }
     }
@@ -91,9 +93,11 @@ fn without_body(answer: Response<BoxBody>) -> Response<BoxBody> {
     Response::from_parts(head, BoxBody::new(Empty::new().map_err(|never| match never {})))
 }
 
-/// The body of an answer, with what it counts as until it has gone out or is given up.
+/// The body of an answer in pieces, with what it counts as until it has gone out or is given up.
 pub(super) struct AnswerBody {
     pub(super) body: BoxBody,
+    /// What is left of the last frame.
+    rest: Bytes,
     pub(super) exchange: Exchange,
     _permit: Option<AnswerPermit>,
 }
@@ -101,7 +105,7 @@ pub(super) struct AnswerBody {
 #[cfg(test)]
 impl AnswerBody {
     pub(super) fn new(body: BoxBody, exchange: Exchange) -> Self {
-        Self { body, exchange, _permit: None }
+        Self { body, rest: Bytes::new(), exchange, _permit: None }
     }
 }
 
@@ -113,11 +117,18 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        Pin::new(&mut self.body).poll_frame(context)
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let piece = self.rest.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
