@@ -2,7 +2,15 @@
 //!
 //! What is sent is made up from a seed. `SEED` in the environment takes another one.
 
+mod descriptors;
+mod half_close;
+mod idle_connections;
+mod instance;
+mod malformed_requests;
 mod mischief;
+mod request_head;
+mod shutdown;
+mod unread_answers;
 
 use std::{collections::BTreeSet, net::SocketAddr, panic::AssertUnwindSafe};
 
