@@ -59,10 +59,16 @@ pub(crate) fn initial_window(bytes: usize) -> Vec<u8> {
     [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &bytes].concat()
 }
 
-/// A field block with the pseudo-header fields of a GET for `path`, followed by `fields`; nothing in it is indexed.
+/// The field block of a GET for `path` with further fields.
 pub(crate) fn get(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86]; // GET, http
-    for (name, value) in [(":path", path), (":authority", "a")].iter().chain(fields) {
+    request("GET", path, fields)
+}
+
+/// The field block of a request. It changes no table of the decoder.
+pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
+    let mut block = Vec::new();
+    let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a")];
+    for (name, value) in pseudo.iter().chain(fields) {
         block.push(0);
         literal(&mut block, name);
         literal(&mut block, value);

@@ -2,14 +2,18 @@
 //!
 //! What is sent is made up from a seed. `SEED` in the environment takes another one.
 
+mod any_client;
 mod descriptors;
 mod half_close;
+mod hostile_client;
 mod idle_connections;
 mod instance;
 mod malformed_requests;
 mod mischief;
 mod request_head;
+mod script;
 mod shutdown;
+mod throttled;
 mod unread_answers;
 
 use std::{collections::BTreeSet, net::SocketAddr, panic::AssertUnwindSafe};
