@@ -4,6 +4,7 @@
 
 mod any_client;
 mod descriptors;
+mod flow_control;
 mod half_close;
 mod hostile_client;
 mod idle_connections;
