@@ -124,7 +124,7 @@ async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<Hosti
     let mut part = trees.len().div_ceil(2);
     while part > 0 {
         let mut start = 0;
-        while start < trees.len() && trees.len() > 1 {
+        while start < trees.len() {
             let end = (start + part).min(trees.len());
             let all = present(&trees);
             let others = [&all[..start], &all[end..]].concat();
@@ -168,7 +168,7 @@ async fn harms_nobody_with(seed: u64) {
     let clients = reduced(&nats, trees, finale).await;
     let error = outcome(&nats, &clients, finale).await.err().unwrap_or_else(|| format!("at first {error}"));
     let clients: String = clients.iter().map(|client| format!("  {client}\n")).collect();
-    panic!("SEED={seed}, {finale:?}: {error}, after\n{clients}");
+    panic!("SEED={seed}, {finale:?}: {error}, after these clients:\n{clients}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use crate::{
     service::{Service, token, token_with},
 };
 
-const SETTINGS: [(&str, &str); 3] =
+pub(super) const SETTINGS: [(&str, &str); 3] =
     [("SSE_WRITE_TIMEOUT", "2s"), ("SSE_QUEUE_MAX_EVENTS", "4"), ("SSE_DEBUG_TOKEN", "let me in")];
 const DEBUG_TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
 /// How long a token lasts that is to expire soon. The age of streams is limited likewise (`SSE_MAX_STREAM_AGE`).
@@ -119,6 +119,11 @@ impl Connection {
         this
     }
 
+    /// Whether nothing ends the neighbour: neither its own age, nor a window that both share.
+    fn neighbour_stays(&self) -> bool {
+        !matches!((self.window, self.reason), (Window::Connection, _) | (_, Reason::Age | Reason::Drain))
+    }
+
     /// Reads until `found`, answers pings, and opens the neighbour's window alone.
     async fn until(
         &mut self,
@@ -137,7 +142,7 @@ impl Connection {
                     }
                     (DATA, STALLED) => self.stalled += frame.payload.len(),
                     (DATA, _) => self.neighbour.extend(&frame.payload),
-                    (RST_STREAM, NEIGHBOUR) if !matches!(self.reason, Reason::Age | Reason::Drain) => {
+                    (RST_STREAM, NEIGHBOUR) if self.neighbour_stays() => {
                         return Err(format!("{what}: the neighbour was reset"));
                     }
                     _ => {}
@@ -175,8 +180,7 @@ impl Connection {
             self.client.allow(0, WIDE).await;
         }
         let neighbour = neighbour(&user);
-        if reason == Reason::Age {
-            // The neighbour's age is the same.
+        if !self.neighbour_stays() {
             self.client.follow(NEWCOMER, &neighbour).await;
             self.client.allow(NEWCOMER, WIDE).await;
             self.until("a new stream", |frame, _| frame.kind == DATA && frame.stream == NEWCOMER).await?;
@@ -198,16 +202,17 @@ async fn end(reason: Reason, user: &str, service: &Service, publisher: &Publishe
             tokio::time::sleep(Duration::from_millis(10)).await;
         },
         Reason::Logout => publisher.event(&[user], "backchannel-logout", "{}").await,
-        Reason::Administrator => {
-            let headers = [DEBUG_TOKEN, ("content-type", "application/json")];
-            let body = json!({ "user": user }).to_string();
-            let path = "/inspect/streams/end";
-            let answer = client::request_with(service.debug, Method::POST, path, &headers, body).await;
-            assert_eq!(answer.status, 200, "{}", answer.body);
-        }
+        Reason::Administrator => end_by_administrator(service, user).await,
         Reason::Drain => service.stop(),
         Reason::Expiry | Reason::Age => {}
     }
+}
+
+pub(super) async fn end_by_administrator(service: &Service, user: &str) {
+    let headers = [DEBUG_TOKEN, ("content-type", "application/json")];
+    let (path, body) = ("/inspect/streams/end", json!({ "user": user }).to_string());
+    let answer = client::request_with(service.debug, Method::POST, path, &headers, body).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
 }
 
 fn neighbour(user: &str) -> String {
@@ -261,33 +266,4 @@ async fn every_ended_stream_ends_on_the_wire() {
     let stopped = within("the end of the service", DRAIN_TIMEOUT + WRITE_TIMEOUT, stopping.stopped());
     failures.extend(stopped.await.err());
     assert!(failures.is_empty(), "{failures:#?}");
-}
-
-#[tokio::test]
-async fn user_limit_holds_on_the_wire() {
-    const LIMIT: u32 = 2;
-    const ROUNDS: u32 = 5;
-    let nats = Nats::start().await;
-    let publisher = nats.publisher().await;
-    let settings = [&SETTINGS[..], &[("SSE_MAX_CONNECTIONS_PER_USER", "2")]].concat();
-    let service = Service::start(&nats, &settings).await;
-    let mut client = Client::connect_with(service.http, &frames::initial_window(0)).await;
-    let mut streams = (1..).step_by(2);
-    for round in 0..=ROUNDS {
-        for stream in streams.by_ref().take(LIMIT as usize) {
-            client.follow(stream, "einstein").await;
-        }
-        service.has_connections(LIMIT.into()).await;
-        if round < ROUNDS {
-            end(Reason::Administrator, "einstein", &service, &publisher).await;
-        }
-    }
-    let mut ended = 0;
-    let read = async {
-        while ended < LIMIT * ROUNDS {
-            ended += u32::from(client.next().await.expect("no end").ends_stream());
-        }
-    };
-    let in_time = within("the end of each stream", WRITE_TIMEOUT + LEEWAY, read).await;
-    assert_eq!((in_time, ended), (Ok(()), LIMIT * ROUNDS));
 }

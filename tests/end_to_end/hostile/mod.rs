@@ -16,6 +16,7 @@ mod script;
 mod shutdown;
 mod throttled;
 mod unread_answers;
+mod user_limit;
 
 use std::{collections::BTreeSet, net::SocketAddr, panic::AssertUnwindSafe};
 

@@ -7,6 +7,7 @@ use tokio::{io::AsyncReadExt as _, net::TcpSocket};
 use super::instance::{Instance, LEEWAY, WRITE_TIMEOUT, within};
 use crate::{
     client::{get, say},
+    eventually,
     frames::{self, Client},
     line::{Connection, Server},
     nats::Nats,
@@ -54,6 +55,7 @@ async fn many_of_http_2_take_little_memory() {
         let base = instance.base().await.expect("metrics");
         let before = instance.resident_bytes().await.expect("metrics");
         let clients = [unread.ask(instance.http).await, unread.ask(instance.http).await];
+        eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
         let mut most = before;
         let watched = async {
             loop {
@@ -114,6 +116,7 @@ async fn one_of_http_1_1_is_cut() {
         let whole = get(server, path, &[]).await.body.len() * times;
         let base = instance.base().await.expect("metrics");
         let mut connection = ask(server, path, times).await;
+        eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
         if let Err(error) = instance.returns_to(base).await {
             failures.push(format!("{times} of {path}: {error}"));
         }
