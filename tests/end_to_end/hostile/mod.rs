@@ -2,6 +2,7 @@
 //!
 //! What is sent is made up from a seed. `SEED` in the environment takes another one.
 
+mod after_the_end;
 mod any_client;
 mod descriptors;
 mod flow_control;

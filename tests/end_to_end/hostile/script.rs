@@ -1,6 +1,6 @@
 //! What a hostile client says: every protocol that the service speaks, and bytes that are none.
 
-use std::io::Cursor;
+use std::{fmt, io::Cursor};
 
 use proptest::{collection::vec, prelude::*, sample::select};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -23,7 +23,17 @@ pub(super) enum Script {
     Http2(Vec<Frame>),
     /// A ClientHello as rustls sends it, whatever the server speaks.
     ClientHello,
-    Garbage(Vec<u8>),
+    Garbage(Garbage),
+}
+
+/// Bytes that are shown as text.
+#[derive(Clone)]
+pub(super) struct Garbage(Vec<u8>);
+
+impl fmt::Debug for Garbage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "b\"{}\"", self.0.escape_ascii())
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +85,7 @@ pub(super) fn script() -> impl Strategy<Value = Script> {
         4 => vec(select(&REQUESTS[..]), 1..5).prop_map(Script::Http1),
         5 => vec(frame(), 0..9).prop_map(Script::Http2),
         1 => Just(Script::ClientHello),
-        1 => vec(any::<u8>(), 0..300).prop_map(Script::Garbage),
+        1 => vec(any::<u8>(), 0..300).prop_map(|bytes| Script::Garbage(Garbage(bytes))),
     ]
 }
 
@@ -113,7 +123,7 @@ impl Script {
                 frames::PREFACE.iter().copied().chain(frames).collect()
             }
             Self::ClientHello => client_hello(),
-            Self::Garbage(bytes) => bytes.clone(),
+            Self::Garbage(Garbage(bytes)) => bytes.clone(),
         }
     }
 
