@@ -113,7 +113,7 @@ async fn outcome(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Resu
 type Tree = Box<dyn ValueTree<Value = HostileClient>>;
 
 fn present(trees: &[Tree]) -> Vec<HostileClient> {
-    trees.iter().map(|tree| tree.current()).collect()
+    trees.iter().map(ValueTree::current).collect()
 }
 
 /// Reduces clients after which something is wrong to the fewest, then to the simplest.
@@ -170,9 +170,10 @@ async fn harms_nobody_with(seed: u64) {
     let clients = reduced(&nats, trees, finale).await;
     let last = outcome(&nats, &clients, finale).await;
     let count = clients.len();
-    let shown: String = clients.iter().take(MAX_SHOWN).map(|client| format!("\n  {client}")).collect();
+    let shown: Vec<_> = clients.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
+    let shown = shown.join("\n  ");
     panic!(
-        "SEED={seed}, {finale:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}: {shown}"
+        "SEED={seed}, {finale:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}:\n  {shown}"
     );
 }
 
@@ -182,6 +183,6 @@ async fn harms_nobody() {
     let (rounds, at_once) = if env::var_os("SOAK").is_some() { (50, 2) } else { (3, 2) };
     for round in 0..rounds {
         let seeds = (0..at_once).map(|n| first + round * at_once + n);
-        join_all(seeds.map(|seed| harms_nobody_with(seed))).await;
+        join_all(seeds.map(harms_nobody_with)).await;
     }
 }

@@ -100,7 +100,7 @@ impl Connection {
         match window {
             Window::Event => publisher.event(&[&this.user], "t", &large).await,
             Window::Connection => {
-                publisher.events(&[&this.user], "t", [large.clone(), large].into_iter()).await
+                publisher.events(&[&this.user], "t", [large.clone(), large].into_iter()).await;
             }
             _ => {}
         }
@@ -223,8 +223,9 @@ fn neighbour(user: &str) -> String {
 fn short_token(user: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let expires = (now + TOKEN_LASTS).saturating_sub(TOKEN_LEEWAY);
     token_with(&json!({
-        "aud": ["reva"], "exp": (now + TOKEN_LASTS - TOKEN_LEEWAY).as_secs(),
+        "aud": ["reva"], "exp": expires.as_secs(),
         "user": { "id": { "opaque_id": user } }, "scope": { "user": {} },
     }))
 }

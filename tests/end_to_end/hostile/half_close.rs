@@ -32,7 +32,7 @@ async fn prefix_of_http_2_harms_nobody() {
             .into_iter()
             .flat_map(|address| (0..4).map(move |_| half_closed(address, prefix.as_bytes())));
         let clients = join_all(clients).await;
-        let unharmed = instance.is_unharmed().await;
+        let unharmed = instance.ends_unharmed().await;
         assert_eq!(unharmed, Ok(()), "after {prefix:?} and a half-close");
         drop(clients);
     }

@@ -127,7 +127,7 @@ impl Held {
         while self.reads {
             self.reads = self.socket.read(&mut buffer).await.is_ok_and(|read| read > 0);
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

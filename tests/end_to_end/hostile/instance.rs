@@ -143,7 +143,7 @@ impl Instance {
     }
 
     /// Still serves everybody, is quiet, and stops in time.
-    pub(super) async fn is_unharmed(self) -> Result<(), String> {
+    pub(super) async fn ends_unharmed(self) -> Result<(), String> {
         self.answers().await?;
         self.is_quiet().await?;
         self.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await

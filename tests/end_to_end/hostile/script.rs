@@ -21,7 +21,7 @@ pub(super) enum Script {
     Http1(Vec<Request>),
     /// The preface, and frames behind it.
     Http2(Vec<Frame>),
-    /// A ClientHello as rustls sends it, whatever the server speaks.
+    /// A `ClientHello` as rustls sends it, whatever the server speaks.
     ClientHello,
     Garbage(Garbage),
 }

@@ -16,7 +16,7 @@ use crate::{
 /// Longer than everything that the process may wait for.
 const REQUEST_TIMEOUT: (&str, &str) = ("SSE_REQUEST_TIMEOUT", "60s");
 const LONG_DRAIN_TIMEOUT: (&str, &str) = ("SSE_DRAIN_TIMEOUT", "60s");
-/// The first bytes of a TLS record with a ClientHello (RFC 8446, 5.1).
+/// The first bytes of a TLS record with a `ClientHello` (RFC 8446, 5.1).
 const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 const PUT: &[u8] = b"PUT /ocs/v2.php/apps/notifications/api/v1/notifications/sse/language HTTP/1.1\r\n\
     host: a\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{";
