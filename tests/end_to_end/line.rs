@@ -12,9 +12,13 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use hyper::Version;
 use rcgen::{CertifiedKey, KeyPair};
 use tempfile::NamedTempFile;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpSocket, TcpStream},
+};
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
@@ -110,31 +114,31 @@ impl Server {
 
     /// A line for HTTP/1.1.
     pub(crate) async fn connect(self) -> io::Result<Connection> {
-        self.encrypted(TcpStream::connect(self.address).await?, |encryption| &encryption.http_1_1).await
+        self.connect_on(TcpStream::connect(self.address).await?, Version::HTTP_11).await
     }
 
     /// As [`Server::connect`], by a socket that was told something before.
     pub(crate) async fn connect_by(self, socket: TcpSocket) -> io::Result<Connection> {
-        self.encrypted(socket.connect(self.address).await?, |encryption| &encryption.http_1_1).await
+        self.connect_on(socket.connect(self.address).await?, Version::HTTP_11).await
     }
 
     /// A line for HTTP/2.
     pub(crate) async fn connect_for_http_2(self) -> io::Result<Connection> {
-        self.encrypted(TcpStream::connect(self.address).await?, |encryption| &encryption.http_2).await
+        self.connect_on(TcpStream::connect(self.address).await?, Version::HTTP_2).await
     }
 
-    async fn encrypted(
+    /// A line for this version of HTTP, on a socket that is connected already.
+    pub(crate) async fn connect_on<S: AsyncRead + AsyncWrite + Unpin>(
         self,
-        socket: TcpStream,
-        speaks: fn(&Encryption) -> &TlsConnector,
-    ) -> io::Result<Connection> {
-        match ENCRYPTION.as_ref().filter(|_| self.encrypts) {
-            None => Ok(Either::Left(socket)),
-            Some(encryption) => {
-                let name = ServerName::try_from(NAME).expect("a name");
-                Ok(Either::Right(speaks(encryption).connect(name, socket).await?))
-            }
-        }
+        socket: S,
+        version: Version,
+    ) -> io::Result<Either<S, TlsStream<S>>> {
+        let Some(encryption) = ENCRYPTION.as_ref().filter(|_| self.encrypts) else {
+            return Ok(Either::Left(socket));
+        };
+        let connector = if version == Version::HTTP_2 { &encryption.http_2 } else { &encryption.http_1_1 };
+        let name = ServerName::try_from(NAME).expect("a name");
+        Ok(Either::Right(connector.connect(name, socket).await?))
     }
 }
 

@@ -12,6 +12,7 @@ mod cluster;
 mod cookie;
 mod debug;
 mod demo;
+mod frames;
 mod hostile;
 mod http_2;
 mod inspect;

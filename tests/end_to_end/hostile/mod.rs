@@ -2,7 +2,22 @@
 //!
 //! What is sent is made up from a seed. `SEED` in the environment takes another one.
 
+mod after_the_end;
+mod any_client;
+mod descriptors;
+mod flow_control;
+mod half_close;
+mod hostile_client;
+mod idle_connections;
+mod instance;
+mod malformed_requests;
 mod mischief;
+mod request_head;
+mod script;
+mod shutdown;
+mod throttled;
+mod unread_answers;
+mod user_limit;
 
 use std::{collections::BTreeSet, net::SocketAddr, panic::AssertUnwindSafe};
 

@@ -1,0 +1,188 @@
+//! Whatever clients send and whenever they stop, everybody else is served, and nothing of them stays.
+//!
+//! Clients are made up from a seed; `SEED` in the environment takes another one. Clients after which something is wrong are
+//! reduced to the fewest and simplest that suffice. With `SOAK` there are many more.
+
+use std::{env, panic::AssertUnwindSafe};
+
+use futures_util::{FutureExt as _, future::join_all};
+use proptest::{
+    strategy::{Strategy as _, ValueTree},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use tokio::task::JoinSet;
+
+use super::{
+    hostile_client::{HostileClient, hostile_client},
+    instance::{DRAIN_TIMEOUT, Instance, LEEWAY, WRITE_TIMEOUT, within},
+    script::USER,
+};
+use crate::{
+    client::Stream,
+    nats::{Nats, Publisher},
+    service::token,
+};
+
+/// How many clients one instance has to bear, …
+const CLIENTS: usize = 240;
+/// … and how many of them at once.
+const BATCH: usize = 40;
+const MAX_GROWTH: f64 = 48.0 * 1024.0 * 1024.0;
+/// How often clients are tried that may be fewer, or simpler.
+const MAX_REDUCTIONS: usize = 60;
+/// How many clients are shown; more are left where they do not cause the failure every time.
+const MAX_SHOWN: usize = 8;
+
+/// What comes after all clients have spoken.
+#[derive(Clone, Copy, Debug)]
+enum Finale {
+    /// Their deadlines pass before the service stops.
+    Settle,
+    /// The service stops at once.
+    Stop,
+}
+
+/// A user who follows all the time.
+struct Witness {
+    stream: Stream,
+    publisher: Publisher,
+    events: u32,
+}
+
+impl Witness {
+    /// Everybody is answered, and the open stream gets a new event.
+    async fn is_served(&mut self, instance: &Instance) -> Result<(), String> {
+        self.events += 1;
+        let event = self.events.to_string();
+        let delivered = async {
+            self.publisher.event(&["witness"], "t", &event).await;
+            self.stream.content().await
+        };
+        let delivered = async {
+            let content = within("an event on the open stream", LEEWAY, delivered).await?;
+            if content == event {
+                Ok(())
+            } else {
+                Err(format!("event {content} came in the place of {event}"))
+            }
+        };
+        tokio::try_join!(delivered, instance.answers()).map(|_| ())
+    }
+}
+
+/// Has `clients` speak to an instance of their own. Answers with what is wrong then.
+async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
+    let settings = [("SSE_MAX_CONNECTIONS_PER_USER", "10000"), ("SSE_SEND_BUFFER", "16KiB")];
+    let instance = Instance::start(nats, &settings).await;
+    let headers = [("x-access-token", &*token("witness"))];
+    let stream = Stream::open(instance.http, "/sse", &headers).await;
+    let mut witness = Witness { stream, publisher: nats.publisher().await, events: 0 };
+    witness.is_served(&instance).await?;
+    let (base, resident) = (instance.base().await?, instance.resident_bytes().await?);
+
+    let mut held = JoinSet::new();
+    for batch in clients.chunks(BATCH) {
+        let spoken = join_all(batch.iter().map(|client| client.speak(&instance)));
+        let (spoken, served) = tokio::join!(spoken, witness.is_served(&instance));
+        served?;
+        for connection in spoken.into_iter().flatten() {
+            held.spawn(connection.hold());
+        }
+    }
+    instance.is_quiet().await?;
+    if let Finale::Settle = finale {
+        // Open streams are within their rights until they are ended.
+        witness.publisher.event(&[USER], "backchannel-logout", "{}").await;
+        instance.returns_to(base).await?;
+        instance.is_quiet().await?;
+        let after = instance.resident_bytes().await?;
+        if after > resident + MAX_GROWTH {
+            return Err(format!("{resident} bytes of memory became {after}"));
+        }
+        witness.is_served(&instance).await?;
+    }
+    instance.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
+}
+
+/// As [`bear`]; a panic is wrong as well.
+async fn outcome(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
+    let born = AssertUnwindSafe(bear(nats, clients, finale)).catch_unwind();
+    born.await.unwrap_or_else(|_| Err("a panic".to_owned()))
+}
+
+type Tree = Box<dyn ValueTree<Value = HostileClient>>;
+
+fn present(trees: &[Tree]) -> Vec<HostileClient> {
+    trees.iter().map(ValueTree::current).collect()
+}
+
+/// Reduces clients after which something is wrong to the fewest, then to the simplest.
+async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<HostileClient> {
+    let mut left = MAX_REDUCTIONS;
+    let mut fails = async |clients: &[HostileClient]| {
+        left = left.saturating_sub(1);
+        left > 0 && outcome(nats, clients, finale).await.is_err()
+    };
+    let mut part = trees.len().div_ceil(2);
+    while part > 0 {
+        let mut start = 0;
+        while start < trees.len() {
+            let end = (start + part).min(trees.len());
+            let all = present(&trees);
+            let others = [&all[..start], &all[end..]].concat();
+            if fails(&others).await {
+                trees.drain(start..end);
+            } else {
+                start = end;
+            }
+        }
+        part /= 2;
+    }
+    let mut clients = present(&trees);
+    for (n, mut tree) in trees.into_iter().enumerate() {
+        let mut is_other = tree.simplify();
+        while is_other {
+            let mut simpler = clients.clone();
+            simpler[n] = tree.current();
+            is_other = if fails(&simpler).await {
+                clients = simpler;
+                tree.simplify()
+            } else {
+                tree.complicate()
+            };
+        }
+    }
+    clients
+}
+
+/// One instance, and clients made up from `seed`.
+async fn harms_nobody_with(seed: u64) {
+    let nats = Nats::start().await;
+    let finale = if seed.is_multiple_of(2) { Finale::Settle } else { Finale::Stop };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), random);
+    let client = hostile_client();
+    let trees: Vec<Tree> =
+        (0..CLIENTS).map(|_| Box::new(client.new_tree(&mut runner).expect("a client")) as Tree).collect();
+    let Err(first) = outcome(&nats, &present(&trees), finale).await else { return };
+    let clients = reduced(&nats, trees, finale).await;
+    let last = outcome(&nats, &clients, finale).await;
+    let count = clients.len();
+    let shown: Vec<_> = clients.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
+    let shown = shown.join("\n  ");
+    panic!(
+        "SEED={seed}, {finale:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}:\n  {shown}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn harms_nobody() {
+    let first = env::var("SEED").map_or(4, |seed| seed.parse().expect("a number"));
+    let (rounds, at_once) = if env::var_os("SOAK").is_some() { (50, 2) } else { (3, 2) };
+    for round in 0..rounds {
+        let seeds = (0..at_once).map(|n| first + round * at_once + n);
+        join_all(seeds.map(harms_nobody_with)).await;
+    }
+}

@@ -1,0 +1,270 @@
+//! HTTP/2 streams that are ended while their window is closed. Their clients read, and never open the window.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::future::join_all;
+use hyper::Method;
+use serde_json::json;
+
+use super::instance::{DRAIN_TIMEOUT, LEEWAY, WRITE_TIMEOUT, within};
+use crate::{
+    client,
+    frames::{self, ACK, Client, DATA, DEFAULT_WINDOW, Frame, PING, RST_STREAM},
+    nats::{Nats, Publisher},
+    service::{Service, token, token_with},
+};
+
+pub(super) const SETTINGS: [(&str, &str); 3] =
+    [("SSE_WRITE_TIMEOUT", "2s"), ("SSE_QUEUE_MAX_EVENTS", "4"), ("SSE_DEBUG_TOKEN", "let me in")];
+const DEBUG_TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
+/// How long a token lasts that is to expire soon. The age of streams is limited likewise (`SSE_MAX_STREAM_AGE`).
+const TOKEN_LASTS: Duration = Duration::from_secs(2);
+/// How long an expired token counts nevertheless.
+const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
+
+const STALLED: u32 = 1;
+const NEIGHBOUR: u32 = 3;
+const NEWCOMER: u32 = 5;
+const WIDE: usize = 1 << 20;
+
+/// What stands for the end of a connection.
+const LAST: Frame = Frame { kind: frames::GOAWAY, flags: 0, stream: 0, payload: Vec::new() };
+
+/// Where the window of the stalled stream ends.
+#[derive(Clone, Copy, Debug)]
+enum Window {
+    Nothing,
+    OneByte,
+    /// What comes first on a stream fits exactly.
+    OpeningBlock,
+    ClosingComment,
+    Event,
+    /// The stream's own is wide; that of its connection ends within an event.
+    Connection,
+}
+
+const WINDOWS: [Window; 6] = [
+    Window::Nothing,
+    Window::OneByte,
+    Window::OpeningBlock,
+    Window::ClosingComment,
+    Window::Event,
+    Window::Connection,
+];
+
+/// Why the stalled stream is ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Reason {
+    Slow,
+    Logout,
+    Expiry,
+    Administrator,
+    Age,
+    Drain,
+}
+
+/// A connection with a stream whose window is closed, and with a neighbour whose window is open.
+struct Connection {
+    client: Client,
+    window: Window,
+    reason: Reason,
+    user: String,
+    /// How many bytes have come on each stream.
+    stalled: usize,
+    neighbour: Vec<u8>,
+    /// Whether the server has closed it.
+    is_over: bool,
+}
+
+impl Connection {
+    async fn open(service: &Service, publisher: &Publisher, window: Window, reason: Reason) -> Self {
+        let opening = opening_block(service).await;
+        let bytes = match window {
+            Window::Nothing => 0,
+            Window::OneByte => 1,
+            Window::OpeningBlock => opening,
+            Window::ClosingComment => opening + 5,
+            Window::Event => opening + 20,
+            Window::Connection => WIDE,
+        };
+        let mut client = Client::connect_with(service.http, &frames::initial_window(bytes)).await;
+        let user = format!("{window:?}-{reason:?}");
+        let token = if reason == Reason::Expiry { short_token(&user) } else { token(&user) };
+        client.get(STALLED, "/sse", &[("x-access-token", &token)]).await;
+        client.follow(NEIGHBOUR, &neighbour(&user)).await;
+        client.allow(NEIGHBOUR, WIDE).await;
+        let mut this =
+            Self { client, window, reason, user, stalled: 0, neighbour: Vec::new(), is_over: false };
+        this.until("the neighbour's stream", |_, this| !this.neighbour.is_empty()).await.expect("in time");
+        let large = "x".repeat(DEFAULT_WINDOW - 1000);
+        match window {
+            Window::Event => publisher.event(&[&this.user], "t", &large).await,
+            Window::Connection => {
+                publisher.events(&[&this.user], "t", [large.clone(), large].into_iter()).await;
+            }
+            _ => {}
+        }
+        let full = |this: &Self| match window {
+            Window::Connection => this.stalled + this.neighbour.len() == DEFAULT_WINDOW,
+            Window::ClosingComment => this.stalled == opening,
+            _ => this.stalled == bytes,
+        };
+        // It may be full already.
+        if !full(&this) {
+            this.until("a closed window", |_, this| full(this)).await.expect("in time");
+        }
+        if !matches!(window, Window::Connection) {
+            this.client.allow(0, WIDE).await;
+        }
+        this
+    }
+
+    /// Whether nothing ends the neighbour: neither its own age, nor a window that both share.
+    fn neighbour_stays(&self) -> bool {
+        !matches!((self.window, self.reason), (Window::Connection, _) | (_, Reason::Age | Reason::Drain))
+    }
+
+    /// Reads until `found`, answers pings, and opens the neighbour's window alone.
+    async fn until(
+        &mut self,
+        what: &str,
+        mut found: impl FnMut(&Frame, &Self) -> bool,
+    ) -> Result<(), String> {
+        let read = async {
+            loop {
+                let Some(frame) = self.client.next().await else {
+                    self.is_over = true;
+                    return if found(&LAST, self) { Ok(()) } else { Err(format!("{what}: an end")) };
+                };
+                match (frame.kind, frame.stream) {
+                    (PING, _) if frame.flags & ACK == 0 => {
+                        self.client.send(PING, ACK, 0, &frame.payload).await;
+                    }
+                    (DATA, STALLED) => self.stalled += frame.payload.len(),
+                    (DATA, _) => self.neighbour.extend(&frame.payload),
+                    (RST_STREAM, NEIGHBOUR) if self.neighbour_stays() => {
+                        return Err(format!("{what}: the neighbour was reset"));
+                    }
+                    _ => {}
+                }
+                if found(&frame, self) {
+                    return Ok(());
+                }
+            }
+        };
+        within(what, WRITE_TIMEOUT + TOKEN_LASTS + LEEWAY, read).await.flatten()
+    }
+
+    /// The stalled stream ends on the wire, and its neighbour goes on.
+    async fn ends(mut self, service: &Service, publisher: &Publisher) -> Result<(), String> {
+        let what = format!("the end of {:?} × {:?}", self.window, self.reason);
+        let (reason, user) = (self.reason, self.user.clone());
+        let cause = async {
+            end(reason, &user, service, publisher).await;
+            std::future::pending().await
+        };
+        let ended =
+            self.until(&what, |frame, this| frame.stream == STALLED && frame.ends_stream() || this.is_over);
+        tokio::select! {
+            never = cause => return never,
+            ended = ended => ended?,
+        }
+        if reason == Reason::Drain {
+            return self.until(&what, |_, this| this.is_over).await;
+        }
+        if self.is_over {
+            return Err(format!("{what}: the connection has ended as well"));
+        }
+        self.neighbour.clear();
+        if let Window::Connection = self.window {
+            self.client.allow(0, WIDE).await;
+        }
+        let neighbour = neighbour(&user);
+        if !self.neighbour_stays() {
+            self.client.follow(NEWCOMER, &neighbour).await;
+            self.client.allow(NEWCOMER, WIDE).await;
+            self.until("a new stream", |frame, _| frame.kind == DATA && frame.stream == NEWCOMER).await?;
+        }
+        publisher.event(&[&neighbour], "t", "still there").await;
+        let event = b"data: still there\n";
+        self.until(&format!("{what}: the neighbour's event"), |_, this| {
+            this.neighbour.windows(event.len()).any(|bytes| bytes == event)
+        })
+        .await
+    }
+}
+
+/// Has the service end the streams of `user`. Time does so by itself.
+async fn end(reason: Reason, user: &str, service: &Service, publisher: &Publisher) {
+    match reason {
+        Reason::Slow => loop {
+            publisher.event(&[user], "t", "one more").await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        },
+        Reason::Logout => publisher.event(&[user], "backchannel-logout", "{}").await,
+        Reason::Administrator => end_by_administrator(service, user).await,
+        Reason::Drain => service.stop(),
+        Reason::Expiry | Reason::Age => {}
+    }
+}
+
+pub(super) async fn end_by_administrator(service: &Service, user: &str) {
+    let headers = [DEBUG_TOKEN, ("content-type", "application/json")];
+    let (path, body) = ("/inspect/streams/end", json!({ "user": user }).to_string());
+    let answer = client::request_with(service.debug, Method::POST, path, &headers, body).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+fn neighbour(user: &str) -> String {
+    format!("neighbour of {user}")
+}
+
+/// A token whose leeway ends soon.
+fn short_token(user: &str) -> String {
+    #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let expires = (now + TOKEN_LASTS).saturating_sub(TOKEN_LEEWAY);
+    token_with(&json!({
+        "aud": ["reva"], "exp": expires.as_secs(),
+        "user": { "id": { "opaque_id": user } }, "scope": { "user": {} },
+    }))
+}
+
+/// How many bytes come first on a stream.
+async fn opening_block(service: &Service) -> usize {
+    let mut client = Client::connect(service.http).await;
+    client.follow(STALLED, "probe").await;
+    loop {
+        let frame = client.next().await.expect("no end");
+        if frame.kind == DATA {
+            return frame.payload.len();
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_ended_stream_ends_on_the_wire() {
+    let nats = Nats::start().await;
+    let publisher = nats.publisher().await;
+    let service = Service::start(&nats, &SETTINGS).await;
+    let aging = [&SETTINGS[..], &[("SSE_MAX_STREAM_AGE", "2s")]].concat();
+    let aging = Service::start(&nats, &aging).await;
+    let reasons = [Reason::Slow, Reason::Logout, Reason::Expiry, Reason::Administrator, Reason::Age];
+    let cases = reasons.iter().flat_map(|reason| WINDOWS.map(|window| (window, *reason)));
+    let cases = cases.map(async |(window, reason)| {
+        let service = if reason == Reason::Age { &aging } else { &service };
+        Connection::open(service, &publisher, window, reason).await.ends(service, &publisher).await
+    });
+    let mut failures: Vec<_> = join_all(cases).await.into_iter().filter_map(Result::err).collect();
+
+    let mut stopping = Service::start(&nats, &SETTINGS).await;
+    let mut connections = Vec::new();
+    for window in WINDOWS {
+        connections.push(Connection::open(&stopping, &publisher, window, Reason::Drain).await);
+    }
+    let ends = connections.into_iter().map(|connection| connection.ends(&stopping, &publisher));
+    failures.extend(join_all(ends).await.into_iter().filter_map(Result::err));
+    let stopped = within("the end of the service", DRAIN_TIMEOUT + WRITE_TIMEOUT, stopping.stopped());
+    failures.extend(stopped.await.err());
+    assert!(failures.is_empty(), "{failures:#?}");
+}

@@ -1,0 +1,143 @@
+//! One hostile client: what it says, how much of it and in which pieces, and what it does then.
+
+use std::{fmt, time::Duration};
+
+use hyper::Version;
+use proptest::{prelude::*, sample::select};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
+
+use super::{
+    instance::Instance,
+    script::{Script, script},
+    throttled::Throttled,
+};
+use crate::line::Server;
+
+/// When a client has not said everything within this time, it goes on to what comes then.
+const TIME_TO_SPEAK: Duration = Duration::from_secs(3);
+const SMALL_BUFFER: u32 = 4096;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Port {
+    /// As everybody speaks to it: over TLS if it has TLS.
+    Public,
+    /// Below TLS, if it has TLS.
+    PublicSocket,
+    Debug,
+}
+
+/// How much it sends. Over TLS the handshake counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sent {
+    All,
+    Bytes(usize),
+    Percent(usize),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Then {
+    HalfClose,
+    Reset,
+    Close,
+    StaySilent,
+    /// It has not read before either, and its receive buffer is small.
+    NeverRead,
+    /// It says all of it again, in one piece.
+    GoOn,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct HostileClient {
+    port: Port,
+    script: Script,
+    sent: Sent,
+    piece: usize,
+    then: Then,
+}
+
+pub(super) fn hostile_client() -> impl Strategy<Value = HostileClient> {
+    let port = prop_oneof![3 => Just(Port::Public), 1 => Just(Port::PublicSocket), 1 => Just(Port::Debug)];
+    let sent = prop_oneof![
+        2 => Just(Sent::All),
+        2 => (0..30_usize).prop_map(Sent::Bytes),
+        1 => (0..100_usize).prop_map(Sent::Percent),
+    ];
+    let piece = prop_oneof![2 => Just(usize::MAX), 1 => Just(1), 1 => 2..30_usize, 1 => 30..2000_usize];
+    let then = [Then::StaySilent, Then::HalfClose, Then::NeverRead, Then::Reset, Then::Close, Then::GoOn];
+    (port, script(), sent, piece, select(then.to_vec()))
+        .prop_map(|(port, script, sent, piece, then)| HostileClient { port, script, sent, piece, then })
+}
+
+impl HostileClient {
+    /// Speaks. What is left of its connection has to be held.
+    pub(super) async fn speak(&self, instance: &Instance) -> Option<Held> {
+        let server = match self.port {
+            Port::Public => instance.http,
+            Port::PublicSocket => Server::from(instance.http.address),
+            Port::Debug => Server::from(instance.debug),
+        };
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if let Then::NeverRead = self.then {
+            socket.set_recv_buffer_size(SMALL_BUFFER).expect("a small buffer");
+        }
+        let mut socket = socket.connect(server.address).await.ok()?;
+        socket.set_nodelay(true).expect("set");
+        let bytes = self.script.bytes();
+        let left = match self.sent {
+            Sent::All => usize::MAX,
+            Sent::Bytes(bytes) => bytes,
+            Sent::Percent(percent) => bytes.len() * percent / 100,
+        };
+        let throttled = Throttled { socket: &mut socket, piece: self.piece, left, rested: false };
+        let version = if self.script.is_http_2() { Version::HTTP_2 } else { Version::HTTP_11 };
+        let speak = async {
+            // The server may break off at any time.
+            let mut connection = server.connect_on(throttled, version).await?;
+            connection.write_all(&bytes).await?;
+            connection.flush().await
+        };
+        tokio::time::timeout(TIME_TO_SPEAK, speak).await.ok();
+        match self.then {
+            Then::HalfClose => socket.shutdown().await.ok().unwrap_or_default(),
+            Then::Reset => {
+                socket.set_zero_linger().expect("set");
+                return None;
+            }
+            Then::Close => return None,
+            Then::GoOn => socket.try_write(&bytes).map(drop).unwrap_or_default(),
+            Then::StaySilent | Then::NeverRead => {}
+        }
+        Some(Held { socket, reads: !matches!(self.then, Then::NeverRead) })
+    }
+}
+
+/// A connection that its client keeps open whatever the server does.
+pub(super) struct Held {
+    socket: TcpStream,
+    reads: bool,
+}
+
+impl Held {
+    /// Never ends.
+    pub(super) async fn hold(mut self) {
+        let mut buffer = vec![0; 64 * 1024];
+        while self.reads {
+            self.reads = self.socket.read(&mut buffer).await.is_ok_and(|read| read > 0);
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+impl fmt::Display for HostileClient {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { port, script, sent, piece, then } = self;
+        write!(formatter, "{port:?}: {sent:?} of {script:?}")?;
+        if *piece < usize::MAX {
+            write!(formatter, " in pieces of {piece}")?;
+        }
+        write!(formatter, ", then {then:?}")
+    }
+}

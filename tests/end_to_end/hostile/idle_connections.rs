@@ -1,0 +1,67 @@
+//! HTTP/2 connections without a request.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::instance::{LEEWAY, REQUEST_TIMEOUT, WRITE_TIMEOUT, within};
+use crate::{
+    frames::{Client, DATA, GOAWAY},
+    nats::Nats,
+    service::Service,
+};
+
+const DEADLINES: [(&str, &str); 2] = [("SSE_REQUEST_TIMEOUT", "1s"), ("SSE_WRITE_TIMEOUT", "2s")];
+
+/// The intervals between requests are below the timeout, and share no multiple with it.
+#[tokio::test]
+async fn busy_connection_stays_open() {
+    const INTERVALS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(700)];
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &DEADLINES);
+    for interval in INTERVALS {
+        let connection = service.http.connect_for_http_2().await.expect("connected");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(connection)).await;
+        let (mut sender, connection) = handshake.expect("HTTP/2");
+        tokio::spawn(connection);
+        let mut passed = Duration::ZERO;
+        while passed < REQUEST_TIMEOUT * 4 {
+            let uri = format!("{}://{}/sse", service.http.scheme(), service.http);
+            let request = Request::get(uri).body(Empty::<Bytes>::new()).expect("a request");
+            let answer = within("an answer", LEEWAY, sender.send_request(request)).await.expect("in time");
+            let answer = answer.unwrap_or_else(|error| panic!("{error} after {passed:?} of {interval:?}"));
+            assert_eq!(answer.status(), 401);
+            answer.into_body().collect().await.expect("a whole body");
+            tokio::time::sleep(interval).await;
+            passed += interval;
+        }
+    }
+}
+
+#[tokio::test]
+async fn idle_connection_gets_goaway() {
+    let nats = Nats::down();
+    let service = Service::start_unready(&nats, &DEADLINES);
+    for requests in [1, 2] {
+        let mut client = Client::connect(service.http).await;
+        for stream in (1..).step_by(2).take(requests) {
+            client.get(stream, "/sse", &[]).await;
+        }
+        let mut frames = Vec::new();
+        let read = async {
+            while let Some(frame) = client.next().await {
+                frames.push(frame);
+            }
+        };
+        // It does not answer the goodbye, so that the write timeout passes as well.
+        let limit = REQUEST_TIMEOUT + WRITE_TIMEOUT + LEEWAY;
+        within("the end of an idle connection", limit, read).await.expect("in time");
+        assert!(frames.iter().any(|frame| frame.kind == DATA), "it was answered");
+        // Its last four bytes are an error code (RFC 9113, 6.8).
+        let goodbye = frames.iter().find(|frame| frame.kind == GOAWAY).map(|frame| &frame.payload[4..8]);
+        assert_eq!(goodbye, Some(&[0; 4][..]), "after {requests} requests: {frames:?}");
+    }
+}

@@ -1,0 +1,160 @@
+//! The service as a process of its own, so that a process that hangs is noticed and killed, and its descriptors, CPU time and
+//! memory are its own.
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    client::{self, get},
+    eventually,
+    line::{Server, service_at},
+    nats::{Nats, ReservedPort},
+    program::{Program, server_with, server_with_descriptors},
+    service::sample,
+};
+
+/// Every deadline of a request (`SSE_REQUEST_TIMEOUT`) …
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// … and of a client that takes nothing (`SSE_WRITE_TIMEOUT`).
+pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
+const DEADLINES: [(&str, &str); 2] = [("SSE_REQUEST_TIMEOUT", "1s"), ("SSE_WRITE_TIMEOUT", "2s")];
+/// What every instance here drains in (`SSE_DRAIN_TIMEOUT`, see `program`).
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much later than its deadline something may happen because other tests use the machine as well.
+pub(super) const LEEWAY: Duration = Duration::from_secs(5);
+/// CPU time is compared at both ends of such an interval.
+const QUIET_INTERVAL: Duration = Duration::from_millis(500);
+/// The CPU time in seconds of an instance that is asked for its metrics twice. One thread that spins takes all of the interval.
+const QUIET_CPU_SECONDS: f64 = 0.2;
+
+/// A running instance. It is killed when it is dropped.
+pub(super) struct Instance {
+    pub(super) http: Server,
+    pub(super) debug: SocketAddr,
+    program: Program,
+    _ports: [ReservedPort; 2],
+}
+
+impl Instance {
+    /// Starts an instance with short deadlines that reads from `nats`, and waits until it is ready.
+    pub(super) async fn start(nats: &Nats, settings: &[(&str, &str)]) -> Self {
+        Self::start_by(settings, |settings| server_with(nats, settings)).await
+    }
+
+    /// Starts an instance that may have so many descriptors.
+    pub(super) async fn start_with_descriptors(nats: &Nats, limit: u32, settings: &[(&str, &str)]) -> Self {
+        Self::start_by(settings, |settings| server_with_descriptors(nats, limit, limit, settings)).await
+    }
+
+    async fn start_by(settings: &[(&str, &str)], program: impl FnOnce(&[(&str, &str)]) -> Program) -> Self {
+        let ports = [ReservedPort::any(), ReservedPort::any()];
+        let [http, debug] = ports.each_ref().map(|port| port.address);
+        let (http_addr, debug_addr) = (http.to_string(), debug.to_string());
+        // Nobody reads its log while a test runs.
+        let ours =
+            [("SSE_LOG_LEVEL", "fatal"), ("SSE_HTTP_ADDR", &*http_addr), ("SSE_DEBUG_ADDR", &*debug_addr)];
+        let settings: Vec<_> = ours.iter().chain(&DEADLINES).chain(settings).copied().collect();
+        let program = program(&settings);
+        eventually("it listens", async || tokio::net::TcpStream::connect(debug).await.is_ok()).await;
+        let instance = Self { http: service_at(http), debug, program, _ports: ports };
+        instance.is_ready().await;
+        instance
+    }
+
+    pub(super) async fn is_ready(&self) {
+        eventually("ready", async || get(self.debug, "/readyz", &[]).await.status == 200).await;
+    }
+
+    /// Both servers answer new connections.
+    pub(super) async fn answers(&self) -> Result<(), String> {
+        let health = within("/healthz", LEEWAY, client::try_get(self.debug, "/healthz"));
+        let refusal = within("a refusal of /sse", LEEWAY, client::try_get(self.http, "/sse"));
+        match tokio::try_join!(health, refusal)? {
+            (Some(200), Some(401)) => Ok(()),
+            other => Err(format!("/healthz and /sse without a token answered {other:?}")),
+        }
+    }
+
+    /// One sample of the metrics page.
+    pub(super) async fn sample(&self, name: &str) -> Result<f64, String> {
+        within("/metrics", LEEWAY, sample(self.debug, name)).await
+    }
+
+    /// How many descriptors are open when no connection is but those that stay. Whoever has asked before may still be there.
+    pub(super) async fn base(&self) -> Result<f64, String> {
+        let mut base = f64::INFINITY;
+        for _ in 0..5 {
+            base = self.descriptors().await?.min(base);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(base)
+    }
+
+    pub(super) async fn descriptors(&self) -> Result<f64, String> {
+        self.sample("process_open_fds").await
+    }
+
+    pub(super) async fn resident_bytes(&self) -> Result<f64, String> {
+        self.sample("process_resident_memory_bytes").await
+    }
+
+    /// Waits until no more descriptors are open than `base`, for as long as the deadlines of all connections last.
+    pub(super) async fn returns_to(&self, base: f64) -> Result<(), String> {
+        let mut open = 0.0;
+        let returned = async {
+            while {
+                open = self.descriptors().await?;
+                open > base
+            } {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(())
+        };
+        tokio::time::timeout(REQUEST_TIMEOUT + WRITE_TIMEOUT + LEEWAY, returned)
+            .await
+            .unwrap_or_else(|_| Err(format!("{open} descriptors stay open, {base} were before")))
+    }
+
+    /// Uses hardly any CPU time while nothing happens. What has just happened may still be in work.
+    pub(super) async fn is_quiet(&self) -> Result<(), String> {
+        let mut used = 0.0;
+        let quiet = async {
+            loop {
+                let before = self.sample("process_cpu_seconds_total").await?;
+                tokio::time::sleep(QUIET_INTERVAL).await;
+                used = self.sample("process_cpu_seconds_total").await? - before;
+                if used < QUIET_CPU_SECONDS {
+                    return Ok(());
+                }
+            }
+        };
+        tokio::time::timeout(LEEWAY, quiet)
+            .await
+            .unwrap_or_else(|_| Err(format!("used {used} s of CPU time in {QUIET_INTERVAL:?}")))
+    }
+
+    /// Sends SIGTERM; the process ends as it should within `limit`.
+    pub(super) async fn stop(mut self, limit: Duration) -> Result<(), String> {
+        self.program.terminate();
+        let ended = async { (self.program.complaints().await, self.program.status().await) };
+        match within("the end of the process after SIGTERM", limit + LEEWAY, ended).await? {
+            (complaints, Some(0)) if !complaints.contains("panicked") => Ok(()),
+            other => Err(format!("the process ended with {other:?}")),
+        }
+    }
+
+    /// Still serves everybody, is quiet, and stops in time.
+    pub(super) async fn ends_unharmed(self) -> Result<(), String> {
+        self.answers().await?;
+        self.is_quiet().await?;
+        self.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
+    }
+}
+
+/// What happens within a time, else an error that names it.
+pub(super) async fn within<T>(
+    what: &str,
+    limit: Duration,
+    happens: impl Future<Output = T>,
+) -> Result<T, String> {
+    tokio::time::timeout(limit, happens).await.map_err(|_| format!("{what} did not come within {limit:?}"))
+}

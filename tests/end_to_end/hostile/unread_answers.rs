@@ -1,0 +1,132 @@
+//! Clients that ask and do not take the answers.
+
+use std::time::Duration;
+
+use tokio::{io::AsyncReadExt as _, net::TcpSocket};
+
+use super::instance::{Instance, LEEWAY, WRITE_TIMEOUT, within};
+use crate::{
+    client::{get, say},
+    eventually,
+    frames::{self, Client},
+    line::{Connection, Server},
+    nats::Nats,
+};
+
+/// A page of some megabytes.
+const LARGE: &str = "/docs";
+const REQUESTS_OF_A_CONNECTION: usize = 200;
+const MAX_GROWTH: f64 = 32.0 * 1024.0 * 1024.0;
+
+/// Which window stays closed.
+#[derive(Clone, Copy, Debug)]
+enum Unread {
+    /// That of each stream: the client reads, and allows nothing.
+    Streams,
+    /// That of TCP: the client does not read.
+    Socket,
+}
+
+impl Unread {
+    /// A client that waits for many answers.
+    async fn ask(self, server: Server) -> Client {
+        let window = match self {
+            Self::Streams => 0,
+            Self::Socket => 1 << 30,
+        };
+        let mut client = Client::connect_with(server, &frames::initial_window(window)).await;
+        if let Self::Socket = self {
+            client.allow(0, 1 << 30).await;
+        }
+        for stream in (1..).step_by(2).take(REQUESTS_OF_A_CONNECTION) {
+            client.get(stream, LARGE, &[]).await;
+        }
+        client
+    }
+}
+
+#[tokio::test]
+async fn many_of_http_2_take_little_memory() {
+    let nats = Nats::start().await;
+    let mut failures = Vec::new();
+    for unread in [Unread::Streams, Unread::Socket] {
+        let instance = Instance::start(&nats, &[]).await;
+        get(instance.http, LARGE, &[]).await;
+        let base = instance.base().await.expect("metrics");
+        let before = instance.resident_bytes().await.expect("metrics");
+        let clients = [unread.ask(instance.http).await, unread.ask(instance.http).await];
+        eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
+        let mut most = before;
+        let watched = async {
+            loop {
+                most = instance.resident_bytes().await?.max(most);
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let ended = async {
+            let mut clients = clients;
+            match unread {
+                // The client reads what ends the streams: each, or the connection with all of them.
+                Unread::Streams => {
+                    for client in &mut clients {
+                        let mut ended = 0;
+                        while let Some(frame) = client.next().await
+                            && ended < REQUESTS_OF_A_CONNECTION
+                        {
+                            ended += usize::from(frame.ends_stream());
+                        }
+                    }
+                    Ok(())
+                }
+                Unread::Socket => instance.returns_to(base).await,
+            }
+        };
+        let outcome = tokio::select! {
+            error = watched => error,
+            ended = within("the end of all answers", WRITE_TIMEOUT * 2 + LEEWAY, ended) => ended.flatten(),
+        };
+        if let Err(error) = outcome {
+            failures.push(format!("{unread:?}: {error}"));
+        }
+        if most > before + MAX_GROWTH {
+            failures.push(format!("{unread:?}: {before} bytes became {most}"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+/// A client with a small receive buffer that asks `times` on one connection, and reads nothing.
+async fn ask(server: Server, path: &str, times: usize) -> Connection {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let mut connection = server.connect_by(socket).await.expect("connected");
+    say(&mut connection, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").repeat(times).as_bytes()).await;
+    connection
+}
+
+#[tokio::test]
+async fn one_of_http_1_1_is_cut() {
+    let nats = Nats::start().await;
+    let instance = Instance::start(&nats, &[]).await;
+    let debug = Server::from(instance.debug);
+    let mut failures = Vec::new();
+    for (server, path, times) in
+        [(instance.http, LARGE, 1), (instance.http, LARGE, 5), (debug, "/metrics", 100)]
+    {
+        let whole = get(server, path, &[]).await.body.len() * times;
+        let base = instance.base().await.expect("metrics");
+        let mut connection = ask(server, path, times).await;
+        eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
+        if let Err(error) = instance.returns_to(base).await {
+            failures.push(format!("{times} of {path}: {error}"));
+        }
+        // What the kernel had taken is all that comes, and then an end, whatever it is.
+        let mut rest = Vec::new();
+        let read = connection.read_to_end(&mut rest);
+        within("the end of the connection", LEEWAY, read).await.expect("in time").ok();
+        if rest.len() >= whole {
+            failures.push(format!("{times} of {path}: all of it came"));
+        }
+    }
+    assert!(failures.is_empty(), "{failures:#?}");
+}
