@@ -46,6 +46,11 @@ impl Activity {
         Exchange(Arc::clone(self))
     }
 
+    /// Whether no request has ever arrived.
+    pub(super) fn is_new(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) == 0
+    }
+
     /// Whether no request is in progress.
     pub(super) fn is_idle(&self) -> bool {
         self.begun.load(Ordering::Relaxed) == self.ended.load(Ordering::Relaxed)

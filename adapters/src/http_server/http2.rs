@@ -50,7 +50,7 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     deadlines: &mut Deadlines,
     closing: CancellationToken,
 ) -> Result<(), Overdue> {
-    let activity = Arc::clone(deadlines.activity());
+    let (activity, requests) = (Arc::clone(deadlines.activity()), Arc::clone(deadlines.activity()));
     let executor = StreamExecutor {
         next: Arc::default(),
         limits: service.limits,
@@ -60,7 +60,7 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     let ping = service.limits.user_timeout / 2;
     let next = Arc::clone(&executor.next);
     let answers = service_fn(move |request: Request<Incoming>| {
-        let on_connection = activity.begin();
+        let on_connection = requests.begin();
         on_connection.answered();
         let stream = Arc::<Activity>::default();
         let handle = stream.handle.clone();
@@ -90,8 +90,11 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     let served = tokio::select! {
         // The client has gone, or asks for nothing, or does not take what is written.
         served = deadlines.bound(connection.as_mut()) => served,
-        // The present answers are the last.
+        // The present answers are the last, and a client that has not asked yet is not answered.
         () = closing.cancelled() => {
+            if activity.is_new() {
+                return Ok(());
+            }
             connection.as_mut().graceful_shutdown();
             deadlines.bound(connection.as_mut()).await
         }

@@ -59,9 +59,16 @@ fn hosts(headers: &HeaderMap) -> Hosts {
     }
 }
 
-/// An empty one is a host as well (RFC 3986, 3.2.2).
+/// Whether this is a host, with or without a port; an empty one is a host as well (RFC 3986, 3.2.2).
 fn is_host(host: &[u8]) -> bool {
-    host.is_empty() || (!host.contains(&b'@') && Authority::try_from(host).is_ok())
+    let is_port =
+        |port: &str| port.strip_prefix(':').is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    match Authority::try_from(host) {
+        Ok(authority) => {
+            !host.contains(&b'@') && authority.as_str().strip_prefix(authority.host()).is_some_and(is_port)
+        }
+        Err(_) => host.is_empty(),
+    }
 }
 
 #[cfg(test)]
@@ -86,7 +93,17 @@ mod tests {
         for right in ["cloud.example", "cloud.example:9200", "127.0.0.1:80", "[::1]:9200", ""] {
             check(http1, "/sse", &[right.as_bytes()], true);
         }
-        for wrong in ["a b", "user@cloud.example", "cloud.example/sse", "a,b c", "[::1", "a:b:c", "\u{e4}"] {
+        for wrong in [
+            "a b",
+            "user@cloud.example",
+            "cloud.example/sse",
+            "a,b c",
+            "[::1",
+            "a:b:c",
+            "a:b",
+            "a:-1",
+            "\u{e4}",
+        ] {
             check(http1, "/sse", &[wrong.as_bytes()], false);
             check(old, "/sse", &[wrong.as_bytes()], false);
         }
