@@ -402,41 +402,41 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_MAX_CONNECTIONS"],
         NONE,
         "10000",
-        "How many streams may be open; none for as many as there are file descriptors for"
+        "Maximum number of open streams; connections may be a few more, for requests that open none. By default as many as there are file descriptors for"
     ),
     setting!(
         "limits.max_connections_per_user",
         ["SSE_MAX_CONNECTIONS_PER_USER"],
         Some("64"),
         "64",
-        "How many streams one user may have open"
+        "Maximum number of open streams of one user"
     ),
     setting!(
         "limits.send_buffer",
         ["SSE_SEND_BUFFER"],
         Some("128KiB"),
         "128KiB",
-        "What the kernel keeps for a client that does not read; it takes twice as much for its own accounts"
+        "Send buffer of the kernel for each connection; the kernel takes twice as much for its own accounts"
     ),
     setting!(
         "limits.request_timeout",
         ["SSE_REQUEST_TIMEOUT"],
         Some("10s"),
         "10s",
-        "How long a client may take for the head of a request, and may stay connected without one"
+        "Timeout for a complete request: TLS handshake and head together, its body, and the time until the next request on the same connection"
     ),
     setting!(
         "limits.write_timeout",
         ["SSE_WRITE_TIMEOUT"],
         Some("30s"),
         "30s",
-        "A stream whose client takes nothing for so long, although something is to be written, is ended"
+        "Timeout for a client that takes nothing of what is written to it, and for all that is left when its stream has ended"
     ),
     setting!(
         "limits.tcp_user_timeout",
         ["SSE_TCP_USER_TIMEOUT"],
         Some("60s"),
         "60s",
-        "A client that acknowledges nothing for so long is gone (TCP_USER_TIMEOUT)"
+        "Timeout for a client that acknowledges nothing (TCP_USER_TIMEOUT)"
     ),
 ];

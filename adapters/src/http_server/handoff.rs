@@ -82,19 +82,19 @@ impl Body for Placeholder {
     }
 }
 
-/// Serves a connection until it ends or is handed off with the body that is returned.
+/// Serves a connection until it is handed off with the body that is returned, or ends.
 pub(super) async fn until_handed_off<C: Future + Unpin>(
     connection: &mut C,
     handoff: &Handoff,
     handle: &ConnectionHandle,
-) -> Option<StreamingBody> {
+) -> Result<StreamingBody, C::Output> {
     poll_fn(|context| {
-        if Pin::new(&mut *connection).poll(context).is_ready() {
-            return Poll::Ready(None);
+        if let Poll::Ready(ended) = Pin::new(&mut *connection).poll(context) {
+            return Poll::Ready(Err(ended));
         }
         // What hyper could not write yet it still has to.
         let leaving = if handle.is_blocked() { None } else { handoff.leaving() };
-        leaving.map_or(Poll::Pending, |leaving| Poll::Ready(Some(leaving)))
+        leaving.map_or(Poll::Pending, |leaving| Poll::Ready(Ok(leaving)))
     })
     .await
 }
@@ -179,7 +179,7 @@ mod tests {
         });
         let mut connection = http1::Builder::new().serve_connection(client, service);
         let handed_off =
-            until_handed_off(&mut connection, &handoff, &ConnectionHandle::default()).await.is_some();
+            until_handed_off(&mut connection, &handoff, &ConnectionHandle::default()).await.is_ok();
         let written = writes.lock().clone();
         (handed_off, written)
     }

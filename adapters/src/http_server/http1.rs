@@ -10,7 +10,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -21,6 +20,7 @@ use super::{
     http1_io::Http1Io,
     request_head::{MAX_HEAD_BYTES, MAX_HEADER_FIELDS},
     service::Service,
+    socket::{Transport, linger},
     streaming_body::StreamingBody,
 };
 
@@ -32,7 +32,7 @@ pub(super) struct HandedOff<I> {
 }
 
 /// Serves a connection to its end, or until its answer is a stream.
-pub(super) async fn serve<I: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn serve<I: Transport>(
     io: I,
     scheme: Scheme,
     service: Arc<Service>,
@@ -62,30 +62,20 @@ pub(super) async fn serve<I: AsyncRead + AsyncWrite + Unpin>(
             deadlines.bound(until_handed_off(&mut connection, &handoff, &handle)).await
         }
     };
-    let body = served?;
+    let served = served?;
     let Parts { io, read_buf, .. } = connection.into_parts();
-    let mut io = io.into_inner().into_inner();
-    let Some(body) = body else {
-        deadlines.finish();
-        deadlines.bound(linger(&mut io)).await?;
-        return Ok(None);
+    let io = io.into_inner().into_inner();
+    let body = match served {
+        Ok(body) => body,
+        // A connection that is lost, or no longer understood, has nobody to wait for.
+        Err(Err(error)) if !error.is_parse() => return Ok(None),
+        Err(_) => {
+            deadlines.finish();
+            deadlines.bound(linger(io)).await?;
+            return Ok(None);
+        }
     };
     let mut excess_input = ExcessInput::default();
     excess_input.add(read_buf.len());
     Ok(Some(HandedOff { io, body, excess_input }))
-}
-
-/// Tells the client that nothing more comes and waits until it has closed as well: a socket that is closed with something unread in
-/// it discards what its client has not read yet.
-pub(super) async fn linger<I: AsyncRead + AsyncWrite + Unpin>(io: &mut I) {
-    if io.shutdown().await.is_err() {
-        return;
-    }
-    let (mut excess_input, mut input) = (ExcessInput::default(), [0; 512]);
-    while let Ok(bytes @ 1..) = io.read(&mut input).await {
-        excess_input.add(bytes);
-        if excess_input.exceeds_limit() {
-            return;
-        }
-    }
 }

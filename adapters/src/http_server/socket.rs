@@ -9,12 +9,13 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::{ConnectionHandle, Protocol};
+use super::{ConnectionHandle, Protocol, excess_input::ExcessInput};
 
 /// A client's socket, as hyper reads and writes it. When its connection is cut, what the client has not read is discarded: the kernel would
 /// otherwise keep it for a peer that does not read.
@@ -41,6 +42,40 @@ impl Socket {
 
     fn pinned(&mut self) -> io::Result<Pin<&mut TcpStream>> {
         Ok(Pin::new(self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?))
+    }
+}
+
+/// What a client's connection is read and written by: a socket, or TLS on one.
+pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
+    /// Returns the socket beneath.
+    fn into_socket(self) -> Socket;
+}
+
+impl Transport for Socket {
+    fn into_socket(self) -> Socket {
+        self
+    }
+}
+
+impl Transport for Box<TlsStream<Socket>> {
+    fn into_socket(self) -> Socket {
+        self.into_inner().0
+    }
+}
+
+/// Tells the client that nothing more comes and waits until it has closed as well: a socket that is closed with something unread in
+/// it discards what its client has not read yet. What the client sends is not read as TLS any more, for nobody answers it.
+pub(super) async fn linger(mut transport: impl Transport) {
+    if transport.shutdown().await.is_err() {
+        return;
+    }
+    let (mut socket, mut input) = (transport.into_socket(), [0; 512]);
+    let mut excess_input = ExcessInput::default();
+    while let Ok(bytes @ 1..) = socket.read(&mut input).await {
+        excess_input.add(bytes);
+        if excess_input.exceeds_limit() {
+            return;
+        }
     }
 }
 

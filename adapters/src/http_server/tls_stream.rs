@@ -17,8 +17,8 @@ use super::{
     ConnectionHandle,
     deadlines::{Deadlines, Overdue},
     excess_input::ExcessInput,
-    http1::{self, HandedOff},
-    socket::Socket,
+    http1::HandedOff,
+    socket::{Socket, linger},
     streaming_body::StreamingBody,
 };
 
@@ -43,7 +43,7 @@ pub(super) async fn serve(
     };
     if deadlines.bound(written).await? {
         deadlines.finish();
-        deadlines.bound(http1::linger(&mut reader.unsplit(writer))).await?;
+        deadlines.bound(linger(reader.unsplit(writer))).await?;
     }
     Ok(())
 }
