@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use super::ConnectionHandle;
@@ -18,6 +18,7 @@ pub(super) struct Activity {
     begun: AtomicU32,
     answered: AtomicU32,
     ended: AtomicU32,
+    streams: AtomicBool,
 }
 
 /// What a connection waits for.
@@ -51,21 +52,27 @@ impl Activity {
         self.begun.load(Ordering::Relaxed) == 0
     }
 
-    /// Whether no request is in progress.
-    pub(super) fn is_idle(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) == self.ended.load(Ordering::Relaxed)
+    /// From now on the connection carries a stream and nothing else: any progress counts, and no other request is waited for.
+    pub(super) fn stream(&self) {
+        self.streams.store(true, Ordering::Relaxed);
     }
 
-    /// What the connection waits for. While it `streams`, any progress of the answer counts, and no other request is waited for.
-    pub(super) fn phase(&self, streams: bool) -> Phase {
+    /// Whether the connection waits for a request.
+    pub(super) fn is_idle(&self) -> bool {
+        let has_ended = self.begun.load(Ordering::Relaxed) == self.ended.load(Ordering::Relaxed);
+        has_ended && !self.streams.load(Ordering::Relaxed)
+    }
+
+    /// What the connection waits for.
+    pub(super) fn phase(&self) -> Phase {
         let begun = self.begun.load(Ordering::Relaxed);
         if self.handle.is_finishing() {
             Phase::End
-        } else if self.is_idle() && !streams {
+        } else if self.is_idle() {
             // Also while something is left to write: a client that has the server write, by pings of HTTP/2, gains no time.
             Phase::Request { begun }
         } else if self.handle.is_blocked() {
-            let step = if streams { 1 } else { PROGRESS_BYTES };
+            let step = if self.streams.load(Ordering::Relaxed) { 1 } else { PROGRESS_BYTES };
             Phase::Write { progress: self.handle.written() / step }
         } else if begun != self.answered.load(Ordering::Relaxed) {
             Phase::Answer { begun }

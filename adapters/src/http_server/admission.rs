@@ -146,15 +146,16 @@ mod tests {
         let mut newcomers = Newcomers::default();
         let open: Vec<_> = (0..100).map(|_| Arc::<Activity>::default()).collect();
         let _exchange = open[0].begin();
+        open[2].stream();
         for activity in &open {
             newcomers.add(activity);
         }
         assert_eq!(newcomers.evict(32), 2);
         let cut: Vec<_> = (0..100).filter(|at| open[*at].handle.is_cut()).collect();
-        assert_eq!(cut, [1, 2]);
+        assert_eq!(cut, [1, 3]);
         assert_eq!(newcomers.evict(32), 2);
         let cut: Vec<_> = (0..100).filter(|at| open[*at].handle.is_cut()).collect();
-        assert_eq!(cut, [1, 2, 3, 4]);
+        assert_eq!(cut, [1, 3, 4, 5]);
     }
 
     #[test]

@@ -34,7 +34,6 @@ pub(super) struct Deadlines {
     activity: Arc<Activity>,
     request_timeout: Duration,
     write_timeout: Duration,
-    streams: bool,
     phase: Option<Phase>,
     /// Boxed, because a silent event stream has none.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -53,17 +52,12 @@ impl Deadlines {
     /// Begins with the deadline for a request.
     pub(super) fn new(activity: Arc<Activity>, limits: &ConnectionLimits) -> Self {
         let ConnectionLimits { request_timeout, write_timeout, .. } = *limits;
-        Self { activity, request_timeout, write_timeout, streams: false, phase: None, deadline: None }
+        Self { activity, request_timeout, write_timeout, phase: None, deadline: None }
     }
 
     /// What the deadlines depend on.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
-    }
-
-    /// From now on the connection carries a stream and nothing else: any progress counts.
-    pub(super) fn stream(&mut self) {
-        self.streams = true;
     }
 
     /// From now on the client has the write timeout to take what is left and to close.
@@ -92,7 +86,7 @@ impl Deadlines {
         if self.activity.handle.is_cut() {
             return Poll::Ready(Overdue::Cut);
         }
-        let phase = self.activity.phase(self.streams);
+        let phase = self.activity.phase();
         if self.phase != Some(phase) {
             self.phase = Some(phase);
             self.deadline = self.timeout(phase).map(|timeout| Box::pin(sleep(timeout)));
@@ -221,8 +215,8 @@ mod tests {
     }
 
     fn deadlines_of_a_stream() -> (Arc<Activity>, Deadlines) {
-        let (activity, mut deadlines) = deadlines();
-        deadlines.stream();
+        let (activity, deadlines) = deadlines();
+        activity.stream();
         (activity, deadlines)
     }
 

@@ -121,8 +121,8 @@ struct StreamExecutor {
 impl<S: Future<Output = ()> + Send + 'static> Executor<S> for StreamExecutor {
     fn execute(&self, stream: S) {
         let activity = self.next.lock().take().unwrap_or_default();
+        activity.stream();
         let mut deadlines = Deadlines::new(activity, &self.limits);
-        deadlines.stream();
         let connections = Arc::clone(&self.connections);
         // Boxed: an async block would hold it twice, some KiB for each stream.
         let mut stream = Box::pin(stream);
