@@ -59,7 +59,7 @@ impl Listener {
     }
 }
 
-/// What a server grants its clients. The times are those of [`deadlines`](super::deadlines).
+/// What a server grants its clients. What each time bounds is told in `http_server::deadlines`.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
     /// Connections that are open at a time. When all are, those without a request make room for others.

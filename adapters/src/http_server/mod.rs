@@ -1,12 +1,12 @@
 //! The HTTP server that the inbound adapters stand on.
 //!
 //! The framework has a server of its own. This one exists for what that one does not have: a deadline for each part of a connection's life
-//! ([`deadlines`]), a limit of connections with room for those who ask ([`admission`]), and streams that cost next to nothing while they are
-//! silent ([`reactor`]).
+//! (`deadlines`), a limit of connections with room for those who ask (`admission`), and streams that cost next to nothing while they are
+//! silent (`reactor`).
 //!
-//! A connection goes this way: it is accepted here; [`connection`] finds out what its client speaks, by [`protocol`] or by [`tls`]; [`http1`] or
-//! [`http2`] reads its requests and [`service`] has them answered. An event stream with HTTP/1.1 leaves hyper behind its head ([`handoff`]) and goes
-//! to the [`reactor`], or to [`tls_stream`]; with HTTP/2 it stays.
+//! A connection goes this way: it is accepted here; `connection` finds out what its client speaks, by `protocol` or by `tls`; `http1` or
+//! `http2` reads its requests and `service` has them answered. An event stream with HTTP/1.1 leaves hyper behind its head (`handoff`) and goes
+//! to the `reactor`, or to `tls_stream`; with HTTP/2 it stays.
 
 mod activity;
 mod admission;
