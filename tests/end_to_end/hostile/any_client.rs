@@ -3,7 +3,7 @@
 //! Clients are made up from a seed; `SEED` in the environment takes another one. Clients after which something is wrong are
 //! reduced to the fewest and simplest that suffice. With `SOAK` there are many more.
 
-use std::{env, panic::AssertUnwindSafe};
+use std::{env, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::{FutureExt as _, future::join_all};
 use proptest::{
@@ -91,9 +91,17 @@ async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<
     }
     instance.is_quiet().await?;
     if let Finale::Settle = finale {
-        // Open streams are within their rights until they are ended.
-        witness.publisher.event(&[USER], "backchannel-logout", "{}").await;
-        instance.returns_to(base).await?;
+        // Open streams are within their rights until they are ended. One may open late, behind other requests.
+        let logouts = async {
+            loop {
+                witness.publisher.event(&[USER], "backchannel-logout", "{}").await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            () = logouts => {}
+            returned = instance.returns_to(base) => returned?,
+        }
         instance.is_quiet().await?;
         let after = instance.resident_bytes().await?;
         if after > resident + MAX_GROWTH {

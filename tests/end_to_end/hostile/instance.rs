@@ -137,7 +137,7 @@ impl Instance {
         self.program.terminate();
         let ended = async { (self.program.complaints().await, self.program.status().await) };
         match within("the end of the process after SIGTERM", limit + LEEWAY, ended).await? {
-            (complaints, Some(0)) if !complaints.contains("panicked") => Ok(()),
+            (complaints, Some(0)) if !complaints.lines().any(is_panic) => Ok(()),
             other => Err(format!("the process ended with {other:?}")),
         }
     }
@@ -148,6 +148,12 @@ impl Instance {
         self.is_quiet().await?;
         self.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
     }
+}
+
+/// Whether a line tells of a panic. A debug build of h2 asserts that no stream is left when a connection is dropped, which is no
+/// fault (hyperium/h2#907); a release build does not.
+fn is_panic(line: &str) -> bool {
+    line.contains("panicked at") && !line.contains("/proto/streams/counts.rs:")
 }
 
 /// What happens within a time, else an error that names it.
