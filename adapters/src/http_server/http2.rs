@@ -30,8 +30,8 @@ use super::{
     service::{AnswerBody, Service},
 };
 
-/// Requests of one connection at a time.
-const MAX_STREAMS: u32 = 200;
+/// Requests of one connection at a time; fewer are not recommended (RFC 9113, 6.5.2).
+const MAX_STREAMS: u32 = 100;
 /// Bytes that one request may send behind its head before they are read; those of one connection together may send sixteen times as
 /// many, so that a request whose body nobody reads does not stand in the way of the others.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;

@@ -51,28 +51,46 @@ impl Service {
     ) -> impl Future<Output = Response<AnswerBody>> + Send + use<> {
         let service = Arc::clone(self);
         async move {
-            let Self { local, remote, app, limits, connections } = &*service;
             let is_head = request.method() == Method::HEAD;
-            let (route, permit, answer) = match (request_head::check(&request), connections.begin_answer()) {
-                (Ok(()), Some(permit)) => {
-                    let route = app.route(request.uri().path());
-                    let mut request = poem::Request::from((request, local.clone(), remote.clone(), scheme));
-                    request.extensions_mut().insert(handle);
-                    limit_time_of_body(&mut request, limits);
-                    (route, Some(permit), app.answer(request).await.into())
-                }
-                (Ok(()), None) => (NO_ROUTE, None, too_many_answers()),
-                (Err(refusal), permit) => (NO_ROUTE, permit, refusal.answer()),
-            };
+            let (route, permit, answer) = service.respond(request, scheme, handle).await;
             exchange.answered();
-            connections.metrics().answered(route, answer.status().as_u16());
-            let answer: Response<BoxBody> = if is_head { without_body(answer) } else { answer };
-            answer.map(|body| {
-                // Streams have limits of their own.
-                let permit = permit.filter(|_| body.size_hint().exact().is_some());
-                AnswerBody { body, rest: Bytes::new(), exchange, _permit: permit }
-            })
+            service.connections.metrics().answered(route, answer.status().as_u16());
+            let answer = if is_head { without_body(answer) } else { answer };
+            answer.map(|body| AnswerBody { body, rest: Bytes::new(), exchange, _permit: permit })
         }
+    }
+
+    /// Returns the answer with the route that it counts for. An ordinary answer takes a permit, so that those that nobody reads are limited; a
+    /// stream takes none, so that they do not keep it out.
+    async fn respond(
+        &self,
+        request: Request<Incoming>,
+        scheme: Scheme,
+        handle: ConnectionHandle,
+    ) -> (&'static str, Option<AnswerPermit>, Response<BoxBody>) {
+        let Self { local, remote, app, limits, connections } = self;
+        let ordinary = |route, permit: Option<AnswerPermit>, answer| match permit {
+            Some(permit) => (route, Some(permit), answer),
+            None => (route, None, too_many_answers()),
+        };
+        if let Err(refusal) = request_head::check(&request) {
+            return ordinary(NO_ROUTE, connections.begin_answer(), refusal.answer());
+        }
+        let route = app.route(request.uri().path());
+        // A body that is still to come may keep a request in progress for long.
+        let awaits_body = !request.body().is_end_stream();
+        let permit = if awaits_body { connections.begin_answer() } else { None };
+        if awaits_body && permit.is_none() {
+            return (route, None, too_many_answers());
+        }
+        let mut request = poem::Request::from((request, local.clone(), remote.clone(), scheme));
+        request.extensions_mut().insert(handle);
+        limit_time_of_body(&mut request, limits);
+        let answer: Response<BoxBody> = app.answer(request).await.into();
+        if answer.body().size_hint().exact().is_none() {
+            return (route, None, answer);
+        }
+        ordinary(route, permit.or_else(|| connections.begin_answer()), answer)
     }
 }
 

@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::{io::AsyncReadExt as _, net::TcpSocket};
 
 use super::instance::{Instance, LEEWAY, WRITE_TIMEOUT, within};
 use crate::{
-    client::{get, say},
+    client::{Stream, get, say},
     eventually,
     frames::{self, Client},
     line::{Connection, Server},
     nats::Nats,
+    service::token,
 };
 
 /// A page of some megabytes.
 const LARGE: &str = "/docs";
-const REQUESTS_OF_A_CONNECTION: usize = 200;
+const REQUESTS_OF_A_CONNECTION: usize = 100;
+/// Together their clients ask for more answers than may be in progress.
+const CONNECTIONS: usize = 4096 / REQUESTS_OF_A_CONNECTION + 10;
 const MAX_GROWTH: f64 = 32.0 * 1024.0 * 1024.0;
 
 /// Which window stays closed.
@@ -54,7 +58,10 @@ async fn many_of_http_2_take_little_memory() {
         get(instance.http, LARGE, &[]).await;
         let base = instance.base().await.expect("metrics");
         let before = instance.resident_bytes().await.expect("metrics");
-        let clients = [unread.ask(instance.http).await, unread.ask(instance.http).await];
+        let mut clients = Vec::new();
+        for _ in 0..4 {
+            clients.push(unread.ask(instance.http).await);
+        }
         eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
         let mut most = before;
         let watched = async {
@@ -93,6 +100,22 @@ async fn many_of_http_2_take_little_memory() {
         }
     }
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[tokio::test]
+async fn keep_no_stream_out() {
+    let nats = Nats::start().await;
+    let instance = Instance::start(&nats, &[("SSE_WRITE_TIMEOUT", "10s")]).await;
+    get(instance.http, LARGE, &[]).await;
+    let _clients = join_all((0..CONNECTIONS).map(|_| Unread::Streams.ask(instance.http))).await;
+    let ordinary = async || get(instance.http, "/nothing", &[]).await.status;
+    eventually("too many answers", async || ordinary().await == 503).await;
+    let headers = [("x-access-token", &*token("einstein"))];
+    let mut stream = Stream::open(instance.http, "/sse", &headers).await;
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    assert_eq!(stream.content().await, "hello");
+    // They are ended in time, although their clients are still there.
+    eventually("an answer", async || ordinary().await == 404).await;
 }
 
 /// A client with a small receive buffer that asks `times` on one connection, and reads nothing.
