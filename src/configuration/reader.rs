@@ -84,6 +84,8 @@ impl<'a> Reader<'a> {
             }
         };
         let value = self.shown(setting).filter(|_| !setting.secret);
+        let has_credentials = value.as_ref().is_some_and(|value| value.contains('@'));
+        let wrong = if has_credentials { without_quotations(&wrong).to_owned() } else { wrong };
         let value = value.map(|value| without_credentials(&value));
         self.mistakes.0.push(Mistake { place, value, wrong, example: Some(setting.example.into()) });
     }
@@ -114,6 +116,11 @@ fn without_credentials(value: &str) -> String {
         Some((_, rest)) => format!("***@{rest}"),
         None => value.to_owned(),
     }
+}
+
+/// What is wrong may quote a part of the value, and that part may be a password.
+fn without_quotations(wrong: &str) -> &str {
+    wrong.split_once('"').map_or(wrong, |(before, _)| before.trim_end_matches([':', ' ']))
 }
 
 /// A value as the texts that were written; `None` for a group.

@@ -171,6 +171,21 @@ fn unsafe_origin_is_refused_with_a_reason() {
 }
 
 #[test]
+fn passwords_in_wrong_places_are_not_shown() {
+    for (variable, value) in [
+        ("SSE_SEND_BUFFER", "1http://user:hidden@a.example"),
+        ("SSE_KEEPALIVE_INTERVAL", "1user:hidden@a.example"),
+        ("SSE_KEEPALIVE_INTERVAL", "1.2.3user:hidden@a.example"),
+        ("SSE_MAX_CONNECTIONS", "user:hidden@a.example"),
+        ("SSE_HTTP_ADDR", "user:hidden@a.example:1"),
+        ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example"),
+    ] {
+        let told = &mistakes("", [SECRET, (variable, value)])[0];
+        assert!(!told.contains("hidden") && told.contains("a.example"), "{told}");
+    }
+}
+
+#[test]
 fn a_certificate_needs_its_key() {
     with_file("", |certificate| {
         let certificate = certificate.to_str().expect("Unicode");
