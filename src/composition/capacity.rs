@@ -24,7 +24,7 @@ impl Capacity {
         let descriptors = descriptors.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let available = descriptors - RESERVED_DESCRIPTORS.min(descriptors / 2);
         let for_requests = |streams: usize| streams / PART_FOR_REQUESTS + 1;
-        let streams = asked.unwrap_or(available - for_requests(available));
+        let streams = asked.unwrap_or_else(|| available.saturating_sub(for_requests(available)));
         Self {
             connections: available.min(streams.saturating_add(RESERVED_DESCRIPTORS + for_requests(streams))),
             debug_connections: DEBUG_CONNECTIONS.min(descriptors / 8),
@@ -50,6 +50,7 @@ mod tests {
         check(Some(1_024), Some(5_000), 896, 32, 5_000);
         check(Some(400), None, 272, 32, 263);
         check(Some(64), None, 32, 8, 30);
+        check(Some(0), None, 0, 0, 0);
         let unlimited = Capacity::of(None, None);
         assert!(unlimited.streams > 1_000_000 && unlimited.connections > unlimited.streams);
     }

@@ -7,7 +7,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 
 use crate::{
     client,
-    frames::{ACK, Client, DATA, DEFAULT_WINDOW, Frame, PING, RST_STREAM},
+    frames::{self, ACK, Client, DATA, DEFAULT_WINDOW, Frame, GOAWAY, PING, RST_STREAM},
     nats::Nats,
     service::{Service, token},
 };
@@ -147,4 +147,39 @@ async fn head_gets_no_body() {
         let body = response.into_body().collect().await.expect("a whole body").to_bytes();
         assert!(body.is_empty(), "{path}: {body:?}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_crosses_goaway_is_served_like_any_other() {
+    let nats = Nats::start().await;
+    let settings = [
+        ("SSE_REQUEST_TIMEOUT", "500ms"),
+        ("SSE_WRITE_TIMEOUT", "500ms"),
+        ("SSE_KEEPALIVE_INTERVAL", "100ms"),
+    ];
+    let service = Service::start(&nats, &settings).await;
+    let mut client = Client::connect(service.http).await;
+    client.get(STALLED, "/nothing", &[]).await;
+    while client.next().await.expect("no end").kind != GOAWAY {}
+    // Until its ping is answered the server takes further streams (RFC 9113, 6.8).
+    client.follow(READER, "reader").await;
+    let mut taken = Taken::default();
+    // As long as several deadlines.
+    client.until(&mut taken, |_, taken| taken.reader.len() > 30 * ": keepalive\n\n".len()).await;
+    assert_eq!(service.metric("sse_connections").await, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_socket_is_counted_as_slow() {
+    let nats = Nats::start().await;
+    let settings = [("SSE_WRITE_TIMEOUT", "1s"), ("SSE_SLOW_CLIENT_GRACE", "1m")];
+    let service = Service::start(&nats, &settings).await;
+    let mut client = Client::connect_with(service.http, &frames::initial_window(1 << 30)).await;
+    client.allow(0, 1 << 30).await;
+    client.follow(STALLED, "stalled").await;
+    service.has_connections(1).await;
+    // More than the kernel takes, and less than may wait for a stream.
+    let large = "x".repeat(20_000);
+    nats.publisher().await.events(&["stalled"], "t", (0..50).map(|_| large.clone())).await;
+    service.counts(r#"sse_connections_closed_total{reason="slow"}"#, 1).await;
 }

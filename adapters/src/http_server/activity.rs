@@ -83,6 +83,11 @@ impl Activity {
 }
 
 impl Exchange {
+    /// Whether its connection was cut because the client did not take what was written in time.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.0.handle.is_overdue()
+    }
+
     /// The head of the answer is known.
     pub(super) fn answered(&self) {
         self.0.answered.fetch_add(1, Ordering::Relaxed);

@@ -63,6 +63,10 @@ pub(super) async fn serve<I: Transport>(
         }
     };
     let served = served?;
+    if served.is_ok() {
+        // Before hyper drops what it holds of the request: the connection would look idle, and could be evicted.
+        activity.stream();
+    }
     let Parts { io, read_buf, .. } = connection.into_parts();
     let io = io.into_inner().into_inner();
     let body = match served {

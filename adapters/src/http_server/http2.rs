@@ -72,7 +72,7 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
                 body,
                 rest: Bytes::new(),
                 handle,
-                _on_connection: on_connection,
+                on_connection,
             }))
         }
     });
@@ -102,7 +102,7 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     if let Err(Overdue::Phase(Phase::Request { begun: 1.. })) = served {
         // The client is told which of its requests were still read (RFC 9113, 6.8).
         connection.as_mut().graceful_shutdown();
-        deadlines.finish();
+        // One that was on its way is served like any other; else the client has the time for a request once more, to confirm.
         deadlines.bound(connection).await.ok();
     }
     served.map(drop)
@@ -140,12 +140,21 @@ struct StreamBody {
     /// What is left of the last piece.
     rest: Bytes,
     handle: ConnectionHandle,
-    _on_connection: Exchange,
+    on_connection: Exchange,
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        // Its own deadline does not pass while flow control is open and the socket is blocked.
+        if self.on_connection.is_overdue() {
+            self.handle.time_out();
+        }
+    }
 }
 
 impl StreamBody {
-    /// Takes the rest. The last byte of a body is a piece of its own: hyper asks for it when flow control has let through all before
-    /// it, and only then the stream's task ends, with its deadlines.
+    /// Takes the rest. The last byte of a body is a piece of its own: hyper keeps it until flow control has let through all before it, and only
+    /// then the stream's task ends, with its deadlines.
     fn piece(&mut self) -> Bytes {
         let is_last = self.body.is_end_stream() || self.handle.is_finishing();
         let length = if is_last { self.rest.len() - 1 } else { self.rest.len() };
@@ -161,7 +170,7 @@ impl Body for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // hyper asks again when the client's flow control has let through what it was given before.
+        // hyper asks again when the client's flow control has let through all that was given before the last piece.
         self.handle.set_blocked(false);
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {

@@ -30,9 +30,7 @@ pub(super) async fn serve(
     HandedOff { io, body, excess_input }: HandedOff<Box<TlsStream<Socket>>>,
     deadlines: &mut Deadlines,
 ) -> Result<(), Overdue> {
-    let activity = deadlines.activity();
-    activity.stream();
-    let handle = activity.handle.clone();
+    let handle = deadlines.activity().handle.clone();
     let (mut reader, mut writer) = tokio::io::split(io);
     let written = async {
         tokio::select! {

@@ -220,6 +220,10 @@ impl Outbox for Queue {
                 if let Some(busy) = &mut state.busy {
                     waiting = busy.take();
                 }
+                if reason == EndReason::Slow {
+                    // Before the end can be seen, which would close the connection without a reset.
+                    self.handle.cut();
+                }
             }
             EndReason::Expired
             | EndReason::Logout
@@ -236,9 +240,6 @@ impl Outbox for Queue {
         let waits = std::mem::take(&mut state.waits);
         drop(state);
         drop(waiting);
-        if reason == EndReason::Slow {
-            self.handle.cut();
-        }
         if waits {
             self.handle.wake();
         }
