@@ -64,7 +64,8 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
         on_connection.answered();
         let stream = Arc::<Activity>::default();
         let handle = stream.handle.clone();
-        let answered = service.answer(request, scheme.clone(), handle.clone(), stream.begin());
+        // Boxed: the stream's task would keep its room for as long as it lives.
+        let answered = Box::pin(service.answer(request, scheme.clone(), handle.clone(), stream.begin()));
         *next.lock() = Some(stream);
         async move {
             let answer = answered.await;
