@@ -102,8 +102,8 @@ impl Drop for AnswerPermit {
     }
 }
 
-/// The connections that may still be without a request, the oldest first. When all are in use, these make room: whoever connects and says nothing
-/// does not keep out those who ask.
+/// The connections that may wait for a request, their first or another one, the oldest first. When all are in use, these make room: a client
+/// that connects and says nothing does not keep out those that ask.
 #[derive(Default)]
 pub(super) struct Newcomers {
     list: VecDeque<Weak<Activity>>,
