@@ -41,6 +41,7 @@ const SHORTEST_SECRET_BYTES: usize = 32;
 pub struct Application {
     running: Running,
     debug: (Listener, App),
+    nats: connection::Connection,
     addresses: [SocketAddr; 2],
 }
 
@@ -63,16 +64,16 @@ impl Application {
         if matches!(bus.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set: whoever answers is taken for the bus");
         }
-        let line = connection::connect(bus);
+        let nats = connection::connect(bus);
         let (recently, window) = (configuration.history.max_age.0, configuration.history.resume_window.0);
         let exchange = (!recently.is_zero() && !window.is_zero())
-            .then(|| Arc::new(KeyValueBookmarks::new(&line, window)) as Arc<dyn BookmarkExchange>);
-        let preferences = Arc::new(KeyValuePreferences::new(&line));
+            .then(|| Arc::new(KeyValueBookmarks::new(&nats, window)) as Arc<dyn BookmarkExchange>);
+        let preferences = Arc::new(KeyValuePreferences::new(&nats));
         let default_language = configuration.languages.default.0.clone();
         // The limit of descriptors is raised whatever is set.
         let capacity = Capacity::of(raise_descriptor_limit(), configuration.limits.max_connections);
         let core = Core::new(policy(configuration, capacity), default_language, preferences, exchange);
-        let source = JetStreamSource::new(&line, core.metrics.clone(), core.clock.clone(), recently);
+        let source = JetStreamSource::new(&nats, core.metrics.clone(), core.clock.clone(), recently);
 
         let http = &configuration.http;
         let limits_for = |connections| connection_limits(&configuration.limits, connections);
@@ -121,7 +122,7 @@ impl Application {
             tls,
             app,
         };
-        Ok(Self { running, debug, addresses: [address, debug_address] })
+        Ok(Self { running, debug, nats, addresses: [address, debug_address] })
     }
 
     /// Where clients connect.
@@ -153,6 +154,7 @@ impl Application {
         let outcome = self.running.until(stop).await;
         // To the last it has told that we are stopping.
         debug.abort();
+        self.nats.close();
         outcome
     }
 }

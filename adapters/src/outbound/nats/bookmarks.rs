@@ -61,7 +61,7 @@ impl KeyValueBookmarks {
             incoming,
             said: false,
         };
-        tokio::spawn(exchange.run());
+        connection.spawn(exchange.run());
         Self { told, heard: Mutex::new(heard) }
     }
 }

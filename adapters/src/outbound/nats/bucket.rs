@@ -13,7 +13,7 @@ use super::connection::Connection;
 
 /// Waits until there is a line.
 pub(super) async fn client(connection: &Connection) -> Result<Client, async_nats::Error> {
-    let mut line = connection.0.clone();
+    let mut line = connection.state.clone();
     let state = line.wait_for(|state| state.client.is_some() && state.connected).await?;
     Ok(state.client.clone().ok_or("there is no line")?)
 }

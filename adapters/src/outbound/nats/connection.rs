@@ -6,6 +6,7 @@ pub use async_nats::ServerAddr;
 use async_nats::{Client, ConnectOptions, Event};
 use rand::RngExt as _;
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::unverified;
@@ -23,9 +24,26 @@ pub(super) struct LineState {
     pub(super) trouble: Option<String>,
 }
 
-/// A line that is being made, again and again if need be.
+/// A connection to NATS that is made again whenever it is lost.
 #[derive(Clone)]
-pub struct Connection(pub(super) watch::Receiver<LineState>);
+pub struct Connection {
+    pub(super) state: watch::Receiver<LineState>,
+    closing: CancellationToken,
+}
+
+impl Connection {
+    /// Ends the tasks that use the connection. Without it they would report a lost connection when the runtime shuts down, because the
+    /// client's own task may go first.
+    pub fn close(&self) {
+        self.closing.cancel();
+    }
+
+    /// Spawns a task that uses the connection and ends when that is closed.
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let closing = self.closing.clone();
+        tokio::spawn(async move { closing.run_until_cancelled(task).await });
+    }
+}
 
 /// The first pause after a failed attempt.
 const FIRST_DELAY: Duration = Duration::from_millis(50);
@@ -64,7 +82,7 @@ pub enum Encryption {
 pub fn connect(servers: Servers) -> Connection {
     let (sender, state) = watch::channel(LineState::default());
     tokio::spawn(first_contact(servers, sender));
-    Connection(state)
+    Connection { state, closing: CancellationToken::new() }
 }
 
 /// Tries until the line is there or nobody wants it any more; from then on the client makes it again by itself. (The client

@@ -46,8 +46,8 @@ impl KeyValuePreferences {
     pub fn new(connection: &Connection) -> Self {
         let (kept, choices) = mpsc::channel(CAPACITY);
         let (incoming, heard) = mpsc::channel(CAPACITY);
-        tokio::spawn(keep(connection.clone(), choices));
-        tokio::spawn(Watch { connection: connection.clone(), incoming, said: false }.run());
+        connection.spawn(keep(connection.clone(), choices));
+        connection.spawn(Watch { connection: connection.clone(), incoming, said: false }.run());
         Self { connection: connection.clone(), kept, heard: Mutex::new(heard) }
     }
 

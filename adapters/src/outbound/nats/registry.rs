@@ -51,7 +51,7 @@ impl KeyValueRegistry {
 
     /// The bucket, which is made when it is missing.
     async fn bucket(&self) -> Result<Store, RegistryUnavailable> {
-        let mut line = self.connection.0.clone();
+        let mut line = self.connection.state.clone();
         // At first it is being made, which is no reason to complain.
         let known =
             line.wait_for(|state| state.trouble.is_some() || state.client.is_some() && state.connected);

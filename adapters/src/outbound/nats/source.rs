@@ -79,7 +79,7 @@ impl JetStreamSource {
     ) -> Self {
         let recent = clock.since_1970().saturating_sub(recently);
         Self {
-            line: connection.0.clone(),
+            line: connection.state.clone(),
             metrics,
             clock,
             recent: (!recently.is_zero()).then_some(recent),
