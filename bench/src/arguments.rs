@@ -18,12 +18,16 @@ pub(crate) enum Mode {
     Passing,
     /// As broadcast, against a bare send in this process instead of a server: the limit.
     Floor,
+    /// As unicast, against a server in this process that reads from NATS and does one bare send for each event: the limit.
+    UnicastFloor,
     /// Open the streams, say so in a line, and wait for the broadcast of another process.
     Listen,
     /// Be that other process: publish the broadcast, and open no streams.
     Publish,
     /// Open connections of clients that mean harm, and see what they take and whether others are served meanwhile.
     Hostile,
+    /// Each event is for one user, in turn, while slow clients get more events of their own than they read.
+    Slow,
 }
 
 impl Mode {
@@ -34,9 +38,11 @@ impl Mode {
             Self::Unicast => "unicast",
             Self::Passing => "passing",
             Self::Floor => "floor",
+            Self::UnicastFloor => "unicast-floor",
             Self::Listen => "listen",
             Self::Publish => "publish",
             Self::Hostile => "hostile",
+            Self::Slow => "slow",
         }
     }
 }
@@ -63,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_delimiter = ',')]
     pub(crate) pid: Vec<i32>,
     /// How many users there are
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, default_value_if("mode", "slow", "10"))]
     pub(crate) users: usize,
     /// How many streams each of them opens
     #[arg(long, default_value_t = 1)]
@@ -84,7 +90,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1000)]
     pub(crate) events: u64,
     /// How many events a second; as fast as the bus takes them unless it is said
-    #[arg(long)]
+    #[arg(long, default_value_if("mode", "slow", "100"))]
     pub(crate) rate: Option<u32>,
     /// How much longer than need be the content of an event is, in bytes
     #[arg(long, default_value_t = 200)]
@@ -101,7 +107,19 @@ pub(crate) struct Arguments {
     /// How many hostile connections are opened
     #[arg(long, default_value_t = 1000)]
     pub(crate) connections: usize,
-    /// How long idle streams are held, hostile connections at most, and how long after the last arrival one more is waited for, in seconds
+    /// How many slow clients there are, each a user of its own
+    #[arg(long, default_value_t = 1)]
+    pub(crate) slow: usize,
+    /// How many bytes a second are published for each slow client, in events of 4 KiB
+    #[arg(long, default_value_t = 2_400_000)]
+    pub(crate) slow_bytes_per_second: u64,
+    /// How many bytes a second each slow client reads; 0 for none at all
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) slow_read: u64,
+    /// How long slow clients may read on after the last event was published, in seconds
+    #[arg(long, default_value_t = 0)]
+    pub(crate) drain_seconds: u64,
+    /// How long idle streams are held, hostile connections at most, how long events are published beside slow clients, and how long after the last arrival one more is waited for, in seconds
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
     /// One line of JSON instead of a text

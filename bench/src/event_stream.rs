@@ -16,7 +16,7 @@ enum Part {
     Head,
     /// The line that tells how long a chunk is.
     Length,
-    /// So much of a chunk, and the line break behind it.
+    /// So much more of a chunk, and the line break behind it.
     Chunk(usize),
     End,
 }
@@ -62,13 +62,22 @@ impl Response {
                         length => Part::Chunk(length),
                     };
                 }
-                Part::Chunk(length) => {
-                    if rest.len() < length + 2 {
+                Part::Chunk(0) => {
+                    if rest.len() < 2 {
                         break;
                     }
-                    content.read(&rest[..length], &mut take);
-                    read += length + 2;
+                    read += 2;
                     self.part = Part::Length;
+                }
+                // A slow client takes long for a large chunk, whose first events have come before its end.
+                Part::Chunk(length) => {
+                    let here = rest.len().min(length);
+                    if here == 0 {
+                        break;
+                    }
+                    content.read(&rest[..here], &mut take);
+                    read += here;
+                    self.part = Part::Chunk(length - here);
                 }
                 Part::End => break,
             }
@@ -80,6 +89,11 @@ impl Response {
         }
         Ok(self.part != Part::Head)
     }
+
+    /// Whether the last chunk has come: the server has ended the stream in an orderly way.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.part == Part::End
+    }
 }
 
 /// What stands in an event stream.
@@ -87,6 +101,8 @@ impl Response {
 pub(crate) enum Entry<'a> {
     /// An event with this data.
     Event(&'a [u8]),
+    /// An event that tells the client that it misses others.
+    Gap,
     Comment,
 }
 
@@ -95,6 +111,7 @@ pub(crate) enum Entry<'a> {
 pub(crate) struct Content {
     line: Vec<u8>,
     data: Vec<u8>,
+    is_gap: bool,
 }
 
 impl Content {
@@ -107,8 +124,11 @@ impl Content {
                 self.data.extend_from_slice(data);
             } else if self.line.starts_with(b":") {
                 take(Entry::Comment);
+            } else if self.line == b"event: stream-gap" {
+                self.is_gap = true;
             } else if self.line.is_empty() && !self.data.is_empty() {
-                take(Entry::Event(&std::mem::take(&mut self.data)));
+                let data = std::mem::take(&mut self.data);
+                take(if std::mem::take(&mut self.is_gap) { Entry::Gap } else { Entry::Event(&data) });
             }
             self.line = Vec::new();
         }
@@ -126,7 +146,8 @@ mod tests {
             "retry: 3000\nid: 1-1\n",
             "\n",
             ": keepalive\n\n",
-            "id: 1-2\ndata: one\nevent: t\n\nid",
+            "id: 1-2\ndata: one\nevent: t\n\nid: 1-2\ndata: {}\nevent: stream",
+            "-gap\n\nid",
             ": 1-3\ndata: two\nevent: t",
             "\n\n",
             "",
@@ -147,13 +168,14 @@ mod tests {
                 let take = |entry: Entry<'_>| {
                     read.push(match entry {
                         Entry::Event(data) => String::from_utf8_lossy(data).into_owned(),
+                        Entry::Gap => "a gap".to_owned(),
                         Entry::Comment => "a comment".to_owned(),
                     });
                 };
                 response.read(piece, &mut content, take).expect("a stream");
             }
-            assert_eq!(read, ["a comment", "one", "two"], "in pieces of {size}");
-            assert!(response.part == Part::End, "in pieces of {size}");
+            assert_eq!(read, ["a comment", "one", "a gap", "two"], "in pieces of {size}");
+            assert!(response.has_ended(), "in pieces of {size}");
         }
     }
 

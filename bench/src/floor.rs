@@ -24,8 +24,7 @@ pub(crate) struct Floor {
 impl Floor {
     /// For so many clients.
     pub(crate) fn start(clients: usize, frames: Frames) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        rustix::net::listen(&listener, 65_535)?;
+        let listener = listen()?;
         let address = listener.local_addr()?;
         let (numbers, due) = mpsc::unbounded_channel();
         let sending = std::thread::spawn(move || serve(&listener, clients, &frames, due));
@@ -46,14 +45,22 @@ impl Frames {
     fn next(&self, number: u64) -> serde_json::Result<String> {
         let frame = match self {
             Self::Events { padding } => {
-                let event = Event { number, published: now(), padding: "x".repeat(*padding) };
-                let content = serde_json::to_string(&event)?;
-                format!("id: 19ab4cf02d1-{number}\ndata: {content}\nevent: bench\n\n")
+                return event_chunk(&Event { number, published: now(), padding: "x".repeat(*padding) });
             }
-            Self::Comments => ": keepalive\n\n".to_owned(),
+            Self::Comments => ": keepalive\n\n",
         };
-        Ok(format!("{:x}\r\n{frame}\r\n", frame.len()))
+        Ok(chunk(frame))
     }
+}
+
+/// The frame of an event, as a chunk of the answer.
+pub(crate) fn event_chunk(event: &Event) -> serde_json::Result<String> {
+    let content = serde_json::to_string(event)?;
+    Ok(chunk(&format!("id: 19ab4cf02d1-{}\ndata: {content}\nevent: bench\n\n", event.number)))
+}
+
+fn chunk(frame: &str) -> String {
+    format!("{:x}\r\n{frame}\r\n", frame.len())
 }
 
 fn serve(
@@ -62,10 +69,7 @@ fn serve(
     frames: &Frames,
     mut due: mpsc::UnboundedReceiver<u64>,
 ) -> io::Result<Duration> {
-    let mut streams = Vec::with_capacity(clients);
-    for _ in 0..clients {
-        streams.push(accept(listener)?);
-    }
+    let mut streams = accept_all(listener, clients)?;
     let mut taken = Duration::ZERO;
     while let Some(number) = due.blocking_recv() {
         let frame = frames.next(number)?;
@@ -76,6 +80,18 @@ fn serve(
         taken += thread_time().saturating_sub(before);
     }
     Ok(taken)
+}
+
+/// A listener whose backlog holds all clients at once.
+pub(crate) fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    rustix::net::listen(&listener, 65_535)?;
+    Ok(listener)
+}
+
+/// Accepts this number of clients, and opens a stream for each.
+pub(crate) fn accept_all(listener: &TcpListener, clients: usize) -> io::Result<Vec<TcpStream>> {
+    (0..clients).map(|_| accept(listener)).collect()
 }
 
 /// Answers one client, whatever it has asked for.
@@ -97,7 +113,7 @@ fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
 }
 
 /// What this thread has taken of the processor so far.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())
 }

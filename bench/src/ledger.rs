@@ -33,6 +33,8 @@ pub(crate) fn now() -> u64 {
 pub(crate) struct Ledger {
     pub(crate) arrived: u64,
     pub(crate) comments: u64,
+    /// Events that told a client that it misses others.
+    pub(crate) gaps: u64,
     /// Events that came again, or after a later one.
     pub(crate) out_of_order: u64,
     /// Streams that ended before they should.
@@ -52,6 +54,7 @@ impl Ledger {
         Self {
             arrived: 0,
             comments: 0,
+            gaps: 0,
             out_of_order: 0,
             lost_streams: 0,
             first_published: u64::MAX,
@@ -90,6 +93,7 @@ impl Account {
     pub(crate) fn enter(&mut self, arrivals: &Arrivals) {
         let mut ledger = self.ledger.lock();
         ledger.comments += arrivals.comments;
+        ledger.gaps += arrivals.gaps;
         for event in &arrivals.events {
             if event.number < self.next {
                 ledger.out_of_order += 1;
@@ -115,6 +119,7 @@ impl Account {
 pub(crate) struct Arrivals {
     events: Vec<Event>,
     comments: u64,
+    gaps: u64,
 }
 
 impl Arrivals {
@@ -122,6 +127,7 @@ impl Arrivals {
         match entry {
             Entry::Event(data) => self.events.extend(serde_json::from_slice(data)),
             Entry::Comment => self.comments += 1,
+            Entry::Gap => self.gaps += 1,
         }
     }
 }
@@ -140,9 +146,10 @@ mod tests {
             arrivals.add(Entry::Event(&serde_json::to_vec(&event).expect("JSON")));
         }
         arrivals.add(Entry::Comment);
+        arrivals.add(Entry::Gap);
         account.enter(&arrivals);
         let ledger = ledger.lock();
-        assert_eq!((ledger.arrived, ledger.out_of_order, ledger.comments), (4, 2, 1));
+        assert_eq!((ledger.arrived, ledger.out_of_order, ledger.comments, ledger.gaps), (4, 2, 1, 1));
         assert!(ledger.latency(0.5) >= 2000);
         assert!(ledger.duration() >= Duration::from_millis(2));
     }

@@ -14,7 +14,9 @@ mod process;
 mod publisher;
 mod report;
 mod run;
+mod slow;
 mod streams;
+mod unicast_floor;
 
 use std::process::ExitCode;
 
@@ -28,15 +30,20 @@ use self::{
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let is_complete = match arguments.kind.filter(|_| arguments.mode == Mode::Hostile) {
-        Some(kind) => hostile::run(&arguments, kind).await.map(|report| {
-            report::print(&report, arguments.json);
-            report.is_complete()
-        }),
-        None => run(&arguments).await.map(|report| {
-            report::print(&report, arguments.json);
-            report.is_complete()
-        }),
+    let json = arguments.json;
+    let is_complete = match (arguments.mode, arguments.kind) {
+        (Mode::Hostile, Some(kind)) => {
+            let report = hostile::run(&arguments, kind).await;
+            report.inspect(|report| report::print(report, json)).map(|report| report.is_complete())
+        }
+        (Mode::Slow, _) => {
+            let report = slow::run(&arguments).await;
+            report.inspect(|report| report::print(report, json)).map(|report| report.is_complete())
+        }
+        _ => {
+            let report = run(&arguments).await;
+            report.inspect(|report| report::print(report, json)).map(|report| report.is_complete())
+        }
     };
     match is_complete {
         Ok(is_complete) => ExitCode::from(u8::from(!is_complete)),

@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use crate::ledger::{Event, now};
 
 /// The subject that all services of the platform share.
-const SUBJECT: &str = "main-queue";
+pub(crate) const SUBJECT: &str = "main-queue";
 /// So many are on their way to the bus at a time; more would make it cut the publisher.
 const UNACKNOWLEDGED: usize = 256;
 /// The languages that an event may come in.
@@ -67,6 +67,15 @@ pub(crate) fn pace(rate: Option<u32>) -> Option<tokio::time::Interval> {
 
 /// Publishes all of it, and comes back when the bus has it.
 pub(crate) async fn publish(server: &str, programme: Programme) -> Result<(), Error> {
+    publish_each(server, programme, |_| Ok(())).await
+}
+
+/// Publishes all of it like [`publish`], and calls `before` with each event before NATS can deliver it.
+pub(crate) async fn publish_each(
+    server: &str,
+    programme: Programme,
+    mut before: impl FnMut(&Event) -> Result<(), Error>,
+) -> Result<(), Error> {
     let client =
         async_nats::connect(server).await.map_err(|error| format!("the bus at {server}: {error}"))?;
     let jetstream = jetstream::new(client);
@@ -78,6 +87,7 @@ pub(crate) async fn publish(server: &str, programme: Programme) -> Result<(), Er
             pace.tick().await;
         }
         let event = Event { number, published: now(), padding: padding.clone() };
+        before(&event)?;
         let message = match &programme.recipients {
             Recipients::Nobody => of_another_service(&event)?,
             recipients => for_users(recipients.of(number), &event, programme.languages)?,

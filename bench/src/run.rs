@@ -1,5 +1,7 @@
 //! One run, from the first stream to the report.
 
+mod floors;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,16 +11,15 @@ use serde_json::json;
 
 use crate::{
     arguments::{Arguments, Mode},
-    floor::{Floor, Frames},
     ledger::{Ledger, now},
     process::{Usage, usage},
-    publisher::{Error, Programme, Recipients, language, pace, publish},
+    publisher::{Error, Programme, Recipients, language, publish},
     report::{self, Latency, Open, Report},
     streams::{self, Client, Lines},
 };
 
 /// What comes again comes soon behind what has arrived; so long is waited for it.
-const AGAIN: Duration = Duration::from_millis(200);
+pub(crate) const AGAIN: Duration = Duration::from_millis(200);
 
 /// Does what is asked for.
 ///
@@ -26,26 +27,31 @@ const AGAIN: Duration = Duration::from_millis(200);
 ///
 /// Something was missing that it takes to load a server. What the server owes is told in the report.
 pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
-    let streams = match arguments.mode {
-        Mode::Publish | Mode::Hostile => 0,
-        Mode::Passing => 1,
-        _ => arguments.users * arguments.streams,
-    };
-    let run = Run { arguments, ledger: Arc::new(Mutex::new(Ledger::new())), streams };
+    let run = Run::new(arguments);
     match arguments.mode {
         Mode::Floor => run.against_the_floor().await,
+        Mode::UnicastFloor => run.against_the_unicast_floor().await,
         _ => run.against_a_server().await,
     }
 }
 
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     arguments: &'a Arguments,
-    ledger: Arc<Mutex<Ledger>>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// How many streams there are.
     streams: usize,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    pub(crate) fn new(arguments: &'a Arguments) -> Self {
+        let streams = match arguments.mode {
+            Mode::Publish | Mode::Hostile => 0,
+            Mode::Passing => 1,
+            _ => arguments.users * arguments.streams,
+        };
+        Self { arguments, ledger: Arc::new(Mutex::new(Ledger::new())), streams }
+    }
+
     async fn against_a_server(&self) -> Result<Report, Error> {
         let Arguments { mode, pid, opening, tls, http2, streams_per_connection, .. } = self.arguments;
         let before = usage(pid)?;
@@ -62,8 +68,8 @@ impl Run<'_> {
                 self.arrive(expected).await;
             }
             Mode::Passing => self.pass().await?,
-            // It has a run of its own.
-            Mode::Hostile => {}
+            // These have a run of their own.
+            Mode::Hostile | Mode::Slow | Mode::UnicastFloor => {}
             Mode::Broadcast | Mode::Unicast | Mode::Publish | Mode::Floor => {
                 let publishing = publish(&self.arguments.nats, self.programme());
                 let ((), published) = tokio::join!(self.arrive(expected), publishing);
@@ -93,9 +99,7 @@ impl Run<'_> {
                 report.cpu_to_comment = report.comments.and_then(|comments| each(cpu, comments));
             }
             Mode::Passing => report.cpu_to_pass_over = each(cpu, self.arguments.events),
-            Mode::Broadcast | Mode::Unicast | Mode::Listen | Mode::Publish | Mode::Floor | Mode::Hostile => {
-                report.cpu_to_deliver = each(cpu, report.arrived);
-            }
+            _ => report.cpu_to_deliver = each(cpu, report.arrived),
         }
         // The one stream of these is not what memory is taken for.
         let counts = self.streams > 0 && self.arguments.mode != Mode::Passing;
@@ -103,40 +107,7 @@ impl Run<'_> {
         report.memory = Some(end.memory as f64 / 1024.0 / 1024.0);
     }
 
-    async fn against_the_floor(&self) -> Result<Report, Error> {
-        let Arguments { padding, comments, opening, tls, http2, .. } = self.arguments;
-        if *tls || *http2 {
-            return Err("the floor speaks nothing but HTTP/1.1 in the clear".into());
-        }
-        let frames = if *comments { Frames::Comments } else { Frames::Events { padding: *padding } };
-        let Floor { address, numbers, sending } = Floor::start(self.streams, frames)?;
-        self.open(&[address], &Lines::plain(*opening)).await?;
-        let expected = self.expected();
-        let publishing = async {
-            let mut pace = pace(self.arguments.rate);
-            for number in 0..self.arguments.events {
-                if let Some(pace) = &mut pace {
-                    pace.tick().await;
-                }
-                // When it has failed, that is told below.
-                numbers.send(number).ok();
-            }
-        };
-        tokio::join!(self.arrive(expected), publishing);
-        // Before the floor ends, and all streams with it.
-        let mut report = self.report(expected);
-        drop(numbers);
-        let taken = sending.join().map_err(|_| "the floor has failed")??;
-        if *comments {
-            report.comments = Some(report.arrived);
-            report.cpu_to_comment = each(taken, report.arrived);
-        } else {
-            report.cpu_to_deliver = each(taken, report.arrived);
-        }
-        Ok(report)
-    }
-
-    async fn open(&self, servers: &[SocketAddr], lines: &Lines) -> Result<(), Error> {
+    pub(crate) async fn open(&self, servers: &[SocketAddr], lines: &Lines) -> Result<(), Error> {
         let Arguments { path, secret, users, .. } = self.arguments;
         let clients = (0..self.streams).map(|number| Client {
             server: servers[number / lines.streams() % servers.len()],
@@ -160,11 +131,11 @@ impl Run<'_> {
         published
     }
 
-    fn programme(&self) -> Programme {
+    pub(crate) fn programme(&self) -> Programme {
         let Arguments { mode, users, events, rate, padding, languages, .. } = self.arguments;
         let users = (0..*users).map(user);
         let recipients = match mode {
-            Mode::Unicast => Recipients::InTurn(users.collect()),
+            Mode::Unicast | Mode::UnicastFloor | Mode::Slow => Recipients::InTurn(users.collect()),
             Mode::Passing => Recipients::Nobody,
             _ => Recipients::All(users.collect()),
         };
@@ -175,9 +146,9 @@ impl Run<'_> {
     fn expected(&self) -> u64 {
         let Arguments { mode, events, streams, .. } = self.arguments;
         match mode {
-            Mode::Idle | Mode::Hostile => 0,
+            Mode::Idle | Mode::Hostile | Mode::Slow => 0,
             Mode::Broadcast | Mode::Listen | Mode::Floor | Mode::Publish => events * self.streams as u64,
-            Mode::Unicast => events * *streams as u64,
+            Mode::Unicast | Mode::UnicastFloor => events * *streams as u64,
             Mode::Passing => 1,
         }
     }
@@ -211,7 +182,7 @@ impl Run<'_> {
     }
 
     /// How much of what is expected.
-    fn arrived(&self) -> u64 {
+    pub(crate) fn arrived(&self) -> u64 {
         let ledger = self.ledger.lock();
         match self.arguments {
             Arguments { mode: Mode::Floor, comments: true, .. } => ledger.comments,
@@ -219,7 +190,7 @@ impl Run<'_> {
         }
     }
 
-    fn report(&self, expected: u64) -> Report {
+    pub(crate) fn report(&self, expected: u64) -> Report {
         let arrived = self.arrived();
         let ledger = self.ledger.lock();
         let latency = (ledger.arrived > 0).then(|| Latency {

@@ -1,6 +1,6 @@
 //! Very many clients, each with one stream.
 
-mod http1;
+pub(crate) mod http1;
 mod http2;
 pub(crate) mod tls;
 
@@ -121,7 +121,8 @@ pub(crate) async fn open(
     Ok(())
 }
 
-async fn in_time<T>(opening: impl Future<Output = Result<T, OpenError>>) -> Result<T, OpenError> {
+/// Gives an opening the time that it may take.
+pub(crate) async fn in_time<T>(opening: impl Future<Output = Result<T, OpenError>>) -> Result<T, OpenError> {
     tokio::time::timeout(OPENING, opening).await.unwrap_or(Err(OpenError::Silence))
 }
 

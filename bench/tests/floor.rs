@@ -38,6 +38,15 @@ fn without_a_server_it_says_so() {
 }
 
 #[test]
+fn without_nats_the_unicast_floor_says_so() {
+    let nobody =
+        std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    let (status, _, error) = bench(&["unicast-floor", "--users", "1", "--nats", &nobody]);
+    assert_eq!(status, Some(2));
+    assert!(error.contains(&format!("NATS at {nobody}")), "{error}");
+}
+
+#[test]
 fn comments_of_the_floor_are_counted() {
     let load = ["floor", "--users", "10", "--events", "20", "--comments"];
     let (status, report, _) = bench(&[&load[..], &["--json"]].concat());

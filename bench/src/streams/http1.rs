@@ -73,7 +73,8 @@ enum Read {
     Ended,
 }
 
-fn head(Client { server, path, token, language }: &Client) -> String {
+/// The request that opens the stream of a client.
+pub(crate) fn head(Client { server, path, token, language }: &Client) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nhost: {server}\r\nx-access-token: {token}\r\naccept-language: {language}\r\n\r\n"
     )
