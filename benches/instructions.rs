@@ -5,18 +5,18 @@
 
 mod material;
 
-use std::{hint::black_box, sync::Arc, time::Instant};
+use std::{hint::black_box, time::Instant};
 
 use adapters::outbound::{
     clock::SystemClock,
     jwt::RevaTokens,
     nats::envelope::{self, Event, Unreadable},
 };
-use domain::{history::History, identity::Principal, notification::Notification};
+use domain::{identity::Principal, log::NewEvent};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use ports::outbound::{Clock as _, TokenRejected, TokenVerifier as _};
 
-use material::{USERS, events, full_history, id, of_another_service, send_sse, token};
+use material::{Log, USERS, append, events, full_log, id, of_another_service, send_sse, token};
 
 /// Material that the part has been tried with: what is found out on first use, as which instructions the processor has, belongs
 /// to no part. It is there as long as the program, so that no part has to give it back.
@@ -37,19 +37,19 @@ fn read_an_envelope(message: &[u8]) -> Result<Option<Event>, Unreadable> {
     black_box(envelope::read(black_box(message), id(1)))
 }
 
-/// A history that is full, the event that comes next, and when.
-fn full(recipients: usize) -> (History, Arc<Notification>, Instant) {
+/// A log that is full, the event that comes next, and when.
+fn full(recipients: usize) -> (Log, NewEvent<()>, Instant) {
     let now = SystemClock.now();
-    let mut events = events(recipients);
-    (full_history(&mut events, now), events.next().expect("one more event"), now)
+    let mut events = events(recipients, now);
+    (full_log(&mut events, now), events.next().expect("one more event"), now)
 }
 
 #[library_benchmark]
 #[bench::to_one_user(full(1))]
 #[bench::to_5000_users(full(USERS))]
-fn record_an_event((mut history, event, now): (History, Arc<Notification>, Instant)) -> History {
-    history.record(event, now, now);
-    history
+fn append_an_event((mut log, event, now): (Log, NewEvent<()>, Instant)) -> Log {
+    append(&mut log, event, now);
+    log
 }
 
 fn verified_before() -> &'static (RevaTokens, String) {
@@ -62,5 +62,5 @@ fn verify_a_token((tokens, token): &(RevaTokens, String)) -> Result<Principal, T
     black_box(tokens.verify(black_box(token)))
 }
 
-library_benchmark_group!(name = parts, benchmarks = [read_an_envelope, record_an_event, verify_a_token]);
+library_benchmark_group!(name = parts, benchmarks = [read_an_envelope, append_an_event, verify_a_token]);
 main!(library_benchmark_groups = parts);

@@ -1,4 +1,4 @@
-//! The parts before an event's way to the queues, and before a stream's admission, each by itself. `benches/instructions.rs`
+//! The parts before an event's way to the connections, and before a stream's admission, each by itself. `benches/instructions.rs`
 //! counts the instructions of the same.
 
 mod material;
@@ -9,7 +9,7 @@ use adapters::outbound::{clock::SystemClock, nats::envelope};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ports::outbound::{Clock as _, TokenVerifier as _};
 
-use material::{USERS, events, full_history, id, of_another_service, send_sse, token};
+use material::{USERS, append, events, full_log, id, of_another_service, send_sse, token};
 
 fn read_an_envelope(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read an envelope");
@@ -25,16 +25,16 @@ fn read_an_envelope(criterion: &mut Criterion) {
     }
 }
 
-fn record_an_event(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("record an event");
+fn append_an_event(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("append an event");
     for (name, recipients) in [("to one user", 1), ("to 5,000 users", USERS)] {
         group.bench_function(name, |bencher| {
             let now = SystemClock.now();
-            let mut events = events(recipients);
-            let mut history = full_history(&mut events, now);
+            let mut events = events(recipients, now);
+            let mut log = full_log(&mut events, now);
             bencher.iter_batched(
                 || events.next().expect("one more event"),
-                |event| history.record(event, now, now),
+                |event| append(&mut log, event, now),
                 BatchSize::SmallInput,
             );
         });
@@ -48,5 +48,5 @@ fn verify_a_token(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, read_an_envelope, record_an_event, verify_a_token);
+criterion_group!(benches, read_an_envelope, append_an_event, verify_a_token);
 criterion_main!(benches);

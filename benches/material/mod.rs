@@ -1,15 +1,12 @@
 //! What the parts work on, the same for those who time them and for those who count their instructions.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use adapters::outbound::jwt::RevaTokens;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
-    history::{History, HistoryLimits},
     identity::UserId,
+    log::{EventLog, LogLimits, NewEvent, StreamLimits},
     notification::{EventId, EventType, Incarnation, Notification},
 };
 use serde_json::{Value, json};
@@ -63,27 +60,38 @@ pub(crate) fn of_another_service() -> Vec<u8> {
 }
 
 /// One event after the other, each for so many users.
-pub(crate) fn events(recipients: usize) -> impl Iterator<Item = Arc<Notification>> {
+pub(crate) fn events(recipients: usize, now: Instant) -> impl Iterator<Item = NewEvent<()>> {
     (1_u64..).scan((0..USERS).cycle(), move |users, sequence| {
         let recipients = users.by_ref().take(recipients);
-        Some(Arc::new(Notification {
+        let notification = Notification {
             id: id(sequence),
             recipients: recipients.map(|n| UserId::try_new(&user(n)).expect("a user id")).collect(),
             event_type: EventType::try_new("postprocessing-finished").expect("an event type"),
             content: (&*text()).into(),
-        }))
+        };
+        Some(NewEvent { notification, encoded: (), published: now })
     })
 }
 
-/// A history that holds all the `events` it can: for each one more it forgets older ones.
-pub(crate) fn full_history(events: &mut impl Iterator<Item = Arc<Notification>>, now: Instant) -> History {
-    let limits = HistoryLimits { max_age: Duration::MAX, max_bytes: 4 << 20 };
-    let mut history = History::new(limits, id(0));
-    let forgets = |history: &History| history.before(now).1.is_some();
-    while !forgets(&history) {
-        history.record(events.next().expect("one more event"), now, now);
+/// A log without streams.
+pub(crate) type Log = EventLog<(), ()>;
+
+/// A log that holds all the `events` it can: for each one more it removes older ones.
+pub(crate) fn full_log(events: &mut impl Iterator<Item = NewEvent<()>>, now: Instant) -> Log {
+    let max_bytes = 4 << 20;
+    let limits = LogLimits { max_age: Duration::MAX, max_bytes };
+    let mut log = EventLog::new(limits, StreamLimits { total: 0, per_user: 0 });
+    log.resync(id(0), now, &mut |()| ());
+    let mut bytes = 0;
+    while bytes <= max_bytes {
+        bytes += append(&mut log, events.next().expect("one more event"), now);
     }
-    history
+    log
+}
+
+/// Appends an event, and returns its size in the log.
+pub(crate) fn append(log: &mut Log, event: NewEvent<()>, now: Instant) -> usize {
+    log.append(event, now, now, &mut |()| ()).map_or(0, |appended| appended.bytes)
 }
 
 /// A token as the platform makes them, and who verifies it.

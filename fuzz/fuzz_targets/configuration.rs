@@ -71,7 +71,6 @@ fn settings(configuration: &Configuration) -> String {
         cors,
         tls,
         token_manager,
-        queue,
         history,
         streams,
         languages,
@@ -80,7 +79,7 @@ fn settings(configuration: &Configuration) -> String {
     } = configuration;
     let first =
         format!("{log:?} {tracing:?} {debug:?} {keepalive:?} {events:?} {registry:?} {http:?} {cors:?}");
-    format!("{first} {tls:?} {token_manager:?} {queue:?} {history:?} {streams:?} {languages:?} {limits:?}")
+    format!("{first} {tls:?} {token_manager:?} {history:?} {streams:?} {languages:?} {limits:?}")
 }
 
 /// A file with this text, the same for all inputs.

@@ -12,7 +12,7 @@ use std::{
 
 use adapters::{
     http_server::App,
-    inbound::http::{CrossOrigin, EventFrames, Http, QueueLimits},
+    inbound::http::{CrossOrigin, Http},
     outbound::clock::SystemClock,
 };
 use domain::{
@@ -27,7 +27,9 @@ use poem::{
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
 };
 use ports::{
-    inbound::{LanguageOf, Membership, MockChooseLanguage, MockSubscribe, StreamRequest, Subscription},
+    inbound::{
+        LanguageOf, MockChooseLanguage, MockEventStream, MockSubscribe, StreamRequest, Subscription, Taken,
+    },
     outbound::{MockMetrics, MockTokenVerifier, MockTraces, TokenRejected},
 };
 use serde_json::Value;
@@ -168,7 +170,10 @@ fn app() -> App {
     let mut subscribe = MockSubscribe::new();
     subscribe.expect_subscribe().returning(|request, _| {
         *OPENED.lock().expect("no panic") = Some(request);
-        Ok(Subscription { language: LanguageTag::default(), membership: Membership::new(|_| {}) })
+        let mut stream = MockEventStream::new();
+        stream.expect_take().returning(Taken::default);
+        stream.expect_close().return_const(());
+        Ok(Subscription { language: LanguageTag::default(), stream: Box::new(stream) })
     });
     let mut choose_language = MockChooseLanguage::new();
     choose_language.expect_choose().returning(|_, _| Ok(()));
@@ -180,16 +185,13 @@ fn app() -> App {
     metrics.expect_authentication_failed().return_const(());
     let mut traces = MockTraces::new();
     traces.expect_continue_from().return_const(());
-    let (metrics, clock) = (Arc::new(metrics), Arc::new(SystemClock));
     let http = Http {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
         verifier: Arc::new(verifier),
-        metrics: metrics.clone(),
-        clock: clock.clone(),
+        metrics: Arc::new(metrics),
+        clock: Arc::new(SystemClock),
         traces: Arc::new(traces),
-        frames: EventFrames::new(metrics, clock),
-        limits: QueueLimits { max_events: 16, max_bytes: 1 << 16, total_max_bytes: 1 << 20 },
         cross_origin: CrossOrigin {
             allow_origins: [NAMED_ORIGIN, "https://*.b.example"]
                 .map(|origin| AllowedOrigin::try_new(origin).expect("an origin"))

@@ -6,7 +6,7 @@ use adapters::{
     http_server::ConnectionLimits,
     inbound::{
         demo::{self, DemoUser},
-        http::{CrossOrigin, QueueLimits},
+        http::CrossOrigin,
     },
     outbound::{
         clock::SystemClock,
@@ -15,8 +15,11 @@ use adapters::{
     },
 };
 use domain::{
-    fanout::StreamLimits, history::HistoryLimits, identity::UserId, keepalive::KeepalivePolicy,
-    language::LanguageTag, notification::Incarnation,
+    identity::UserId,
+    keepalive::KeepalivePolicy,
+    language::LanguageTag,
+    log::{LogLimits, StreamLimits},
+    notification::Incarnation,
 };
 use ports::outbound::Clock as _;
 
@@ -27,14 +30,13 @@ use crate::use_cases::StreamPolicy;
 const USERS: [&str; 3] = ["einstein", "marie", "richard"];
 /// Long enough for any demonstration.
 const TOKEN_LIFE: Duration = Duration::from_hours(24);
-const GRACE: Duration = Duration::from_millis(250);
 
 /// The defaults of the service, but for a keepalive that is short enough to be seen.
 const POLICY: StreamPolicy = StreamPolicy {
     limits: StreamLimits { total: 1000, per_user: 64 },
-    history: HistoryLimits { max_age: Duration::from_mins(5), max_bytes: 64 << 20 },
+    log: LogLimits { max_age: Duration::from_mins(5), max_bytes: 256 << 20 },
     resume_window: Duration::from_mins(2),
-    doubt: Duration::from_mins(1),
+    unacknowledged: Duration::from_mins(1),
     keepalive: KeepalivePolicy::every(Duration::from_secs(15)),
     max_age: None,
     reconnection_time: Some(Duration::from_secs(3)),
@@ -47,8 +49,6 @@ const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
     send_buffer: 128 << 10,
     user_timeout: Duration::from_mins(1),
 };
-
-const LIMITS: QueueLimits = QueueLimits { max_events: 256, max_bytes: 1 << 20, total_max_bytes: 256 << 20 };
 
 /// The demonstration, listening, but not yet running.
 pub struct Demo {
@@ -79,12 +79,11 @@ impl Demo {
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
         let app = core
-            .http(Arc::new(RevaTokens::new(&secret)), LIMITS, same_origin(), "/")
+            .http(Arc::new(RevaTokens::new(&secret)), same_origin(), "/")
             .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
         let running = Running {
             core,
             source: Box::new(source),
-            slow_client_grace: GRACE,
             drain_timeout: Duration::ZERO,
             announcement: None,
             listener,
@@ -125,7 +124,7 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    core().http(Arc::new(RevaTokens::new("")), LIMITS, same_origin(), "/").specification()
+    core().http(Arc::new(RevaTokens::new("")), same_origin(), "/").specification()
 }
 
 fn core() -> Core {

@@ -14,7 +14,7 @@ use adapters::{
     },
     inbound::{
         debug::{self, Unhealthy},
-        http::{CrossOrigin, EventFrames, Http, QueueLimits},
+        http::{CrossOrigin, EventFrames, Http},
     },
     outbound::{
         clock::SystemClock,
@@ -22,7 +22,7 @@ use adapters::{
         prometheus::{HttpServerMetrics, PrometheusMetrics},
     },
 };
-use domain::{language::LanguageTag, patience::Patience};
+use domain::language::LanguageTag;
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -49,7 +49,6 @@ struct Core {
     status: Arc<Status>,
     metrics: Arc<PrometheusMetrics>,
     clock: Arc<dyn Clock>,
-    frames: EventFrames,
 }
 
 impl Core {
@@ -62,26 +61,19 @@ impl Core {
         exchange: Option<Arc<dyn BookmarkExchange>>,
     ) -> Self {
         let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
-        let frames = EventFrames::new(metrics.clone(), clock.clone());
         let subscriptions = Subscriptions::new(
             policy,
             default_language,
-            Arc::new(frames.clone()),
+            Arc::new(EventFrames),
             metrics.clone(),
             clock.clone(),
             exchange.clone(),
         );
         let languages = LanguageChoices { subscriptions: subscriptions.clone(), preferences };
-        Self { subscriptions, languages, exchange, status: Arc::default(), metrics, clock, frames }
+        Self { subscriptions, languages, exchange, status: Arc::default(), metrics, clock }
     }
 
-    fn http(
-        &self,
-        verifier: Arc<dyn TokenVerifier>,
-        limits: QueueLimits,
-        cross_origin: CrossOrigin,
-        root: &str,
-    ) -> Http {
+    fn http(&self, verifier: Arc<dyn TokenVerifier>, cross_origin: CrossOrigin, root: &str) -> Http {
         Http {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),
@@ -89,8 +81,6 @@ impl Core {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             traces: Arc::new(TraceContext),
-            frames: self.frames.clone(),
-            limits,
             cross_origin,
             root: root.into(),
             version: VERSION,
@@ -101,14 +91,12 @@ impl Core {
         Inspection { subscriptions: self.subscriptions.clone(), measurements: self.metrics.clone() }
     }
 
-    fn relay(&self, slow_client_grace: Duration) -> Relay {
+    fn relay(&self) -> Relay {
         Relay {
             subscriptions: self.subscriptions.clone(),
             languages: self.languages.clone(),
-            frames: Arc::new(self.frames.clone()),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
-            patience: Patience::new(slow_client_grace, self.clock.now()),
             status: Arc::clone(&self.status),
             traces: Arc::new(TraceContext),
         }
@@ -119,7 +107,6 @@ impl Core {
 struct Running {
     core: Core,
     source: Box<dyn EventSource>,
-    slow_client_grace: Duration,
     drain_timeout: Duration,
     /// None when nobody is to be told.
     announcement: Option<Announcement>,
@@ -134,7 +121,7 @@ impl Running {
     async fn until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let mut tasks = JoinSet::new();
         let no_more_events = CancellationToken::new();
-        let relay = self.core.relay(self.slow_client_grace);
+        let relay = self.core.relay();
         let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
         tasks.spawn(self.core.subscriptions.clone().look_after());
         tasks.spawn(self.core.languages.clone().hear());

@@ -7,10 +7,7 @@ use adapters::{
         App, ConnectionLimits, Listener, serve,
         tls::{self, CertificateFiles, TlsAcceptor},
     },
-    inbound::{
-        debug::Debug,
-        http::{CrossOrigin, QueueLimits},
-    },
+    inbound::{debug::Debug, http::CrossOrigin},
     outbound::{
         host,
         jwt::RevaTokens,
@@ -21,14 +18,17 @@ use adapters::{
         prometheus::{HttpServerMetrics, PrometheusMetrics},
     },
 };
-use domain::{fanout::StreamLimits, history::HistoryLimits, keepalive::KeepalivePolicy};
+use domain::{
+    keepalive::KeepalivePolicy,
+    log::{LogLimits, StreamLimits},
+};
 use ports::outbound::BookmarkExchange;
 use tracing::{info, warn};
 
 use super::{Core, Running, StartError, VERSION, Watched, capacity::Capacity, listen};
 use crate::{
     configuration::{
-        Address, Configuration, Cors, Events, GoDuration, Limits, Queue, RegistryKind, Secret, Server, Tls,
+        Address, Configuration, Cors, Events, GoDuration, Limits, RegistryKind, Secret, Server, Tls,
     },
     lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
     use_cases::{Announcement, StreamPolicy},
@@ -87,12 +87,7 @@ impl Application {
         let announcement = announcement(configuration, address)?;
         let verifier = Arc::new(RevaTokens::new(secret));
         let app = core
-            .http(
-                verifier,
-                queue_limits(configuration.queue),
-                cross_origin(&configuration.cors),
-                http.root.as_str(),
-            )
+            .http(verifier, cross_origin(&configuration.cors), http.root.as_str())
             .app(std::convert::identity);
         let (metrics, effective) = (core.metrics.clone(), configuration.effective.to_string());
         let debug = Debug {
@@ -115,7 +110,6 @@ impl Application {
         let running = Running {
             core,
             source: Box::new(source),
-            slow_client_grace: configuration.queue.slow_client_grace.0,
             drain_timeout: configuration.streams.drain_timeout.0,
             announcement,
             listener,
@@ -249,10 +243,10 @@ fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
     let unless_zero = |GoDuration(time): GoDuration| (!time.is_zero()).then_some(time);
     StreamPolicy {
         limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
-        history: HistoryLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
+        log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
         // Without a history nobody could go on where they stood.
         resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },
-        doubt: limits.tcp_user_timeout.0,
+        unacknowledged: limits.tcp_user_timeout.0,
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
         max_age: unless_zero(streams.max_age),
         reconnection_time: unless_zero(streams.reconnection_time),
@@ -267,14 +261,6 @@ fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
         write_timeout: limits.write_timeout.0,
         send_buffer: limits.send_buffer.0,
         user_timeout: limits.tcp_user_timeout.0,
-    }
-}
-
-fn queue_limits(queue: Queue) -> QueueLimits {
-    QueueLimits {
-        max_events: queue.max_events,
-        max_bytes: queue.max_bytes.0,
-        total_max_bytes: queue.total_max_bytes.0,
     }
 }
 

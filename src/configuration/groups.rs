@@ -181,29 +181,12 @@ group! {
 }
 
 group! {
-    /// What may wait for slow clients.
-    #[derive(Clone, Copy, Debug, Validate)]
-    #[validate(schema(function = "queues_fit"))]
-    struct Queue {
-        /// Events in one stream's queue.
-        #[validate(range(min = 1, message = "a queue has to hold at least one event"))]
-        max_events: usize = "queue.max_events",
-        /// Bytes in one stream's queue.
-        max_bytes: Bytes = "queue.max_bytes",
-        /// Bytes in all queues together.
-        total_max_bytes: Bytes = "queue.total_max_bytes",
-        /// How long a full queue may make no progress.
-        slow_client_grace: GoDuration = "queue.slow_client_grace",
-    }
-}
-
-group! {
-    /// What is remembered for clients that return.
+    /// What is held for clients that return or are slow.
     #[derive(Clone, Copy, Debug)]
     struct History {
-        /// For how long an event is; zero for not at all.
+        /// Maximum age of events in the log; zero keeps only what open streams have still to take.
         max_age: GoDuration = "history.max_age",
-        /// How much memory all of them take at most.
+        /// Maximum memory of the log.
         max_bytes: Bytes = "history.max_bytes",
         /// For how long it is remembered where a stream stood.
         resume_window: GoDuration = "history.resume_window",
@@ -270,12 +253,4 @@ fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
         (Some(_), Some(_)) | (None, None) => return Ok(()),
     };
     Err(ValidationError::new(missing).with_message(message.into()))
-}
-
-fn queues_fit(queue: &Queue) -> Result<(), ValidationError> {
-    if queue.total_max_bytes.0 < queue.max_bytes.0 {
-        let message = "all queues together may hold less than a single one (queue.max_bytes)";
-        return Err(ValidationError::new("queue.total_max_bytes").with_message(message.into()));
-    }
-    Ok(())
 }

@@ -21,7 +21,7 @@ pub use self::{
     effective::{Defaults, Effective},
     environment::Environment,
     groups::{
-        Cors, Debug, Events, History, Http, Keepalive, Languages, Limits, Log, Queue, Registry, Streams, Tls,
+        Cors, Debug, Events, History, Http, Keepalive, Languages, Limits, Log, Registry, Streams, Tls,
         TokenManager, Tracing,
     },
     mistakes::{Mistake, Mistakes},
@@ -57,10 +57,7 @@ pub struct Configuration {
     pub tls: Tls,
     /// Who may come in.
     pub token_manager: TokenManager,
-    /// What may wait for slow clients.
-    #[validate(nested)]
-    pub queue: Queue,
-    /// What is remembered for clients that return.
+    /// What is held for clients that return or are slow.
     pub history: History,
     /// How long streams live, and how they end.
     pub streams: Streams,
@@ -107,7 +104,6 @@ impl Configuration {
         let cors = Cors::read(reader);
         let tls = Tls::read(reader);
         let token_manager = TokenManager::read(reader);
-        let queue = Queue::read(reader);
         let history = History::read(reader);
         let streams = Streams::read(reader);
         let languages = Languages::read(reader);
@@ -123,7 +119,6 @@ impl Configuration {
             cors: cors?,
             tls: tls?,
             token_manager: token_manager?,
-            queue: queue?,
             history: history?,
             streams: streams?,
             languages: languages?,

@@ -314,46 +314,18 @@ pub const SETTINGS: &[Setting] = &[
         )
     },
     setting!(
-        "queue.max_events",
-        ["SSE_QUEUE_MAX_EVENTS"],
-        Some("256"),
-        "256",
-        "How many events may wait for one stream"
-    ),
-    setting!(
-        "queue.max_bytes",
-        ["SSE_QUEUE_MAX_BYTES"],
-        Some("1MiB"),
-        "1MiB",
-        "How many bytes of events may wait for one stream; a single larger event still passes"
-    ),
-    setting!(
-        "queue.total_max_bytes",
-        ["SSE_QUEUE_TOTAL_MAX_BYTES"],
-        Some("256MiB"),
-        "256MiB",
-        "How many bytes of events may wait for all streams together; an event that waits for several counts once"
-    ),
-    setting!(
-        "queue.slow_client_grace",
-        ["SSE_SLOW_CLIENT_GRACE"],
-        Some("250ms"),
-        "250ms",
-        "A stream whose queue is full and makes no progress for so long is ended"
-    ),
-    setting!(
         "history.max_age",
         ["SSE_HISTORY_MAX_AGE"],
         Some("5m"),
         "5m",
-        "For how long events are kept for clients that return; 0s for not at all"
+        "Maximum age of events in the log, for clients that return or are slow; 0s keeps only what open streams have still to take"
     ),
     setting!(
         "history.max_bytes",
         ["SSE_HISTORY_MAX_BYTES"],
-        Some("64MiB"),
-        "64MiB",
-        "How much memory they take at most; the oldest are forgotten first"
+        Some("256MiB"),
+        "256MiB",
+        "Maximum memory of the log; no single user's events take more than half of it, and the oldest are removed first"
     ),
     setting!(
         "history.resume_window",

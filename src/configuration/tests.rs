@@ -27,7 +27,7 @@ fn everything_has_a_default_but_the_secret() {
     let configuration =
         Configuration::read(None, &[SECRET, ("HOME", "/nowhere")].into()).expect("no mistake");
     assert_eq!(configuration.http.addr.to_string(), "127.0.0.1:9135");
-    assert_eq!(configuration.queue.max_bytes, Bytes(1 << 20));
+    assert_eq!(configuration.history.max_bytes, Bytes(256 << 20));
     assert_eq!(configuration.keepalive.interval, GoDuration(Duration::ZERO));
     assert_eq!(configuration.cors.allow_headers.len(), 8);
 
@@ -80,7 +80,7 @@ keepalive_interval:
 http:
   addr: \"${HOST}:80\"
   cors: {allow_origins: [\"https://${HOST}\", https://b.example]}
-queue: {max_events: 10}
+history: {max_bytes: 1MiB}
 token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
 ";
     let configuration = with_file(file, |path| {
@@ -89,7 +89,7 @@ token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
     assert_eq!(configuration.http.addr.to_string(), "a.example:80");
     let origins = ["https://a.example", "https://b.example"].map(AllowedOrigin::try_new);
     assert_eq!(configuration.cors.allow_origins.into_iter().map(Ok).collect::<Vec<_>>(), origins);
-    assert_eq!(configuration.queue.max_events, 10);
+    assert_eq!(configuration.history.max_bytes, Bytes(1 << 20));
     assert_eq!(configuration.token_manager.jwt_secret.reveal(), SECRET.1);
 }
 
@@ -99,7 +99,7 @@ fn all_mistakes_are_named_at_once_with_their_place_and_what_would_be_right() {
 htp: {addr: 'a:1'}
 http: {adr: 'a:1', root: ['/a', '/b']}
 log: {level: loud}
-queue: 5
+history: 5
 debug: {addr: '${NOT_SET}:1'}
 token_manager: {jwt_secret: ''}
 debug.addr: 'a:1'
@@ -111,9 +111,9 @@ events: {endpoint: 'nats://user:hidden@a:1', password: 12345678}
         [
             "FILE, debug.addr: names the variable NOT_SET, which is not set",
             "FILE, debug.addr: is one key with a dot; a group's settings stand below it",
+            "FILE, history: is a group of settings, not a value",
             "FILE, htp: is no setting; right would be: http",
             "FILE, http.adr: is no setting; right would be: http.addr",
-            "FILE, queue: is a group of settings, not a value",
             "FILE, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
             "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration: a unit is missing (ms, s, m, h); right would be: 30s",
             "FILE, events.endpoint: \"***@a:1\" is no address: a user and a password are settings of their own; right \
@@ -128,15 +128,14 @@ events: {endpoint: 'nats://user:hidden@a:1', password: 12345678}
 
 #[test]
 fn values_have_to_fit_together() {
-    let environment = [SECRET, ("SSE_QUEUE_MAX_EVENTS", "0")];
+    let environment = [SECRET, ("SSE_MAX_CONNECTIONS_PER_USER", "0")];
     assert_eq!(
         mistakes("", environment),
-        ["SSE_QUEUE_MAX_EVENTS: \"0\" a queue has to hold at least one event; right would be: 256"]
+        ["SSE_MAX_CONNECTIONS_PER_USER: \"0\" nobody could open a stream; right would be: 64"]
     );
     assert_eq!(
-        mistakes("queue: {total_max_bytes: 1KiB}", [SECRET]),
-        ["FILE, queue.total_max_bytes: \"1KiB\" all queues together may hold less than a single one \
-          (queue.max_bytes); right would be: 256MiB"]
+        mistakes("limits: {max_connections: 0}", [SECRET]),
+        ["FILE, limits.max_connections: \"0\" nobody could open a stream; right would be: 10000"]
     );
 }
 

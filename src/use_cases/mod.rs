@@ -5,9 +5,10 @@
 //! **Invariant:** no adapter is named here.
 
 mod announcement;
-mod editions;
+mod encoded;
 mod inspection;
 mod languages;
+mod pace;
 mod relay;
 mod status;
 mod subscriptions;

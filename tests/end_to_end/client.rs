@@ -7,7 +7,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{HeaderMap, Method, Request, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpSocket,
 };
 
@@ -100,9 +100,21 @@ async fn send_with(
     body: Bytes,
 ) -> (u16, HeaderMap, Incoming) {
     let server = server.into();
+    let connection = tokio::time::timeout(PATIENCE, server.connect()).await.expect("in time");
+    send_on(connection.expect("connected"), server, method, path, headers, body).await
+}
+
+/// Sends a request on a connection that is already open.
+async fn send_on(
+    connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    server: Server,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> (u16, HeaderMap, Incoming) {
     let exchange = async {
-        let stream = server.connect().await.expect("connected");
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await.expect("HTTP");
         tokio::spawn(connection);
         let request = headers.iter().fold(
             Request::builder().method(method).uri(path).header("host", server.to_string()),
@@ -136,6 +148,19 @@ impl Block {
 impl Stream {
     pub(crate) async fn open(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Self {
         let (status, headers, body) = send(server, Method::GET, path, headers).await;
+        assert_eq!(status, 200);
+        Self { headers, body, unread: Vec::new() }
+    }
+
+    /// Opens a stream on a connection that is already open.
+    pub(crate) async fn open_on(
+        connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        server: Server,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
+        let (status, headers, body) =
+            send_on(connection, server, Method::GET, path, headers, Bytes::new()).await;
         assert_eq!(status, 200);
         Self { headers, body, unread: Vec::new() }
     }

@@ -217,7 +217,7 @@ async fn a_client_that_takes_nothing_is_ended_in_time() {
     let mut reads = service.follow("einstein").await;
     let stalled = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(2).await;
-    // More than the kernel takes, less than would fill the queue.
+    // More than the kernel takes.
     let large = "x".repeat(500_000);
     nats.publisher().await.event(&["einstein"], "t", &large).await;
     assert_eq!(reads.content().await, large);

@@ -30,7 +30,7 @@ mod registry;
 mod returning;
 mod reverse_proxies;
 mod service;
-mod slow_clients;
+mod slow_client;
 mod streaming;
 mod tls;
 mod towards_the_bus;

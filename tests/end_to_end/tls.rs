@@ -64,6 +64,9 @@ impl Files {
     }
 }
 
+/// After which a client that takes nothing is ended.
+const WRITE_TIMEOUT: (&str, &str) = ("SSE_WRITE_TIMEOUT", "2s");
+
 fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).expect("a root");
@@ -113,7 +116,7 @@ async fn http_1_1_is_served() {
 async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
-    let service = files.serve(&nats).await;
+    let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
     let open = async || {
         let line = connect(&service, &roots, b"http/1.1").await.expect("a known server");
         let (mut sender, connection) = http1::handshake(TokioIo::new(line)).await.expect("HTTP/1.1");
@@ -141,7 +144,7 @@ async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
 async fn many_streams_share_one_line_with_http_2_and_end_alone() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
-    let service = files.serve(&nats).await;
+    let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
     let line = connect(&service, &roots, b"h2").await.expect("a known server");
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
     let (mut sender, connection) = handshake.expect("HTTP/2");

@@ -71,7 +71,7 @@ impl Activity {
         } else if self.is_idle() {
             // Also while something is left to write: a client that has the server write, by pings of HTTP/2, gains no time.
             Phase::Request { begun }
-        } else if self.handle.is_blocked() {
+        } else if self.handle.is_blocked() || self.handle.is_pending() {
             let step = if self.streams.load(Ordering::Relaxed) { 1 } else { PROGRESS_BYTES };
             Phase::Write { progress: self.handle.written() / step }
         } else if begun != self.answered.load(Ordering::Relaxed) {

@@ -4,12 +4,13 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
     },
     task::{Context, Poll, Wake, Waker},
 };
 
 use parking_lot::Mutex;
+use ports::outbound::Connection;
 
 use super::reactor::ReactorHandle;
 
@@ -21,11 +22,18 @@ pub struct ConnectionHandle(Arc<HandleState>);
 struct HandleState {
     written: AtomicU32,
     blocked: AtomicBool,
-    cut: AtomicBool,
-    finishing: AtomicBool,
-    overdue: AtomicBool,
+    pending: AtomicBool,
+    /// Bits, so that they take one byte together.
+    ends: AtomicU8,
     writer: Mutex<Writer>,
 }
+
+/// The connection was cut.
+const CUT: u8 = 1;
+/// The answer is about to end.
+const FINISHING: u8 = 2;
+/// The client did not take what was written in time.
+const OVERDUE: u8 = 4;
 
 /// Whoever writes to the connection.
 enum Writer {
@@ -45,39 +53,38 @@ impl Default for Writer {
 impl ConnectionHandle {
     /// Ends the connection at once and discards what its client has not read; an HTTP/2 stream is reset.
     pub fn cut(&self) {
-        self.0.cut.store(true, Ordering::Release);
+        self.0.ends.fetch_or(CUT, Ordering::AcqRel);
         self.wake();
     }
 
     /// Whether the connection was cut.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.0.cut.load(Ordering::Acquire)
+        self.0.has_end(CUT)
     }
 
     /// Cuts the connection because its client did not take what was written in time.
     pub(super) fn time_out(&self) {
-        self.0.overdue.store(true, Ordering::Release);
+        self.0.ends.fetch_or(OVERDUE, Ordering::AcqRel);
         self.cut();
     }
 
     /// Whether the connection was cut because its client did not take what was written in time.
     #[must_use]
     pub fn is_overdue(&self) -> bool {
-        self.0.overdue.load(Ordering::Acquire)
+        self.0.has_end(OVERDUE)
     }
 
     /// Starts the end of a streaming answer: from now on the client has the write timeout to take what is left, and no longer, however
     /// much of it is taken meanwhile.
     pub fn finish(&self) {
-        self.0.finishing.store(true, Ordering::Release);
-        self.wake();
+        Connection::finish(&*self.0);
     }
 
     /// Whether the answer is about to end.
     #[must_use]
     pub fn is_finishing(&self) -> bool {
-        self.0.finishing.load(Ordering::Acquire)
+        self.0.has_end(FINISHING)
     }
 
     /// Bytes that the kernel has taken, or HTTP/2's flow control; wraps after 4 GiB.
@@ -105,6 +112,22 @@ impl ConnectionHandle {
     /// Wakes whoever writes to the connection.
     pub fn wake(&self) {
         self.0.wake_writer();
+    }
+
+    /// The connection, as the application wakes and finishes it.
+    #[must_use]
+    pub fn connection(&self) -> Arc<dyn Connection> {
+        Arc::clone(&self.0) as Arc<dyn Connection>
+    }
+
+    /// Records whether there is something to take that whoever writes to the connection has not asked for yet.
+    pub fn set_pending(&self, pending: bool) {
+        self.0.pending.store(pending, Ordering::Release);
+    }
+
+    /// Whether there is something to take that nobody has asked for, as when HTTP/2's flow control is closed.
+    pub(super) fn is_pending(&self) -> bool {
+        self.0.pending.load(Ordering::Acquire)
     }
 
     /// From now on the reactor writes to the connection.
@@ -142,6 +165,10 @@ impl ConnectionHandle {
 }
 
 impl HandleState {
+    fn has_end(&self, end: u8) -> bool {
+        self.ends.load(Ordering::Acquire) & end != 0
+    }
+
     fn wake_writer(&self) {
         let mut writer = self.writer.lock();
         let task = match &mut *writer {
@@ -152,6 +179,19 @@ impl HandleState {
         if let Some(waker) = task {
             waker.wake();
         }
+    }
+}
+
+impl Connection for HandleState {
+    fn wake(&self) -> bool {
+        self.pending.store(true, Ordering::Release);
+        self.wake_writer();
+        !self.blocked.load(Ordering::Relaxed)
+    }
+
+    fn finish(&self) {
+        self.ends.fetch_or(FINISHING, Ordering::AcqRel);
+        self.wake_writer();
     }
 }
 

@@ -37,6 +37,8 @@ const MAX_STREAMS: u32 = 100;
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// See [`STREAM_WINDOW_BYTES`].
 const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
+/// Bytes that are given to flow control at a time: a client that takes as many has made progress.
+const MAX_PIECE_BYTES: usize = 16 * 1024;
 /// What each header field counts beside its name and value (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
 /// HTTP/2 refuses a larger head without an answer that says why, so this leaves room for [`request_head`](super::request_head) to do it.
@@ -154,12 +156,12 @@ impl Drop for StreamBody {
 }
 
 impl StreamBody {
-    /// Takes the rest. The last byte of a body is a piece of its own: hyper keeps it until flow control has let through all before it, and only
+    /// Takes the rest, or a part of it. The last byte of a body is a piece of its own: hyper keeps it until flow control has let through all before it, and only
     /// then the stream's task ends, with its deadlines.
     fn piece(&mut self) -> Bytes {
         let is_last = self.body.is_end_stream() || self.handle.is_finishing();
         let length = if is_last { self.rest.len() - 1 } else { self.rest.len() };
-        self.rest.split_to(length.max(1))
+        self.rest.split_to(length.clamp(1, MAX_PIECE_BYTES))
     }
 }
 

@@ -11,14 +11,23 @@ use std::{
     time::Duration,
 };
 
-use domain::{distribution::Distribution, fanout::NoPlace, history::GapReason};
+use domain::{
+    distribution::Distribution,
+    gap::GapReason,
+    log::{Lag, LimitReached},
+};
 use parking_lot::Mutex;
 use ports::outbound::{
     AuthenticationFailure, EndReason, Figures, Measurements, Metrics, Outcome, TokenRejected,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram, info::Info},
+    metrics::{
+        counter::Counter,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
     registry::{Metric, Registry},
 };
 
@@ -42,6 +51,8 @@ pub struct PrometheusMetrics {
     latencies: [AtomicU64; BUCKETS.len() + 1],
     evictions: Counter,
     keepalives: Counter,
+    lag_events: Histogram,
+    lag_bytes: Histogram,
     connected: Gauge<i64, AtomicI64>,
     lag: Gauge<i64, AtomicI64>,
     refused: [Counter; FAILURES.len()],
@@ -64,7 +75,7 @@ const END_REASONS: [(EndReason, &str); 7] = [
 const GAPS: [(GapReason, &str); 3] =
     [(GapReason::Expired, "expired"), (GapReason::Limit, "limit"), (GapReason::Unknown, "unknown")];
 
-const LIMITS: [(NoPlace, &str); 2] = [(NoPlace::Total, "total"), (NoPlace::PerUser, "user")];
+const LIMITS: [(LimitReached, &str); 2] = [(LimitReached::Total, "total"), (LimitReached::PerUser, "user")];
 
 const OUTCOMES: [(Outcome, &str); 5] = [
     (Outcome::Delivered, "delivered"),
@@ -127,10 +138,22 @@ impl PrometheusMetrics {
                 "unreadable_translations",
                 "Translations of an event that were passed over",
             ),
-            deliveries: add(sse, "deliveries", "Events put into the queues of streams"),
+            deliveries: add(sse, "deliveries", "Events that open streams were to take"),
             latency: Histogram::new(BUCKETS),
             latencies: Default::default(),
-            evictions: add(sse, "queue_evictions", "Streams ended because their client does not read"),
+            evictions: add(sse, "queue_evictions", "Streams ended because their client took nothing"),
+            lag_events: histogram(
+                sse,
+                "stream_lag_events",
+                "Events that lagging streams have still to take, asked of each now and then",
+                exponential_buckets(1.0, 10.0, 6),
+            ),
+            lag_bytes: histogram(
+                sse,
+                "stream_lag_bytes",
+                "Bytes that these events take in the log",
+                exponential_buckets(1024.0, 8.0, 6),
+            ),
             keepalives: add(sse, "keepalives", "Comments put on silent streams"),
             connected: add(sse, "bus_connected", "1 while the bus is being read, else 0"),
             lag: add(
@@ -153,7 +176,7 @@ impl PrometheusMetrics {
         };
         sse.register(
             "delivery_latency_seconds",
-            "From the bus taking an event to the last of its streams having written it",
+            "From NATS taking an event to the last of its streams taking it for writing",
             metrics.latency.clone(),
         );
         *metrics.registry.lock() = registry;
@@ -188,6 +211,17 @@ fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
+}
+
+fn histogram(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    buckets: impl IntoIterator<Item = f64>,
+) -> Histogram {
+    let histogram = Histogram::new(buckets);
+    registry.register(name, help, histogram.clone());
+    histogram
 }
 
 /// One counter for each value of a label, found again by its place instead of a look-up.
@@ -239,7 +273,7 @@ impl Metrics for PrometheusMetrics {
         self.deliveries.inc_by(streams as u64);
     }
 
-    fn written(&self, latency: Duration) {
+    fn delivery_completed(&self, latency: Duration) {
         let seconds = latency.as_secs_f64();
         self.latency.observe(seconds);
         let bucket = BUCKETS.partition_point(|bound| *bound < seconds);
@@ -254,12 +288,18 @@ impl Metrics for PrometheusMetrics {
         count(&self.gaps, &GAPS, &reason);
     }
 
-    fn limit_reached(&self, limit: NoPlace) {
+    fn limit_reached(&self, limit: LimitReached) {
         count(&self.limited, &LIMITS, &limit);
     }
 
     fn bus_lag(&self, messages: u64) {
         self.lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "buckets are far apart")]
+    fn lagging(&self, Lag { events, bytes }: Lag) {
+        self.lag_events.observe(events as f64);
+        self.lag_bytes.observe(bytes as f64);
     }
 
     fn keepalive_sent(&self) {
@@ -342,10 +382,10 @@ mod tests {
         metrics.stream_closed(EndReason::Slow, 1, 1);
         metrics.event_received(Outcome::Unreadable);
         metrics.delivered(5000);
-        metrics.written(Duration::from_millis(20));
+        metrics.delivery_completed(Duration::from_millis(20));
         metrics.replayed();
         metrics.gap_told(GapReason::Limit);
-        metrics.limit_reached(NoPlace::PerUser);
+        metrics.limit_reached(LimitReached::PerUser);
         metrics.bus_lag(7);
         metrics.keepalive_sent();
         metrics.bus_connected(true);
@@ -388,8 +428,8 @@ mod tests {
             metrics.event_received(outcome);
         }
         metrics.delivered(7);
-        metrics.written(Duration::from_millis(10));
-        metrics.written(Duration::from_mins(1));
+        metrics.delivery_completed(Duration::from_millis(10));
+        metrics.delivery_completed(Duration::from_mins(1));
         metrics.bus_connected(true);
         metrics.bus_lag(5);
         let figures = metrics.figures();

@@ -3,6 +3,7 @@ use std::time::Duration;
 use domain::{
     bookmark::RequestId,
     identity::UserId,
+    log::Lag,
     notification::{EventId, EventType},
 };
 
@@ -44,12 +45,12 @@ pub struct RecentEvent {
 pub struct OpenStream {
     /// The id of the request that opened it, when its client has chosen it.
     pub request: Option<RequestId>,
-    /// The last event that its client was told the id of; none while it still catches up.
+    /// The last event that it has taken, or whose id its client was told; none until it is known where it starts.
     pub position: Option<EventId>,
     /// For how long nothing was put on it.
     pub silent: Duration,
-    /// For how long its client has taken nothing although something waits.
-    pub stalled: Duration,
+    /// What it has still to take.
+    pub lag: Lag,
     /// How much is left of its life; none when it has no end.
     pub remaining: Option<Duration>,
 }

@@ -8,10 +8,12 @@ mod subscribe;
 pub use choose_language::{ChooseLanguage, LanguageOf};
 pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
-pub use subscribe::{Membership, Refused, StreamRequest, Subscribe, Subscription};
+pub use subscribe::{EventStream, Refused, StreamRequest, Subscribe, Subscription, Taken};
 
 #[cfg(feature = "mock")]
 pub use {
-    choose_language::MockChooseLanguage, inspect::MockInspect, readiness::MockReadiness,
-    subscribe::MockSubscribe,
+    choose_language::MockChooseLanguage,
+    inspect::MockInspect,
+    readiness::MockReadiness,
+    subscribe::{MockEventStream, MockSubscribe},
 };

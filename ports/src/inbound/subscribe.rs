@@ -6,13 +6,13 @@ use domain::{
     language::{LanguagePriorityList, LanguageTag},
 };
 
-use crate::outbound::{EndReason, Outbox};
+use crate::outbound::{Connection, EndReason, Frame};
 
 /// Opens streams.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Subscribe: Send + Sync {
-    /// From now on, and until the subscription is dropped, `outbox` is offered every event for the user, beginning with what
-    /// its client has missed. Where that is no longer known, the first event says so.
+    /// Opens a stream with every event for the user, beginning with what its client has missed. Where that is no longer known, the first
+    /// event says so. Whenever there is something to take, `connection` is woken.
     ///
     /// # Errors
     ///
@@ -21,7 +21,11 @@ pub trait Subscribe: Send + Sync {
     /// - [`Refused::TooManyOfUser`]: the user has as many open as one may have.
     ///
     /// Each says when to come back.
-    fn subscribe(&self, request: StreamRequest, outbox: Arc<dyn Outbox>) -> Result<Subscription, Refused>;
+    fn subscribe(
+        &self,
+        request: StreamRequest,
+        connection: Arc<dyn Connection>,
+    ) -> Result<Subscription, Refused>;
 }
 
 /// Who asks for a stream, and from where on.
@@ -38,38 +42,33 @@ pub struct StreamRequest {
 }
 
 /// An open stream.
-#[must_use = "dropping the subscription ends it"]
 pub struct Subscription {
-    /// The language that is wished most on the stream as it begins.
+    /// The language that is preferred on the stream as it begins.
     pub language: LanguageTag,
-    /// Its place among those that are offered events.
-    pub membership: Membership,
+    /// What the connection takes from.
+    pub stream: Box<dyn EventStream>,
 }
 
-/// A stream's place among those that are offered events. Dropping it gives the place up, because the client has gone.
-#[must_use = "dropping the membership ends it"]
-pub struct Membership {
-    leave: Option<Box<dyn FnOnce(EndReason) + Send + Sync>>,
+/// An open stream, as seen by its connection. Dropping it closes the stream, because the client has gone.
+#[cfg_attr(feature = "mock", mockall::automock)]
+pub trait EventStream: Send + Sync {
+    /// Takes what is next, up to a limited number of bytes. A connection calls it when it can write, and writes what it has taken before it
+    /// calls again.
+    fn take(&mut self) -> Taken;
+
+    /// Closes the stream for a `reason`; only the first call has an effect.
+    fn close(&mut self, reason: EndReason);
 }
 
-impl Membership {
-    /// A membership that calls `leave` with the reason of its end.
-    pub fn new(leave: impl FnOnce(EndReason) + Send + Sync + 'static) -> Self {
-        Self { leave: Some(Box::new(leave)) }
-    }
-
-    /// Gives the place up for a `reason`; only the first call has an effect.
-    pub fn leave(&mut self, reason: EndReason) {
-        if let Some(leave) = self.leave.take() {
-            leave(reason);
-        }
-    }
-}
-
-impl Drop for Membership {
-    fn drop(&mut self) {
-        self.leave(EndReason::Client);
-    }
+/// What a connection has taken.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// What is to be written first. When there is nothing, the connection is woken as soon as there is.
+    pub first: Option<Frame>,
+    /// What is to be written behind it.
+    pub rest: Vec<Frame>,
+    /// Whether the stream ends behind that.
+    pub is_last: bool,
 }
 
 /// Why a stream was not opened, although the user may have one.

@@ -1,8 +1,8 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::{
     content::Version,
-    history::Gap,
+    gap::Gap,
     language::LanguageTag,
     notification::{EventId, Notification},
 };
@@ -15,9 +15,8 @@ pub type Frame = bytes::Bytes;
 /// How events look on a stream.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Frames: Send + Sync {
-    /// The event as its clients read it, in one of its versions. When the last stream has let go of the frame, the time since
-    /// `published` is counted as the latency of its delivery; a replayed event has none.
-    fn event(&self, notification: &Notification, version: Version, published: Option<Instant>) -> Frame;
+    /// The event as its clients read it, in one of its versions.
+    fn event(&self, notification: &Notification, version: Version) -> Frame;
 
     /// What a stream begins with: how long to wait before a reconnection, and the id with which to come back if nothing
     /// else was written. None when there is neither.
@@ -32,9 +31,9 @@ pub trait Frames: Send + Sync {
     /// A comment that from now on events come in another language, where there is a choice.
     fn language(&self, language: &LanguageTag) -> Frame;
 
-    /// A sign of life that clients do not see.
+    /// A comment that keeps the connection alive. Clients do not see it.
     fn keepalive(&self) -> Frame;
 
     /// The last of a stream: how long to wait before a reconnection, and a comment that says why it ends.
-    fn farewell(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame;
+    fn closing(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame;
 }

@@ -22,9 +22,9 @@ pub struct Figures {
     pub ended: Vec<(EndReason, u64)>,
     /// Events that came from the bus and were for us.
     pub events: u64,
-    /// Events that were put into the queues of streams.
+    /// Events that open streams were to take.
     pub deliveries: u64,
-    /// How long events took, from the bus taking them to the last of their streams having written them.
+    /// How long events took, from NATS taking them to the last of their streams taking them for its write.
     pub latency: Distribution,
     /// Whether the bus is being read.
     pub bus_connected: bool,

@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use domain::{fanout::NoPlace, history::GapReason};
+use domain::{
+    gap::GapReason,
+    log::{Lag, LimitReached},
+};
 
 use super::{EndReason, TokenRejected};
 
@@ -19,25 +22,28 @@ pub trait Metrics: Send + Sync {
     /// `translations` of an event could not be read; the rest of it could.
     fn translations_unreadable(&self, translations: usize);
 
-    /// One event was put into the queues of `streams` streams.
+    /// One event was appended for `streams` open streams.
     fn delivered(&self, streams: usize);
 
-    /// An event was written to the last of its streams, `latency` after the bus had taken it.
-    fn written(&self, latency: Duration);
+    /// The last of its streams took an event for writing, `latency` after NATS had taken it.
+    fn delivery_completed(&self, latency: Duration);
 
-    /// An event that a client had missed was put into its stream's queue.
+    /// A stream took an event that its client had missed.
     fn replayed(&self);
 
     /// A client was told that it has missed events which nobody can give it any more.
     fn gap_told(&self, reason: GapReason);
 
     /// Somebody was refused a stream because as many are open as may be.
-    fn limit_reached(&self, limit: NoPlace);
+    fn limit_reached(&self, limit: LimitReached);
 
     /// So many messages stand on the bus behind the one that was just read.
     fn bus_lag(&self, messages: u64);
 
-    /// A silent stream got its sign of life.
+    /// A stream has still to take this much. It is asked now and then of each stream that has not taken everything.
+    fn lagging(&self, lag: Lag);
+
+    /// A silent stream got a keepalive comment.
     fn keepalive_sent(&self);
 
     /// The bus can be read, or no longer.
@@ -59,7 +65,7 @@ pub enum AuthenticationFailure {
 /// What became of a message from the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// At least one stream got it.
+    /// At least one stream is to take it.
     Delivered,
     /// It was for us, but nobody whom it names has a stream open.
     NoSubscriber,

@@ -1,14 +1,16 @@
 //! What the application needs from the world.
 
+pub use domain::log::EndReason;
+
 mod bookmark_exchange;
 mod clock;
+mod connection;
 mod event_source;
 mod frames;
 mod http_metrics;
 mod language_preferences;
 mod measurements;
 mod metrics;
-mod outbox;
 mod publish;
 mod service_registry;
 mod token_verifier;
@@ -16,13 +18,13 @@ mod traces;
 
 pub use bookmark_exchange::{BookmarkExchange, Heard};
 pub use clock::Clock;
+pub use connection::Connection;
 pub use event_source::{EventSource, SourceEvent};
 pub use frames::{Frame, Frames};
 pub use http_metrics::HttpMetrics;
 pub use language_preferences::{HeardLanguage, LanguagePreferences, NotStored};
 pub use measurements::{Figures, Measurements};
 pub use metrics::{AuthenticationFailure, Metrics, Outcome};
-pub use outbox::{EndReason, Offer, Outbox};
 pub use publish::Publish;
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use token_verifier::{TokenRejected, TokenVerifier};
@@ -30,8 +32,9 @@ pub use traces::{Origin, Traces};
 
 #[cfg(feature = "mock")]
 pub use {
-    bookmark_exchange::MockBookmarkExchange, clock::MockClock, event_source::MockEventSource,
-    frames::MockFrames, http_metrics::MockHttpMetrics, language_preferences::MockLanguagePreferences,
-    measurements::MockMeasurements, metrics::MockMetrics, outbox::MockOutbox, publish::MockPublish,
-    service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier, traces::MockTraces,
+    bookmark_exchange::MockBookmarkExchange, clock::MockClock, connection::MockConnection,
+    event_source::MockEventSource, frames::MockFrames, http_metrics::MockHttpMetrics,
+    language_preferences::MockLanguagePreferences, measurements::MockMeasurements, metrics::MockMetrics,
+    publish::MockPublish, service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier,
+    traces::MockTraces,
 };

@@ -1,4 +1,4 @@
-//! Clients come back to whatever instance there is: where their streams stood is heard from the others.
+//! Clients return to any instance: where their streams ended is heard from the others.
 
 use std::sync::Arc;
 
@@ -19,9 +19,8 @@ impl Subscriptions {
                     state.bookmarks.leave(&user, &request, position, now);
                 }
                 Heard::UpToDate => {
-                    state.informed = true;
-                    drop(state);
-                    self.shared.moved.notify_waiters();
+                    state.knows_bookmarks = true;
+                    self.shared.start_openings(&mut state, now);
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! What an administrator may ask of the streams.
 
-use std::sync::Arc;
-
 use domain::{identity::UserId, notification::EventId};
 use ports::{
     inbound::{OpenStream, RecentEvent},
@@ -11,56 +9,50 @@ use ports::{
 use super::Subscriptions;
 
 impl Subscriptions {
-    /// The last events after `after` that the history holds, at most `most`, the oldest first.
+    /// The last events after `after` that the log holds, up to `limit`, the oldest first.
     pub(in crate::use_cases) fn recent_events(
         &self,
         after: Option<EventId>,
-        most: usize,
+        limit: usize,
     ) -> Vec<RecentEvent> {
         let now = self.shared.clock.now();
-        let newest: Vec<_> = {
-            let state = self.shared.state.lock();
-            let Some(history) = &state.history else { return Vec::new() };
-            let newest = history.newest().take_while(|(notification, _)| {
-                after.is_none_or(|after| notification.id != after && !after.follows(notification.id))
-            });
-            newest.take(most).map(|(notification, at)| (Arc::clone(notification), at)).collect()
-        };
-        let oldest_first = newest.into_iter().rev();
-        let events = oldest_first.map(|(notification, at)| RecentEvent {
-            id: notification.id,
-            event_type: notification.event_type.clone(),
-            recipients: notification.recipients.len(),
-            age: now.saturating_duration_since(at),
+        let state = self.shared.state.lock();
+        let newest = state.log.newest().take_while(|(entry, _)| {
+            let id = entry.notification.id;
+            after.is_none_or(|after| id != after && !after.follows(id))
         });
-        events.collect()
+        let events = newest.take(limit).map(|(entry, recorded)| RecentEvent {
+            id: entry.notification.id,
+            event_type: entry.notification.event_type.clone(),
+            recipients: entry.notification.recipients.len(),
+            age: now.saturating_duration_since(recorded),
+        });
+        let mut events: Vec<_> = events.collect();
+        events.reverse();
+        events
     }
 
-    /// How it stands with the streams of `user`.
+    /// The state of the open streams of `user`.
     pub(in crate::use_cases) fn streams_of(&self, user: &UserId) -> Vec<OpenStream> {
         let now = self.shared.clock.now();
-        let mut state = self.shared.state.lock();
-        let open = state.fanout.members_of(user).map(|member| OpenStream {
-            request: member.resumable.as_ref().map(|resumable| resumable.request.clone()),
-            position: member.position(),
-            silent: member.session.silent(now),
-            stalled: member.stream.stalled(now),
-            remaining: member.session.remaining(now),
-        });
-        open.collect()
+        let state = self.shared.state.lock();
+        let mut open = Vec::new();
+        if let Some(mailbox) = state.log.mailbox(user) {
+            mailbox.each_stream(|stream, lag| {
+                open.push(OpenStream {
+                    request: stream.resumable.as_ref().map(|resumable| resumable.request.clone()),
+                    position: stream.position(),
+                    silent: stream.session.silent(now),
+                    lag,
+                    remaining: stream.session.remaining(now),
+                });
+            });
+        }
+        open
     }
 
-    /// Ends the streams of `user`, and answers how many they were.
+    /// Ends the streams of `user`, and returns how many they were.
     pub(in crate::use_cases) fn end_streams_of(&self, user: &UserId) -> usize {
-        let open: Vec<_> = {
-            let mut state = self.shared.state.lock();
-            let open = state.fanout.members_of(user);
-            open.map(|member| (member.id(), Arc::clone(&member.stream))).collect()
-        };
-        for (id, outbox) in &open {
-            let last = self.shared.frames.farewell(EndReason::Administrator, None);
-            self.shared.end(user, *id, &**outbox, EndReason::Administrator, Some(last));
-        }
-        open.len()
+        self.end_streams(user, EndReason::Administrator, |_| true)
     }
 }

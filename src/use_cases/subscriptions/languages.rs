@@ -1,12 +1,11 @@
-//! Which language is read on the streams.
+//! The languages that are preferred on the streams.
 
 use domain::{
-    content::{Content, Version},
-    fanout::StreamId,
     identity::UserId,
-    language::{LanguageChoice, LanguagePriorityList},
+    language::{LanguageChoice, LanguagePriorityList, LanguageTag, Wish},
+    log::Note,
 };
-use ports::{inbound::LanguageOf, outbound::Offer};
+use ports::inbound::LanguageOf;
 
 use super::{Shared, State, Subscriptions};
 
@@ -25,40 +24,32 @@ impl Subscriptions {
     /// From the next event on `choice` holds on all streams of its user, unless a later one is known.
     pub(in crate::use_cases) fn learn(&self, choice: LanguageChoice) {
         let shared = &self.shared;
-        let now = shared.clock.now();
         let user = choice.user.clone();
         let mut state = shared.state.lock();
-        let State { fanout, languages, untold, .. } = &mut *state;
+        let State { log, languages, .. } = &mut *state;
         if !languages.learn(choice) {
             return;
         }
-        for member in fanout.members_of(&user) {
-            if let Some(language) = languages.renew(&user, &mut member.wish) {
-                // Who has no room for it now is told by the sweep.
-                if member.stream.offer(&shared.frames.language(&language), now) == Offer::Accepted {
-                    untold.remove(&member.id());
-                } else {
-                    untold.insert(member.id());
-                }
+        let Some(mailbox) = log.mailbox(&user) else { return };
+        mailbox.each_stream(|stream, _| {
+            if languages.renew(&user, &mut stream.wish).is_some() && stream.add_note(Note::Language) {
+                shared.wake(&stream.connection);
             }
-        }
+        });
     }
 
-    /// What was stored has been heard: nobody is served in a wrong language any more.
+    /// What was stored has been heard: no stream gets events in a wrong language any more.
     pub(in crate::use_cases) fn know_languages(&self) {
-        self.shared.state.lock().knows_languages = true;
-        self.shared.moved.notify_waiters();
+        let now = self.shared.clock.now();
+        let mut state = self.shared.state.lock();
+        state.knows_languages = true;
+        self.shared.start_openings(&mut state, now);
     }
 }
 
 impl Shared {
-    /// The version that is read on the stream `id` of `user` at present.
-    pub(super) fn version(&self, content: &Content, user: &UserId, id: StreamId) -> Version {
-        if content.versions() == 1 {
-            return Version::FALLBACK;
-        }
-        let mut state = self.state.lock();
-        let member = state.fanout.member(user, id);
-        member.map_or(Version::FALLBACK, |member| content.lookup(member.wish.effective()))
+    /// The language that is preferred most.
+    pub(super) fn language(&self, wish: &Wish) -> LanguageTag {
+        wish.effective().first().unwrap_or_else(|| self.default_language.clone())
     }
 }

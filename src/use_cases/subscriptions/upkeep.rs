@@ -6,29 +6,19 @@ use std::{
 };
 
 use domain::{
-    fanout::{Member, StreamId},
-    identity::UserId,
     keepalive::KeepalivePolicy,
+    log::{EndReason, Lag, Note},
     notification::EventId,
     session::{Due, EndOfLife},
 };
-use ports::outbound::{EndReason, Frame, Offer, Outbox};
 use tokio::time::MissedTickBehavior;
 
-use super::{State, Subscriptions};
+use super::{State, Stream, Subscriptions};
 
 /// How often it is looked what is due, when keepalives do not ask for more.
 const SWEEP: Duration = Duration::from_secs(1);
-/// A client is told the id to come back with so many times while the history remembers it.
-const POSITIONS_IN_A_HISTORY: u32 = 4;
-
-/// A stream whose time has come.
-struct Ending {
-    user: UserId,
-    id: StreamId,
-    outbox: Arc<dyn Outbox>,
-    reason: EndReason,
-}
+/// A client is told the id to come back with so many times while the log remembers it.
+const REFRESHES_IN_MAX_AGE: u32 = 4;
 
 impl Subscriptions {
     /// Keeps silent streams alive, ends those whose time is over, and forgets what is too old. Runs until it is dropped.
@@ -36,75 +26,77 @@ impl Subscriptions {
         let period = self.shared.policy.keepalive.as_ref().map_or(SWEEP, KeepalivePolicy::sweep_period);
         let mut sweep = tokio::time::interval(period);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let keepalive = self.shared.frames.keepalive();
         loop {
             sweep.tick().await;
-            self.sweep(&keepalive);
+            self.sweep();
         }
     }
 
-    fn sweep(&self, keepalive: &Frame) {
+    fn sweep(&self) {
         let shared = &self.shared;
         let now = shared.clock.now();
         let mut endings = Vec::new();
         let mut state = shared.state.lock();
-        state.bookmarks.forget(now);
-        state.languages.forget();
-        if let Some(history) = &mut state.history {
-            history.forget(now);
+        // However often keepalives ask for a look, this need not be done more often.
+        if now >= state.tidy_due {
+            state.tidy_due = now + SWEEP;
+            state.bookmarks.forget(now);
+            state.languages.forget();
+            state.log.tidy(now, shared.written_since(now));
         }
+        shared.start_openings(&mut state, now);
         let position = self.position_due(&mut state, now);
-        let State { fanout, languages, untold, .. } = &mut *state;
-        // Who is gone by now is not told any more.
-        let telling = std::mem::take(untold);
-        for (user, member) in fanout.members() {
-            let reason = match member.session.due(shared.policy.keepalive, now) {
-                Some(Due::End(EndOfLife::TokenExpired)) => Some(EndReason::Expired),
-                Some(Due::End(EndOfLife::OldAge)) => Some(EndReason::OldAge),
-                Some(Due::Keepalive) => {
-                    if member.stream.offer(keepalive, now) == Offer::Accepted {
-                        shared.metrics.keepalive_sent();
-                    }
-                    None
+        for mailbox in state.log.mailboxes() {
+            mailbox.each_stream(|stream, lag| {
+                if let Some(reason) = self.look_at(stream, lag, position, now) {
+                    endings.push((Arc::clone(mailbox), stream.id(), reason));
                 }
-                None => None,
-            };
-            if let Some(reason) = reason {
-                let (user, outbox) = (user.clone(), Arc::clone(&member.stream));
-                endings.push(Ending { user, id: member.id(), outbox, reason });
-                continue;
-            }
-            if telling.contains(&member.id()) {
-                let frame = shared.frames.language(&languages.language(&member.wish));
-                if member.stream.offer(&frame, now) != Offer::Accepted {
-                    untold.insert(member.id());
-                }
-            }
-            if let Some((position, frame)) = &position
-                && may_be_told(member, *position)
-                && member.stream.offer(frame, now) == Offer::Accepted
-            {
-                member.tell(*position);
-                member.session.write(now);
-            }
+            });
         }
         drop(state);
-        for Ending { user, id, outbox, reason } in endings {
-            let last = shared.frames.farewell(reason, None);
-            shared.end(&user, id, &*outbox, reason, Some(last));
+        for (mailbox, id, reason) in endings {
+            shared.end(&mailbox, id, reason);
         }
     }
 
-    /// The last event of all, when it is time to tell its id to those who know an older one: an id that the history has
-    /// forgotten would make a client believe that it has missed something.
-    fn position_due(&self, state: &mut State, now: Instant) -> Option<(EventId, Frame)> {
-        let position = state.settled.filter(|_| self.shared.remembers() && now >= state.positions_due)?;
-        state.positions_due = now + self.shared.policy.history.max_age / POSITIONS_IN_A_HISTORY;
-        Some((position, self.shared.frames.position(position)))
+    /// Does what is due on a stream; returns a reason to end it.
+    fn look_at(
+        &self,
+        stream: &mut Stream,
+        lag: Lag,
+        position: Option<EventId>,
+        now: Instant,
+    ) -> Option<EndReason> {
+        let shared = &self.shared;
+        if lag != Lag::default() {
+            shared.metrics.lagging(lag);
+        }
+        stream.confirm(shared.written_since(now));
+        // It keeps the connection alive as well, and comes first: a keepalive would put it off.
+        if position.is_some_and(|position| stream.refresh_position(position)) {
+            stream.session.write(now);
+            shared.wake(&stream.connection);
+        }
+        match stream.session.due(shared.policy.keepalive, now) {
+            Some(Due::End(EndOfLife::TokenExpired)) => return Some(EndReason::Expired),
+            Some(Due::End(EndOfLife::OldAge)) => return Some(EndReason::OldAge),
+            // Where something waits, it keeps the connection alive as soon as the client takes it.
+            Some(Due::Keepalive) if stream.is_waiting() => {
+                stream.add_note(Note::Keepalive);
+                shared.metrics.keepalive_sent();
+                shared.wake(&stream.connection);
+            }
+            Some(Due::Keepalive) | None => {}
+        }
+        None
     }
-}
 
-/// A stream that is not live, or has been offered a later event already, is told by that.
-fn may_be_told(member: &Member<Arc<dyn Outbox>>, position: EventId) -> bool {
-    member.position().is_some_and(|told| position.follows(told))
+    /// The last event of all, when it is time to tell its id to those who know an older one: an id that the log has
+    /// forgotten would make a client believe that it has missed something.
+    fn position_due(&self, state: &mut State, now: Instant) -> Option<EventId> {
+        let is_due = self.shared.keeps_history() && now >= state.positions_due;
+        let position = state.log.latest().filter(|_| is_due)?;
+        state.positions_due = now + self.shared.policy.log.max_age / REFRESHES_IN_MAX_AGE;
+        Some(position)
+    }
 }

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn the_entry_is_renewed_before_it_disappears_and_tried_again_soon() {
+async fn is_renewed_in_time_and_retried_soon() {
     let began = PausedClock.now();
     let times = Arc::new(Mutex::new(Vec::new()));
     let mut registry = MockServiceRegistry::new();
@@ -25,7 +25,7 @@ async fn the_entry_is_renewed_before_it_disappears_and_tried_again_soon() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_does_not_wait_for_a_registry_that_is_away() {
+async fn delays_the_end_by_two_seconds_at_most() {
     /// Never answers.
     struct Away;
 

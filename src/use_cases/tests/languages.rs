@@ -1,6 +1,6 @@
 //! Each stream in the language that its user reads.
 
-use domain::content::Translation;
+use domain::content::{Translation, Version};
 use ports::inbound::{ChooseLanguage as _, LanguageOf};
 
 use super::*;
@@ -11,207 +11,189 @@ fn tag(text: &str) -> LanguageTag {
 
 /// An event in English, German and French.
 fn hello(number: u32) -> Content {
-    let translations = [("de", "Hallo"), ("fr", "Bonjour")]
-        .map(|(language, text)| Translation { language: tag(language), text: format!("{text} {number}") });
-    Content::new(Some(format!("Hello {number}")), Some(tag("en")), translations.into())
+    hello_as(number, str::to_owned)
+}
+
+fn hello_as(number: u32, text: impl Fn(&str) -> String) -> Content {
+    let translations = [("de", "Hallo"), ("fr", "Bonjour")];
+    let translations = translations.map(|(language, hello)| Translation {
+        language: tag(language),
+        text: text(&format!("{hello} {number}")),
+    });
+    Content::new(Some(text(&format!("Hello {number}"))), Some(tag("en")), translations.into())
 }
 
 fn asking(name: &str, field: &str) -> StreamRequest {
     StreamRequest { accept_language: LanguagePriorityList::from_accept_language(field), ..request(name) }
 }
 
+fn asking_after(event: u64, name: &str, field: &str) -> StreamRequest {
+    StreamRequest { last_event_id: Some(id(event).to_string()), ..asking(name, field) }
+}
+
 fn chosen(name: &str, language: Option<&str>, made: u64) -> SourceEvent {
     SourceEvent::LanguageChosen(LanguageChoice {
         user: user(name),
         language: language.map(tag),
-        made: Duration::from_secs(made),
+        made: s(made),
     })
 }
 
-impl House {
+impl Service {
     fn greet(&mut self, users: &[&str], number: u32) {
         self.publish_of(users, "t", hello(number), Duration::ZERO);
     }
 
-    fn asked(&self, name: &str, field: &str) -> (Arc<FakeOutbox>, Subscription) {
-        let outbox = FakeOutbox::new(9);
-        let subscription = self.ask(asking(name, field), &outbox).expect("a place");
-        (outbox, subscription)
+    fn open_asking(&self, name: &str, field: &str) -> Client {
+        self.ask(asking(name, field)).expect("a place")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_holds_from_the_next_event_on_all_open_streams_of_its_user_and_no_other() {
-    let mut house = House::with(POLICY).await;
-    let open =
-        [("a", "fr"), ("a", ""), ("b", "fr-CA, de;q=0.1")].map(|(name, field)| house.asked(name, field));
-    let read = async || {
+async fn change_on_all_streams_of_the_user_from_the_next_event_on() {
+    let mut service = Service::start(POLICY).await;
+    let mut clients = [("a", "fr"), ("a", ""), ("b", "fr-CA, de;q=0.1")]
+        .map(|(name, field)| service.open_asking(name, field));
+    let languages = clients.each_ref().map(|client| client.language.to_string());
+    assert_eq!(languages, ["fr", "en", "fr-CA"]);
+    let mut read = async || {
         settle().await;
-        open.each_ref().map(|(outbox, _)| outbox.take())
+        clients.each_mut().map(Client::read)
     };
-    assert_eq!(
-        open.each_ref().map(|(_, subscription)| subscription.language.to_string()),
-        ["fr", "en", "fr-CA"]
-    );
-    house.greet(&["a", "b"], 1);
+    service.greet(&["a", "b"], 1);
     assert_eq!(read().await, [["Bonjour 1"], ["Hello 1"], ["Bonjour 1"]]);
-    house.say(chosen("a", Some("de-AT"), 1));
-    house.greet(&["a", "b"], 2);
+    service.receive(chosen("a", Some("de-AT"), 1));
+    service.greet(&["a", "b"], 2);
     let expected: [&[&str]; 3] = [&["in de-AT", "Hallo 2"], &["in de-AT", "Hallo 2"], &["Bonjour 2"]];
     assert_eq!(read().await, expected);
-    // What is told again, or late, or says the same, changes nothing and is not told.
-    house.say(chosen("a", Some("de-AT"), 1));
-    house.say(chosen("a", Some("fr"), 0));
-    house.say(chosen("a", Some("de-AT"), 2));
-    house.greet(&["a"], 3);
+    // What is heard again, or late, or says the same, changes nothing and is not told.
+    service.receive(chosen("a", Some("de-AT"), 1));
+    service.receive(chosen("a", Some("fr"), 0));
+    service.receive(chosen("a", Some("de-AT"), 2));
+    service.greet(&["a"], 3);
     assert_eq!(read().await, [vec!["Hallo 3"], vec!["Hallo 3"], vec![]]);
-    house.say(chosen("a", None, 3));
-    house.greet(&["a"], 4);
-    assert_eq!(read().await, [vec!["in fr", "Bonjour 4"], vec!["in en", "Hello 4"], vec![]]);
-    house.close().await;
+    // A stream that waits is told at once.
+    service.receive(chosen("a", None, 3));
+    assert_eq!(read().await, [vec!["in fr"], vec!["in en"], vec![]]);
+    service.greet(&["a"], 4);
+    assert_eq!(read().await, [vec!["Bonjour 4"], vec!["Hello 4"], vec![]]);
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_language_is_encoded_once() {
+async fn are_encoded_once_each() {
     let mut frames = MockFrames::new();
     frames.expect_opening().return_const(None);
     for position in 0..2 {
         let frame = Frame::from(position.to_string());
-        let of =
-            move |_: &Notification, version: &Version, _: &Option<Instant>| version.position() == position;
-        frames.expect_event().once().withf(of).return_const(frame);
+        let is_this = move |_: &Notification, version: &Version| version.position() == position;
+        frames.expect_event().once().withf(is_this).return_const(frame);
     }
-    let mut house = House::new(any_metrics(), frames).await;
-    let fields = ["de", "de-CH", "en", "it", "de;q=0.5, it"];
-    let open = fields.map(|field| house.asked("a", field));
-    house.greet(&["a"], 1);
+    let mut service = Service::start_with(POLICY, any_metrics(), frames).await;
+    let mut clients =
+        ["de", "de-CH", "en", "it", "de;q=0.5, it"].map(|field| service.open_asking("a", field));
+    service.greet(&["a"], 1);
     settle().await;
-    assert_eq!(open.each_ref().map(|(outbox, _)| outbox.take()), [["1"], ["1"], ["0"], ["0"], ["1"]]);
-    house.close().await;
+    assert_eq!(clients.each_mut().map(Client::read), [["1"], ["1"], ["0"], ["0"], ["1"]]);
+    drop(clients);
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_missed_comes_in_the_language_of_the_present() {
-    let mut house = House::with(POLICY).await;
-    house.say(chosen("a", Some("fr"), 1));
-    house.greet(&["a"], 1);
-    house.say(chosen("a", Some("de"), 2));
+async fn of_missed_events_are_those_of_the_present() {
+    let mut service = Service::start(POLICY).await;
+    service.receive(chosen("a", Some("fr"), 1));
+    service.greet(&["a"], 1);
+    service.receive(chosen("a", Some("de"), 2));
     settle().await;
-    let outbox = FakeOutbox::new(1);
-    let request = StreamRequest { last_event_id: Some(id(0).to_string()), ..asking("a", "en") };
-    let subscription = house.ask(request, &outbox).expect("a place");
-    assert_eq!(subscription.language, tag("de"));
-    assert_eq!(outbox.take(), ["Hallo 1"]);
-    house.close().await;
+    let mut client = service.ask(asking_after(0, "a", "en")).expect("a place");
+    assert_eq!(client.language, tag("de"));
+    assert_eq!(client.read(), ["Hallo 1"]);
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_still_catching_up_reads_on_in_the_new_language() {
-    let mut house = House::with(POLICY).await;
+async fn change_in_the_middle_of_a_replay() {
+    let mut service = Service::start(POLICY).await;
     for number in 1..=3 {
-        house.greet(&["a"], number);
+        service.publish_of(&["a"], "t", hello_as(number, |text| large(text)), Duration::ZERO);
     }
     settle().await;
-    let outbox = FakeOutbox::new(1);
-    let request = StreamRequest { last_event_id: Some(id(0).to_string()), ..asking("a", "fr") };
-    let _open = house.ask(request, &outbox).expect("a place");
-    assert_eq!(outbox.take(), ["Bonjour 1"]);
+    let mut client = service.ask(asking_after(0, "a", "fr")).expect("a place");
+    assert_eq!(client.read_turn(), ["Bonjour 1"]);
+    service.receive(chosen("a", Some("de"), 1));
     settle().await;
-    house.say(chosen("a", Some("de"), 1));
-    settle().await;
-    assert_eq!(outbox.take(), ["Bonjour 2"], "it was in the queue already");
-    settle().await;
-    assert_eq!(outbox.take(), ["Hallo 3"]);
-    house.close().await;
+    assert_eq!(client.read(), ["in de", "Hallo 2", "Hallo 3"]);
+    service.stop().await;
+}
+
+/// It is told the last of its languages once, before the events that wait.
+#[tokio::test(start_paused = true)]
+async fn change_for_a_client_that_did_not_read_meanwhile() {
+    let mut service = Service::start(POLICY).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("a");
+    assert_eq!(client.read(), NOTHING);
+    service.greet(&["a"], 1);
+    service.receive(chosen("a", Some("de"), 1));
+    service.greet(&["a"], 2);
+    service.receive(chosen("a", Some("fr"), 2));
+    service.greet(&["a"], 3);
+    tokio::time::sleep(s(2)).await;
+    assert_eq!(client.read(), ["in fr", "Bonjour 1", "Bonjour 2", "Bonjour 3"]);
+    tokio::time::sleep(s(2)).await;
+    assert_eq!(client.read(), NOTHING, "it was told of both");
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_no_room_for_the_comment_is_told_later() {
-    let mut house = House::with(POLICY).await;
-    tokio::spawn(house.subscriptions.clone().look_after());
-    let outbox = FakeOutbox::new(1);
-    let _open = house.open("a", &outbox);
-    house.greet(&["a"], 1);
-    house.say(chosen("a", Some("de"), 1));
-    // Longer than it takes to look whether there is room.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(outbox.take(), ["Hello 1"]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(outbox.take(), ["in de"]);
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(outbox.take(), [""; 0]);
-
-    house.greet(&["a"], 2);
-    house.say(chosen("a", Some("fr"), 2));
-    settle().await;
-    assert_eq!(outbox.take(), ["Hallo 2"]);
-    house.say(chosen("a", Some("it"), 3));
-    settle().await;
-    assert_eq!(outbox.take(), ["in it"], "there is room at once");
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(outbox.take(), [""; 0], "it was told of both");
-    house.close().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_choice_is_stored_first_and_changes_nothing_when_it_cannot_be() {
-    let mut house = House::with(POLICY).await;
-    let (outbox, _open) = house.asked("a", "fr");
-    *house.preferences.away.lock() = true;
-    assert_eq!(house.languages.choose(user("a"), Some(tag("de"))).await, Err(NotStored));
+async fn are_stored_before_they_count() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.open_asking("a", "fr");
+    *service.preferences.away.lock() = true;
+    assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(NotStored));
     let asked = LanguagePriorityList::from_accept_language("fr");
     let before = LanguageOf { chosen: None, effective: tag("fr") };
-    assert_eq!(house.languages.language(&user("a"), asked.clone()), before);
-    *house.preferences.away.lock() = false;
-    assert_eq!(house.languages.choose(user("a"), Some(tag("de"))).await, Ok(()));
+    assert_eq!(service.languages.language(&user("a"), asked.clone()), before);
+    assert_eq!(client.read(), NOTHING);
+    *service.preferences.away.lock() = false;
+    assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Ok(()));
     let after = LanguageOf { chosen: Some(tag("de")), effective: tag("de") };
-    assert_eq!(house.languages.language(&user("a"), asked), after);
-    house.greet(&["a"], 1);
+    assert_eq!(service.languages.language(&user("a"), asked), after);
+    service.greet(&["a"], 1);
     settle().await;
-    assert_eq!(outbox.take(), ["in de", "Hallo 1"]);
-    house.close().await;
+    assert_eq!(client.read(), ["in de", "Hallo 1"]);
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_chosen_elsewhere_is_stored() {
-    let house = House::with(POLICY).await;
-    house.say(chosen("a", Some("de"), 7));
+async fn that_are_chosen_elsewhere_are_stored() {
+    let service = Service::start(POLICY).await;
+    service.receive(chosen("a", Some("de"), 7));
     settle().await;
-    let expected =
-        LanguageChoice { user: user("a"), language: Some(tag("de")), made: Duration::from_secs(7) };
-    assert_eq!(*house.preferences.choices.lock(), [expected]);
-    house.close().await;
+    let expected = LanguageChoice { user: user("a"), language: Some(tag("de")), made: s(7) };
+    assert_eq!(*service.preferences.choices.lock(), [expected]);
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_served_before_it_is_known_what_users_have_chosen() {
-    let mut house = House::with(POLICY).await;
-    let unknowing = Subscriptions::new(
+async fn are_known_before_a_stream_starts() {
+    let subscriptions = Subscriptions::new(
         POLICY,
         LanguageTag::default(),
-        Arc::new(PlainFrames),
+        Arc::new(PLAIN_FRAMES),
         Arc::new(any_metrics()),
         Arc::new(PausedClock),
         None,
     );
-    unknowing.begin(id(0));
-    unknowing.subscribed();
-    house.sequence += 1;
-    let notification = Arc::new(Notification {
-        id: id(1),
-        recipients: vec![user("a")],
-        event_type: EventType::try_new("t").expect("an event type"),
-        content: hello(1),
-    });
-    unknowing.record(&notification, PausedClock.now());
-    let outbox = FakeOutbox::new(9);
-    let request = StreamRequest { last_event_id: Some(id(0).to_string()), ..asking("a", "fr") };
-    let _open = unknowing.subscribe(request, outbox.clone()).expect("a place");
-    settle().await;
-    assert_eq!(outbox.take(), [""; 0]);
-    unknowing.learn(LanguageChoice { user: user("a"), language: Some(tag("de")), made: Duration::ZERO });
-    unknowing.know_languages();
-    settle().await;
-    assert_eq!(outbox.take(), ["in de", "Hallo 1"]);
-    house.close().await;
+    subscriptions.resync(id(0));
+    subscriptions.subscribed();
+    subscriptions.append(notification(1, &["a"], "t", hello(1)), PausedClock.now());
+    let connection = Arc::<FakeConnection>::default();
+    let subscription = subscriptions.subscribe(asking_after(0, "a", "fr"), connection.clone());
+    let mut client = Client::new(subscription.expect("a place"), connection);
+    assert_eq!(client.read(), NOTHING);
+    subscriptions.learn(LanguageChoice { user: user("a"), language: Some(tag("de")), made: Duration::ZERO });
+    subscriptions.know_languages();
+    assert_eq!(client.read(), ["in de", "at 1-0", "Hallo 1"]);
 }

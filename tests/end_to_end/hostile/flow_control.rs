@@ -14,8 +14,8 @@ use crate::{
     service::{Service, token, token_with},
 };
 
-pub(super) const SETTINGS: [(&str, &str); 3] =
-    [("SSE_WRITE_TIMEOUT", "2s"), ("SSE_QUEUE_MAX_EVENTS", "4"), ("SSE_DEBUG_TOKEN", "let me in")];
+pub(super) const SETTINGS: [(&str, &str); 2] =
+    [("SSE_WRITE_TIMEOUT", "2s"), ("SSE_DEBUG_TOKEN", "let me in")];
 const DEBUG_TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
 /// How long a token lasts that is to expire soon. The age of streams is limited likewise (`SSE_MAX_STREAM_AGE`).
 const TOKEN_LASTS: Duration = Duration::from_secs(2);

@@ -104,9 +104,9 @@ impl StreamLog {
         request_id: Option<RequestId>,
         opened: Instant,
         clock: &Arc<dyn Clock>,
-    ) -> Option<Box<Self>> {
+    ) -> Option<Self> {
         let clock = Arc::clone(clock);
-        enabled!(Level::DEBUG).then(|| Box::new(Self { request_id, opened, clock, bytes: 0 }))
+        enabled!(Level::DEBUG).then(|| Self { request_id, opened, clock, bytes: 0 })
     }
 }
 

@@ -27,7 +27,6 @@ use super::{
     credentials::{Credentials, Denied},
     fields::{accept_language, list},
     problem::Problem,
-    queue::{Queue, QueueReader, Queues},
 };
 
 /// What the operations need.
@@ -37,7 +36,6 @@ pub(super) struct Api {
     pub(super) metrics: Arc<dyn Metrics>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) traces: Arc<dyn Traces>,
-    pub(super) queues: Arc<Queues>,
     pub(super) version: &'static str,
 }
 
@@ -128,7 +126,6 @@ impl Api {
         // A request that did not come through our own server has no line.
         let handle = request.data::<ConnectionHandle>().cloned().unwrap_or_default();
         let opened = self.clock.now();
-        let queue = Arc::new(Queue::new(Arc::clone(&self.queues), handle));
         let request_id = request.data::<RequestId>().cloned();
         // The framework would pass over a header that is no ASCII.
         let header = request.headers().get("last-event-id");
@@ -139,14 +136,11 @@ impl Api {
             request: request_id.as_ref().and_then(RequestId::chosen),
             accept_language: accept_language(request),
         };
-        match self.subscribe.subscribe(stream, queue.clone()) {
-            Ok(Subscription { language, membership }) => {
+        match self.subscribe.subscribe(stream, handle.connection()) {
+            Ok(Subscription { language, stream }) => {
                 let language = language.to_string();
-                let body = EventStreamBody {
-                    queue: QueueReader::new(queue),
-                    membership,
-                    log: StreamLog::open(request_id, opened, &self.clock),
-                };
+                let log = StreamLog::open(request_id, opened, &self.clock);
+                let body = EventStreamBody::new(stream, handle, log);
                 Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)
             }
             Err(refused) => Answer::refused(refused),
@@ -232,7 +226,7 @@ fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// An event stream. Its bytes come ready from the queue: the framework's own encoder would let a line break in a type
+/// An event stream. Its bytes come ready from the log: the framework's own encoder would let a line break in a type
 /// inject fields, and would encode each event once for each stream.
 pub(super) struct EventStream(EventStreamBody);
 

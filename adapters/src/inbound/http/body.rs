@@ -4,25 +4,79 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    vec,
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use ports::{inbound::Membership, outbound::EndReason};
+use ports::{
+    inbound::{EventStream, Taken},
+    outbound::EndReason,
+};
 
-use super::{access_log::StreamLog, queue::QueueReader};
+use super::access_log::StreamLog;
+use crate::http_server::ConnectionHandle;
 
-/// Writes what comes into a queue, for as long as the client stays. Dropping it gives up the stream's place.
+/// Writes what its stream takes from the log, for as long as the client stays. Dropping it closes the stream.
 pub(super) struct EventStreamBody {
-    pub(super) queue: QueueReader,
-    pub(super) membership: Membership,
-    pub(super) log: Option<Box<StreamLog>>,
+    stream: Box<dyn EventStream>,
+    handle: ConnectionHandle,
+    /// Boxed, because mostly there is none: each open stream has room for it.
+    extra: Option<Box<Extra>>,
+}
+
+/// What is known of a stream while it has more to write than one frame, when it ends, or when its end is to be logged.
+#[derive(Default)]
+struct Extra {
+    /// What was taken and not handed out yet.
+    rest: vec::IntoIter<Bytes>,
+    /// Whether nothing more can be taken.
+    has_ended: bool,
+    log: Option<StreamLog>,
+}
+
+impl EventStreamBody {
+    pub(super) fn new(
+        stream: Box<dyn EventStream>,
+        handle: ConnectionHandle,
+        log: Option<StreamLog>,
+    ) -> Self {
+        // What a stream begins with.
+        handle.set_pending(true);
+        let extra = log.map(|log| Box::new(Extra { log: Some(log), ..Extra::default() }));
+        Self { stream, handle, extra }
+    }
+
+    fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
+        if let Some(extra) = &mut self.extra {
+            match extra.rest.next() {
+                None if extra.has_ended => return Poll::Ready(None),
+                None => {}
+                next => return Poll::Ready(next),
+            }
+        }
+        // Before it is looked whether there is something: what comes afterwards wakes the connection.
+        self.handle.register(context);
+        self.handle.set_pending(false);
+        let Taken { first, rest, is_last } = self.stream.take();
+        if is_last || !rest.is_empty() {
+            let extra = self.extra.get_or_insert_default();
+            extra.rest = rest.into_iter();
+            extra.has_ended = is_last;
+        } else if self.extra.as_ref().is_some_and(|extra| extra.log.is_none()) {
+            self.extra = None;
+        }
+        match first {
+            None if !is_last => Poll::Pending,
+            first => Poll::Ready(first),
+        }
+    }
 }
 
 impl Drop for EventStreamBody {
     fn drop(&mut self) {
-        if self.queue.is_overdue() {
-            self.membership.leave(EndReason::Slow);
+        if self.handle.is_overdue() {
+            self.stream.close(EndReason::Slow);
         }
     }
 }
@@ -35,12 +89,18 @@ impl Body for EventStreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let frame = self.queue.poll_next(context);
-        if let Poll::Ready(Some(Ok(frame))) = &frame
-            && let Some(log) = &mut self.log
+        let next = self.poll_next(context);
+        if let (Poll::Ready(Some(frame)), Some(extra)) = (&next, &mut self.extra)
+            && let Some(log) = &mut extra.log
         {
             log.bytes += frame.len() as u64;
         }
-        frame.map_ok(Frame::data)
+        next.map(|frame| frame.map(|frame| Ok(Frame::data(frame))))
     }
+}
+
+/// There is one for each open stream, in memory of its own.
+#[test]
+fn body_takes_little_memory() {
+    assert!(size_of::<EventStreamBody>() <= 32);
 }

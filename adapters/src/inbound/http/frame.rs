@@ -1,51 +1,25 @@
 //! Events in the format of an event stream (WHATWG HTML, 9.2.5 and 9.2.6).
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
     content::Version,
-    history::{Gap, GapReason},
+    gap::{Gap, GapReason},
     language::LanguageTag,
     notification::{EventId, Notification},
 };
 use memchr::{memchr2, memchr2_iter};
-use ports::outbound::{Clock, EndReason, Frame, Frames, Metrics};
+use ports::outbound::{EndReason, Frame, Frames};
 
-/// Encodes each event once, for all streams, and knows how many bytes of events wait in all queues together: a frame is
-/// counted once, from its encoding until the last stream has let go of it.
-#[derive(Clone)]
-pub struct EventFrames {
-    waiting: Arc<AtomicUsize>,
-    metrics: Arc<dyn Metrics>,
-    clock: Arc<dyn Clock>,
-}
-
-impl EventFrames {
-    /// Nothing is waiting. `metrics` hears how long events took to be written, by `clock`.
-    #[must_use]
-    pub fn new(metrics: Arc<dyn Metrics>, clock: Arc<dyn Clock>) -> Self {
-        Self { waiting: Arc::default(), metrics, clock }
-    }
-
-    /// How many bytes of frames are held at present.
-    pub(super) fn waiting(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
-    }
-}
+/// Encodes events and what is no event.
+#[derive(Clone, Copy, Debug)]
+pub struct EventFrames;
 
 impl Frames for EventFrames {
-    fn event(&self, notification: &Notification, version: Version, published: Option<Instant>) -> Frame {
+    fn event(&self, notification: &Notification, version: Version) -> Frame {
         let Notification { id, event_type, content, .. } = notification;
-        let bytes = encode(*id, event_type.as_str(), content.text(version));
-        self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
-        Bytes::from_owner(Counted { bytes, published, frames: self.clone() })
+        encode(*id, event_type.as_str(), content.text(version)).into()
     }
 
     fn opening(&self, reconnection_time: Option<Duration>, position: Option<EventId>) -> Option<Frame> {
@@ -76,7 +50,7 @@ impl Frames for EventFrames {
         Bytes::from_static(b": keepalive\n\n")
     }
 
-    fn farewell(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame {
+    fn closing(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame {
         let why = match reason {
             EndReason::Expired => "the token has expired",
             EndReason::Logout => "the user has logged out",
@@ -100,30 +74,6 @@ fn retry(time: Duration) -> String {
 /// The field that tells a client what to come back with. Without data it makes no event (WHATWG HTML, 9.2.6).
 fn id(position: EventId) -> String {
     format!("id: {position}\n")
-}
-
-/// A frame's bytes. When nobody holds them any more, they are taken off the count, and the event has been written to the
-/// last of its streams, or that one has ended.
-struct Counted {
-    bytes: Vec<u8>,
-    published: Option<Instant>,
-    frames: EventFrames,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let EventFrames { waiting, metrics, clock } = &self.frames;
-        waiting.fetch_sub(self.bytes.len(), Ordering::Relaxed);
-        if let Some(published) = self.published {
-            metrics.written(clock.now().saturating_duration_since(published));
-        }
-    }
 }
 
 /// `id`, `data` and `event`, in the order in which the service has always written them.
@@ -157,16 +107,10 @@ fn encode(id: EventId, event_type: &str, content: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use domain::notification::{EventType, Incarnation};
-    use mockall::predicate::eq;
-    use ports::outbound::{MockClock, MockMetrics};
     use proptest::prelude::*;
 
     use super::*;
     use crate::inbound::http::event_stream_parser::{Dispatched, parse};
-
-    fn frames() -> EventFrames {
-        EventFrames::new(Arc::new(MockMetrics::new()), Arc::new(MockClock::new()))
-    }
 
     const POSITION: EventId = EventId { incarnation: Incarnation::of(0xab), sequence: 9 };
 
@@ -182,7 +126,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_service_we_succeed() {
         let check = |content: &str, expected: &str| {
-            let frame = frames().event(&notification("item-renamed", content), Version::FALLBACK, None);
+            let frame = EventFrames.event(&notification("item-renamed", content), Version::FALLBACK);
             assert_eq!(str::from_utf8(&frame), Ok(expected), "{content:?}");
         };
         check("{}", "id: ab-7\ndata: {}\nevent: item-renamed\n\n");
@@ -194,52 +138,20 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_counted_once_and_until_the_last_copy_is_gone() {
-        let frames = frames();
-        let frame = frames.event(&notification("a", "b"), Version::FALLBACK, None);
-        let copy = frame.clone();
-        assert_eq!(frames.waiting(), frame.len());
-        drop(frame);
-        assert_eq!(frames.waiting(), copy.len());
-        drop(copy);
-        assert_eq!(frames.waiting(), 0);
-    }
-
-    #[test]
-    #[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
-    fn the_latency_ends_when_the_last_stream_has_written_the_event() {
-        let now = Instant::now();
-        let mut clock = MockClock::new();
-        clock.expect_now().return_const(now + Duration::from_millis(30));
-        let mut metrics = MockMetrics::new();
-        metrics.expect_written().once().with(eq(Duration::from_millis(30))).return_const(());
-        let frames = EventFrames::new(Arc::new(metrics), Arc::new(clock));
-        let frame = frames.event(&notification("a", "b"), Version::FALLBACK, Some(now));
-        let copies = [frame.clone(), frame.clone()];
-        drop(frame);
-        drop(copies);
-        // A replayed event is as old as its client's absence: that is no latency.
-        drop(frames.event(&notification("a", "b"), Version::FALLBACK, None));
-    }
-
-    #[test]
     fn what_is_no_event_makes_none_and_yet_says_what_it_has_to() {
         let check = |frame: Frame, expected: &str| {
             assert_eq!(str::from_utf8(&frame), Ok(expected));
             assert_eq!(parse(&frame), vec![]);
         };
-        let (frames, three) = (frames(), Duration::from_secs(3));
+        let (frames, three) = (EventFrames, Duration::from_secs(3));
         check(frames.opening(Some(three), Some(POSITION)).expect("something"), "retry: 3000\nid: ab-9\n\n");
         check(frames.opening(Some(three), None).expect("something"), "retry: 3000\n\n");
         check(frames.opening(None, Some(POSITION)).expect("something"), "id: ab-9\n\n");
         assert_eq!(frames.opening(None, None), None);
         check(frames.position(POSITION), "id: ab-9\n\n");
         check(frames.keepalive(), ": keepalive\n\n");
-        check(frames.farewell(EndReason::Expired, None), ": the token has expired\n\n");
-        check(
-            frames.farewell(EndReason::Stopping, Some(three)),
-            "retry: 3000\n: the service is stopping\n\n",
-        );
+        check(frames.closing(EndReason::Expired, None), ": the token has expired\n\n");
+        check(frames.closing(EndReason::Stopping, Some(three)), "retry: 3000\n: the service is stopping\n\n");
     }
 
     #[test]
@@ -251,7 +163,7 @@ mod tests {
                 last_event_id: "ab-9".into(),
             };
             let gap = Gap { last_event_id: last.map(Into::into), reason };
-            assert_eq!(parse(&frames().gap(&gap, POSITION)), vec![event]);
+            assert_eq!(parse(&EventFrames.gap(&gap, POSITION)), vec![event]);
         };
         check(Some("ab-3"), GapReason::Expired, r#"{"last_event_id":"ab-3","reason":"expired"}"#);
         check(None, GapReason::Limit, r#"{"last_event_id":null,"reason":"limit"}"#);
@@ -266,7 +178,7 @@ mod tests {
             event_type in "[^\r\n\0]{0,20}",
             content in prop_oneof![any::<String>(), "[\r\n: a-zé\u{feff}\0]{0,40}"],
         ) {
-            let frame = frames().event(&notification(&event_type, &content), Version::FALLBACK, None);
+            let frame = EventFrames.event(&notification(&event_type, &content), Version::FALLBACK);
             let expected = Dispatched {
                 event_type: if event_type.is_empty() { "message".into() } else { event_type },
                 data: content.replace("\r\n", "\n").replace('\r', "\n"),

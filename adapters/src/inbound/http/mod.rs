@@ -11,7 +11,6 @@ mod fields;
 mod frame;
 mod language;
 mod problem;
-mod queue;
 mod tag_text;
 mod token_cookie;
 
@@ -33,11 +32,7 @@ use self::{
     api::{Api, EventStream},
     language::LanguageApi,
 };
-pub use self::{
-    cors::CrossOrigin,
-    frame::EventFrames,
-    queue::{Queue, QueueLimits, QueueReader, Queues},
-};
+pub use self::{cors::CrossOrigin, frame::EventFrames};
 use crate::{
     http_server::App,
     web::{self, page::Source},
@@ -68,10 +63,6 @@ pub struct Http {
     pub clock: Arc<dyn Clock>,
     /// What ties a request to what led to it.
     pub traces: Arc<dyn Traces>,
-    /// How events look; the relay has the same.
-    pub frames: EventFrames,
-    /// How much may wait for clients.
-    pub limits: QueueLimits,
     /// Which other origins may read.
     pub cross_origin: CrossOrigin,
     /// The path below which everything lies, `/` for none.
@@ -123,7 +114,6 @@ impl Http {
             metrics: self.metrics,
             clock: self.clock,
             traces: self.traces,
-            queues: Arc::new(Queues { limits: self.limits, frames: self.frames }),
             version,
         };
         OpenApiService::new((streams, languages), "ocis-sse", version)

@@ -102,7 +102,8 @@ struct Stream {
     request_id: Option<String>,
     last_event_id: Option<String>,
     silent_seconds: u64,
-    stalled_seconds: u64,
+    lag_events: usize,
+    lag_bytes: u64,
     remaining_seconds: Option<u64>,
 }
 
@@ -112,7 +113,8 @@ impl From<OpenStream> for Stream {
             request_id: stream.request.map(|request| request.as_str().to_owned()),
             last_event_id: stream.position.map(|id| id.to_string()),
             silent_seconds: stream.silent.as_secs(),
-            stalled_seconds: stream.stalled.as_secs(),
+            lag_events: stream.lag.events,
+            lag_bytes: stream.lag.bytes,
             remaining_seconds: stream.remaining.map(|time| time.as_secs()),
         }
     }

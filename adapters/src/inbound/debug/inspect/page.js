@@ -254,9 +254,9 @@ async function find(user) {
   for (const stream of streams) {
     const row = table.insertRow();
     cell(row, stream.request_id ?? "–", "id");
-    cell(row, stream.last_event_id ?? "catching up", "id");
+    cell(row, stream.last_event_id ?? "not started yet", "id");
     cell(row, duration(stream.silent_seconds), "number");
-    cell(row, stream.stalled_seconds ? duration(stream.stalled_seconds) : "–", "number");
+    cell(row, stream.lag_events ? `${stream.lag_events} (${size(stream.lag_bytes)})` : "–", "number");
     cell(row, stream.remaining_seconds == null ? "never" : duration(stream.remaining_seconds), "number");
   }
   byId("streams").hidden = byId("end").hidden = streams.length === 0;
@@ -277,6 +277,12 @@ function duration(seconds) {
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
   return `${whole(seconds / 86400)} d`;
+}
+
+function size(bytes) {
+  if (bytes < 1024) return `${bytes} B`;
+  if (bytes < 1024 * 1024) return `${whole(bytes / 1024)} KiB`;
+  return `${whole(bytes / 1024 / 1024)} MiB`;
 }
 
 byId("end").querySelector("button").onclick = async () => {

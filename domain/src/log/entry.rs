@@ -1,0 +1,75 @@
+//! An event in the log.
+
+use std::time::Instant;
+
+use crate::{
+    notification::Notification,
+    sync::{AtomicUsize, Ordering},
+};
+
+/// An event in the log, shared by the mailboxes of all users it names.
+#[derive(Debug)]
+pub struct Entry<F> {
+    /// The event.
+    pub notification: Notification,
+    /// Its encoded frames, which are made when the first stream asks for them.
+    pub encoded: F,
+    /// When NATS took it.
+    pub published: Instant,
+    /// When it was recorded. It never decreases from one entry to the next.
+    pub(super) recorded: Instant,
+    /// Its place among all entries that were ever appended.
+    pub(super) number: u64,
+    /// Bytes that it counts for among the events of each user it names.
+    pub(super) bytes: usize,
+    /// Open streams that are still to take it, and one more while it is being appended.
+    unread: AtomicUsize,
+}
+
+/// What an entry takes beside its texts, about: its fields, its place in the log, and what the allocator adds …
+const ENTRY_BYTES: usize = 300;
+/// … and for each recipient: a name, and a place in the mailbox.
+const RECIPIENT_BYTES: usize = 48;
+/// What it takes to remember who gets which translation, where there are some.
+const TRANSLATED_BYTES: usize = 2048;
+
+impl<F> Entry<F> {
+    pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> Self {
+        let NewEvent { notification, encoded, published } = event;
+        let bytes = cost(&notification);
+        Self { notification, encoded, published, recorded, number, bytes, unread: AtomicUsize::new(1) }
+    }
+
+    /// Bytes that it counts for in the log.
+    pub(super) fn bytes_in_log(&self) -> usize {
+        let others = self.notification.recipients.len().saturating_sub(1);
+        self.bytes + others * RECIPIENT_BYTES
+    }
+
+    /// One more stream is to take it.
+    pub(super) fn add_reader(&self) {
+        self.unread.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A stream has taken it or has ended; true for the last of them.
+    pub(super) fn remove_reader(&self) -> bool {
+        self.unread.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+}
+
+/// An event that is to be appended to the log.
+pub struct NewEvent<F> {
+    /// The event.
+    pub notification: Notification,
+    /// Its encoded frames, none of which is made yet.
+    pub encoded: F,
+    /// When NATS took it.
+    pub published: Instant,
+}
+
+/// Bytes that an event for one user takes while it is held. Its text counts twice, as it came and as a frame.
+fn cost(notification: &Notification) -> usize {
+    let translated = if notification.content.versions() > 1 { TRANSLATED_BYTES } else { 0 };
+    let texts = notification.content.bytes() + notification.event_type.as_str().len();
+    ENTRY_BYTES + RECIPIENT_BYTES + translated + 2 * texts
+}

@@ -1,0 +1,285 @@
+//! The log of recent events, and the streams that read it.
+//!
+//! An event is appended once, and each user it names finds it in a [`Mailbox`]. A stream is a position in the mailbox of its user: it takes
+//! what comes after its position when its connection can be written to, and nobody waits for it. A client that returns, one that is new
+//! and one that is slow differ in their positions alone. A stream whose position the log no longer reaches is told of a gap, and goes on
+//! with what is held.
+//!
+//! What the log holds is bounded by age and bytes, and no user's events may take more than half of the bytes, but for
+//! a single larger one. So the events that other users can
+//! miss are held for as long as all of them together take less than the other half, whatever one user is sent.
+
+mod bounds;
+mod entry;
+mod index;
+mod mailbox;
+mod stream;
+mod streams;
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+pub use self::{
+    entry::{Entry, NewEvent},
+    mailbox::{Lag, Mailbox},
+    stream::{Delivery, EndReason, Next, Note, Resumable, Stream, StreamId, Then, Turn},
+};
+use self::{index::Floor, mailbox::ByUser};
+use crate::{
+    bookmark::{Bookmark, RequestId},
+    gap::GapReason,
+    identity::UserId,
+    language::Wish,
+    notification::{EventId, Notification},
+    session::Session,
+};
+
+/// How far back the log reaches.
+#[derive(Clone, Copy, Debug)]
+pub struct LogLimits {
+    /// An older event is removed. Zero keeps none but those that open streams have still to take.
+    pub max_age: Duration,
+    /// The oldest events are removed when all together take more memory than this, in bytes.
+    pub max_bytes: usize,
+}
+
+/// How many streams may be open.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamLimits {
+    /// Of all users together.
+    pub total: usize,
+    /// Of one user.
+    pub per_user: usize,
+}
+
+/// The limit that stands in the way of one more stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitReached {
+    /// The number of all streams.
+    Total,
+    /// The number of the user's streams.
+    PerUser,
+}
+
+/// What a mailbox takes, about: itself, its user's name, and room for a few events.
+const MAILBOX_BYTES: usize = 300;
+/// The part of the log's bytes that one user may take.
+const SHARE_OF_USER: usize = 2;
+
+/// The log of recent events, and the streams that read it. `F` are the encoded frames of an event, `C` is the connection of a stream.
+///
+/// It holds nothing of a user who has no stream open and no event in it.
+#[derive(Debug)]
+pub struct EventLog<F, C> {
+    limits: LogLimits,
+    stream_limits: StreamLimits,
+    mailboxes: HashSet<ByUser<F, C>>,
+    entries: BTreeMap<u64, Held<F>>,
+    appended: u64,
+    bytes: usize,
+    /// None until it is known after which event it is complete.
+    extent: Option<Extent>,
+    opened: u64,
+    open: usize,
+    /// Users with an open stream.
+    users: usize,
+}
+
+#[derive(Debug)]
+struct Held<F> {
+    entry: Arc<Entry<F>>,
+    /// Mailboxes that hold it.
+    mailboxes: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    /// Nothing after this is missing, for anybody.
+    floor: Floor,
+    /// The last event, or where the log starts.
+    latest: EventId,
+}
+
+/// A stream that is to be opened.
+pub struct NewStream<C> {
+    /// The connection that it is written to.
+    pub connection: C,
+    /// What is due when.
+    pub session: Session,
+    /// The id of the request that opens it, if its client has chosen one.
+    pub request: Option<RequestId>,
+    /// The languages that are preferred on it.
+    pub wish: Wish,
+}
+
+/// What came of an event that was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Open streams that are to take it.
+    pub streams: usize,
+    /// Bytes that it counts for among the events of each user it names.
+    pub bytes: usize,
+    /// Whether the last of these streams has already taken it.
+    pub is_delivered: bool,
+}
+
+impl<F, C> EventLog<F, C> {
+    /// An empty log that does not know yet where it starts. No stream is open.
+    #[must_use]
+    pub fn new(limits: LogLimits, stream_limits: StreamLimits) -> Self {
+        Self {
+            limits,
+            stream_limits,
+            mailboxes: HashSet::new(),
+            entries: BTreeMap::new(),
+            appended: 0,
+            bytes: 0,
+            extent: None,
+            opened: 0,
+            open: 0,
+            users: 0,
+        }
+    }
+
+    /// The last event, or where the log starts; none when that is not known yet.
+    #[must_use]
+    pub fn latest(&self) -> Option<EventId> {
+        self.extent.map(|extent| extent.latest)
+    }
+
+    /// Open streams.
+    #[must_use]
+    pub fn streams(&self) -> usize {
+        self.open
+    }
+
+    /// Users with an open stream.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.users
+    }
+
+    /// The number of the next stream.
+    #[must_use]
+    pub fn next_number(&self) -> u64 {
+        self.opened
+    }
+
+    /// Users with a mailbox: they have a stream, or may have missed something.
+    pub fn mailboxes(&self) -> impl Iterator<Item = &Arc<Mailbox<F, C>>> {
+        self.mailboxes.iter().map(|ByUser(mailbox)| mailbox)
+    }
+
+    /// The mailbox of `user`, if there is one.
+    #[must_use]
+    pub fn mailbox(&self, user: &UserId) -> Option<&Arc<Mailbox<F, C>>> {
+        self.mailboxes.get(user).map(|ByUser(mailbox)| mailbox)
+    }
+
+    /// The events that it holds, the newest first, each with when it was recorded.
+    pub fn newest(&self) -> impl Iterator<Item = (&Arc<Entry<F>>, Instant)> {
+        self.entries.values().rev().map(|held| (&held.entry, held.entry.recorded))
+    }
+
+    /// Appends the newest event, which was `recorded` at a time that is not before that of the last one; `now` is the present time. `wake`
+    /// is called for the connections that wait for an event of theirs. None when it is not known yet where the log starts.
+    pub fn append(
+        &mut self,
+        event: NewEvent<F>,
+        recorded: Instant,
+        now: Instant,
+        wake: &mut dyn FnMut(&C),
+    ) -> Option<Appended> {
+        let mut floor = self.extent?.floor;
+        let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
+        let mut event = event;
+        let (mailboxes, has_missing) = self.mailboxes_for(&mut event.notification);
+        let entry = Arc::new(Entry::new(event, self.appended, recorded));
+        self.appended += 1;
+        let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
+        let (mut streams, mut holding, mut beyond) = (0, 0, Vec::new());
+        for mailbox in mailboxes {
+            let mut contents = mailbox.lock();
+            if let Some(readers) = contents.append(&entry, now, floor, wake) {
+                streams += readers;
+                holding += 1;
+                beyond.extend(contents.keep_within(share));
+            }
+        }
+        if has_missing {
+            // Such a user may have just left, and is to be told when coming back.
+            floor =
+                Floor { after: entry.notification.id, reason: GapReason::Expired, recorded: Some(recorded) };
+        }
+        self.extent = Some(Extent { floor, latest: entry.notification.id });
+        let appended =
+            Appended { streams, bytes: entry.bytes, is_delivered: entry.remove_reader() && streams > 0 };
+        if holding > 0 {
+            self.bytes += entry.bytes_in_log();
+            self.entries.insert(entry.number, Held { entry, mailboxes: holding });
+        }
+        for entry in beyond {
+            self.release(entry.number);
+        }
+        self.forget(now);
+        Some(appended)
+    }
+
+    /// The mailboxes of the recipients, and whether there is none for some of them. Each recipient gets the name that the mailbox has already, so that
+    /// an event does not keep names of its own.
+    fn mailboxes_for(&mut self, notification: &mut Notification) -> (Vec<Arc<Mailbox<F, C>>>, bool) {
+        let mut mailboxes = Vec::with_capacity(notification.recipients.len());
+        for user in &mut notification.recipients {
+            if let Some(mailbox) = self.mailbox_for(user) {
+                *user = mailbox.user().clone();
+                mailboxes.push(mailbox);
+            }
+        }
+        let has_missing = mailboxes.len() < notification.recipients.len();
+        (mailboxes, has_missing)
+    }
+
+    /// The mailbox in which an event for `user` is put; none when nobody could ever take it.
+    fn mailbox_for(&mut self, user: &UserId) -> Option<Arc<Mailbox<F, C>>> {
+        if let Some(mailbox) = self.mailbox(user) {
+            return Some(Arc::clone(mailbox));
+        }
+        (!self.limits.max_age.is_zero()).then(|| self.add_mailbox(user.clone()))
+    }
+
+    fn add_mailbox(&mut self, user: UserId) -> Arc<Mailbox<F, C>> {
+        let mailbox = Arc::new(Mailbox::new(user));
+        self.mailboxes.insert(ByUser(Arc::clone(&mailbox)));
+        mailbox
+    }
+
+    /// What is appended from now on was published after `after`, and events before that may be lost: the log starts anew. Each stream that
+    /// had come further, or elsewhere, is told of a gap; those that wait are woken.
+    pub fn resync(&mut self, after: EventId, now: Instant, wake: &mut dyn FnMut(&C)) {
+        let floor = Floor { after, reason: GapReason::Expired, recorded: None };
+        self.extent = Some(Extent { floor, latest: after });
+        self.entries.clear();
+        self.bytes = 0;
+        self.mailboxes.retain(|ByUser(mailbox)| {
+            let mut contents = mailbox.lock();
+            contents.reset(floor, now, wake);
+            !contents.is_unused()
+        });
+        self.shrink();
+    }
+}
+
+/// What a stream leaves behind when it ends.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// For a client that returns.
+    pub bookmark: Option<Bookmark>,
+    /// Whether its connection has to be woken.
+    pub wakes: bool,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! An open stream: a position in its user's mailbox.
+
+mod note;
+mod turn;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use self::note::Notes;
+pub use self::{
+    note::Note,
+    turn::{Delivery, Next, Then, Turn},
+};
+use super::{
+    Entry,
+    index::{Floor, Index},
+};
+use crate::{bookmark::RequestId, gap::Gap, language::Wish, notification::EventId, session::Session};
+
+/// Names one stream among all that were ever opened here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub(super) u64);
+
+impl StreamId {
+    /// The number of streams that were opened before this one.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
+/// The reason why a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// The client has closed the connection.
+    Client,
+    /// The client has taken nothing of what was written to it.
+    Slow,
+    /// The token that opened it has expired.
+    Expired,
+    /// The user has logged out.
+    Logout,
+    /// It has reached the maximum age of streams.
+    OldAge,
+    /// An administrator has ended it.
+    Administrator,
+    /// The service is stopping.
+    Stopping,
+}
+
+/// An open stream. `C` is the connection that it is written to.
+#[derive(Debug)]
+pub struct Stream<C> {
+    pub(super) id: StreamId,
+    /// The connection that it is written to.
+    pub connection: C,
+    /// What is due when.
+    pub session: Session,
+    /// By what its client is recognized when it returns.
+    pub resumable: Option<Box<Resumable>>,
+    /// The languages that are preferred on it.
+    pub wish: Wish,
+    /// The last event that it has taken, or whose id its client was told; none until it is known where the stream starts.
+    pub(super) position: Option<EventId>,
+    /// Mostly there is nothing special to know.
+    pub(super) progress: Option<Box<Progress>>,
+    notes: Notes,
+    /// Whether it has taken everything, so that its connection has to be woken when there is more.
+    is_waiting: bool,
+    /// Whether its connection was woken, and has not taken anything since.
+    is_woken: bool,
+}
+
+/// The request that opened a stream. A client that cannot say which event it has had repeats the id of its request.
+#[derive(Debug)]
+pub struct Resumable {
+    /// The id of the request.
+    pub request: RequestId,
+    /// The event that the stream starts after, once that is known. Its client has, or never needed, everything up to it.
+    pub start_after: Option<EventId>,
+    pub(super) late: Option<Late>,
+}
+
+/// Events that were taken long after they were recorded, because their client was away or slow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Late {
+    /// They follow this one.
+    pub(super) after: EventId,
+    /// When the last of them was taken.
+    pub(super) taken: Instant,
+}
+
+/// An event that is taken within this time counts as taken when it was recorded.
+const PROMPT: Duration = Duration::from_secs(1);
+
+/// What is known of a stream that replays, or that ends.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// The client is told of this first.
+    pub(super) gap: Option<Gap>,
+    /// Events up to this one its client has missed; what follows was appended while the stream was open.
+    pub(super) live_after: Option<EventId>,
+    /// Whether the event that it took last says that the user has logged out.
+    pub(super) is_at_logout: bool,
+    pub(super) ending: Option<Ending>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ending {
+    reason: EndReason,
+    /// What was published after this is not for it.
+    until: Option<EventId>,
+    /// The last event that was appended before.
+    latest: Option<EventId>,
+    /// Whether the closing comment was taken.
+    is_told: bool,
+}
+
+impl<C> Stream<C> {
+    pub(super) fn new(
+        id: StreamId,
+        connection: C,
+        session: Session,
+        request: Option<RequestId>,
+        wish: Wish,
+    ) -> Self {
+        let resumable = request.map(|request| Box::new(Resumable { request, start_after: None, late: None }));
+        let mut notes = Notes::default();
+        notes.add(Note::Opening);
+        Self {
+            id,
+            connection,
+            session,
+            resumable,
+            wish,
+            position: None,
+            progress: None,
+            notes,
+            is_waiting: false,
+            is_woken: false,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> StreamId {
+        self.id
+    }
+
+    /// The last event that it has taken, or whose id its client was told; none until it is known where it starts.
+    #[must_use]
+    pub fn position(&self) -> Option<EventId> {
+        self.position
+    }
+
+    /// Whether it has not been ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.progress.as_ref().is_none_or(|progress| progress.ending.is_none())
+    }
+
+    /// Whether it takes what its client has missed; also before it is known where it starts.
+    #[must_use]
+    pub fn is_replaying(&self) -> bool {
+        let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
+        self.position.is_none_or(|position| live_after.is_some_and(|live_after| live_after.follows(position)))
+    }
+
+    /// Whether it has taken everything.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.is_waiting
+    }
+
+    /// Has `note` written. True when its connection has to be woken.
+    pub fn add_note(&mut self, note: Note) -> bool {
+        self.notes.add(note);
+        self.wakes()
+    }
+
+    /// Whether its connection has to be woken now that there is something to take.
+    pub(super) fn wakes(&mut self) -> bool {
+        let wakes = std::mem::take(&mut self.is_waiting);
+        self.is_woken |= wakes;
+        wakes
+    }
+
+    /// Has the newer id `position` written, unless the client is told a later one anyway. True when its connection has to be woken.
+    pub fn refresh_position(&mut self, position: EventId) -> bool {
+        // While there is something to take, its id tells more.
+        let is_due = self.is_waiting && self.position.is_some_and(|told| position.follows(told));
+        if is_due {
+            self.position = Some(position);
+        }
+        is_due && self.add_note(Note::Position)
+    }
+
+    /// It is known that the stream starts after the event `after`. What its client has missed lies before `live_after`.
+    pub(super) fn start(&mut self, after: EventId, progress: Option<Progress>) {
+        if self.is_open() {
+            self.progress = progress.map(Box::new);
+        }
+        self.set_start(after);
+        self.position = Some(after);
+        if !self.notes.has(Note::Opening) {
+            self.notes.add(Note::Position);
+        }
+    }
+
+    /// The log starts anew after `floor`, with events that were not there before.
+    pub(super) fn reset(&mut self, floor: Floor) {
+        if let Some(progress) = &mut self.progress {
+            progress.live_after = None;
+            if let Some(ending) = &mut progress.ending {
+                ending.until = Some(floor.after);
+                ending.latest = Some(floor.after);
+            }
+        }
+        // A stream that has come further would not find the gap by its position: the same sequences come again.
+        if let Some(position) = self.position.filter(|position| position.follows(floor.after)) {
+            let gap = Gap { last_event_id: Some(position.to_string()), reason: floor.reason };
+            self.progress.get_or_insert_default().gap.get_or_insert(gap);
+            self.position = Some(floor.after);
+            self.set_start(floor.after);
+        }
+    }
+
+    /// The stream starts after the event `after`, or will.
+    pub fn set_start(&mut self, after: EventId) {
+        if let Some(resumable) = &mut self.resumable {
+            resumable.start_after = Some(after);
+        }
+    }
+
+    fn note_late(&mut self, after: EventId, recorded: Instant, now: Instant) {
+        if let Some(resumable) = &mut self.resumable
+            && now.saturating_duration_since(recorded) > PROMPT
+        {
+            let after = resumable.late.map_or(after, |late| late.after);
+            resumable.late = Some(Late { after, taken: now });
+        }
+    }
+
+    /// What was written before `written` has arrived.
+    pub fn confirm(&mut self, written: Option<Instant>) {
+        if let Some(resumable) = &mut self.resumable {
+            resumable.late =
+                resumable.late.filter(|late| written.is_none_or(|written| late.taken >= written));
+        }
+    }
+
+    /// From now on it takes no more than what was published up to `latest`, and then a closing comment. What its client has missed is given
+    /// to the next stream.
+    pub(super) fn end(&mut self, reason: EndReason, latest: Option<EventId>) {
+        let is_at_logout = self.progress.as_ref().is_some_and(|progress| progress.is_at_logout);
+        let until = if is_at_logout || self.is_replaying() { self.position } else { latest };
+        let progress = self.progress.get_or_insert_default();
+        progress.ending = Some(Ending { reason, until, latest, is_told: false });
+    }
+
+    /// Whether the event `id` of its user is still to be taken, as far as that is known.
+    pub(super) fn needs(&self, id: EventId) -> bool {
+        let is_for_it = self
+            .ending()
+            .is_none_or(|ending| !ending.is_told && ending.until.is_some_and(|until| !id.follows(until)));
+        is_for_it && self.position.is_none_or(|position| id.follows(position))
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        self.progress.as_ref()?.ending
+    }
+
+    /// The events whose delivery is complete because this stream does not take them any more.
+    pub(super) fn abandon<'a, F>(
+        &self,
+        index: Option<&'a Index<F>>,
+    ) -> impl Iterator<Item = &'a Arc<Entry<F>>> {
+        let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
+        let untaken = self.position.map(|position| live_after.map_or(position, |live| live.max(position)));
+        let untaken = untaken.zip(index).into_iter().flat_map(|(after, index)| index.after(after));
+        // What was appended after the end does not wait for this stream.
+        let ending = self.ending();
+        let was_open = move |id: EventId| {
+            ending.is_none_or(|ending| ending.latest.is_some_and(|latest| latest == id || latest.follows(id)))
+        };
+        untaken.filter(move |entry| was_open(entry.notification.id) && entry.remove_reader())
+    }
+}

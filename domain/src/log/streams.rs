@@ -1,0 +1,126 @@
+//! The streams of the log: they open, start, end and close.
+
+use std::{sync::Arc, time::Instant};
+
+use super::{
+    EndReason, Ended, Entry, EventLog, Extent, LimitReached, Mailbox, NewStream, Stream, StreamId,
+    StreamLimits,
+};
+use crate::{
+    bookmark::Bookmark,
+    gap::{Gap, GapReason},
+    identity::UserId,
+    notification::EventId,
+};
+
+impl<F, C> EventLog<F, C> {
+    /// Whether `user` may open one more stream.
+    ///
+    /// # Errors
+    ///
+    /// The limit that is reached.
+    pub fn check_limits(&self, user: &UserId) -> Result<(), LimitReached> {
+        let StreamLimits { total, per_user } = self.stream_limits;
+        if self.open >= total {
+            return Err(LimitReached::Total);
+        }
+        match self.mailbox(user) {
+            Some(mailbox) if mailbox.lock().open_streams() >= per_user => Err(LimitReached::PerUser),
+            _ => Ok(()),
+        }
+    }
+
+    /// Opens a stream of `user`. It takes no event before it is started.
+    pub fn open(&mut self, user: &UserId, stream: NewStream<C>) -> (Arc<Mailbox<F, C>>, StreamId) {
+        let NewStream { connection, session, request, wish } = stream;
+        let id = StreamId(self.opened);
+        self.opened += 1;
+        self.open += 1;
+        let mailbox = self.mailbox(user).cloned();
+        let mailbox = mailbox.unwrap_or_else(|| self.add_mailbox(user.clone()));
+        let mut contents = mailbox.lock();
+        self.users += usize::from(contents.open_streams() == 0);
+        contents.open(Stream::new(id, connection, session, request, wish));
+        drop(contents);
+        (mailbox, id)
+    }
+
+    /// Starts a stream after the event `after`. `gap` is what its client is told first. Events that are not held any more are told by a gap
+    /// as well. True when its connection has to be woken.
+    pub fn start(&self, mailbox: &Mailbox<F, C>, id: StreamId, after: EventId, gap: Option<Gap>) -> bool {
+        let Some(Extent { floor, latest }) = self.extent else { return false };
+        mailbox.lock().start(id, after, gap, floor, latest)
+    }
+
+    /// The last event before `time` that matters to the user of the mailbox, with a reason when events since then are not held any more.
+    /// None when it is not known yet where the log starts.
+    #[must_use]
+    pub fn before(&self, mailbox: &Mailbox<F, C>, time: Instant) -> Option<(EventId, Option<GapReason>)> {
+        let Extent { floor, latest } = self.extent?;
+        Some(mailbox.lock().before(time, floor, latest))
+    }
+
+    /// The last event up to which the client of a stream certainly has everything, when what was written since `written` may not have
+    /// arrived; none when its client is not recognized when it returns.
+    #[must_use]
+    pub fn confirmed_position(
+        &self,
+        mailbox: &Mailbox<F, C>,
+        id: StreamId,
+        written: Option<Instant>,
+    ) -> Option<EventId> {
+        mailbox.lock().confirmed_position(id, written)
+    }
+
+    /// Ends a stream: it takes what was published until now, and then a closing comment. What it leaves behind is returned for a client
+    /// that returns. Only the first call has an effect; the answer is none then.
+    pub fn end(
+        &mut self,
+        mailbox: &Mailbox<F, C>,
+        id: StreamId,
+        reason: EndReason,
+        written: Option<Instant>,
+    ) -> Option<Ended> {
+        let mut contents = mailbox.lock();
+        let confirmed = contents.confirmed_position(id, written);
+        let (stream, _) = contents.stream(id)?;
+        if !stream.is_open() {
+            return None;
+        }
+        let bookmark = stream.resumable.as_ref().zip(confirmed).map(|(resumable, position)| Bookmark {
+            user: mailbox.user().clone(),
+            request: resumable.request.clone(),
+            position,
+        });
+        stream.end(reason, self.extent.map(|extent| extent.latest));
+        let wakes = stream.wakes();
+        self.open -= 1;
+        self.users -= usize::from(contents.open_streams() == 0);
+        Some(Ended { bookmark, wakes })
+    }
+
+    /// Takes a stream away, whether it has ended or not. `abandoned` is called for each event whose delivery is thereby complete.
+    pub fn close(
+        &mut self,
+        mailbox: &Mailbox<F, C>,
+        id: StreamId,
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) -> Option<Stream<C>> {
+        let mut contents = mailbox.lock();
+        if let Some((stream, index)) = contents.stream(id) {
+            stream.abandon(index).for_each(|entry| abandoned(entry));
+        }
+        let stream = contents.close(id)?;
+        if stream.is_open() {
+            self.open -= 1;
+            self.users -= usize::from(contents.open_streams() == 0);
+        }
+        let is_unused = contents.is_unused();
+        drop(contents);
+        if is_unused {
+            self.mailboxes.remove(mailbox.user());
+            self.shrink();
+        }
+        Some(stream)
+    }
+}

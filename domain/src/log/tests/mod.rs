@@ -1,0 +1,194 @@
+//! The log as its connections see it: what each stream takes, and when its connection is woken.
+
+mod bounds;
+mod model;
+mod streams;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use super::*;
+use crate::{
+    gap::Gap,
+    language::{LanguageTag, Languages},
+    notification::{EventType, Incarnation, Notification},
+    spread::Spread,
+};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const NO_LIMITS: LogLimits = LogLimits { max_age: MINUTE, max_bytes: usize::MAX };
+const ANY_STREAMS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
+
+/// The connection of a stream is its name.
+type Log = EventLog<(), &'static str>;
+
+fn id(sequence: u64) -> EventId {
+    EventId { incarnation: Incarnation::of(7), sequence }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::try_new(name).expect("a user id")
+}
+
+fn event(sequence: u64, users: &[&str], event_type: &str, bytes: usize) -> NewEvent<()> {
+    let notification = Notification {
+        id: id(sequence),
+        recipients: users.iter().map(|name| user(name)).collect(),
+        event_type: EventType::try_new(event_type).expect("an event type"),
+        content: "x".repeat(bytes).into(),
+    };
+    NewEvent { notification, encoded: (), published: Instant::now() }
+}
+
+/// A log with a time that goes on when a test says so, and a memory of which connections were woken.
+struct Played {
+    log: Log,
+    now: Rc<Cell<Instant>>,
+    sequence: u64,
+    woken: Vec<&'static str>,
+}
+
+/// A stream as its connection has it.
+struct Reader {
+    now: Rc<Cell<Instant>>,
+    mailbox: Arc<Mailbox<(), &'static str>>,
+    id: StreamId,
+}
+
+impl Played {
+    fn new(limits: LogLimits) -> Self {
+        let mut played = Self {
+            log: EventLog::new(limits, ANY_STREAMS),
+            now: Rc::new(Cell::new(Instant::now())),
+            sequence: 0,
+            woken: Vec::new(),
+        };
+        played.resync(id(0));
+        played
+    }
+
+    fn resync(&mut self, after: EventId) {
+        self.log.resync(after, self.now.get(), &mut |name| self.woken.push(name));
+        self.sequence = after.sequence;
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now.set(self.now.get() + time);
+        self.log.tidy(self.now.get(), Some(self.now.get()));
+    }
+
+    fn append(&mut self, users: &[&str]) -> Appended {
+        self.append_event(users, "t", 1)
+    }
+
+    fn append_event(&mut self, users: &[&str], event_type: &str, bytes: usize) -> Appended {
+        self.sequence += 1;
+        let event = event(self.sequence, users, event_type, bytes);
+        let appended =
+            self.log.append(event, self.now.get(), self.now.get(), &mut |name| self.woken.push(name));
+        appended.expect("the log has started")
+    }
+
+    fn woken(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.woken)
+    }
+
+    /// Opens a stream that is started later.
+    fn join(&mut self, name: &str, connection: &'static str) -> Reader {
+        let session = Session::new(self.now.get(), Duration::MAX, None, Spread::of(0));
+        let request = Some(RequestId::try_new(connection).expect("a request id"));
+        let wish = Languages::new(LanguageTag::default()).wish(&user(name), None);
+        let stream = NewStream { connection, session, request, wish };
+        let (mailbox, id) = self.log.open(&user(name), stream);
+        Reader { now: Rc::clone(&self.now), mailbox, id }
+    }
+
+    /// Opens a stream that starts after an event.
+    fn open_after(&mut self, user: &str, connection: &'static str, after: EventId) -> Reader {
+        let reader = self.join(user, connection);
+        self.log.start(&reader.mailbox, reader.id, after, None);
+        reader
+    }
+
+    /// Opens a stream that starts now and has taken its opening note.
+    fn open(&mut self, user: &str, connection: &'static str) -> Reader {
+        let latest = self.log.latest().expect("the log has started");
+        let reader = self.open_after(user, connection, latest);
+        assert_eq!(reader.take(), (vec![format!("opening at {}", latest.sequence)], Then::Wait));
+        reader
+    }
+
+    fn end(&mut self, reader: &Reader, reason: EndReason) -> Option<Ended> {
+        self.log.end(&reader.mailbox, reader.id, reason, Some(self.now.get()))
+    }
+
+    fn close(&mut self, reader: &Reader) -> Vec<u64> {
+        let abandoned = RefCell::new(Vec::new());
+        self.log.close(&reader.mailbox, reader.id, &mut |entry| {
+            abandoned.borrow_mut().push(entry.notification.id.sequence);
+        });
+        abandoned.into_inner()
+    }
+}
+
+impl Reader {
+    fn take(&self) -> (Vec<String>, Then) {
+        self.take_up_to(usize::MAX)
+    }
+
+    /// Takes what is next, in words.
+    fn take_up_to(&self, limit: usize) -> (Vec<String>, Then) {
+        let mut taken = Vec::new();
+        let Turn { next: then, .. } = self.mailbox.take(self.id, self.now.get(), limit, &mut |_, next| {
+            let (words, bytes) = match next {
+                Next::Note(note, position) => {
+                    let position = position.map_or("?".to_owned(), |position| position.sequence.to_string());
+                    (format!("{note:?} at {position}").to_lowercase(), 0)
+                }
+                Next::Gap(Gap { last_event_id, reason }, position) => {
+                    let last = last_event_id.unwrap_or_default();
+                    (format!("{reason:?} after {last}, at {}", position.sequence), 0)
+                }
+                Next::Event(entry, delivery) => {
+                    let how = match delivery {
+                        Delivery::Live { is_last: true } => " last",
+                        Delivery::Live { is_last: false } => "",
+                        Delivery::Replay => " again",
+                    };
+                    let Notification { id, content, .. } = &entry.notification;
+                    (format!("{}{how}", id.sequence), content.bytes())
+                }
+                Next::Closing(reason) => (format!("{reason:?}"), 0),
+            };
+            taken.push(words);
+            bytes
+        });
+        (taken, then)
+    }
+
+    /// Takes everything, which is no more than one turn.
+    fn take_all(&self) -> Vec<String> {
+        let (taken, then) = self.take();
+        assert_eq!(then, Then::Wait, "after {taken:?}");
+        taken
+    }
+
+    fn lag(&self) -> Lag {
+        let mut found = None;
+        self.mailbox.each_stream(|stream, lag| {
+            if stream.id() == self.id {
+                found = Some(lag);
+            }
+        });
+        found.expect("an open stream")
+    }
+}
+
+/// There is one of it for each open stream, in memory of its own: 112 bytes is a size that allocators have.
+#[test]
+fn stream_takes_little_memory() {
+    assert!(size_of::<Stream<Arc<dyn Send>>>() <= 112);
+    assert!(2 * size_of::<usize>() + size_of::<Mailbox<(), Arc<dyn Send>>>() <= 64);
+}

@@ -1,0 +1,158 @@
+//! Against the plainest models there are.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// An event for the users whose bit is set, of a size.
+    Append(u8, usize),
+    Open(usize),
+    Take(usize, usize),
+    Close(usize),
+    Pass(u64),
+}
+
+const USERS: [&str; 3] = ["a", "b", "c"];
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0..8_u8, 0..400_usize).prop_map(|(users, bytes)| Step::Append(users, bytes)),
+        2 => (0..3_usize).prop_map(Step::Open),
+        5 => (any::<usize>(), 0..2000_usize).prop_map(|(which, limit)| Step::Take(which, limit)),
+        1 => any::<usize>().prop_map(Step::Close),
+        1 => (0..30_u64).prop_map(Step::Pass),
+    ]
+}
+
+fn named(users: u8) -> Vec<&'static str> {
+    USERS.into_iter().enumerate().filter(|(bit, _)| users & (1 << bit) != 0).map(|(_, name)| name).collect()
+}
+
+/// What a stream has been told so far.
+struct Told {
+    reader: Reader,
+    user: &'static str,
+    /// Up to this sequence it has everything or was told a gap.
+    through: u64,
+}
+
+impl Told {
+    /// Checks what the stream takes against all events that there were.
+    fn take(&mut self, limit: usize, all: &[(u64, u8)]) -> Result<(), TestCaseError> {
+        let bit = 1 << USERS.iter().position(|name| *name == self.user).expect("a user");
+        let (taken, _) = self.reader.take_up_to(limit);
+        for words in taken {
+            if let Some((_, position)) = words.split_once("at ") {
+                let position = position.parse().unwrap_or(self.through);
+                if words.contains("after") {
+                    prop_assert!(position > self.through, "a gap in nothing: {}", words);
+                } else {
+                    let missed = all
+                        .iter()
+                        .find(|(at, users)| (self.through + 1..=position).contains(at) && users & bit != 0);
+                    prop_assert_eq!(missed, None, "passed over by {}", words);
+                }
+                self.through = position;
+            } else {
+                let sequence = words.split(' ').next().and_then(|text| text.parse().ok()).expect("an event");
+                let next = all.iter().find(|(at, users)| *at > self.through && users & bit != 0);
+                prop_assert_eq!(next.map(|(at, _)| *at), Some(sequence), "the next one, once");
+                self.through = sequence;
+            }
+        }
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(500))]
+
+    /// Whatever happens: each stream gets each event of its user once and in order, or is told of a gap; a connection that has taken
+    /// everything is woken by the next event; and the log keeps within its limits.
+    #[test]
+    fn each_stream_gets_everything_once_or_is_told_of_a_gap(
+        steps in prop::collection::vec(step(), 1..80),
+        max_bytes in 1000..20_000_usize,
+        keeps_history in any::<bool>(),
+    ) {
+        let max_age = if keeps_history { MINUTE } else { Duration::ZERO };
+        let mut played = Played::new(LogLimits { max_age, max_bytes });
+        let (mut all, mut open) = (Vec::new(), Vec::<Told>::new());
+        for step in steps {
+            match step {
+                Step::Append(users, bytes) => {
+                    let waiting: Vec<_> = open.iter().filter(|told| {
+                        let is_waiting = told.reader.mailbox.with_stream(told.reader.id, |stream| stream.is_waiting());
+                        is_waiting == Some(true) && named(users).contains(&told.user)
+                    }).map(|told| told.user).collect();
+                    played.woken();
+                    played.append_event(&named(users), "t", bytes);
+                    let mut woken = played.woken();
+                    woken.sort_unstable();
+                    let mut expected = waiting;
+                    expected.sort_unstable();
+                    prop_assert_eq!(woken, expected);
+                    let mailboxes = played.log.mailboxes.len() * MAILBOX_BYTES;
+                    prop_assert!(played.log.bytes + mailboxes <= max_bytes || played.log.entries.len() <= 1);
+                    all.push((played.sequence, users));
+                }
+                Step::Open(user) => {
+                    let (user, latest) = (USERS[user], played.log.latest().expect("started"));
+                    let reader = played.open_after(user, user, latest);
+                    open.push(Told { reader, user, through: latest.sequence });
+                }
+                Step::Take(which, limit) if !open.is_empty() => {
+                    let which = which % open.len();
+                    open[which].take(limit, &all)?;
+                }
+                Step::Close(which) if !open.is_empty() => {
+                    let told = open.swap_remove(which % open.len());
+                    played.close(&told.reader);
+                }
+                Step::Pass(seconds) => played.pass(Duration::from_secs(seconds)),
+                Step::Take(..) | Step::Close(_) => {}
+            }
+            let held: usize = played.log.entries.values().map(|held| held.entry.bytes_in_log()).sum();
+            prop_assert_eq!(played.log.bytes, held);
+        }
+        for told in &mut open {
+            told.take(usize::MAX, &all)?;
+            let last = all.iter().rev().find(|(_, users)| named(*users).contains(&told.user));
+            prop_assert!(last.is_none_or(|(at, _)| *at <= told.through), "nothing is left");
+        }
+    }
+
+    /// Whatever one user is sent: what the others can miss is held for as long as all of it takes no more than half of the log, and what
+    /// mailboxes take.
+    #[test]
+    fn one_user_leaves_half_of_the_log_to_the_others(
+        events in prop::collection::vec((prop::bool::weighted(0.8), 0..600_usize), 1..200),
+        max_bytes in 4000..20_000_usize,
+    ) {
+        let mut played = Played::new(LogLimits { max_bytes, ..NO_LIMITS });
+        let mut of_others = Vec::new();
+        for (flood, bytes) in events {
+            let user = if flood { "flooded" } else { "other" };
+            let appended = played.append_event(&[user], "t", bytes);
+            if !flood {
+                of_others.push((played.sequence, appended.bytes));
+            }
+        }
+        let mut bytes = 0;
+        let expected = of_others.iter().rev().take_while(|(_, size)| {
+            bytes += size;
+            bytes + 2 * MAILBOX_BYTES <= max_bytes / SHARE_OF_USER
+        });
+        let mut expected: Vec<_> = expected.map(|(at, _)| *at).collect();
+        expected.reverse();
+        let Some(first) = expected.first() else { return Ok(()) };
+        let before = of_others.iter().rev().find(|(at, _)| at < first).map_or(0, |(at, _)| *at);
+        let taken = played.open_after("other", "tab", id(before)).take_all();
+        let taken: Vec<_> = taken.iter().filter(|words| words.ends_with("again")).collect();
+        let expected: Vec<_> = expected.iter().map(|at| format!("{at} again")).collect();
+        prop_assert_eq!(taken, expected.iter().collect::<Vec<_>>());
+    }
+}

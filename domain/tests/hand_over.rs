@@ -1,0 +1,228 @@
+//! The hand-over from whoever appends an event to the connection that takes it, on every interleaving of their threads: a connection that
+//! has taken everything is woken by the next event, and takes each event once and in order.
+
+#![cfg(loom)]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use domain::{
+    identity::UserId,
+    language::{LanguageTag, Languages},
+    log::{
+        Delivery, EndReason, EventLog, LogLimits, Mailbox, NewEvent, NewStream, Next, Note, StreamId,
+        StreamLimits, Then,
+    },
+    notification::{EventId, EventType, Incarnation, Notification},
+    session::Session,
+    spread::Spread,
+};
+use loom::{
+    model::Builder,
+    sync::{Mutex, Notify},
+    thread,
+};
+
+/// A connection sleeps until it is woken.
+type Connection = Arc<Notify>;
+type Log = EventLog<(), Connection>;
+
+/// Interleavings with more switches than this in the midst of a thread find nothing more, and are too many.
+const MAX_PREEMPTIONS: usize = 3;
+
+fn id(sequence: u64) -> EventId {
+    EventId { incarnation: Incarnation::of(1), sequence }
+}
+
+fn user() -> UserId {
+    UserId::try_new("einstein").expect("a user id")
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+/// A log that has started, and nothing is in it.
+fn log(max_age: Duration) -> Log {
+    let limits = LogLimits { max_age, max_bytes: usize::MAX };
+    let mut log = EventLog::new(limits, StreamLimits { total: usize::MAX, per_user: usize::MAX });
+    log.resync(id(0), now(), &mut |_| ());
+    log
+}
+
+fn append(log: &Mutex<Log>, sequence: u64) -> bool {
+    let notification = Notification {
+        id: id(sequence),
+        recipients: vec![user()],
+        event_type: EventType::try_new("t").expect("an event type"),
+        content: "x".into(),
+    };
+    let event = NewEvent { notification, encoded: (), published: now() };
+    let appended =
+        log.lock().expect("no panic").append(event, now(), now(), &mut |connection| connection.notify());
+    appended.expect("the log has started").is_delivered
+}
+
+/// A stream, as its connection has it.
+struct Reader {
+    mailbox: Arc<Mailbox<(), Connection>>,
+    id: StreamId,
+    connection: Connection,
+    taken: Vec<u64>,
+    /// Events of which it was the last stream.
+    completed: usize,
+}
+
+impl Reader {
+    fn open(log: &mut Log) -> Self {
+        let connection = Arc::new(Notify::new());
+        let session = Session::new(now(), Duration::MAX, None, Spread::of(0));
+        let wish = Languages::new(LanguageTag::default()).wish(&user(), None);
+        let stream = NewStream { connection: Arc::clone(&connection), session, request: None, wish };
+        let (mailbox, id) = log.open(&user(), stream);
+        log.start(&mailbox, id, self::id(0), None);
+        Self { mailbox, id, connection, taken: Vec::new(), completed: 0 }
+    }
+
+    /// Takes as connections do, until `enough` or the end.
+    fn run(mut self, enough: impl Fn(&Self) -> bool) -> Self {
+        loop {
+            match self.turn() {
+                Then::End => return self,
+                _ if enough(&self) => return self,
+                Then::Wait => self.connection.wait(),
+                Then::More | Then::LoggedOut => {}
+            }
+        }
+    }
+
+    fn turn(&mut self) -> Then {
+        let Self { mailbox, id, taken, completed, .. } = self;
+        // So small a limit that each event needs a turn of its own.
+        mailbox
+            .take(*id, now(), 1, &mut |_, next| {
+                if let Next::Event(entry, delivery) = next {
+                    taken.push(entry.notification.id.sequence);
+                    *completed += usize::from(delivery == Delivery::Live { is_last: true });
+                }
+                1
+            })
+            .next
+    }
+}
+
+fn on_every_interleaving(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(MAX_PREEMPTIONS);
+    builder.check(model);
+}
+
+#[test]
+fn each_event_is_taken_once_and_in_order() {
+    on_every_interleaving(|| {
+        let mut log = log(Duration::MAX);
+        let reader = Reader::open(&mut log);
+        let log = Mutex::new(log);
+        let reading = thread::spawn(move || reader.run(|reader| reader.taken.len() == 3));
+        let appended: usize = (1..=3).map(|sequence| usize::from(append(&log, sequence))).sum();
+        let reader = reading.join().expect("no panic");
+        assert_eq!(reader.taken, [1, 2, 3]);
+        assert_eq!(appended + reader.completed, 3, "each delivery is complete once");
+    });
+}
+
+#[test]
+fn two_streams_of_a_user_complete_each_delivery_once() {
+    on_every_interleaving(|| {
+        let mut log = log(Duration::MAX);
+        let readers = [Reader::open(&mut log), Reader::open(&mut log)];
+        let log = Mutex::new(log);
+        let reading =
+            readers.map(|reader| thread::spawn(move || reader.run(|reader| reader.taken.len() == 1)));
+        let appended = usize::from(append(&log, 1));
+        let completed: usize =
+            reading.map(|reading| reading.join().expect("no panic").completed).iter().sum();
+        assert_eq!(appended + completed, 1);
+    });
+}
+
+#[test]
+fn stream_that_is_ended_meanwhile_takes_what_was_published_before() {
+    on_every_interleaving(|| {
+        let mut log = log(Duration::MAX);
+        let reader = Reader::open(&mut log);
+        let (mailbox, id, connection) =
+            (Arc::clone(&reader.mailbox), reader.id, Arc::clone(&reader.connection));
+        let log = Arc::new(Mutex::new(log));
+        let reading = thread::spawn(move || reader.run(|_| false));
+        let ending = {
+            let log = Arc::clone(&log);
+            thread::spawn(move || {
+                log.lock().expect("no panic").end(&mailbox, id, EndReason::Expired, None).expect("open");
+                connection.notify();
+            })
+        };
+        append(&log, 1);
+        ending.join().expect("no panic");
+        let taken = reading.join().expect("no panic").taken;
+        assert!(taken.is_empty() || taken == [1], "{taken:?}");
+    });
+}
+
+#[test]
+fn note_wakes_a_connection_that_waits() {
+    on_every_interleaving(|| {
+        let mut log = log(Duration::MAX);
+        let reader = Reader::open(&mut log);
+        let (mailbox, id, connection) =
+            (Arc::clone(&reader.mailbox), reader.id, Arc::clone(&reader.connection));
+        let log = Mutex::new(log);
+        let reading = thread::spawn(move || {
+            let keepalives = std::cell::Cell::new(0);
+            let mut reader = reader;
+            while keepalives.get() == 0 || reader.taken.is_empty() {
+                let Reader { mailbox, id, connection, taken, .. } = &mut reader;
+                let turn = mailbox.take(*id, now(), 1, &mut |_, next| {
+                    match next {
+                        Next::Note(Note::Keepalive, _) => keepalives.set(keepalives.get() + 1),
+                        Next::Event(entry, _) => taken.push(entry.notification.id.sequence),
+                        _ => {}
+                    }
+                    1
+                });
+                let is_done = keepalives.get() == 1 && !taken.is_empty();
+                if turn.next == Then::Wait && !is_done {
+                    connection.wait();
+                }
+            }
+            keepalives.get()
+        });
+        let woken = mailbox.with_stream(id, |stream| stream.add_note(Note::Keepalive)).expect("open");
+        if woken {
+            connection.notify();
+        }
+        append(&log, 1);
+        assert_eq!(reading.join().expect("no panic"), 1);
+    });
+}
+
+/// Without a history the log is tidied while connections take.
+#[test]
+fn nothing_is_removed_that_is_still_to_be_taken() {
+    on_every_interleaving(|| {
+        let mut log = log(Duration::ZERO);
+        let reader = Reader::open(&mut log);
+        let log = Mutex::new(log);
+        let reading = thread::spawn(move || reader.run(|reader| reader.taken.len() == 2));
+        append(&log, 1);
+        log.lock().expect("no panic").tidy(now(), Some(now()));
+        append(&log, 2);
+        assert_eq!(reading.join().expect("no panic").taken, [1, 2]);
+        let mut log = log.lock().expect("no panic");
+        log.tidy(now(), Some(now()));
+        assert_eq!(log.newest().count(), 0);
+    });
+}

@@ -1,0 +1,109 @@
+//! A stream, as its connection sees it.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    language::Wish,
+    log::{Delivery, EndReason, Next, Note, StreamId, Then, Turn},
+    notification::EventId,
+    spread::Spread,
+};
+use ports::{
+    inbound::{EventStream, Taken},
+    outbound::Frame,
+};
+
+use super::{Encoded, Mailbox, Shared};
+
+/// Bytes that a connection takes at a time, or one larger event.
+const TURN_BYTES: usize = 64 * 1024;
+/// How long clients are asked to wait when the service stops and nothing was configured.
+const RECONNECTION_TIME: Duration = Duration::from_secs(3);
+
+/// An open stream.
+pub(super) struct OpenStream {
+    pub(super) shared: Arc<Shared>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) id: StreamId,
+}
+
+impl EventStream for OpenStream {
+    fn take(&mut self) -> Taken {
+        let Self { shared, mailbox, id } = self;
+        let mut taken = Taken::default();
+        let mut write = |wish: &Wish, next: Next<'_, Encoded>| {
+            let Some(frame) = shared.frame(*id, wish, next) else { return 0 };
+            let bytes = frame.len();
+            match taken.first {
+                None => taken.first = Some(frame),
+                Some(_) => taken.rest.push(frame),
+            }
+            bytes
+        };
+        let now = shared.clock.now();
+        let Turn { mut next, was_woken } = mailbox.take(*id, now, TURN_BYTES, &mut write);
+        if was_woken {
+            shared.pace.taken();
+        }
+        if next == Then::LoggedOut {
+            if shared.policy.close_on_logout {
+                shared.end(mailbox, *id, EndReason::Logout);
+            }
+            next = mailbox.take(*id, now, TURN_BYTES, &mut write).next;
+        }
+        taken.is_last = next == Then::End;
+        taken
+    }
+
+    fn close(&mut self, reason: EndReason) {
+        self.shared.close(&self.mailbox, self.id, reason);
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.close(EndReason::Client);
+    }
+}
+
+impl Shared {
+    /// What is written for what the stream `id` takes; none for a note that says nothing.
+    fn frame(&self, id: StreamId, wish: &Wish, next: Next<'_, Encoded>) -> Option<Frame> {
+        match next {
+            Next::Event(entry, delivery) => {
+                match delivery {
+                    Delivery::Replay => self.metrics.replayed(),
+                    Delivery::Live { is_last: true } => self.count_latency(entry),
+                    Delivery::Live { is_last: false } => {}
+                }
+                Some(entry.encoded.frame(&entry.notification, wish, &*self.frames))
+            }
+            Next::Gap(gap, position) => {
+                self.metrics.gap_told(gap.reason);
+                Some(self.frames.gap(&gap, position))
+            }
+            Next::Note(note, position) => self.note(id, wish, note, position),
+            Next::Closing(reason) => {
+                let time = (reason == EndReason::Stopping).then(|| {
+                    let time = self.policy.reconnection_time.unwrap_or(RECONNECTION_TIME);
+                    Spread::of(id.number()).later(time)
+                });
+                Some(self.frames.closing(reason, time))
+            }
+        }
+    }
+
+    fn note(&self, id: StreamId, wish: &Wish, note: Note, position: Option<EventId>) -> Option<Frame> {
+        // Without a history there is nothing to come back to.
+        let position = position.filter(|_| self.keeps_history());
+        match note {
+            Note::Opening => {
+                let time = self.policy.reconnection_time.map(|time| Spread::of(id.number()).later(time));
+                self.frames.opening(time, position)
+            }
+            Note::Language => Some(self.frames.language(&self.language(wish))),
+            Note::Keepalive => Some(self.frames.keepalive()),
+            Note::Position => position.map(|position| self.frames.position(position)),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Without a history nothing is kept for clients that return.
+
+use super::*;
+
+const HISTORY_OFF: StreamPolicy =
+    StreamPolicy { log: LogLimits { max_age: Duration::ZERO, ..POLICY.log }, ..POLICY };
+
+#[tokio::test(start_paused = true)]
+async fn keeps_what_open_streams_have_to_take_and_nothing_else() {
+    let mut service = Service::start(HISTORY_OFF).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let (mut sleeps, mut reads) = (service.open("a"), service.open("a"));
+    sleeps.read();
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], &large(content));
+        service.publish(&["nobody"], "x");
+    }
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(reads.read(), ["1", "2", "3"]);
+    tokio::time::sleep(s(2)).await;
+    assert_eq!(service.held(), [1, 3, 5], "one stream has still to take them");
+    assert_eq!(sleeps.read_turn(), ["1"]);
+    tokio::time::sleep(s(2)).await;
+    assert_eq!(service.held(), [3, 5]);
+    assert_eq!(sleeps.read(), ["2", "3"]);
+    tokio::time::sleep(s(2)).await;
+    assert!(service.held().is_empty());
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!([reads.read(), sleeps.read()], [["4"]; 2]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn keeps_nothing_for_a_stream_that_has_ended() {
+    let mut service = Service::start(HISTORY_OFF).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let client = service.open("a");
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(service.held(), [1]);
+    drop(client);
+    tokio::time::sleep(s(2)).await;
+    assert!(service.held().is_empty());
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_bounded_by_bytes_as_well() {
+    let log = LogLimits { max_bytes: 10_000, ..HISTORY_OFF.log };
+    let mut service = Service::start(StreamPolicy { log, ..HISTORY_OFF }).await;
+    let mut sleeps = service.open("a");
+    for n in 1..=100 {
+        service.publish(&["a"], &n.to_string());
+    }
+    settle().await;
+    assert!(service.held().len() < 20);
+    let texts = sleeps.read();
+    assert!(texts[0].starts_with("Limit after 1-0, at "), "{texts:?}");
+    assert_eq!(texts.last().expect("an event"), "100");
+    service.stop().await;
+}
+
+/// What was missed is not known, so a client that returns cannot be told that it has missed nothing.
+#[tokio::test(start_paused = true)]
+async fn tells_a_returning_client_of_a_gap() {
+    let mut service = Service::start(HISTORY_OFF).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("a");
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(client.read(), ["1"]);
+    drop(client);
+    tokio::time::sleep(s(2)).await;
+    service.publish(&["a"], "missed");
+    settle().await;
+    let mut client = service.ask(after("a", id(1))).expect("a place");
+    assert_eq!(client.read(), [gap(GapReason::Expired, "1-1", id(2))]);
+    service.publish(&["a"], "3");
+    settle().await;
+    assert_eq!(client.read(), ["3"]);
+    service.stop().await;
+}
+
+/// The events of a slow client are removed after those of others that were published later.
+#[tokio::test(start_paused = true)]
+async fn tells_of_a_gap_whatever_was_removed_last() {
+    let mut service = Service::start(HISTORY_OFF).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let (mut slow, mut quick) = (service.open("slow"), service.open("quick"));
+    service.publish(&["slow"], "1");
+    service.publish(&["quick"], "2");
+    service.publish(&["quick"], "3");
+    settle().await;
+    assert_eq!(quick.read(), ["2", "3"]);
+    drop(quick);
+    tokio::time::sleep(s(2)).await;
+    assert_eq!(slow.read(), ["1"]);
+    tokio::time::sleep(s(2)).await;
+    let mut quick = service.ask(after("quick", id(2))).expect("a place");
+    assert_eq!(quick.read(), [gap(GapReason::Expired, "1-2", id(3))]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tells_no_ids_but_those_of_events() {
+    let frames = fakes::PlainFrames { tell_opening: true };
+    let mut service = Service::start_with(HISTORY_OFF, any_metrics(), frames).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("a");
+    service.publish(&["b"], "of b");
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(client.read(), NOTHING);
+    service.stop().await;
+}

@@ -1,0 +1,100 @@
+//! How long events take is counted when the last stream takes them.
+
+use super::*;
+
+/// Metrics that expect exactly these latencies, in seconds.
+fn metrics(latencies: &[u64]) -> MockMetrics {
+    let mut metrics = plain_metrics();
+    metrics.expect_stream_closed().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    metrics.expect_replayed().return_const(());
+    for latency in latencies {
+        metrics.expect_delivery_completed().once().with(eq(s(*latency))).return_const(());
+    }
+    metrics
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_when_the_last_stream_takes_the_event() {
+    let mut service = Service::start_with(POLICY, metrics(&[5]), PLAIN_FRAMES).await;
+    let mut clients = ["a", "a", "b"].map(|name| service.open(name));
+    service.publish_of(&["a", "b"], "t", "1", s(2));
+    settle().await;
+    for client in &mut clients {
+        assert_eq!(client.read(), ["1"]);
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
+    drop(clients);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_when_the_last_stream_goes_away() {
+    let mut service = Service::start_with(POLICY, metrics(&[4]), PLAIN_FRAMES).await;
+    let [mut reads, leaves] = ["a", "a"].map(|name| service.open(name));
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(reads.read(), ["1"]);
+    tokio::time::sleep(s(4)).await;
+    drop(leaves);
+    drop(reads);
+    service.stop().await;
+}
+
+/// A client that returns has missed an event because of its own absence.
+#[tokio::test(start_paused = true)]
+async fn does_not_count_replays() {
+    let mut service = Service::start_with(POLICY, metrics(&[7]), PLAIN_FRAMES).await;
+    let mut open = service.open("a");
+    service.publish(&["a"], "1");
+    settle().await;
+    let mut returning = service.ask(after("a", id(0))).expect("a place");
+    assert_eq!(returning.read(), ["1"]);
+    drop(service.ask(after("a", id(0))).expect("a place"));
+    tokio::time::sleep(s(7)).await;
+    assert_eq!(open.read(), ["1"]);
+    drop((open, returning));
+    service.stop().await;
+}
+
+/// An event that was published after the end of a stream is not for it.
+#[tokio::test(start_paused = true)]
+async fn does_not_count_streams_that_have_ended() {
+    let mut service = Service::start_with(POLICY, metrics(&[3, 9]), PLAIN_FRAMES).await;
+    let mut ends = service.open("a");
+    service.publish(&["a"], "1");
+    settle().await;
+    service.subscriptions.end_streams_of(&user("a"));
+    let mut open = service.open("a");
+    service.publish(&["a"], "2");
+    settle().await;
+    tokio::time::sleep(s(3)).await;
+    assert_eq!(ends.read(), ["1", "Administrator"]);
+    drop(ends);
+    tokio::time::sleep(s(6)).await;
+    assert_eq!(open.read(), ["2"]);
+    drop(open);
+    service.stop().await;
+}
+
+/// Neither for one whose client was still to be given what it had missed.
+#[tokio::test(start_paused = true)]
+async fn does_not_count_streams_that_have_ended_during_a_replay() {
+    let mut service = Service::start_with(POLICY, metrics(&[2, 9]), PLAIN_FRAMES).await;
+    service.publish(&["a"], "1");
+    settle().await;
+    let replaying = service.ask(after("a", id(0))).expect("a place");
+    service.publish(&["a"], "2");
+    settle().await;
+    service.subscriptions.end_streams_of(&user("a"));
+    let mut open = service.open("a");
+    service.publish(&["a"], "3");
+    settle().await;
+    tokio::time::sleep(s(2)).await;
+    drop(replaying);
+    tokio::time::sleep(s(7)).await;
+    assert_eq!(open.read(), ["3"]);
+    drop(open);
+    service.stop().await;
+}

@@ -1,0 +1,182 @@
+//! What time does to a stream, and how a stream ends.
+
+use super::*;
+
+/// A request with a token that is valid for so long.
+fn request_for(name: &str, time: Duration) -> StreamRequest {
+    StreamRequest { principal: Principal { user: user(name), until: time }, ..request(name) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn has_a_keepalive_after_each_silence() {
+    let mut metrics = plain_metrics();
+    metrics.expect_stream_closed().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    metrics.expect_delivery_completed().return_const(());
+    metrics.expect_keepalive_sent().times(9).return_const(());
+    let log = LogLimits { max_age: Duration::ZERO, ..POLICY.log };
+    let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), log, ..POLICY };
+    let mut service = Service::start_with(policy, metrics, PLAIN_FRAMES).await;
+    let silent = [(); 3].map(|()| service.open("silent").keep_reading());
+    let busy = service.open("busy").keep_reading();
+    let upkeep = tokio::spawn(service.subscriptions.clone().look_after());
+    for _ in 0..35 {
+        service.publish(&["busy"], "x");
+        tokio::time::sleep(s(1)).await;
+    }
+    upkeep.abort();
+    assert!(upkeep.await.expect_err("it never ends").is_cancelled());
+    for reader in &silent {
+        assert_eq!(reader.texts(), [":"; 3]);
+    }
+    assert_eq!(busy.texts(), ["x"; 35]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn has_no_keepalive_where_an_event_waits() {
+    let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), ..POLICY };
+    let mut service = Service::start(policy).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("a");
+    service.publish(&["a"], "1");
+    tokio::time::sleep(Duration::from_mins(4)).await;
+    assert_eq!(client.read(), ["1"]);
+    tokio::time::sleep(s(11)).await;
+    assert_eq!(client.read(), [":"]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_with_the_token() {
+    let service = Service::start(POLICY).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let [mut short, mut long] =
+        [100, 1000].map(|time| service.ask(request_for("a", s(time))).expect("a place"));
+    assert_eq!([short.read(), long.read()], [NOTHING; 2]);
+    tokio::time::sleep(s(94)).await;
+    assert_eq!((short.read(), short.is_finishing()), (vec![], false));
+    tokio::time::sleep(s(7)).await;
+    assert!(short.is_finishing());
+    assert_eq!((short.read(), short.ended()), (vec!["Expired".to_owned()], Some("Expired")));
+    assert_eq!((long.read(), long.is_finishing()), (vec![], false));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_at_the_maximum_age() {
+    let service = Service::start(StreamPolicy { max_age: Some(s(60)), ..POLICY }).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("a");
+    tokio::time::sleep(s(62)).await;
+    assert_eq!((client.read(), client.ended()), (vec!["OldAge".to_owned()], Some("OldAge")));
+    service.stop().await;
+}
+
+/// Its client gets what was published until then, however slowly it reads, and nothing that came later.
+#[tokio::test(start_paused = true)]
+async fn ends_after_what_was_published_before() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.open("a");
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], &large(content));
+    }
+    settle().await;
+    assert_eq!(client.read_turn(), ["1"]);
+    service.subscriptions.end_streams_of(&user("a"));
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(client.read_turn(), ["2"]);
+    assert_eq!(client.ended(), None);
+    assert_eq!(client.read(), ["3", "Administrator"]);
+    assert_eq!(client.ended(), Some("Administrator"));
+    drop(client);
+    let mut client = service.ask(after("a", id(3))).expect("a place");
+    assert_eq!(client.read(), ["4"]);
+    service.stop().await;
+}
+
+/// A client that is told an id must have been told of the gap before it.
+#[tokio::test(start_paused = true)]
+async fn ends_without_an_id_when_it_has_not_started() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { tell_opening: true });
+    let requests = [after("a", "no id"), after("a", id(1)), after("a", id(1))];
+    let mut clients = requests.map(|request| service.ask(request).expect("a place"));
+    clients[2].read();
+    service.subscriptions.end_streams_of(&user("a"));
+    service.receive(SourceEvent::Begins { after: id(3) });
+    service.receive(SourceEvent::Subscribed);
+    service.sequence = 3;
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(clients.each_mut().map(Client::read), [["Administrator"]; 3]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_once_and_for_the_first_reason() {
+    let mut metrics = plain_metrics();
+    metrics.expect_stream_closed().once().with(eq(EndReason::Slow), eq(0), eq(0)).return_const(());
+    let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
+    let mut client = service.open("a");
+    client.stream.close(EndReason::Slow);
+    client.stream.close(EndReason::Logout);
+    service.subscriptions.end_streams_of(&user("a"));
+    drop(client);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn leaves_nothing_behind() {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_bus_connected().return_const(());
+    metrics.expect_stream_opened().once().with(eq(1), eq(1)).return_const(());
+    metrics.expect_stream_closed().once().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
+    let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
+    let client = service.open("a");
+    let connection = client.connection.clone();
+    drop(client);
+    assert_eq!(Arc::strong_count(&connection), 1, "nobody else holds the connection");
+    assert!(service.subscriptions.streams_of(&user("a")).is_empty());
+    service.stop().await;
+}
+
+/// Neither when it ends before it has started, or after it has ended for another reason.
+#[tokio::test(start_paused = true)]
+async fn leaves_nothing_behind_in_any_state() {
+    let service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
+    let clients = [(); 2].map(|()| service.open("a"));
+    service.subscriptions.end_streams_of(&user("a"));
+    let client = service.open("a");
+    let connections = clients.each_ref().map(|client| client.connection.clone());
+    let connection = client.connection.clone();
+    drop((clients, client));
+    service.connect_nats().await;
+    for connection in connections.iter().chain([&connection]) {
+        assert_eq!(Arc::strong_count(connection), 1, "nobody else holds the connection");
+    }
+    service.stop().await;
+}
+
+/// A keepalive that is due in the same moment does not put off the newer id.
+#[tokio::test(start_paused = true)]
+async fn has_a_newer_id_whatever_the_interval_of_keepalives() {
+    let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(25)), ..POLICY };
+    let mut service = Service::start(policy).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("quiet");
+    let mut last = String::new();
+    for second in 1..=3600_u32 {
+        service.publish(&["busy"], "x");
+        tokio::time::sleep(s(1)).await;
+        if let Some(position) = client.read().iter().rev().find_map(|text| text.strip_prefix("at ")) {
+            last = position.to_owned();
+        }
+        if second % 300 == 0 {
+            let told: EventId = last.parse().expect("an id");
+            assert!(told.sequence + 150 > service.sequence, "told {told} of {}", service.sequence);
+        }
+    }
+    service.stop().await;
+}

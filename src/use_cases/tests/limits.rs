@@ -1,0 +1,80 @@
+//! How many streams may be open, and that none may when the service stops.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn refuse_new_streams_and_disturb_no_open_one() {
+    let limits = StreamLimits { total: 3, per_user: 2 };
+    let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
+    let mut clients = ["a", "a", "b"].map(|name| service.open(name));
+    let refused = |name: &str| service.ask(request(name)).err();
+    assert!(matches!(refused("c"), Some(Refused::TooMany { .. })));
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let Some(Refused::TooMany { retry_after }) = refused("a") else { panic!("a place") };
+        times.push(retry_after);
+    }
+    assert!(times.iter().all(|time| (s(6)..=s(9)).contains(time)), "{times:?}");
+    assert!(times.windows(2).all(|two| two[0] != two[1]), "not all at once: {times:?}");
+    service.publish(&["a", "b"], "x");
+    settle().await;
+    assert_eq!(clients.each_mut().map(Client::read), [["x"]; 3]);
+    let [_first, second, third] = clients;
+    drop(third);
+    assert!(matches!(service.ask(request("a")).err(), Some(Refused::TooManyOfUser { .. })));
+    drop(second);
+    assert!(service.ask(request("a")).is_ok());
+    service.stop().await;
+}
+
+/// A stream that has ended is on its way out, however slowly its client reads.
+#[tokio::test(start_paused = true)]
+async fn do_not_count_streams_that_have_ended() {
+    let limits = StreamLimits { total: 2, per_user: 1 };
+    let service = Service::start(StreamPolicy { limits, ..POLICY }).await;
+    let _ended = service.open("a");
+    assert!(matches!(service.ask(request("a")).err(), Some(Refused::TooManyOfUser { .. })));
+    service.subscriptions.end_streams_of(&user("a"));
+    let _open = [service.open("a"), service.open("b")];
+    assert!(matches!(service.ask(request("c")).err(), Some(Refused::TooMany { .. })));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_end_let_streams_end_one_after_the_other() {
+    let mut service = Service::start(POLICY).await;
+    let mut clients: Vec<_> = (0..10).map(|_| service.open("a")).collect();
+    let draining = service.subscriptions.clone();
+    let draining = tokio::spawn(async move { draining.drain(s(10)).await });
+    let finishing = |clients: &[Client]| clients.iter().filter(|client| client.is_finishing()).count();
+    settle().await;
+    assert_eq!(finishing(&clients), 1);
+    assert!(matches!(service.ask(request("b")).err(), Some(Refused::Stopping { .. })));
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    assert_eq!(finishing(&clients), 5);
+    // Until its turn comes, each is served as before.
+    service.publish(&["a"], "x");
+    settle().await;
+    let (ended, served) = clients.split_at_mut(5);
+    let mut closing = Vec::new();
+    for client in ended {
+        let texts = client.read();
+        assert_eq!((texts.len(), client.ended()), (1, texts.last().map(String::as_str)));
+        closing.extend(texts);
+    }
+    for client in &mut *served {
+        assert_eq!(client.read(), ["x"]);
+    }
+    draining.await.expect("it ends");
+    for client in served {
+        let texts = client.read();
+        assert_eq!((texts.len(), client.ended()), (1, texts.last().map(String::as_str)));
+        closing.extend(texts);
+    }
+    assert!(closing.iter().all(|last| last.starts_with("Stopping, back in ")), "{closing:?}");
+    closing.sort();
+    closing.dedup();
+    assert_eq!(closing.len(), 10, "each has a time of its own");
+    drop(clients);
+    service.stop().await;
+}

@@ -1,0 +1,115 @@
+//! A user logs out.
+
+use super::*;
+
+impl Service {
+    fn log_out(&mut self, name: &str) {
+        self.publish_of(&[name], "backchannel-logout", "bye", Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_written_and_ends_the_streams_of_the_user() {
+    for (close_on_logout, expected) in [(true, &["bye", "Logout"][..]), (false, &["bye"])] {
+        let mut service = Service::start(StreamPolicy { close_on_logout, ..POLICY }).await;
+        let mut clients = ["a", "a", "b"].map(|name| service.open(name));
+        // One waits for events, one was not read yet.
+        clients[0].read();
+        service.log_out("a");
+        settle().await;
+        assert_eq!(clients.each_ref().map(Client::is_finishing), [close_on_logout, close_on_logout, false]);
+        assert_eq!(clients.each_mut().map(Client::read), [expected, expected, &[]]);
+        assert_eq!(clients[0].ended(), close_on_logout.then_some("Logout"));
+        assert_eq!(clients[2].ended(), None);
+        service.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_a_stream_also_when_it_was_missed() {
+    let mut service = Service::start(POLICY).await;
+    service.publish(&["a"], "1");
+    service.log_out("a");
+    service.publish(&["a"], "3");
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    assert_eq!(client.read(), ["1", "bye", "Logout"]);
+    assert_eq!((client.ended(), client.is_finishing()), (Some("Logout"), true));
+    // A client that comes back after it goes on from there.
+    let mut client = service.ask(after("a", id(2))).expect("a place");
+    assert_eq!((client.read(), client.ended()), (vec!["3".to_owned()], None));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ends_no_stream_when_it_was_missed_and_none_are_to_end() {
+    let mut service = Service::start(StreamPolicy { close_on_logout: false, ..POLICY }).await;
+    service.log_out("a");
+    service.log_out("a");
+    service.publish(&["a"], "3");
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    assert_eq!((client.read(), client.ended()), (["bye", "bye", "3"].map(Into::into).to_vec(), None));
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(client.read(), ["4"]);
+    service.stop().await;
+}
+
+/// Nothing is given to a stream after a logout, although it came after what its client had missed.
+#[tokio::test(start_paused = true)]
+async fn ends_a_stream_that_has_not_read_what_was_missed() {
+    let mut service = Service::start(POLICY).await;
+    service.publish(&["a"], "1");
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    service.log_out("a");
+    service.publish(&["a"], "3");
+    settle().await;
+    assert_eq!(client.read(), ["1", "bye", "Logout"]);
+    assert_eq!((client.ended(), client.is_finishing()), (Some("Logout"), true));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_the_last_of_what_was_missed_and_nothing_follows() {
+    let mut service = Service::start(POLICY).await;
+    service.publish(&["a"], "1");
+    service.log_out("a");
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    service.publish(&["a"], "3");
+    settle().await;
+    assert_eq!(client.read(), ["1", "bye", "Logout"]);
+    service.stop().await;
+}
+
+/// A slow client is told of it after what was published before.
+#[tokio::test(start_paused = true)]
+async fn reaches_a_slow_client() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.open("a");
+    for content in ["1", "2"] {
+        service.publish(&["a"], &large(content));
+    }
+    service.log_out("a");
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(client.read_turn(), ["1"]);
+    assert_eq!(client.read(), ["2", "bye", "Logout"]);
+    service.stop().await;
+}
+
+/// A stream that has not started yet finds it in the log.
+#[tokio::test(start_paused = true)]
+async fn ends_a_stream_that_was_opened_before_nats_was_there() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
+    let mut client = service.open("a");
+    assert_eq!(client.read(), NOTHING);
+    service.receive(SourceEvent::Begins { after: id(0) });
+    service.log_out("a");
+    service.receive(SourceEvent::Subscribed);
+    settle().await;
+    assert_eq!(client.read(), ["at 1-0", "bye", "Logout"]);
+    service.stop().await;
+}

@@ -1,0 +1,164 @@
+//! NATS is not there yet, goes away, or has lost something.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn is_followed_by_the_status() {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_bus_connected().once().with(eq(true)).return_const(());
+    metrics.expect_bus_connected().once().with(eq(false)).return_const(());
+    let service = Service::before_nats(POLICY, metrics, PLAIN_FRAMES);
+    assert_eq!(service.status.check(), Err(NotReady::Starting));
+    service.receive(SourceEvent::Subscribed);
+    settle().await;
+    assert_eq!(service.status.check(), Ok(()));
+    service.receive(SourceEvent::Behind { messages: 20_000 });
+    settle().await;
+    assert_eq!(service.status.check(), Err(NotReady::Behind { messages: 20_000 }));
+    service.receive(SourceEvent::Interrupted { reason: "gone".into() });
+    settle().await;
+    assert_eq!(service.status.check(), Err(NotReady::Interrupted { reason: "gone".into() }));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_awaited_by_streams_that_then_miss_nothing() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    let [mut new, mut returning] =
+        [request("a"), after("a", id(1))].map(|it| service.ask(it).expect("a place"));
+    tokio::time::sleep(s(20)).await;
+    service.receive(SourceEvent::Begins { after: id(0) });
+    for (content, age) in [("1", 90), ("2", 40), ("3", 10)] {
+        service.publish_of(&["a"], "t", content, s(age));
+    }
+    settle().await;
+    assert_eq!([new.read(), returning.read()], [NOTHING; 2]);
+    service.receive(SourceEvent::Subscribed);
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(new.read(), ["at 1-2", "3", "4"], "what was published since it was opened");
+    assert_eq!(returning.read(), ["at 1-1", "2", "3", "4"]);
+    service.stop().await;
+}
+
+/// The id is told with the opening when the client has read nothing before.
+#[tokio::test(start_paused = true)]
+async fn is_awaited_by_a_stream_that_was_not_read_yet() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { tell_opening: true });
+    let mut client = service.open("a");
+    tokio::time::sleep(s(20)).await;
+    service.receive(SourceEvent::Begins { after: id(0) });
+    service.publish(&["b"], "of b");
+    service.receive(SourceEvent::Subscribed);
+    service.publish(&["a"], "2");
+    settle().await;
+    assert_eq!(client.read(), ["at 1-1", "2"]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn may_lose_events_and_open_streams_are_told() {
+    let mut service = Service::start(POLICY).await;
+    let mut clients = ["a", "b", "c"].map(|name| service.open(name));
+    let [idle, busy, unread] = &mut clients;
+    assert_eq!([idle.read(), busy.read()], [NOTHING; 2]);
+    service.publish(&["b"], "1");
+    settle().await;
+    assert_eq!(busy.read(), ["1"]);
+    // Purged before they were read.
+    service.receive(SourceEvent::Begins { after: id(5) });
+    service.sequence = 5;
+    service.publish(&["a"], "6");
+    settle().await;
+    assert_eq!(idle.read(), [&gap(GapReason::Expired, "1-0", id(5)), "6"]);
+    assert_eq!(busy.read(), [gap(GapReason::Expired, "1-1", id(5))]);
+    // Deleted and made again.
+    let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
+    service.receive(SourceEvent::Begins { after: anew });
+    settle().await;
+    assert_eq!(idle.read(), [gap(GapReason::Unknown, "1-6", anew)]);
+    assert_eq!(busy.read(), [gap(GapReason::Unknown, "1-5", anew)]);
+    assert_eq!(unread.read(), [gap(GapReason::Unknown, "1-0", anew)], "one gap for both losses");
+    assert_eq!(clients.each_ref().map(Client::is_finishing), [false; 3]);
+    service.stop().await;
+}
+
+/// Sequences come again, with other events.
+#[tokio::test(start_paused = true)]
+async fn may_lose_its_end_and_open_streams_go_on() {
+    let mut service = Service::start(POLICY).await;
+    let (mut reads, mut unread) = (service.open("a"), service.open("a"));
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], content);
+    }
+    settle().await;
+    assert_eq!(reads.read(), ["1", "2", "3"]);
+    service.receive(SourceEvent::Begins { after: id(2) });
+    settle().await;
+    assert_eq!(reads.read(), [gap(GapReason::Expired, "1-3", id(2))]);
+    service.sequence = 2;
+    service.publish(&["a"], "another 3");
+    settle().await;
+    assert_eq!(reads.read(), ["another 3"]);
+    assert_eq!(unread.read(), [&gap(GapReason::Expired, "1-0", id(2)), "another 3"]);
+    service.stop().await;
+}
+
+/// What its client has missed ended at an event that does not count any more.
+#[tokio::test(start_paused = true)]
+async fn may_lose_its_end_while_a_stream_replays() {
+    let mut service = Service::start(POLICY).await;
+    for content in ["1", "2", "3", "4"] {
+        service.publish(&["a"], &large(content));
+    }
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    assert_eq!(client.read_turn(), ["1"]);
+    service.receive(SourceEvent::Begins { after: id(2) });
+    service.sequence = 2;
+    service.publish(&["a"], "another 3");
+    settle().await;
+    assert_eq!(client.read(), [&gap(GapReason::Expired, "1-1", id(2)), "another 3"]);
+    service.publish(&["a"], "another 4");
+    settle().await;
+    assert_eq!(client.read(), ["another 4"]);
+    service.stop().await;
+}
+
+/// A second interruption does not keep a stream from starting.
+#[tokio::test(start_paused = true)]
+async fn may_go_away_and_streams_still_open() {
+    let mut service = Service::start(POLICY).await;
+    service.publish(&["a"], "1");
+    service.receive(SourceEvent::Interrupted { reason: "away".into() });
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    assert_eq!(client.read(), ["1"]);
+    service.receive(SourceEvent::Subscribed);
+    service.publish(&["a"], "2");
+    settle().await;
+    assert_eq!(client.read(), ["2"]);
+    service.stop().await;
+}
+
+/// The same sequences come again for a stream that has waited meanwhile to be started.
+#[tokio::test(start_paused = true)]
+async fn loses_its_end_while_a_stream_waits() {
+    let mut service = Service::start(POLICY).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    for _ in 0..100 {
+        service.publish(&["b"], "of b");
+    }
+    service.receive(SourceEvent::Interrupted { reason: "away".into() });
+    settle().await;
+    let mut client = service.ask(after("a", id(105))).expect("a place");
+    service.receive(SourceEvent::Begins { after: id(80) });
+    service.receive(SourceEvent::Subscribed);
+    tokio::time::sleep(s(4)).await;
+    service.sequence = 80;
+    service.publish(&["a"], "another 81");
+    settle().await;
+    assert_eq!(client.read(), [gap(GapReason::Unknown, "1-105", id(80)), "another 81".to_owned()]);
+    service.stop().await;
+}

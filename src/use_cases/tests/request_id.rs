@@ -1,0 +1,213 @@
+//! A client that cannot say what it has had, but repeats the id of its request.
+
+use domain::bookmark::Bookmark;
+use ports::outbound::Heard;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn continues_the_stream_of_the_same_user_at_least_once() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "long ago");
+    settle().await;
+    assert_eq!(client.read(), ["long ago"]);
+    tokio::time::sleep(s(90)).await;
+    service.publish(&["a"], "perhaps arrived");
+    settle().await;
+    assert_eq!(client.read(), ["perhaps arrived"]);
+    tokio::time::sleep(s(10)).await;
+    drop(client);
+    service.publish(&["a"], "missed");
+    settle().await;
+    let read = |request: StreamRequest| service.ask(request).expect("a place").read();
+    assert_eq!(read(tab("b", "tab")), NOTHING, "a request id of another user means nothing");
+    assert_eq!(read(tab("a", "other tab")), NOTHING);
+    let named = StreamRequest { last_event_id: Some(id(3).to_string()), ..tab("a", "yet another") };
+    assert_eq!(read(named), NOTHING);
+    assert_eq!(read(tab("a", "tab")), ["perhaps arrived", "missed"]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_known_while_the_old_connection_seems_alive() {
+    let mut service = Service::start(POLICY).await;
+    let mut dead = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(dead.read(), ["1"]);
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "2");
+    settle().await;
+    assert_eq!(client.read(), ["1", "2"]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn gets_again_what_was_never_taken() {
+    let mut service = Service::start(POLICY).await;
+    let client = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "1");
+    settle().await;
+    // Far longer than what was written may take to arrive.
+    tokio::time::sleep(s(200)).await;
+    drop(client);
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), ["1"]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn gets_again_what_a_slow_client_has_not_come_to() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], &large(content));
+    }
+    settle().await;
+    assert_eq!(client.read_turn(), ["1"]);
+    tokio::time::sleep(s(200)).await;
+    assert_eq!(client.read_turn(), ["2"]);
+    drop(client);
+    let texts = service.ask(tab("a", "tab")).expect("a place").read();
+    assert!(texts.ends_with(&["2", "3"].map(String::from)), "{texts:?}");
+    service.stop().await;
+}
+
+/// When an event was written counts, not when it was published.
+#[tokio::test(start_paused = true)]
+async fn gets_again_what_was_written_late() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "1");
+    tokio::time::sleep(s(200)).await;
+    assert_eq!(client.read(), ["1"]);
+    tokio::time::sleep(s(10)).await;
+    drop(client);
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), ["1"]);
+    service.stop().await;
+}
+
+/// As when a phone finds its network and loses it again at once.
+#[tokio::test(start_paused = true)]
+async fn gets_again_what_was_replayed_just_before() {
+    let mut service = Service::start(POLICY).await;
+    drop(service.ask(tab("a", "tab")).expect("a place"));
+    service.publish(&["a"], "1");
+    tokio::time::sleep(s(90)).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), ["1"]);
+    tokio::time::sleep(s(1)).await;
+    drop(client);
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), ["1"]);
+    service.stop().await;
+}
+
+/// It said then where it stands, and nothing was written to it since.
+#[tokio::test(start_paused = true)]
+async fn continues_where_it_said_when_its_stream_did_not_start() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
+    let named = StreamRequest { last_event_id: Some(id(1).to_string()), ..tab("a", "tab") };
+    drop(service.ask(named).expect("a place"));
+    service.receive(SourceEvent::Begins { after: id(0) });
+    service.publish(&["a"], "1");
+    service.publish(&["a"], "2");
+    service.receive(SourceEvent::Subscribed);
+    settle().await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), ["2"]);
+    service.stop().await;
+}
+
+/// What other instances tell, and what they are told.
+struct FakeExchange {
+    others: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard>>,
+    told: Mutex<Vec<Bookmark>>,
+}
+
+#[async_trait]
+impl BookmarkExchange for FakeExchange {
+    fn tell(&self, bookmark: Bookmark) {
+        self.told.lock().push(bookmark);
+    }
+
+    async fn hear(&self) -> Heard {
+        self.others.lock().await.recv().await.expect("others")
+    }
+
+    async fn close(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_known_on_every_instance() {
+    let (others, heard) = mpsc::unbounded_channel();
+    let exchange = Arc::new(FakeExchange { others: heard.into(), told: Mutex::default() });
+    let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
+    service.connect_nats().await;
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
+    service.publish(&["a"], "1");
+    service.publish(&["a"], "2");
+    settle().await;
+    // A stream that ends before it starts takes nothing from the one that follows it.
+    drop(service.ask(tab("a", "tab")).expect("a place"));
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    settle().await;
+    assert_eq!(client.read(), NOTHING, "it is not known yet what others remember");
+    let bookmark = |position| {
+        let StreamRequest { principal, request, .. } = tab("a", "tab");
+        Bookmark { user: principal.user, request: request.expect("chosen"), position }
+    };
+    others.send(Heard::Bookmark(bookmark(id(1)))).expect("heard");
+    others.send(Heard::UpToDate).expect("heard");
+    settle().await;
+    assert_eq!(client.read(), ["at 1-1", "2"]);
+    drop(client);
+    assert_eq!(*exchange.told.lock(), [bookmark(id(1))], "what was written just now may not have arrived");
+    hearing.abort();
+    service.stop().await;
+}
+
+/// Another instance has left the bookmark, and has come further than this one.
+#[tokio::test(start_paused = true)]
+async fn is_remembered_when_the_stream_ends_before_it_starts() {
+    let (sender, others) = mpsc::unbounded_channel();
+    let exchange = Arc::new(FakeExchange { others: others.into(), told: Mutex::default() });
+    let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
+    service.connect_nats().await;
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
+    let StreamRequest { principal, request, .. } = tab("a", "tab");
+    let bookmark = Bookmark { user: principal.user, request: request.expect("chosen"), position: id(2) };
+    sender.send(Heard::Bookmark(bookmark)).expect("heard");
+    sender.send(Heard::UpToDate).expect("heard");
+    settle().await;
+    service.receive(SourceEvent::Interrupted { reason: "away".into() });
+    settle().await;
+    drop(service.ask(tab("a", "tab")).expect("a place"));
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], content);
+    }
+    service.receive(SourceEvent::Subscribed);
+    settle().await;
+    assert_eq!(service.ask(tab("a", "tab")).expect("a place").read(), ["3"]);
+    hearing.abort();
+    service.stop().await;
+}
+
+/// What is unacknowledged may be older than the log reaches: the client is told of a gap.
+#[tokio::test(start_paused = true)]
+async fn is_told_of_a_gap_where_the_log_reaches_back_for_less_than_arriving_may_take() {
+    let log = LogLimits { max_age: s(30), ..POLICY.log };
+    let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut dead = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "never arrived");
+    settle().await;
+    assert_eq!(dead.read(), ["never arrived"]);
+    tokio::time::sleep(s(50)).await;
+    drop(dead);
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), [gap(GapReason::Expired, "1-0", id(1))]);
+    service.stop().await;
+}

@@ -1,0 +1,209 @@
+//! A client that reads slowly, or not at all.
+
+use super::*;
+
+/// Longer than all turns together that the relay leaves to the connections. A client that does not read does not make them longer.
+const TURNS: Duration = Duration::from_millis(250);
+
+#[tokio::test(start_paused = true)]
+async fn gets_everything() {
+    let mut service = Service::start(POLICY).await;
+    let slow = service.open("a").read_every(s(1));
+    let expected: Vec<_> = (0..50).map(|n| n.to_string()).collect();
+    for content in &expected {
+        service.publish(&["a"], &large(content));
+    }
+    tokio::time::sleep(s(30)).await;
+    assert!((25..=35).contains(&slow.texts().len()), "{:?}", slow.texts());
+    tokio::time::sleep(s(30)).await;
+    assert_eq!(slow.texts(), expected);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn takes_what_came_while_it_slept() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.open("a");
+    assert_eq!(client.read(), NOTHING);
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], content);
+        service.publish(&["b"], "of b");
+        tokio::time::sleep(Duration::from_mins(1)).await;
+    }
+    assert_eq!(client.read(), ["1", "2", "3"]);
+    assert!(!client.is_finishing());
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_nobody_when_it_never_reads() {
+    let mut service = Service::start(POLICY).await;
+    let mut sleeps = service.open("a");
+    sleeps.read();
+    let _never_read = service.open("a");
+    let [reads, other] = ["a", "b"].map(|name| service.open(name).keep_reading());
+    let expected: Vec<_> = (0..200).map(|n| n.to_string()).collect();
+    for content in &expected {
+        service.publish(&["a", "b"], &large(content));
+    }
+    tokio::time::sleep(s(1)).await;
+    for reader in [&reads, &other] {
+        assert_eq!(reader.texts(), expected);
+        let last = reader.timed().last().expect("read").1;
+        assert!(last < TURNS, "the last event came after {last:?}");
+    }
+    assert_eq!(service.held().len(), 200);
+    assert_eq!(sleeps.read(), expected);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_nobody_as_one_of_a_crowd() {
+    let mut service = Service::start(POLICY).await;
+    let reader = service.open("reads").keep_reading();
+    let mut crowd = Vec::new();
+    // Over ten seconds two hundred arrive, each with a burst of its own.
+    for n in 0..200_u32 {
+        let name = format!("sleeps {n}");
+        let mut sleeps = service.open(&name);
+        // Half of them have never taken anything.
+        if n % 2 == 0 {
+            sleeps.read();
+        }
+        crowd.push(sleeps);
+        service.publish(&[&name], &large("x"));
+        service.publish(&[&name, "sleeps 0"], "y");
+        service.publish(&["reads"], &(50 * n).to_string());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let delays = reader.timed().into_iter().map(|(published, arrived)| {
+        arrived.saturating_sub(Duration::from_millis(published.parse().expect("a number")))
+    });
+    let delays: Vec<_> = delays.collect();
+    assert_eq!(delays.len(), 200);
+    assert!(delays.iter().all(|delay| *delay <= Duration::from_millis(5)), "{delays:?}");
+    assert_eq!(service.held().len(), 600, "the relay waits for none of them");
+    assert_eq!(crowd[7].read(), ["x", "y"]);
+    assert_eq!(crowd[0].read().len(), 201);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_told_of_one_gap_when_the_log_is_full() {
+    let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
+    let mut metrics = plain_metrics();
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    metrics.expect_delivery_completed().return_const(());
+    metrics.expect_stream_closed().return_const(());
+    metrics.expect_gap_told().once().with(eq(GapReason::Limit)).return_const(());
+    let mut service = Service::start_with(StreamPolicy { log, ..POLICY }, metrics, PLAIN_FRAMES).await;
+    let mut client = service.open("a");
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(client.read(), ["1"]);
+    for n in 2..=100 {
+        service.publish(&["a"], &n.to_string());
+        service.publish(&["b"], "of b");
+        settle().await;
+    }
+    let held = service.subscriptions.recent_events(None, usize::MAX).into_iter().map(|event| event.id);
+    let held: Vec<_> = held.collect();
+    let texts = client.read();
+    let (told, events) = texts.split_first().expect("a gap");
+    let told = told.strip_prefix("Limit after 1-1, at ").expect("the gap is told first");
+    let told: EventId = told.parse().expect("an id");
+    assert!(held.contains(&told) || held[0].follows(told), "{told} of {held:?}");
+    // Everything that the log holds for it comes behind the gap.
+    let first = 100 - events.len() + 1;
+    assert_eq!(events, (first..=100).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert!((5..20).contains(&events.len()), "{events:?}");
+    service.publish(&["a"], "101");
+    settle().await;
+    assert_eq!(client.read(), ["101"]);
+    drop(client);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_told_of_one_gap_when_events_have_expired() {
+    let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
+    let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
+    let mut client = service.open("a");
+    for content in ["1", "2", "3", "4"] {
+        service.publish(&["a"], content);
+        tokio::time::sleep(s(25)).await;
+    }
+    tokio::spawn(service.subscriptions.clone().look_after());
+    settle().await;
+    assert_eq!(client.read(), [&gap(GapReason::Expired, "1-0", id(2)), "3", "4"]);
+    service.publish(&["a"], "5");
+    settle().await;
+    assert_eq!(client.read(), ["5"]);
+    service.stop().await;
+}
+
+/// Also in the middle of what it reads.
+#[tokio::test(start_paused = true)]
+async fn is_told_of_a_gap_between_two_turns() {
+    let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
+    let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
+    let mut client = service.open("a");
+    for content in ["1", "2", "3", "4"] {
+        service.publish(&["a"], &large(content));
+        tokio::time::sleep(s(25)).await;
+        if content == "2" {
+            assert_eq!(client.read_turn(), ["1"]);
+        }
+    }
+    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::time::sleep(s(20)).await;
+    assert_eq!(client.read(), [&gap(GapReason::Expired, "1-1", id(3)), "4"]);
+    service.stop().await;
+}
+
+/// It may have been told the same id before.
+#[tokio::test(start_paused = true)]
+async fn is_told_of_no_gap_when_only_others_have_lost_something() {
+    let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
+    let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.open("a");
+    client.read();
+    for _ in 0..300 {
+        service.publish(&["b"], "of b");
+        tokio::time::sleep(s(1)).await;
+    }
+    service.publish(&["a"], "301");
+    settle().await;
+    let texts = client.read();
+    assert!(texts[0].starts_with("at ") && texts.len() == 2, "{texts:?}");
+    assert_eq!(texts[1], "301");
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_as_lagging() {
+    let mut metrics = plain_metrics();
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivered().return_const(());
+    metrics.expect_stream_closed().return_const(());
+    // An event of 1 byte, of a type of 1 byte.
+    let lag = domain::log::Lag { events: 2, bytes: 2 * (300 + 48 + 4) };
+    metrics.expect_lagging().times(3).with(eq(lag)).return_const(());
+    metrics.expect_delivery_completed().return_const(());
+    let mut service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
+    let mut clients = ["a", "a"].map(|name| service.open(name));
+    for content in ["1", "2"] {
+        service.publish(&["a"], content);
+    }
+    settle().await;
+    clients[0].read();
+    let upkeep = tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    clients[1].read();
+    tokio::time::sleep(s(5)).await;
+    upkeep.abort();
+    drop(clients);
+    service.stop().await;
+}
