@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a complete request: from accepting on, TLS handshake and protocol detection included, and again behind each answer | `request_timeout`, and `write_timeout` more where some of that answer is left to take |
 //! | the application, to answer | [`ANSWER_TIMEOUT`] |
-//! | the client, to take more of an answer | `write_timeout` for every 64 KiB, or for anything at all of a stream with HTTP/1.1 |
+//! | the client, to take more of an answer | `write_timeout` for every 64 KiB, or for anything at all of a stream (16 KiB with HTTP/2) |
 //! | the application, to produce the next event | no limit |
 //! | the client, to take the rest of an ended answer and to close | `write_timeout` in all |
 //!
