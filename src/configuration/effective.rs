@@ -1,6 +1,6 @@
 //! The settings as they are in effect, or would be by default, for people to read.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::{SETTINGS, reader::Reader, settings::Setting};
 
@@ -92,8 +92,16 @@ impl fmt::Display for Scalar<'_> {
         {
             f.write_str(self.0)
         } else {
-            // JSON's quotes are YAML's.
-            write!(f, "{}", serde_json::Value::from(self.0))
+            // JSON's quotes are YAML's, which escapes more characters.
+            serde_json::Value::from(self.0).to_string().chars().try_for_each(|c| {
+                if is_plain(c) { f.write_char(c) } else { write!(f, "\\u{:04x}", u32::from(c)) }
+            })
         }
     }
+}
+
+/// Whether YAML takes `c` within quotes for what it is: neither a control character (YAML 1.2, section 5.1) nor one of the line
+/// breaks of YAML 1.1, which become a space.
+fn is_plain(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }

@@ -299,3 +299,16 @@ fn what_is_printed_can_be_read_again() {
     assert_eq!(read(&defaults).1, values);
     assert_eq!(read(&Defaults.to_string()).1, values);
 }
+
+#[test]
+fn each_character_of_a_value_survives_being_printed() {
+    let every_character = "\0\t\r \u{7f}\u{80}\u{85}\u{9f}\u{a0}é\u{2028}\u{2029}\u{d7ff}\u{e000}\u{feff}\u{fffd}\u{fffe}\u{ffff}🦀";
+    for character in every_character.chars() {
+        let name = format!("a{character}b");
+        let environment = [SECRET, ("SSE_SERVICE_NAME", name.as_str())].into_iter().collect();
+        let configuration = Configuration::read(None, &environment).expect("no mistake");
+        let printed = configuration.effective.to_string();
+        let again = with_file(&printed, |path| Configuration::read(Some(path), &[SECRET].into()));
+        assert_eq!(again.expect("no mistake").registry.service_name, name, "{printed}");
+    }
+}
