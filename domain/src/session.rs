@@ -1,20 +1,27 @@
 //! One stream's life: what is due when.
 
-use std::time::{Duration, Instant};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use crate::{keepalive::KeepalivePolicy, spread::Spread};
 
 /// When a stream was last written to, and when its life is over. It never asks for the time.
+///
+/// The end is the wall clock's, as that of its token is: it comes in time also when the machine has slept or its clock was set.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
     written: Instant,
-    end: Option<(Instant, EndOfLife)>,
+    /// In seconds since 1970; none when it does not come before 2106. Each stream has room for it.
+    end: Option<NonZeroU32>,
+    reason: EndOfLife,
 }
 
 /// Why a stream's life is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndOfLife {
-    /// The token that opened it has expired.
+    /// The token that opened it expires.
     TokenExpired,
     /// It has reached the age at which streams are ended.
     OldAge,
@@ -29,17 +36,35 @@ pub enum Due {
     End(EndOfLife),
 }
 
+/// The present time, on both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// On a clock that never goes back.
+    pub instant: Instant,
+    /// On the wall clock: the time since 1970.
+    pub since_1970: Duration,
+}
+
+/// A token of which less is left is used to its end. A client that comes back with the same token is so sent away once before that, not in ever
+/// shorter turns.
+const MIN_SPREAD_TOKEN: Duration = Duration::from_mins(20);
+/// The longest time that a stream ends before its token does.
+const MAX_EARLIER: Duration = Duration::from_mins(10);
+
 impl Session {
-    /// A stream that is opened at `now` with a token that is valid for `token`, and that may grow `max_age` old. Lives that
-    /// begin together do not end together: `spread` takes up to 5 % off.
+    /// A stream that is opened `now` with a token that is valid until `token_end`, the time since 1970, and that may grow `max_age` old. Lives
+    /// that begin together do not end together: `spread` takes up to 5 % off, of a token's ten minutes at most.
     #[must_use]
-    pub fn new(now: Instant, token: Duration, max_age: Option<Duration>, spread: Spread) -> Self {
-        let (time, because) = match max_age {
-            Some(age) if age < token => (age, EndOfLife::OldAge),
-            _ => (token, EndOfLife::TokenExpired),
+    pub fn new(now: Now, token_end: Duration, max_age: Option<Duration>, spread: Spread) -> Self {
+        let left = token_end.saturating_sub(now.since_1970);
+        let (time, reason) = match max_age {
+            Some(age) if age < left => (spread.earlier(age, Duration::MAX), EndOfLife::OldAge),
+            _ if left < MIN_SPREAD_TOKEN => (left, EndOfLife::TokenExpired),
+            _ => (spread.earlier(left, MAX_EARLIER), EndOfLife::TokenExpired),
         };
-        // A token that outlives the clock does not end.
-        Self { written: now, end: now.checked_add(spread.earlier(time)).map(|end| (end, because)) }
+        let end = now.since_1970.saturating_add(time).as_secs();
+        let end = u32::try_from(end).ok().map(|end| NonZeroU32::new(end).unwrap_or(NonZeroU32::MIN));
+        Self { written: now.instant, end, reason }
     }
 
     /// Something was written at `now`.
@@ -53,21 +78,20 @@ impl Session {
         now.saturating_duration_since(self.written)
     }
 
-    /// How much of its life is left at `now`; none when it does not end.
+    /// How much of its life is left `since_1970`; none when it does not end.
     #[must_use]
-    pub fn remaining(&self, now: Instant) -> Option<Duration> {
-        self.end.map(|(end, _)| end.saturating_duration_since(now))
+    pub fn remaining(&self, since_1970: Duration) -> Option<Duration> {
+        let end = Duration::from_secs(self.end?.get().into());
+        Some(end.saturating_sub(since_1970))
     }
 
-    /// What is due at `now`; what it answers counts as done.
-    pub fn due(&mut self, keepalive: Option<KeepalivePolicy>, now: Instant) -> Option<Due> {
-        if let Some((end, because)) = self.end
-            && now >= end
-        {
-            return Some(Due::End(because));
+    /// What is due `now`; what it answers counts as done.
+    pub fn due(&mut self, keepalive: Option<KeepalivePolicy>, now: Now) -> Option<Due> {
+        if self.remaining(now.since_1970).is_some_and(|remaining| remaining.is_zero()) {
+            return Some(Due::End(self.reason));
         }
-        if keepalive.is_some_and(|policy| policy.is_due(self.written, now)) {
-            self.written = now;
+        if keepalive.is_some_and(|policy| policy.is_due(self.written, now.instant)) {
+            self.written = now.instant;
             return Some(Due::Keepalive);
         }
         None
@@ -86,14 +110,32 @@ mod tests {
         KeepalivePolicy::every(s(30))
     }
 
+    /// The time at which the tests begin, and a time after that on both clocks.
+    struct Start(Instant);
+
+    impl Start {
+        fn now() -> Self {
+            Self(Instant::now())
+        }
+
+        fn after(&self, seconds: u64) -> Now {
+            Now { instant: self.0 + s(seconds), since_1970: wall(seconds) }
+        }
+    }
+
+    /// The wall clock so long after the start.
+    fn wall(seconds: u64) -> Duration {
+        s(1_800_000_000 + seconds)
+    }
+
     #[test]
     fn the_shorter_of_token_and_age_ends_a_stream() {
-        let check = |token: u64, age: Option<u64>, ends: u64, because: EndOfLife| {
-            let now = Instant::now();
+        let check = |token: u64, age: Option<u64>, ends: u64, reason: EndOfLife| {
+            let start = Start::now();
             // Zero has the place zero: nothing is taken off.
-            let mut session = Session::new(now, s(token), age.map(s), Spread::of(0));
-            assert_eq!(session.due(None, now + s(ends - 1)), None);
-            assert_eq!(session.due(None, now + s(ends)), Some(Due::End(because)));
+            let mut session = Session::new(start.after(0), wall(token), age.map(s), Spread::of(0));
+            assert_eq!(session.due(None, start.after(ends - 1)), None);
+            assert_eq!(session.due(None, start.after(ends)), Some(Due::End(reason)));
         };
         check(100, None, 100, EndOfLife::TokenExpired);
         check(100, Some(50), 50, EndOfLife::OldAge);
@@ -101,52 +143,79 @@ mod tests {
     }
 
     #[test]
+    fn end_is_that_of_the_wall_clock() {
+        let start = Start::now();
+        let mut session = Session::new(start.after(0), wall(7200), None, Spread::of(0));
+        let slept = Now { instant: start.0, since_1970: wall(7200) };
+        assert_eq!(session.due(None, slept), Some(Due::End(EndOfLife::TokenExpired)));
+        let set_back = Now { instant: start.0 + s(7200), since_1970: wall(0) };
+        assert_eq!(session.due(None, set_back), None);
+    }
+
+    #[test]
     fn it_tells_how_long_it_has_been_silent_and_has_to_live() {
-        let now = Instant::now();
-        let mut session = Session::new(now, s(100), None, Spread::of(0));
-        session.write(now + s(20));
-        assert_eq!(session.silent(now + s(50)), s(30));
-        assert_eq!(session.remaining(now + s(50)), Some(s(50)));
-        assert_eq!(session.remaining(now + s(101)), Some(s(0)));
-        assert_eq!(Session::new(now, Duration::MAX, None, Spread::of(0)).remaining(now), None);
+        let start = Start::now();
+        let mut session = Session::new(start.after(0), wall(100), None, Spread::of(0));
+        session.write(start.after(20).instant);
+        assert_eq!(session.silent(start.after(50).instant), s(30));
+        assert_eq!(session.remaining(wall(50)), Some(s(50)));
+        assert_eq!(session.remaining(wall(101)), Some(s(0)));
+    }
+
+    /// When each of a thousand streams ends that are opened together with tokens of so many seconds.
+    fn ends(token: u64) -> Vec<u64> {
+        let start = Start::now();
+        let end = |n| {
+            let session = Session::new(start.after(0), wall(token), None, Spread::of(n));
+            session.remaining(wall(0)).expect("an end").as_secs()
+        };
+        (0..1000).map(end).collect()
     }
 
     #[test]
     fn a_thousand_tokens_that_were_made_together_do_not_end_together() {
-        let now = Instant::now();
-        let ends: Vec<_> = (0..1000)
-            .map(|n| {
-                let mut session = Session::new(now, s(1000), None, Spread::of(n));
-                (940..=1000).find(|at| session.due(None, now + s(*at)).is_some()).expect("an end in time")
-            })
-            .collect();
-        for second in 951..=1000 {
-            let together = ends.iter().filter(|end| **end == second).count();
-            assert!((15..=25).contains(&together), "{together} of 1000 end in second {second}");
+        for (token, earlier) in [(2000, 100), (24 * 3600, 600)] {
+            let ends = ends(token);
+            for tenth in 0..10 {
+                let first = token - earlier + tenth * earlier / 10;
+                let seconds = first..first + earlier / 10;
+                let together = ends.iter().filter(|end| seconds.contains(end)).count();
+                assert!((98..=102).contains(&together), "{together} of 1000 end in {seconds:?} of {token}");
+            }
         }
     }
 
     #[test]
-    fn silence_is_broken_once_an_interval() {
-        let now = Instant::now();
-        let mut session = Session::new(now, s(1000), None, Spread::of(0));
-        assert_eq!(session.due(keepalive(), now + s(29)), None);
-        assert_eq!(session.due(keepalive(), now + s(30)), Some(Due::Keepalive));
-        assert_eq!(session.due(keepalive(), now + s(30)), None);
-        session.write(now + s(50));
-        assert_eq!(session.due(keepalive(), now + s(70)), None);
-        assert_eq!(session.due(keepalive(), now + s(80)), Some(Due::Keepalive));
-        assert_eq!(
-            session.due(keepalive(), now + s(1000)),
-            Some(Due::End(EndOfLife::TokenExpired)),
-            "not both"
-        );
+    fn what_is_left_of_a_token_after_an_early_end_is_used_to_its_end() {
+        assert!(ends(600).iter().all(|end| *end == 600));
     }
 
     #[test]
-    fn a_token_for_ever_is_no_end() {
-        let now = Instant::now();
-        let mut session = Session::new(now, Duration::MAX, None, Spread::of(0));
-        assert_eq!(session.due(None, now + s(1 << 40)), None);
+    fn silence_is_broken_once_an_interval() {
+        let start = Start::now();
+        let mut session = Session::new(start.after(0), wall(1000), None, Spread::of(0));
+        assert_eq!(session.due(keepalive(), start.after(29)), None);
+        assert_eq!(session.due(keepalive(), start.after(30)), Some(Due::Keepalive));
+        assert_eq!(session.due(keepalive(), start.after(30)), None);
+        session.write(start.after(50).instant);
+        assert_eq!(session.due(keepalive(), start.after(70)), None);
+        assert_eq!(session.due(keepalive(), start.after(80)), Some(Due::Keepalive));
+        let end = Some(Due::End(EndOfLife::TokenExpired));
+        assert_eq!(session.due(keepalive(), start.after(1000)), end, "not both");
+    }
+
+    #[test]
+    fn token_for_ever_is_no_end() {
+        let start = Start::now();
+        let mut session = Session::new(start.after(0), Duration::MAX, None, Spread::of(0));
+        assert_eq!(session.remaining(wall(0)), None);
+        assert_eq!(session.due(None, start.after(1 << 40)), None);
+    }
+
+    #[test]
+    fn token_that_has_expired_ends_at_once() {
+        let start = Start::now();
+        let mut session = Session::new(start.after(0), Duration::ZERO, None, Spread::of(0));
+        assert_eq!(session.due(None, start.after(0)), Some(Due::End(EndOfLife::TokenExpired)));
     }
 }

@@ -22,10 +22,17 @@ impl Spread {
         Self(f64::from(upper) / (f64::from(u32::MAX) + 1.0))
     }
 
-    /// `time`, or up to 5 % less.
+    /// `time`, or less by up to 5 % and `most`.
     #[must_use]
-    pub fn earlier(self, time: Duration) -> Duration {
-        time.saturating_sub((time / EARLIER_SHARE).mul_f64(self.0))
+    pub fn earlier(self, time: Duration, most: Duration) -> Duration {
+        time.saturating_sub((time / EARLIER_SHARE).min(most).mul_f64(self.0))
+    }
+
+    /// Whether its moment comes after the time `from` and not after `until`, when there is one in each `period`.
+    #[must_use]
+    pub fn comes_between(self, from: Duration, until: Duration, period: Duration) -> bool {
+        let moments = |time: Duration| (time.div_duration_f64(period) - self.0).floor();
+        moments(from) < moments(until)
     }
 
     /// `time`, or up to half as much more.
@@ -54,11 +61,24 @@ mod tests {
             prop_assert!(tenths.iter().all(|count| (8..=12).contains(count)), "{tenths:?}");
         }
 
+        /// However the time is cut into parts, the moment comes once in each period.
+        #[test]
+        fn moment_comes_once_a_period(n in any::<u64>(), parts in prop::collection::vec(0..20_u64, 1..30)) {
+            let (spread, period, mut time, mut moments) = (Spread::of(n), 20, 0, 0);
+            for part in parts {
+                let (from, until) = (Duration::from_secs(time), Duration::from_secs(time + part));
+                moments += u64::from(spread.comes_between(from, until, Duration::from_secs(period)));
+                time += part;
+            }
+            prop_assert!((time / period..=time / period + 1).contains(&moments), "{moments} in {time} s");
+        }
+
         #[test]
         fn a_life_is_shorter_by_a_twentieth_at_most(n in any::<u64>(), seconds in 0..10_000_000_u64) {
-            let time = Duration::from_secs(seconds);
-            let spread = Spread::of(n).earlier(time);
+            let (time, most) = (Duration::from_secs(seconds), Duration::from_secs(1000));
+            let spread = Spread::of(n).earlier(time, most);
             prop_assert!(spread <= time && spread >= time.mul_f64(0.949_999));
+            prop_assert!(time - spread <= most);
         }
     }
 }

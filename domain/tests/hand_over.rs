@@ -16,7 +16,7 @@ use domain::{
         StreamLimits, Then,
     },
     notification::{EventId, EventType, Incarnation, Notification},
-    session::Session,
+    session::{Now, Session},
     spread::Spread,
 };
 use loom::{
@@ -79,7 +79,12 @@ struct Reader {
 impl Reader {
     fn open(log: &mut Log) -> Self {
         let connection = Arc::new(Notify::new());
-        let session = Session::new(now(), Duration::MAX, None, Spread::of(0));
+        let session = Session::new(
+            Now { instant: now(), since_1970: Duration::ZERO },
+            Duration::MAX,
+            None,
+            Spread::of(0),
+        );
         let wish = Languages::new(LanguageTag::default()).wish(&user(), None);
         let stream = NewStream { connection: Arc::clone(&connection), session, request: None, wish };
         let (mailbox, id) = log.open(&user(), stream);

@@ -20,7 +20,7 @@ use domain::{
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
     log::{EventLog, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
-    session::Session,
+    session::{Now, Session},
     spread::Spread,
 };
 use parking_lot::Mutex;
@@ -77,6 +77,7 @@ pub struct Subscriptions {
 struct Shared {
     state: Mutex<State>,
     pace: Pace,
+    started: Instant,
     policy: StreamPolicy,
     default_language: LanguageTag,
     frames: Arc<dyn Frames>,
@@ -99,8 +100,8 @@ struct State {
     /// Whether it has been heard what other instances remember.
     knows_bookmarks: bool,
     stopping: bool,
-    /// When the ids of events are next told to streams that had none for long.
-    positions_due: Instant,
+    /// When it was last looked what is due.
+    swept: Instant,
     /// When it is next forgotten what is too old.
     tidy_due: Instant,
     refused: u64,
@@ -129,6 +130,7 @@ impl Subscriptions {
         clock: Arc<dyn Clock>,
         exchange: Option<Arc<dyn BookmarkExchange>>,
     ) -> Self {
+        let started = clock.now();
         let state = State {
             log: EventLog::new(policy.log, policy.limits),
             bookmarks: Bookmarks::new(policy.resume_window, MAX_BOOKMARKS),
@@ -138,12 +140,13 @@ impl Subscriptions {
             knows_languages: false,
             knows_bookmarks: exchange.is_none(),
             stopping: false,
-            positions_due: clock.now(),
-            tidy_due: clock.now(),
+            swept: started,
+            tidy_due: started,
             refused: 0,
         };
         let (state, pace) = (Mutex::new(state), Pace::default());
-        let shared = Shared { state, pace, policy, default_language, frames, metrics, clock, exchange };
+        let shared =
+            Shared { state, pace, started, policy, default_language, frames, metrics, clock, exchange };
         Self { shared: Arc::new(shared) }
     }
 
@@ -171,7 +174,7 @@ impl Subscribe for Subscriptions {
         connection: Arc<dyn Connection>,
     ) -> Result<Subscription, Refused> {
         let shared = &self.shared;
-        let now = shared.clock.now();
+        let now = shared.now();
         let StreamRequest { principal: Principal { user, until }, last_event_id, request, accept_language } =
             request;
         let mut state = shared.state.lock();
@@ -181,9 +184,8 @@ impl Subscribe for Subscriptions {
             (None, Some(request)) => Beginning::Remembered(request.clone()),
             (None, None) => Beginning::Opening,
         };
-        let token = until.saturating_sub(shared.clock.since_1970());
         let jitter = Spread::of(state.log.next_number());
-        let session = Session::new(now, token, shared.policy.max_age, jitter);
+        let session = Session::new(now, until, shared.policy.max_age, jitter);
         let wish = state.languages.wish(&user, accept_language);
         let language = shared.language(&wish);
         let (mailbox, id) = state.log.open(&user, NewStream { connection, session, request, wish });
@@ -196,11 +198,11 @@ impl Subscribe for Subscriptions {
             mailbox: Arc::clone(&mailbox),
             id,
             beginning,
-            opened: now,
+            opened: now.instant,
             opened_at: state.log.latest().filter(|_| state.nats != NatsState::Filling),
             ahead_since: None,
         };
-        if !shared.start(&mut state, &mut opening, now) {
+        if !shared.start(&mut state, &mut opening, now.instant) {
             state.openings.push(opening);
         }
         drop(state);
@@ -235,6 +237,10 @@ impl Shared {
     /// Whether clients that return are given what they have missed.
     fn keeps_history(&self) -> bool {
         !self.policy.log.max_age.is_zero()
+    }
+
+    fn now(&self) -> Now {
+        Now { instant: self.clock.now(), since_1970: self.clock.since_1970() }
     }
 
     /// What was written since then may not have arrived; none when that is everything.

@@ -40,8 +40,8 @@ use parking_lot::Mutex;
 use ports::{
     inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _},
     outbound::{
-        BookmarkExchange, Clock as _, EndReason, Frame, Frames, MockFrames, MockMetrics, MockServiceRegistry,
-        NotStored, Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent,
+        BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, MockServiceRegistry, NotStored,
+        Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -49,7 +49,9 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     client::{Client, FakeConnection},
-    fakes::{FakePreferences, FakeSource, NoTraces, PLAIN_FRAMES, PausedClock, any_metrics, plain_metrics},
+    fakes::{
+        FakePreferences, FakeSource, NoTraces, PLAIN_FRAMES, PausedClock, any_metrics, now, plain_metrics,
+    },
 };
 use super::*;
 
@@ -59,6 +61,7 @@ struct Service {
     languages: LanguageChoices,
     preferences: Arc<FakePreferences>,
     status: Arc<Status>,
+    clock: Arc<PausedClock>,
     nats: mpsc::UnboundedSender<SourceEvent>,
     sequence: u64,
     stop: CancellationToken,
@@ -102,7 +105,7 @@ impl Service {
         frames: impl Frames + 'static,
         exchange: Option<Arc<dyn BookmarkExchange>>,
     ) -> Self {
-        let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock));
+        let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock::default()));
         let frames: Arc<dyn Frames> = Arc::new(frames);
         let subscriptions = Subscriptions::new(
             policy,
@@ -122,13 +125,13 @@ impl Service {
             subscriptions: subscriptions.clone(),
             languages: languages.clone(),
             metrics,
-            clock,
+            clock: clock.clone(),
             status: Arc::clone(&status),
             traces: Arc::new(NoTraces),
         };
         let stop = CancellationToken::new();
         let relay = tokio::spawn(relay.run(Box::new(FakeSource(source)), stop.clone().cancelled_owned()));
-        Self { subscriptions, languages, preferences, status, nats, sequence: 0, stop, relay, frames }
+        Self { subscriptions, languages, preferences, status, clock, nats, sequence: 0, stop, relay, frames }
     }
 
     async fn connect_nats(&self) {

@@ -34,7 +34,7 @@ impl Subscriptions {
 
     /// The state of the open streams of `user`.
     pub(in crate::use_cases) fn streams_of(&self, user: &UserId) -> Vec<OpenStream> {
-        let now = self.shared.clock.now();
+        let now = self.shared.now();
         let state = self.shared.state.lock();
         let mut open = Vec::new();
         if let Some(mailbox) = state.log.mailbox(user) {
@@ -42,9 +42,9 @@ impl Subscriptions {
                 open.push(OpenStream {
                     request: stream.resumable.as_ref().map(|resumable| resumable.request.clone()),
                     position: stream.position(),
-                    silent: stream.session.silent(now),
+                    silent: stream.session.silent(now.instant),
                     lag,
-                    remaining: stream.session.remaining(now),
+                    remaining: stream.session.remaining(now.since_1970),
                 });
             });
         }

@@ -7,13 +7,14 @@ use std::{
 
 use domain::{
     keepalive::KeepalivePolicy,
-    log::{EndReason, Lag, Note},
+    log::{EndReason, Lag, Note, StreamId},
     notification::EventId,
-    session::{Due, EndOfLife},
+    session::{Due, EndOfLife, Now},
+    spread::Spread,
 };
 use tokio::time::MissedTickBehavior;
 
-use super::{State, Stream, Subscriptions};
+use super::{Shared, State, Stream, Subscriptions};
 
 /// How often it is looked what is due, when keepalives do not ask for more.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -34,7 +35,8 @@ impl Subscriptions {
 
     fn sweep(&self) {
         let shared = &self.shared;
-        let now = shared.clock.now();
+        let time = shared.now();
+        let now = time.instant;
         let mut endings = Vec::new();
         let mut state = shared.state.lock();
         // However often keepalives ask for a look, this need not be done more often.
@@ -45,10 +47,10 @@ impl Subscriptions {
             state.log.tidy(now, shared.written_since(now));
         }
         shared.start_openings(&mut state, now);
-        let position = self.position_due(&mut state, now);
+        let refresh = shared.refresh(&mut state, now);
         for mailbox in state.log.mailboxes() {
             mailbox.each_stream(|stream, lag| {
-                if let Some(reason) = self.look_at(stream, lag, position, now) {
+                if let Some(reason) = self.look_at(stream, lag, refresh, time) {
                     endings.push((Arc::clone(mailbox), stream.id(), reason));
                 }
             });
@@ -64,20 +66,21 @@ impl Subscriptions {
         &self,
         stream: &mut Stream,
         lag: Lag,
-        position: Option<EventId>,
-        now: Instant,
+        refresh: Option<Refresh>,
+        time: Now,
     ) -> Option<EndReason> {
-        let shared = &self.shared;
+        let (shared, now) = (&self.shared, time.instant);
         if lag != Lag::default() {
             shared.metrics.lagging(lag);
         }
         stream.confirm(shared.written_since(now));
         // It keeps the connection alive as well, and comes first: a keepalive would put it off.
+        let position = refresh.and_then(|refresh| refresh.position_for(stream.id()));
         if position.is_some_and(|position| stream.refresh_position(position)) {
             stream.session.write(now);
             shared.wake(&stream.connection);
         }
-        match stream.session.due(shared.policy.keepalive, now) {
+        match stream.session.due(shared.policy.keepalive, time) {
             Some(Due::End(EndOfLife::TokenExpired)) => return Some(EndReason::Expired),
             Some(Due::End(EndOfLife::OldAge)) => return Some(EndReason::OldAge),
             // Where something waits, it keeps the connection alive as soon as the client takes it.
@@ -90,13 +93,32 @@ impl Subscriptions {
         }
         None
     }
+}
 
-    /// The last event of all, when it is time to tell its id to those who know an older one: an id that the log has
-    /// forgotten would make a client believe that it has missed something.
-    fn position_due(&self, state: &mut State, now: Instant) -> Option<EventId> {
-        let is_due = self.shared.keeps_history() && now >= state.positions_due;
-        let position = state.log.latest().filter(|_| is_due)?;
-        state.positions_due = now + self.shared.policy.log.max_age / REFRESHES_IN_MAX_AGE;
-        Some(position)
+impl Shared {
+    /// Which streams are told the id of the last event.
+    fn refresh(&self, state: &mut State, now: Instant) -> Option<Refresh> {
+        let since = std::mem::replace(&mut state.swept, now);
+        let position = state.log.latest().filter(|_| self.keeps_history())?;
+        let period = self.policy.log.max_age / REFRESHES_IN_MAX_AGE;
+        Some(Refresh { position, period, from: since - self.started, until: now - self.started })
+    }
+}
+
+/// Streams that have had no event for long are told the id of the last event of all: an id that is older than the log reaches would make a
+/// client believe that it has missed something. Each has a moment of its own in every period: the comments of silent streams, which follow
+/// their last write, would otherwise all be due together from then on.
+#[derive(Clone, Copy)]
+struct Refresh {
+    position: EventId,
+    period: Duration,
+    from: Duration,
+    until: Duration,
+}
+
+impl Refresh {
+    fn position_for(&self, stream: StreamId) -> Option<EventId> {
+        let is_due = Spread::of(stream.number()).comes_between(self.from, self.until, self.period);
+        is_due.then_some(self.position)
     }
 }

@@ -4,13 +4,13 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn is_renewed_in_time_and_retried_soon() {
-    let began = PausedClock.now();
+    let began = now();
     let times = Arc::new(Mutex::new(Vec::new()));
     let mut registry = MockServiceRegistry::new();
     let noted = Arc::clone(&times);
     registry.expect_announce().returning(move || {
         let mut times = noted.lock();
-        times.push((PausedClock.now() - began).as_secs());
+        times.push((now() - began).as_secs());
         // The second time it is away.
         if times.len() == 2 { Err(RegistryUnavailable { reason: "away".into() }) } else { Ok(()) }
     });
@@ -40,7 +40,7 @@ async fn delays_the_end_by_two_seconds_at_most() {
         }
     }
 
-    let began = PausedClock.now();
+    let began = now();
     Announcement { registry: Arc::new(Away) }.withdraw().await;
-    assert_eq!((PausedClock.now() - began).as_secs(), 2);
+    assert_eq!((now() - began).as_secs(), 2);
 }

@@ -141,11 +141,11 @@ struct Notes {
 
 impl Notes {
     fn new() -> Self {
-        Self { began: PausedClock.now(), texts: Mutex::default() }
+        Self { began: now(), texts: Mutex::default() }
     }
 
     fn add(&self, texts: Vec<String>) {
-        let now = PausedClock.now() - self.began;
+        let now = now() - self.began;
         self.texts.lock().extend(texts.into_iter().map(|text| (text, now)));
     }
 }

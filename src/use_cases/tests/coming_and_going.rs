@@ -61,14 +61,14 @@ impl Memory {
                     // Without a history a stream may stand at an event of others, whose id its client was not told.
                     prop_assert!(named == self.last || !self.knows_ids && named > self.last, "{text}");
                     prop_assert!(position > named, "{text}");
-                    self.had.push((named + 1..=position, PausedClock.now()));
+                    self.had.push((named + 1..=position, now()));
                     self.gaps += 1;
                 }
                 self.last = position;
             } else {
                 let sequence = text.parse().expect("an event");
                 prop_assert!(sequence > self.last, "{sequence} after {}", self.last);
-                self.had.push((sequence..=sequence, PausedClock.now()));
+                self.had.push((sequence..=sequence, now()));
                 self.last = sequence;
             }
         }
@@ -121,7 +121,7 @@ async fn run(steps: Vec<Step>, log: LogLimits, by: By) -> Result<([Memory; 2], V
                 if let By::RequestId { lost } = by
                     && has_left
                 {
-                    memories[n].had.retain(|(_, read)| PausedClock.now() - *read >= lost);
+                    memories[n].had.retain(|(_, read)| now() - *read >= lost);
                 }
             }
             Step::Return(n) => {

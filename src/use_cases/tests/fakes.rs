@@ -10,16 +10,38 @@ impl Traces for NoTraces {
     fn continue_from(&self, _: &tracing::Span, _: Origin) {}
 }
 
-pub(super) struct PausedClock;
+/// A clock that stands still but for the time that a test lets pass. Its wall clock begins at 1970.
+pub(super) struct PausedClock {
+    started: Instant,
+    set_forward: Mutex<Duration>,
+}
+
+impl Default for PausedClock {
+    fn default() -> Self {
+        Self { started: now(), set_forward: Mutex::default() }
+    }
+}
+
+impl PausedClock {
+    /// Sets the wall clock forward by `time`, as when the machine has slept.
+    pub(super) fn set_forward(&self, time: Duration) {
+        *self.set_forward.lock() += time;
+    }
+}
 
 impl Clock for PausedClock {
     fn now(&self) -> Instant {
-        tokio::time::Instant::now().into_std()
+        now()
     }
 
     fn since_1970(&self) -> Duration {
-        Duration::ZERO
+        now() - self.started + *self.set_forward.lock()
     }
+}
+
+/// The time of the paused clock.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// A source that brings what a test sends.

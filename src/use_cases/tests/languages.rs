@@ -183,12 +183,12 @@ async fn are_known_before_a_stream_starts() {
         LanguageTag::default(),
         Arc::new(PLAIN_FRAMES),
         Arc::new(any_metrics()),
-        Arc::new(PausedClock),
+        Arc::new(PausedClock::default()),
         None,
     );
     subscriptions.resync(id(0));
     subscriptions.subscribed();
-    subscriptions.append(notification(1, &["a"], "t", hello(1)), PausedClock.now());
+    subscriptions.append(notification(1, &["a"], "t", hello(1)), now());
     let connection = Arc::<FakeConnection>::default();
     let subscription = subscriptions.subscribe(asking_after(0, "a", "fr"), connection.clone());
     let mut client = Client::new(subscription.expect("a place"), connection);

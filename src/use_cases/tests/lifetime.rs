@@ -64,6 +64,20 @@ async fn ends_with_the_token() {
     service.stop().await;
 }
 
+/// The end of a token is the wall clock's, whatever our own clock says: the machine may have slept.
+#[tokio::test(start_paused = true)]
+async fn ends_with_the_token_by_the_wall_clock() {
+    let service = Service::start(POLICY).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.ask(request_for("a", s(7200))).expect("a place");
+    tokio::time::sleep(s(10)).await;
+    assert_eq!(client.read(), NOTHING);
+    service.clock.set_forward(s(7200));
+    tokio::time::sleep(s(2)).await;
+    assert_eq!((client.read(), client.ended()), (vec!["Expired".to_owned()], Some("Expired")));
+    service.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn ends_at_the_maximum_age() {
     let service = Service::start(StreamPolicy { max_age: Some(s(60)), ..POLICY }).await;
@@ -178,5 +192,23 @@ async fn has_a_newer_id_whatever_the_interval_of_keepalives() {
             assert!(told.sequence + 150 > service.sequence, "told {told} of {}", service.sequence);
         }
     }
+    service.stop().await;
+}
+
+/// What tells many streams a newer id leaves the comments of each where they were: apart from those of the others.
+#[tokio::test(start_paused = true)]
+async fn has_keepalives_apart_from_those_of_others() {
+    let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), ..POLICY };
+    let mut service = Service::start(policy).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let silent = [(); 100].map(|()| service.open("silent").keep_reading());
+    service.publish(&["somebody else"], "1");
+    tokio::time::sleep(Duration::from_mins(4)).await;
+    let mut in_second = [0; 11];
+    for reader in &silent {
+        let (_, last) = reader.timed().pop().expect("a comment");
+        in_second[usize::try_from(240 - last.as_secs()).expect("a few")] += 1;
+    }
+    assert!(in_second.iter().all(|streams| *streams <= 15), "{in_second:?}");
     service.stop().await;
 }

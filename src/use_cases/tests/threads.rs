@@ -46,7 +46,7 @@ fn see_each_event_once_and_in_order() {
         LanguageTag::default(),
         Arc::new(PLAIN_FRAMES),
         Arc::new(any_metrics()),
-        Arc::new(PausedClock),
+        Arc::new(PausedClock::default()),
         None,
     );
     subscriptions.resync(id(0));
@@ -72,7 +72,7 @@ fn see_each_event_once_and_in_order() {
         start.wait();
         for n in 1..=EVENTS {
             let users = if expected.binary_search(&n).is_ok() { ["a", "b"] } else { ["b", "b"] };
-            subscriptions.append(notification(n, &users, "t", n.to_string()), PausedClock.now());
+            subscriptions.append(notification(n, &users, "t", n.to_string()), now());
             thread::yield_now();
         }
         for client in clients {

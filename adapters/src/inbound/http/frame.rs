@@ -52,7 +52,7 @@ impl Frames for EventFrames {
 
     fn closing(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame {
         let why = match reason {
-            EndReason::Expired => "the token has expired",
+            EndReason::Expired => "the token has expired or is about to",
             EndReason::Logout => "the user has logged out",
             EndReason::OldAge => "the stream has reached its age",
             EndReason::Administrator => "an administrator has ended the stream",
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(frames.opening(None, None), None);
         check(frames.position(POSITION), "id: ab-9\n\n");
         check(frames.keepalive(), ": keepalive\n\n");
-        check(frames.closing(EndReason::Expired, None), ": the token has expired\n\n");
+        check(frames.closing(EndReason::Expired, None), ": the token has expired or is about to\n\n");
         check(frames.closing(EndReason::Stopping, Some(three)), "retry: 3000\n: the service is stopping\n\n");
     }
 

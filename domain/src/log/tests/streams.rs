@@ -231,7 +231,7 @@ fn written_stream_needs_no_keepalive() {
     played.pass(Duration::from_secs(6));
     played.append(&["busy"]);
     let is_due = |reader: &Reader, now| {
-        let due = reader.mailbox.with_stream(reader.id, |stream| stream.session.due(policy, now));
+        let due = reader.mailbox.with_stream(reader.id, |stream| stream.session.due(policy, present(now)));
         due.expect("open").is_some()
     };
     let now = played.now.get() + Duration::from_secs(4);
