@@ -2,8 +2,12 @@
 
 use std::time::Instant;
 
-use super::{ByUser, Entry, EventLog, Extent, Floor, Held, LogLimits, MAILBOX_BYTES};
+use super::{ByUser, EventLog, Floor, Held, LogLimits, MAILBOX_BYTES};
 use crate::gap::GapReason;
+
+/// For so much longer, as a part of the log's age, it is known of which users something was removed: the id that a client comes back with may be so
+/// much older than its stream's end.
+const FLOOR_LEEWAY: u32 = 4;
 
 impl<F, C> EventLog<F, C> {
     /// One mailbox less holds the event.
@@ -19,15 +23,14 @@ impl<F, C> EventLog<F, C> {
 
     /// Removes what is older than the log is to reach at `now`, and what is too much.
     pub fn forget(&mut self, now: Instant) {
-        let LogLimits { max_age, max_bytes } = self.limits;
+        let LogLimits { max_age, .. } = self.limits;
         while let Some((_, oldest)) = self.entries.first_key_value() {
             // Without a history an event stays as long as a stream has to take it.
             let is_old =
-                !max_age.is_zero() && now.saturating_duration_since(oldest.entry.recorded) >= max_age;
+                !self.keeps_none() && now.saturating_duration_since(oldest.entry.recorded) >= max_age;
             if is_old {
                 self.remove_oldest(GapReason::Expired);
-            } else if self.bytes + self.mailboxes.len() * MAILBOX_BYTES > max_bytes && self.entries.len() > 1
-            {
+            } else if self.is_too_large() && self.entries.len() > 1 {
                 self.remove_oldest(GapReason::Limit);
             } else {
                 break;
@@ -35,29 +38,17 @@ impl<F, C> EventLog<F, C> {
         }
     }
 
+    fn is_too_large(&self) -> bool {
+        self.bytes + self.mailboxes.len() * MAILBOX_BYTES > self.limits.max_bytes
+    }
+
     fn remove_oldest(&mut self, reason: GapReason) {
         let Some((number, Held { entry, .. })) = self.entries.pop_first() else { return };
         self.bytes -= entry.bytes_in_log();
         for user in &entry.notification.recipients {
-            let Some(mailbox) = self.mailbox(user) else { continue };
-            let mut contents = mailbox.lock();
-            contents.remove(number, reason);
-            let is_unused = contents.is_unused();
-            drop(contents);
-            if is_unused {
-                self.mailboxes.remove(user);
+            if let Some(mailbox) = self.mailbox(user) {
+                mailbox.lock().remove(number, reason);
             }
-        }
-        self.raise_floor(&entry, reason);
-        self.shrink();
-    }
-
-    fn raise_floor(&mut self, entry: &Entry<F>, reason: GapReason) {
-        // Without a history the events of a slow stream are removed after later ones of others.
-        if let Some(Extent { floor, .. }) = &mut self.extent
-            && entry.notification.id.follows(floor.after)
-        {
-            *floor = Floor { after: entry.notification.id, reason, recorded: Some(entry.recorded) };
         }
     }
 
@@ -68,25 +59,34 @@ impl<F, C> EventLog<F, C> {
         }
     }
 
-    /// Forgets what nobody needs any more: without a history the events that every stream has taken, and what is known of events that were
-    /// removed longer ago than the log reaches. What was written since `written` may not have arrived, so what is known of later events stays.
+    /// Forgets what nobody needs any more: without a history the events that every stream has taken, and which users' events were removed
+    /// much longer ago than the log reaches. What was written since `written` may not have arrived, so what is known of later events stays.
     pub fn tidy(&mut self, now: Instant, written: Option<Instant>) {
         self.forget(now);
-        let keeps_none = self.limits.max_age.is_zero();
-        let time = now.checked_sub(self.limits.max_age).and_then(|time| Some(time.min(written?)));
-        let mut taken = Vec::new();
+        let LogLimits { max_age, .. } = self.limits;
+        let time = if self.is_too_large() {
+            // Users are too many to remember of whom something was removed.
+            Some(now)
+        } else {
+            now.checked_sub(max_age + max_age / FLOOR_LEEWAY).and_then(|time| Some(time.min(written?)))
+        };
+        let keeps_none = self.keeps_none();
+        let (mut taken, mut forgotten) = (Vec::new(), None::<Floor>);
         self.mailboxes.retain(|ByUser(mailbox)| {
             let mut contents = mailbox.lock();
             if keeps_none {
                 taken.extend(contents.remove_taken());
             }
-            contents.tidy(time);
+            if let Some(floor) = contents.tidy(time) {
+                forgotten.get_or_insert(floor).raise(floor);
+            }
             !contents.is_unused()
         });
-        taken.sort_unstable_by_key(|entry| entry.number);
         for entry in taken {
             self.release(entry.number);
-            self.raise_floor(&entry, GapReason::Expired);
+        }
+        if let (Some(extent), Some(floor)) = (&mut self.extent, forgotten) {
+            extent.floor.raise(floor);
         }
         self.shrink();
     }

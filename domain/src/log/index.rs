@@ -23,6 +23,13 @@ impl Floor {
             Some(GapReason::Unknown)
         }
     }
+
+    /// More is missing: up to `other`, unless that comes before.
+    pub(super) fn raise(&mut self, other: Self) {
+        if other.after.follows(self.after) {
+            *self = other;
+        }
+    }
 }
 
 /// The events of the log that are for one user.
@@ -56,6 +63,18 @@ impl<F> Index<F> {
     /// Whether it holds more than one event.
     pub(super) fn has_several(&self) -> bool {
         self.entries.len() > 1
+    }
+
+    /// Gives back what a burst took.
+    pub(super) fn shrink(&mut self) {
+        if self.entries.capacity() > 4 * (self.entries.len() + 16) {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.entries.capacity()
     }
 
     /// Bytes of the events that it holds.

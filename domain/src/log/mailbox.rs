@@ -109,14 +109,15 @@ impl<F, C> Contents<F, C> {
         self.streams.iter().filter(|stream| stream.is_open()).count()
     }
 
+    /// Whether nothing is lost with it: there is no stream, and no event of its user was ever removed, as far as is known.
     pub(super) fn is_unused(&self) -> bool {
-        self.streams.is_empty() && self.index.as_ref().is_none_or(|index| index.is_empty())
+        self.streams.is_empty() && self.index.is_none()
     }
 
-    /// Whether nothing is known of events.
+    /// For so many events there is room.
     #[cfg(test)]
-    pub(super) fn is_tidy(&self) -> bool {
-        self.index.is_none()
+    pub(super) fn index_room(&self) -> usize {
+        self.index.as_ref().map_or(0, |index| index.room())
     }
 
     pub(super) fn open(&mut self, stream: Stream<C>) {
@@ -208,8 +209,8 @@ impl<F, C> Contents<F, C> {
         })
     }
 
-    /// Forgets what was known of events that nobody could miss any more: all were removed before `time`.
-    pub(super) fn tidy(&mut self, time: Option<Instant>) {
+    /// Forgets which events were removed if that was before `time`, and no stream has missed them. Returns up to where they were.
+    pub(super) fn tidy(&mut self, time: Option<Instant>) -> Option<Floor> {
         let is_over = self.index.as_ref().is_some_and(|index| {
             let streams = &self.streams;
             index.is_empty()
@@ -219,8 +220,12 @@ impl<F, C> Contents<F, C> {
                     .all(|stream| stream.position.is_some_and(|it| index.floor.gap_after(it).is_none()))
         });
         if is_over {
-            self.index = None;
+            return self.index.take().map(|index| index.floor);
         }
+        if let Some(index) = &mut self.index {
+            index.shrink();
+        }
+        None
     }
 
     /// Nothing before `floor` is there any more: a stream that has not come so far is told. Those that wait are woken.
@@ -266,18 +271,10 @@ impl<F, C> Contents<F, C> {
     }
 
     /// The last event for this user before `time`, or the event up to which events may be missing; with a reason when events since `time`
-    /// are not held any more. `latest` is the last event of all.
-    pub(super) fn before(
-        &self,
-        time: Instant,
-        floor: Floor,
-        latest: EventId,
-    ) -> (EventId, Option<GapReason>) {
+    /// are not held any more. `latest` is the last event of all: without an index none of them was for this user.
+    pub(super) fn before(&self, time: Instant, latest: EventId) -> (EventId, Option<GapReason>) {
         match &self.index {
             Some(index) => index.before(time),
-            None if floor.recorded.is_some_and(|recorded| recorded >= time) => {
-                (floor.after, Some(floor.reason))
-            }
             None => (latest, None),
         }
     }

@@ -71,7 +71,7 @@ const SHARE_OF_USER: usize = 2;
 
 /// The log of recent events, and the streams that read it. `F` are the encoded frames of an event, `C` is the connection of a stream.
 ///
-/// It holds nothing of a user who has no stream open and no event in it.
+/// It holds nothing of a user who has no stream open, and had no event lately.
 #[derive(Debug)]
 pub struct EventLog<F, C> {
     limits: LogLimits,
@@ -97,7 +97,7 @@ struct Held<F> {
 
 #[derive(Clone, Copy, Debug)]
 struct Extent {
-    /// Nothing after this is missing, for anybody.
+    /// Nothing after this is missing of any user whose mailbox does not say so.
     floor: Floor,
     /// The last event, or where the log starts.
     latest: EventId,
@@ -207,6 +207,9 @@ impl<F, C> EventLog<F, C> {
                 streams += readers;
                 holding += 1;
                 beyond.extend(contents.keep_within(share));
+                if self.keeps_none() {
+                    beyond.extend(contents.remove_taken());
+                }
             }
         }
         if has_missing {
@@ -247,7 +250,12 @@ impl<F, C> EventLog<F, C> {
         if let Some(mailbox) = self.mailbox(user) {
             return Some(Arc::clone(mailbox));
         }
-        (!self.limits.max_age.is_zero()).then(|| self.add_mailbox(user.clone()))
+        (!self.keeps_none()).then(|| self.add_mailbox(user.clone()))
+    }
+
+    /// Whether an event is held for open streams alone.
+    fn keeps_none(&self) -> bool {
+        self.limits.max_age.is_zero()
     }
 
     fn add_mailbox(&mut self, user: UserId) -> Arc<Mailbox<F, C>> {

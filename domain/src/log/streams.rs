@@ -56,8 +56,7 @@ impl<F, C> EventLog<F, C> {
     /// None when it is not known yet where the log starts.
     #[must_use]
     pub fn before(&self, mailbox: &Mailbox<F, C>, time: Instant) -> Option<(EventId, Option<GapReason>)> {
-        let Extent { floor, latest } = self.extent?;
-        Some(mailbox.lock().before(time, floor, latest))
+        Some(mailbox.lock().before(time, self.latest()?))
     }
 
     /// The last event up to which the client of a stream certainly has everything, when what was written since `written` may not have

@@ -113,3 +113,17 @@ async fn tells_no_ids_but_those_of_events() {
     assert_eq!(client.read(), NOTHING);
     service.stop().await;
 }
+
+/// What others missed while a stream waited for NATS is nothing to its client.
+#[tokio::test(start_paused = true)]
+async fn tells_no_gap_of_events_of_others() {
+    let mut service = Service::before_nats(HISTORY_OFF, any_metrics(), PLAIN_FRAMES);
+    service.receive(SourceEvent::Begins { after: id(0) });
+    let mut client = service.open("a");
+    service.publish(&["somebody else"], "1");
+    service.publish(&["a"], "2");
+    service.receive(SourceEvent::Subscribed);
+    settle().await;
+    assert_eq!(client.read(), ["2"]);
+    service.stop().await;
+}

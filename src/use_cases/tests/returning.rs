@@ -121,6 +121,23 @@ async fn client_misses_nothing_because_of_another_user() {
     service.stop().await;
 }
 
+/// However short the time is for which events are held, a client that has missed nothing is told of no gap.
+#[tokio::test(start_paused = true)]
+async fn client_that_has_missed_nothing_is_told_of_no_gap() {
+    let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
+    let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    service.publish(&["quiet"], "1");
+    for n in 0..600 {
+        service.publish(&["busy", &n.to_string()[..1]], "x");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert!(service.held()[0] > 1, "bytes are the limit");
+    let mut client = service.ask(after("quiet", id(1))).expect("a place");
+    assert_eq!(client.read(), NOTHING);
+    service.stop().await;
+}
+
 /// Another instance has been quicker: the client knows an event that is still to come here.
 #[tokio::test(start_paused = true)]
 async fn client_may_know_an_event_that_is_still_to_come() {
