@@ -53,8 +53,30 @@ pub struct Bookmark {
     pub user: UserId,
     /// The id of the request that had opened it.
     pub request: RequestId,
-    /// The last event that its client is certain to have.
+    /// From where its client goes on.
+    pub point: ResumePoint,
+}
+
+/// From where a client goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// The last event that it is certain to have.
     pub position: EventId,
+    /// A logout up to this event has already ended a stream of the client, and ends no other.
+    pub logged_out: Option<EventId>,
+}
+
+impl ResumePoint {
+    /// What both know: a client loses nothing that it has had.
+    ///
+    /// A stream of NATS that was made later has the later positions, because nothing can be given after a position in the earlier one.
+    #[must_use]
+    pub fn latest(self, other: Self) -> Self {
+        Self {
+            position: self.position.max(other.position),
+            logged_out: self.logged_out.max(other.logged_out),
+        }
+    }
 }
 
 /// The bookmarks of ended streams, each kept for a while.
@@ -80,7 +102,7 @@ pub struct BookmarkLimits {
 
 #[derive(Debug)]
 struct Left {
-    position: EventId,
+    point: ResumePoint,
     at: Instant,
     /// Its place in the order.
     number: u64,
@@ -95,25 +117,24 @@ impl Bookmarks {
 
     /// Remembers at `now` that a client has everything up to the bookmark's position.
     ///
-    /// Of several positions of one client the latest stays, in whatever order they are heard: a client loses nothing that it has had.
-    /// A stream of NATS that was made later has the later positions, because nothing can be given after a position in the earlier one.
+    /// Of several bookmarks of one client the latest counts, in whatever order they are heard.
     pub fn leave(&mut self, bookmark: Bookmark, now: Instant) {
         if self.window.is_zero() {
             return;
         }
         self.forget(now);
-        let Bookmark { user, request, position } = bookmark;
+        let Bookmark { user, request, point } = bookmark;
         let known = self.remove(&user, &request);
-        let position = known.map_or(position, |known| known.max(position));
+        let point = known.map_or(point, |known| known.latest(point));
         self.make_room(&user);
         let number = self.next;
         self.next += 1;
         self.order.insert(number, (user.clone(), request.clone()));
-        self.users.entry(user).or_default().insert(request, Left { position, at: now, number });
+        self.users.entry(user).or_default().insert(request, Left { point, at: now, number });
     }
 
-    /// The position of the stream that the same client had before, once.
-    pub fn take(&mut self, user: &UserId, request: &RequestId, now: Instant) -> Option<EventId> {
+    /// From where the same client goes on, once.
+    pub fn take(&mut self, user: &UserId, request: &RequestId, now: Instant) -> Option<ResumePoint> {
         self.forget(now);
         self.remove(user, request)
     }
@@ -121,10 +142,10 @@ impl Bookmarks {
     /// All bookmarks that are kept at `now`, those that were left first before the others.
     pub fn all(&mut self, now: Instant) -> Vec<Bookmark> {
         self.forget(now);
-        let position = |user, request| self.users.get(user)?.get(request).map(|left| left.position);
+        let point = |user, request| self.users.get(user)?.get(request).map(|left| left.point);
         let bookmarks = self.order.values().filter_map(|(user, request)| {
-            let position = position(user, request)?;
-            Some(Bookmark { user: user.clone(), request: request.clone(), position })
+            let point = point(user, request)?;
+            Some(Bookmark { user: user.clone(), request: request.clone(), point })
         });
         bookmarks.collect()
     }
@@ -160,14 +181,14 @@ impl Bookmarks {
         }
     }
 
-    fn remove(&mut self, user: &UserId, request: &RequestId) -> Option<EventId> {
+    fn remove(&mut self, user: &UserId, request: &RequestId) -> Option<ResumePoint> {
         let lefts = self.users.get_mut(user)?;
         let left = lefts.remove(request)?;
         if lefts.is_empty() {
             self.users.remove(user);
         }
         self.order.remove(&left.number);
-        Some(left.position)
+        Some(left.point)
     }
 }
 
@@ -193,11 +214,12 @@ mod tests {
 
     impl Bookmarks {
         fn leave_at(&mut self, name: &str, tab: &str, position: EventId, now: Instant) {
-            self.leave(Bookmark { user: user(name), request: request(tab), position }, now);
+            let point = ResumePoint { position, logged_out: None };
+            self.leave(Bookmark { user: user(name), request: request(tab), point }, now);
         }
 
         fn take_of(&mut self, name: &str, tab: &str, now: Instant) -> Option<EventId> {
-            self.take(&user(name), &request(tab), now)
+            self.take(&user(name), &request(tab), now).map(|point| point.position)
         }
     }
 
@@ -273,7 +295,7 @@ mod tests {
             bookmarks.leave_at("a", &n.to_string(), id(n), now);
         }
         assert_eq!(bookmarks.take_of("b", "tab", now), Some(id(1)));
-        let kept: Vec<_> = bookmarks.all(now).into_iter().map(|bookmark| bookmark.position).collect();
+        let kept: Vec<_> = bookmarks.all(now).into_iter().map(|bookmark| bookmark.point.position).collect();
         assert_eq!(kept, [id(98), id(99), id(100)]);
     }
 

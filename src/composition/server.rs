@@ -246,7 +246,8 @@ fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
         log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
         // Without a history nobody could go on where they stood.
         resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },
-        unacknowledged: limits.tcp_user_timeout.0,
+        // What the kernel did not take at once waits for one, what it has taken for the other.
+        unacknowledged: limits.write_timeout.0 + limits.tcp_user_timeout.0,
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
         max_age: unless_zero(streams.max_age),
         reconnection_time: unless_zero(streams.reconnection_time),

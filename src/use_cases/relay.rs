@@ -66,10 +66,11 @@ impl Relay {
             }
             SourceEvent::Behind { messages } => {
                 warn!(messages, "the bus is read more slowly than others publish");
+                self.subscriptions.fall_behind();
                 self.status.behind(messages);
             }
             SourceEvent::Interrupted { reason } => {
-                self.subscriptions.interrupted();
+                self.subscriptions.fall_behind();
                 self.metrics.bus_connected(false);
                 // An outage may have one reason after the other; it is one outage.
                 if self.status.interrupted(reason.clone()) {
@@ -84,11 +85,7 @@ impl Relay {
     fn append(&self, notification: Notification, age: Duration) -> usize {
         let now = self.clock.now();
         let published = now.checked_sub(age).unwrap_or(now);
-        let logged_out = if notification.is_logout() { notification.recipients.clone() } else { Vec::new() };
         let appended = self.subscriptions.append(notification, published);
-        for user in &logged_out {
-            self.subscriptions.log_out(user);
-        }
         let streams = appended.map_or(0, |appended| appended.streams);
         if streams > 0 {
             self.metrics.event_received(Outcome::Delivered);

@@ -114,8 +114,8 @@ enum NatsState {
     Filling,
     /// They are, and what is new arrives.
     Reading,
-    /// They are, but at present nothing arrives.
-    Interrupted,
+    /// They are, but what is published arrives late, or not at present.
+    Behind,
 }
 
 impl Subscriptions {

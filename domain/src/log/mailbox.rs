@@ -13,6 +13,7 @@ use super::{
     stream::Progress,
 };
 use crate::{
+    bookmark::{RequestId, ResumePoint},
     gap::{Gap, GapReason},
     identity::UserId,
     language::Wish,
@@ -92,6 +93,29 @@ impl<F, C> Mailbox<F, C> {
             });
             visit(stream, lag.unwrap_or_default());
         }
+    }
+
+    /// From where a client goes on that has opened another stream before `id` with the same `request`, and it is still open, as when its
+    /// connection is dead. What was written since `written` may not have arrived.
+    #[must_use]
+    pub fn resume_point(
+        &self,
+        id: StreamId,
+        request: &RequestId,
+        written: Option<Instant>,
+    ) -> Option<ResumePoint> {
+        let contents = self.lock();
+        let of_client = |stream: &&Stream<C>| {
+            stream.id < id
+                && stream.is_open()
+                && stream.resumable.as_ref().is_some_and(|it| it.request == *request)
+        };
+        let points = contents.streams.iter().filter(of_client).filter_map(|stream| {
+            let position = contents.confirmed_position(stream.id, written)?;
+            let logged_out = stream.resumable.as_ref().and_then(|resumable| resumable.logged_out);
+            Some(ResumePoint { position, logged_out })
+        });
+        points.reduce(ResumePoint::latest)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents<F, C>> {

@@ -17,7 +17,13 @@ use super::{
     Entry,
     index::{Floor, Index},
 };
-use crate::{bookmark::RequestId, gap::Gap, language::Wish, notification::EventId, session::Session};
+use crate::{
+    bookmark::{RequestId, ResumePoint},
+    gap::Gap,
+    language::Wish,
+    notification::EventId,
+    session::Session,
+};
 
 /// Names one stream among all that were ever opened here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,6 +86,8 @@ pub struct Resumable {
     pub request: RequestId,
     /// The event that the stream starts after, once that is known. Its client has, or never needed, everything up to it.
     pub start_after: Option<EventId>,
+    /// A logout up to this event has already ended a stream of its client.
+    pub logged_out: Option<EventId>,
     pub(super) late: Option<Late>,
 }
 
@@ -126,7 +134,8 @@ impl<C> Stream<C> {
         request: Option<RequestId>,
         wish: Wish,
     ) -> Self {
-        let resumable = request.map(|request| Box::new(Resumable { request, start_after: None, late: None }));
+        let resumable = request
+            .map(|request| Box::new(Resumable { request, start_after: None, logged_out: None, late: None }));
         let mut notes = Notes::default();
         notes.add(Note::Opening);
         Self {
@@ -234,6 +243,20 @@ impl<C> Stream<C> {
         }
     }
 
+    /// The stream goes on for a client that has had another before.
+    pub fn resume(&mut self, point: ResumePoint) {
+        self.set_start(point.position);
+        if let Some(resumable) = &mut self.resumable {
+            resumable.logged_out = point.logged_out;
+        }
+    }
+
+    /// Whether the event `id`, a logout, has already ended a stream of the same client.
+    fn has_ended_before(&self, id: EventId) -> bool {
+        let logged_out = self.resumable.as_ref().and_then(|resumable| resumable.logged_out);
+        logged_out.is_some_and(|logged_out| !id.follows(logged_out))
+    }
+
     fn note_late(&mut self, after: EventId, recorded: Instant, now: Instant) {
         if let Some(resumable) = &mut self.resumable
             && now.saturating_duration_since(recorded) > PROMPT
@@ -258,6 +281,9 @@ impl<C> Stream<C> {
         let until = if is_at_logout || self.is_replaying() { self.position } else { latest };
         let progress = self.progress.get_or_insert_default();
         progress.ending = Some(Ending { reason, until, latest, is_told: false });
+        if let (EndReason::Logout, Some(resumable)) = (reason, &mut self.resumable) {
+            resumable.logged_out = resumable.logged_out.max(until);
+        }
     }
 
     /// Whether the event `id` of its user is still to be taken, as far as that is known.

@@ -7,7 +7,7 @@ use super::{
     StreamLimits,
 };
 use crate::{
-    bookmark::Bookmark,
+    bookmark::{Bookmark, ResumePoint},
     gap::{Gap, GapReason},
     identity::UserId,
     notification::EventId,
@@ -59,18 +59,6 @@ impl<F, C> EventLog<F, C> {
         Some(mailbox.lock().before(time, self.latest()?))
     }
 
-    /// The last event up to which the client of a stream certainly has everything, when what was written since `written` may not have
-    /// arrived; none when its client is not recognized when it returns.
-    #[must_use]
-    pub fn confirmed_position(
-        &self,
-        mailbox: &Mailbox<F, C>,
-        id: StreamId,
-        written: Option<Instant>,
-    ) -> Option<EventId> {
-        mailbox.lock().confirmed_position(id, written)
-    }
-
     /// Ends a stream: it takes what was published until now, and then a closing comment. What it leaves behind is returned for a client
     /// that returns. Only the first call has an effect; the answer is none then.
     pub fn end(
@@ -86,12 +74,12 @@ impl<F, C> EventLog<F, C> {
         if !stream.is_open() {
             return None;
         }
+        stream.end(reason, self.extent.map(|extent| extent.latest));
         let bookmark = stream.resumable.as_ref().zip(confirmed).map(|(resumable, position)| Bookmark {
             user: mailbox.user().clone(),
             request: resumable.request.clone(),
-            position,
+            point: ResumePoint { position, logged_out: resumable.logged_out },
         });
-        stream.end(reason, self.extent.map(|extent| extent.latest));
         let wakes = stream.wakes();
         self.open -= 1;
         self.users -= usize::from(contents.open_streams() == 0);

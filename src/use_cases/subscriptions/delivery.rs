@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use domain::{
-    identity::UserId,
     log::{Appended, Entry, NewEvent},
     notification::{EventId, Notification},
 };
 use ports::outbound::EndReason;
 
-use super::{Encoded, NatsState, Shared, Subscriptions};
+use super::{Encoded, NatsState, Shared, Stream, Subscriptions};
 
 impl Subscriptions {
     /// What comes now was published after `after`, and what was published before that may be lost. Streams that had come further, or
@@ -32,15 +31,16 @@ impl Subscriptions {
         self.shared.start_openings(&mut state, now);
     }
 
-    /// For now nothing arrives.
-    pub(in crate::use_cases) fn interrupted(&self) {
+    /// What is published arrives late, or not at present.
+    pub(in crate::use_cases) fn fall_behind(&self) {
         let mut state = self.shared.state.lock();
         if state.nats == NatsState::Reading {
-            state.nats = NatsState::Interrupted;
+            state.nats = NatsState::Behind;
         }
     }
 
-    /// Appends an event, which NATS took at the time `published`, to the log.
+    /// Appends an event, which NATS took at the time `published`, to the log. A logout ends the streams of its users, if they are to end then:
+    /// each takes what was published before.
     pub(in crate::use_cases) fn append(
         &self,
         notification: Notification,
@@ -49,7 +49,9 @@ impl Subscriptions {
         let shared = &self.shared;
         let now = shared.clock.now();
         let encoded = Encoded::new(&notification.content);
+        let logged_out = if notification.is_logout() { notification.recipients.clone() } else { Vec::new() };
         let mut state = shared.state.lock();
+        let opened = state.log.next_number();
         // A client had not missed yet what arrives late.
         let recorded = if state.nats == NatsState::Filling { published } else { now };
         let event = NewEvent { notification, encoded, published };
@@ -59,15 +61,14 @@ impl Subscriptions {
         if appended.is_some_and(|appended| appended.is_delivered) {
             shared.metrics.delivery_completed(now.saturating_duration_since(published));
         }
-        appended
-    }
-
-    /// Ends the streams of a user who has logged out, if they are to end then. Each takes what was published before.
-    pub(in crate::use_cases) fn log_out(&self, user: &UserId) {
-        if self.shared.policy.close_on_logout {
-            // The others find the logout when they come to it.
-            self.end_streams(user, EndReason::Logout, |stream| !stream.is_replaying());
+        if shared.policy.close_on_logout {
+            for user in &logged_out {
+                // A stream that replays finds the logout when it comes to it; one that was opened since begins after it.
+                let is_meant = |stream: &Stream| stream.id().number() < opened && !stream.is_replaying();
+                self.end_streams(user, EndReason::Logout, is_meant);
+            }
         }
+        appended
     }
 }
 

@@ -5,7 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{bookmark::RequestId, gap::Gap, log::StreamId, notification::EventId};
+use domain::{
+    bookmark::{RequestId, ResumePoint},
+    gap::Gap,
+    log::StreamId,
+    notification::EventId,
+};
 
 use super::{Mailbox, NatsState, Shared, State};
 
@@ -74,12 +79,15 @@ impl Shared {
             if !state.knows_bookmarks {
                 return false;
             }
-            let position = self.position_of(state, mailbox, *id, request, now);
-            if let Some(position) = position {
+            // The stream that the client had may have ended, or not yet be known to have.
+            let open = mailbox.resume_point(*id, request, self.written_since(now));
+            let ended = state.bookmarks.take(mailbox.user(), request, now);
+            let point = open.into_iter().chain(ended).reduce(ResumePoint::latest);
+            if let Some(point) = point {
                 // The bookmark is taken: should the stream end before it starts, it leaves one again.
-                mailbox.with_stream(*id, |stream| stream.set_start(position));
+                mailbox.with_stream(*id, |stream| stream.resume(point));
             }
-            *beginning = position.map_or(Beginning::Opening, Beginning::After);
+            *beginning = point.map_or(Beginning::Opening, |point| Beginning::After(point.position));
         }
         let log = &state.log;
         let opening_position = || {
@@ -113,26 +121,5 @@ impl Shared {
             mailbox.with_stream(*id, |stream| self.wake(&stream.connection));
         }
         true
-    }
-
-    /// Where the client whose stream is now `id` has come before: the stream that it had may have ended, or not yet be known to have.
-    fn position_of(
-        &self,
-        state: &mut State,
-        mailbox: &Mailbox,
-        id: StreamId,
-        request: &RequestId,
-        now: Instant,
-    ) -> Option<EventId> {
-        let mut same = None;
-        mailbox.each_stream(|stream, _| {
-            let is_same = stream.resumable.as_ref().is_some_and(|known| known.request == *request);
-            if is_same && stream.id() != id {
-                same = Some(stream.id());
-            }
-        });
-        let open = same.and_then(|id| state.log.confirmed_position(mailbox, id, self.written_since(now)));
-        // Of the two, the stream that is open is the later.
-        state.bookmarks.take(mailbox.user(), request, now).filter(|_| open.is_none()).or(open)
     }
 }

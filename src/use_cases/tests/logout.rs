@@ -113,3 +113,30 @@ async fn ends_a_stream_that_was_opened_before_nats_was_there() {
     assert_eq!(client.read(), ["at 1-0", "bye", "Logout"]);
     service.stop().await;
 }
+
+/// A client that only repeats the id of its request is given the logout again, for it may not have arrived.
+#[tokio::test(start_paused = true)]
+async fn ends_no_stream_of_the_same_client_again() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    service.log_out("a");
+    settle().await;
+    assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
+    // Neither the next stream nor the one after that, whether the one before has ended or only seems open.
+    let mut others = Vec::new();
+    for content in ["2", "3", "4"] {
+        drop(client);
+        client = service.ask(tab("a", "tab")).expect("a place");
+        let read = client.read();
+        assert_eq!((read[0].as_str(), client.ended()), ("bye", None), "{read:?}");
+        service.publish(&["a"], content);
+        settle().await;
+        assert_eq!(client.read(), [content]);
+        tokio::time::sleep(s(5)).await;
+        others.push(service.ask(tab("a", "tab")).expect("a place"));
+    }
+    service.log_out("a");
+    settle().await;
+    assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
+    service.stop().await;
+}

@@ -1,6 +1,6 @@
 //! A client that cannot say what it has had, but repeats the id of its request.
 
-use domain::bookmark::Bookmark;
+use domain::bookmark::{Bookmark, ResumePoint};
 use ports::outbound::Heard;
 
 use super::*;
@@ -40,6 +40,24 @@ async fn is_known_while_the_old_connection_seems_alive() {
     service.publish(&["a"], "2");
     settle().await;
     assert_eq!(client.read(), ["1", "2"]);
+    service.stop().await;
+}
+
+/// Of several streams that seem open the one counts that has come furthest.
+#[tokio::test(start_paused = true)]
+async fn continues_after_the_latest_position_of_several_streams() {
+    let mut service = Service::start(POLICY).await;
+    let mut first = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(first.read(), ["1"]);
+    // Its client does not read: it has nothing but what the first has had for certain.
+    let _second = service.ask(tab("a", "tab")).expect("a place");
+    tokio::time::sleep(s(90)).await;
+    service.publish(&["a"], "2");
+    settle().await;
+    assert_eq!(first.read(), ["2"]);
+    assert_eq!(service.ask(tab("a", "tab")).expect("a place").read(), ["2"]);
     service.stop().await;
 }
 
@@ -157,7 +175,8 @@ async fn is_known_on_every_instance() {
     assert_eq!(client.read(), NOTHING, "it is not known yet what others remember");
     let bookmark = |position| {
         let StreamRequest { principal, request, .. } = tab("a", "tab");
-        Bookmark { user: principal.user, request: request.expect("chosen"), position }
+        let point = ResumePoint { position, logged_out: None };
+        Bookmark { user: principal.user, request: request.expect("chosen"), point }
     };
     others.send(Heard::Bookmark(bookmark(id(1)))).expect("heard");
     others.send(Heard::UpToDate).expect("heard");
@@ -178,7 +197,8 @@ async fn is_remembered_when_the_stream_ends_before_it_starts() {
     service.connect_nats().await;
     let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
     let StreamRequest { principal, request, .. } = tab("a", "tab");
-    let bookmark = Bookmark { user: principal.user, request: request.expect("chosen"), position: id(2) };
+    let point = ResumePoint { position: id(2), logged_out: None };
+    let bookmark = Bookmark { user: principal.user, request: request.expect("chosen"), point };
     sender.send(Heard::Bookmark(bookmark)).expect("heard");
     sender.send(Heard::UpToDate).expect("heard");
     settle().await;

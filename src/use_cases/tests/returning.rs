@@ -155,6 +155,25 @@ async fn client_may_know_an_event_that_is_still_to_come() {
     service.stop().await;
 }
 
+/// This instance knows that it is behind: what the client has had comes, however long that takes.
+#[tokio::test(start_paused = true)]
+async fn client_may_know_an_event_that_an_instance_that_is_behind_has_not_read() {
+    let mut service = Service::start(POLICY).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    service.receive(SourceEvent::Behind { messages: 20_000 });
+    settle().await;
+    let mut client = service.ask(after("a", id(2))).expect("a place");
+    let mut read = Vec::new();
+    for content in ["1", "2", "3"] {
+        tokio::time::sleep(s(10)).await;
+        service.publish(&["a"], content);
+        settle().await;
+        read.append(&mut client.read());
+    }
+    assert_eq!(read, ["at 1-2", "3"]);
+    service.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn client_may_name_an_event_that_never_comes() {
     let mut service = Service::start(POLICY).await;

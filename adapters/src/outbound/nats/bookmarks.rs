@@ -11,7 +11,7 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use domain::{
-    bookmark::{Bookmark, RequestId},
+    bookmark::{Bookmark, RequestId, ResumePoint},
     identity::UserId,
 };
 use futures_util::StreamExt as _;
@@ -167,7 +167,8 @@ impl Exchange {
             instance: self.instance.clone(),
             user: bookmark.user.as_str().into(),
             request: bookmark.request.as_str().into(),
-            position: bookmark.position.to_string(),
+            position: bookmark.point.position.to_string(),
+            logged_out: bookmark.point.logged_out.map(|id| id.to_string()),
         };
         serde_json::to_string(&entry).unwrap_or_default()
     }
@@ -180,7 +181,10 @@ impl Exchange {
         let bookmark = Bookmark {
             user: UserId::try_new(&entry.user).ok()?,
             request: RequestId::try_new(&entry.request).ok()?,
-            position: entry.position.parse().ok()?,
+            point: ResumePoint {
+                position: entry.position.parse().ok()?,
+                logged_out: entry.logged_out.and_then(|id| id.parse().ok()),
+            },
         };
         (entry.instance != self.instance).then_some(bookmark)
     }
@@ -192,6 +196,8 @@ struct Entry {
     user: String,
     request: String,
     position: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logged_out: Option<String>,
 }
 
 async fn open(client: Client, window: Duration) -> Result<Store, async_nats::Error> {
@@ -222,7 +228,10 @@ mod tests {
         let bookmark = |user: &str, request: &str| Bookmark {
             user: UserId::try_new(user).expect("a user id"),
             request: RequestId::try_new(request).expect("a request id"),
-            position: EventId { incarnation: Incarnation::of(1), sequence: 1 },
+            point: ResumePoint {
+                position: EventId { incarnation: Incarnation::of(1), sequence: 1 },
+                logged_out: None,
+            },
         };
         assert_eq!(key(&bookmark("a", "tab")), "ME.ORQWE");
         let keys = [("a", "b.c"), ("a.b", "c"), ("ab", "c"), ("müller@example.org", "*"), (">", " ")];

@@ -134,7 +134,7 @@ impl<C> Stream<C> {
             self.note_late(position, entry.recorded, now);
             position = id;
             self.position = Some(id);
-            if until.is_none() && entry.notification.is_logout() {
+            if until.is_none() && entry.notification.is_logout() && !self.has_ended_before(id) {
                 self.progress.get_or_insert_default().is_at_logout = true;
                 return Some(Then::LoggedOut);
             }
