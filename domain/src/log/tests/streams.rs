@@ -250,7 +250,7 @@ fn confirmed_position_lies_before_what_may_not_have_arrived() {
     }
     let confirmed = |played: &Played, seconds: u64| {
         let written = start + Duration::from_secs(seconds);
-        played.log.confirmed_position(&stream.mailbox, stream.id, Some(written)).map(|id| id.sequence)
+        stream.mailbox.lock().confirmed_position(stream.id, Some(written)).map(|id| id.sequence)
     };
     // Nothing was taken yet.
     assert_eq!(confirmed(&played, 100), Some(0));
@@ -271,7 +271,7 @@ fn confirmed_position_lies_before_what_may_not_have_arrived() {
     assert_eq!(confirmed(&played, 50), Some(4));
     assert_eq!(confirmed(&played, 40), Some(3));
     assert_eq!(confirmed(&played, 30), Some(0));
-    assert_eq!(played.log.confirmed_position(&stream.mailbox, stream.id, None), Some(id(0)));
+    assert_eq!(stream.mailbox.lock().confirmed_position(stream.id, None), Some(id(0)));
     let bookmark = played.end(&stream, EndReason::Client).expect("open").bookmark.expect("a request id");
-    assert_eq!((bookmark.user, bookmark.request.as_str(), bookmark.position), (user("a"), "a1", id(4)));
+    assert_eq!((bookmark.user, bookmark.request.as_str(), bookmark.point.position), (user("a"), "a1", id(4)));
 }
