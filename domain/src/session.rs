@@ -72,6 +72,11 @@ impl Session {
         self.written = now;
     }
 
+    /// When it was last written to, or opened.
+    pub(crate) fn written(&self) -> Instant {
+        self.written
+    }
+
     /// For how long nothing was written at `now`.
     #[must_use]
     pub fn silent(&self, now: Instant) -> Duration {

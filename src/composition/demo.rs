@@ -41,6 +41,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     max_age: None,
     reconnection_time: Some(Duration::from_secs(3)),
     close_on_logout: true,
+    replace_streams: true,
 };
 const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
     connections: 1100,

@@ -252,6 +252,7 @@ fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
         max_age: unless_zero(streams.max_age),
         reconnection_time: unless_zero(streams.reconnection_time),
         close_on_logout: streams.close_on_logout,
+        replace_streams: streams.replace,
     }
 }
 

@@ -203,6 +203,8 @@ group! {
         max_age: GoDuration = "streams.max_age",
         /// Whether a user's streams end with the user's logout.
         close_on_logout: bool = "streams.close_on_logout",
+        /// Whether a newer stream of the same client ends the older one.
+        replace: bool = "streams.replace",
         /// Over which time open streams are ended when the service stops.
         drain_timeout: GoDuration = "streams.drain_timeout",
     }

@@ -356,6 +356,13 @@ pub const SETTINGS: &[Setting] = &[
         "Whether a user's streams are ended after an event of type backchannel-logout"
     ),
     setting!(
+        "streams.replace",
+        ["SSE_REPLACE_STREAMS"],
+        Some("true"),
+        "true",
+        "Whether a newer stream with the same X-Request-ID ends the user's older one, once that is 5 s old"
+    ),
+    setting!(
         "streams.drain_timeout",
         ["SSE_DRAIN_TIMEOUT"],
         Some("10s"),

@@ -61,6 +61,8 @@ pub struct StreamPolicy {
     pub reconnection_time: Option<Duration>,
     /// Whether a user's streams end with the user's logout.
     pub close_on_logout: bool,
+    /// Whether a stream ends when its client opens another with the same request id.
+    pub replace_streams: bool,
 }
 
 /// So many ended streams are remembered at most, and of one user as many as that user may have open.

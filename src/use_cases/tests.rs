@@ -80,6 +80,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     max_age: None,
     reconnection_time: None,
     close_on_logout: true,
+    replace_streams: false,
 };
 
 impl Service {

@@ -62,12 +62,13 @@ pub struct PrometheusMetrics {
     http: HttpFamilies,
 }
 
-const END_REASONS: [(EndReason, &str); 7] = [
+const END_REASONS: [(EndReason, &str); 8] = [
     (EndReason::Client, "client"),
     (EndReason::Slow, "slow"),
     (EndReason::Expired, "expired"),
     (EndReason::Logout, "logout"),
     (EndReason::OldAge, "old_age"),
+    (EndReason::Replaced, "replaced"),
     (EndReason::Administrator, "administrator"),
     (EndReason::Stopping, "stopping"),
 ];

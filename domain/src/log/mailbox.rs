@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Entry, Next, Stream, StreamId, Then, Turn,
+    Entry, Next, Resumable, Stream, StreamId, Then, Turn,
     index::{Floor, Index},
     stream::Progress,
 };
@@ -116,6 +116,20 @@ impl<F, C> Mailbox<F, C> {
             Some(ResumePoint { position, logged_out })
         });
         points.reduce(ResumePoint::latest)
+    }
+
+    /// The streams that were opened before `time` and whose client has opened a newer one since, with the same request id.
+    #[must_use]
+    pub fn replaced(&self, time: Instant) -> Vec<StreamId> {
+        let contents = self.lock();
+        let open: Vec<_> = contents.streams.iter().filter(|stream| stream.is_open()).collect();
+        let is_replaced = |place: usize| {
+            let Some(resumable) = &open[place].resumable else { return false };
+            let is_same = |newer: &Resumable| newer.request == resumable.request;
+            let newer = open[place + 1..].iter().filter_map(|newer| newer.resumable.as_deref());
+            resumable.opened < time && newer.into_iter().any(is_same)
+        };
+        (0..open.len()).filter(|place| is_replaced(*place)).map(|place| open[place].id).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents<F, C>> {

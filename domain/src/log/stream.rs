@@ -50,6 +50,8 @@ pub enum EndReason {
     Logout,
     /// It has reached the maximum age of streams.
     OldAge,
+    /// Its client has opened a newer stream.
+    Replaced,
     /// An administrator has ended it.
     Administrator,
     /// The service is stopping.
@@ -84,6 +86,7 @@ pub struct Stream<C> {
 pub struct Resumable {
     /// The id of the request.
     pub request: RequestId,
+    pub(super) opened: Instant,
     /// The event that the stream starts after, once that is known. Its client has, or never needed, everything up to it.
     pub start_after: Option<EventId>,
     /// A logout up to this event has already ended a stream of its client.
@@ -134,8 +137,10 @@ impl<C> Stream<C> {
         request: Option<RequestId>,
         wish: Wish,
     ) -> Self {
-        let resumable = request
-            .map(|request| Box::new(Resumable { request, start_after: None, logged_out: None, late: None }));
+        let opened = session.written();
+        let resumable = request.map(|request| {
+            Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
+        });
         let mut notes = Notes::default();
         notes.add(Note::Opening);
         Self {

@@ -20,6 +20,8 @@ use super::{Shared, State, Stream, Subscriptions};
 const SWEEP: Duration = Duration::from_secs(1);
 /// A client is told the id to come back with so many times while the log remembers it.
 const REFRESHES_IN_MAX_AGE: u32 = 4;
+/// A stream is not replaced before this age: clients that share a request id do not send each other away at once.
+const MIN_REPLACED_AGE: Duration = Duration::from_secs(5);
 
 impl Subscriptions {
     /// Keeps silent streams alive, ends those whose time is over, and forgets what is too old. Runs until it is dropped.
@@ -48,12 +50,18 @@ impl Subscriptions {
         }
         shared.start_openings(&mut state, now);
         let refresh = shared.refresh(&mut state, now);
+        let is_on = shared.policy.replace_streams;
+        let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| is_on);
         for mailbox in state.log.mailboxes() {
             mailbox.each_stream(|stream, lag| {
                 if let Some(reason) = self.look_at(stream, lag, refresh, time) {
                     endings.push((Arc::clone(mailbox), stream.id(), reason));
                 }
             });
+            if let Some(time) = replaced_before {
+                let replaced = mailbox.replaced(time).into_iter();
+                endings.extend(replaced.map(|id| (Arc::clone(mailbox), id, EndReason::Replaced)));
+            }
         }
         drop(state);
         for (mailbox, id, reason) in endings {

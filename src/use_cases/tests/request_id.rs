@@ -231,3 +231,29 @@ async fn is_told_of_a_gap_where_the_log_reaches_back_for_less_than_arriving_may_
     assert_eq!(client.read(), [gap(GapReason::Expired, "1-0", id(1))]);
     service.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn ends_the_older_of_two_streams() {
+    for replace_streams in [true, false] {
+        let mut service = Service::start(StreamPolicy { replace_streams, ..POLICY }).await;
+        tokio::spawn(service.subscriptions.clone().look_after());
+        let open = |name, id| service.ask(tab(name, id)).expect("a place");
+        let mut older = open("a", "tab");
+        let mut others = [open("a", "other tab"), open("b", "tab"), service.open("a")];
+        tokio::time::sleep(s(3)).await;
+        let mut newer = open("a", "tab");
+        tokio::time::sleep(s(1)).await;
+        assert_eq!(older.read(), NOTHING, "it is young");
+        tokio::time::sleep(s(3)).await;
+        let expected = replace_streams.then_some("Replaced");
+        assert_eq!((older.read().last().map(String::as_str), older.ended()), (expected, expected));
+        service.publish(&["a"], "1");
+        settle().await;
+        assert_eq!((newer.read(), newer.ended()), (vec!["1".to_owned()], None));
+        assert!(others.iter_mut().all(|other| {
+            other.read();
+            other.ended().is_none()
+        }));
+        service.stop().await;
+    }
+}

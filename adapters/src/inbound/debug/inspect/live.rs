@@ -132,6 +132,7 @@ fn words(reason: EndReason) -> &'static str {
         EndReason::Expired => "the token expired",
         EndReason::Logout => "the user logged out",
         EndReason::OldAge => "it was old",
+        EndReason::Replaced => "the client opened a newer one",
         EndReason::Administrator => "it was ended here",
         EndReason::Stopping => "the service stops",
     }
