@@ -22,6 +22,7 @@ mod ledger;
 mod line;
 mod lives;
 mod nats;
+mod private;
 mod process;
 mod program;
 mod proxy;

@@ -13,9 +13,9 @@ use domain::{
     notification::{EventId, InvalidEventType, Notification},
 };
 use serde::Deserialize;
-use serde_json::error::Category;
 
 use self::go_micro::{Envelope, Kind};
+use super::invalid::{InvalidBase64, InvalidJson};
 
 /// Reads a message of the bus; `None` is another service's. Its type is looked at first: what stands behind another's is not
 /// looked at, not even whether it is whole.
@@ -71,10 +71,10 @@ pub enum Unreadable {
     Payload(#[source] InvalidJson),
     /// What is in the envelope is not written as it has to be.
     #[error("the payload is no base64")]
-    PayloadBase64(#[source] base64::DecodeError),
+    PayloadBase64(#[source] InvalidBase64),
     /// What people are to be told cannot be read, and comes in no other language.
     #[error("the message is no base64")]
-    MessageBase64(#[source] base64::DecodeError),
+    MessageBase64(#[source] InvalidBase64),
     /// Nobody can be meant.
     #[error("the user who has chosen a language has no usable id")]
     User(#[source] InvalidUserId),
@@ -87,25 +87,6 @@ pub enum Unreadable {
     /// It has a line break, for example.
     #[error("the event type cannot be written on a stream")]
     EventType(#[source] InvalidEventType),
-}
-
-/// Where JSON is invalid, or has another value than expected. The error of `serde_json` would quote that value.
-#[derive(Debug, thiserror::Error)]
-#[error("{} at line {line}, column {column}", match category {
-    Category::Syntax => "invalid JSON",
-    Category::Data => "unexpected value",
-    Category::Eof | Category::Io => "unexpected end",
-})]
-pub struct InvalidJson {
-    category: Category,
-    line: usize,
-    column: usize,
-}
-
-impl From<serde_json::Error> for InvalidJson {
-    fn from(error: serde_json::Error) -> Self {
-        Self { category: error.classify(), line: error.line(), column: error.column() }
-    }
 }
 
 /// A text that is borrowed from the message where it has no escapes.

@@ -62,7 +62,7 @@ impl<'a> Envelope<'a> {
             return Ok(payload);
         }
         let payload: Text = serde_json::from_str(text).map_err(|error| Unreadable::Payload(error.into()))?;
-        STANDARD.decode(payload.0.as_bytes()).map_err(Unreadable::PayloadBase64)
+        STANDARD.decode(payload.0.as_bytes()).map_err(|error| Unreadable::PayloadBase64(error.into()))
     }
 }
 

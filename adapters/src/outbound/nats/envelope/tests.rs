@@ -1,3 +1,5 @@
+mod private;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::{Content, Translation, Version},
@@ -136,29 +138,6 @@ fn the_captured_changes_of_language_are_read() {
     let expected =
         [("b5b483a2-86db-45b1-8f22-407719f162fc", "de"), ("b1f74ec4-dd7e-11ef-a543-03775734d0f7", "fr")];
     assert_eq!(chosen, expected.map(|(user, language)| (user.to_owned(), language.to_owned())));
-}
-
-#[test]
-fn an_error_quotes_nothing_of_the_message() {
-    for message in [
-        json!("hunter2").to_string(),
-        json!({ "Metadata": { "eventtype": ["hunter2"] } }).to_string(),
-        json!({ "Metadata": "hunter2" }).to_string(),
-        json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": { "hunter2": 1 } }).to_string(),
-        envelope(send_sse::TYPE, r#""hunter2""#),
-        envelope(send_sse::TYPE, r#"{"UserIDs":"hunter2"}"#),
-        envelope(send_sse::TYPE, r#"{"Message":"hunter2"}"#),
-        envelope(user_feature_changed::TYPE, r#"{"UserID":"a","Features":"hunter2"}"#),
-        envelope(
-            user_feature_changed::TYPE,
-            r#"{"UserID":"a","Features":[{"Name":"preferredLanguage","Value":"hunter2-!"}]}"#,
-        ),
-    ] {
-        let error = read(message.as_bytes(), ID).expect_err("unreadable");
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |&error| error.source());
-        let texts: Vec<_> = causes.map(ToString::to_string).collect();
-        assert!(!texts.iter().any(|text| text.contains("hunter2")), "{texts:?}");
-    }
 }
 
 #[test]
