@@ -172,8 +172,12 @@ impl Subscribe for Subscriptions {
     ) -> Result<Subscription, Refused> {
         let shared = &self.shared;
         let now = shared.clock.now();
-        let StreamRequest { principal: Principal { user, until }, last_event_id, request, accept_language } =
-            request;
+        let StreamRequest {
+            principal: Principal { user, until, .. },
+            last_event_id,
+            request,
+            accept_language,
+        } = request;
         let mut state = shared.state.lock();
         state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
         let beginning = match (last_event_id, &request) {

@@ -29,7 +29,7 @@ use domain::{
     bookmark::RequestId,
     content::Content,
     gap::GapReason,
-    identity::{Principal, UserId},
+    identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
     log::{LogLimits, StreamLimits},
@@ -178,7 +178,7 @@ impl Service {
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), until: Duration::MAX };
+    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 
