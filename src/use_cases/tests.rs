@@ -1,6 +1,7 @@
 //! The use cases over fakes and mocks, on the runtime's paused clock: whole seconds of waiting pass in no time.
 #![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
 
+mod accounts;
 mod announcement;
 mod client;
 mod coming_and_going;

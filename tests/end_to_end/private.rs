@@ -14,6 +14,7 @@ use crate::{
 const SECRET: &str = "~hunter2~";
 const SEND_SSE: &str = "events.SendSSE";
 const USER_FEATURE_CHANGED: &str = "events.UserFeatureChanged";
+const USER_DELETED: &str = "events.UserDeleted";
 
 /// Messages for us that cannot be read, damaged in each part.
 fn unreadable() -> Vec<String> {
@@ -45,6 +46,9 @@ fn unreadable() -> Vec<String> {
         envelope(USER_FEATURE_CHANGED, &json!({ "UserID": "einstein", "Features": SECRET })),
         feature("preferredLanguage", json!(SECRET)),
         feature("preferredLanguage", json!([SECRET])),
+        feature("accountEnabled", json!(SECRET)),
+        envelope(USER_DELETED, &json!({ "UserID": [SECRET] })),
+        envelope(USER_DELETED, &json!({ "UserID": SECRET.repeat(100) })),
     ]
 }
 

@@ -4,7 +4,7 @@ use base64::DecodeError;
 use serde_json::error::Category;
 
 /// Where JSON is invalid, or has another value than expected. The error of `serde_json` would quote that value.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} at line {line}, column {column}", match category {
     Category::Syntax => "invalid JSON",
     Category::Data => "unexpected value",
