@@ -11,7 +11,7 @@ use adapters::{
 use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use domain::{
     content::{Content, Translation, Version},
-    identity::{Principal, UserId},
+    identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguagePriorityList, LanguageTag},
     log::{LogLimits, StreamLimits},
@@ -41,6 +41,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     max_age: None,
     reconnection_time: Some(Duration::from_secs(3)),
     close_on_logout: true,
+    replace_streams: false,
 };
 
 /// As the platform's are: a few hundred bytes of JSON.
@@ -120,7 +121,7 @@ impl House {
         runtime.block_on(yield_now());
         let open = (0..streams).map(|n| {
             let request = StreamRequest {
-                principal: Principal { user: user(n), until: Duration::MAX },
+                principal: Principal { user: user(n), issued: IssuedAt::UNKNOWN, until: Duration::MAX },
                 last_event_id: None,
                 request: None,
                 accept_language: LanguagePriorityList::from_accept_language(wishes[n % wishes.len()]),

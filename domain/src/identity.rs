@@ -2,13 +2,38 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
 
-/// Whom a token speaks for, and until when.
+/// Whom a token speaks for, since when, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     /// Who that is.
     pub user: UserId,
+    /// When the token was issued.
+    pub issued: IssuedAt,
     /// When the token has expired, leeway included: the time since 1970 (RFC 7519, 2, `NumericDate`).
     pub until: Duration,
+}
+
+/// The second in which a token was issued (RFC 7519, 4.1.6, `iat`).
+///
+/// Each open stream keeps it, so it takes four bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IssuedAt(u32);
+
+impl IssuedAt {
+    /// A token that does not say when it was issued counts as older than any other.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// At `time` since 1970, rounded down to the second. A time after 2106 counts as 2106.
+    #[must_use]
+    pub fn new(time: Duration) -> Self {
+        Self(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
+    }
+
+    /// The time since 1970.
+    #[must_use]
+    pub fn since_1970(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
 }
 
 /// The user a token speaks for and a notification names: reva's opaque id, any non-empty text.
@@ -76,6 +101,17 @@ pub enum InvalidUserId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_of_issue_is_rounded_down() {
+        let check = |time: Duration, seconds: u64| {
+            assert_eq!(IssuedAt::new(time).since_1970(), Duration::from_secs(seconds));
+        };
+        check(Duration::ZERO, 0);
+        check(Duration::from_millis(1_795_450_249_999), 1_795_450_249);
+        check(Duration::MAX, u32::MAX.into());
+        assert_eq!(IssuedAt::new(Duration::ZERO), IssuedAt::UNKNOWN);
+    }
 
     #[test]
     fn any_text_up_to_the_limit_is_a_user_id() {

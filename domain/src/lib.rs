@@ -1,7 +1,7 @@
 //! The rules of the service, and nothing else.
 //!
 //! The recent events and the streams that read them ([`log`]), what a client is told when events are missing ([`gap`]), what a notification
-//! is ([`notification`]) and says ([`content`]), whom it is for ([`identity`]), which web pages may read ([`origin`]), where ended streams
+//! is ([`notification`]) and says ([`content`]), whom it is for ([`identity`]), whose tokens are refused before they expire ([`revocation`]), which web pages may read ([`origin`]), where ended streams
 //! had come ([`bookmark`]), what is due when in a stream's life ([`session`]), when a silent one needs a keepalive ([`keepalive`]), which
 //! language is read on it ([`language`]), how what would happen to many at once gets jitter ([`spread`]), and how values are distributed
 //! ([`distribution`]).
@@ -20,6 +20,7 @@ pub mod language;
 pub mod log;
 pub mod notification;
 pub mod origin;
+pub mod revocation;
 pub mod session;
 pub mod spread;
 mod sync;

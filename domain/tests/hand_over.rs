@@ -9,7 +9,7 @@ use std::{
 };
 
 use domain::{
-    identity::UserId,
+    identity::{IssuedAt, UserId},
     language::{LanguageTag, Languages},
     log::{
         Delivery, EndReason, EventLog, LogLimits, Mailbox, NewEvent, NewStream, Next, Note, StreamId,
@@ -86,7 +86,13 @@ impl Reader {
             Spread::of(0),
         );
         let wish = Languages::new(LanguageTag::default()).wish(&user(), None);
-        let stream = NewStream { connection: Arc::clone(&connection), session, request: None, wish };
+        let stream = NewStream {
+            connection: Arc::clone(&connection),
+            session,
+            request: None,
+            wish,
+            issued: IssuedAt::UNKNOWN,
+        };
         let (mailbox, id) = log.open(&user(), stream);
         log.start(&mailbox, id, self::id(0), None);
         Self { mailbox, id, connection, taken: Vec::new(), completed: 0 }

@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use adapters::outbound::nats::envelope::{Event, read};
+use adapters::outbound::nats::envelope::{Event, Unreadable, read};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::Version,
@@ -15,6 +15,9 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
 const ID: EventId = EventId { incarnation: Incarnation::of(1), sequence: 1 };
+/// The types of the messages for us.
+const FOR_US: [&str; 4] =
+    ["events.SendSSE", "events.UserFeatureChanged", "events.UserDeleted", "events.UserSoftDeleted"];
 /// A text that stands for what is private in a message.
 const PRIVATE: &str = "hunter2";
 
@@ -22,8 +25,9 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(text) = str::from_utf8(data) {
         write_and_read(text);
         // Whatever the payload is, its way through base64 is the same.
-        check(envelope("events.SendSSE", text).as_bytes());
-        check(envelope("events.UserFeatureChanged", text).as_bytes());
+        for event_type in FOR_US {
+            check(envelope(event_type, text).as_bytes());
+        }
     }
     check(data);
 });
@@ -32,7 +36,7 @@ fn check(message: &[u8]) {
     let read = read(message, ID);
     if let Ok(whole) = serde_json::from_slice::<Value>(message) {
         let event_type = whole["Metadata"]["eventtype"].as_str();
-        let is_for_us = matches!(event_type, Some("events.SendSSE" | "events.UserFeatureChanged"));
+        let is_for_us = event_type.is_some_and(|event_type| FOR_US.contains(&event_type));
         assert!(is_for_us || !matches!(read, Ok(Some(_))), "{event_type:?} is not for us");
     }
     match read {
@@ -40,13 +44,19 @@ fn check(message: &[u8]) {
             assert_eq!(notification.id, ID);
             assert!(!notification.event_type.as_str().contains(['\r', '\n', '\0']));
         }
-        Ok(_) => {}
-        Err(error) => {
-            let causes = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
-            let texts: Vec<_> = causes.map(ToString::to_string).collect();
-            assert!(!texts.iter().any(|text| text.contains(PRIVATE)), "{texts:?}");
+        Ok(Some(Event::UserChanged { changes, .. })) => {
+            assert!(!changes.is_empty(), "nothing has changed");
+            changes.into_iter().filter_map(Result::err).for_each(|error| quotes_nothing(&error));
         }
+        Ok(None) => {}
+        Err(error) => quotes_nothing(&error),
     }
+}
+
+fn quotes_nothing(error: &Unreadable) {
+    let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    assert!(!texts.iter().any(|text| text.contains(PRIVATE)), "{texts:?}");
 }
 
 fn envelope(event_type: &str, payload: &str) -> String {

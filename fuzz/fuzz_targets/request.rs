@@ -17,7 +17,7 @@ use adapters::{
 };
 use domain::{
     bookmark::RequestId,
-    identity::{Principal, UserId},
+    identity::{IssuedAt, Principal, UserId},
     language::{LanguagePriorityList, LanguageTag},
     origin::AllowedOrigin,
 };
@@ -161,7 +161,7 @@ fn app() -> App {
     let user = UserId::try_new("einstein").expect("a user id");
     let mut verifier = MockTokenVerifier::new();
     verifier.expect_verify().returning(move |token| match token {
-        TOKEN => Ok(Principal { user: user.clone(), until: Duration::MAX }),
+        TOKEN => Ok(Principal { user: user.clone(), issued: IssuedAt::UNKNOWN, until: Duration::MAX }),
         "expired" => Err(TokenRejected::Expired),
         "nobody" => Err(TokenRejected::NoUser),
         "share" => Err(TokenRejected::Scope),

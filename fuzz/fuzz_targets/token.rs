@@ -7,6 +7,7 @@ use std::{sync::LazyLock, time::Duration};
 
 use adapters::outbound::jwt::RevaTokens;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::identity::IssuedAt;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign, get_current_timestamp};
 use libfuzzer_sys::fuzz_target;
 use ports::outbound::{TokenRejected, TokenVerifier as _};
@@ -38,6 +39,8 @@ fuzz_target!(|text: &str| {
     let scopes = claims["scope"].as_object().expect("scopes");
     assert!(scopes.keys().any(|scope| scope.starts_with("user")));
     assert_eq!(claims["user"]["id"]["opaque_id"], principal.user.as_str());
+    let issued = claims["iat"].as_f64().and_then(|time| Duration::try_from_secs_f64(time).ok());
+    assert_eq!(principal.issued, issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new));
     let expires = claims["exp"].as_f64().expect("a number");
     let until = Duration::try_from_secs_f64(expires + LEEWAY).unwrap_or(Duration::MAX);
     assert!(until.abs_diff(principal.until) < Duration::from_secs(1) || until > Duration::from_secs(1 << 53));

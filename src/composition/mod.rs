@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
 use crate::use_cases::{
-    Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
+    AccountCheck, Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
 };
 
 /// The version that is told to clients and on the command line.
@@ -77,7 +77,7 @@ impl Core {
         Http {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),
-            verifier,
+            verifier: Arc::new(AccountCheck { verifier, subscriptions: self.subscriptions.clone() }),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             traces: Arc::new(TraceContext),

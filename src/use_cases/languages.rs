@@ -50,7 +50,7 @@ impl LanguageChoices {
 
     /// A user has chosen elsewhere on the platform. It holds from the next event on, and is stored for later.
     pub(super) fn chosen_elsewhere(&self, choice: LanguageChoice) {
-        debug!(user = %choice.user, "a language was chosen");
+        debug!("a language was chosen");
         self.subscriptions.learn(choice.clone());
         self.preferences.keep(choice);
     }

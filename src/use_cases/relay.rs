@@ -4,7 +4,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 
 use domain::notification::Notification;
 use ports::outbound::{Clock, EventSource, Metrics, Origin, Outcome, SourceEvent, Traces};
-use tracing::{error, info, info_span, warn};
+use tracing::{debug, error, info, info_span, warn};
 
 use super::{LanguageChoices, Status, Subscriptions, pace::Pacer};
 
@@ -56,6 +56,11 @@ impl Relay {
             SourceEvent::LanguageChosen(choice) => {
                 self.languages.chosen_elsewhere(choice);
                 self.metrics.event_received(Outcome::LanguageChosen);
+            }
+            SourceEvent::AccountChanged(change) => {
+                let ended = self.subscriptions.account_changed(&change);
+                debug!(ended, "account changed");
+                self.metrics.event_received(Outcome::AccountChanged);
             }
             SourceEvent::Begins { after } => self.subscriptions.resync(after),
             SourceEvent::Subscribed => {

@@ -1,5 +1,6 @@
 //! The open streams, shared by those who open them and those who append events for them.
 
+mod accounts;
 mod delivery;
 mod drain;
 mod exchange;
@@ -20,6 +21,7 @@ use domain::{
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
     log::{EventLog, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
+    revocation::Revocations,
     session::{Now, Session},
     spread::Spread,
 };
@@ -67,6 +69,9 @@ pub struct StreamPolicy {
 
 /// So many ended streams are remembered at most, and of one user as many as that user may have open.
 const MAX_BOOKMARKS: usize = 50_000;
+/// So many accounts that were disabled or deleted are remembered at most: about 8 MB with ids of 36 bytes, 40 MB
+/// with the longest.
+const MAX_REVOKED_ACCOUNTS: usize = 50_000;
 /// How long a client that is refused is asked to wait at least; half as long again at most.
 const RETRY_AFTER: Duration = Duration::from_secs(6);
 
@@ -94,6 +99,7 @@ struct State {
     log: EventLog<Encoded, Arc<dyn Connection>>,
     bookmarks: Bookmarks,
     languages: Languages,
+    revocations: Revocations,
     /// Streams of which it is not known yet where they start, in the order of their ids.
     openings: Vec<Opening>,
     nats: NatsState,
@@ -140,6 +146,7 @@ impl Subscriptions {
                 BookmarkLimits { total: MAX_BOOKMARKS, per_user: policy.limits.per_user },
             ),
             languages: Languages::new(default_language.clone()),
+            revocations: Revocations::new(MAX_REVOKED_ACCOUNTS),
             openings: Vec::new(),
             nats: NatsState::Filling,
             knows_languages: false,
@@ -180,8 +187,8 @@ impl Subscribe for Subscriptions {
     ) -> Result<Subscription, Refused> {
         let shared = &self.shared;
         let now = shared.now();
-        let StreamRequest { principal: Principal { user, until }, last_event_id, request, accept_language } =
-            request;
+        let StreamRequest { principal, last_event_id, request, accept_language } = request;
+        let Principal { user, issued, until } = principal;
         let mut state = shared.state.lock();
         state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
         let beginning = match (last_event_id, &request) {
@@ -193,7 +200,7 @@ impl Subscribe for Subscriptions {
         let session = Session::new(now, until, shared.policy.max_age, jitter);
         let wish = state.languages.wish(&user, accept_language);
         let language = shared.language(&wish);
-        let (mailbox, id) = state.log.open(&user, NewStream { connection, session, request, wish });
+        let (mailbox, id) = state.log.open(&user, NewStream { connection, session, request, wish, issued });
         shared.metrics.stream_opened(state.log.streams(), state.log.users());
         if let Beginning::After(position) = &beginning {
             // There the stream ended, should it end before it starts.
@@ -210,7 +217,12 @@ impl Subscribe for Subscriptions {
         if !shared.start(&mut state, &mut opening, now.instant) {
             state.openings.push(opening);
         }
+        let is_revoked = state.revocations.is_revoked(&user, issued);
         drop(state);
+        if is_revoked {
+            // The account was disabled after the token was verified.
+            shared.end(&mailbox, id, EndReason::Revoked);
+        }
         let stream = OpenStream { shared: Arc::clone(shared), mailbox, id };
         Ok(Subscription { language, stream: Box::new(stream) })
     }

@@ -1,6 +1,7 @@
 //! The use cases over fakes and mocks, on the runtime's paused clock: whole seconds of waiting pass in no time.
 #![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
 
+mod accounts;
 mod announcement;
 mod client;
 mod coming_and_going;
@@ -29,7 +30,7 @@ use domain::{
     bookmark::RequestId,
     content::Content,
     gap::GapReason,
-    identity::{Principal, UserId},
+    identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
     log::{LogLimits, StreamLimits},
@@ -182,7 +183,7 @@ impl Service {
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), until: Duration::MAX };
+    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 

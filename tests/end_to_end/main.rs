@@ -3,6 +3,7 @@
 //! `./test` provides what else runs: nats-server, proxies and schemathesis; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK`
 //! and `SCHEMATHESIS` name other ones.
 
+mod accounts;
 mod api;
 mod browser;
 mod bus;
@@ -22,6 +23,7 @@ mod ledger;
 mod line;
 mod lives;
 mod nats;
+mod private;
 mod process;
 mod program;
 mod proxy;

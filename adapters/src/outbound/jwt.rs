@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::identity::{Principal, UserId};
+use domain::identity::{IssuedAt, Principal, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
 use ports::outbound::{TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -36,6 +36,8 @@ impl RevaTokens {
 struct Claims {
     /// In seconds since 1970, not necessarily whole ones (RFC 7519, 2, `NumericDate`).
     exp: f64,
+    /// Likewise.
+    iat: Option<f64>,
     user: Option<User>,
     #[serde(default)]
     #[expect(clippy::zero_sized_map_values, reason = "of a map in JSON only the names count here")]
@@ -63,7 +65,9 @@ impl TokenVerifier for RevaTokens {
         let id = claims.user.and_then(|user| user.id).ok_or(TokenRejected::NoUser)?;
         let user = UserId::try_new(&id.opaque_id).map_err(|_| TokenRejected::NoUser)?;
         let expires = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
-        Ok(Principal { user, until: expires.saturating_add(Duration::from_secs(LEEWAY_SECONDS)) })
+        let issued = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
+        let issued = issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
+        Ok(Principal { user, issued, until: expires.saturating_add(Duration::from_secs(LEEWAY_SECONDS)) })
     }
 }
 
@@ -203,6 +207,25 @@ mod tests {
         assert_eq!(until(json!(FAR_FUTURE)), Ok(Duration::from_secs(FAR_FUTURE + 5)));
         assert_eq!(until(json!(4e9 + 0.5)), Ok(Duration::from_millis(4_000_000_005_500)));
         assert_eq!(until(json!(u64::MAX / 4)).map(|time| time > Duration::from_secs(1 << 60)), Ok(true));
+    }
+
+    #[test]
+    fn time_of_issue_is_known_or_long_ago() {
+        let check = |iat: Value, expected: Result<IssuedAt, TokenRejected>| {
+            let mut claims = claims();
+            claims["iat"] = iat.clone();
+            let principal = RevaTokens::new(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims));
+            assert_eq!(principal.map(|principal| principal.issued), expected, "{iat}");
+        };
+        let at = |seconds| Ok(IssuedAt::new(Duration::from_secs(seconds)));
+        check(json!(1_795_450_249), at(1_795_450_249));
+        check(json!(1_795_450_249.9), at(1_795_450_249));
+        check(json!(null), Ok(IssuedAt::UNKNOWN));
+        check(json!(-1), Ok(IssuedAt::UNKNOWN));
+        check(json!(1e300), Ok(IssuedAt::UNKNOWN));
+        check(json!("yesterday"), Err(TokenRejected::Invalid));
+        let principal = RevaTokens::new(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims()));
+        assert_eq!(principal.map(|principal| principal.issued), Ok(IssuedAt::UNKNOWN));
     }
 
     #[test]

@@ -62,11 +62,12 @@ pub struct PrometheusMetrics {
     http: HttpFamilies,
 }
 
-const END_REASONS: [(EndReason, &str); 8] = [
+const END_REASONS: [(EndReason, &str); 9] = [
     (EndReason::Client, "client"),
     (EndReason::Slow, "slow"),
     (EndReason::Expired, "expired"),
     (EndReason::Logout, "logout"),
+    (EndReason::Revoked, "revoked"),
     (EndReason::OldAge, "old_age"),
     (EndReason::Replaced, "replaced"),
     (EndReason::Administrator, "administrator"),
@@ -78,20 +79,22 @@ const GAPS: [(GapReason, &str); 3] =
 
 const LIMITS: [(LimitReached, &str); 2] = [(LimitReached::Total, "total"), (LimitReached::PerUser, "user")];
 
-const OUTCOMES: [(Outcome, &str); 5] = [
+const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Delivered, "delivered"),
     (Outcome::NoSubscriber, "no_subscriber"),
     (Outcome::LanguageChosen, "language_chosen"),
+    (Outcome::AccountChanged, "account_changed"),
     (Outcome::OtherType, "other_type"),
     (Outcome::Unreadable, "unreadable"),
 ];
 
-const FAILURES: [(AuthenticationFailure, &str); 5] = [
+const FAILURES: [(AuthenticationFailure, &str); 6] = [
     (AuthenticationFailure::Missing, "missing"),
     (AuthenticationFailure::Rejected(TokenRejected::Invalid), "invalid"),
     (AuthenticationFailure::Rejected(TokenRejected::Expired), "expired"),
     (AuthenticationFailure::Rejected(TokenRejected::NoUser), "no_user"),
     (AuthenticationFailure::Rejected(TokenRejected::Scope), "scope"),
+    (AuthenticationFailure::Rejected(TokenRejected::Revoked), "revoked"),
 ];
 
 /// Of the latency, in seconds: from what nobody notices to what everybody does.

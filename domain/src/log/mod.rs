@@ -31,7 +31,7 @@ use self::{index::Floor, mailbox::ByUser};
 use crate::{
     bookmark::{Bookmark, RequestId},
     gap::GapReason,
-    identity::UserId,
+    identity::{IssuedAt, UserId},
     language::Wish,
     notification::{EventId, Notification},
     session::Session,
@@ -113,6 +113,8 @@ pub struct NewStream<C> {
     pub request: Option<RequestId>,
     /// The languages that are preferred on it.
     pub wish: Wish,
+    /// When the token that opens it was issued.
+    pub issued: IssuedAt,
 }
 
 /// What came of an event that was appended.

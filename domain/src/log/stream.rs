@@ -14,12 +14,13 @@ pub use self::{
     turn::{Delivery, Next, Then, Turn},
 };
 use super::{
-    Entry,
+    Entry, NewStream,
     index::{Floor, Index},
 };
 use crate::{
     bookmark::{RequestId, ResumePoint},
     gap::Gap,
+    identity::IssuedAt,
     language::Wish,
     notification::EventId,
     session::Session,
@@ -48,6 +49,8 @@ pub enum EndReason {
     Expired,
     /// The user has logged out.
     Logout,
+    /// The user's account was disabled or deleted after the token that opened it was issued.
+    Revoked,
     /// It has reached the maximum age of streams.
     OldAge,
     /// Its client has opened a newer stream.
@@ -70,6 +73,8 @@ pub struct Stream<C> {
     pub resumable: Option<Box<Resumable>>,
     /// The languages that are preferred on it.
     pub wish: Wish,
+    /// When the token that opened it was issued.
+    pub issued: IssuedAt,
     /// The last event that it has taken, or whose id its client was told; none until it is known where the stream starts.
     pub(super) position: Option<EventId>,
     /// Mostly there is nothing special to know.
@@ -130,13 +135,8 @@ pub(super) struct Ending {
 }
 
 impl<C> Stream<C> {
-    pub(super) fn new(
-        id: StreamId,
-        connection: C,
-        session: Session,
-        request: Option<RequestId>,
-        wish: Wish,
-    ) -> Self {
+    pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
+        let NewStream { connection, session, request, wish, issued } = stream;
         let opened = session.written();
         let resumable = request.map(|request| {
             Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
@@ -149,6 +149,7 @@ impl<C> Stream<C> {
             session,
             resumable,
             wish,
+            issued,
             position: None,
             progress: None,
             notes,
@@ -280,10 +281,11 @@ impl<C> Stream<C> {
     }
 
     /// From now on it takes no more than what was published up to `latest`, and then a closing comment. What its client has missed is given
-    /// to the next stream.
+    /// to the next stream, unless there is none because the account was disabled or deleted.
     pub(super) fn end(&mut self, reason: EndReason, latest: Option<EventId>) {
         let is_at_logout = self.progress.as_ref().is_some_and(|progress| progress.is_at_logout);
-        let until = if is_at_logout || self.is_replaying() { self.position } else { latest };
+        let leaves_missed = self.is_replaying() && reason != EndReason::Revoked;
+        let until = if is_at_logout || leaves_missed { self.position } else { latest };
         let progress = self.progress.get_or_insert_default();
         progress.ending = Some(Ending { reason, until, latest, is_told: false });
         if let (EndReason::Logout, Some(resumable)) = (reason, &mut self.resumable) {

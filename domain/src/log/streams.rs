@@ -32,7 +32,6 @@ impl<F, C> EventLog<F, C> {
 
     /// Opens a stream of `user`. It takes no event before it is started.
     pub fn open(&mut self, user: &UserId, stream: NewStream<C>) -> (Arc<Mailbox<F, C>>, StreamId) {
-        let NewStream { connection, session, request, wish } = stream;
         let id = StreamId(self.opened);
         self.opened += 1;
         self.open += 1;
@@ -40,7 +39,7 @@ impl<F, C> EventLog<F, C> {
         let mailbox = mailbox.unwrap_or_else(|| self.add_mailbox(user.clone()));
         let mut contents = mailbox.lock();
         self.users += usize::from(contents.open_streams() == 0);
-        contents.open(Stream::new(id, connection, session, request, wish));
+        contents.open(Stream::new(id, stream));
         drop(contents);
         (mailbox, id)
     }

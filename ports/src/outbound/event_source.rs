@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use domain::{
     language::LanguageChoice,
     notification::{EventId, Notification},
+    revocation::AccountChange,
 };
 
 /// The bus, as seen by the one who reads it.
@@ -15,7 +16,7 @@ pub trait EventSource: Send {
     ///
     /// Obligations:
     /// - [`SourceEvent::Begins`] comes before the first notification;
-    /// - every notification that was published after what it names comes exactly once and in the order of the bus, also
+    /// - every notification and every change of an account that was published after what it names comes exactly once and in the order of the bus, also
     ///   across interruptions; the recent ones come before the first [`SourceEvent::Subscribed`];
     /// - what the bus has lost before it could be read is told by another [`SourceEvent::Begins`];
     /// - no more is read ahead than a bounded number of bytes: what nobody asks for waits on the bus;
@@ -51,6 +52,8 @@ pub enum SourceEvent {
     },
     /// A user has chosen a language elsewhere on the platform. After an interruption of this service it may be told again.
     LanguageChosen(LanguageChoice),
+    /// An account was disabled or deleted, or enabled again. What comes before this in the order of the bus was published before.
+    AccountChanged(AccountChange),
     /// Something to tell people.
     Notification {
         /// What that is.

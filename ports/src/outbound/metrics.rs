@@ -71,6 +71,8 @@ pub enum Outcome {
     NoSubscriber,
     /// A user has chosen a language.
     LanguageChosen,
+    /// An account was disabled or deleted, or enabled again.
+    AccountChanged,
     /// It was for another service.
     OtherType,
     /// It was for us, or for nobody, and could not be read.

@@ -3,7 +3,7 @@ use domain::identity::Principal;
 /// Tells whom an access token speaks for.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait TokenVerifier: Send + Sync {
-    /// The user whose token this is, and until when it is valid.
+    /// The user whose token this is, when it was issued, and until when it is valid.
     ///
     /// No part of the token may reach a log or an error.
     ///
@@ -12,7 +12,9 @@ pub trait TokenVerifier: Send + Sync {
     /// - [`TokenRejected::Expired`]: its time is over, leeway included; nothing else is wrong with it;
     /// - [`TokenRejected::Invalid`]: it was not signed with our secret and algorithm, is not for us, or lacks a claim;
     /// - [`TokenRejected::NoUser`]: it is valid, but names no user;
-    /// - [`TokenRejected::Scope`]: it is valid, but gives no access to a user's own events.
+    /// - [`TokenRejected::Scope`]: it is valid, but gives no access to a user's own events;
+    /// - [`TokenRejected::Revoked`]: it is valid, but its user's account was disabled or deleted after it was issued. An adapter that knows
+    ///   nothing of accounts never says so.
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected>;
 }
 
@@ -31,4 +33,7 @@ pub enum TokenRejected {
     /// It gives access to something else, a public share for example.
     #[error("the token's scope gives no access to a user's events")]
     Scope,
+    /// Its user's account was disabled or deleted after it was issued.
+    #[error("the token was issued before its user's account was disabled or deleted")]
+    Revoked,
 }

@@ -4,7 +4,8 @@ use super::*;
 
 /// A request with a token that is valid for so long.
 fn request_for(name: &str, time: Duration) -> StreamRequest {
-    StreamRequest { principal: Principal { user: user(name), until: time }, ..request(name) }
+    let request = request(name);
+    StreamRequest { principal: Principal { until: time, ..request.principal }, ..request }
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,7 +45,8 @@ impl Api {
     /// Follow one's own notifications
     ///
     /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user whom the token names. It
-    /// stays open until one side ends it; the service ends it at the latest when the token expires.
+    /// stays open until one side ends it; the service ends it at the latest when the token expires, or when the user's account
+    /// is disabled or deleted.
     ///
     /// Each event has an `id`, its `data` (mostly JSON) and its `event` type, such as `userlog-notification`,
     /// `item-renamed` or `postprocessing-finished`. Types that a client does not know it should ignore. A line that
@@ -167,7 +168,8 @@ enum Answer {
         #[oai(header = "Content-Language")]
         String,
     ),
-    /// There is no token, or it is not valid: it has expired, was not made by the platform, or names no user.
+    /// There is no token, or it is not valid: it has expired, was not made by the platform, names no user, or was issued before its
+    /// user's account was disabled or deleted.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(
         Json<Problem>,

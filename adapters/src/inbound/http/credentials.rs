@@ -86,9 +86,10 @@ impl Credentials {
                 TokenRejected::Scope => {
                     Denied::Forbidden { problem: Problem::new(StatusCode::FORBIDDEN, detail) }
                 }
-                TokenRejected::Expired | TokenRejected::Invalid | TokenRejected::NoUser => {
-                    unauthorized(INVALID_TOKEN, &detail)
-                }
+                TokenRejected::Expired
+                | TokenRejected::Invalid
+                | TokenRejected::NoUser
+                | TokenRejected::Revoked => unauthorized(INVALID_TOKEN, &detail),
             }
         })
     }

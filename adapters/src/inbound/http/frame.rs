@@ -54,6 +54,7 @@ impl Frames for EventFrames {
         let why = match reason {
             EndReason::Expired => "the token has expired or is about to",
             EndReason::Logout => "the user has logged out",
+            EndReason::Revoked => "the account was disabled or deleted",
             EndReason::OldAge => "the stream has reached its age",
             EndReason::Replaced => "the client has opened a newer stream",
             EndReason::Administrator => "an administrator has ended the stream",

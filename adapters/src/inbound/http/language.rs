@@ -185,7 +185,8 @@ enum Answer {
         #[oai(header = "Cache-Control")]
         String,
     ),
-    /// There is no token, or it is not valid: it has expired, was not made by the platform, or names no user.
+    /// There is no token, or it is not valid: it has expired, was not made by the platform, names no user, or was issued before its
+    /// user's account was disabled or deleted.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(
         Json<Problem>,

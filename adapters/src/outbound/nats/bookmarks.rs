@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{bucket, connection::Connection};
+use super::{bucket, connection::Connection, invalid::InvalidJson};
 
 /// The bucket.
 const BUCKET: &str = "sse-resume";
@@ -176,6 +176,7 @@ impl Exchange {
     /// None of what we have told ourselves, or cannot be read.
     fn read(&self, value: &[u8]) -> Option<Bookmark> {
         let entry: Entry = serde_json::from_slice(value)
+            .map_err(InvalidJson::from)
             .inspect_err(|error| debug!(%error, "an entry of another version was passed over"))
             .ok()?;
         let bookmark = Bookmark {

@@ -3,6 +3,7 @@
 mod go_micro;
 mod lenient;
 mod send_sse;
+mod user_deleted;
 mod user_feature_changed;
 
 use std::borrow::Cow;
@@ -13,9 +14,9 @@ use domain::{
     notification::{EventId, InvalidEventType, Notification},
 };
 use serde::Deserialize;
-use serde_json::error::Category;
 
 use self::go_micro::{Envelope, Kind};
+use super::invalid::{InvalidBase64, InvalidJson};
 
 /// Reads a message of the bus; `None` is another service's. Its type is looked at first: what stands behind another's is not
 /// looked at, not even whether it is whole.
@@ -36,6 +37,7 @@ pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
             Ok(Some(Event::Notification { notification, trace_parent, unreadable }))
         }
         Kind::UserFeatureChanged => user_feature_changed::read(&payload),
+        Kind::UserDeleted => user_deleted::read(&payload).map(Some),
     }
 }
 
@@ -51,17 +53,29 @@ pub enum Event {
         /// So many of its translations could not be read.
         unreadable: usize,
     },
-    /// A user has chosen a language, or none.
-    LanguageChosen {
-        /// Who has chosen.
+    /// Something has changed for a user.
+    UserChanged {
+        /// Who that is.
         user: UserId,
-        /// Which one; none takes the choice back.
-        language: Option<LanguageTag>,
+        /// What has changed, as far as it matters here. One that cannot be read does not stand in the way of another.
+        changes: Vec<Result<UserChange, Unreadable>>,
     },
 }
 
+/// What has changed for a user.
+#[derive(Debug, PartialEq, Eq)]
+pub enum UserChange {
+    /// The account was disabled or deleted, or enabled again.
+    Account {
+        /// Whether it can be used from now on.
+        is_enabled: bool,
+    },
+    /// The user has chosen a language; none takes the choice back.
+    Language(Option<LanguageTag>),
+}
+
 /// Why a message cannot be read. What it contains stays out of it: it may be private.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Nothing is known of it, not even its type.
     #[error("it is no go-micro envelope")]
@@ -71,12 +85,12 @@ pub enum Unreadable {
     Payload(#[source] InvalidJson),
     /// What is in the envelope is not written as it has to be.
     #[error("the payload is no base64")]
-    PayloadBase64(#[source] base64::DecodeError),
+    PayloadBase64(#[source] InvalidBase64),
     /// What people are to be told cannot be read, and comes in no other language.
     #[error("the message is no base64")]
-    MessageBase64(#[source] base64::DecodeError),
+    MessageBase64(#[source] InvalidBase64),
     /// Nobody can be meant.
-    #[error("the user who has chosen a language has no usable id")]
+    #[error("the user has no usable id")]
     User(#[source] InvalidUserId),
     /// It is no tag of a language (RFC 5646).
     #[error("the language that a user has chosen is none")]
@@ -84,28 +98,12 @@ pub enum Unreadable {
     /// It is not even a text.
     #[error("the language that a user has chosen is no text")]
     NoText,
+    /// The account may be enabled or not.
+    #[error("whether the account is enabled is neither `true` nor `false`")]
+    AccountEnabled,
     /// It has a line break, for example.
     #[error("the event type cannot be written on a stream")]
     EventType(#[source] InvalidEventType),
-}
-
-/// Where JSON is invalid, or has another value than expected. The error of `serde_json` would quote that value.
-#[derive(Debug, thiserror::Error)]
-#[error("{} at line {line}, column {column}", match category {
-    Category::Syntax => "invalid JSON",
-    Category::Data => "unexpected value",
-    Category::Eof | Category::Io => "unexpected end",
-})]
-pub struct InvalidJson {
-    category: Category,
-    line: usize,
-    column: usize,
-}
-
-impl From<serde_json::Error> for InvalidJson {
-    fn from(error: serde_json::Error) -> Self {
-        Self { category: error.classify(), line: error.line(), column: error.column() }
-    }
 }
 
 /// A text that is borrowed from the message where it has no escapes.

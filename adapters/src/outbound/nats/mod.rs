@@ -9,6 +9,7 @@ mod bookmarks;
 mod bucket;
 pub mod connection;
 pub mod envelope;
+mod invalid;
 mod lag;
 mod position;
 mod preferences;

@@ -169,7 +169,8 @@ impl Watch {
                     if let Some(choice) = read(&entry) {
                         self.incoming.send(HeardLanguage::Choice(choice)).await.ok();
                     } else {
-                        warn!(key = entry.key, "an entry of the bucket {BUCKET} was passed over");
+                        // Its key may name a user. By its revision it can be looked up.
+                        warn!(revision = entry.revision, "an entry of the bucket {BUCKET} was passed over");
                     }
                     if entry.seen_current {
                         self.up_to_date().await;

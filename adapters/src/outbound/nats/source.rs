@@ -12,7 +12,7 @@ use async_nats::{
 };
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use domain::{language::LanguageChoice, notification::EventId};
+use domain::{language::LanguageChoice, notification::EventId, revocation::AccountChange};
 use ports::outbound::{Clock, EventSource, Metrics, Outcome, SourceEvent};
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     connection::{Connection, LineState},
-    envelope::{self, Event},
+    envelope::{self, Event, Unreadable, UserChange},
     lag::Lag,
     position::{Position, Start, incarnation},
     subscription::{Received, Subscription},
@@ -188,16 +188,24 @@ impl JetStreamSource {
                 let age = self.clock.since_1970().saturating_sub(*published);
                 self.queued.push_back(SourceEvent::Notification { notification, age, trace_parent });
             }
-            Ok(Some(Event::LanguageChosen { user, language })) => {
-                let choice = LanguageChoice { user, language, made: *published };
-                self.queued.push_back(SourceEvent::LanguageChosen(choice));
+            Ok(Some(Event::UserChanged { user, changes })) => {
+                for change in changes {
+                    let user = user.clone();
+                    match change {
+                        Ok(UserChange::Account { is_enabled }) => {
+                            let change = AccountChange { user, is_enabled, at: *published };
+                            self.queued.push_back(SourceEvent::AccountChanged(change));
+                        }
+                        Ok(UserChange::Language(language)) => {
+                            let choice = LanguageChoice { user, language, made: *published };
+                            self.queued.push_back(SourceEvent::LanguageChosen(choice));
+                        }
+                        Err(error) => self.pass_over(sequence, &error),
+                    }
+                }
             }
             Ok(None) => self.metrics.event_received(Outcome::OtherType),
-            Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                warn!(sequence, %error, cause, "a message of the bus was passed over");
-                self.metrics.event_received(Outcome::Unreadable);
-            }
+            Err(error) => self.pass_over(sequence, &error),
         }
         if self.filling.is_some() {
             // The last of them may have been deleted meanwhile.
@@ -205,6 +213,12 @@ impl JetStreamSource {
         } else {
             self.queued.extend(self.lag.judge(*pending));
         }
+    }
+
+    fn pass_over(&self, sequence: u64, error: &Unreadable) {
+        let cause = std::error::Error::source(error).map(ToString::to_string);
+        warn!(sequence, %error, cause, "a message of the bus was passed over");
+        self.metrics.event_received(Outcome::Unreadable);
     }
 
     /// Gives up the consumer, and says why unless that was just said. One that has brought nothing is not replaced at once,

@@ -106,7 +106,7 @@ impl Played {
         let session = Session::new(present(self.now.get()), Duration::MAX, None, Spread::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
         let wish = Languages::new(LanguageTag::default()).wish(&user(name), None);
-        let stream = NewStream { connection, session, request, wish };
+        let stream = NewStream { connection, session, request, wish, issued: IssuedAt::UNKNOWN };
         let (mailbox, id) = self.log.open(&user(name), stream);
         Reader { now: Rc::clone(&self.now), mailbox, id }
     }

@@ -248,29 +248,29 @@ fn confirmed_position_lies_before_what_may_not_have_arrived() {
         played.pass(Duration::from_secs(10));
         played.append(&["a"]);
     }
-    let confirmed = |played: &Played, seconds: u64| {
+    let confirmed = |seconds: u64| {
         let written = start + Duration::from_secs(seconds);
         stream.mailbox.lock().confirmed_position(stream.id, Some(written)).map(|id| id.sequence)
     };
     // Nothing was taken yet.
-    assert_eq!(confirmed(&played, 100), Some(0));
+    assert_eq!(confirmed(100), Some(0));
     assert_eq!(stream.take_up_to(1), (vec!["1 last".to_owned()], Then::More));
     // What it takes now, it takes late.
-    assert_eq!(confirmed(&played, 30), Some(0));
-    assert_eq!(confirmed(&played, 31), Some(1));
+    assert_eq!(confirmed(30), Some(0));
+    assert_eq!(confirmed(31), Some(1));
     assert_eq!(stream.take_all(), ["2 last", "3 last"]);
-    assert_eq!(confirmed(&played, 100), Some(3));
+    assert_eq!(confirmed(100), Some(3));
     // It took all of them at 30 s.
-    assert_eq!(confirmed(&played, 31), Some(3));
-    assert_eq!(confirmed(&played, 30), Some(0));
+    assert_eq!(confirmed(31), Some(3));
+    assert_eq!(confirmed(30), Some(0));
     for taken in ["4 last", "5 last"] {
         played.pass(Duration::from_secs(10));
         played.append(&["a"]);
         assert_eq!(stream.take_all(), [taken]);
     }
-    assert_eq!(confirmed(&played, 50), Some(4));
-    assert_eq!(confirmed(&played, 40), Some(3));
-    assert_eq!(confirmed(&played, 30), Some(0));
+    assert_eq!(confirmed(50), Some(4));
+    assert_eq!(confirmed(40), Some(3));
+    assert_eq!(confirmed(30), Some(0));
     assert_eq!(stream.mailbox.lock().confirmed_position(stream.id, None), Some(id(0)));
     let bookmark = played.end(&stream, EndReason::Client).expect("open").bookmark.expect("a request id");
     assert_eq!((bookmark.user, bookmark.request.as_str(), bookmark.point.position), (user("a"), "a1", id(4)));

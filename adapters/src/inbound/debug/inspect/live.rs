@@ -131,6 +131,7 @@ fn words(reason: EndReason) -> &'static str {
         EndReason::Slow => "the client did not read",
         EndReason::Expired => "the token expired",
         EndReason::Logout => "the user logged out",
+        EndReason::Revoked => "the account was disabled or deleted",
         EndReason::OldAge => "it was old",
         EndReason::Replaced => "the client opened a newer one",
         EndReason::Administrator => "it was ended here",

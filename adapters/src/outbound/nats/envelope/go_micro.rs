@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::{Text, Unreadable, send_sse, user_feature_changed};
+use super::{Text, Unreadable, send_sse, user_deleted, user_feature_changed};
 
 /// An envelope for us.
 pub(super) struct Envelope<'a> {
@@ -23,6 +23,7 @@ pub(super) struct Envelope<'a> {
 pub(super) enum Kind {
     SendSse,
     UserFeatureChanged,
+    UserDeleted,
 }
 
 impl Kind {
@@ -30,6 +31,7 @@ impl Kind {
         match event_type {
             send_sse::TYPE => Some(Self::SendSse),
             user_feature_changed::TYPE => Some(Self::UserFeatureChanged),
+            user_deleted::TYPE | user_deleted::SOFT_TYPE => Some(Self::UserDeleted),
             _ => None,
         }
     }
@@ -62,7 +64,7 @@ impl<'a> Envelope<'a> {
             return Ok(payload);
         }
         let payload: Text = serde_json::from_str(text).map_err(|error| Unreadable::Payload(error.into()))?;
-        STANDARD.decode(payload.0.as_bytes()).map_err(Unreadable::PayloadBase64)
+        STANDARD.decode(payload.0.as_bytes()).map_err(|error| Unreadable::PayloadBase64(error.into()))
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::{Text, Unreadable, lenient::Lenient};
+use super::{InvalidBase64, Text, Unreadable, lenient::Lenient};
 
 /// The type in the envelope.
 pub(super) const TYPE: &str = "events.SendSSE";
@@ -80,7 +80,7 @@ impl SendSse<'_> {
     }
 }
 
-fn decode(base64: &str) -> Result<String, base64::DecodeError> {
+fn decode(base64: &str) -> Result<String, InvalidBase64> {
     let bytes = STANDARD.decode(base64)?;
     Ok(String::from_utf8(bytes)
         .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))

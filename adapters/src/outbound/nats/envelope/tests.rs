@@ -1,3 +1,6 @@
+mod private;
+mod users;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::{Content, Translation, Version},
@@ -25,7 +28,7 @@ fn captured(file: &str) -> Vec<(String, String)> {
 fn notification(event: &Event) -> &Notification {
     match event {
         Event::Notification { notification, .. } => notification,
-        Event::LanguageChosen { .. } => panic!("{event:?}"),
+        Event::UserChanged { .. } => panic!("{event:?}"),
     }
 }
 
@@ -121,72 +124,6 @@ fn what_is_lenient_and_what_is_not() {
     check("{}".into(), Err("it is no go-micro envelope"));
     check("hello".into(), Err("it is no go-micro envelope"));
     check(String::new(), Err("it is no go-micro envelope"));
-}
-
-#[test]
-fn the_captured_changes_of_language_are_read() {
-    let messages = captured(include_str!("../../../../../tests/wire/session.jsonl"));
-    let read = messages.iter().filter_map(|(_, message)| read(message.as_bytes(), ID).expect("readable"));
-    let chosen: Vec<_> = read
-        .filter_map(|event| match event {
-            Event::LanguageChosen { user, language } => Some((user.to_string(), language?.to_string())),
-            Event::Notification { .. } => None,
-        })
-        .collect();
-    let expected =
-        [("b5b483a2-86db-45b1-8f22-407719f162fc", "de"), ("b1f74ec4-dd7e-11ef-a543-03775734d0f7", "fr")];
-    assert_eq!(chosen, expected.map(|(user, language)| (user.to_owned(), language.to_owned())));
-}
-
-#[test]
-fn an_error_quotes_nothing_of_the_message() {
-    for message in [
-        json!("hunter2").to_string(),
-        json!({ "Metadata": { "eventtype": ["hunter2"] } }).to_string(),
-        json!({ "Metadata": "hunter2" }).to_string(),
-        json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": { "hunter2": 1 } }).to_string(),
-        envelope(send_sse::TYPE, r#""hunter2""#),
-        envelope(send_sse::TYPE, r#"{"UserIDs":"hunter2"}"#),
-        envelope(send_sse::TYPE, r#"{"Message":"hunter2"}"#),
-        envelope(user_feature_changed::TYPE, r#"{"UserID":"a","Features":"hunter2"}"#),
-        envelope(
-            user_feature_changed::TYPE,
-            r#"{"UserID":"a","Features":[{"Name":"preferredLanguage","Value":"hunter2-!"}]}"#,
-        ),
-    ] {
-        let error = read(message.as_bytes(), ID).expect_err("unreadable");
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |&error| error.source());
-        let texts: Vec<_> = causes.map(ToString::to_string).collect();
-        assert!(!texts.iter().any(|text| text.contains("hunter2")), "{texts:?}");
-    }
-}
-
-#[test]
-fn of_what_users_set_the_language_alone_is_read() {
-    let check = |payload: &str, expected: Result<Option<Option<&str>>, &str>| {
-        let read = read(envelope(user_feature_changed::TYPE, payload).as_bytes(), ID);
-        let read = read.as_ref().map(|read| {
-            read.as_ref().map(|event| match event {
-                Event::LanguageChosen { language, .. } => language.as_ref().map(LanguageTag::as_str),
-                Event::Notification { .. } => panic!("{event:?}"),
-            })
-        });
-        assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{payload}");
-    };
-    let of = |user: &str, features: &str| format!(r#"{{"UserID":{user},"Features":{features}}}"#);
-    let language = |value: &str| of("\"a\"", &format!(r#"[{{"Name":"preferredLanguage","Value":{value}}}]"#));
-    check(&language("\"pt-br\""), Ok(Some(Some("pt-BR"))));
-    check(&language("\"\""), Ok(Some(None)));
-    check(&language("null"), Ok(Some(None)));
-    check(&language("\"no language\""), Err("the language that a user has chosen is none"));
-    check(&language("7"), Err("the language that a user has chosen is no text"));
-    let two = r#"[{"Name":"preferredLanguage","Value":"de"},{"Name":"x","Value":1},{"Name":"preferredLanguage","Value":"fr"}]"#;
-    check(&of("\"a\"", two), Ok(Some(Some("fr"))));
-    check(&of("\"\"", two), Err("the user who has chosen a language has no usable id"));
-    check(&of("\"a\"", r#"[{"Name":"accountEnabled","Value":true}]"#), Ok(None));
-    check(&of("\"a\"", "null"), Ok(None));
-    check("{}", Ok(None));
-    check("[]", Err("the payload is no event of its type"));
 }
 
 /// What a service reads that knows of no languages: unknown keys are passed over, as Go's JSON does.

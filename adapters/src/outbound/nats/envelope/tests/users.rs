@@ -1,0 +1,95 @@
+//! What has changed for a user.
+
+use super::*;
+
+/// Who has changed, and what has.
+fn user_changes(event: &Event) -> (&str, &[Result<UserChange, Unreadable>]) {
+    match event {
+        Event::UserChanged { user, changes } => (user.as_str(), changes),
+        Event::Notification { .. } => panic!("{event:?}"),
+    }
+}
+
+#[test]
+fn the_captured_changes_of_language_are_read() {
+    let messages = captured(include_str!("../../../../../../tests/wire/session.jsonl"));
+    let read = messages.iter().filter_map(|(_, message)| read(message.as_bytes(), ID).expect("readable"));
+    let chosen: Vec<_> = read.filter(|event| matches!(event, Event::UserChanged { .. })).collect();
+    let of = |user: &str, language: &str| {
+        let language = LanguageTag::try_new(language).expect("a language tag");
+        let changes = vec![Ok(UserChange::Language(Some(language)))];
+        Event::UserChanged { user: UserId::try_new(user).expect("a user id"), changes }
+    };
+    let expected =
+        [of("b5b483a2-86db-45b1-8f22-407719f162fc", "de"), of("b1f74ec4-dd7e-11ef-a543-03775734d0f7", "fr")];
+    assert_eq!(chosen, expected);
+}
+
+#[test]
+fn of_what_users_set_language_and_account_are_read() {
+    let check = |payload: &str, expected: Result<&[&str], &str>| {
+        let read = read(envelope(user_feature_changed::TYPE, payload).as_bytes(), ID);
+        let changes = read.as_ref().map(|read| read.as_ref().map_or(&[][..], |event| user_changes(event).1));
+        let changes = changes.map(|changes| {
+            let texts = changes.iter().map(|change| match change {
+                Ok(UserChange::Account { is_enabled }) => format!("enabled: {is_enabled}"),
+                Ok(UserChange::Language(None)) => "no language".to_owned(),
+                Ok(UserChange::Language(Some(language))) => language.to_string(),
+                Err(error) => error.to_string(),
+            });
+            texts.collect::<Vec<_>>()
+        });
+        let expected = expected.map(|changes| changes.iter().map(ToString::to_string).collect());
+        assert_eq!(changes.map_err(ToString::to_string), expected.map_err(Into::into), "{payload}");
+    };
+    let of = |user: &str, features: &str| format!(r#"{{"UserID":{user},"Features":{features}}}"#);
+    let feature = |name: &str, value: &str| of("\"a\"", &format!(r#"[{{"Name":"{name}","Value":{value}}}]"#));
+
+    check(&feature("preferredLanguage", "\"pt-br\""), Ok(&["pt-BR"]));
+    check(&feature("preferredLanguage", "\"\""), Ok(&["no language"]));
+    check(&feature("preferredLanguage", "null"), Ok(&["no language"]));
+    let none = "the language that a user has chosen is none";
+    check(&feature("preferredLanguage", "\"no language\""), Ok(&[none]));
+    check(&feature("preferredLanguage", "7"), Ok(&["the language that a user has chosen is no text"]));
+    let two = r#"[{"Name":"preferredLanguage","Value":"de"},{"Name":"x","Value":1},{"Name":"preferredLanguage","Value":"fr"}]"#;
+    check(&of("\"a\"", two), Ok(&["fr"]));
+
+    check(&feature("accountEnabled", "\"false\""), Ok(&["enabled: false"]));
+    check(&feature("accountEnabled", "\"true\""), Ok(&["enabled: true"]));
+    for value in ["\"FALSE\"", "\"\"", "null", "false", "[]"] {
+        let unknown = "whether the account is enabled is neither `true` nor `false`";
+        check(&feature("accountEnabled", value), Ok(&[unknown]));
+    }
+    let both = r#"[{"Name":"preferredLanguage","Value":"?"},{"Name":"accountEnabled","Value":"true"},{"Name":"accountEnabled","Value":"false","OldValue":"true"}]"#;
+    check(&of("\"a\"", both), Ok(&["enabled: false", none]));
+
+    check(&of("\"\"", two), Err("the user has no usable id"));
+    check(&feature("displayname", "\"false\""), Ok(&[]));
+    check(&of("\"a\"", "null"), Ok(&[]));
+    check("{}", Ok(&[]));
+    check("[]", Err("the payload is no event of its type"));
+}
+
+#[test]
+fn deleted_user_is_one_whose_account_is_disabled() {
+    let check = |event_type: &str, payload: &str, expected: Result<Option<&str>, &str>| {
+        let read = read(envelope(event_type, payload).as_bytes(), ID);
+        let user = read.as_ref().map(|read| {
+            read.as_ref().map(|event| {
+                let (user, changes) = user_changes(event);
+                assert_eq!(changes, [Ok(UserChange::Account { is_enabled: false })]);
+                user
+            })
+        });
+        assert_eq!(user.map_err(ToString::to_string), expected.map_err(Into::into), "{event_type} {payload}");
+    };
+    let deleted = r#"{"Executant":{"idp":"https://idp.example","opaque_id":"admin","type":1},"UserID":"einstein","Timestamp":null}"#;
+    let soft_deleted = r#"{"Executant":null,"UserID":"einstein","Reason":"User deleted via Graph API","RetentionTime":2592000000000000,"Timestamp":{"seconds":1795451122}}"#;
+    check("events.UserDeleted", deleted, Ok(Some("einstein")));
+    check("events.UserSoftDeleted", soft_deleted, Ok(Some("einstein")));
+    check("events.UserCreated", deleted, Ok(None));
+    check("events.UserDeleted", r#"{"UserID":""}"#, Err("the user has no usable id"));
+    check("events.UserDeleted", "{}", Err("the user has no usable id"));
+    check("events.UserDeleted", r#"{"UserID":7}"#, Err("the payload is no event of its type"));
+    check("events.UserDeleted", "null", Err("the payload is no event of its type"));
+}

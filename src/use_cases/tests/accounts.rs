@@ -1,0 +1,143 @@
+//! Accounts are disabled, deleted and enabled again.
+
+use domain::revocation::AccountChange;
+use ports::outbound::{TokenRejected, TokenVerifier};
+
+use super::*;
+
+/// When the account is disabled, since 1970.
+const DISABLED: Duration = s(1_000_000);
+
+impl Service {
+    fn disable(&self, name: &str) {
+        self.change_account(name, false, DISABLED);
+    }
+
+    fn change_account(&self, name: &str, is_enabled: bool, at: Duration) {
+        self.receive(SourceEvent::AccountChanged(AccountChange { user: user(name), is_enabled, at }));
+    }
+}
+
+/// The same request with a token that was issued at this time.
+fn issued(request: StreamRequest, issued: Duration) -> StreamRequest {
+    let principal = Principal { issued: IssuedAt::new(issued), ..request.principal };
+    StreamRequest { principal, ..request }
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_one_loses_its_streams() {
+    let mut service = Service::start(POLICY).await;
+    let mut clients = ["a", "a", "b"].map(|name| service.open(name));
+    // One waits for events, one was not read yet.
+    clients[0].read();
+    service.publish(&["a", "b"], "before");
+    service.disable("a");
+    service.publish(&["a", "b"], "after");
+    settle().await;
+    assert_eq!(clients.each_ref().map(Client::is_finishing), [true, true, false]);
+    let expected = ["before", "Revoked"];
+    assert_eq!(clients.each_mut().map(Client::read), [expected, expected, ["before", "after"]]);
+    assert_eq!(clients.each_ref().map(Client::ended), [Some("Revoked"), Some("Revoked"), None]);
+    service.stop().await;
+}
+
+/// No other stream follows to which it could be given.
+#[tokio::test(start_paused = true)]
+async fn disabled_one_is_given_what_it_has_missed() {
+    let mut service = Service::start(POLICY).await;
+    for content in ["1", "2"] {
+        service.publish(&["a"], &large(content));
+    }
+    settle().await;
+    let mut client = service.ask(after("a", id(0))).expect("a place");
+    assert_eq!(client.read_turn(), ["1"]);
+    service.publish(&["a"], "3");
+    service.disable("a");
+    service.publish(&["a"], "4");
+    settle().await;
+    assert_eq!(client.read(), ["2", "3", "Revoked"]);
+    assert_eq!(service.subscriptions.streams_of(&user("a")), []);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_one_loses_streams_that_were_opened_before_nats_was_there() {
+    let service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
+    let mut client = service.open("a");
+    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a place");
+    service.receive(SourceEvent::Begins { after: id(0) });
+    service.disable("a");
+    service.receive(SourceEvent::Subscribed);
+    settle().await;
+    assert_eq!((client.read(), client.ended()), (vec!["Revoked".to_owned()], Some("Revoked")));
+    later.read();
+    assert_eq!(later.ended(), None, "its token is newer than the event");
+    service.stop().await;
+}
+
+/// Its token was verified a moment before it was disabled.
+#[tokio::test(start_paused = true)]
+async fn disabled_one_opens_no_stream_that_lasts() {
+    let service = Service::start(POLICY).await;
+    service.disable("a");
+    settle().await;
+    let mut client = service.ask(issued(request("a"), DISABLED)).expect("a place");
+    assert_eq!((client.read(), client.is_finishing()), (vec!["Revoked".to_owned()], true));
+    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a place");
+    assert_eq!((later.read(), later.ended()), (Vec::new(), None));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn enabled_one_keeps_its_streams() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.open("a");
+    service.change_account("a", true, DISABLED);
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!((client.read(), client.ended()), (vec!["1".to_owned()], None));
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn change_is_counted() {
+    let mut metrics = plain_metrics();
+    metrics.expect_event_received().times(2).with(eq(Outcome::AccountChanged)).return_const(());
+    metrics.expect_stream_closed().once().with(eq(EndReason::Revoked), eq(0), eq(0)).return_const(());
+    let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
+    let _client = service.open("a");
+    service.disable("a");
+    service.disable("a");
+    settle().await;
+    service.stop().await;
+}
+
+/// Takes tokens that are a user's name and the time of issue in seconds.
+struct PlainTokens;
+
+impl TokenVerifier for PlainTokens {
+    fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
+        let (name, seconds) = token.split_once(' ').ok_or(TokenRejected::Invalid)?;
+        let issued = s(seconds.parse().map_err(|_| TokenRejected::Invalid)?);
+        Ok(Principal { user: user(name), issued: IssuedAt::new(issued), until: Duration::MAX })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_from_before_are_refused_until_it_is_enabled_again() {
+    let service = Service::start(POLICY).await;
+    let check =
+        AccountCheck { verifier: Arc::new(PlainTokens), subscriptions: service.subscriptions.clone() };
+    let verify = |token: &str| check.verify(token).map(|principal| principal.user.to_string());
+    assert_eq!(verify("a 999990"), Ok("a".into()));
+    service.disable("a");
+    settle().await;
+    assert_eq!(verify("a 999990"), Err(TokenRejected::Revoked));
+    assert_eq!(verify("a 1000010"), Ok("a".into()), "issued afterwards");
+    assert_eq!(verify("b 999990"), Ok("b".into()), "another user's");
+    assert_eq!(verify("a"), Err(TokenRejected::Invalid), "for another reason");
+    service.change_account("a", true, DISABLED + s(60));
+    settle().await;
+    assert_eq!(verify("a 999990"), Ok("a".into()));
+    service.stop().await;
+}
