@@ -91,7 +91,12 @@ pub(crate) fn full_log(events: &mut impl Iterator<Item = NewEvent<()>>, now: Ins
 
 /// Appends an event, and returns its size in the log.
 pub(crate) fn append(log: &mut Log, event: NewEvent<()>, now: Instant) -> usize {
-    log.append(event, now, now, &mut |()| ()).map_or(0, |appended| appended.bytes)
+    let Some(mut appending) = log.append(event, now) else { return 0 };
+    loop {
+        if let Some(appended) = log.append_some(&mut appending, now, &mut |()| ()) {
+            return appended.bytes;
+        }
+    }
 }
 
 /// A token as the platform makes them, and who verifies it.

@@ -61,9 +61,15 @@ fn append(log: &Mutex<Log>, sequence: u64) -> bool {
         content: "x".into(),
     };
     let event = NewEvent { notification, encoded: (), published: now() };
-    let appended =
-        log.lock().expect("no panic").append(event, now(), now(), &mut |connection| connection.notify());
-    appended.expect("the log has started").is_delivered
+    let mut log = log.lock().expect("no panic");
+    let mut appending = log.append(event, now()).expect("the log has started");
+    let appended = log.append_some(&mut appending, now(), &mut |connection| connection.notify());
+    appended.expect("one user at a time").is_delivered
+}
+
+fn tidy(log: &mut Log) {
+    let mailboxes: Vec<_> = log.mailboxes().cloned().collect();
+    log.tidy(&mailboxes, now(), Some(now()));
 }
 
 /// A stream, as its connection has it.
@@ -229,11 +235,11 @@ fn nothing_is_removed_that_is_still_to_be_taken() {
         let log = Mutex::new(log);
         let reading = thread::spawn(move || reader.run(|reader| reader.taken.len() == 2));
         append(&log, 1);
-        log.lock().expect("no panic").tidy(now(), Some(now()));
+        tidy(&mut log.lock().expect("no panic"));
         append(&log, 2);
         assert_eq!(reading.join().expect("no panic").taken, [1, 2]);
         let mut log = log.lock().expect("no panic");
-        log.tidy(now(), Some(now()));
+        tidy(&mut log);
         assert_eq!(log.newest().count(), 0);
     });
 }

@@ -1,55 +1,111 @@
 //! What the log holds, and what it removes.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant, vec};
 
-use super::{ByUser, EventLog, Floor, Held, LogLimits, MAILBOX_BYTES};
+use super::{Entry, EventLog, LogLimits, MAILBOX_BYTES, Mailbox, append::STEP};
 use crate::gap::GapReason;
 
 /// For so much longer, as a part of the log's age, it is known of which users something was removed: the id that a client comes back with may be so
 /// much older than its stream's end.
 const FLOOR_LEEWAY: u32 = 4;
 
+/// An event, and who has it.
+#[derive(Debug)]
+pub(super) struct Held<F, C> {
+    pub(super) entry: Arc<Entry<F>>,
+    /// So many mailboxes hold it.
+    holding: usize,
+    /// The mailboxes that it was put into; none before that is done.
+    mailboxes: Option<Vec<Arc<Mailbox<F, C>>>>,
+}
+
+impl<F, C> Held<F, C> {
+    pub(super) fn new(entry: Arc<Entry<F>>) -> Self {
+        Self { entry, holding: 0, mailboxes: None }
+    }
+
+    /// So many more mailboxes hold it.
+    pub(super) fn add(&mut self, mailboxes: usize) {
+        self.holding += mailboxes;
+    }
+
+    fn is_unused(&self) -> bool {
+        self.holding == 0 && self.mailboxes.is_some()
+    }
+}
+
+/// An event that is being removed: some mailboxes may still hold it.
+#[derive(Debug)]
+pub(super) struct Removing<F, C> {
+    number: u64,
+    reason: GapReason,
+    mailboxes: vec::IntoIter<Arc<Mailbox<F, C>>>,
+}
+
 impl<F, C> EventLog<F, C> {
-    /// One mailbox less holds the event.
-    pub(super) fn release(&mut self, number: u64) {
-        if let Some(held) = self.entries.get_mut(&number) {
-            held.mailboxes -= 1;
-            if held.mailboxes == 0 {
-                self.bytes -= held.entry.bytes_in_log();
-                self.entries.remove(&number);
+    /// An event was put into the `mailboxes`.
+    pub(super) fn hold(&mut self, entry: &Entry<F>, mailboxes: Vec<Arc<Mailbox<F, C>>>) {
+        if let Some(held) = self.entries.get_mut(&entry.number) {
+            held.mailboxes = Some(mailboxes);
+            if held.is_unused() {
+                self.drop_entry(entry.number);
             }
         }
     }
 
-    /// Removes what is older than the log is to reach at `now`, and what is too much.
-    pub fn forget(&mut self, now: Instant) {
-        let LogLimits { max_age, .. } = self.limits;
-        while let Some((_, oldest)) = self.entries.first_key_value() {
-            // Without a history an event stays as long as a stream has to take it.
-            let is_old =
-                !self.keeps_none() && now.saturating_duration_since(oldest.entry.recorded) >= max_age;
-            if is_old {
-                self.remove_oldest(GapReason::Expired);
-            } else if self.is_too_large() && self.entries.len() > 1 {
-                self.remove_oldest(GapReason::Limit);
-            } else {
-                break;
+    /// One mailbox less holds the event.
+    pub(super) fn release(&mut self, number: u64) {
+        if let Some(held) = self.entries.get_mut(&number) {
+            held.holding -= 1;
+            if held.is_unused() {
+                self.drop_entry(number);
             }
+        }
+    }
+
+    fn drop_entry(&mut self, number: u64) -> Option<Held<F, C>> {
+        let held = self.entries.remove(&number)?;
+        self.bytes -= held.entry.bytes_in_log();
+        Some(held)
+    }
+
+    /// Removes what is older than the log is to reach at `now`, and what is too much. True when there is more to remove: others may have their
+    /// turn at the log first.
+    pub fn forget(&mut self, now: Instant) -> bool {
+        let mut removals = 4 * STEP;
+        while removals > 0 {
+            let Some(Removing { number, reason, mailboxes }) = &mut self.removing else {
+                let Some((number, reason)) = self.removable(now) else { return false };
+                let mailboxes = self.drop_entry(number).and_then(|held| held.mailboxes).unwrap_or_default();
+                self.removing = Some(Removing { number, reason, mailboxes: mailboxes.into_iter() });
+                continue;
+            };
+            match mailboxes.next() {
+                Some(mailbox) => mailbox.lock().remove(*number, *reason),
+                None => self.removing = None,
+            }
+            removals -= 1;
+        }
+        true
+    }
+
+    /// The oldest event, if it is to be removed at `now`.
+    fn removable(&self, now: Instant) -> Option<(u64, GapReason)> {
+        let (number, oldest) = self.entries.first_key_value()?;
+        let age = now.saturating_duration_since(oldest.entry.recorded);
+        if oldest.mailboxes.is_none() {
+            None
+        } else if !self.keeps_none() && age >= self.limits.max_age {
+            Some((*number, GapReason::Expired))
+        } else if self.is_too_large() && self.entries.len() > 1 {
+            Some((*number, GapReason::Limit))
+        } else {
+            None
         }
     }
 
     fn is_too_large(&self) -> bool {
         self.bytes + self.mailboxes.len() * MAILBOX_BYTES > self.limits.max_bytes
-    }
-
-    fn remove_oldest(&mut self, reason: GapReason) {
-        let Some((number, Held { entry, .. })) = self.entries.pop_first() else { return };
-        self.bytes -= entry.bytes_in_log();
-        for user in &entry.notification.recipients {
-            if let Some(mailbox) = self.mailbox(user) {
-                mailbox.lock().remove(number, reason);
-            }
-        }
     }
 
     /// What a crowd took is given back.
@@ -59,10 +115,10 @@ impl<F, C> EventLog<F, C> {
         }
     }
 
-    /// Forgets what nobody needs any more: without a history the events that every stream has taken, and which users' events were removed
-    /// much longer ago than the log reaches. What was written since `written` may not have arrived, so what is known of later events stays.
-    pub fn tidy(&mut self, now: Instant, written: Option<Instant>) {
-        self.forget(now);
+    /// Forgets what nobody needs any more in these `mailboxes`: without a history the events that every stream has taken, and that the user's
+    /// events were removed, much longer ago than the log reaches. What was written since `written` may not have arrived, so what is known of
+    /// later events stays.
+    pub fn tidy(&mut self, mailboxes: &[Arc<Mailbox<F, C>>], now: Instant, written: Option<Instant>) {
         let LogLimits { max_age, .. } = self.limits;
         let time = if self.is_too_large() {
             // Users are too many to remember of whom something was removed.
@@ -70,23 +126,24 @@ impl<F, C> EventLog<F, C> {
         } else {
             now.checked_sub(max_age + max_age / FLOOR_LEEWAY).and_then(|time| Some(time.min(written?)))
         };
-        let keeps_none = self.keeps_none();
-        let (mut taken, mut forgotten) = (Vec::new(), None::<Floor>);
-        self.mailboxes.retain(|ByUser(mailbox)| {
+        let mut taken = Vec::new();
+        for mailbox in mailboxes {
             let mut contents = mailbox.lock();
-            if keeps_none {
+            if self.keeps_none() {
                 taken.extend(contents.remove_taken());
             }
-            if let Some(floor) = contents.tidy(time) {
-                forgotten.get_or_insert(floor).raise(floor);
+            if let (Some(floor), Some(extent)) = (contents.tidy(time), &mut self.extent) {
+                extent.floor.raise(floor);
             }
-            !contents.is_unused()
-        });
+            // Its user may have another one by now.
+            let is_current =
+                self.mailbox(mailbox.user()).is_some_and(|current| Arc::ptr_eq(current, mailbox));
+            if is_current && contents.is_unused() {
+                self.mailboxes.remove(mailbox.user());
+            }
+        }
         for entry in taken {
             self.release(entry.number);
-        }
-        if let (Some(extent), Some(floor)) = (&mut self.extent, forgotten) {
-            extent.floor.raise(floor);
         }
         self.shrink();
     }

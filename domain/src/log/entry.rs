@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::{
+    identity::UserId,
     notification::Notification,
     sync::{AtomicUsize, Ordering},
 };
@@ -10,7 +11,7 @@ use crate::{
 /// An event in the log, shared by the mailboxes of all users it names.
 #[derive(Debug)]
 pub struct Entry<F> {
-    /// The event.
+    /// The event. Its recipients are left out.
     pub notification: Notification,
     /// Its encoded frames, which are made when the first stream asks for them.
     pub encoded: F,
@@ -20,7 +21,9 @@ pub struct Entry<F> {
     pub(super) recorded: Instant,
     /// Its place among all entries that were ever appended.
     pub(super) number: u64,
-    /// Bytes that it counts for among the events of each user it names.
+    /// How many users it names.
+    pub recipients: usize,
+    /// Bytes that it counts for among the events of each of them.
     pub(super) bytes: usize,
     /// Open streams that are still to take it, and one more while it is being appended.
     unread: AtomicUsize,
@@ -28,21 +31,24 @@ pub struct Entry<F> {
 
 /// What an entry takes beside its texts, about: its fields, its place in the log, and what the allocator adds …
 const ENTRY_BYTES: usize = 300;
-/// … and for each recipient: a name, and a place in the mailbox.
+/// … and for each recipient: a place in the mailbox, and in the list of those who hold it.
 const RECIPIENT_BYTES: usize = 48;
 /// What it takes to remember who gets which translation, where there are some.
 const TRANSLATED_BYTES: usize = 2048;
 
 impl<F> Entry<F> {
-    pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> Self {
-        let NewEvent { notification, encoded, published } = event;
+    /// An entry, and the users that the event names: who holds it knows them.
+    pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> (Self, Vec<UserId>) {
+        let NewEvent { mut notification, encoded, published } = event;
         let bytes = cost(&notification);
-        Self { notification, encoded, published, recorded, number, bytes, unread: AtomicUsize::new(1) }
+        let users = std::mem::take(&mut notification.recipients);
+        let (recipients, unread) = (users.len(), AtomicUsize::new(1));
+        (Self { notification, encoded, published, recorded, number, recipients, bytes, unread }, users)
     }
 
     /// Bytes that it counts for in the log.
     pub(super) fn bytes_in_log(&self) -> usize {
-        let others = self.notification.recipients.len().saturating_sub(1);
+        let others = self.recipients.saturating_sub(1);
         self.bytes + others * RECIPIENT_BYTES
     }
 

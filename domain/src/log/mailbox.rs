@@ -178,6 +178,12 @@ impl<F, C> Contents<F, C> {
         Some((&mut self.streams[place], self.index.as_deref()))
     }
 
+    /// The last event, of which `latest` is the last that was appended for everybody: a later one may already be there.
+    pub(super) fn latest(&self, latest: EventId) -> EventId {
+        let newest = self.index.as_ref().and_then(|index| index.newest());
+        newest.map_or(latest, |newest| latest.max(newest.notification.id))
+    }
+
     /// The event up to which events for the user may be missing, when `floor` is that of the log.
     fn floor(&self, floor: Floor) -> Floor {
         if let Some(index) = &self.index {
@@ -288,7 +294,7 @@ impl<F, C> Contents<F, C> {
         floor: Floor,
         latest: EventId,
     ) -> bool {
-        let floor = self.floor(floor);
+        let (floor, latest) = (self.floor(floor), self.latest(latest));
         let Some(place) = find(&self.streams, id) else { return false };
         let mut start = after;
         if let Some(reason) = floor.gap_after(after) {

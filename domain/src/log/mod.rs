@@ -9,6 +9,7 @@
 //! a single larger one. So the events that other users can
 //! miss are held for as long as all of them together take less than the other half, whatever one user is sent.
 
+mod append;
 mod bounds;
 mod entry;
 mod index;
@@ -23,17 +24,22 @@ use std::{
 };
 
 pub use self::{
+    append::{Appended, Appending},
     entry::{Entry, NewEvent},
     mailbox::{Lag, Mailbox},
     stream::{Delivery, EndReason, Next, Note, Resumable, Stream, StreamId, Then, Turn},
 };
-use self::{index::Floor, mailbox::ByUser};
+use self::{
+    bounds::{Held, Removing},
+    index::Floor,
+    mailbox::ByUser,
+};
 use crate::{
     bookmark::{Bookmark, RequestId},
     gap::GapReason,
     identity::{IssuedAt, UserId},
     language::Wish,
-    notification::{EventId, Notification},
+    notification::EventId,
     session::Session,
 };
 
@@ -77,7 +83,9 @@ pub struct EventLog<F, C> {
     limits: LogLimits,
     stream_limits: StreamLimits,
     mailboxes: HashSet<ByUser<F, C>>,
-    entries: BTreeMap<u64, Held<F>>,
+    entries: BTreeMap<u64, Held<F, C>>,
+    /// What is being removed.
+    removing: Option<Removing<F, C>>,
     appended: u64,
     bytes: usize,
     /// None until it is known after which event it is complete.
@@ -86,13 +94,6 @@ pub struct EventLog<F, C> {
     open: usize,
     /// Users with an open stream.
     users: usize,
-}
-
-#[derive(Debug)]
-struct Held<F> {
-    entry: Arc<Entry<F>>,
-    /// Mailboxes that hold it.
-    mailboxes: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -117,17 +118,6 @@ pub struct NewStream<C> {
     pub issued: IssuedAt,
 }
 
-/// What came of an event that was appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Open streams that are to take it.
-    pub streams: usize,
-    /// Bytes that it counts for among the events of each user it names.
-    pub bytes: usize,
-    /// Whether the last of these streams has already taken it.
-    pub is_delivered: bool,
-}
-
 impl<F, C> EventLog<F, C> {
     /// An empty log that does not know yet where it starts. No stream is open.
     #[must_use]
@@ -137,6 +127,7 @@ impl<F, C> EventLog<F, C> {
             stream_limits,
             mailboxes: HashSet::new(),
             entries: BTreeMap::new(),
+            removing: None,
             appended: 0,
             bytes: 0,
             extent: None,
@@ -186,75 +177,6 @@ impl<F, C> EventLog<F, C> {
         self.entries.values().rev().map(|held| (&held.entry, held.entry.recorded))
     }
 
-    /// Appends the newest event, which was `recorded` at a time that is not before that of the last one; `now` is the present time. `wake`
-    /// is called for the connections that wait for an event of theirs. None when it is not known yet where the log starts.
-    pub fn append(
-        &mut self,
-        event: NewEvent<F>,
-        recorded: Instant,
-        now: Instant,
-        wake: &mut dyn FnMut(&C),
-    ) -> Option<Appended> {
-        let mut floor = self.extent?.floor;
-        let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
-        let mut event = event;
-        let (mailboxes, has_missing) = self.mailboxes_for(&mut event.notification);
-        let entry = Arc::new(Entry::new(event, self.appended, recorded));
-        self.appended += 1;
-        let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
-        let (mut streams, mut holding, mut beyond) = (0, 0, Vec::new());
-        for mailbox in mailboxes {
-            let mut contents = mailbox.lock();
-            if let Some(readers) = contents.append(&entry, now, floor, wake) {
-                streams += readers;
-                holding += 1;
-                beyond.extend(contents.keep_within(share));
-                if self.keeps_none() {
-                    beyond.extend(contents.remove_taken());
-                }
-            }
-        }
-        if has_missing {
-            // Such a user may have just left, and is to be told when coming back.
-            floor =
-                Floor { after: entry.notification.id, reason: GapReason::Expired, recorded: Some(recorded) };
-        }
-        self.extent = Some(Extent { floor, latest: entry.notification.id });
-        let appended =
-            Appended { streams, bytes: entry.bytes, is_delivered: entry.remove_reader() && streams > 0 };
-        if holding > 0 {
-            self.bytes += entry.bytes_in_log();
-            self.entries.insert(entry.number, Held { entry, mailboxes: holding });
-        }
-        for entry in beyond {
-            self.release(entry.number);
-        }
-        self.forget(now);
-        Some(appended)
-    }
-
-    /// The mailboxes of the recipients, and whether there is none for some of them. Each recipient gets the name that the mailbox has already, so that
-    /// an event does not keep names of its own.
-    fn mailboxes_for(&mut self, notification: &mut Notification) -> (Vec<Arc<Mailbox<F, C>>>, bool) {
-        let mut mailboxes = Vec::with_capacity(notification.recipients.len());
-        for user in &mut notification.recipients {
-            if let Some(mailbox) = self.mailbox_for(user) {
-                *user = mailbox.user().clone();
-                mailboxes.push(mailbox);
-            }
-        }
-        let has_missing = mailboxes.len() < notification.recipients.len();
-        (mailboxes, has_missing)
-    }
-
-    /// The mailbox in which an event for `user` is put; none when nobody could ever take it.
-    fn mailbox_for(&mut self, user: &UserId) -> Option<Arc<Mailbox<F, C>>> {
-        if let Some(mailbox) = self.mailbox(user) {
-            return Some(Arc::clone(mailbox));
-        }
-        (!self.keeps_none()).then(|| self.add_mailbox(user.clone()))
-    }
-
     /// Whether an event is held for open streams alone.
     fn keeps_none(&self) -> bool {
         self.limits.max_age.is_zero()
@@ -272,13 +194,11 @@ impl<F, C> EventLog<F, C> {
         let floor = Floor { after, reason: GapReason::Expired, recorded: None };
         self.extent = Some(Extent { floor, latest: after });
         self.entries.clear();
+        self.removing = None;
         self.bytes = 0;
-        self.mailboxes.retain(|ByUser(mailbox)| {
-            let mut contents = mailbox.lock();
-            contents.reset(floor, now, wake);
-            !contents.is_unused()
-        });
-        self.shrink();
+        for mailbox in self.mailboxes() {
+            mailbox.lock().reset(floor, now, wake);
+        }
     }
 }
 

@@ -69,11 +69,12 @@ impl<F, C> EventLog<F, C> {
     ) -> Option<Ended> {
         let mut contents = mailbox.lock();
         let confirmed = contents.confirmed_position(id, written);
+        let latest = self.latest().map(|latest| contents.latest(latest));
         let (stream, _) = contents.stream(id)?;
         if !stream.is_open() {
             return None;
         }
-        stream.end(reason, self.extent.map(|extent| extent.latest));
+        stream.end(reason, latest);
         let bookmark = stream.resumable.as_ref().zip(confirmed).map(|(resumable, position)| Bookmark {
             user: mailbox.user().clone(),
             request: resumable.request.clone(),

@@ -6,6 +6,7 @@ use domain::{
     log::{Appended, Entry, NewEvent},
     notification::{EventId, Notification},
 };
+use parking_lot::MutexGuard;
 use ports::outbound::EndReason;
 
 use super::{Encoded, NatsState, Shared, Stream, Subscriptions};
@@ -55,10 +56,18 @@ impl Subscriptions {
         // A client had not missed yet what arrives late.
         let recorded = if state.nats == NatsState::Filling { published } else { now };
         let event = NewEvent { notification, encoded, published };
-        let appended = state.log.append(event, recorded, now, &mut |connection| shared.wake(connection));
+        let mut appending = state.log.append(event, recorded)?;
+        let appended = loop {
+            let wake = &mut |connection: &_| shared.wake(connection);
+            if let Some(appended) = state.log.append_some(&mut appending, now, wake) {
+                break appended;
+            }
+            // Whoever opens or ends a stream has a turn.
+            MutexGuard::bump(&mut state);
+        };
         shared.start_openings(&mut state, now);
         drop(state);
-        if appended.is_some_and(|appended| appended.is_delivered) {
+        if appended.is_delivered {
             shared.metrics.delivery_completed(now.saturating_duration_since(published));
         }
         if shared.policy.close_on_logout {
@@ -68,7 +77,7 @@ impl Subscriptions {
                 self.end_streams(user, EndReason::Logout, is_meant);
             }
         }
-        appended
+        Some(appended)
     }
 }
 

@@ -11,13 +11,14 @@ impl Subscriptions {
     /// was sent away at once would come back at once. Until its turn comes, each is served as before.
     pub async fn drain(&self, over: Duration) {
         let shared = &self.shared;
-        let mut open = Vec::new();
-        {
+        let mailboxes: Vec<_> = {
             let mut state = shared.state.lock();
             state.stopping = true;
-            for mailbox in state.log.mailboxes() {
-                mailbox.each_stream(|stream, _| open.push((Arc::clone(mailbox), stream.id())));
-            }
+            state.log.mailboxes().cloned().collect()
+        };
+        let mut open = Vec::new();
+        for mailbox in mailboxes {
+            mailbox.each_stream(|stream, _| open.push((Arc::clone(&mailbox), stream.id())));
         }
         let began = shared.clock.now();
         let streams = u32::try_from(open.len()).unwrap_or(u32::MAX);

@@ -24,7 +24,7 @@ impl Subscriptions {
         let events = newest.take(limit).map(|(entry, recorded)| RecentEvent {
             id: entry.notification.id,
             event_type: entry.notification.event_type.clone(),
-            recipients: entry.notification.recipients.len(),
+            recipients: entry.recipients,
             age: now.saturating_duration_since(recorded),
         });
         let mut events: Vec<_> = events.collect();

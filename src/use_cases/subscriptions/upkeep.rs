@@ -1,9 +1,6 @@
 //! What time brings about: one look at all streams, again and again, takes the place of a timer for each.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use domain::{
     keepalive::KeepalivePolicy,
@@ -12,6 +9,7 @@ use domain::{
     session::{Due, EndOfLife, Now},
     spread::Spread,
 };
+use parking_lot::MutexGuard;
 use tokio::time::MissedTickBehavior;
 
 use super::{Shared, State, Stream, Subscriptions};
@@ -20,6 +18,8 @@ use super::{Shared, State, Stream, Subscriptions};
 const SWEEP: Duration = Duration::from_secs(1);
 /// A client is told the id to come back with so many times while the log remembers it.
 const REFRESHES_IN_MAX_AGE: u32 = 4;
+/// So many mailboxes are tidied before others have their turn at the log.
+const SWEPT_AT_A_TIME: usize = 500;
 /// A stream is not replaced before this age: clients that share a request id do not send each other away at once.
 const MIN_REPLACED_AGE: Duration = Duration::from_secs(5);
 
@@ -39,33 +39,42 @@ impl Subscriptions {
         let shared = &self.shared;
         let time = shared.now();
         let now = time.instant;
-        let mut endings = Vec::new();
         let mut state = shared.state.lock();
         // However often keepalives ask for a look, this need not be done more often.
-        if now >= state.tidy_due {
+        let is_tidying = now >= state.tidy_due;
+        if is_tidying {
             state.tidy_due = now + SWEEP;
             state.bookmarks.forget(now);
             state.languages.forget();
-            state.log.tidy(now, shared.written_since(now));
+            while state.log.forget(now) {
+                MutexGuard::bump(&mut state);
+            }
         }
         shared.start_openings(&mut state, now);
         let refresh = shared.refresh(&mut state, now);
-        let is_on = shared.policy.replace_streams;
-        let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| is_on);
-        for mailbox in state.log.mailboxes() {
-            mailbox.each_stream(|stream, lag| {
-                if let Some(reason) = self.look_at(stream, lag, refresh, time) {
-                    endings.push((Arc::clone(mailbox), stream.id(), reason));
+        let mailboxes: Vec<_> = state.log.mailboxes().cloned().collect();
+        drop(state);
+        let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| shared.policy.replace_streams);
+        let mut endings = Vec::new();
+        for mailboxes in mailboxes.chunks(SWEPT_AT_A_TIME) {
+            if is_tidying {
+                shared.state.lock().log.tidy(mailboxes, now, shared.written_since(now));
+            }
+            for mailbox in mailboxes {
+                mailbox.each_stream(|stream, lag| {
+                    if let Some(reason) = self.look_at(stream, lag, refresh, time) {
+                        endings.push((mailbox, stream.id(), reason));
+                    }
+                });
+                if let Some(time) = replaced_before {
+                    endings.extend(
+                        mailbox.replaced(time).into_iter().map(|id| (mailbox, id, EndReason::Replaced)),
+                    );
                 }
-            });
-            if let Some(time) = replaced_before {
-                let replaced = mailbox.replaced(time).into_iter();
-                endings.extend(replaced.map(|id| (Arc::clone(mailbox), id, EndReason::Replaced)));
             }
         }
-        drop(state);
         for (mailbox, id, reason) in endings {
-            shared.end(&mailbox, id, reason);
+            shared.end(mailbox, id, reason);
         }
     }
 

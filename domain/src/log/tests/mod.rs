@@ -1,5 +1,6 @@
 //! The log as its connections see it: what each stream takes, and when its connection is woken.
 
+mod append;
 mod bounds;
 mod model;
 mod streams;
@@ -82,7 +83,10 @@ impl Played {
 
     fn pass(&mut self, time: Duration) {
         self.now.set(self.now.get() + time);
-        self.log.tidy(self.now.get(), Some(self.now.get()));
+        let now = self.now.get();
+        while self.log.forget(now) {}
+        let mailboxes: Vec<_> = self.log.mailboxes().cloned().collect();
+        self.log.tidy(&mailboxes, now, Some(now));
     }
 
     fn append(&mut self, users: &[&str]) -> Appended {
@@ -92,9 +96,16 @@ impl Played {
     fn append_event(&mut self, users: &[&str], event_type: &str, bytes: usize) -> Appended {
         self.sequence += 1;
         let event = event(self.sequence, users, event_type, bytes);
-        let appended =
-            self.log.append(event, self.now.get(), self.now.get(), &mut |name| self.woken.push(name));
-        appended.expect("the log has started")
+        let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
+        loop {
+            if let Some(appended) = self.append_some(&mut appending) {
+                return appended;
+            }
+        }
+    }
+
+    fn append_some(&mut self, appending: &mut Appending<(), &'static str>) -> Option<Appended> {
+        self.log.append_some(appending, self.now.get(), &mut |name| self.woken.push(name))
     }
 
     fn woken(&mut self) -> Vec<&'static str> {

@@ -1,0 +1,80 @@
+//! An event for many users is appended step by step, and streams open, start, end and close meanwhile.
+
+use super::*;
+
+/// Users in the order in which they get the event: the first two at once, the others later.
+const USERS: [&str; 4] = ["a", "b", "c", "d"];
+
+impl Played {
+    /// An event for all users, of which the first two have it.
+    fn half_appended(&mut self) -> Appending<(), &'static str> {
+        self.sequence += 1;
+        let event = event(self.sequence, &USERS, "t", 1);
+        let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
+        assert_eq!(self.append_some(&mut appending), None);
+        appending
+    }
+}
+
+#[test]
+fn stream_that_is_opened_meanwhile_gets_the_event_once() {
+    let mut played = Played::new(NO_LIMITS);
+    let mut appending = played.half_appended();
+    assert_eq!(played.log.latest(), Some(id(0)), "not everybody has it");
+    let readers = USERS.map(|user| played.open_after(user, "x", id(0)));
+    // Two of them find it when they are opened.
+    let appended = played.append_some(&mut appending).expect("the rest");
+    assert_eq!((appended.streams, played.log.latest()), (2, Some(id(1))));
+    let taken = readers.each_ref().map(Reader::take_all);
+    let expected = ["1 again", "1 again", "1", "1 last"].map(|event| ["opening at 0", event]);
+    assert_eq!(taken, expected);
+    played.append(&USERS);
+    let taken = readers.each_ref().map(Reader::take_all);
+    assert_eq!(taken, [["2"], ["2"], ["2"], ["2 last"]]);
+}
+
+#[test]
+fn stream_that_is_ended_meanwhile_takes_what_its_user_has() {
+    let mut played = Played::new(NO_LIMITS);
+    let readers = USERS.map(|user| played.open(user, "x"));
+    let mut appending = played.half_appended();
+    for reader in [&readers[1], &readers[2]] {
+        played.end(reader, EndReason::Administrator);
+    }
+    let appended = played.append_some(&mut appending).expect("the rest");
+    assert_eq!((appended.streams, appended.is_delivered), (3, false));
+    let taken = readers.each_ref().map(|reader| reader.take().0);
+    assert_eq!(taken, [vec!["1"], vec!["1", "Administrator"], vec!["Administrator"], vec!["1 last"]]);
+}
+
+#[test]
+fn stream_that_is_closed_meanwhile_completes_its_delivery() {
+    let mut played = Played::new(NO_LIMITS);
+    let readers = USERS.map(|user| played.open(user, "x"));
+    let mut appending = played.half_appended();
+    let completed = readers.each_ref().map(|reader| played.close(reader));
+    assert_eq!(completed, [const { Vec::<u64>::new() }; 4]);
+    let appended = played.append_some(&mut appending).expect("the rest");
+    assert!(appended.streams == 2 && appended.is_delivered, "as far as it ever will be");
+    let taken = USERS.map(|user| played.open_after(user, "x", id(0)).take_all());
+    assert_eq!(taken, [(); 4].map(|()| ["opening at 0", "1 again"]));
+}
+
+#[test]
+fn event_stays_until_everybody_could_take_it() {
+    for limits in
+        [LogLimits { max_bytes: 1, ..NO_LIMITS }, LogLimits { max_age: Duration::ZERO, ..NO_LIMITS }]
+    {
+        let mut played = Played::new(limits);
+        let readers = USERS.map(|user| played.open(user, "x"));
+        let mut appending = played.half_appended();
+        played.pass(Duration::from_secs(1));
+        assert!(played.append_some(&mut appending).is_some());
+        let taken = readers.each_ref().map(Reader::take_all);
+        assert_eq!(taken, [["1"], ["1"], ["1"], ["1 last"]], "{limits:?}");
+        played.close(&readers[0]);
+        played.append(&USERS);
+        played.pass(Duration::from_secs(1));
+        assert_eq!(readers[1..].iter().map(|reader| reader.lag().events).collect::<Vec<_>>(), [1; 3]);
+    }
+}
