@@ -4,7 +4,7 @@
 //! connects. With the user it tells who returns.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -57,61 +57,117 @@ pub struct Bookmark {
     pub position: EventId,
 }
 
-/// What ended streams have left behind, for a while.
+/// The bookmarks of ended streams, each kept for a while.
 #[derive(Debug)]
 pub struct Bookmarks {
     window: Duration,
-    most: usize,
-    positions: HashMap<(UserId, RequestId), Left>,
-    /// In the order in which they were left; one that was left again or taken up since no longer counts.
-    left: VecDeque<(Instant, UserId, RequestId)>,
+    limits: BookmarkLimits,
+    users: HashMap<UserId, HashMap<RequestId, Left>>,
+    /// Whose they are, in the order in which they were left.
+    order: BTreeMap<u64, (UserId, RequestId)>,
+    /// The number of the next one.
+    next: u64,
+}
+
+/// How many bookmarks are kept. When one is too many, the oldest goes: the user's own, when that user has too many.
+#[derive(Clone, Copy, Debug)]
+pub struct BookmarkLimits {
+    /// Of all users.
+    pub total: usize,
+    /// Of one user.
+    pub per_user: usize,
 }
 
 #[derive(Debug)]
 struct Left {
     position: EventId,
     at: Instant,
+    /// Its place in the order.
+    number: u64,
 }
 
 impl Bookmarks {
-    /// Keeps at most `most` of them, each for `window`; zero keeps none.
+    /// Keeps no more than `limits`, each for `window`; zero keeps none.
     #[must_use]
-    pub fn new(window: Duration, most: usize) -> Self {
-        Self { window, most, positions: HashMap::new(), left: VecDeque::new() }
+    pub fn new(window: Duration, limits: BookmarkLimits) -> Self {
+        Self { window, limits, users: HashMap::new(), order: BTreeMap::new(), next: 0 }
     }
 
-    /// Remembers at `now` that a stream had everything up to `position`.
-    pub fn leave(&mut self, user: &UserId, request: &RequestId, position: EventId, now: Instant) {
+    /// Remembers at `now` that a client has everything up to the bookmark's position.
+    ///
+    /// Of several positions of one client the latest stays, in whatever order they are heard: a client loses nothing that it has had.
+    /// A stream of NATS that was made later has the later positions, because nothing can be given after a position in the earlier one.
+    pub fn leave(&mut self, bookmark: Bookmark, now: Instant) {
         if self.window.is_zero() {
             return;
         }
-        let key = (user.clone(), request.clone());
-        self.left.push_back((now, user.clone(), request.clone()));
-        self.positions.insert(key, Left { position, at: now });
         self.forget(now);
+        let Bookmark { user, request, position } = bookmark;
+        let known = self.remove(&user, &request);
+        let position = known.map_or(position, |known| known.max(position));
+        self.make_room(&user);
+        let number = self.next;
+        self.next += 1;
+        self.order.insert(number, (user.clone(), request.clone()));
+        self.users.entry(user).or_default().insert(request, Left { position, at: now, number });
     }
 
     /// The position of the stream that the same client had before, once.
     pub fn take(&mut self, user: &UserId, request: &RequestId, now: Instant) -> Option<EventId> {
         self.forget(now);
-        self.positions.remove(&(user.clone(), request.clone())).map(|bookmark| bookmark.position)
+        self.remove(user, request)
+    }
+
+    /// All bookmarks that are kept at `now`, those that were left first before the others.
+    pub fn all(&mut self, now: Instant) -> Vec<Bookmark> {
+        self.forget(now);
+        let position = |user, request| self.users.get(user)?.get(request).map(|left| left.position);
+        let bookmarks = self.order.values().filter_map(|(user, request)| {
+            let position = position(user, request)?;
+            Some(Bookmark { user: user.clone(), request: request.clone(), position })
+        });
+        bookmarks.collect()
     }
 
     /// Forgets those whose time is over at `now`.
     pub fn forget(&mut self, now: Instant) {
-        while let Some((left, ..)) = self.left.front()
-            && (self.left.len() > self.most || now.saturating_duration_since(*left) >= self.window)
+        while let Some((_, (user, request))) = self.order.first_key_value()
+            && let Some(left) = self.users.get(user).and_then(|lefts| lefts.get(request))
+            && now.saturating_duration_since(left.at) >= self.window
         {
-            let Some((left, user, request)) = self.left.pop_front() else { return };
-            let key = (user, request);
-            if self.positions.get(&key).is_some_and(|bookmark| bookmark.at == left) {
-                self.positions.remove(&key);
-            }
+            self.forget_oldest();
         }
-        if self.left.capacity() > 4 * (self.left.len() + 16) {
-            self.left.shrink_to(2 * self.left.len());
-            self.positions.shrink_to(2 * self.positions.len());
+        if self.users.capacity() > 4 * (self.users.len() + 16) {
+            self.users.shrink_to(2 * self.users.len());
         }
+    }
+
+    /// Makes room for one more bookmark of `user`.
+    fn make_room(&mut self, user: &UserId) {
+        let own = self.users.get(user).filter(|lefts| lefts.len() >= self.limits.per_user);
+        let oldest = own.and_then(|lefts| lefts.iter().min_by_key(|(_, left)| left.number));
+        if let Some(request) = oldest.map(|(request, _)| request.clone()) {
+            self.remove(user, &request);
+        }
+        while self.order.len() >= self.limits.total.max(1) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, (user, request))) = self.order.pop_first() {
+            self.remove(&user, &request);
+        }
+    }
+
+    fn remove(&mut self, user: &UserId, request: &RequestId) -> Option<EventId> {
+        let lefts = self.users.get_mut(user)?;
+        let left = lefts.remove(request)?;
+        if lefts.is_empty() {
+            self.users.remove(user);
+        }
+        self.order.remove(&left.number);
+        Some(left.position)
     }
 }
 
@@ -121,6 +177,7 @@ mod tests {
     use crate::notification::Incarnation;
 
     const WINDOW: Duration = Duration::from_mins(2);
+    const LIMITS: BookmarkLimits = BookmarkLimits { total: 10, per_user: 10 };
 
     fn id(sequence: u64) -> EventId {
         EventId { incarnation: Incarnation::of(1), sequence }
@@ -134,29 +191,36 @@ mod tests {
         RequestId::try_new(text).expect("a request id")
     }
 
+    impl Bookmarks {
+        fn leave_at(&mut self, name: &str, tab: &str, position: EventId, now: Instant) {
+            self.leave(Bookmark { user: user(name), request: request(tab), position }, now);
+        }
+
+        fn take_of(&mut self, name: &str, tab: &str, now: Instant) -> Option<EventId> {
+            self.take(&user(name), &request(tab), now)
+        }
+    }
+
     #[test]
     fn the_same_user_with_the_same_request_id_finds_it_once() {
         let now = Instant::now();
-        let mut bookmarks = Bookmarks::new(WINDOW, 10);
-        bookmarks.leave(&user("a"), &request("tab"), id(5), now);
-        assert_eq!(bookmarks.take(&user("a"), &request("other tab"), now), None);
-        assert_eq!(
-            bookmarks.take(&user("b"), &request("tab"), now),
-            None,
-            "another user's is nobody's business"
-        );
-        assert_eq!(bookmarks.take(&user("a"), &request("tab"), now), Some(id(5)));
-        assert_eq!(bookmarks.take(&user("a"), &request("tab"), now), None);
+        let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
+        bookmarks.leave_at("a", "tab", id(5), now);
+        assert_eq!(bookmarks.take_of("a", "other tab", now), None);
+        assert_eq!(bookmarks.take_of("b", "tab", now), None, "another user's is nobody's business");
+        assert_eq!(bookmarks.take_of("a", "tab", now), Some(id(5)));
+        assert_eq!(bookmarks.take_of("a", "tab", now), None);
     }
 
     #[test]
     fn it_stays_for_the_window() {
         let start = Instant::now();
         let check = |seconds: u64, expected: Option<EventId>| {
-            let mut bookmarks = Bookmarks::new(WINDOW, 10);
-            bookmarks.leave(&user("a"), &request("tab"), id(5), start);
+            let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
+            bookmarks.leave_at("a", "tab", id(5), start);
             let now = start + Duration::from_secs(seconds);
-            assert_eq!(bookmarks.take(&user("a"), &request("tab"), now), expected, "{seconds} s");
+            assert_eq!(bookmarks.all(now).len(), usize::from(expected.is_some()), "{seconds} s");
+            assert_eq!(bookmarks.take_of("a", "tab", now), expected, "{seconds} s");
         };
         check(119, Some(id(5)));
         check(120, None);
@@ -165,38 +229,82 @@ mod tests {
     #[test]
     fn leaving_again_counts_from_then() {
         let start = Instant::now();
-        let mut bookmarks = Bookmarks::new(WINDOW, 10);
-        bookmarks.leave(&user("a"), &request("tab"), id(5), start);
-        bookmarks.leave(&user("a"), &request("tab"), id(9), start + Duration::from_mins(1));
+        let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
+        bookmarks.leave_at("a", "tab", id(5), start);
+        bookmarks.leave_at("a", "tab", id(9), start + Duration::from_mins(1));
         let now = start + Duration::from_secs(150);
-        assert_eq!(bookmarks.take(&user("a"), &request("tab"), now), Some(id(9)));
+        assert_eq!(bookmarks.take_of("a", "tab", now), Some(id(9)));
+    }
+
+    #[test]
+    fn the_latest_position_stays_in_whatever_order_they_are_heard() {
+        let in_second = |sequence| EventId { incarnation: Incarnation::of(2), sequence };
+        let positions = [id(5), id(9), in_second(1), in_second(3)];
+        let now = Instant::now();
+        for first in positions {
+            for second in positions {
+                let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
+                bookmarks.leave_at("a", "tab", first, now);
+                bookmarks.leave_at("a", "tab", second, now);
+                assert_eq!(bookmarks.all(now).len(), 1);
+                assert_eq!(bookmarks.take_of("a", "tab", now), Some(first.max(second)));
+            }
+        }
     }
 
     #[test]
     fn their_number_is_bounded_and_the_oldest_go_first() {
         let now = Instant::now();
-        let mut bookmarks = Bookmarks::new(WINDOW, 2);
+        let mut bookmarks = Bookmarks::new(WINDOW, BookmarkLimits { total: 2, per_user: 10 });
         for n in 1..=3 {
-            bookmarks.leave(&user("a"), &request(&n.to_string()), id(n), now + Duration::from_secs(n));
+            bookmarks.leave_at("a", &n.to_string(), id(n), now + Duration::from_secs(n));
         }
         let later = now + Duration::from_secs(4);
-        let taken = [1, 2, 3].map(|n: u64| bookmarks.take(&user("a"), &request(&n.to_string()), later));
+        let taken = [1, 2, 3].map(|n: u64| bookmarks.take_of("a", &n.to_string(), later));
         assert_eq!(taken, [None, Some(id(2)), Some(id(3))]);
+    }
+
+    #[test]
+    fn a_user_who_leaves_too_many_loses_the_oldest_and_nobody_else_any() {
+        let now = Instant::now();
+        let mut bookmarks = Bookmarks::new(WINDOW, BookmarkLimits { total: 10, per_user: 3 });
+        bookmarks.leave_at("b", "tab", id(1), now);
+        for n in 1..=100 {
+            bookmarks.leave_at("a", &n.to_string(), id(n), now);
+        }
+        assert_eq!(bookmarks.take_of("b", "tab", now), Some(id(1)));
+        let kept: Vec<_> = bookmarks.all(now).into_iter().map(|bookmark| bookmark.position).collect();
+        assert_eq!(kept, [id(98), id(99), id(100)]);
+    }
+
+    #[test]
+    fn a_tab_that_comes_and_goes_takes_one_place() {
+        let now = Instant::now();
+        let mut bookmarks = Bookmarks::new(WINDOW, BookmarkLimits { total: 2, per_user: 10 });
+        bookmarks.leave_at("b", "tab", id(1), now);
+        for n in 1..=100 {
+            bookmarks.leave_at("a", "tab", id(n), now);
+            if n % 2 == 0 {
+                bookmarks.take_of("a", "tab", now);
+            }
+            assert!(bookmarks.order.len() <= 2);
+        }
+        assert_eq!(bookmarks.take_of("b", "tab", now), Some(id(1)));
     }
 
     #[test]
     fn without_a_window_there_are_none_and_what_they_took_is_given_back() {
         let now = Instant::now();
-        let mut none = Bookmarks::new(Duration::ZERO, 10);
-        none.leave(&user("a"), &request("tab"), id(5), now);
-        assert!(none.positions.is_empty() && none.left.is_empty());
+        let mut none = Bookmarks::new(Duration::ZERO, LIMITS);
+        none.leave_at("a", "tab", id(5), now);
+        assert!(none.users.is_empty() && none.order.is_empty());
 
-        let mut many = Bookmarks::new(WINDOW, 100_000);
+        let mut many = Bookmarks::new(WINDOW, BookmarkLimits { total: 100_000, per_user: 10 });
         for n in 0..10_000 {
-            many.leave(&user(&n.to_string()), &request("tab"), id(n), now);
+            many.leave_at(&n.to_string(), "tab", id(n), now);
         }
         many.forget(now + WINDOW);
-        assert!(many.positions.is_empty() && many.positions.capacity() <= 64 && many.left.capacity() <= 64);
+        assert!(many.users.is_empty() && many.users.capacity() <= 64 && many.order.is_empty());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{
 };
 
 use domain::{
-    bookmark::Bookmarks,
+    bookmark::{BookmarkLimits, Bookmarks},
     identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
@@ -63,7 +63,7 @@ pub struct StreamPolicy {
     pub close_on_logout: bool,
 }
 
-/// So many ended streams are remembered at most.
+/// So many ended streams are remembered at most, and of one user as many as that user may have open.
 const MAX_BOOKMARKS: usize = 50_000;
 /// How long a client that is refused is asked to wait at least; half as long again at most.
 const RETRY_AFTER: Duration = Duration::from_secs(6);
@@ -131,7 +131,10 @@ impl Subscriptions {
     ) -> Self {
         let state = State {
             log: EventLog::new(policy.log, policy.limits),
-            bookmarks: Bookmarks::new(policy.resume_window, MAX_BOOKMARKS),
+            bookmarks: Bookmarks::new(
+                policy.resume_window,
+                BookmarkLimits { total: MAX_BOOKMARKS, per_user: policy.limits.per_user },
+            ),
             languages: Languages::new(default_language.clone()),
             openings: Vec::new(),
             nats: NatsState::Filling,
@@ -270,10 +273,10 @@ impl Shared {
             state.openings.remove(place);
         }
         if let Some(bookmark) = ended.bookmark {
-            state.bookmarks.leave(&bookmark.user, &bookmark.request, bookmark.position, now);
             if let Some(exchange) = &self.exchange {
-                exchange.tell(bookmark);
+                exchange.tell(bookmark.clone());
             }
+            state.bookmarks.leave(bookmark, now);
         }
         ended.wakes
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use domain::bookmark::Bookmark;
 use ports::outbound::{BookmarkExchange, Heard};
 
 use super::Subscriptions;
@@ -15,9 +14,7 @@ impl Subscriptions {
             let now = self.shared.clock.now();
             let mut state = self.shared.state.lock();
             match heard {
-                Heard::Bookmark(Bookmark { user, request, position }) => {
-                    state.bookmarks.leave(&user, &request, position, now);
-                }
+                Heard::Bookmark(bookmark) => state.bookmarks.leave(bookmark, now),
                 Heard::UpToDate => {
                     state.knows_bookmarks = true;
                     self.shared.start_openings(&mut state, now);
