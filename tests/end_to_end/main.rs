@@ -5,6 +5,7 @@
 
 mod api;
 mod browser;
+mod buckets;
 mod bus;
 mod chaos;
 mod client;
