@@ -6,4 +6,6 @@
 //! **Invariant:** no vendor's type and no vendor's error; whoever calls can act upon every error there is.
 
 pub mod inbound;
+#[cfg(feature = "mock")]
+pub mod obligations;
 pub mod outbound;

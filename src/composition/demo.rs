@@ -10,7 +10,7 @@ use adapters::{
     },
     outbound::{
         clock::SystemClock,
-        embedded::{self, EmbeddedPreferences},
+        embedded::{self, EmbeddedPreferences, EmbeddedStore},
         jwt::{RevaTokenIssuer, RevaTokens},
     },
 };
@@ -129,7 +129,7 @@ pub(super) fn specification() -> String {
 }
 
 fn core() -> Core {
-    let preferences = Arc::new(EmbeddedPreferences::new(Arc::new(SystemClock)));
+    let preferences = Arc::new(EmbeddedPreferences::new(EmbeddedStore::default(), Arc::new(SystemClock)));
     Core::new(POLICY, LanguageTag::default(), preferences, None)
 }
 

@@ -9,7 +9,7 @@ use domain::{
 };
 use ports::{
     inbound::{ChooseLanguage, LanguageOf},
-    outbound::{HeardLanguage, LanguagePreferences, NotStored},
+    outbound::{Heard, LanguagePreferences, NotStored},
 };
 use tracing::debug;
 
@@ -31,7 +31,8 @@ impl ChooseLanguage for LanguageChoices {
     }
 
     async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), NotStored> {
-        let choice = self.preferences.choose(user, language).await?;
+        let after = self.subscriptions.chosen_at(&user);
+        let choice = self.preferences.choose(user, language, after).await?;
         self.subscriptions.learn(choice);
         Ok(())
     }
@@ -42,8 +43,10 @@ impl LanguageChoices {
     pub async fn hear(self) {
         loop {
             match self.preferences.hear().await {
-                HeardLanguage::Choice(choice) => self.subscriptions.learn(choice),
-                HeardLanguage::UpToDate => self.subscriptions.know_languages(),
+                Heard::Entry(choice) => self.subscriptions.learn(choice),
+                Heard::Recreated => self.subscriptions.languages_recreated(),
+                Heard::UpToDate => self.subscriptions.know_languages(),
+                Heard::Unavailable => self.subscriptions.languages_unavailable(),
             }
         }
     }

@@ -51,7 +51,8 @@ use tokio_util::sync::CancellationToken;
 use self::{
     client::{Client, FakeConnection},
     fakes::{
-        FakePreferences, FakeSource, NoTraces, PLAIN_FRAMES, PausedClock, any_metrics, now, plain_metrics,
+        FakeExchange, FakePreferences, FakeSource, NoTraces, PLAIN_FRAMES, PausedClock, any_metrics, now,
+        plain_metrics,
     },
 };
 use super::*;
@@ -103,10 +104,11 @@ impl Service {
     /// With an `exchange` it is one of several instances.
     fn with_exchange(
         policy: StreamPolicy,
-        metrics: MockMetrics,
+        mut metrics: MockMetrics,
         frames: impl Frames + 'static,
         exchange: Option<Arc<dyn BookmarkExchange>>,
     ) -> Self {
+        metrics.expect_bucket_available().return_const(());
         let (metrics, clock) = (Arc::new(metrics), Arc::new(PausedClock::default()));
         let frames: Arc<dyn Frames> = Arc::new(frames);
         let subscriptions = Subscriptions::new(

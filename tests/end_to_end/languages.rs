@@ -43,21 +43,21 @@ impl Service {
         response
     }
 
-    async fn choose(&self, user: &str, language: &str) {
+    pub(crate) async fn choose(&self, user: &str, language: &str) {
         let body = json!({ "language": language }).to_string();
         let response = self.ask_language(Method::PUT, user, &body).await;
         assert_eq!(response.status, 200, "{}", response.body);
         assert_eq!(read(&response), json!({ "language": language, "effective": language }));
     }
 
-    async fn language(&self, user: &str) -> Value {
+    pub(crate) async fn language(&self, user: &str) -> Value {
         let response = self.ask_language(Method::GET, user, "").await;
         assert_eq!(response.status, 200, "{}", response.body);
         read(&response)["language"].take()
     }
 
     /// Waits until this instance, too, knows of a choice.
-    async fn hears(&self, user: &str, language: Value) {
+    pub(crate) async fn hears(&self, user: &str, language: Value) {
         eventually("the choice", async || self.language(user).await == language).await;
     }
 }

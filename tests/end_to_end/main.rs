@@ -6,6 +6,7 @@
 mod accounts;
 mod api;
 mod browser;
+mod buckets;
 mod bus;
 mod chaos;
 mod client;

@@ -10,12 +10,12 @@ use crate::{
     service::{Service, token},
 };
 
-async fn publish(publisher: &Publisher, contents: std::ops::Range<u32>) {
+pub(crate) async fn publish(publisher: &Publisher, contents: std::ops::Range<u32>) {
     publisher.events(&["einstein"], "t", contents.map(|n| n.to_string())).await;
 }
 
 /// Reads numbered events, and answers the id of the last.
-async fn reads(stream: &mut Stream, contents: std::ops::Range<u32>) -> String {
+pub(crate) async fn reads(stream: &mut Stream, contents: std::ops::Range<u32>) -> String {
     let mut id = String::new();
     for n in contents {
         let event = stream.event().await;

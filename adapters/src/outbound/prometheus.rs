@@ -18,11 +18,12 @@ use domain::{
 };
 use parking_lot::Mutex;
 use ports::outbound::{
-    AuthenticationFailure, EndReason, Figures, Measurements, Metrics, Outcome, TokenRejected,
+    AuthenticationFailure, Bucket, EndReason, Figures, Measurements, Metrics, Outcome, TokenRejected,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
+        TypedMetric,
         counter::Counter,
         gauge::Gauge,
         histogram::{Histogram, exponential_buckets},
@@ -55,6 +56,7 @@ pub struct PrometheusMetrics {
     lag_bytes: Histogram,
     connected: Gauge<i64, AtomicI64>,
     lag: Gauge<i64, AtomicI64>,
+    unavailable: [Gauge<i64, AtomicI64>; BUCKET_NAMES.len()],
     refused: [Counter; FAILURES.len()],
     replayed: Counter,
     gaps: [Counter; GAPS.len()],
@@ -88,6 +90,9 @@ const OUTCOMES: [(Outcome, &str); 6] = [
     (Outcome::Unreadable, "unreadable"),
 ];
 
+const BUCKET_NAMES: [(Bucket, &str); 2] =
+    [(Bucket::Bookmarks, "sse-resume"), (Bucket::Languages, "sse-languages")];
+
 const FAILURES: [(AuthenticationFailure, &str); 6] = [
     (AuthenticationFailure::Missing, "missing"),
     (AuthenticationFailure::Rejected(TokenRejected::Invalid), "invalid"),
@@ -113,6 +118,11 @@ struct OutcomeLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LimitLabel {
     limit: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BucketLabel {
+    bucket: &'static str,
 }
 
 impl PrometheusMetrics {
@@ -164,6 +174,12 @@ impl PrometheusMetrics {
                 sse,
                 "bus_lag_messages",
                 "Messages that stood on the bus behind the last one that was read",
+            ),
+            unavailable: family(
+                sse,
+                "bucket_unavailable",
+                "1 when a bucket on the bus has been out of reach for five seconds, else 0",
+                |index| BucketLabel { bucket: BUCKET_NAMES[index].1 },
             ),
             refused: family(sse, "auth_failures", "Requests refused for their token, by reason", |index| {
                 Reason { reason: FAILURES[index].1 }
@@ -228,17 +244,18 @@ fn histogram(
     histogram
 }
 
-/// One counter for each value of a label, found again by its place instead of a look-up.
-fn family<L, const N: usize>(
+/// One metric for each value of a label, found again by its place instead of a look-up.
+fn family<L, M, const N: usize>(
     registry: &mut Registry,
     name: &str,
     help: &str,
     label: impl Fn(usize) -> L,
-) -> [Counter; N]
+) -> [M; N]
 where
+    M: Metric + TypedMetric + Clone + Default,
     L: EncodeLabelSet + Clone + Debug + Eq + std::hash::Hash + Send + Sync + 'static,
 {
-    let family = prometheus_client::metrics::family::Family::<L, Counter>::default();
+    let family = prometheus_client::metrics::family::Family::<L, M>::default();
     registry.register(name, help, family.clone());
     std::array::from_fn(|index| family.get_or_create(&label(index)).clone())
 }
@@ -312,6 +329,13 @@ impl Metrics for PrometheusMetrics {
 
     fn bus_connected(&self, connected: bool) {
         self.connected.set(i64::from(connected));
+    }
+
+    fn bucket_available(&self, bucket: Bucket, available: bool) {
+        let gauges = BUCKET_NAMES.iter().zip(&self.unavailable);
+        for (_, gauge) in gauges.filter(|((of, _), _)| *of == bucket) {
+            gauge.set(i64::from(!available));
+        }
     }
 
     fn authentication_failed(&self, reason: AuthenticationFailure) {
@@ -393,6 +417,7 @@ mod tests {
         metrics.bus_lag(7);
         metrics.keepalive_sent();
         metrics.bus_connected(true);
+        metrics.bucket_available(Bucket::Languages, false);
         metrics.authentication_failed(AuthenticationFailure::Rejected(TokenRejected::Expired));
         let page = metrics.render();
         for line in [
@@ -411,6 +436,8 @@ mod tests {
             "sse_bus_lag_messages 7",
             "sse_keepalives_total 1",
             "sse_bus_connected 1",
+            "sse_bucket_unavailable{bucket=\"sse-languages\"} 1",
+            "sse_bucket_unavailable{bucket=\"sse-resume\"} 0",
             "sse_auth_failures_total{reason=\"expired\"} 1",
             "sse_auth_failures_total{reason=\"scope\"} 0",
             "sse_replayed_events_total 1",

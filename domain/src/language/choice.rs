@@ -19,6 +19,15 @@ pub struct LanguageChoice {
     pub made: Duration,
 }
 
+impl LanguageChoice {
+    /// When a choice counts as made that the bus was told of at `time` and that replaces one made at `replaced`: later than that one,
+    /// also where the bus's clock was set back.
+    #[must_use]
+    pub fn time_after(replaced: Option<Duration>, time: Duration) -> Duration {
+        replaced.map_or(time, |replaced| time.max(replaced.saturating_add(Duration::from_nanos(1))))
+    }
+}
+
 /// Whose wish counts: what the user has chosen, else what the request for a stream asks for, else the default.
 #[derive(Debug)]
 pub struct Languages {
@@ -33,6 +42,8 @@ pub struct Languages {
 struct Chosen {
     language: Option<LanguageTag>,
     made: Duration,
+    /// Whether it was heard from a store that is gone, and not yet again from the present one.
+    is_stale: bool,
 }
 
 /// What is wished on one stream. Streams with the same wish share it, so that to compare two costs nothing.
@@ -87,13 +98,33 @@ impl Languages {
         self.choices.get(user)?.language.as_ref()
     }
 
+    /// When the present choice of `user` was made, if there is one.
+    #[must_use]
+    pub fn made(&self, user: &UserId) -> Option<Duration> {
+        self.choices.get(user).map(|chosen| chosen.made)
+    }
+
     /// Takes note of a choice. One that is not later than what is known changes nothing; the answer is whether it is.
     pub fn learn(&mut self, LanguageChoice { user, language, made }: LanguageChoice) -> bool {
-        let later = self.choices.get(&user).is_none_or(|known| made > known.made);
+        let later = self.choices.get(&user).is_none_or(|known| known.is_stale || made > known.made);
         if later {
-            self.choices.insert(user, Chosen { language, made });
+            self.choices.insert(user, Chosen { language, made, is_stale: false });
         }
         later
+    }
+
+    /// The store of all choices is gone. Those that are known hold until the new store was read: any choice takes their place, and
+    /// [`Languages::forget_stale`] forgets the others.
+    pub fn mark_stale(&mut self) {
+        for chosen in self.choices.values_mut() {
+            chosen.is_stale = true;
+        }
+    }
+
+    /// Forgets the choices that are not in the present store, and returns whose they were.
+    pub fn forget_stale(&mut self) -> Vec<UserId> {
+        let stale = self.choices.extract_if(|_, chosen| chosen.is_stale);
+        stale.map(|(user, _)| user).collect()
     }
 
     /// What counts on a stream of `user` whose request asks for `requested`.
@@ -192,6 +223,38 @@ mod tests {
                 assert_eq!(languages.chosen(&user("a")), latest.language.as_ref());
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_in_the_present_store_is_forgotten_once_that_was_read() {
+        let of = |name: &str, language: &str, made| LanguageChoice {
+            user: user(name),
+            ..choice(Some(language), made)
+        };
+        let mut languages = Languages::new(tag("en"));
+        for name in ["a", "b", "c"] {
+            languages.learn(of(name, "de", 5));
+        }
+        assert_eq!(languages.forget_stale(), [], "no store is gone");
+        languages.mark_stale();
+        let chosen = |languages: &Languages| {
+            ["a", "b", "c"].map(|name| languages.chosen(&user(name)).map(ToString::to_string))
+        };
+        assert_eq!(chosen(&languages), [Some("de".into()), Some("de".into()), Some("de".into())]);
+        // In the new store a choice may be older than what was known.
+        assert!(languages.learn(of("a", "fr", 1)));
+        assert!(languages.learn(of("b", "de", 5)));
+        assert_eq!(languages.forget_stale(), [user("c")]);
+        assert_eq!(chosen(&languages), [Some("fr".into()), Some("de".into()), None]);
+    }
+
+    #[test]
+    fn a_choice_is_later_than_the_one_that_it_replaces() {
+        let s = Duration::from_secs;
+        assert_eq!(LanguageChoice::time_after(None, s(5)), s(5));
+        assert_eq!(LanguageChoice::time_after(Some(s(4)), s(5)), s(5));
+        assert!(LanguageChoice::time_after(Some(s(5)), s(5)) > s(5));
+        assert!(LanguageChoice::time_after(Some(s(9)), s(5)) > s(9));
     }
 
     #[test]

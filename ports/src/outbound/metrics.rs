@@ -49,8 +49,20 @@ pub trait Metrics: Send + Sync {
     /// The bus can be read, or no longer.
     fn bus_connected(&self, connected: bool);
 
+    /// What instances share can be read, or could not be for five seconds.
+    fn bucket_available(&self, bucket: Bucket, available: bool);
+
     /// Somebody was refused a stream because of the token.
     fn authentication_failed(&self, reason: AuthenticationFailure);
+}
+
+/// What instances share, in a bucket of NATS each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Bucket {
+    /// Where streams stood when they ended.
+    Bookmarks,
+    /// Which languages users have chosen.
+    Languages,
 }
 
 /// Why somebody was refused a stream.

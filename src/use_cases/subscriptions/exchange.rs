@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use ports::outbound::{BookmarkExchange, Heard};
+use domain::bookmark::Bookmark;
+use ports::outbound::{BookmarkExchange, Bucket, Heard};
 
 use super::Subscriptions;
 
@@ -10,16 +11,31 @@ impl Subscriptions {
     /// Remembers what is heard from other instances. Runs until it is dropped.
     pub async fn hear(self, exchange: Arc<dyn BookmarkExchange>) {
         loop {
-            let heard = exchange.hear().await;
-            let now = self.shared.clock.now();
-            let mut state = self.shared.state.lock();
-            match heard {
-                Heard::Bookmark(bookmark) => state.bookmarks.leave(bookmark, now),
-                Heard::UpToDate => {
-                    state.knows_bookmarks = true;
-                    self.shared.start_openings(&mut state, now);
+            match exchange.hear().await {
+                Heard::Entry(bookmark) => {
+                    let now = self.shared.clock.now();
+                    self.shared.state.lock().bookmarks.leave(bookmark, now);
                 }
+                Heard::Recreated => {
+                    for bookmark in self.bookmarks() {
+                        exchange.tell(bookmark);
+                    }
+                }
+                Heard::UpToDate => self.start_with_bookmarks(true),
+                // New streams do not wait for it.
+                Heard::Unavailable => self.start_with_bookmarks(false),
             }
         }
+    }
+
+    fn bookmarks(&self) -> Vec<Bookmark> {
+        self.shared.state.lock().bookmarks.all(self.shared.clock.now())
+    }
+
+    fn start_with_bookmarks(&self, available: bool) {
+        self.shared.metrics.bucket_available(Bucket::Bookmarks, available);
+        let mut state = self.shared.state.lock();
+        state.knows_bookmarks = true;
+        self.shared.start_openings(&mut state, self.shared.clock.now());
     }
 }

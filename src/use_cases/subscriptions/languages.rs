@@ -1,11 +1,13 @@
 //! The languages that are preferred on the streams.
 
+use std::time::Duration;
+
 use domain::{
     identity::UserId,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag, Wish},
     log::Note,
 };
-use ports::inbound::LanguageOf;
+use ports::{inbound::LanguageOf, outbound::Bucket};
 
 use super::{Shared, State, Subscriptions};
 
@@ -21,33 +23,59 @@ impl Subscriptions {
         LanguageOf { chosen: languages.chosen(user).cloned(), effective: languages.language(&wish) }
     }
 
-    /// From the next event on `choice` holds on all streams of its user, unless a later one is known.
-    pub(in crate::use_cases) fn learn(&self, choice: LanguageChoice) {
-        let shared = &self.shared;
-        let user = choice.user.clone();
-        let mut state = shared.state.lock();
-        let State { log, languages, .. } = &mut *state;
-        if !languages.learn(choice) {
-            return;
-        }
-        let Some(mailbox) = log.mailbox(&user) else { return };
-        mailbox.each_stream(|stream, _| {
-            if languages.renew(&user, &mut stream.wish).is_some() && stream.add_note(Note::Language) {
-                shared.wake(&stream.connection);
-            }
-        });
+    /// When the present choice of `user` was made, if there is one.
+    pub(in crate::use_cases) fn chosen_at(&self, user: &UserId) -> Option<Duration> {
+        self.shared.state.lock().languages.made(user)
     }
 
-    /// What was stored has been heard: no stream gets events in a wrong language any more.
-    pub(in crate::use_cases) fn know_languages(&self) {
-        let now = self.shared.clock.now();
+    /// From the next event on `choice` holds on all streams of its user, unless a later one is known.
+    pub(in crate::use_cases) fn learn(&self, choice: LanguageChoice) {
+        let user = choice.user.clone();
         let mut state = self.shared.state.lock();
+        if state.languages.learn(choice) {
+            self.shared.renew_languages(&mut state, &user);
+        }
+    }
+
+    /// The store of all choices is gone; what is in the new one is heard next.
+    pub(in crate::use_cases) fn languages_recreated(&self) {
+        self.shared.state.lock().languages.mark_stale();
+    }
+
+    /// What is stored has been heard: no stream gets events in a wrong language any more.
+    pub(in crate::use_cases) fn know_languages(&self) {
+        self.shared.metrics.bucket_available(Bucket::Languages, true);
+        let mut state = self.shared.state.lock();
+        for user in state.languages.forget_stale() {
+            self.shared.renew_languages(&mut state, &user);
+        }
+        self.start_with_languages(&mut state);
+    }
+
+    /// What is stored cannot be heard at present: new streams do not wait for it.
+    pub(in crate::use_cases) fn languages_unavailable(&self) {
+        self.shared.metrics.bucket_available(Bucket::Languages, false);
+        self.start_with_languages(&mut self.shared.state.lock());
+    }
+
+    fn start_with_languages(&self, state: &mut State) {
         state.knows_languages = true;
-        self.shared.start_openings(&mut state, now);
+        self.shared.start_openings(state, self.shared.clock.now());
     }
 }
 
 impl Shared {
+    /// Brings the language of each stream of `user` up to date.
+    fn renew_languages(&self, state: &mut State, user: &UserId) {
+        let State { log, languages, .. } = state;
+        let Some(mailbox) = log.mailbox(user) else { return };
+        mailbox.each_stream(|stream, _| {
+            if languages.renew(user, &mut stream.wish).is_some() && stream.add_note(Note::Language) {
+                self.wake(&stream.connection);
+            }
+        });
+    }
+
     /// The language that is preferred most.
     pub(super) fn language(&self, wish: &Wish) -> LanguageTag {
         wish.effective().first().unwrap_or_else(|| self.default_language.clone())

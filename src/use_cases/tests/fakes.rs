@@ -1,6 +1,11 @@
 //! What the use cases need from the world, in memory.
 
-use ports::outbound::{Clock, EventSource, HeardLanguage, LanguagePreferences, Origin, Traces};
+use domain::bookmark::Bookmark;
+use ports::{
+    obligations,
+    outbound::{Clock, EventSource, Heard, LanguagePreferences, Origin, Traces},
+};
+use tokio::sync::watch;
 
 use super::*;
 
@@ -104,32 +109,171 @@ impl Frames for PlainFrames {
     }
 }
 
-/// A store in memory, whose time is the number of choices, and which may be away.
+/// A store of choices in memory, whose time is the number of choices, and which may be away.
 #[derive(Default)]
 pub(super) struct FakePreferences {
-    pub(super) choices: Mutex<Vec<LanguageChoice>>,
+    pub(super) store: Arc<watch::Sender<Vec<LanguageChoice>>>,
     pub(super) away: Mutex<bool>,
+    /// How many choices have been heard, and whether it was said that these are all.
+    heard: Mutex<(usize, bool)>,
+}
+
+impl FakePreferences {
+    /// The preferences of another instance.
+    pub(super) fn another(&self) -> Self {
+        Self { store: Arc::clone(&self.store), ..Self::default() }
+    }
+
+    fn next(&self, choices: &[LanguageChoice]) -> Option<Heard<LanguageChoice>> {
+        let (position, is_told_that_these_are_all) = &mut *self.heard.lock();
+        if let Some(choice) = choices.get(*position) {
+            *position += 1;
+            return Some(Heard::Entry(choice.clone()));
+        }
+        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(Heard::UpToDate)
+    }
+}
+
+fn made(choices: &[LanguageChoice], user: &UserId) -> Option<Duration> {
+    choices.iter().rev().find(|choice| choice.user == *user).map(|choice| choice.made)
 }
 
 #[async_trait]
 impl LanguagePreferences for FakePreferences {
-    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<LanguageChoice, NotStored> {
+    async fn choose(
+        &self,
+        user: UserId,
+        language: Option<LanguageTag>,
+        after: Option<Duration>,
+    ) -> Result<LanguageChoice, NotStored> {
         if *self.away.lock() {
             return Err(NotStored);
         }
-        let mut choices = self.choices.lock();
-        let choice = LanguageChoice { user, language, made: s(choices.len() as u64) };
-        choices.push(choice.clone());
+        let mut choice = LanguageChoice { user, language, made: Duration::ZERO };
+        self.store.send_modify(|choices| {
+            let time = s(choices.len() as u64);
+            choice.made = LanguageChoice::time_after(after.max(made(choices, &choice.user)), time);
+            choices.push(choice.clone());
+        });
         Ok(choice)
     }
 
     fn keep(&self, choice: LanguageChoice) {
-        self.choices.lock().push(choice);
+        self.store.send_modify(|choices| {
+            if made(choices, &choice.user).is_none_or(|made| choice.made > made) {
+                choices.push(choice);
+            }
+        });
     }
 
-    async fn hear(&self) -> HeardLanguage {
-        std::future::pending().await
+    async fn hear(&self) -> Heard<LanguageChoice> {
+        let mut store = self.store.subscribe();
+        loop {
+            if let Some(heard) = self.next(&store.borrow_and_update()) {
+                return heard;
+            }
+            store.changed().await.expect("the store is held");
+        }
     }
+}
+
+/// A place in memory where instances tell each other where streams stood.
+#[derive(Default)]
+pub(super) struct FakeExchange {
+    place: Arc<watch::Sender<Place>>,
+    instance: usize,
+    heard: Mutex<Listener>,
+    /// Whether the place is out of reach of this instance.
+    away: bool,
+}
+
+#[derive(Default)]
+struct Place {
+    instances: usize,
+    /// What was told, with the number of the instance that has told it.
+    told: Vec<(usize, Bookmark)>,
+    /// How often what was told was lost.
+    losses: usize,
+}
+
+/// How far an instance has listened.
+#[derive(Default)]
+struct Listener {
+    bookmarks: usize,
+    losses: usize,
+    is_told_that_these_are_all: bool,
+}
+
+impl FakeExchange {
+    /// The exchange of another instance.
+    pub(super) fn another(&self) -> Self {
+        let place = Arc::clone(&self.place);
+        place.send_modify(|place| place.instances += 1);
+        let instance = place.borrow().instances;
+        let heard = Mutex::new(Listener { losses: place.borrow().losses, ..Listener::default() });
+        Self { place, instance, heard, away: false }
+    }
+
+    /// An exchange that is out of reach.
+    pub(super) fn out_of_reach() -> Self {
+        Self { away: true, ..Self::default() }
+    }
+
+    /// Loses what was told, as NATS may.
+    pub(super) fn lose(&self) {
+        self.place.send_modify(|place| {
+            place.told.clear();
+            place.losses += 1;
+        });
+    }
+
+    /// What was told, by whomever.
+    pub(super) fn told(&self) -> Vec<Bookmark> {
+        self.place.borrow().told.iter().map(|(_, bookmark)| bookmark.clone()).collect()
+    }
+
+    fn next(&self, place: &Place) -> Option<Heard<Bookmark>> {
+        let Listener { bookmarks, losses, is_told_that_these_are_all } = &mut *self.heard.lock();
+        if place.losses > *losses {
+            *losses = place.losses;
+            (*bookmarks, *is_told_that_these_are_all) = (0, false);
+            return Some(Heard::Recreated);
+        }
+        while let Some((instance, bookmark)) = place.told.get(*bookmarks) {
+            *bookmarks += 1;
+            if *instance != self.instance {
+                return Some(Heard::Entry(bookmark.clone()));
+            }
+        }
+        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(Heard::UpToDate)
+    }
+}
+
+#[async_trait]
+impl BookmarkExchange for FakeExchange {
+    fn tell(&self, bookmark: Bookmark) {
+        self.place.send_modify(|place| place.told.push((self.instance, bookmark)));
+    }
+
+    async fn hear(&self) -> Heard<Bookmark> {
+        let mut changes = self.place.subscribe();
+        loop {
+            let heard = match self.away {
+                true if self.heard.lock().is_told_that_these_are_all => std::future::pending().await,
+                true => {
+                    self.heard.lock().is_told_that_these_are_all = true;
+                    Some(Heard::Unavailable)
+                }
+                false => self.next(&changes.borrow_and_update()),
+            };
+            if let Some(heard) = heard {
+                return heard;
+            }
+            changes.changed().await.expect("the place is held");
+        }
+    }
+
+    async fn close(&self) {}
 }
 
 /// Metrics that take everything.
@@ -144,6 +288,7 @@ pub(super) fn any_metrics() -> MockMetrics {
     metrics.expect_lagging().return_const(());
     metrics.expect_keepalive_sent().return_const(());
     metrics.expect_limit_reached().return_const(());
+    metrics.expect_bucket_available().return_const(());
     metrics
 }
 
@@ -153,4 +298,18 @@ pub(super) fn plain_metrics() -> MockMetrics {
     metrics.expect_bus_connected().return_const(());
     metrics.expect_stream_opened().return_const(());
     metrics
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchange_meets_the_obligations_of_its_port() {
+    let first = FakeExchange::default();
+    let tested = obligations::bookmark_exchange(async || first.another());
+    tokio::time::timeout(s(60), tested).await.expect("in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn preferences_meet_the_obligations_of_their_port() {
+    let first = FakePreferences::default();
+    let tested = obligations::language_preferences(async || first.another());
+    tokio::time::timeout(s(60), tested).await.expect("in time");
 }

@@ -1,7 +1,6 @@
 //! A client that cannot say what it has had, but repeats the id of its request.
 
 use domain::bookmark::{Bookmark, ResumePoint};
-use ports::outbound::Heard;
 
 use super::*;
 
@@ -139,51 +138,38 @@ async fn continues_where_it_said_when_its_stream_did_not_start() {
     service.stop().await;
 }
 
-/// What other instances tell, and what they are told.
-struct FakeExchange {
-    others: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard>>,
-    told: Mutex<Vec<Bookmark>>,
+fn bookmark(position: EventId) -> Bookmark {
+    let StreamRequest { principal, request, .. } = tab("a", "tab");
+    let point = ResumePoint { position, logged_out: None };
+    Bookmark { user: principal.user, request: request.expect("chosen"), point }
 }
 
-#[async_trait]
-impl BookmarkExchange for FakeExchange {
-    fn tell(&self, bookmark: Bookmark) {
-        self.told.lock().push(bookmark);
-    }
-
-    async fn hear(&self) -> Heard {
-        self.others.lock().await.recv().await.expect("others")
-    }
-
-    async fn close(&self) {}
+/// One of several instances, whose exchange is `exchange`.
+async fn instance(exchange: &Arc<FakeExchange>) -> Service {
+    let service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
+    service.connect_nats().await;
+    service
 }
 
 #[tokio::test(start_paused = true)]
 async fn is_known_on_every_instance() {
-    let (others, heard) = mpsc::unbounded_channel();
-    let exchange = Arc::new(FakeExchange { others: heard.into(), told: Mutex::default() });
-    let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
-    service.connect_nats().await;
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
+    let exchange = Arc::<FakeExchange>::default();
+    let mut service = instance(&exchange).await;
     service.publish(&["a"], "1");
     service.publish(&["a"], "2");
     settle().await;
+    exchange.another().tell(bookmark(id(1)));
     // A stream that ends before it starts takes nothing from the one that follows it.
     drop(service.ask(tab("a", "tab")).expect("a place"));
     let mut client = service.ask(tab("a", "tab")).expect("a place");
     settle().await;
     assert_eq!(client.read(), NOTHING, "it is not known yet what others remember");
-    let bookmark = |position| {
-        let StreamRequest { principal, request, .. } = tab("a", "tab");
-        let point = ResumePoint { position, logged_out: None };
-        Bookmark { user: principal.user, request: request.expect("chosen"), point }
-    };
-    others.send(Heard::Bookmark(bookmark(id(1)))).expect("heard");
-    others.send(Heard::UpToDate).expect("heard");
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
     settle().await;
     assert_eq!(client.read(), ["at 1-1", "2"]);
     drop(client);
-    assert_eq!(*exchange.told.lock(), [bookmark(id(1))], "what was written just now may not have arrived");
+    let told = exchange.told();
+    assert_eq!(told[1..], [bookmark(id(1))], "what was written just now may not have arrived");
     hearing.abort();
     service.stop().await;
 }
@@ -191,16 +177,10 @@ async fn is_known_on_every_instance() {
 /// Another instance has left the bookmark, and has come further than this one.
 #[tokio::test(start_paused = true)]
 async fn is_remembered_when_the_stream_ends_before_it_starts() {
-    let (sender, others) = mpsc::unbounded_channel();
-    let exchange = Arc::new(FakeExchange { others: others.into(), told: Mutex::default() });
-    let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
-    service.connect_nats().await;
+    let exchange = Arc::<FakeExchange>::default();
+    let mut service = instance(&exchange).await;
+    exchange.another().tell(bookmark(id(2)));
     let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
-    let StreamRequest { principal, request, .. } = tab("a", "tab");
-    let point = ResumePoint { position: id(2), logged_out: None };
-    let bookmark = Bookmark { user: principal.user, request: request.expect("chosen"), point };
-    sender.send(Heard::Bookmark(bookmark)).expect("heard");
-    sender.send(Heard::UpToDate).expect("heard");
     settle().await;
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
     settle().await;
@@ -211,6 +191,64 @@ async fn is_remembered_when_the_stream_ends_before_it_starts() {
     service.receive(SourceEvent::Subscribed);
     settle().await;
     assert_eq!(service.ask(tab("a", "tab")).expect("a place").read(), ["3"]);
+    hearing.abort();
+    service.stop().await;
+}
+
+/// A dead connection may be noticed long after its client has moved to another instance.
+#[tokio::test(start_paused = true)]
+async fn goes_on_from_the_latest_position_in_whatever_order_instances_tell() {
+    let exchange = Arc::<FakeExchange>::default();
+    let mut service = instance(&exchange).await;
+    for content in ["1", "2", "3"] {
+        service.publish(&["a"], content);
+    }
+    let (slow, quick) = (exchange.another(), exchange.another());
+    quick.tell(bookmark(id(2)));
+    slow.tell(bookmark(id(1)));
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
+    settle().await;
+    assert_eq!(service.ask(tab("a", "tab")).expect("a place").read(), ["3"]);
+    hearing.abort();
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_told_again_when_what_instances_share_is_lost() {
+    let exchange = Arc::<FakeExchange>::default();
+    let mut service = instance(&exchange).await;
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
+    exchange.another().tell(bookmark(id(0)));
+    service.publish(&["a"], "1");
+    settle().await;
+    drop(service.ask(tab("a", "other tab")).expect("a place"));
+    settle().await;
+    exchange.lose();
+    settle().await;
+    let requests = |told: Vec<Bookmark>| {
+        told.into_iter().map(|bookmark| bookmark.request.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(requests(exchange.told()), ["tab", "other tab"]);
+    // What is too old to be of use is not.
+    tokio::time::sleep(POLICY.resume_window).await;
+    exchange.lose();
+    settle().await;
+    assert_eq!(exchange.told(), []);
+    hearing.abort();
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn does_not_wait_for_an_exchange_that_is_unavailable() {
+    let exchange = Arc::new(FakeExchange::out_of_reach());
+    let mut service = instance(&exchange).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "1");
+    settle().await;
+    assert_eq!(client.read(), NOTHING);
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
+    settle().await;
+    assert_eq!(client.read(), ["at 1-0", "1"]);
     hearing.abort();
     service.stop().await;
 }

@@ -4,46 +4,44 @@ use std::time::Duration;
 
 use async_nats::{
     Client,
-    jetstream::{
-        kv::{self, Operation, Store},
-        stream::StorageType,
-    },
+    jetstream::{self, kv},
 };
 use async_trait::async_trait;
 use domain::{
     bookmark::{Bookmark, RequestId, ResumePoint},
     identity::UserId,
 };
-use futures_util::StreamExt as _;
 use ports::outbound::{BookmarkExchange, Heard};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, mpsc, oneshot};
-use tracing::{debug, warn};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tracing::debug;
 use uuid::Uuid;
 
-use super::{bucket, connection::Connection, invalid::InvalidJson};
+use super::{bucket, bucket_watch::BucketWatch, connection::Connection, invalid::InvalidJson};
 
 /// The bucket.
 const BUCKET: &str = "sse-resume";
-/// So many wait to be told, or to be heard, at most.
-const CAPACITY: usize = 10_000;
-/// After a failure, until the bucket is tried again.
-const RETRY: Duration = Duration::from_secs(10);
-/// Those who come back do not wait longer than this for what was told before, once the bus is there.
-const BACKLOG: Duration = Duration::from_secs(2);
+/// Some 50,000 entries with ids of the usual length.
+const MAX_BYTES: i64 = 32 << 20;
+/// An entry with the longest ids, in the longest spelling of JSON.
+const MAX_VALUE_BYTES: i32 = 8 << 10;
+/// So many wait to be told at most: as many as an instance remembers.
+const TELL_CAPACITY: usize = 50_000;
+/// So many wait to be heard at most.
+const HEAR_CAPACITY: usize = 10_000;
 /// Stopping does not wait longer than this.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// The bucket, as seen by one instance.
 pub struct KeyValueBookmarks {
     told: mpsc::Sender<Told>,
-    heard: Mutex<mpsc::Receiver<Heard>>,
+    heard: Mutex<mpsc::Receiver<Heard<Bookmark>>>,
 }
 
 /// What is to go out.
 enum Told {
     Bookmark(Bookmark),
-    /// Everything before this has to have gone out.
+    /// Everything before this has to have arrived.
     Flush(oneshot::Sender<()>),
 }
 
@@ -51,17 +49,17 @@ impl KeyValueBookmarks {
     /// Bookmarks that are kept for `window`, exchanged over `connection`. To be called within the runtime.
     #[must_use]
     pub fn new(connection: &Connection, window: Duration) -> Self {
-        let (told, outgoing) = mpsc::channel(CAPACITY);
-        let (incoming, heard) = mpsc::channel(CAPACITY);
-        let exchange = Exchange {
-            connection: connection.clone(),
-            window,
-            instance: Uuid::new_v4().to_string(),
-            outgoing,
-            incoming,
-            said: false,
-        };
-        connection.spawn(exchange.run());
+        let (told, outgoing) = mpsc::channel(TELL_CAPACITY);
+        let (incoming, heard) = mpsc::channel(HEAR_CAPACITY);
+        // By which its own entries are known.
+        let instance = Uuid::new_v4().to_string();
+        let limits =
+            bucket::Limits { max_bytes: Some(MAX_BYTES), max_value_bytes: MAX_VALUE_BYTES, max_age: window };
+        let config = bucket::config(BUCKET, "ocis-sse: where streams stood when they ended", limits);
+        let own = instance.clone();
+        let watch = BucketWatch::new(connection, config, move |entry| read(entry, &own), incoming);
+        connection.spawn(write(watch.client(), outgoing, instance));
+        connection.spawn(watch.run());
         Self { told, heard: Mutex::new(heard) }
     }
 }
@@ -73,7 +71,7 @@ impl BookmarkExchange for KeyValueBookmarks {
         self.told.try_send(Told::Bookmark(bookmark)).ok();
     }
 
-    async fn hear(&self) -> Heard {
+    async fn hear(&self) -> Heard<Bookmark> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,
@@ -81,114 +79,69 @@ impl BookmarkExchange for KeyValueBookmarks {
     }
 
     async fn close(&self) {
-        let (sender, gone) = oneshot::channel();
+        let (sender, arrived) = oneshot::channel();
         let flushed = async {
             if self.told.send(Told::Flush(sender)).await.is_ok() {
-                gone.await.ok();
+                arrived.await.ok();
             }
         };
         tokio::time::timeout(CLOSING, flushed).await.ok();
     }
 }
 
-/// The one who writes and watches the bucket.
-struct Exchange {
-    connection: Connection,
-    window: Duration,
-    /// By which its own entries are known.
+/// Writes what is told, whenever the bucket is there.
+async fn write(
+    mut bucket: watch::Receiver<Option<Client>>,
+    mut outgoing: mpsc::Receiver<Told>,
     instance: String,
-    outgoing: mpsc::Receiver<Told>,
-    incoming: mpsc::Sender<Heard>,
-    /// Whether it has been said that everything was heard.
-    said: bool,
+) {
+    while let Some(told) = outgoing.recv().await {
+        let Ok(client) = bucket.wait_for(Option::is_some).await.map(|client| client.clone()) else { return };
+        let Some(client) = client else { continue };
+        match told {
+            Told::Bookmark(bookmark) => {
+                let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
+                // Whether it was stored is not asked: when the bucket is lost, all bookmarks are told again.
+                client.publish(subject, value(&bookmark, &instance).into()).await.ok();
+            }
+            Told::Flush(done) => {
+                // NATS answers after it has taken what was sent before.
+                jetstream::new(client).get_stream(format!("KV_{BUCKET}")).await.ok();
+                done.send(()).ok();
+            }
+        }
+    }
 }
 
-impl Exchange {
-    /// Runs until nobody listens any more.
-    async fn run(mut self) {
-        while !self.incoming.is_closed() {
-            if let Err(error) = self.attend().await {
-                warn!(%error, "where streams stood cannot be exchanged with other instances, trying again");
-                self.up_to_date().await;
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
+fn value(bookmark: &Bookmark, instance: &str) -> String {
+    let entry = Entry {
+        instance: instance.into(),
+        user: bookmark.user.as_str().into(),
+        request: bookmark.request.as_str().into(),
+        position: bookmark.point.position.to_string(),
+        logged_out: bookmark.point.logged_out.map(|id| id.to_string()),
+    };
+    serde_json::to_string(&entry).unwrap_or_default()
+}
 
-    async fn up_to_date(&mut self) {
-        if !std::mem::replace(&mut self.said, true) {
-            self.incoming.send(Heard::UpToDate).await.ok();
-        }
+/// The bookmark, unless `instance` has told it itself, or it cannot be read.
+fn read(entry: &kv::Entry, instance: &str) -> Option<Bookmark> {
+    if entry.operation != kv::Operation::Put {
+        return None;
     }
-
-    /// Writes and watches, until something fails or nobody listens any more.
-    async fn attend(&mut self) -> Result<(), async_nats::Error> {
-        let client = bucket::client(&self.connection).await?;
-        let bucket = open(client.clone(), self.window).await?;
-        if bucket.stream.cached_info().state.messages == 0 {
-            self.up_to_date().await;
-        }
-        let mut watch = bucket.watch_with_history(">").await?;
-        let backlog = tokio::time::sleep(BACKLOG);
-        tokio::pin!(backlog);
-        loop {
-            tokio::select! {
-                // Another instance has told something, or we have.
-                entry = watch.next() => {
-                    let entry = entry.ok_or("the watch has ended")??;
-                    if entry.operation == Operation::Put && let Some(bookmark) = self.read(&entry.value) {
-                        self.incoming.send(Heard::Bookmark(bookmark)).await.ok();
-                    }
-                    if entry.seen_current {
-                        self.up_to_date().await;
-                    }
-                }
-                // A stream has ended here.
-                told = self.outgoing.recv() => match told {
-                    Some(Told::Bookmark(bookmark)) => {
-                        let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
-                        // Whether it was stored is not asked: nothing would follow from it.
-                        client.publish(subject, self.write(&bookmark).into()).await?;
-                    }
-                    Some(Told::Flush(done)) => {
-                        client.flush().await?;
-                        done.send(()).ok();
-                    }
-                    None => return Ok(()),
-                },
-                // The last of what was told before may have been forgotten meanwhile.
-                () = &mut backlog, if !self.said => self.up_to_date().await,
-            }
-        }
-    }
-
-    fn write(&self, bookmark: &Bookmark) -> String {
-        let entry = Entry {
-            instance: self.instance.clone(),
-            user: bookmark.user.as_str().into(),
-            request: bookmark.request.as_str().into(),
-            position: bookmark.point.position.to_string(),
-            logged_out: bookmark.point.logged_out.map(|id| id.to_string()),
-        };
-        serde_json::to_string(&entry).unwrap_or_default()
-    }
-
-    /// None of what we have told ourselves, or cannot be read.
-    fn read(&self, value: &[u8]) -> Option<Bookmark> {
-        let entry: Entry = serde_json::from_slice(value)
-            .map_err(InvalidJson::from)
-            .inspect_err(|error| debug!(%error, "an entry of another version was passed over"))
-            .ok()?;
-        let bookmark = Bookmark {
-            user: UserId::try_new(&entry.user).ok()?,
-            request: RequestId::try_new(&entry.request).ok()?,
-            point: ResumePoint {
-                position: entry.position.parse().ok()?,
-                logged_out: entry.logged_out.and_then(|id| id.parse().ok()),
-            },
-        };
-        (entry.instance != self.instance).then_some(bookmark)
-    }
+    let entry: Entry = serde_json::from_slice(&entry.value)
+        .map_err(InvalidJson::from)
+        .inspect_err(|error| debug!(%error, "an entry of another version was passed over"))
+        .ok()?;
+    let bookmark = Bookmark {
+        user: UserId::try_new(&entry.user).ok()?,
+        request: RequestId::try_new(&entry.request).ok()?,
+        point: ResumePoint {
+            position: entry.position.parse().ok()?,
+            logged_out: entry.logged_out.and_then(|id| id.parse().ok()),
+        },
+    };
+    (entry.instance != instance).then_some(bookmark)
 }
 
 #[derive(Deserialize, Serialize)]
@@ -199,18 +152,6 @@ struct Entry {
     position: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     logged_out: Option<String>,
-}
-
-async fn open(client: Client, window: Duration) -> Result<Store, async_nats::Error> {
-    let config = kv::Config {
-        bucket: BUCKET.into(),
-        description: "ocis-sse: where streams stood when they ended".into(),
-        history: 1,
-        max_age: window,
-        storage: StorageType::Memory,
-        ..kv::Config::default()
-    };
-    bucket::open(client, config).await
 }
 
 /// A user's id ends where the other begins.

@@ -7,6 +7,7 @@
 
 mod bookmarks;
 mod bucket;
+mod bucket_watch;
 pub mod connection;
 pub mod envelope;
 mod invalid;

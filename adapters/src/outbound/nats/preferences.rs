@@ -2,25 +2,21 @@
 
 use std::time::Duration;
 
-use async_nats::{
-    Client,
-    jetstream::{
-        kv::{self, Entry, Operation, Store, UpdateErrorKind},
-        stream::StorageType,
-    },
+use async_nats::jetstream::{
+    kv::{Entry, Operation, Store, UpdateErrorKind},
+    stream::Config,
 };
 use async_trait::async_trait;
 use domain::{
     identity::UserId,
     language::{LanguageChoice, LanguageTag},
 };
-use futures_util::StreamExt as _;
-use ports::outbound::{HeardLanguage, LanguagePreferences, NotStored};
+use ports::outbound::{Heard, LanguagePreferences, NotStored};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
 
-use super::{bucket, connection::Connection};
+use super::{bucket, bucket_watch::BucketWatch, connection::Connection};
 
 /// The bucket.
 const BUCKET: &str = "sse-languages";
@@ -37,7 +33,7 @@ const CHOOSING: Duration = Duration::from_secs(5);
 pub struct KeyValuePreferences {
     connection: Connection,
     kept: mpsc::Sender<LanguageChoice>,
-    heard: Mutex<mpsc::Receiver<HeardLanguage>>,
+    heard: Mutex<mpsc::Receiver<Heard<LanguageChoice>>>,
 }
 
 impl KeyValuePreferences {
@@ -47,7 +43,7 @@ impl KeyValuePreferences {
         let (kept, choices) = mpsc::channel(CAPACITY);
         let (incoming, heard) = mpsc::channel(CAPACITY);
         connection.spawn(keep(connection.clone(), choices));
-        connection.spawn(Watch { connection: connection.clone(), incoming, said: false }.run());
+        connection.spawn(BucketWatch::new(connection, config(), heard_in, incoming).run());
         Self { connection: connection.clone(), kept, heard: Mutex::new(heard) }
     }
 
@@ -55,11 +51,22 @@ impl KeyValuePreferences {
         &self,
         user: UserId,
         language: Option<LanguageTag>,
+        after: Option<Duration>,
     ) -> Result<LanguageChoice, async_nats::Error> {
-        let store = open(bucket::client(&self.connection).await?).await?;
+        let store = open(&self.connection).await?;
         let key = bucket::encode(user.as_str());
-        let value = Value { language: language.map(|tag| tag.to_string()), made: None };
-        let revision = store.put(&key, value.write()).await?;
+        let language = language.map(|tag| tag.to_string());
+        let revision = loop {
+            let replaced = store.entry(&key).await?;
+            let after = after.max(replaced.as_ref().and_then(read).map(|replaced| replaced.made));
+            let value = Value { language: language.clone(), made: None, after };
+            match store.update(&key, value.write(), replaced.map_or(0, |entry| entry.revision)).await {
+                Ok(revision) => break revision,
+                // Another choice was stored meanwhile: this one has to be later.
+                Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
+                Err(error) => return Err(error.into()),
+            }
+        };
         loop {
             // Another server of a cluster may not have it yet.
             let entry = store.entry(&key).await?;
@@ -72,8 +79,13 @@ impl KeyValuePreferences {
 
 #[async_trait]
 impl LanguagePreferences for KeyValuePreferences {
-    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<LanguageChoice, NotStored> {
-        let stored = tokio::time::timeout(CHOOSING, self.put(user, language)).await;
+    async fn choose(
+        &self,
+        user: UserId,
+        language: Option<LanguageTag>,
+        after: Option<Duration>,
+    ) -> Result<LanguageChoice, NotStored> {
+        let stored = tokio::time::timeout(CHOOSING, self.put(user, language, after)).await;
         let stored = stored.unwrap_or_else(|_| Err("the bus does not answer".into()));
         stored.map_err(|error| {
             warn!(%error, "a user's choice of language could not be stored");
@@ -87,7 +99,7 @@ impl LanguagePreferences for KeyValuePreferences {
         }
     }
 
-    async fn hear(&self) -> HeardLanguage {
+    async fn hear(&self) -> Heard<LanguageChoice> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,
@@ -107,10 +119,10 @@ async fn keep(connection: Connection, mut choices: mpsc::Receiver<LanguageChoice
 
 /// Stores a choice, unless a later one is stored.
 async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), async_nats::Error> {
-    let store = open(bucket::client(connection).await?).await?;
+    let store = open(connection).await?;
     let key = bucket::encode(choice.user.as_str());
     let language = choice.language.as_ref().map(ToString::to_string);
-    let value = Value { language, made: Some(choice.made) }.write();
+    let value = Value { language, made: Some(choice.made), after: None }.write();
     loop {
         let stored = store.entry(&key).await?;
         let made = stored.as_ref().and_then(read).map(|stored| stored.made);
@@ -127,72 +139,14 @@ async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), a
     }
 }
 
-/// Who tells what is stored.
-struct Watch {
-    connection: Connection,
-    incoming: mpsc::Sender<HeardLanguage>,
-    /// Whether it has been said that everything was heard.
-    said: bool,
+fn config() -> Config {
+    let limits =
+        bucket::Limits { max_bytes: None, max_value_bytes: MAX_VALUE_BYTES, max_age: Duration::ZERO };
+    bucket::config(BUCKET, "ocis-sse: which languages users have chosen", limits)
 }
 
-impl Watch {
-    /// Runs until nobody listens any more.
-    async fn run(mut self) {
-        while !self.incoming.is_closed() {
-            if let Err(error) = self.attend().await {
-                warn!(%error, "the languages that users have chosen cannot be read, trying again");
-                self.up_to_date().await;
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
-
-    async fn up_to_date(&mut self) {
-        if !std::mem::replace(&mut self.said, true) {
-            self.incoming.send(HeardLanguage::UpToDate).await.ok();
-        }
-    }
-
-    /// Watches until something fails or nobody listens any more. A lost line is made anew underneath, and misses nothing.
-    async fn attend(&mut self) -> Result<(), async_nats::Error> {
-        let bucket = open(bucket::client(&self.connection).await?).await?;
-        // What it does not say is that there is nothing.
-        if bucket.stream.cached_info().state.messages == 0 {
-            self.up_to_date().await;
-        }
-        let mut watch = bucket.watch_with_history(">").await?;
-        loop {
-            tokio::select! {
-                // A user has chosen.
-                entry = watch.next() => {
-                    let entry = entry.ok_or("the watch has ended")??;
-                    if let Some(choice) = read(&entry) {
-                        self.incoming.send(HeardLanguage::Choice(choice)).await.ok();
-                    } else {
-                        // Its key may name a user. By its revision it can be looked up.
-                        warn!(revision = entry.revision, "an entry of the bucket {BUCKET} was passed over");
-                    }
-                    if entry.seen_current {
-                        self.up_to_date().await;
-                    }
-                }
-                // We are to end.
-                () = self.incoming.closed() => return Ok(()),
-            }
-        }
-    }
-}
-
-async fn open(client: Client) -> Result<Store, async_nats::Error> {
-    let config = kv::Config {
-        bucket: BUCKET.into(),
-        description: "ocis-sse: which languages users have chosen".into(),
-        history: 1,
-        max_value_size: MAX_VALUE_BYTES,
-        storage: StorageType::File,
-        ..kv::Config::default()
-    };
-    bucket::open(client, config).await
+async fn open(connection: &Connection) -> Result<Store, async_nats::Error> {
+    bucket::open(bucket::client(connection).await?, &config()).await
 }
 
 /// What is stored of a user's choice.
@@ -203,6 +157,9 @@ struct Value {
     /// When it was made elsewhere on the platform, since 1970; else that is when it was stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     made: Option<Duration>,
+    /// When the choice was made that it has replaced. It counts as later, whatever the clock of NATS said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    after: Option<Duration>,
 }
 
 impl Value {
@@ -211,15 +168,26 @@ impl Value {
     }
 }
 
+/// The choice that is heard in an entry.
+fn heard_in(entry: &Entry) -> Option<LanguageChoice> {
+    let choice = read(entry);
+    if choice.is_none() {
+        // Its key may name a user. By its revision it can be looked up.
+        warn!(revision = entry.revision, "an entry of the bucket {BUCKET} was passed over");
+    }
+    choice
+}
+
 /// None of what was put there by nobody of us.
 fn read(entry: &Entry) -> Option<LanguageChoice> {
     let user = UserId::try_new(&bucket::decode(&entry.key)?).ok()?;
     let value = match entry.operation {
         Operation::Put => serde_json::from_slice(&entry.value).ok()?,
         // An administrator has taken it away.
-        Operation::Delete | Operation::Purge => Value { language: None, made: None },
+        Operation::Delete | Operation::Purge => Value { language: None, made: None, after: None },
     };
     let language = value.language.map(|language| LanguageTag::try_new(&language)).transpose().ok()?;
     let stored = u64::try_from(entry.created.unix_timestamp_nanos()).ok().map(Duration::from_nanos)?;
-    Some(LanguageChoice { user, language, made: value.made.unwrap_or(stored) })
+    let made = LanguageChoice::time_after(value.after, value.made.unwrap_or(stored));
+    Some(LanguageChoice { user, language, made })
 }

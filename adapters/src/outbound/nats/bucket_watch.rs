@@ -1,0 +1,190 @@
+//! Reads a bucket for as long as the process lives, whatever becomes of the bucket and of the connection.
+
+use std::{pin::pin, time::Duration};
+
+use async_nats::{
+    Client,
+    jetstream::{
+        kv::{Entry, Store, Watch},
+        stream::Config,
+    },
+};
+use futures_util::StreamExt as _;
+use ports::outbound::Heard;
+use time::OffsetDateTime;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+use tracing::{info, warn};
+
+use super::{
+    bucket,
+    connection::{Connection, LineState},
+};
+
+/// A bucket that could not be read for so long counts as unavailable.
+const UNAVAILABLE_AFTER: Duration = Duration::from_secs(5);
+/// How often it is checked that the bucket is still the same: so soon it is noticed that it was deleted or recreated. (The client's own
+/// watch would wait for ever for a bucket that is gone.)
+const CHECK: Duration = Duration::from_secs(5);
+/// The time for one answer of NATS.
+const ANSWER: Duration = Duration::from_secs(2);
+/// The pause after a failure.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Reads a bucket and tells what it holds and what changes. It begins anew whenever the connection was lost or the bucket is another one.
+pub(super) struct BucketWatch<T> {
+    connection: Connection,
+    config: Config,
+    read: Box<dyn Fn(&Entry) -> Option<T> + Send + Sync>,
+    heard: mpsc::Sender<Heard<T>>,
+    /// What the bucket is written with, while it is there.
+    client: watch::Sender<Option<Client>>,
+    /// When the bucket was made that was read last.
+    created: Option<OffsetDateTime>,
+    /// Whether it was logged that the bucket cannot be read.
+    is_failing: bool,
+}
+
+/// A bucket of which everything was heard that it held.
+struct Current {
+    store: Store,
+    entries: Watch,
+    /// The connection with which it was read.
+    generation: u64,
+}
+
+impl<T: Send> BucketWatch<T> {
+    /// Will watch the bucket of this `config`, which is made when it is missing, and send what `read` finds in its entries to `heard`.
+    pub(super) fn new(
+        connection: &Connection,
+        config: Config,
+        read: impl Fn(&Entry) -> Option<T> + Send + Sync + 'static,
+        heard: mpsc::Sender<Heard<T>>,
+    ) -> Self {
+        Self {
+            connection: connection.clone(),
+            config,
+            read: Box::new(read),
+            heard,
+            client: watch::Sender::new(None),
+            created: None,
+            is_failing: false,
+        }
+    }
+
+    /// What the bucket is written with; none while it is not there.
+    pub(super) fn client(&self) -> watch::Receiver<Option<Client>> {
+        self.client.subscribe()
+    }
+
+    /// Runs until nobody listens any more.
+    pub(super) async fn run(mut self) {
+        // Until NATS is there for the first time nobody waits for the bucket alone.
+        bucket::client(&self.connection).await.ok();
+        while !self.heard.is_closed() {
+            let current = self.begin().await;
+            self.heard.send(Heard::UpToDate).await.ok();
+            if std::mem::take(&mut self.is_failing) {
+                info!(bucket = self.config.name, "bucket available again");
+            }
+            let error = self.follow(current).await;
+            self.client.send_replace(None);
+            self.failed(&error);
+        }
+    }
+
+    /// Reads what the bucket holds, and says so when that takes too long.
+    async fn begin(&mut self) -> Current {
+        let heard = self.heard.clone();
+        let mut begun = pin!(self.begin_at_last());
+        if let Ok(current) = timeout(UNAVAILABLE_AFTER, &mut begun).await {
+            return current;
+        }
+        heard.send(Heard::Unavailable).await.ok();
+        begun.await
+    }
+
+    async fn begin_at_last(&mut self) -> Current {
+        loop {
+            match self.try_begin().await {
+                Ok(current) => return current,
+                Err(error) => self.failed(&error),
+            }
+            sleep(RETRY).await;
+        }
+    }
+
+    async fn try_begin(&mut self) -> Result<Current, async_nats::Error> {
+        let client = bucket::client(&self.connection).await?;
+        let generation = self.connection.state.borrow().generation;
+        let store = in_time(bucket::open(client.clone(), &self.config)).await?;
+        let info = store.stream.cached_info();
+        let (created, is_empty) = (info.created, info.state.messages == 0);
+        if self.created.replace(created).is_some_and(|known| known != created) {
+            self.heard.send(Heard::Recreated).await.ok();
+        }
+        let mut entries = in_time(store.watch_with_history(">")).await?;
+        self.client.send_replace(Some(client));
+        let mut is_current = is_empty;
+        while !is_current {
+            let entry = in_time(async { entries.next().await.ok_or("the watch has ended") }).await??;
+            is_current = entry.seen_current;
+            self.hear(&entry).await;
+        }
+        Ok(Current { store, entries, generation })
+    }
+
+    /// Tells what changes, and returns why that ended.
+    async fn follow(&self, Current { store, mut entries, generation }: Current) -> async_nats::Error {
+        let mut line = self.connection.state.clone();
+        let mut checks = interval(CHECK);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                // An entry has changed.
+                entry = entries.next() => match entry {
+                    Some(Ok(entry)) => self.hear(&entry).await,
+                    Some(Err(error)) => return error.into(),
+                    None => return "the watch has ended".into(),
+                },
+                // The bucket may have been deleted, or recreated.
+                _ = checks.tick() => match in_time(store.stream.get_info()).await {
+                    Ok(info) if Some(info.created) == self.created => {}
+                    Ok(_) => return "the bucket was recreated".into(),
+                    Err(error) => return error,
+                },
+                // The connection was lost, or is already another one.
+                () = lost(&mut line, generation) => {
+                    return "the connection to NATS was lost".into();
+                }
+            }
+        }
+    }
+
+    async fn hear(&self, entry: &Entry) {
+        if let Some(heard) = (self.read)(entry) {
+            self.heard.send(Heard::Entry(heard)).await.ok();
+        }
+    }
+
+    /// Logs the first failure of several.
+    fn failed(&mut self, error: &async_nats::Error) {
+        if !std::mem::replace(&mut self.is_failing, true) {
+            warn!(bucket = self.config.name, %error, "bucket unavailable, trying again");
+        }
+    }
+}
+
+/// Waits until the connection of this `generation` is lost.
+async fn lost(line: &mut watch::Receiver<LineState>, generation: u64) {
+    line.wait_for(|state| !state.connected || state.generation != generation).await.ok();
+}
+
+/// The answer, if it comes in time.
+async fn in_time<T, E: Into<async_nats::Error>>(
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, async_nats::Error> {
+    timeout(ANSWER, answer).await.map_err(|_| "NATS does not answer")?.map_err(Into::into)
+}
