@@ -5,7 +5,10 @@ use std::{hint::black_box, sync::Arc, thread, time::Duration};
 use adapters::{
     inbound::http::EventFrames,
     outbound::{
-        clock::SystemClock, embedded::EmbeddedPreferences, otlp::TraceContext, prometheus::PrometheusMetrics,
+        clock::SystemClock,
+        embedded::{EmbeddedPreferences, EmbeddedStore},
+        otlp::TraceContext,
+        prometheus::PrometheusMetrics,
     },
 };
 use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -105,7 +108,7 @@ impl House {
             clock.clone(),
             None,
         );
-        let preferences = Arc::new(EmbeddedPreferences::new(clock.clone()));
+        let preferences = Arc::new(EmbeddedPreferences::new(EmbeddedStore::default(), clock.clone()));
         let languages = LanguageChoices { subscriptions: subscriptions.clone(), preferences };
         runtime.spawn(languages.clone().hear());
         let relay = Relay {

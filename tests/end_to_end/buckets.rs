@@ -296,3 +296,15 @@ async fn do_not_hold_streams_back_when_out_of_reach() {
         service.counts(&format!("sse_bucket_unavailable{{bucket=\"{bucket}\"}}"), 1).await;
     }
 }
+
+#[tokio::test]
+async fn are_shown_as_unavailable_until_they_are_back() {
+    let mut nats = Nats::start().await;
+    let service = Service::start(&nats, &SETTINGS).await;
+    service.has_both_buckets().await;
+    nats.kill().await;
+    service.counts("sse_bucket_unavailable{bucket=\"sse-resume\"}", 1).await;
+    service.counts("sse_bucket_unavailable{bucket=\"sse-languages\"}", 1).await;
+    nats.up().await;
+    service.has_both_buckets().await;
+}

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_nats::ConnectOptions;
+
 use crate::{client::Stream, eventually, nats::Nats, program, service::Service};
 
 async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
@@ -58,6 +60,22 @@ async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
     assert_eq!(stream.content().await, "new");
     let unreadable = r#"sse_events_received_total{outcome="unreadable"}"#;
     assert_eq!(service.metric(unreadable).await, 4);
+}
+
+/// NATS never delivers a message that is larger than all that was asked for.
+#[tokio::test]
+async fn a_message_larger_than_a_usual_batch_is_read() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let configuration = directory.path().join("nats.conf");
+    std::fs::write(&configuration, "max_payload: 16MB\n").expect("written");
+    let arguments = ["-c", configuration.to_str().expect("Unicode")];
+    let nats = Nats::start_with(&arguments, ConnectOptions::new).await;
+    let service = Service::start(&nats, &[]).await;
+    let mut stream = service.follow("einstein").await;
+    // In base64 twice it takes more than 10 MiB.
+    let content = "x".repeat(6 << 20);
+    nats.publisher().await.event(&["einstein"], "t", &content).await;
+    assert!(stream.content().await == content, "another content");
 }
 
 #[tokio::test]

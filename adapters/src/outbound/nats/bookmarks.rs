@@ -54,7 +54,7 @@ impl KeyValueBookmarks {
         // By which its own entries are known.
         let instance = Uuid::new_v4().to_string();
         let limits =
-            bucket::Limits { max_bytes: Some(MAX_BYTES), max_value_bytes: MAX_VALUE_BYTES, max_age: window };
+            bucket::Limits { total_bytes: Some(MAX_BYTES), value_bytes: MAX_VALUE_BYTES, age: window };
         let config = bucket::config(BUCKET, "ocis-sse: where streams stood when they ended", limits);
         let own = instance.clone();
         let watch = BucketWatch::new(connection, config, move |entry| read(entry, &own), incoming);

@@ -26,11 +26,11 @@ pub(super) async fn client(connection: &Connection) -> Result<Client, async_nats
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// Of all entries together, if they are limited. When there are more, the oldest are removed.
-    pub(super) max_bytes: Option<i64>,
+    pub(super) total_bytes: Option<i64>,
     /// Of one entry.
-    pub(super) max_value_bytes: i32,
+    pub(super) value_bytes: i32,
     /// An older entry is removed; zero for none.
-    pub(super) max_age: Duration,
+    pub(super) age: Duration,
 }
 
 /// A bucket on the disk of NATS, so that a restart of NATS loses nothing of it. (A bucket is a stream in which each subject has one
@@ -41,9 +41,9 @@ pub(super) fn config(name: &str, description: &str, limits: Limits) -> Config {
         description: Some(description.into()),
         subjects: vec![format!("$KV.{name}.>")],
         max_messages_per_subject: 1,
-        max_bytes: limits.max_bytes.unwrap_or(-1),
-        max_message_size: limits.max_value_bytes,
-        max_age: limits.max_age,
+        max_bytes: limits.total_bytes.unwrap_or(-1),
+        max_message_size: limits.value_bytes,
+        max_age: limits.age,
         discard: DiscardPolicy::Old,
         storage: StorageType::File,
         num_replicas: 1,

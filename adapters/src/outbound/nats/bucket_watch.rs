@@ -33,11 +33,14 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// What is found in an entry, if it is one of ours.
+type ReadEntry<T> = Box<dyn Fn(&Entry) -> Option<T> + Send + Sync>;
+
 /// Reads a bucket and tells what it holds and what changes. It begins anew whenever the connection was lost or the bucket is another one.
 pub(super) struct BucketWatch<T> {
     connection: Connection,
     config: Config,
-    read: Box<dyn Fn(&Entry) -> Option<T> + Send + Sync>,
+    read: ReadEntry<T>,
     heard: mpsc::Sender<Heard<T>>,
     /// What the bucket is written with, while it is there.
     client: watch::Sender<Option<Client>>,

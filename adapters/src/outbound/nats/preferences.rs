@@ -140,8 +140,7 @@ async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), a
 }
 
 fn config() -> Config {
-    let limits =
-        bucket::Limits { max_bytes: None, max_value_bytes: MAX_VALUE_BYTES, max_age: Duration::ZERO };
+    let limits = bucket::Limits { total_bytes: None, value_bytes: MAX_VALUE_BYTES, age: Duration::ZERO };
     bucket::config(BUCKET, "ocis-sse: which languages users have chosen", limits)
 }
 
