@@ -3,7 +3,6 @@
 
 mod announcement;
 mod client;
-mod coming_and_going;
 mod delivery;
 mod fakes;
 mod history_off;
@@ -13,6 +12,7 @@ mod latency;
 mod lifetime;
 mod limits;
 mod logout;
+mod model;
 mod nats;
 mod request_id;
 mod returning;
