@@ -66,7 +66,7 @@ impl Browser {
             self.lost.push((stream, notices_by));
         }
         let names_events = self.kin.repeats_last_event_id();
-        let named = match names {
+        let last_event_id = match names {
             Names::Usual => self.last_id.filter(|_| names_events).map(|id| id.to_string()),
             Names::Nonsense => Some("nonsense".to_owned()),
             Names::TheFuture => Some(EventId { sequence: last.sequence + 1_000_000, ..last }.to_string()),
@@ -103,7 +103,7 @@ impl Browser {
                 Start { owes_gap: true, ..new }
             }
         };
-        (named, start)
+        (last_event_id, start)
     }
 
     /// The making of the queue that it knows.
@@ -118,7 +118,7 @@ impl Browser {
         // It is noticed within a second that a stream has ended.
         let certain = ended.checked_sub(UNACKNOWLEDGED + s(1));
         let told = last.told.iter().filter(|(at, _)| certain.is_some_and(|certain| *at < certain));
-        told.map(|(_, id)| *id).last().unwrap_or(last.none_before)
+        told.map(|(_, id)| *id).next_back().unwrap_or(last.none_before)
     }
 
     /// Whether the instance whose run is `run` has to know where its last stream ended; `has_heard` says whether it has heard of it from others.
@@ -143,8 +143,8 @@ impl Browser {
         let now = WallClock::present();
         let cut = now.checked_sub(lost).unwrap_or(now);
         let arrived = |at: Instant| lost.is_zero() || at < cut;
-        let ids = stream.written.iter().filter_map(|(at, written)| Some((*at, written.id()?)));
-        if let Some((_, id)) = ids.filter(|(at, _)| arrived(*at)).last() {
+        let mut ids = stream.written.iter().filter_map(|(at, written)| Some((*at, written.id()?)));
+        if let Some((_, id)) = ids.rfind(|(at, _)| arrived(*at)) {
             self.last_id = Some(id);
             self.covered = self.covered.max(id);
             if let Some(informed) = stream.informed {
@@ -166,8 +166,8 @@ impl Browser {
         let cut = now.checked_sub(lost).unwrap_or(now);
         let mut unacknowledged =
             stream.written.iter().map(|(at, _)| *at).filter(|at| !lost.is_zero() && *at >= cut);
-        let early = if kept::WINDOW_COUNTS_FROM_WRITING { 0 } else { 1 };
-        unacknowledged.next().unwrap_or(now) + UNACKNOWLEDGED - s(early)
+        let early = s(u64::from(!kept::WINDOW_COUNTS_FROM_WRITING));
+        unacknowledged.next().unwrap_or(now) + UNACKNOWLEDGED.saturating_sub(early)
     }
 
     /// The service has noticed the end of its last stream.

@@ -98,8 +98,7 @@ impl Cluster {
 
     /// Whether NATS may lose what it has.
     fn may_lose(&self) -> bool {
-        let have_read = self.instances.iter().flatten().all(|instance| instance.read.is_some());
-        have_read || kept::FIRST_READING_TELLS_WHAT_WAS_LOST
+        self.instances.iter().flatten().all(Instance::has_begun) || kept::FIRST_READING_TELLS_WHAT_WAS_LOST
     }
 
     pub(super) fn purge(&mut self) {
@@ -151,11 +150,13 @@ impl Cluster {
         let recently = s(self.conditions.max_age);
         for (instance, is_connected) in self.instances.iter_mut().zip(self.is_connected) {
             let Some(instance) = instance.as_mut().filter(|_| is_connected) else { continue };
-            if !instance.reader.is_subscribed {
+            if instance.reader.is_subscribed {
+                instance.hear(&self.bookmarks, self.step);
+            } else {
+                // The buckets take a little longer.
                 let events = instance.reader.subscribe(&self.queue, recently);
                 instance.receive(events, self.step);
             }
-            instance.hear(&self.bookmarks, self.step);
         }
         self.bring_new();
     }

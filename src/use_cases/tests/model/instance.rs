@@ -154,6 +154,11 @@ impl Instance {
         }
     }
 
+    /// Whether no stream has to wait any more until something was read for the first time.
+    pub(super) fn has_begun(&self) -> bool {
+        self.read.is_some() && self.is_up_to_date
+    }
+
     /// Has the relay read `events`, in the step `now`.
     pub(super) fn receive(&mut self, events: Vec<SourceEvent>, now: u64) {
         for event in events {
@@ -176,10 +181,10 @@ impl Instance {
         }
     }
 
-    /// What was chosen for `user` at some moment from the step `from` on.
+    /// What was chosen for `user` at some moment from the step `from` on. What else happens in a step may come before.
     pub(super) fn chosen_since(&self, user: usize, from: u64) -> impl Iterator<Item = Option<&LanguageTag>> {
         let known = &self.chosen[user];
-        let first = known.partition_point(|(since, ..)| *since <= from).saturating_sub(1);
+        let first = known.partition_point(|(since, ..)| *since < from).saturating_sub(1);
         known[first..].iter().map(|(_, _, language)| language.as_ref())
     }
 

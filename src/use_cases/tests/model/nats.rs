@@ -165,6 +165,10 @@ impl Reader {
             events.push(message.read(id, age));
             self.fill(id.sequence, &mut events);
         }
+        let purged = EventId { sequence: queue.first() - 1, ..queue.last() };
+        if self.last.is_some_and(|last| purged.follows(last)) {
+            self.skip_to(purged, queue, &mut events);
+        }
         // The last of the recent ones may have been removed meanwhile.
         self.fill(u64::MAX, &mut events);
         events

@@ -129,7 +129,7 @@ impl Conditions {
 /// For how long what was written may not have arrived.
 pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 /// For how long bookmarks are kept.
-pub(super) const RESUME_WINDOW: Duration = Duration::from_secs(60);
+pub(super) const RESUME_WINDOW: Duration = Duration::from_mins(1);
 
 fn kin(returns: impl Strategy<Value = Returns>) -> impl Strategy<Value = Kin> {
     let token = prop_oneof![4 => Just(None), 1 => Just(Some(40))];

@@ -10,6 +10,7 @@ const LEEWAY: Duration = Duration::from_secs(10);
 const EARLIER: u32 = 5;
 
 /// An open stream.
+#[expect(clippy::struct_excessive_bools, reason = "each tells of something else")]
 pub(super) struct Stream {
     pub(super) client: Client,
     pub(super) instance: usize,
@@ -48,6 +49,7 @@ pub(super) struct Stream {
 }
 
 /// From where on a stream of a browser is to go.
+#[derive(Clone, Copy)]
 pub(super) struct Start {
     pub(super) owed_after: EventId,
     pub(super) none_before: EventId,
@@ -298,8 +300,8 @@ impl Stream {
 
     /// The last gap that was written.
     pub(super) fn last_gap(&self) -> Option<EventId> {
-        let gaps = self.written.iter().rev();
-        gaps.filter_map(|(_, written)| if let Written::Gap(id) = written { Some(*id) } else { None }).next()
+        let mut written = self.written.iter().rev();
+        written.find_map(|(_, written)| if let Written::Gap(id) = written { Some(*id) } else { None })
     }
 
     /// The logout that has ended it.

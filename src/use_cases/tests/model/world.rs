@@ -130,7 +130,7 @@ impl World {
                 let client = Client::new(subscription, connection);
                 // A stream that continues none is a new one.
                 let continues = is_known && browser.kin.repeats_request_id();
-                let ended_by = continues.then(|| browser.ended_by.clone()).unwrap_or_default();
+                let ended_by = if continues { browser.ended_by.clone() } else { HashSet::new() };
                 browser.open(Stream::new(client, (instance, &judge), browser.kin, start, ended_by));
             }
             Err(refused) => prop_assert!(running.is_stopping, "refused: {refused}"),
