@@ -4,7 +4,6 @@
 mod accounts;
 mod announcement;
 mod client;
-mod coming_and_going;
 mod delivery;
 mod fakes;
 mod history_off;
@@ -14,6 +13,7 @@ mod latency;
 mod lifetime;
 mod limits;
 mod logout;
+mod model;
 mod nats;
 mod request_id;
 mod returning;

@@ -1,0 +1,201 @@
+//! Two instances that share one NATS, and what was published there.
+
+use domain::content::Translation;
+
+use super::{nats::*, *};
+
+/// The instances, and NATS.
+pub(super) struct Cluster {
+    pub(super) conditions: Conditions,
+    pub(super) ledger: Ledger,
+    pub(super) queue: Queue,
+    pub(super) bookmarks: BookmarkBucket,
+    languages: Arc<Mutex<LanguageBucket>>,
+    pub(super) clock: Arc<WallClock>,
+    pub(super) instances: [Option<Instance>; INSTANCES],
+    /// Whether each has a line to NATS.
+    is_connected: [bool; INSTANCES],
+    /// Steps that were taken.
+    pub(super) step: u64,
+    runs: u64,
+}
+
+/// An instance that is held up shortly is so for less than the time for which an event is waited for.
+const SHORTLY: Duration = Duration::from_millis(300);
+
+impl Cluster {
+    pub(super) fn new(conditions: Conditions) -> Self {
+        Self {
+            conditions,
+            ledger: Ledger::default(),
+            queue: Queue::new(),
+            bookmarks: BookmarkBucket::default(),
+            languages: Arc::default(),
+            clock: Arc::new(WallClock::new()),
+            instances: [None, None],
+            is_connected: [true; INSTANCES],
+            step: 0,
+            runs: 0,
+        }
+    }
+
+    /// What streams of `instance`, which runs, are judged by.
+    pub(super) fn judge(&self, instance: usize) -> Judge<'_> {
+        Judge {
+            conditions: &self.conditions,
+            ledger: &self.ledger,
+            instance: self.instances[instance].as_ref().expect("it runs"),
+            wall: self.clock.since_1970(),
+            step: self.step,
+        }
+    }
+
+    pub(super) fn start(&mut self, number: usize) {
+        if self.instances[number].is_none() {
+            self.runs += 1;
+            let instance =
+                Instance::start(Run(self.runs), &self.conditions, self.clock.clone(), self.languages.clone());
+            instance.set_connected(self.is_connected[number]);
+            self.instances[number] = Some(instance);
+        }
+    }
+
+    pub(super) fn cut(&mut self, number: usize) {
+        self.is_connected[number] = false;
+        if let Some(instance) = &mut self.instances[number] {
+            instance.set_connected(false);
+            let events = instance.reader.interrupt();
+            instance.receive(events, self.step);
+        }
+    }
+
+    pub(super) fn restore(&mut self, number: usize) {
+        self.is_connected[number] = true;
+        if let Some(instance) = &mut self.instances[number] {
+            instance.set_connected(true);
+        }
+        self.bring();
+    }
+
+    pub(super) fn hold(&mut self, number: usize, is_short: bool) {
+        let Some(instance) = &mut self.instances[number] else { return };
+        let reader = &mut instance.reader;
+        if reader.held != Held::No {
+            return;
+        }
+        reader.held = if is_short { Held::Until(WallClock::present() + SHORTLY) } else { Held::Behind };
+        if !is_short && reader.is_subscribed && reader.has_filled() {
+            instance.receive(vec![SourceEvent::Behind { messages: 20_000 }], self.step);
+        }
+    }
+
+    pub(super) fn release(&mut self, number: usize) {
+        if let Some(instance) = &mut self.instances[number] {
+            let events = instance.reader.release(&self.queue);
+            instance.receive(events, self.step);
+        }
+    }
+
+    /// Whether NATS may lose what it has.
+    fn may_lose(&self) -> bool {
+        self.instances.iter().flatten().all(Instance::has_begun) || kept::FIRST_READING_TELLS_WHAT_WAS_LOST
+    }
+
+    pub(super) fn purge(&mut self) {
+        if self.may_lose() {
+            self.queue.purge();
+        }
+    }
+
+    pub(super) fn recreate(&mut self) {
+        if !self.may_lose() {
+            return;
+        }
+        self.queue.recreate();
+        for instance in self.instances.iter_mut().flatten() {
+            let events = instance.reader.interrupt();
+            instance.receive(events, self.step);
+        }
+    }
+
+    pub(super) fn publish(&mut self, users: u8, kind: Kind) {
+        let named = (0..USERS.len()).filter(|user| users & (1 << user) != 0);
+        let recipients = named.map(|number| user(USERS[number])).collect();
+        let event_type = if kind == Kind::Logout { "backchannel-logout" } else { "t" };
+        let event_type = EventType::try_new(event_type).expect("an event type");
+        let content = content(kind);
+        let published = Published::new(users, kind, &content);
+        let id = self.queue.publish(Payload::Event { recipients, event_type, content });
+        self.ledger.add(id, published);
+        self.bring_new();
+    }
+
+    /// A user chooses elsewhere on the platform.
+    pub(super) fn choose_elsewhere(&mut self, name: &str, language: Option<LanguageTag>) {
+        let made = self.languages.lock().now();
+        self.queue.publish(Payload::Language(LanguageChoice { user: user(name), language, made }));
+        self.bring_new();
+    }
+
+    /// Every instance that can gets what is published.
+    fn bring_new(&mut self) {
+        for instance in self.instances.iter_mut().flatten() {
+            let events = instance.reader.bring(&self.queue);
+            instance.receive(events, self.step);
+        }
+    }
+
+    /// Every instance with a line subscribes if it has to, and gets what there is to get.
+    pub(super) fn bring(&mut self) {
+        let recently = s(self.conditions.max_age);
+        for (instance, is_connected) in self.instances.iter_mut().zip(self.is_connected) {
+            let Some(instance) = instance.as_mut().filter(|_| is_connected) else { continue };
+            if instance.reader.is_subscribed {
+                instance.hear(&self.bookmarks, self.step);
+            } else {
+                // The buckets take a little longer.
+                let events = instance.reader.subscribe(&self.queue, recently);
+                instance.receive(events, self.step);
+            }
+        }
+        self.bring_new();
+    }
+
+    /// What instances tell of ended streams reaches the bucket, if they have a line.
+    pub(super) fn collect(&mut self) {
+        for (instance, is_connected) in self.instances.iter().zip(self.is_connected) {
+            let Some(instance) = instance else { continue };
+            let at = WallClock::present();
+            let told = instance.told().into_iter().filter(|_| is_connected);
+            self.bookmarks.told.extend(told.map(|bookmark| Told { bookmark, by: instance.run, at }));
+        }
+    }
+
+    /// The limits of the log hold.
+    pub(super) fn check_limits(&self) -> Result<(), TestCaseError> {
+        let Conditions { max_age, max_bytes, .. } = self.conditions;
+        for instance in self.instances.iter().flatten() {
+            let held = instance.subscriptions.recent_events(None, usize::MAX);
+            let bytes = held.iter().filter_map(|event| Some(self.ledger.get(event.id)?.bytes)).sum::<usize>();
+            prop_assert!(bytes <= max_bytes || held.len() == 1, "the log holds {bytes} bytes");
+            let oldest = held.iter().map(|event| event.age).max().unwrap_or_default();
+            prop_assert!(max_age == 0 || oldest < s(max_age + 2), "the log holds what is {oldest:?} old");
+        }
+        Ok(())
+    }
+}
+
+fn content(kind: Kind) -> Content {
+    match kind {
+        Kind::Small | Kind::Logout => "-".into(),
+        Kind::Medium => format!("-{}", " ".repeat(2000)).into(),
+        Kind::Large => large("-").into(),
+        Kind::Translated => {
+            let german = Translation {
+                language: LanguageTag::try_new("de").expect("a language tag"),
+                text: "de".to_owned(),
+            };
+            Content::new(Some("en".to_owned()), Some(LanguageTag::default()), vec![german])
+        }
+    }
+}

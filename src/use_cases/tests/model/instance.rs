@@ -1,0 +1,293 @@
+//! An instance: the use cases, and what they need of the world.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use domain::bookmark::Bookmark;
+use ports::{
+    inbound::ChooseLanguage as _,
+    outbound::{Clock, Heard, LanguagePreferences},
+};
+
+use super::{nats::*, *};
+use crate::use_cases::tests::fakes::NoTraces;
+
+/// The clock of every instance, whose wall clock may jump.
+pub(super) struct WallClock {
+    began: Instant,
+    jumped: AtomicI64,
+}
+
+/// When it all began, in seconds since 1970.
+const BEGAN: i64 = 1_000_000;
+
+impl WallClock {
+    pub(super) fn new() -> Self {
+        Self { began: Self::present(), jumped: AtomicI64::new(0) }
+    }
+
+    pub(super) fn present() -> Instant {
+        now()
+    }
+
+    pub(super) fn jump(&self, seconds: i64) {
+        self.jumped.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Instant {
+        Self::present()
+    }
+
+    fn since_1970(&self) -> Duration {
+        let offset = s(u64::try_from(BEGAN + self.jumped.load(Ordering::Relaxed)).unwrap_or_default());
+        offset + (Self::present() - self.began)
+    }
+}
+
+/// One run of an instance, from its start to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Run(pub(super) u64);
+
+/// An instance that runs.
+pub(super) struct Instance {
+    pub(super) run: Run,
+    pub(super) subscriptions: Subscriptions,
+    languages: LanguageChoices,
+    pub(super) reader: Reader,
+    /// The last message that the relay has read, once it has read the recent ones.
+    pub(super) read: Option<EventId>,
+    /// When it last got what was published.
+    pub(super) current: Instant,
+    pub(super) is_stopping: bool,
+    source: mpsc::UnboundedSender<SourceEvent>,
+    exchange: Arc<FakeExchange>,
+    bookmarks: mpsc::UnboundedSender<Heard<Bookmark>>,
+    preferences: Arc<FakePreferences>,
+    choices: mpsc::UnboundedSender<Heard<LanguageChoice>>,
+    /// How much it has heard of either bucket.
+    pub(super) heard: (usize, usize),
+    is_up_to_date: bool,
+    /// When each event was appended, counted in steps.
+    pub(super) appended: HashMap<EventId, u64>,
+    /// What was chosen for each user, as far as it knows, since which step.
+    chosen: [Vec<(u64, Duration, Option<LanguageTag>)>; USERS.len()],
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Instance {
+    pub(super) fn start(
+        run: Run,
+        conditions: &Conditions,
+        clock: Arc<WallClock>,
+        languages: Arc<Mutex<LanguageBucket>>,
+    ) -> Self {
+        let history = conditions.keeps_history();
+        let policy = StreamPolicy {
+            log: LogLimits { max_age: s(conditions.max_age), max_bytes: conditions.max_bytes },
+            resume_window: if history { RESUME_WINDOW } else { Duration::ZERO },
+            unacknowledged: UNACKNOWLEDGED,
+            max_age: conditions.max_stream_age.map(s),
+            close_on_logout: conditions.close_on_logout,
+            ..POLICY
+        };
+        let (bookmarks, heard) = mpsc::unbounded_channel();
+        let exchange = Arc::new(FakeExchange { heard: heard.into(), told: Mutex::default() });
+        let metrics = Arc::new(any_metrics());
+        let subscriptions = Subscriptions::new(
+            policy,
+            LanguageTag::default(),
+            Arc::new(LabelledFrames),
+            metrics.clone(),
+            clock.clone(),
+            history.then(|| exchange.clone() as Arc<dyn BookmarkExchange>),
+        );
+        let (choices, heard) = mpsc::unbounded_channel();
+        let preferences = Arc::new(FakePreferences {
+            bucket: languages,
+            is_connected: AtomicBool::new(false),
+            heard: heard.into(),
+        });
+        let languages =
+            LanguageChoices { subscriptions: subscriptions.clone(), preferences: preferences.clone() };
+        let (source, events) = mpsc::unbounded_channel();
+        let relay = Relay {
+            subscriptions: subscriptions.clone(),
+            languages: languages.clone(),
+            metrics,
+            clock,
+            status: Arc::default(),
+            traces: Arc::new(NoTraces),
+        };
+        let tasks = vec![
+            tokio::spawn(relay.run(Box::new(FakeSource(events)), std::future::pending())),
+            tokio::spawn(subscriptions.clone().look_after()),
+            tokio::spawn(subscriptions.clone().hear(exchange.clone())),
+            tokio::spawn(languages.clone().hear()),
+        ];
+        Self {
+            run,
+            subscriptions,
+            languages,
+            reader: Reader::default(),
+            read: None,
+            current: WallClock::present(),
+            is_stopping: false,
+            source,
+            exchange,
+            bookmarks,
+            preferences,
+            choices,
+            heard: (0, 0),
+            is_up_to_date: false,
+            appended: HashMap::new(),
+            chosen: [(); USERS.len()].map(|()| vec![(0, Duration::ZERO, None)]),
+            tasks,
+        }
+    }
+
+    /// The relay has read everything.
+    pub(super) fn has_read(&mut self) {
+        self.read = self.reader.last().filter(|_| self.reader.has_filled());
+        if self.reader.is_subscribed && self.reader.held == Held::No {
+            self.current = WallClock::present();
+        }
+    }
+
+    /// Whether no stream has to wait any more until something was read for the first time.
+    pub(super) fn has_begun(&self) -> bool {
+        self.read.is_some() && self.is_up_to_date
+    }
+
+    /// Has the relay read `events`, in the step `now`.
+    pub(super) fn receive(&mut self, events: Vec<SourceEvent>, now: u64) {
+        for event in events {
+            match &event {
+                SourceEvent::Notification { notification, .. } => {
+                    self.appended.insert(notification.id, now);
+                }
+                SourceEvent::LanguageChosen(choice) => self.note_choice(choice, now),
+                _ => {}
+            }
+            self.source.send(event).expect("the relay runs");
+        }
+    }
+
+    fn note_choice(&mut self, LanguageChoice { user, language, made }: &LanguageChoice, now: u64) {
+        let number = USERS.iter().position(|name| *name == user.as_str()).expect("a user");
+        let known = &mut self.chosen[number];
+        if known.last().is_some_and(|(_, last, _)| last < made) {
+            known.push((now, *made, language.clone()));
+        }
+    }
+
+    /// What was chosen for `user` at some moment from the step `from` on. What else happens in a step may come before.
+    pub(super) fn chosen_since(&self, user: usize, from: u64) -> impl Iterator<Item = Option<&LanguageTag>> {
+        let known = &self.chosen[user];
+        let first = known.partition_point(|(since, ..)| *since < from).saturating_sub(1);
+        known[first..].iter().map(|(_, _, language)| language.as_ref())
+    }
+
+    pub(super) async fn choose(&mut self, user: &UserId, language: Option<LanguageTag>, now: u64) {
+        if self.languages.choose(user.clone(), language.clone()).await.is_ok() {
+            let made = self.preferences.bucket.lock().journal.last().expect("stored").made;
+            self.note_choice(&LanguageChoice { user: user.clone(), language, made }, now);
+        }
+    }
+
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        self.preferences.is_connected.store(is_connected, Ordering::Relaxed);
+    }
+
+    /// Hears what is new in the buckets.
+    pub(super) fn hear(&mut self, bookmarks: &BookmarkBucket, now: u64) {
+        for told in &bookmarks.told[self.heard.0..] {
+            if told.by != self.run && WallClock::present() - told.at < RESUME_WINDOW {
+                self.bookmarks.send(Heard::Entry(told.bookmark.clone())).expect("heard");
+            }
+        }
+        let choices = self.preferences.bucket.lock().journal[self.heard.1..].to_vec();
+        self.heard.0 = bookmarks.told.len();
+        self.heard.1 += choices.len();
+        for choice in choices {
+            self.note_choice(&choice, now);
+            self.choices.send(Heard::Entry(choice)).expect("heard");
+        }
+        if !std::mem::replace(&mut self.is_up_to_date, true) {
+            self.bookmarks.send(Heard::UpToDate).expect("heard");
+            self.choices.send(Heard::UpToDate).expect("heard");
+        }
+    }
+
+    /// What it has told of ended streams.
+    pub(super) fn told(&self) -> Vec<Bookmark> {
+        std::mem::take(&mut *self.exchange.told.lock())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+/// What other instances tell, and what this one has told.
+struct FakeExchange {
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<Bookmark>>>,
+    told: Mutex<Vec<Bookmark>>,
+}
+
+#[async_trait]
+impl BookmarkExchange for FakeExchange {
+    fn tell(&self, bookmark: Bookmark) {
+        self.told.lock().push(bookmark);
+    }
+
+    async fn hear(&self) -> Heard<Bookmark> {
+        match self.heard.lock().await.recv().await {
+            Some(heard) => heard,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(&self) {}
+}
+
+/// The bucket of languages, as seen by an instance.
+struct FakePreferences {
+    bucket: Arc<Mutex<LanguageBucket>>,
+    is_connected: AtomicBool,
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<LanguageChoice>>>,
+}
+
+#[async_trait]
+impl LanguagePreferences for FakePreferences {
+    async fn choose(
+        &self,
+        user: UserId,
+        language: Option<LanguageTag>,
+        after: Option<Duration>,
+    ) -> Result<LanguageChoice, NotStored> {
+        if !self.is_connected.load(Ordering::Relaxed) {
+            return Err(NotStored);
+        }
+        let mut bucket = self.bucket.lock();
+        let made = bucket.now().max(after.map_or(Duration::ZERO, |after| after + Duration::from_nanos(1)));
+        let choice = LanguageChoice { user, language, made };
+        bucket.store(choice.clone());
+        Ok(choice)
+    }
+
+    fn keep(&self, choice: LanguageChoice) {
+        self.bucket.lock().store(choice);
+    }
+
+    async fn hear(&self) -> Heard<LanguageChoice> {
+        match self.heard.lock().await.recv().await {
+            Some(heard) => heard,
+            None => std::future::pending().await,
+        }
+    }
+}

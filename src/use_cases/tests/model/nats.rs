@@ -1,0 +1,264 @@
+//! NATS: the queue that every instance reads, and the buckets that they share.
+
+use std::collections::{HashMap, VecDeque};
+
+use domain::bookmark::Bookmark;
+
+use super::*;
+
+/// Before every event.
+pub(super) const OLDEST: EventId = EventId { incarnation: Incarnation::of(1), sequence: 0 };
+
+/// The queue. Each making of it counts its messages from one.
+pub(super) struct Queue {
+    pub(super) began: Instant,
+    incarnation: u64,
+    messages: VecDeque<Message>,
+    last: u64,
+    /// The clock of NATS goes before the true time by so many milliseconds.
+    pub(super) ahead: i64,
+}
+
+#[derive(Clone)]
+struct Message {
+    sequence: u64,
+    /// By the clock of NATS, in milliseconds since it all began.
+    stamp: i64,
+    payload: Payload,
+}
+
+/// What a message says.
+#[derive(Clone)]
+pub(super) enum Payload {
+    Event { recipients: Vec<UserId>, event_type: EventType, content: Content },
+    Language(LanguageChoice),
+}
+
+impl Queue {
+    pub(super) fn new() -> Self {
+        Self { began: WallClock::present(), incarnation: 1, messages: VecDeque::new(), last: 0, ahead: 0 }
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        Incarnation::of(self.incarnation)
+    }
+
+    /// The last message.
+    pub(super) fn last(&self) -> EventId {
+        EventId { incarnation: self.incarnation(), sequence: self.last }
+    }
+
+    pub(super) fn publish(&mut self, payload: Payload) -> EventId {
+        self.last += 1;
+        let stamp = self.time();
+        self.messages.push_back(Message { sequence: self.last, stamp, payload });
+        self.last()
+    }
+
+    pub(super) fn purge(&mut self) {
+        self.messages.clear();
+    }
+
+    /// It is deleted and made anew.
+    pub(super) fn recreate(&mut self) {
+        self.messages.clear();
+        self.last = 0;
+        self.incarnation += 1;
+    }
+
+    /// Messages before this sequence are not there any more.
+    fn first(&self) -> u64 {
+        self.messages.front().map_or(self.last + 1, |message| message.sequence)
+    }
+
+    fn time(&self) -> i64 {
+        milliseconds(WallClock::present() - self.began) + self.ahead
+    }
+}
+
+fn milliseconds(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).expect("a short time")
+}
+
+/// One instance's source: as the port asks for, every message in order, and what was lost is told.
+#[derive(Default)]
+pub(super) struct Reader {
+    last: Option<EventId>,
+    /// The last of the recent messages, while they have not all come.
+    filling: Option<u64>,
+    pub(super) is_subscribed: bool,
+    pub(super) held: Held,
+    /// What was lost before it could be read: after the one, up to the other.
+    pub(super) lost: Vec<(EventId, EventId)>,
+}
+
+/// Whether an instance gets what is published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Held {
+    #[default]
+    No,
+    /// Only then.
+    Until(Instant),
+    /// It has been told that it is behind.
+    Behind,
+}
+
+impl Reader {
+    /// The last message that was brought.
+    pub(super) fn last(&self) -> Option<EventId> {
+        self.last
+    }
+
+    /// Whether the recent messages have all come.
+    pub(super) fn has_filled(&self) -> bool {
+        self.last.is_some() && self.filling.is_none()
+    }
+
+    /// Begins with what was published in the last `recently`, or goes on where it stopped.
+    pub(super) fn subscribe(&mut self, queue: &Queue, recently: Duration) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        let start = match self.last {
+            Some(last) if last.incarnation == queue.incarnation() => last.sequence + 1,
+            Some(_) => 1,
+            None if recently.is_zero() => queue.last + 1,
+            None => {
+                let time = queue.time() - queue.ahead - milliseconds(recently);
+                let recent = queue.messages.iter().find(|message| message.stamp >= time);
+                recent.map_or(queue.last + 1, |message| message.sequence)
+            }
+        };
+        if self.last.is_none() || self.filling.is_some() {
+            self.filling = Some(queue.last);
+        }
+        self.is_subscribed = true;
+        let after = EventId { sequence: start.max(queue.first()) - 1, ..queue.last() };
+        self.skip_to(after, queue, &mut events);
+        match (self.filling, self.held) {
+            (Some(_), Held::Behind) => {}
+            (Some(_), _) => self.fill(after.sequence, &mut events),
+            (None, held) => {
+                events.push(SourceEvent::Subscribed);
+                events.extend((held == Held::Behind).then_some(SourceEvent::Behind { messages: 20_000 }));
+            }
+        }
+        events
+    }
+
+    /// What comes at present.
+    pub(super) fn bring(&mut self, queue: &Queue) -> Vec<SourceEvent> {
+        let mut events = Vec::new();
+        if let Held::Until(time) = self.held
+            && WallClock::present() >= time
+        {
+            self.held = Held::No;
+        }
+        if !self.is_subscribed || self.held != Held::No {
+            return events;
+        }
+        let last = self.last.expect("subscribed");
+        for message in queue.messages.iter().filter(|message| message.sequence > last.sequence) {
+            let id = EventId { sequence: message.sequence, ..queue.last() };
+            self.skip_to(EventId { sequence: id.sequence - 1, ..id }, queue, &mut events);
+            self.last = Some(id);
+            let age = queue.time() - queue.ahead - message.stamp;
+            let age = Duration::from_millis(u64::try_from(age).unwrap_or_default());
+            events.push(message.read(id, age));
+            self.fill(id.sequence, &mut events);
+        }
+        let purged = EventId { sequence: queue.first() - 1, ..queue.last() };
+        if self.last.is_some_and(|last| purged.follows(last)) {
+            self.skip_to(purged, queue, &mut events);
+        }
+        // The last of the recent ones may have been removed meanwhile.
+        self.fill(u64::MAX, &mut events);
+        events
+    }
+
+    /// Nothing arrives any more.
+    pub(super) fn interrupt(&mut self) -> Vec<SourceEvent> {
+        let was_subscribed = std::mem::take(&mut self.is_subscribed);
+        was_subscribed.then(|| SourceEvent::Interrupted { reason: "away".into() }).into_iter().collect()
+    }
+
+    /// Whoever was behind is so no longer.
+    pub(super) fn release(&mut self, queue: &Queue) -> Vec<SourceEvent> {
+        let was_behind = std::mem::take(&mut self.held) == Held::Behind && self.filling.is_none();
+        let mut events = self.bring(queue);
+        if was_behind && self.is_subscribed {
+            events.push(SourceEvent::Subscribed);
+        }
+        events
+    }
+
+    fn skip_to(&mut self, after: EventId, queue: &Queue, events: &mut Vec<SourceEvent>) {
+        if self.last != Some(after) {
+            let start = EventId { incarnation: queue.incarnation(), sequence: 0 };
+            let lost = match self.last {
+                Some(last) => (last, after),
+                None => (start, EventId { sequence: queue.first() - 1, ..after }),
+            };
+            self.lost.push(lost);
+            self.last = Some(after);
+            events.push(SourceEvent::Begins { after });
+        }
+    }
+
+    /// Everything up to `sequence` has come.
+    fn fill(&mut self, sequence: u64, events: &mut Vec<SourceEvent>) {
+        if self.filling.is_some_and(|last| sequence >= last) {
+            self.filling = None;
+            events.push(SourceEvent::Subscribed);
+        }
+    }
+}
+
+impl Message {
+    fn read(&self, id: EventId, age: Duration) -> SourceEvent {
+        match self.payload.clone() {
+            Payload::Event { recipients, event_type, content } => SourceEvent::Notification {
+                notification: Notification { id, recipients, event_type, content },
+                age,
+                trace_parent: Box::default(),
+            },
+            Payload::Language(choice) => SourceEvent::LanguageChosen(choice),
+        }
+    }
+}
+
+/// The bucket of bookmarks, as a journal.
+#[derive(Default)]
+pub(super) struct BookmarkBucket {
+    pub(super) told: Vec<Told>,
+}
+
+/// A bookmark, and who has told it when.
+pub(super) struct Told {
+    pub(super) bookmark: Bookmark,
+    pub(super) by: Run,
+    pub(super) at: Instant,
+}
+
+/// The bucket of languages.
+#[derive(Default)]
+pub(super) struct LanguageBucket {
+    clock: u64,
+    stored: HashMap<UserId, LanguageChoice>,
+    /// What was stored, one after the other.
+    pub(super) journal: Vec<LanguageChoice>,
+}
+
+impl LanguageBucket {
+    /// The next time by the clock of NATS, which counts choices.
+    pub(super) fn now(&mut self) -> Duration {
+        self.clock += 1;
+        s(self.clock)
+    }
+
+    /// Stores a choice, unless a later one is stored.
+    pub(super) fn store(&mut self, choice: LanguageChoice) {
+        if self.stored.get(&choice.user).is_none_or(|stored| stored.made < choice.made) {
+            self.stored.insert(choice.user.clone(), choice.clone());
+            self.journal.push(choice);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Takes the steps, and settles the ledger at the end.
+
+use super::{nats::Held, *};
+
+/// The instances, and the browsers.
+pub(super) struct World {
+    cluster: Cluster,
+    browsers: Vec<Browser>,
+}
+
+/// While time goes by, NATS brings what is new so often.
+const TICK: Duration = Duration::from_millis(500);
+/// Streams of a stopping instance end within this time.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Takes the steps, lets everybody come back and read, and settles the ledger.
+pub(super) async fn run(conditions: Conditions, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let browsers = conditions.browsers.map(Browser::new).into();
+    let mut world = World { cluster: Cluster::new(conditions), browsers };
+    for instance in 0..INSTANCES {
+        world.cluster.start(instance);
+    }
+    world.wait(s(1)).await?;
+    for step in steps {
+        world.take(step).await?;
+    }
+    world.settle_the_ledger().await
+}
+
+impl World {
+    async fn take(&mut self, step: Step) -> Result<(), TestCaseError> {
+        self.cluster.step += 1;
+        match step {
+            Step::Publish { users, kind, at_once } => {
+                self.cluster.publish(users, kind);
+                if !at_once {
+                    return Ok(());
+                }
+            }
+            Step::Connect { browser, instance, names } => {
+                self.connect(browser, instance, names)?;
+                // What was published before and what comes next meet the stream in this very moment.
+                return Ok(());
+            }
+            Step::Lose { browser, lost, is_noticed } => {
+                self.lose(browser, Duration::from_millis(lost), is_noticed);
+            }
+            Step::Read { browser, reads } => {
+                if let Some(stream) = &mut self.browsers[browser].stream {
+                    stream.reads = reads;
+                }
+            }
+            Step::ReadTurn { browser } => {
+                if let Some(stream) = &mut self.browsers[browser].stream {
+                    stream.read_turn(&self.cluster.judge(stream.instance))?;
+                }
+            }
+            Step::Choose { user: number, language, instance } => {
+                let language = language.map(|text| LanguageTag::try_new(text).expect("a language tag"));
+                let step = self.cluster.step;
+                match instance.map(|instance| self.cluster.instances[instance].as_mut()) {
+                    Some(Some(instance)) => instance.choose(&user(USERS[number]), language, step).await,
+                    Some(None) => {}
+                    None => self.cluster.choose_elsewhere(USERS[number], language),
+                }
+            }
+            Step::Cut { instance } => self.cluster.cut(instance),
+            Step::Restore { instance } => self.cluster.restore(instance),
+            Step::Hold { instance, is_short } => self.cluster.hold(instance, is_short),
+            Step::Release { instance } => self.cluster.release(instance),
+            Step::Purge => self.cluster.purge(),
+            Step::Recreate => self.cluster.recreate(),
+            Step::Stop { instance } => self.stop(instance).await?,
+            Step::Kill { instance } => self.kill(instance),
+            Step::Start { instance } => self.cluster.start(instance),
+            Step::Wait { milliseconds } => self.wait(Duration::from_millis(milliseconds)).await?,
+            Step::JumpWallClock { seconds } => {
+                self.cluster.clock.jump(seconds);
+                for browser in &mut self.browsers {
+                    let lost = browser.lost.iter_mut().map(|(stream, _)| stream);
+                    browser.stream.iter_mut().chain(lost).for_each(Stream::jump);
+                }
+            }
+            Step::SetNatsClock { ahead } => self.cluster.queue.ahead = ahead,
+        }
+        self.settle().await
+    }
+
+    fn connect(&mut self, number: usize, instance: usize, names: Names) -> Result<(), TestCaseError> {
+        let (cluster, browser) = (&self.cluster, &mut self.browsers[number]);
+        let Some(running) = cluster.instances[instance].as_ref().filter(|_| browser.stream.is_none()) else {
+            return Ok(());
+        };
+        let waits = cluster.conditions.keeps_history() || kept::STREAM_AWAITS_NATS_WITHOUT_HISTORY;
+        if running.read.is_none() && !waits {
+            return Ok(());
+        }
+        let is_ahead = browser.kin.returns != Returns::Nothing
+            && running.reader.last().is_some_and(|last| last.incarnation < browser.incarnation());
+        if is_ahead && !kept::INSTANCE_WAITS_FOR_A_QUEUE_MADE_ANEW {
+            return Ok(());
+        }
+        // What is named counts as where the stream of a request id has come.
+        let names = if browser.kin.repeats_request_id() { Names::Usual } else { names };
+        let judge = cluster.judge(instance);
+        let name = number.to_string();
+        let has_heard = |last: &Last| {
+            let heard = cluster.bookmarks.told[..running.heard.0].iter().rev();
+            let mut of_last =
+                heard.filter(|told| told.by == last.run && told.bookmark.request.as_str() == name);
+            of_last.next().is_some_and(|told| last.ended.is_some_and(|ended| told.at + s(1) >= ended))
+        };
+        let is_known = cluster.conditions.keeps_history() && browser.is_known(running.run, has_heard);
+        let (last_event_id, start) = browser.start(names, is_known, cluster.queue.last(), &judge);
+        let Kin { user: of, token, asks_for_german, .. } = browser.kin;
+        let until = token.map_or(Duration::MAX, |token| judge.wall + s(token));
+        let request = StreamRequest {
+            principal: Principal { user: user(USERS[of]), issued: IssuedAt::UNKNOWN, until },
+            last_event_id,
+            request: browser
+                .kin
+                .repeats_request_id()
+                .then(|| RequestId::try_new(&name).expect("a request id")),
+            accept_language: asks_for_german
+                .then(|| LanguagePriorityList::from_accept_language("de").expect("a language")),
+        };
+        let connection = Arc::<FakeConnection>::default();
+        match running.subscriptions.subscribe(request, connection.clone()) {
+            Ok(subscription) => {
+                let client = Client::new(subscription, connection);
+                // A stream that continues none is a new one.
+                let continues = is_known && browser.kin.repeats_request_id();
+                let ended_by = if continues { browser.ended_by.clone() } else { HashSet::new() };
+                browser.open(Stream::new(client, (instance, &judge), browser.kin, start, ended_by));
+            }
+            Err(refused) => prop_assert!(running.is_stopping, "refused: {refused}"),
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self, number: usize, lost: Duration, is_noticed: bool) {
+        let browser = &mut self.browsers[number];
+        let Some(mut stream) = browser.lose(lost) else { return };
+        if is_noticed {
+            end(browser, stream);
+        } else {
+            let notices_by = Browser::notices_by(&stream, lost);
+            stream.informed = None;
+            browser.lost.push((stream, notices_by));
+        }
+    }
+
+    /// Takes the streams of `instance` from the browsers.
+    fn disconnect(&mut self, instance: usize) {
+        for browser in &mut self.browsers {
+            let (lost, others) = std::mem::take(&mut browser.lost)
+                .into_iter()
+                .partition::<Vec<_>, _>(|(stream, _)| stream.instance == instance);
+            browser.lost = others;
+            for (stream, _) in lost {
+                end(browser, stream);
+            }
+            if browser.stream.as_ref().is_some_and(|stream| stream.instance == instance)
+                && let Some(stream) = browser.lose(Duration::ZERO)
+            {
+                end(browser, stream);
+            }
+        }
+    }
+
+    fn kill(&mut self, instance: usize) {
+        self.disconnect(instance);
+        // What streams leave behind when they end is not told to anybody.
+        self.cluster.instances[instance] = None;
+    }
+
+    async fn stop(&mut self, number: usize) -> Result<(), TestCaseError> {
+        let Some(instance) = &mut self.cluster.instances[number] else { return Ok(()) };
+        instance.is_stopping = true;
+        let subscriptions = instance.subscriptions.clone();
+        let draining = tokio::spawn(async move { subscriptions.drain(DRAIN).await });
+        self.wait(DRAIN + s(1)).await?;
+        prop_assert!(draining.is_finished());
+        // Whoever has not taken the end is cut.
+        self.disconnect(number);
+        self.cluster.collect();
+        self.cluster.instances[number] = None;
+        Ok(())
+    }
+
+    async fn wait(&mut self, time: Duration) -> Result<(), TestCaseError> {
+        let until = WallClock::present() + time;
+        while WallClock::present() < until {
+            tokio::time::sleep(TICK.min(until - WallClock::present())).await;
+            self.cluster.bring();
+            for browser in &mut self.browsers {
+                let present = WallClock::present();
+                let (over, others) = std::mem::take(&mut browser.lost)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|(_, notices_by)| *notices_by <= present + TICK);
+                browser.lost = others;
+                for (stream, _) in over {
+                    end(browser, stream);
+                }
+            }
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything happen that can happen without time going by, but for a few milliseconds.
+    async fn settle(&mut self) -> Result<(), TestCaseError> {
+        let mut has_read = true;
+        while has_read {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            has_read = false;
+            let cluster = &mut self.cluster;
+            cluster.instances.iter_mut().flatten().for_each(Instance::has_read);
+            for browser in &mut self.browsers {
+                let lost = browser.lost.iter_mut().map(|(stream, _)| stream);
+                for stream in browser.stream.iter_mut().chain(lost) {
+                    let judge = cluster.judge(stream.instance);
+                    if stream.reads {
+                        has_read |= stream.read(&judge)?;
+                    } else {
+                        stream.lag(judge.conditions);
+                    }
+                    stream.judge_life(&judge)?;
+                    if stream.client.is_finishing() {
+                        stream.ended.get_or_insert_with(WallClock::present);
+                    }
+                }
+                if browser.stream.as_ref().is_some_and(|stream| stream.client.ended().is_some())
+                    && let Some(stream) = browser.lose(Duration::ZERO)
+                {
+                    end(browser, stream);
+                }
+            }
+            cluster.collect();
+        }
+        self.cluster.check_limits()
+    }
+
+    /// Lets everybody come back and read, and checks that nobody is owed anything; then that nothing is kept of those who have gone.
+    async fn settle_the_ledger(&mut self) -> Result<(), TestCaseError> {
+        self.cluster.step += 1;
+        for instance in 0..INSTANCES {
+            self.cluster.start(instance);
+            self.cluster.release(instance);
+            self.cluster.restore(instance);
+        }
+        self.wait(s(2)).await?;
+        // Each logout that was missed ends a stream, and so may a token.
+        for _ in 0..20 {
+            for number in 0..BROWSERS {
+                if let Some(stream) = &mut self.browsers[number].stream {
+                    stream.reads = true;
+                }
+                self.connect(number, number % INSTANCES, Names::Usual)?;
+            }
+            self.wait(s(2)).await?;
+            if self.browsers.iter().all(|browser| browser.stream.is_some()) {
+                break;
+            }
+        }
+        self.cluster.publish(0b111, Kind::Small);
+        self.settle().await?;
+        for browser in &self.browsers {
+            match &browser.stream {
+                Some(stream) => {
+                    let owed = stream.owes(&self.cluster.ledger);
+                    prop_assert!(
+                        owed.is_none(),
+                        "{owed:?} never comes; {:?}, of {:?}",
+                        stream.written,
+                        browser.kin
+                    );
+                }
+                None => prop_assert!(false, "no stream stays open: {:?}", browser.kin),
+            }
+        }
+        for instance in 0..INSTANCES {
+            self.disconnect(instance);
+        }
+        tokio::time::sleep(s(self.cluster.conditions.max_age) + UNACKNOWLEDGED + s(3)).await;
+        for instance in self.cluster.instances.iter().flatten() {
+            assert_eq!(instance.reader.held, Held::No);
+            let held = instance.subscriptions.recent_events(None, usize::MAX);
+            prop_assert!(held.is_empty(), "still held: {held:?}");
+        }
+        Ok(())
+    }
+}
+
+/// The service notices that a stream has ended.
+fn end(browser: &mut Browser, mut stream: Stream) {
+    stream.ended.get_or_insert_with(WallClock::present);
+    browser.ends(&stream);
+}
