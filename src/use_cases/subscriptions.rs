@@ -20,7 +20,7 @@ use domain::{
     identity::{Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
-    log::{EventLog, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
+    log::{EventLog, LimitReached, LogLimits, NewStream, PROMPT, StreamId, StreamLimits},
     revocation::Revocations,
     session::{Now, Session},
     spread::Spread,
@@ -262,7 +262,7 @@ impl Shared {
 
     /// What was written since then may not have arrived; none when that is everything.
     fn written_since(&self, now: Instant) -> Option<Instant> {
-        now.checked_sub(self.policy.unacknowledged)
+        now.checked_sub(self.policy.unacknowledged + PROMPT)
     }
 
     /// There is something for a stream that has taken everything.

@@ -33,7 +33,7 @@ use domain::{
     identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
-    log::{LogLimits, StreamLimits},
+    log::{LogLimits, PROMPT, StreamLimits},
     notification::{EventId, EventType, Incarnation, Notification},
 };
 use mockall::predicate::eq;

@@ -120,18 +120,17 @@ impl<F, C> EventLog<F, C> {
     /// later events stays.
     pub fn tidy(&mut self, mailboxes: &[Arc<Mailbox<F, C>>], now: Instant, written: Option<Instant>) {
         let LogLimits { max_age, .. } = self.limits;
-        let time = if self.is_too_large() {
-            // Users are too many to remember of whom something was removed.
-            Some(now)
-        } else {
-            now.checked_sub(max_age + max_age / FLOOR_LEEWAY).and_then(|time| Some(time.min(written?)))
-        };
+        let time =
+            now.checked_sub(max_age + max_age / FLOOR_LEEWAY).and_then(|time| Some(time.min(written?)));
+        let is_too_large = self.is_too_large();
         let mut taken = Vec::new();
         for mailbox in mailboxes {
             let mut contents = mailbox.lock();
             if self.keeps_none() {
                 taken.extend(contents.remove_taken());
             }
+            // Users may be too many to remember of whom something was removed.
+            let time = if is_too_large && !contents.has_streams() { Some(now) } else { time };
             if let (Some(floor), Some(extent)) = (contents.tidy(time), &mut self.extent) {
                 extent.floor.raise(floor);
             }

@@ -143,6 +143,10 @@ fn find<C>(streams: &[Stream<C>], id: StreamId) -> Option<usize> {
 }
 
 impl<F, C> Contents<F, C> {
+    pub(super) fn has_streams(&self) -> bool {
+        !self.streams.is_empty()
+    }
+
     pub(super) fn open_streams(&self) -> usize {
         self.streams.iter().filter(|stream| stream.is_open()).count()
     }
@@ -196,7 +200,8 @@ impl<F, C> Contents<F, C> {
     }
 
     fn index(&mut self, floor: Floor) -> &mut Index<F> {
-        let floor = self.floor(floor);
+        // None of the user's own events was removed.
+        let floor = Floor { recorded: None, ..self.floor(floor) };
         self.index.get_or_insert_with(|| Box::new(Index::new(floor)))
     }
 
@@ -310,7 +315,7 @@ impl<F, C> Contents<F, C> {
             None
         };
         let stream = &mut self.streams[place];
-        stream.start(start, progress);
+        stream.start(after.min(start), start, progress);
         stream.wakes()
     }
 
@@ -323,6 +328,19 @@ impl<F, C> Contents<F, C> {
         }
     }
 
+    /// Where a stream starts that was opened when `position` was the last event of all; with a reason when events for this user since then are
+    /// not held any more.
+    pub(super) fn since(&self, position: EventId, floor: Floor) -> (EventId, Option<GapReason>) {
+        let was_removed = self.index.as_ref().is_some_and(|index| index.floor.recorded.is_some());
+        let floor = self.floor(floor);
+        match floor.gap_after(position) {
+            None => (position, None),
+            Some(reason) if was_removed || reason == GapReason::Unknown => (floor.after, Some(reason)),
+            // It was for others, for whoever has a stream has a mailbox.
+            Some(_) => (floor.after, None),
+        }
+    }
+
     /// The last event up to which the client of the stream certainly has everything, when what was written since `written` may not have
     /// arrived. None when it is not known where the stream starts.
     pub(super) fn confirmed_position(&self, id: StreamId, written: Option<Instant>) -> Option<EventId> {
@@ -331,6 +349,9 @@ impl<F, C> Contents<F, C> {
         let start = resumable.start_after?;
         let Some(position) = stream.position else { return Some(start) };
         let Some(written) = written else { return Some(start) };
+        if stream.progress.as_ref().is_some_and(|progress| progress.gap.is_some()) {
+            return Some(start);
+        }
         // What was taken late may not have arrived, although it was recorded long ago.
         let late = resumable.late.filter(|late| late.taken >= written);
         let position = late.map_or(position, |late| late.after.min(position));

@@ -27,7 +27,7 @@ pub use self::{
     append::{Appended, Appending},
     entry::{Entry, NewEvent},
     mailbox::{Lag, Mailbox},
-    stream::{Delivery, EndReason, Next, Note, Resumable, Stream, StreamId, Then, Turn},
+    stream::{Delivery, EndReason, Next, Note, PROMPT, Resumable, Stream, StreamId, Then, Turn},
 };
 use self::{
     bounds::{Held, Removing},

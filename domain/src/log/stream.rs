@@ -99,7 +99,7 @@ pub struct Resumable {
     pub(super) late: Option<Late>,
 }
 
-/// Events that were taken long after they were recorded, because their client was away or slow.
+/// Events that were taken long after they were recorded, because their client was away or slow, and gaps.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Late {
     /// They follow this one.
@@ -109,7 +109,7 @@ pub(super) struct Late {
 }
 
 /// An event that is taken within this time counts as taken when it was recorded.
-const PROMPT: Duration = Duration::from_secs(1);
+pub const PROMPT: Duration = Duration::from_secs(1);
 
 /// What is known of a stream that replays, or that ends.
 #[derive(Debug, Default)]
@@ -212,13 +212,13 @@ impl<C> Stream<C> {
         is_due && self.add_note(Note::Position)
     }
 
-    /// It is known that the stream starts after the event `after`. What its client has missed lies before `live_after`.
-    pub(super) fn start(&mut self, after: EventId, progress: Option<Progress>) {
+    /// It is known that the stream starts after the event `position`. Its client has come to `after`; it is told of a gap between them.
+    pub(super) fn start(&mut self, after: EventId, position: EventId, progress: Option<Progress>) {
         if self.is_open() {
             self.progress = progress.map(Box::new);
         }
         self.set_start(after);
-        self.position = Some(after);
+        self.position = Some(position);
         if !self.notes.has(Note::Opening) {
             self.notes.add(Note::Position);
         }
@@ -263,12 +263,18 @@ impl<C> Stream<C> {
         logged_out.is_some_and(|logged_out| !id.follows(logged_out))
     }
 
-    fn note_late(&mut self, after: EventId, recorded: Instant, now: Instant) {
-        if let Some(resumable) = &mut self.resumable
-            && now.saturating_duration_since(recorded) > PROMPT
-        {
+    /// What follows the event `after` is taken late: events long after they were recorded, or a gap in their place.
+    fn note_late(&mut self, after: EventId, now: Instant) {
+        if let Some(resumable) = &mut self.resumable {
             let after = resumable.late.map_or(after, |late| late.after);
             resumable.late = Some(Late { after, taken: now });
+        }
+    }
+
+    /// The gap is taken that the stream starts with.
+    fn note_gap(&mut self, now: Instant) {
+        if let Some(start) = self.resumable.as_ref().and_then(|resumable| resumable.start_after) {
+            self.note_late(start, now);
         }
     }
 

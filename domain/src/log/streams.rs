@@ -58,6 +58,13 @@ impl<F, C> EventLog<F, C> {
         Some(mailbox.lock().before(time, self.latest()?))
     }
 
+    /// Where a stream starts that was opened when `position` was the last event of all, with a reason when events for its user since then are
+    /// not held any more. None when it is not known yet where the log starts.
+    #[must_use]
+    pub fn since(&self, mailbox: &Mailbox<F, C>, position: EventId) -> Option<(EventId, Option<GapReason>)> {
+        Some(mailbox.lock().since(position, self.extent?.floor))
+    }
+
     /// Ends a stream: it takes what was published until now, and then a closing comment. What it leaves behind is returned for a client
     /// that returns. Only the first call has an effect; the answer is none then.
     pub fn end(

@@ -91,11 +91,12 @@ impl Shared {
         }
         let log = &state.log;
         let opening_position = || {
-            if let Some(position) = *opened_at {
-                return (position, None);
-            }
             let time = opened.checked_sub(CLOCK_LEEWAY).unwrap_or(*opened);
-            log.before(mailbox, time).unwrap_or((latest, None))
+            let position = match *opened_at {
+                Some(position) => log.since(mailbox, position),
+                None => log.before(mailbox, time),
+            };
+            position.unwrap_or((latest, None))
         };
         let (after, gap) = match beginning {
             Beginning::Opening | Beginning::Remembered(_) => {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{EndReason, Note, Stream};
+use super::{EndReason, Note, PROMPT, Stream};
 use crate::{
     gap::Gap,
     language::Wish,
@@ -88,6 +88,7 @@ impl<C> Stream<C> {
         }
         if let (Some(gap), Some(position)) = (gap, self.position) {
             bytes += write(&self.wish, Next::Gap(gap, position));
+            self.note_gap(now);
         }
         if let (Some(position), Some(index)) = (self.position, index)
             && let Some(then) = self.read(now, position, index, limit.saturating_sub(bytes), write)
@@ -109,7 +110,7 @@ impl<C> Stream<C> {
         if let Some((reason, after)) = index.gap_after(position) {
             let gap = Gap { last_event_id: Some(position.to_string()), reason };
             write(&self.wish, Next::Gap(gap, after));
-            self.set_start(after);
+            self.note_late(position, now);
             position = after;
             self.position = Some(position);
         }
@@ -131,7 +132,9 @@ impl<C> Stream<C> {
             let delivery =
                 if is_live { Delivery::Live { is_last: entry.remove_reader() } } else { Delivery::Replay };
             bytes += write(&self.wish, Next::Event(entry, delivery));
-            self.note_late(position, entry.recorded, now);
+            if now.saturating_duration_since(entry.recorded) > PROMPT {
+                self.note_late(position, now);
+            }
             position = id;
             self.position = Some(id);
             if until.is_none() && entry.notification.is_logout() && !self.has_ended_before(id) {

@@ -45,13 +45,6 @@ impl Browser {
         }
     }
 
-    /// What was missing on a stream of which it has not had the gap counts as told.
-    fn skip_gaps(&mut self, stream: &Stream) {
-        if let Some(gap) = stream.last_gap().filter(|_| !kept::GAP_COMES_AGAIN) {
-            self.covered = self.covered.max(gap);
-        }
-    }
-
     /// What it asks for, and where its stream is to start. `last` is the last event of all; `is_known` says whether the instance has to know where
     /// its last stream ended.
     pub(super) fn start(
@@ -62,7 +55,6 @@ impl Browser {
         judge: &Judge<'_>,
     ) -> (Option<String>, Start) {
         for (stream, notices_by) in std::mem::take(&mut self.lost) {
-            self.skip_gaps(&stream);
             self.lost.push((stream, notices_by));
         }
         let names_events = self.kin.repeats_last_event_id();
@@ -116,7 +108,7 @@ impl Browser {
         let Some(last) = &self.last else { return OLDEST };
         let ended = last.ended.unwrap_or_else(WallClock::present);
         // It is noticed within a second that a stream has ended.
-        let certain = ended.checked_sub(UNACKNOWLEDGED + s(1));
+        let certain = ended.checked_sub(UNACKNOWLEDGED + PROMPT + s(1));
         let told = last.told.iter().filter(|(at, _)| certain.is_some_and(|certain| *at < certain));
         told.map(|(_, id)| *id).next_back().unwrap_or(last.none_before)
     }
@@ -166,13 +158,19 @@ impl Browser {
         let cut = now.checked_sub(lost).unwrap_or(now);
         let mut unacknowledged =
             stream.written.iter().map(|(at, _)| *at).filter(|at| !lost.is_zero() && *at >= cut);
-        let early = s(u64::from(!kept::WINDOW_COUNTS_FROM_WRITING));
-        unacknowledged.next().unwrap_or(now) + UNACKNOWLEDGED.saturating_sub(early)
+        unacknowledged.next().unwrap_or(now) + UNACKNOWLEDGED
+    }
+
+    /// The service may have ended the last stream while it did not know that its connection was lost.
+    pub(super) fn note_ended(&mut self) {
+        let ended = self.lost.last().and_then(|(stream, _)| stream.ended);
+        if let (Some(last), Some(ended), None) = (&mut self.last, ended, &self.stream) {
+            last.ended.get_or_insert(ended);
+        }
     }
 
     /// The service has noticed the end of its last stream.
     pub(super) fn ends(&mut self, stream: &Stream) {
-        self.skip_gaps(stream);
         if let Some(last) = &mut self.last
             && (last.instance, last.run) == (stream.instance, stream.run)
             && self.stream.is_none()

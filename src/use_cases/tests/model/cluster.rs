@@ -147,14 +147,16 @@ impl Cluster {
 
     /// Every instance with a line subscribes if it has to, and gets what there is to get.
     pub(super) fn bring(&mut self) {
-        let recently = s(self.conditions.max_age);
+        // A source reads from what was recent when it was made.
+        let recently = self.conditions.keeps_history().then(|| s(self.conditions.max_age));
         for (instance, is_connected) in self.instances.iter_mut().zip(self.is_connected) {
             let Some(instance) = instance.as_mut().filter(|_| is_connected) else { continue };
             if instance.reader.is_subscribed {
                 instance.hear(&self.bookmarks, self.step);
             } else {
                 // The buckets take a little longer.
-                let events = instance.reader.subscribe(&self.queue, recently);
+                let recently = recently.map(|recently| recently + (WallClock::present() - instance.started));
+                let events = instance.reader.subscribe(&self.queue, recently.unwrap_or_default());
                 instance.receive(events, self.step);
             }
         }

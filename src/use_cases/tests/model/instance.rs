@@ -57,6 +57,7 @@ pub(super) struct Instance {
     pub(super) reader: Reader,
     /// The last message that the relay has read, once it has read the recent ones.
     pub(super) read: Option<EventId>,
+    pub(super) started: Instant,
     /// When it last got what was published.
     pub(super) current: Instant,
     pub(super) is_stopping: bool,
@@ -131,6 +132,7 @@ impl Instance {
             languages,
             reader: Reader::default(),
             read: None,
+            started: WallClock::present(),
             current: WallClock::present(),
             is_stopping: false,
             source,

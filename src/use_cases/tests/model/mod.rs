@@ -15,7 +15,7 @@ mod world;
 use std::collections::{HashMap, HashSet};
 
 use ports::outbound::Clock;
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::RngSeed};
 
 use self::{
     browser::{Browser, Last},
@@ -34,8 +34,19 @@ fn paused<R>(test: impl Future<Output = R>) -> R {
     runtime.expect("a runtime").block_on(test)
 }
 
+/// The same sequences each time, unless `PROPTEST_RNG_SEED` or `PROPTEST_CASES` says otherwise.
+fn config() -> ProptestConfig {
+    let default = ProptestConfig::default();
+    let rng_seed = if default.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { default.rng_seed };
+    let cases = if default.cases == DEFAULT_CASES { 400 } else { default.cases };
+    ProptestConfig { rng_seed, cases, ..default }
+}
+
+/// What proptest has when nothing is said.
+const DEFAULT_CASES: u32 = 256;
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(config())]
 
     /// While the log holds everything, each client gets each event of its user in order: once when it names the last that it has had, and
     /// at least once when it can only repeat the id of its request.

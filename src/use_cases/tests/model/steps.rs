@@ -174,8 +174,7 @@ pub(super) fn conditions(
         |((max_age, max_bytes), close_on_logout, max_stream_age, browsers)| Conditions {
             max_age,
             max_bytes,
-            close_on_logout: close_on_logout
-                && (kept::LOGOUT_ENDS_ONE_STREAM || !browsers.iter().any(Kin::repeats_request_id)),
+            close_on_logout,
             max_stream_age,
             browsers,
         },
@@ -201,7 +200,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => instance().prop_map(|instance| Step::Cut { instance }),
         4 => instance().prop_map(|instance| Step::Restore { instance }),
         4 => (instance(), any::<bool>())
-            .prop_map(|(instance, is_short)| Step::Hold { instance, is_short: is_short || !kept::INSTANCE_BEHIND_WAITS }),
+            .prop_map(|(instance, is_short)| Step::Hold { instance, is_short }),
         3 => instance().prop_map(|instance| Step::Release { instance }),
         1 => Just(Step::Purge),
         1 => Just(Step::Recreate),

@@ -193,9 +193,7 @@ impl Stream {
             self.judge_language(id, language, judge)?;
         }
         self.at = Some(id);
-        if published.kind == Kind::Logout
-            && judge.conditions.close_on_logout
-            && !self.ended_by.contains(&id)
+        if published.kind == Kind::Logout && judge.conditions.close_on_logout && !self.ended_by.contains(&id)
         {
             // Perhaps it has ended a stream that the client had already lost.
             let may_have_ended_another = self.continues && self.kin.repeats_request_id();
@@ -257,20 +255,18 @@ impl Stream {
             // The instance does not know what NATS has lost.
             || instance.reader.lost.iter().any(|(after, last)| *after < id && low < *last)
             || is_returning && !self.informed_before.is_some_and(reaches_back)
-            || !kept::NO_FALSE_GAP_WHEN_BYTES_LIMIT && conditions.max_bytes < usize::MAX
             || !kept::NO_FALSE_GAP_FOR_OTHER_MESSAGES && ledger.has_other_messages(low, id)
-            || !kept::NO_FALSE_GAP_WITHOUT_HISTORY && !conditions.keeps_history()
     }
 
     fn judge_end(&self, reason: &str, judge: &Judge<'_>) -> Result<(), String> {
         let is_due = match reason {
             "Logout" => self.logout.is_some() || self.may_end || self.may_meet_logout_again(judge),
             "Stopping" => judge.instance.is_stopping,
-            "Expired" => self.token_is_over(EARLIER, Duration::ZERO, judge),
-            "OldAge" => judge
-                .conditions
-                .max_stream_age
-                .is_some_and(|age| self.jumped.is_some() || self.age() >= s(age) * (100 - EARLIER) / 100),
+            // Ends are in whole seconds.
+            "Expired" => self.token_is_over(EARLIER, s(1), Duration::ZERO, judge),
+            "OldAge" => judge.conditions.max_stream_age.is_some_and(|age| {
+                self.jumped.is_some() || self.age() + s(1) >= s(age) * (100 - EARLIER) / 100
+            }),
             _ => false,
         };
         check(is_due, || "is no reason to end".into())
@@ -286,9 +282,9 @@ impl Stream {
         WallClock::present() - self.opened
     }
 
-    fn token_is_over(&self, earlier: u32, later: Duration, judge: &Judge<'_>) -> bool {
+    fn token_is_over(&self, earlier: u32, sooner: Duration, later: Duration, judge: &Judge<'_>) -> bool {
         self.token.is_some_and(|(until, time)| {
-            let early = time * earlier / 100;
+            let early = time * earlier / 100 + sooner;
             judge.wall + early >= until + later
         })
     }
@@ -298,18 +294,12 @@ impl Stream {
         let late = s(2);
         // After a jump it is looked again soon. The age is the wall clock's as well.
         let is_known = self.jumped.is_none_or(|jumped| WallClock::present() - jumped >= late);
-        let has_token_ended = is_known && self.token_is_over(0, late, judge);
+        let has_token_ended = is_known && self.token_is_over(0, Duration::ZERO, late, judge);
         let max_age = judge.conditions.max_stream_age.filter(|_| self.jumped.is_none());
         let is_too_old = max_age.is_some_and(|age| self.age() >= s(age) + late);
         let has_to_end = has_token_ended || is_too_old;
         prop_assert!(!has_to_end || self.client.is_finishing(), "a stream outlives its end: {:?}", self.kin);
         Ok(())
-    }
-
-    /// The last gap that was written.
-    pub(super) fn last_gap(&self) -> Option<EventId> {
-        let mut written = self.written.iter().rev();
-        written.find_map(|(_, written)| if let Written::Gap(id) = written { Some(*id) } else { None })
     }
 
     /// The logout that has ended it.

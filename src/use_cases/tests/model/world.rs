@@ -230,6 +230,7 @@ impl World {
                         stream.ended.get_or_insert_with(WallClock::present);
                     }
                 }
+                browser.note_ended();
                 if browser.stream.as_ref().is_some_and(|stream| stream.client.ended().is_some())
                     && let Some(stream) = browser.lose(Duration::ZERO)
                 {
