@@ -7,7 +7,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Wake},
     thread::{self, ThreadId},
     time::Duration,
 };
@@ -24,7 +24,7 @@ use super::{
     super::{
         ConnectionHandle, admission::Connections, excess_input::ExcessInput, streaming_body::StreamingBody,
     },
-    Arrival, End, Inbox, Reactor, TURNS,
+    Arrival, End, Inbox, Reactor, ReactorHandle, TURNS,
     connection::Connection,
 };
 
@@ -258,6 +258,21 @@ async fn client_that_does_not_close_is_closed_in_time() {
     assert!(handle.is_overdue());
     // After a mere close the first write would still be taken.
     assert!(client.write(b"x").is_err(), "a reset");
+}
+
+/// A stream that had to wait at its opening has registered the task that served its request. Nothing holds that task when the reactor
+/// has taken over, or its memory would stay for as long as the stream.
+#[test]
+fn task_that_has_handed_its_connection_off_is_released() {
+    struct Task;
+    impl Wake for Task {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (task, handle) = (Arc::new(Task), ConnectionHandle::default());
+    handle.register(&Context::from_waker(&Arc::clone(&task).into()));
+    assert_eq!(Arc::strong_count(&task), 2);
+    handle.move_to_reactor(ReactorHandle::new(Arc::default(), 0));
+    assert_eq!(Arc::strong_count(&task), 1);
 }
 
 /// There is one for each open stream. In a debug build the socket is larger.
