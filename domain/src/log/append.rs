@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant, vec};
 
-use super::{Entry, EventLog, Floor, Held, Mailbox, NewEvent, SHARE_OF_USER};
+use super::{Entry, EventLog, Extent, Floor, Held, Mailbox, NewEvent, SHARE_OF_USER};
 use crate::{gap::GapReason, identity::UserId};
 
 /// An event is put into so many mailboxes at a time, and removed from a few times as many: whoever needs the log waits for less than a
@@ -56,7 +56,8 @@ impl<F, C> EventLog<F, C> {
         now: Instant,
         wake: &mut dyn FnMut(&C),
     ) -> Option<Appended> {
-        let floor = self.extent?.floor;
+        // It was there when this began.
+        let Some(Extent { floor, .. }) = self.extent else { return Some(self.complete(appending)) };
         let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
         let (mut holding, mut beyond) = (0, Vec::new());
         for user in appending.users.by_ref().take(STEP) {

@@ -18,7 +18,7 @@ use super::{Shared, State, Stream, Subscriptions};
 const SWEEP: Duration = Duration::from_secs(1);
 /// A client is told the id to come back with so many times while the log remembers it.
 const REFRESHES_IN_MAX_AGE: u32 = 4;
-/// So many mailboxes are tidied before others have their turn at the log.
+/// So many mailboxes are looked at before others have their turn at the log.
 const SWEPT_AT_A_TIME: usize = 500;
 /// A stream is not replaced before this age: clients that share a request id do not send each other away at once.
 const MIN_REPLACED_AGE: Duration = Duration::from_secs(5);
@@ -51,15 +51,18 @@ impl Subscriptions {
             }
         }
         shared.start_openings(&mut state, now);
-        let refresh = shared.refresh(&mut state, now);
+        let swept = std::mem::replace(&mut state.swept, now);
         let mailboxes: Vec<_> = state.log.mailboxes().cloned().collect();
         drop(state);
         let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| shared.policy.replace_streams);
         let mut endings = Vec::new();
         for mailboxes in mailboxes.chunks(SWEPT_AT_A_TIME) {
+            // Others have their turn between one part and the next.
+            let mut state = shared.state.lock();
             if is_tidying {
-                shared.state.lock().log.tidy(mailboxes, now, shared.written_since(now));
+                state.log.tidy(mailboxes, now, shared.written_since(now));
             }
+            let refresh = shared.refresh(&state, swept, now);
             for mailbox in mailboxes {
                 mailbox.each_stream(|stream, lag| {
                     if let Some(reason) = self.look_at(stream, lag, refresh, time) {
@@ -113,12 +116,11 @@ impl Subscriptions {
 }
 
 impl Shared {
-    /// Which streams are told the id of the last event.
-    fn refresh(&self, state: &mut State, now: Instant) -> Option<Refresh> {
-        let since = std::mem::replace(&mut state.swept, now);
+    /// Which streams are told the id of the last event, when all were last looked at at the time `swept`.
+    fn refresh(&self, state: &State, swept: Instant, now: Instant) -> Option<Refresh> {
         let position = state.log.latest().filter(|_| self.keeps_history())?;
         let period = self.policy.log.max_age / REFRESHES_IN_MAX_AGE;
-        Some(Refresh { position, period, from: since - self.started, until: now - self.started })
+        Some(Refresh { position, period, from: swept - self.started, until: now - self.started })
     }
 }
 
