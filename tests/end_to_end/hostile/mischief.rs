@@ -6,7 +6,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde_json::{Value, json};
 
-use crate::service::{token, token_with};
+use crate::{
+    nats::envelope,
+    service::{token, token_with},
+};
 
 /// Whom the captured messages are for.
 pub(super) const VICTIM: &str = "4c510ada-c86b-4815-8820-42cdf82c3d51";
@@ -77,23 +80,27 @@ impl Mischief {
     /// A message of the bus.
     pub(super) fn message(&mut self) -> Vec<u8> {
         let captured = self.captured_messages.choose(&mut self.random).expect("some").clone();
-        match self.up_to(6) {
+        match self.up_to(7) {
             0 => self.bytes(300),
             1 => self.json(4).to_string().into_bytes(),
             2 | 3 => self.spoil(captured.into_bytes()),
             4 => {
-                let mut envelope: Value = serde_json::from_str(&captured).expect("JSON");
-                let payload = envelope["Payload"].as_str().and_then(|text| STANDARD.decode(text).ok());
-                envelope["Payload"] = STANDARD.encode(self.spoil(payload.expect("base64"))).into();
-                envelope.to_string().into_bytes()
+                let mut message: Value = serde_json::from_str(&captured).expect("JSON");
+                let payload = message["Payload"].as_str().and_then(|text| STANDARD.decode(text).ok());
+                message["Payload"] = STANDARD.encode(self.spoil(payload.expect("base64"))).into();
+                message.to_string().into_bytes()
+            }
+            5 => {
+                let value = self.one_of(["true", "false"]);
+                let feature = json!({ "Name": "accountEnabled", "Value": value });
+                let event = self.with_nonsense(json!({ "UserID": VICTIM, "Features": [feature] }));
+                envelope("events.UserFeatureChanged", &event).into_bytes()
             }
             _ => {
                 let event =
                     json!({ "UserIDs": [VICTIM], "Type": "t", "Message": STANDARD.encode(self.bytes(30)) });
                 let event = self.with_nonsense(event);
-                let payload = STANDARD.encode(event.to_string());
-                let envelope = json!({ "Metadata": { "eventtype": "events.SendSSE" }, "Payload": payload });
-                envelope.to_string().into_bytes()
+                envelope("events.SendSSE", &event).into_bytes()
             }
         }
     }
