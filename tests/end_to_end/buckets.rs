@@ -24,8 +24,8 @@ use crate::{
     service::Service,
 };
 
-/// What was written more than a second before the end has arrived.
-const SETTINGS: [(&str, &str); 1] = [("SSE_TCP_USER_TIMEOUT", "1s")];
+/// What was written a few seconds before the end has arrived.
+const SETTINGS: [(&str, &str); 2] = [("SSE_TCP_USER_TIMEOUT", "1s"), ("SSE_WRITE_TIMEOUT", "1s")];
 const TAB: [(&str, &str); 1] = [("x-request-id", "8a1c0bfe-tab")];
 
 fn connection(nats: &Nats) -> Connection {
@@ -121,7 +121,10 @@ enum Moment {
 async fn restart_of_nats(moment: Moment) {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
-    service.is_left_by_a_tab(&nats.publisher().await, 0..3).await;
+    let publisher = nats.publisher().await;
+    service.is_left_by_a_tab(&publisher, 0..3).await;
+    // What is told in the moment in which NATS dies is lost.
+    eventually("told", async || bookmarks(&publisher).await == 1).await;
     if moment == Moment::Before {
         restart(&mut nats, Some(&service)).await;
     }

@@ -143,8 +143,7 @@ async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
 #[tokio::test]
 async fn a_tab_that_can_only_repeat_its_request_id_continues() {
     let nats = Nats::start().await;
-    // What was written more than a second before the end has arrived.
-    let service = Service::start(&nats, &[("SSE_TCP_USER_TIMEOUT", "1s")]).await;
+    let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
     let tab = [("x-request-id", "8a1c0bfe-tab")];
     let mut stream = service.follow_with("einstein", &tab).await;
@@ -163,9 +162,8 @@ async fn a_tab_that_can_only_repeat_its_request_id_continues() {
 #[tokio::test]
 async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
     let nats = Nats::start().await;
-    let settings = [("SSE_TCP_USER_TIMEOUT", "1s")];
-    let mut service = Service::start(&nats, &settings).await;
-    let other = Service::start(&nats, &settings).await;
+    let mut service = Service::start(&nats, &[]).await;
+    let other = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
     let tab = [("x-request-id", "8a1c0bfe-tab")];
     let mut stream = service.follow_with("einstein", &tab).await;
@@ -175,7 +173,7 @@ async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
     assert_eq!(stream.last_words().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 3..6).await;
-    let next = Service::start(&nats, &settings).await;
+    let next = Service::start(&nats, &[]).await;
     reads(&mut next.follow_with("einstein", &tab).await, 0..6).await;
     next.has_connections(0).await;
     reads(&mut other.follow_with("einstein", &tab).await, 0..6).await;
