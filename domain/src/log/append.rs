@@ -17,8 +17,6 @@ pub struct Appending<F, C> {
     entry: Arc<Entry<F>>,
     users: vec::IntoIter<UserId>,
     mailboxes: Vec<Arc<Mailbox<F, C>>>,
-    /// Whether somebody has no mailbox, because nothing is held for users without a stream.
-    has_missing: bool,
     streams: usize,
 }
 
@@ -45,7 +43,7 @@ impl<F, C> EventLog<F, C> {
         self.bytes += entry.bytes_in_log();
         self.entries.insert(entry.number, Held::new(Arc::clone(&entry)));
         let mailboxes = Vec::with_capacity(users.len());
-        Some(Appending { entry, users: users.into_iter(), mailboxes, has_missing: false, streams: 0 })
+        Some(Appending { entry, users: users.into_iter(), mailboxes, streams: 0 })
     }
 
     /// Puts an event into some of the mailboxes, at the time `now`. `wake` is called for the connections that wait for an event of theirs.
@@ -62,7 +60,8 @@ impl<F, C> EventLog<F, C> {
         let (mut holding, mut beyond) = (0, Vec::new());
         for user in appending.users.by_ref().take(STEP) {
             let Some(mailbox) = self.mailbox_for(user) else {
-                appending.has_missing = true;
+                // Nothing is held for users without a stream. Such a user may have just left, and is to be told when coming back.
+                self.raise_floor(&appending.entry);
                 continue;
             };
             let mut contents = mailbox.lock();
@@ -89,18 +88,20 @@ impl<F, C> EventLog<F, C> {
     }
 
     fn complete(&mut self, appending: &mut Appending<F, C>) -> Appended {
-        let Appending { entry, mailboxes, has_missing, streams, .. } = appending;
+        let Appending { entry, mailboxes, streams, .. } = appending;
         self.hold(entry, std::mem::take(mailboxes));
         if let Some(extent) = &mut self.extent {
             extent.latest = entry.notification.id;
-            if *has_missing {
-                // Such a user may have just left, and is to be told when coming back.
-                let recorded = Some(entry.recorded);
-                extent.floor = Floor { after: extent.latest, reason: GapReason::Expired, recorded };
-            }
         }
         let is_delivered = entry.remove_reader() && *streams > 0;
         Appended { streams: *streams, bytes: entry.bytes, is_delivered }
+    }
+
+    fn raise_floor(&mut self, entry: &Entry<F>) {
+        let (after, recorded) = (entry.notification.id, Some(entry.recorded));
+        if let Some(extent) = &mut self.extent {
+            extent.floor.raise(Floor { after, reason: GapReason::Expired, recorded });
+        }
     }
 
     /// The mailbox in which an event for `user` is put; none when nobody could ever take it.

@@ -226,6 +226,10 @@ impl<C> Stream<C> {
 
     /// The log starts anew after `floor`, with events that were not there before.
     pub(super) fn reset(&mut self, floor: Floor) {
+        if let Some(resumable) = &mut self.resumable {
+            // The same sequences come again.
+            resumable.logged_out = resumable.logged_out.filter(|id| !id.follows(floor.after));
+        }
         if let Some(progress) = &mut self.progress {
             progress.live_after = None;
             if let Some(ending) = &mut progress.ending {
@@ -258,9 +262,10 @@ impl<C> Stream<C> {
     }
 
     /// Whether the event `id`, a logout, has already ended a stream of the same client.
-    fn has_ended_before(&self, id: EventId) -> bool {
+    #[must_use]
+    pub fn has_ended_before(&self, id: EventId) -> bool {
         let logged_out = self.resumable.as_ref().and_then(|resumable| resumable.logged_out);
-        logged_out.is_some_and(|logged_out| !id.follows(logged_out))
+        logged_out.is_some_and(|logged_out| logged_out == id || logged_out.follows(id))
     }
 
     /// What follows the event `after` is taken late: events long after they were recorded, or a gap in their place.

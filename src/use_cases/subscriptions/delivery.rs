@@ -51,6 +51,7 @@ impl Subscriptions {
         let now = shared.clock.now();
         let encoded = Encoded::new(&notification.content);
         let logged_out = if notification.is_logout() { notification.recipients.clone() } else { Vec::new() };
+        let id = notification.id;
         let mut state = shared.state.lock();
         let opened = state.log.next_number();
         // A client had not missed yet what arrives late.
@@ -73,7 +74,9 @@ impl Subscriptions {
         if shared.policy.close_on_logout {
             for user in &logged_out {
                 // A stream that replays finds the logout when it comes to it; one that was opened since begins after it.
-                let is_meant = |stream: &Stream| stream.id().number() < opened && !stream.is_replaying();
+                let is_meant = |stream: &Stream| {
+                    stream.id().number() < opened && !stream.is_replaying() && !stream.has_ended_before(id)
+                };
                 self.end_streams(user, EndReason::Logout, is_meant);
             }
         }

@@ -1,5 +1,7 @@
 //! A user logs out.
 
+use domain::bookmark::{Bookmark, ResumePoint};
+
 use super::*;
 
 impl Service {
@@ -138,5 +140,28 @@ async fn ends_no_stream_of_the_same_client_again() {
     service.log_out("a");
     settle().await;
     assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
+    service.stop().await;
+}
+
+/// Another instance has read the logout first, and has ended the stream that the client had there.
+#[tokio::test(start_paused = true)]
+async fn ends_no_stream_again_where_it_is_read_later() {
+    let exchange = Arc::<FakeExchange>::default();
+    let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
+    service.connect_nats().await;
+    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
+    let StreamRequest { principal, request, .. } = tab("a", "tab");
+    let point = ResumePoint { position: id(0), logged_out: Some(id(1)) };
+    exchange.another().tell(Bookmark { user: principal.user, request: request.expect("chosen"), point });
+    settle().await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), NOTHING);
+    service.log_out("a");
+    settle().await;
+    assert_eq!((client.read(), client.ended()), (vec!["bye".to_owned()], None));
+    service.log_out("a");
+    settle().await;
+    assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
+    hearing.abort();
     service.stop().await;
 }

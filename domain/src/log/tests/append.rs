@@ -78,3 +78,13 @@ fn event_stays_until_everybody_could_take_it() {
         assert_eq!(readers[1..].iter().map(|reader| reader.lag().events).collect::<Vec<_>>(), [1; 3]);
     }
 }
+
+/// Without a history nothing is held for users who have no stream.
+#[test]
+fn client_that_returns_meanwhile_is_told_of_a_gap() {
+    let mut played = Played::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });
+    let mut appending = played.half_appended();
+    let back = played.open_after("a", "x", id(0));
+    assert!(played.append_some(&mut appending).is_some());
+    assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1"]);
+}
