@@ -353,8 +353,8 @@ impl<F, C> Contents<F, C> {
             return Some(start);
         }
         // What was taken late may not have arrived, although it was recorded long ago.
-        let late = resumable.late.filter(|late| late.taken >= written);
-        let position = late.map_or(position, |late| late.after.min(position));
+        let unconfirmed = resumable.late.as_ref().and_then(|late| late.unconfirmed_after(written));
+        let position = unconfirmed.map_or(position, |after| after.min(position));
         if start.follows(position) {
             return Some(start);
         }

@@ -1,5 +1,6 @@
 //! An open stream: a position in its user's mailbox.
 
+mod late;
 mod note;
 mod turn;
 
@@ -8,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::note::Notes;
+use self::{late::Late, note::Notes};
 pub use self::{
     note::Note,
     turn::{Delivery, Next, Then, Turn},
@@ -96,16 +97,8 @@ pub struct Resumable {
     pub start_after: Option<EventId>,
     /// A logout up to this event has already ended a stream of its client.
     pub logged_out: Option<EventId>,
-    pub(super) late: Option<Late>,
-}
-
-/// Events that were taken long after they were recorded, because their client was away or slow, and gaps.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Late {
-    /// They follow this one.
-    pub(super) after: EventId,
-    /// When the last of them was taken.
-    pub(super) taken: Instant,
+    /// Mostly nothing is.
+    pub(super) late: Option<Box<Late>>,
 }
 
 /// An event that is taken within this time counts as taken when it was recorded.
@@ -271,8 +264,7 @@ impl<C> Stream<C> {
     /// What follows the event `after` is taken late: events long after they were recorded, or a gap in their place.
     fn note_late(&mut self, after: EventId, now: Instant) {
         if let Some(resumable) = &mut self.resumable {
-            let after = resumable.late.map_or(after, |late| late.after);
-            resumable.late = Some(Late { after, taken: now });
+            resumable.late.get_or_insert_with(|| Box::new(Late::new(after, now))).take(now);
         }
     }
 
@@ -284,10 +276,9 @@ impl<C> Stream<C> {
     }
 
     /// What was written before `written` has arrived.
-    pub fn confirm(&mut self, written: Option<Instant>) {
-        if let Some(resumable) = &mut self.resumable {
-            resumable.late =
-                resumable.late.filter(|late| written.is_none_or(|written| late.taken >= written));
+    pub fn confirm(&mut self, now: Instant, written: Instant) {
+        if let (Some(resumable), Some(position)) = (&mut self.resumable, self.position) {
+            resumable.late.take_if(|late| !late.confirm(position, now, written));
         }
     }
 

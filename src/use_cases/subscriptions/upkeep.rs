@@ -93,7 +93,9 @@ impl Subscriptions {
         if lag != Lag::default() {
             shared.metrics.lagging(lag);
         }
-        stream.confirm(shared.written_since(now));
+        if let Some(written) = shared.written_since(now) {
+            stream.confirm(now, written);
+        }
         // It keeps the connection alive as well, and comes first: a keepalive would put it off.
         let position = refresh.and_then(|refresh| refresh.position_for(stream.id()));
         if position.is_some_and(|position| stream.refresh_position(position)) {

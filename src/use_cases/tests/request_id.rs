@@ -106,6 +106,27 @@ async fn gets_again_what_was_written_late() {
     service.stop().await;
 }
 
+/// A client that is always late has what it has confirmed long ago.
+#[tokio::test(start_paused = true)]
+async fn gets_again_only_what_an_always_late_client_took_lately() {
+    let mut service = Service::start(POLICY).await;
+    tokio::spawn(service.subscriptions.clone().look_after());
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    for second in (0..240).step_by(10) {
+        service.publish(&["a"], &second.to_string());
+        tokio::time::sleep(s(3)).await;
+        assert_eq!(client.read(), [second.to_string()]);
+        tokio::time::sleep(s(7)).await;
+    }
+    drop(client);
+    let read = service.ask(tab("a", "tab")).expect("a place").read();
+    let first: u64 = read[0].parse().expect("a second");
+    // Twice the unacknowledged time at most, and once at least.
+    assert!((110..180).contains(&first), "{read:?}");
+    assert_eq!(read.last().map(String::as_str), Some("230"));
+    service.stop().await;
+}
+
 /// As when a phone finds its network and loses it again at once.
 #[tokio::test(start_paused = true)]
 async fn gets_again_what_was_replayed_just_before() {

@@ -1,0 +1,45 @@
+//! What a stream takes long after it was recorded.
+
+use std::time::Instant;
+
+use crate::notification::EventId;
+
+/// Events that a stream has taken long after they were recorded, because its client was away or slow, and gaps.
+///
+/// When an event was recorded does not say then whether it has arrived.
+#[derive(Debug)]
+pub(in crate::log) struct Late {
+    /// The events follow this one.
+    after: EventId,
+    /// When the last of them was taken.
+    taken: Instant,
+    /// Where the stream stood at the time `reached`: a client that is always late has this some day.
+    checkpoint: EventId,
+    reached: Instant,
+}
+
+impl Late {
+    /// What follows the event `after` is taken late.
+    pub(super) fn new(after: EventId, now: Instant) -> Self {
+        Self { after, taken: now, checkpoint: after, reached: now }
+    }
+
+    /// More is taken late.
+    pub(super) fn take(&mut self, now: Instant) {
+        self.taken = now;
+    }
+
+    /// The last event before those that may not have arrived, when that is what was taken since `written`.
+    pub(in crate::log) fn unconfirmed_after(&self, written: Instant) -> Option<EventId> {
+        (self.taken >= written).then_some(self.after)
+    }
+
+    /// What was written before `written` has arrived; the stream stands at `position` now. False when that is all.
+    pub(super) fn confirm(&mut self, position: EventId, now: Instant, written: Instant) -> bool {
+        if self.reached < written {
+            self.after = self.checkpoint;
+            (self.checkpoint, self.reached) = (position, now);
+        }
+        self.taken >= written
+    }
+}
