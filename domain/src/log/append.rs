@@ -15,6 +15,8 @@ pub(super) const STEP: usize = if cfg!(test) { 2 } else { 500 };
 #[derive(Debug)]
 pub struct Appending<F, C> {
     entry: Arc<Entry<F>>,
+    /// That of the log before this event, which may raise it for users who cannot take it.
+    floor: Floor,
     users: vec::IntoIter<UserId>,
     mailboxes: Vec<Arc<Mailbox<F, C>>>,
     streams: usize,
@@ -35,7 +37,7 @@ impl<F, C> EventLog<F, C> {
     /// Begins to append the newest event, which was `recorded` at a time that is not before that of the last one; [`EventLog::append_some`] goes
     /// on, and no other event may be appended before it is done. None when it is not known yet where the log starts.
     pub fn append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
-        self.extent?;
+        let Extent { floor, .. } = self.extent?;
         let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
         let (entry, users) = Entry::new(event, self.appended, recorded);
         self.appended += 1;
@@ -43,7 +45,7 @@ impl<F, C> EventLog<F, C> {
         self.bytes += entry.bytes_in_log();
         self.entries.insert(entry.number, Held::new(Arc::clone(&entry)));
         let mailboxes = Vec::with_capacity(users.len());
-        Some(Appending { entry, users: users.into_iter(), mailboxes, streams: 0 })
+        Some(Appending { entry, floor, users: users.into_iter(), mailboxes, streams: 0 })
     }
 
     /// Puts an event into some of the mailboxes, at the time `now`. `wake` is called for the connections that wait for an event of theirs.
@@ -54,8 +56,6 @@ impl<F, C> EventLog<F, C> {
         now: Instant,
         wake: &mut dyn FnMut(&C),
     ) -> Option<Appended> {
-        // It was there when this began.
-        let Some(Extent { floor, .. }) = self.extent else { return Some(self.complete(appending)) };
         let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
         let (mut holding, mut beyond) = (0, Vec::new());
         for user in appending.users.by_ref().take(STEP) {
@@ -65,7 +65,7 @@ impl<F, C> EventLog<F, C> {
                 continue;
             };
             let mut contents = mailbox.lock();
-            if let Some(readers) = contents.append(&appending.entry, now, floor, wake) {
+            if let Some(readers) = contents.append(&appending.entry, now, appending.floor, wake) {
                 appending.streams += readers;
                 holding += 1;
                 beyond.extend(contents.keep_within(share));

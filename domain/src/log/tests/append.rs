@@ -79,6 +79,16 @@ fn event_stays_until_everybody_could_take_it() {
     }
 }
 
+/// Without a history it is remembered of users who have no stream that they missed something: the others did not.
+#[test]
+fn stream_that_waits_for_its_start_misses_nothing_that_others_do() {
+    let mut played = Played::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });
+    let waiting = played.join("d", "x");
+    played.append(&USERS);
+    played.log.start(&waiting.mailbox, waiting.id, id(0), None);
+    assert_eq!(waiting.take_all(), ["opening at 0", "1 again"]);
+}
+
 /// Without a history nothing is held for users who have no stream.
 #[test]
 fn client_that_returns_meanwhile_is_told_of_a_gap() {
