@@ -18,7 +18,7 @@ use domain::{
     keepalive::KeepalivePolicy,
     language::{LanguagePriorityList, LanguageTag},
     log::{LogLimits, StreamLimits},
-    notification::{EventId, EventType, Incarnation, Notification},
+    notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
@@ -54,7 +54,7 @@ fn text(language: &str) -> String {
 
 fn notification(content: Content, recipients: Vec<UserId>) -> Notification {
     let event_type = EventType::try_new("postprocessing-finished").expect("an event type");
-    Notification { id: id(0), recipients, event_type, content }
+    Notification { id: id(0), recipients: Recipients::Users(recipients), event_type, content }
 }
 
 /// In as many languages as there are here.

@@ -12,6 +12,8 @@ pub(crate) enum Mode {
     Idle,
     /// Each event is for everybody.
     Broadcast,
+    /// As broadcast, but the events are for everyone and name no user.
+    Everyone,
     /// Each event is for one user, in turn.
     Unicast,
     /// Each event is another service's, which the server passes over; one stream says when it has passed all.
@@ -35,6 +37,7 @@ impl Mode {
         match self {
             Self::Idle => "idle",
             Self::Broadcast => "broadcast",
+            Self::Everyone => "everyone",
             Self::Unicast => "unicast",
             Self::Passing => "passing",
             Self::Floor => "floor",

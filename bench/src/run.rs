@@ -70,7 +70,7 @@ impl<'a> Run<'a> {
             Mode::Passing => self.pass().await?,
             // These have a run of their own.
             Mode::Hostile | Mode::Slow | Mode::UnicastFloor => {}
-            Mode::Broadcast | Mode::Unicast | Mode::Publish | Mode::Floor => {
+            Mode::Broadcast | Mode::Everyone | Mode::Unicast | Mode::Publish | Mode::Floor => {
                 let publishing = publish(&self.arguments.nats, self.programme());
                 let ((), published) = tokio::join!(self.arrive(expected), publishing);
                 published?;
@@ -137,6 +137,7 @@ impl<'a> Run<'a> {
         let recipients = match mode {
             Mode::Unicast | Mode::UnicastFloor | Mode::Slow => Recipients::InTurn(users.collect()),
             Mode::Passing => Recipients::Nobody,
+            Mode::Everyone => Recipients::All(vec!["all".into()]),
             _ => Recipients::All(users.collect()),
         };
         Programme { recipients, events: *events, rate: *rate, padding: *padding, languages: *languages }
@@ -147,7 +148,9 @@ impl<'a> Run<'a> {
         let Arguments { mode, events, streams, .. } = self.arguments;
         match mode {
             Mode::Idle | Mode::Hostile | Mode::Slow => 0,
-            Mode::Broadcast | Mode::Listen | Mode::Floor | Mode::Publish => events * self.streams as u64,
+            Mode::Broadcast | Mode::Everyone | Mode::Listen | Mode::Floor | Mode::Publish => {
+                events * self.streams as u64
+            }
             Mode::Unicast | Mode::UnicastFloor => events * *streams as u64,
             Mode::Passing => 1,
         }

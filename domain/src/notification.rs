@@ -98,13 +98,28 @@ pub struct InvalidEventType;
 /// The type of the event that tells a user's clients that the user has logged out.
 const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
 
+/// The users whose streams get an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// These users. A user who is named twice gets it once.
+    Users(Vec<UserId>),
+    /// Every user, connected or not.
+    Everyone,
+}
+
+impl FromIterator<UserId> for Recipients {
+    fn from_iter<I: IntoIterator<Item = UserId>>(users: I) -> Self {
+        Self::Users(users.into_iter().collect())
+    }
+}
+
 /// Something that happened, and whom it concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
     /// Names it, on every instance.
     pub id: EventId,
-    /// Whose streams get it. A user who is named twice gets it once.
-    pub recipients: Vec<UserId>,
+    /// Whose streams get it.
+    pub recipients: Recipients,
     /// Which kind of event it is.
     pub event_type: EventType,
     /// What the client reads.

@@ -9,7 +9,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::Version,
     identity::UserId,
-    notification::{EventId, EventType, Incarnation},
+    notification::{EventId, EventType, Incarnation, Recipients},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -73,6 +73,10 @@ fn write_and_read(text: &str) {
     let Ok(event_type) = EventType::try_new(event_type) else { return assert!(read.is_err()) };
     let Ok(Some(Event::Notification { notification, unreadable: 0, .. })) = read else { panic!("{read:?}") };
     assert_eq!(notification.event_type, event_type);
-    assert_eq!(notification.recipients, Vec::from_iter(UserId::try_new(user)));
+    let expected = match user {
+        "all" => Recipients::Everyone,
+        user => UserId::try_new(user).into_iter().collect(),
+    };
+    assert_eq!(notification.recipients, expected);
     assert_eq!(notification.content.text(Version::FALLBACK), message);
 }

@@ -167,6 +167,11 @@ impl Subscriptions {
         &self.shared.pace
     }
 
+    /// Users who have a stream open, or had one lately.
+    fn users(&self) -> Vec<UserId> {
+        self.shared.state.lock().log.mailboxes().map(|mailbox| mailbox.user().clone()).collect()
+    }
+
     /// Ends the streams of `user` that are `meant`, and returns how many they were.
     fn end_streams(&self, user: &UserId, reason: EndReason, meant: impl Fn(&Stream) -> bool) -> usize {
         let Some(mailbox) = self.shared.state.lock().log.mailbox(user).cloned() else { return 0 };

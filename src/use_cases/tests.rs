@@ -34,7 +34,7 @@ use domain::{
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
     log::{LogLimits, PROMPT, StreamLimits},
-    notification::{EventId, EventType, Incarnation, Notification},
+    notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use mockall::predicate::eq;
 use parking_lot::Mutex;
@@ -212,7 +212,10 @@ fn notification(
     content: impl Into<Content>,
 ) -> Notification {
     let event_type = EventType::try_new(event_type).expect("an event type");
-    let recipients = users.iter().map(|name| user(name)).collect();
+    let recipients = match users {
+        ["everyone"] => Recipients::Everyone,
+        users => users.iter().map(|name| user(name)).collect(),
+    };
     Notification { id: id(sequence), recipients, event_type, content: content.into() }
 }
 

@@ -109,6 +109,38 @@ async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
     }
 }
 
+/// `all` names everyone; a user may have that name as well.
+#[tokio::test]
+async fn an_event_for_everyone_comes_to_each_in_its_language_once() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let publisher = nats.publisher().await;
+    let mut streams = [
+        service.follow_with("einstein", &[("accept-language", "fr")]).await,
+        service.follow("all").await,
+        service.follow_with("marie", &[("accept-language", "de")]).await,
+    ];
+    greet(&publisher, "all", 1).await;
+    publisher.event(&["marie", "all"], "t", "2").await;
+    for (stream, greeting) in streams.iter_mut().zip(["Bonjour 1", "Hello 1", "Hallo 1"]) {
+        assert_eq!((stream.content().await.as_str(), stream.content().await.as_str()), (greeting, "2"));
+    }
+    // A client that returns, on an instance that starts.
+    let service = Service::start(&nats, &[]).await;
+    let first = opening(&service).await;
+    let mut back =
+        service.follow_with("richard", &[("last-event-id", &first), ("accept-language", "de")]).await;
+    assert_eq!(back.content().await, "2");
+    publisher.event(&["marie"], "t", "3").await;
+    publisher.event(&["all"], "t", "4").await;
+    for (stream, expected) in streams.iter_mut().zip([&["4"][..], &["4"], &["3", "4"]]) {
+        for content in expected {
+            assert_eq!(stream.content().await, *content);
+        }
+    }
+    assert_eq!(back.content().await, "4");
+}
+
 #[tokio::test]
 async fn the_default_language_is_for_those_who_ask_for_none() {
     let nats = Nats::start().await;

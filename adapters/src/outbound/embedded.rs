@@ -7,7 +7,7 @@ use domain::{
     content::Content,
     identity::UserId,
     language::{LanguageChoice, LanguageTag},
-    notification::{EventId, EventType, Incarnation, Notification},
+    notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use parking_lot::Mutex;
 use ports::outbound::{Clock, EventSource, Heard, LanguagePreferences, NotStored, Publish, SourceEvent};
@@ -68,6 +68,7 @@ impl Publish for EmbeddedPublisher {
         let mut sequence = self.sequence.lock();
         *sequence += 1;
         let id = EventId { incarnation: self.incarnation, sequence: *sequence };
+        let recipients = Recipients::Users(recipients);
         place.send(Notification { id, recipients, event_type, content });
     }
 }

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Instant, vec};
 
 use super::{Entry, EventLog, Extent, Floor, Held, Mailbox, NewEvent, SHARE_OF_USER};
-use crate::{gap::GapReason, identity::UserId};
+use crate::{gap::GapReason, identity::UserId, notification::Recipients};
 
 /// An event is put into so many mailboxes at a time, and removed from a few times as many: whoever needs the log waits for less than a
 /// millisecond, however many users an event names. (Tests name few.)
 pub(super) const STEP: usize = if cfg!(test) { 2 } else { 500 };
 
-/// An event that is being appended: some of its users have it already.
+/// An event that is being appended: some mailboxes that it is for have it already.
 ///
 /// A stream that starts or ends meanwhile does so by what its user has.
 #[derive(Debug)]
@@ -17,9 +17,26 @@ pub struct Appending<F, C> {
     entry: Arc<Entry<F>>,
     /// That of the log before this event, which may raise it for users who cannot take it.
     floor: Floor,
-    users: vec::IntoIter<UserId>,
-    mailboxes: Vec<Arc<Mailbox<F, C>>>,
+    remaining: Remaining<F, C>,
     streams: usize,
+}
+
+/// Where an event is still to be put.
+#[derive(Debug)]
+enum Remaining<F, C> {
+    /// Into the mailboxes of these users.
+    Users(vec::IntoIter<UserId>),
+    /// Into these mailboxes. One that is new gets the event when it is made.
+    Mailboxes(vec::IntoIter<Arc<Mailbox<F, C>>>),
+}
+
+impl<F, C> Remaining<F, C> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Users(users) => users.len(),
+            Self::Mailboxes(mailboxes) => mailboxes.len(),
+        }
+    }
 }
 
 /// What came of an event that was appended.
@@ -39,13 +56,25 @@ impl<F, C> EventLog<F, C> {
     pub fn append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
         let Extent { floor, .. } = self.extent?;
         let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
-        let (entry, users) = Entry::new(event, self.appended, recorded);
+        let (entry, recipients) = Entry::new(event, self.appended, recorded);
         self.appended += 1;
         let entry = Arc::new(entry);
-        self.bytes += entry.bytes_in_log();
-        self.entries.insert(entry.number, Held::new(Arc::clone(&entry)));
-        let mailboxes = Vec::with_capacity(users.len());
-        Some(Appending { entry, floor, users: users.into_iter(), mailboxes, streams: 0 })
+        let remaining = match recipients {
+            Recipients::Users(users) => Remaining::Users(users.into_iter()),
+            Recipients::Everyone => {
+                Remaining::Mailboxes(self.mailboxes().cloned().collect::<Vec<_>>().into_iter())
+            }
+        };
+        let outlives_mailboxes = entry.is_for_everyone() && !self.keeps_none();
+        if outlives_mailboxes {
+            self.for_everyone.push_back(entry.number);
+        } else if entry.is_for_everyone() {
+            self.raise_floor(&entry, GapReason::Expired);
+        }
+        let bytes = entry.bytes_in_log(remaining.len());
+        self.bytes += bytes;
+        self.entries.insert(entry.number, Held::new(Arc::clone(&entry), bytes, outlives_mailboxes));
+        Some(Appending { entry, floor, remaining, streams: 0 })
     }
 
     /// Puts an event into some of the mailboxes, at the time `now`. `wake` is called for the connections that wait for an event of theirs.
@@ -57,39 +86,53 @@ impl<F, C> EventLog<F, C> {
         wake: &mut dyn FnMut(&C),
     ) -> Option<Appended> {
         let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
-        let (mut holding, mut beyond) = (0, Vec::new());
-        for user in appending.users.by_ref().take(STEP) {
-            let Some(mailbox) = self.mailbox_for(user) else {
-                // Nothing is held for users without a stream. Such a user may have just left, and is to be told when coming back.
-                self.raise_floor(&appending.entry);
-                continue;
-            };
+        let keeps_none = self.keeps_none();
+        let mut beyond = Vec::new();
+        let mut mailboxes = self.next_mailboxes(appending);
+        let Appending { entry, floor, remaining, streams } = appending;
+        mailboxes.retain(|mailbox| {
             let mut contents = mailbox.lock();
-            if let Some(readers) = contents.append(&appending.entry, now, appending.floor, wake) {
-                appending.streams += readers;
-                holding += 1;
-                beyond.extend(contents.keep_within(share));
-                if self.keeps_none() {
-                    beyond.extend(contents.remove_taken());
-                }
-                drop(contents);
-                appending.mailboxes.push(mailbox);
+            let Some(readers) = contents.append(entry, now, *floor, wake) else { return false };
+            *streams += readers;
+            beyond.extend(contents.keep_within(share));
+            if keeps_none {
+                beyond.extend(contents.remove_taken());
             }
-        }
-        if let Some(held) = self.entries.get_mut(&appending.entry.number) {
-            held.add(holding);
+            true
+        });
+        if let Some(held) = self.entries.get_mut(&entry.number) {
+            held.put_into(mailboxes);
         }
         for entry in beyond {
             self.release(entry.number);
         }
-        let appended = appending.users.as_slice().is_empty().then(|| self.complete(appending));
+        let appended = (remaining.len() == 0).then(|| self.complete(appending));
         self.forget(now);
         appended
     }
 
-    fn complete(&mut self, appending: &mut Appending<F, C>) -> Appended {
-        let Appending { entry, mailboxes, streams, .. } = appending;
-        self.hold(entry, std::mem::take(mailboxes));
+    /// The mailboxes that an event is put into next.
+    fn next_mailboxes(&mut self, appending: &mut Appending<F, C>) -> Vec<Arc<Mailbox<F, C>>> {
+        let Appending { entry, remaining, .. } = appending;
+        match remaining {
+            Remaining::Mailboxes(mailboxes) => mailboxes.take(STEP).collect(),
+            Remaining::Users(users) => {
+                let mut mailboxes = Vec::with_capacity(STEP.min(users.len()));
+                for user in users.take(STEP) {
+                    match self.mailbox_for(user) {
+                        Some(mailbox) => mailboxes.push(mailbox),
+                        // Such a user may have just left, and is to be told when coming back.
+                        None => self.raise_floor(entry, GapReason::Expired),
+                    }
+                }
+                mailboxes
+            }
+        }
+    }
+
+    fn complete(&mut self, appending: &Appending<F, C>) -> Appended {
+        let Appending { entry, streams, .. } = appending;
+        self.hold(entry.number);
         if let Some(extent) = &mut self.extent {
             extent.latest = entry.notification.id;
         }
@@ -97,14 +140,7 @@ impl<F, C> EventLog<F, C> {
         Appended { streams: *streams, bytes: entry.bytes, is_delivered }
     }
 
-    fn raise_floor(&mut self, entry: &Entry<F>) {
-        let (after, recorded) = (entry.notification.id, Some(entry.recorded));
-        if let Some(extent) = &mut self.extent {
-            extent.floor.raise(Floor { after, reason: GapReason::Expired, recorded });
-        }
-    }
-
-    /// The mailbox in which an event for `user` is put; none when nobody could ever take it.
+    /// The mailbox in which an event for `user` is put. None when nobody could ever take it: nothing is held for users without a stream.
     fn mailbox_for(&mut self, user: UserId) -> Option<Arc<Mailbox<F, C>>> {
         if let Some(mailbox) = self.mailbox(&user) {
             return Some(Arc::clone(mailbox));

@@ -2,35 +2,48 @@
 
 use std::{sync::Arc, time::Instant, vec};
 
-use super::{Entry, EventLog, LogLimits, MAILBOX_BYTES, Mailbox, append::STEP};
+use super::{
+    Entry, EventLog, Extent, Floor, LogLimits, MAILBOX_BYTES, Mailbox, append::STEP, entry::RECIPIENT_BYTES,
+};
 use crate::gap::GapReason;
 
 /// For so much longer, as a part of the log's age, it is known of which users something was removed: the id that a client comes back with may be so
 /// much older than its stream's end.
 const FLOOR_LEEWAY: u32 = 4;
 
-/// An event, and who has it.
+/// An event, and the mailboxes that have it.
 #[derive(Debug)]
 pub(super) struct Held<F, C> {
     pub(super) entry: Arc<Entry<F>>,
+    /// What it counts for in the log.
+    pub(super) bytes: usize,
     /// So many mailboxes hold it.
     holding: usize,
-    /// The mailboxes that it was put into; none before that is done.
-    mailboxes: Option<Vec<Arc<Mailbox<F, C>>>>,
+    /// The mailboxes that it was put into.
+    mailboxes: Vec<Arc<Mailbox<F, C>>>,
+    /// Whether it was put into all mailboxes that it is for.
+    is_appended: bool,
+    /// Whether it stays although no mailbox holds it: there will be more that it is for.
+    outlives_mailboxes: bool,
 }
 
 impl<F, C> Held<F, C> {
-    pub(super) fn new(entry: Arc<Entry<F>>) -> Self {
-        Self { entry, holding: 0, mailboxes: None }
+    pub(super) fn new(entry: Arc<Entry<F>>, bytes: usize, outlives_mailboxes: bool) -> Self {
+        Self { entry, bytes, holding: 0, mailboxes: Vec::new(), is_appended: false, outlives_mailboxes }
     }
 
-    /// So many more mailboxes hold it.
-    pub(super) fn add(&mut self, mailboxes: usize) {
-        self.holding += mailboxes;
+    /// It was put into these mailboxes.
+    pub(super) fn put_into(&mut self, mailboxes: Vec<Arc<Mailbox<F, C>>>) {
+        self.holding += mailboxes.len();
+        if self.mailboxes.is_empty() {
+            self.mailboxes = mailboxes;
+        } else {
+            self.mailboxes.extend(mailboxes);
+        }
     }
 
     fn is_unused(&self) -> bool {
-        self.holding == 0 && self.mailboxes.is_some()
+        self.holding == 0 && self.is_appended && !self.outlives_mailboxes
     }
 }
 
@@ -43,12 +56,26 @@ pub(super) struct Removing<F, C> {
 }
 
 impl<F, C> EventLog<F, C> {
-    /// An event was put into the `mailboxes`.
-    pub(super) fn hold(&mut self, entry: &Entry<F>, mailboxes: Vec<Arc<Mailbox<F, C>>>) {
-        if let Some(held) = self.entries.get_mut(&entry.number) {
-            held.mailboxes = Some(mailboxes);
+    /// An event was put into all mailboxes that it is for.
+    pub(super) fn hold(&mut self, number: u64) {
+        if let Some(held) = self.entries.get_mut(&number) {
+            held.is_appended = true;
+            held.mailboxes.shrink_to_fit();
             if held.is_unused() {
-                self.drop_entry(entry.number);
+                self.drop_entry(number);
+            }
+        }
+    }
+
+    /// Puts the events for everyone that are held into a new mailbox.
+    pub(super) fn catch_up(&mut self, mailbox: &Arc<Mailbox<F, C>>) {
+        let Some(Extent { floor, .. }) = self.extent else { return };
+        for number in &self.for_everyone {
+            if let Some(held) = self.entries.get_mut(number) {
+                mailbox.lock().add(&held.entry, floor);
+                held.put_into(vec![Arc::clone(mailbox)]);
+                held.bytes += RECIPIENT_BYTES;
+                self.bytes += RECIPIENT_BYTES;
             }
         }
     }
@@ -65,7 +92,7 @@ impl<F, C> EventLog<F, C> {
 
     fn drop_entry(&mut self, number: u64) -> Option<Held<F, C>> {
         let held = self.entries.remove(&number)?;
-        self.bytes -= held.entry.bytes_in_log();
+        self.bytes -= held.bytes;
         Some(held)
     }
 
@@ -76,8 +103,7 @@ impl<F, C> EventLog<F, C> {
         while removals > 0 {
             let Some(Removing { number, reason, mailboxes }) = &mut self.removing else {
                 let Some((number, reason)) = self.removable(now) else { return false };
-                let mailboxes = self.drop_entry(number).and_then(|held| held.mailboxes).unwrap_or_default();
-                self.removing = Some(Removing { number, reason, mailboxes: mailboxes.into_iter() });
+                self.start_removing(number, reason);
                 continue;
             };
             match mailboxes.next() {
@@ -89,11 +115,29 @@ impl<F, C> EventLog<F, C> {
         true
     }
 
+    /// Takes the oldest event out of the log; the mailboxes have it still.
+    fn start_removing(&mut self, number: u64, reason: GapReason) {
+        let Some(Held { entry, mailboxes, .. }) = self.drop_entry(number) else { return };
+        if self.for_everyone.pop_front_if(|oldest| *oldest == number).is_some() {
+            // Users without a mailbox miss it from now on.
+            self.raise_floor(&entry, reason);
+        }
+        self.removing = Some(Removing { number, reason, mailboxes: mailboxes.into_iter() });
+    }
+
+    /// Users without a mailbox cannot take an event.
+    pub(super) fn raise_floor(&mut self, entry: &Entry<F>, reason: GapReason) {
+        let (after, recorded) = (entry.notification.id, Some(entry.recorded));
+        if let Some(extent) = &mut self.extent {
+            extent.floor.raise(Floor { after, reason, recorded });
+        }
+    }
+
     /// The oldest event, if it is to be removed at `now`.
     fn removable(&self, now: Instant) -> Option<(u64, GapReason)> {
         let (number, oldest) = self.entries.first_key_value()?;
         let age = now.saturating_duration_since(oldest.entry.recorded);
-        if oldest.mailboxes.is_none() {
+        if !oldest.is_appended {
             None
         } else if !self.keeps_none() && age >= self.limits.max_age {
             Some((*number, GapReason::Expired))

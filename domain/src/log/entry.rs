@@ -3,8 +3,7 @@
 use std::time::Instant;
 
 use crate::{
-    identity::UserId,
-    notification::Notification,
+    notification::{Notification, Recipients},
     sync::{AtomicUsize, Ordering},
 };
 
@@ -21,8 +20,8 @@ pub struct Entry<F> {
     pub(super) recorded: Instant,
     /// Its place among all entries that were ever appended.
     pub(super) number: u64,
-    /// How many users it names.
-    pub recipients: usize,
+    /// How many users it names; none when it is for everyone.
+    pub recipients: Option<usize>,
     /// Bytes that it counts for among the events of each of them.
     pub(super) bytes: usize,
     /// Open streams that are still to take it, and one more while it is being appended.
@@ -32,24 +31,29 @@ pub struct Entry<F> {
 /// What an entry takes beside its texts, about: its fields, its place in the log, and what the allocator adds …
 const ENTRY_BYTES: usize = 300;
 /// … and for each recipient: a place in the mailbox, and in the list of those who hold it.
-const RECIPIENT_BYTES: usize = 48;
+pub(super) const RECIPIENT_BYTES: usize = 48;
 /// What it takes to remember who gets which translation, where there are some.
 const TRANSLATED_BYTES: usize = 2048;
 
 impl<F> Entry<F> {
-    /// An entry, and the users that the event names: who holds it knows them.
-    pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> (Self, Vec<UserId>) {
+    /// An entry, and the recipients of the event, which it does not keep.
+    pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> (Self, Recipients) {
         let NewEvent { mut notification, encoded, published } = event;
         let bytes = cost(&notification);
-        let users = std::mem::take(&mut notification.recipients);
-        let (recipients, unread) = (users.len(), AtomicUsize::new(1));
-        (Self { notification, encoded, published, recorded, number, recipients, bytes, unread }, users)
+        let to = std::mem::replace(&mut notification.recipients, Recipients::Users(Vec::new()));
+        let recipients = if let Recipients::Users(users) = &to { Some(users.len()) } else { None };
+        let unread = AtomicUsize::new(1);
+        (Self { notification, encoded, published, recorded, number, recipients, bytes, unread }, to)
     }
 
-    /// Bytes that it counts for in the log.
-    pub(super) fn bytes_in_log(&self) -> usize {
-        let others = self.recipients.saturating_sub(1);
-        self.bytes + others * RECIPIENT_BYTES
+    /// Whether it is for everyone.
+    pub(super) fn is_for_everyone(&self) -> bool {
+        self.recipients.is_none()
+    }
+
+    /// Bytes that it counts for in the log while so many mailboxes hold it.
+    pub(super) fn bytes_in_log(&self, mailboxes: usize) -> usize {
+        self.bytes + mailboxes.saturating_sub(1) * RECIPIENT_BYTES
     }
 
     /// One more stream is to take it.

@@ -205,8 +205,17 @@ impl<F, C> Contents<F, C> {
         self.index.get_or_insert_with(|| Box::new(Index::new(floor)))
     }
 
-    /// Adds the newest event, unless it was added already because the user is named twice. Returns how many open streams are to take it,
-    /// and wakes those that wait.
+    /// Adds the newest event. False when it was added already because the user is named twice.
+    pub(super) fn add(&mut self, entry: &Arc<Entry<F>>, floor: Floor) -> bool {
+        let index = self.index(floor);
+        let is_new = index.newest().is_none_or(|newest| newest.number != entry.number);
+        if is_new {
+            index.push(Arc::clone(entry));
+        }
+        is_new
+    }
+
+    /// Adds the newest event. Returns how many open streams are to take it, and wakes those that wait; none when it was added already.
     pub(super) fn append(
         &mut self,
         entry: &Arc<Entry<F>>,
@@ -214,11 +223,9 @@ impl<F, C> Contents<F, C> {
         floor: Floor,
         wake: &mut dyn FnMut(&C),
     ) -> Option<usize> {
-        let index = self.index(floor);
-        if index.newest().is_some_and(|newest| newest.number == entry.number) {
+        if !self.add(entry, floor) {
             return None;
         }
-        index.push(Arc::clone(entry));
         let mut readers = 0;
         for stream in self.streams.iter_mut().filter(|stream| stream.is_open() && stream.position.is_some()) {
             entry.add_reader();

@@ -18,7 +18,7 @@ mod stream;
 mod streams;
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -84,6 +84,8 @@ pub struct EventLog<F, C> {
     stream_limits: StreamLimits,
     mailboxes: HashSet<ByUser<F, C>>,
     entries: BTreeMap<u64, Held<F, C>>,
+    /// Those of the entries that are for everyone, the oldest first.
+    for_everyone: VecDeque<u64>,
     /// What is being removed.
     removing: Option<Removing<F, C>>,
     appended: u64,
@@ -127,6 +129,7 @@ impl<F, C> EventLog<F, C> {
             stream_limits,
             mailboxes: HashSet::new(),
             entries: BTreeMap::new(),
+            for_everyone: VecDeque::new(),
             removing: None,
             appended: 0,
             bytes: 0,
@@ -185,6 +188,7 @@ impl<F, C> EventLog<F, C> {
     fn add_mailbox(&mut self, user: UserId) -> Arc<Mailbox<F, C>> {
         let mailbox = Arc::new(Mailbox::new(user));
         self.mailboxes.insert(ByUser(Arc::clone(&mailbox)));
+        self.catch_up(&mailbox);
         mailbox
     }
 
@@ -194,6 +198,7 @@ impl<F, C> EventLog<F, C> {
         let floor = Floor { after, reason: GapReason::Expired, recorded: None };
         self.extent = Some(Extent { floor, latest: after });
         self.entries.clear();
+        self.for_everyone.clear();
         self.removing = None;
         self.bytes = 0;
         for mailbox in self.mailboxes() {

@@ -34,8 +34,8 @@ pub struct RecentEvent {
     pub id: EventId,
     /// Which kind of event it is.
     pub event_type: EventType,
-    /// How many users it names.
-    pub recipients: usize,
+    /// How many users it names; none when it is for everyone.
+    pub recipients: Option<usize>,
     /// For how long it has been known here.
     pub age: Duration,
 }

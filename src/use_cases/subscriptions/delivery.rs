@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use domain::{
     log::{Appended, Entry, NewEvent},
-    notification::{EventId, Notification},
+    notification::{EventId, Notification, Recipients},
 };
 use parking_lot::MutexGuard;
 use ports::outbound::EndReason;
@@ -50,7 +50,7 @@ impl Subscriptions {
         let shared = &self.shared;
         let now = shared.clock.now();
         let encoded = Encoded::new(&notification.content);
-        let logged_out = if notification.is_logout() { notification.recipients.clone() } else { Vec::new() };
+        let logged_out = notification.is_logout().then(|| notification.recipients.clone());
         let id = notification.id;
         let mut state = shared.state.lock();
         let opened = state.log.next_number();
@@ -71,8 +71,12 @@ impl Subscriptions {
         if appended.is_delivered {
             shared.metrics.delivery_completed(now.saturating_duration_since(published));
         }
-        if shared.policy.close_on_logout {
-            for user in &logged_out {
+        if let Some(recipients) = logged_out.filter(|_| shared.policy.close_on_logout) {
+            let users = match recipients {
+                Recipients::Users(users) => users,
+                Recipients::Everyone => self.users(),
+            };
+            for user in &users {
                 // A stream that replays finds the logout when it comes to it; one that was opened since begins after it.
                 let is_meant = |stream: &Stream| {
                     stream.id().number() < opened && !stream.is_replaying() && !stream.has_ended_before(id)

@@ -20,6 +20,24 @@ async fn reaches_each_stream_of_a_named_user_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_an_event_for_everyone_reaches_each_stream_and_each_client_that_returns() {
+    let mut service = Service::start(POLICY).await;
+    let mut clients = ["a", "a", "b"].map(|name| service.open(name));
+    assert_eq!(clients.each_mut().map(Client::read), [NOTHING; 3]);
+    service.publish(&["everyone"], "1");
+    settle().await;
+    assert_eq!(clients.each_mut().map(Client::read), [["1"]; 3]);
+    let mut back = service.ask(after("c", id(0))).expect("a place");
+    assert_eq!(back.read(), ["1"]);
+    assert_eq!(service.open("d").read(), NOTHING);
+    service.publish(&["everyone"], "2");
+    settle().await;
+    let [one, two, three] = clients;
+    assert_eq!([one, two, three, back].map(|mut client| client.read()), [["2"]; 4]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn encodes_an_event_once_and_for_open_streams_alone() {
     let mut frames = MockFrames::new();
     frames.expect_opening().return_const(None);

@@ -17,7 +17,7 @@ fn look_into(service: &Service) -> Inspection {
 
 fn event(sequence: u64, event_type: &str, recipients: usize, age: Duration) -> RecentEvent {
     let event_type = EventType::try_new(event_type).expect("an event type");
-    RecentEvent { id: id(sequence), event_type, recipients, age }
+    RecentEvent { id: id(sequence), event_type, recipients: Some(recipients), age }
 }
 
 #[tokio::test(start_paused = true)]

@@ -28,6 +28,16 @@ async fn is_written_and_ends_the_streams_of_the_user() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_everyone_ends_all_streams() {
+    let mut service = Service::start(POLICY).await;
+    let mut clients = ["a", "b"].map(|name| service.open(name));
+    service.log_out("everyone");
+    settle().await;
+    assert_eq!(clients.each_mut().map(Client::read), [["bye", "Logout"]; 2]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn ends_a_stream_also_when_it_was_missed() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");

@@ -108,7 +108,7 @@ fn encode(id: EventId, event_type: &str, content: &str) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use domain::notification::{EventType, Incarnation};
+    use domain::notification::{EventType, Incarnation, Recipients};
     use proptest::prelude::*;
 
     use super::*;
@@ -119,7 +119,7 @@ mod tests {
     fn notification(event_type: &str, content: &str) -> Notification {
         Notification {
             id: EventId { incarnation: Incarnation::of(0xab), sequence: 7 },
-            recipients: Vec::new(),
+            recipients: Recipients::Everyone,
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: content.into(),
         }

@@ -9,7 +9,7 @@ impl Played {
     /// An event for all users, of which the first two have it.
     fn half_appended(&mut self) -> Appending<(), &'static str> {
         self.sequence += 1;
-        let event = event(self.sequence, &USERS, "t", 1);
+        let event = event(self.sequence, users(&USERS), "t", 1);
         let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
         assert_eq!(self.append_some(&mut appending), None);
         appending
@@ -77,6 +77,15 @@ fn event_stays_until_everybody_could_take_it() {
         played.pass(Duration::from_secs(1));
         assert_eq!(readers[1..].iter().map(|reader| reader.lag().events).collect::<Vec<_>>(), [1; 3]);
     }
+}
+
+#[test]
+fn event_is_removed_from_every_mailbox() {
+    let mut played = Played::new(NO_LIMITS);
+    played.append(&USERS);
+    played.pass(MINUTE);
+    let taken = USERS.map(|user| played.open_after(user, "x", id(0)).take_all());
+    assert_eq!(taken, [(); 4].map(|()| ["opening at ?", "Expired after 7-0, at 1"]));
 }
 
 /// Without a history it is remembered of users who have no stream that they missed something: the others did not.

@@ -3,7 +3,7 @@
 use super::*;
 
 fn entry_bytes() -> usize {
-    Entry::new(event(1, &["a"], "t", 1), 0, Instant::now()).0.bytes
+    Entry::new(event(1, users(&["a"]), "t", 1), 0, Instant::now()).0.bytes
 }
 
 fn holding(entries: usize) -> LogLimits {

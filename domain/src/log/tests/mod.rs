@@ -2,6 +2,7 @@
 
 mod append;
 mod bounds;
+mod everyone;
 mod model;
 mod streams;
 
@@ -14,7 +15,7 @@ use super::*;
 use crate::{
     gap::Gap,
     language::{LanguageTag, Languages},
-    notification::{EventType, Incarnation, Notification},
+    notification::{EventType, Incarnation, Notification, Recipients},
     session::Now,
     spread::Spread,
 };
@@ -39,10 +40,14 @@ fn user(name: &str) -> UserId {
     UserId::try_new(name).expect("a user id")
 }
 
-fn event(sequence: u64, users: &[&str], event_type: &str, bytes: usize) -> NewEvent<()> {
+fn users(names: &[&str]) -> Recipients {
+    names.iter().map(|name| user(name)).collect()
+}
+
+fn event(sequence: u64, recipients: Recipients, event_type: &str, bytes: usize) -> NewEvent<()> {
     let notification = Notification {
         id: id(sequence),
-        recipients: users.iter().map(|name| user(name)).collect(),
+        recipients,
         event_type: EventType::try_new(event_type).expect("an event type"),
         content: "x".repeat(bytes).into(),
     };
@@ -93,9 +98,13 @@ impl Played {
         self.append_event(users, "t", 1)
     }
 
-    fn append_event(&mut self, users: &[&str], event_type: &str, bytes: usize) -> Appended {
+    fn append_event(&mut self, names: &[&str], event_type: &str, bytes: usize) -> Appended {
+        self.append_for(users(names), event_type, bytes)
+    }
+
+    fn append_for(&mut self, recipients: Recipients, event_type: &str, bytes: usize) -> Appended {
         self.sequence += 1;
-        let event = event(self.sequence, users, event_type, bytes);
+        let event = event(self.sequence, recipients, event_type, bytes);
         let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
         loop {
             if let Some(appended) = self.append_some(&mut appending) {

@@ -7,9 +7,10 @@ use super::*;
 /// What happens.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// An event for the users whose bit is set, of a size.
-    Append(u8, usize),
-    Open(usize),
+    /// An event for the users whose bit is set, or for everyone, of a size.
+    Append(Option<u8>, usize),
+    /// Of a client that has had everything but so many events.
+    Open(usize, u64),
     Take(usize, usize),
     Close(usize),
     Pass(u64),
@@ -19,13 +20,17 @@ const USERS: [&str; 3] = ["a", "b", "c"];
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        5 => (0..8_u8, 0..400_usize).prop_map(|(users, bytes)| Step::Append(users, bytes)),
-        2 => (0..3_usize).prop_map(Step::Open),
+        5 => (0..8_u8, 0..400_usize).prop_map(|(users, bytes)| Step::Append(Some(users), bytes)),
+        1 => (0..400_usize).prop_map(|bytes| Step::Append(None, bytes)),
+        2 => (0..3_usize, prop_oneof![Just(0), 0..20_u64]).prop_map(|(user, missed)| Step::Open(user, missed)),
         5 => (any::<usize>(), 0..2000_usize).prop_map(|(which, limit)| Step::Take(which, limit)),
         1 => any::<usize>().prop_map(Step::Close),
         1 => (0..30_u64).prop_map(Step::Pass),
     ]
 }
+
+/// All users' bits.
+const EVERYONE: u8 = 7;
 
 fn named(users: u8) -> Vec<&'static str> {
     USERS.into_iter().enumerate().filter(|(bit, _)| users & (1 << bit) != 0).map(|(_, name)| name).collect()
@@ -83,13 +88,18 @@ proptest! {
         let (mut all, mut open) = (Vec::new(), Vec::<Told>::new());
         for step in steps {
             match step {
-                Step::Append(users, bytes) => {
+                Step::Append(named_users, bytes) => {
+                    let users = named_users.unwrap_or(EVERYONE);
+                    let recipients = match named_users {
+                        Some(users) => named(users).into_iter().map(user).collect(),
+                        None => Recipients::Everyone,
+                    };
                     let waiting: Vec<_> = open.iter().filter(|told| {
                         let is_waiting = told.reader.mailbox.with_stream(told.reader.id, |stream| stream.is_waiting());
                         is_waiting == Some(true) && named(users).contains(&told.user)
                     }).map(|told| told.user).collect();
                     played.woken();
-                    played.append_event(&named(users), "t", bytes);
+                    played.append_for(recipients, "t", bytes);
                     let mut woken = played.woken();
                     woken.sort_unstable();
                     let mut expected = waiting;
@@ -99,10 +109,11 @@ proptest! {
                     prop_assert!(played.log.bytes + mailboxes <= max_bytes || played.log.entries.len() <= 1);
                     all.push((played.sequence, users));
                 }
-                Step::Open(user) => {
+                Step::Open(user, missed) => {
                     let (user, latest) = (USERS[user], played.log.latest().expect("started"));
-                    let reader = played.open_after(user, user, latest);
-                    open.push(Told { reader, user, through: latest.sequence });
+                    let through = latest.sequence.saturating_sub(missed);
+                    let reader = played.open_after(user, user, id(through));
+                    open.push(Told { reader, user, through });
                 }
                 Step::Take(which, limit) if !open.is_empty() => {
                     let which = which % open.len();
@@ -115,7 +126,7 @@ proptest! {
                 Step::Pass(seconds) => played.pass(Duration::from_secs(seconds)),
                 Step::Take(..) | Step::Close(_) => {}
             }
-            let held: usize = played.log.entries.values().map(|held| held.entry.bytes_in_log()).sum();
+            let held: usize = played.log.entries.values().map(|held| held.bytes).sum();
             prop_assert_eq!(played.log.bytes, held);
         }
         for told in &mut open {

@@ -119,8 +119,12 @@ impl Cluster {
     }
 
     pub(super) fn publish(&mut self, users: u8, kind: Kind) {
-        let named = (0..USERS.len()).filter(|user| users & (1 << user) != 0);
-        let recipients = named.map(|number| user(USERS[number])).collect();
+        let is_named = |number: &usize| users & (1 << number) != 0;
+        let recipients = if (0..USERS.len()).all(|number| is_named(&number)) {
+            Recipients::Everyone
+        } else {
+            (0..USERS.len()).filter(is_named).map(|number| user(USERS[number])).collect()
+        };
         let event_type = if kind == Kind::Logout { "backchannel-logout" } else { "t" };
         let event_type = EventType::try_new(event_type).expect("an event type");
         let content = content(kind);

@@ -30,7 +30,7 @@ struct Message {
 /// What a message says.
 #[derive(Clone)]
 pub(super) enum Payload {
-    Event { recipients: Vec<UserId>, event_type: EventType, content: Content },
+    Event { recipients: Recipients, event_type: EventType, content: Content },
     Language(LanguageChoice),
 }
 

@@ -14,7 +14,7 @@ pub(super) const BROWSERS: usize = 3;
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// An event for the users whose bit is set. It is read at once, or with what happens next.
+    /// An event for the users whose bit is set; when all are, for everyone. It is read at once, or with what happens next.
     Publish { users: u8, kind: Kind, at_once: bool },
     /// A browser opens a stream, unless it has one.
     Connect { browser: usize, instance: usize, names: Names },

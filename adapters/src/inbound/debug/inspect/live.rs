@@ -145,7 +145,8 @@ struct Listed<'a> {
     id: String,
     #[serde(rename = "type")]
     event_type: &'a str,
-    recipients: usize,
+    /// None when it is for everyone.
+    recipients: Option<usize>,
     age_seconds: f64,
 }
 

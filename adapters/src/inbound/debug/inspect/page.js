@@ -132,7 +132,7 @@ function showEvents(events) {
     const at = new Date(Date.now() - age_seconds * 1000);
     cell(row, at.toLocaleTimeString());
     cell(row, type || "(none)", "type").title = type;
-    cell(row, whole(recipients), "number");
+    cell(row, recipients === null ? "everyone" : whole(recipients), "number");
     cell(row, id, "id");
   }
   while (byId("events").rows.length > MOST_EVENTS) byId("events").deleteRow(-1);

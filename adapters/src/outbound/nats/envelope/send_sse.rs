@@ -8,7 +8,7 @@ use domain::{
     content::{Content, Translation},
     identity::UserId,
     language::LanguageTag,
-    notification::{EventId, EventType, Notification},
+    notification::{EventId, EventType, Notification, Recipients},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -19,6 +19,8 @@ use super::{InvalidBase64, Text, Unreadable, lenient::Lenient};
 
 /// The type in the envelope.
 pub(super) const TYPE: &str = "events.SendSSE";
+/// The name of all users together (OpenCloud). It may be the id of one of them.
+const EVERYONE: &str = "all";
 
 /// Reads the event, and how many of its translations could not be read.
 ///
@@ -29,7 +31,9 @@ pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, usize),
     let event: SendSse =
         serde_json::from_slice(payload).map_err(|error| Unreadable::Payload(error.into()))?;
     let (content, unreadable) = event.content()?;
-    let recipients = event.user_ids.unwrap_or_default().into_iter().filter_map(|user| user.0).collect();
+    let users: Vec<_> = event.user_ids.unwrap_or_default().into_iter().filter_map(|user| user.0).collect();
+    let is_for_everyone = users.iter().any(|user| user.as_str() == EVERYONE);
+    let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(users) };
     let event_type = EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?;
     Ok((Notification { id, recipients, event_type, content }, unreadable))
 }

@@ -85,7 +85,10 @@ fn what_is_lenient_and_what_is_not() {
         let read = read.as_ref().map(|read| {
             read.as_ref().map(|event| {
                 let read = notification(event);
-                (read.recipients.len(), read.event_type.as_str(), read.content.text(Version::FALLBACK))
+                let domain::notification::Recipients::Users(users) = &read.recipients else {
+                    panic!("for everyone: {message}")
+                };
+                (users.len(), read.event_type.as_str(), read.content.text(Version::FALLBACK))
             })
         });
         assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{message}");
