@@ -31,7 +31,7 @@ use crate::{
         Address, Configuration, Cors, Events, GoDuration, Limits, RegistryKind, Secret, Server, Tls,
     },
     lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
-    use_cases::{Announcement, StreamPolicy},
+    use_cases::{Announcement, Status, StreamPolicy},
 };
 
 /// A shorter secret can be guessed (RFC 7518, 3.2).
@@ -84,7 +84,7 @@ impl Application {
         let counts = core.metrics.http_server("debug", "plaintext");
         let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
-        let announcement = announcement(configuration, address)?;
+        let announcement = announcement(configuration, address, core.status.clone())?;
         let verifier = Arc::new(RevaTokens::new(secret));
         let app = core
             .http(verifier, cross_origin(&configuration.cors), http.root.as_str())
@@ -194,6 +194,7 @@ fn bus(events: &Events) -> Result<Servers, StartError> {
 fn announcement(
     configuration: &Configuration,
     bound: SocketAddr,
+    status: Arc<Status>,
 ) -> Result<Option<Announcement>, StartError> {
     let registry = &configuration.registry;
     if registry.kind == RegistryKind::None {
@@ -213,7 +214,7 @@ fn announcement(
         tls: configuration.tls.enabled,
     };
     let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node));
-    Ok(Some(Announcement { registry }))
+    Ok(Some(Announcement { registry, status }))
 }
 
 /// The address at which others reach us.

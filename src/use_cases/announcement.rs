@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use ports::outbound::ServiceRegistry;
 use tracing::{info, warn};
 
+use super::Status;
+
 /// How often the entry is put again. It disappears after thirty seconds without.
 const RENEWAL: Duration = Duration::from_secs(25);
 /// How soon to try again when it could not be put.
@@ -17,14 +19,21 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 pub struct Announcement {
     /// Where the entry stands.
     pub registry: Arc<dyn ServiceRegistry>,
+    /// Where it is told whether the entry is there.
+    pub status: Arc<Status>,
 }
 
 impl Announcement {
     /// Puts the entry and renews it, until it is dropped.
     pub async fn run(self) {
         let mut announced = None;
+        self.status.not_announced("it is being announced".into());
         loop {
             let outcome = self.registry.announce().await;
+            match &outcome {
+                Ok(()) => self.status.announced(),
+                Err(error) => self.status.not_announced(error.reason.clone()),
+            }
             // Said when it changes, not every time.
             if announced != Some(outcome.is_ok()) {
                 match &outcome {
@@ -33,7 +42,12 @@ impl Announcement {
                 }
             }
             announced = Some(outcome.is_ok());
-            tokio::time::sleep(if outcome.is_ok() { RENEWAL } else { RETRY }).await;
+            tokio::select! {
+                // It is time again.
+                () = tokio::time::sleep(if outcome.is_ok() { RENEWAL } else { RETRY }) => {}
+                // Nobody finds us until it was put again.
+                () = self.registry.changed() => self.status.not_announced("it is being announced again".into()),
+            }
         }
     }
 

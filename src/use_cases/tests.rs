@@ -41,8 +41,8 @@ use parking_lot::Mutex;
 use ports::{
     inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _},
     outbound::{
-        BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, MockServiceRegistry, NotStored,
-        Outcome, RegistryUnavailable, ServiceRegistry, SourceEvent,
+        BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
+        RegistryUnavailable, ServiceRegistry, SourceEvent,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};

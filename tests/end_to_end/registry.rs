@@ -74,13 +74,19 @@ async fn two_instances_have_two_entries_under_the_names_they_were_given() {
 }
 
 #[tokio::test]
-async fn the_entry_is_made_again_after_the_bus_was_away() {
+async fn instance_is_not_ready_before_the_gateway_finds_it() {
     let mut nats = Nats::start().await;
-    let _service = Service::start(&nats, &[]).await;
-    eventually("an entry", async || entries(&nats).await.len() == 1).await;
-    nats.kill().await;
-    nats.up().await;
-    assert!(entries(&nats).await.is_empty(), "it was in memory");
+    let service = Service::start(&nats, &[]).await;
+    assert_eq!(entries(&nats).await.len(), 1);
+    for _ in 0..3 {
+        nats.kill().await;
+        eventually("not ready", async || service.readiness().await.0 == 503).await;
+        nats.up().await;
+        // What was in memory is gone.
+        service.is_ready().await;
+        assert_eq!(entries(&nats).await.len(), 1);
+    }
+    nats.publisher().await.jetstream.delete_key_value("service-registry").await.expect("deleted");
     eventually("an entry again", async || entries(&nats).await.len() == 1).await;
 }
 

@@ -1,7 +1,7 @@
 /// Whether this instance does its work.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Readiness: Send + Sync {
-    /// Whether new streams are accepted and what is published reaches them.
+    /// Whether the platform's proxy finds this instance, new streams are accepted, and what is published reaches them.
     ///
     /// # Errors
     ///
@@ -26,6 +26,12 @@ pub enum NotReady {
     Behind {
         /// How many wait.
         messages: u64,
+    },
+    /// The platform's proxy cannot find it.
+    #[error("the service registry has no entry of this instance: {reason}")]
+    NotAnnounced {
+        /// What stands in the way.
+        reason: String,
     },
     /// It is about to end.
     #[error("stopping")]

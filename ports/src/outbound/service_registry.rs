@@ -11,6 +11,10 @@ pub trait ServiceRegistry: Send + Sync {
     /// The registry cannot be reached; to be tried again.
     async fn announce(&self) -> Result<(), RegistryUnavailable>;
 
+    /// Waits until the registry is another one than when the entry was last put, or tried to be put: the connection is lost or there again, or
+    /// the registry was recreated. The entry may be gone.
+    async fn changed(&self);
+
     /// Takes the entry away, so that nobody is sent here any more.
     ///
     /// # Errors

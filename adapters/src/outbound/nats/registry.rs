@@ -4,17 +4,20 @@ use std::time::Duration;
 
 use async_nats::jetstream::{
     self,
+    context::RequestErrorKind,
     kv::{self, Store},
     stream::StorageType,
 };
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use data_encoding::BASE32;
+use parking_lot::Mutex;
 use ports::outbound::{RegistryUnavailable, ServiceRegistry};
 use serde_json::json;
+use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::connection::Connection;
+use super::connection::{Connection, LineState};
 
 /// The bucket, which is also what each key in it begins with.
 const BUCKET: &str = "service-registry";
@@ -34,11 +37,27 @@ pub struct Node {
     pub tls: bool,
 }
 
+/// How often it is checked that the bucket is still the same: so soon it is noticed that it was deleted or recreated.
+const CHECK: Duration = Duration::from_secs(5);
+/// The time for one answer of NATS.
+const ANSWER: Duration = Duration::from_secs(2);
+
 /// The registry, and one entry in it.
 pub struct KeyValueRegistry {
     connection: Connection,
     key: String,
     entry: String,
+    last: Mutex<Attempt>,
+}
+
+/// How it was last tried to put the entry.
+#[derive(Clone, Default)]
+struct Attempt {
+    /// The connection that it was tried with, and whether it was there.
+    generation: u64,
+    connected: bool,
+    /// The bucket, if it was found.
+    bucket: Option<Store>,
 }
 
 impl KeyValueRegistry {
@@ -46,7 +65,7 @@ impl KeyValueRegistry {
     #[must_use]
     pub fn new(connection: &Connection, node: &Node) -> Self {
         let (key, entry) = encode(node, Uuid::new_v4());
-        Self { connection: connection.clone(), key, entry }
+        Self { connection: connection.clone(), key, entry, last: Mutex::default() }
     }
 
     /// The bucket, which is made when it is missing.
@@ -56,6 +75,8 @@ impl KeyValueRegistry {
         let known =
             line.wait_for(|state| state.trouble.is_some() || state.client.is_some() && state.connected);
         let state = known.await.map_err(unavailable)?.clone();
+        let LineState { generation, connected, .. } = state;
+        *self.last.lock() = Attempt { generation, connected, bucket: None };
         let Some(client) = state.client.filter(|_| state.connected) else {
             return Err(RegistryUnavailable { reason: state.trouble.unwrap_or_default() });
         };
@@ -81,12 +102,39 @@ fn unavailable(error: impl std::error::Error) -> RegistryUnavailable {
 #[async_trait]
 impl ServiceRegistry for KeyValueRegistry {
     async fn announce(&self) -> Result<(), RegistryUnavailable> {
-        let put = self.bucket().await?.put(&self.key, self.entry.clone().into()).await;
-        put.map(drop).map_err(unavailable)
+        let bucket = self.bucket().await?;
+        bucket.put(&self.key, self.entry.clone().into()).await.map_err(unavailable)?;
+        self.last.lock().bucket = Some(bucket);
+        Ok(())
+    }
+
+    async fn changed(&self) {
+        let Attempt { generation, connected, bucket } = self.last.lock().clone();
+        let mut line = self.connection.state.clone();
+        tokio::select! {
+            // NATS is away, and with it what it had in memory; or it is there again.
+            _ = line.wait_for(|state| (state.generation, state.connected) != (generation, connected)) => {}
+            () = recreated(bucket) => {}
+        }
     }
 
     async fn withdraw(&self) -> Result<(), RegistryUnavailable> {
         self.bucket().await?.delete(&self.key).await.map_err(unavailable)
+    }
+}
+
+/// Waits until the bucket is another one, or gone.
+async fn recreated(bucket: Option<Store>) {
+    let Some(Store { stream, .. }) = bucket else { return std::future::pending().await };
+    let created = stream.cached_info().created;
+    loop {
+        sleep(CHECK).await;
+        match timeout(ANSWER, stream.get_info()).await {
+            Ok(Ok(info)) if info.created != created => return,
+            // NATS has answered: there is no such bucket.
+            Ok(Err(error)) if error.kind() == RequestErrorKind::Other => return,
+            _ => {}
+        }
     }
 }
 
