@@ -69,7 +69,7 @@ impl Demo {
         let users = users(&secret)?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
         let core = core();
-        let (publisher, source) = embedded::bus(incarnation());
+        let (publisher, source) = embedded::bus(incarnation(), core.clock.clone());
         let listener = listen(
             &[address],
             CONNECTION_LIMITS,

@@ -14,6 +14,7 @@ mod cluster;
 mod cookie;
 mod debug;
 mod demo;
+mod event_source;
 mod frames;
 mod hostile;
 mod http_2;

@@ -3,6 +3,7 @@
 //! A test that waits for ever has failed: whoever runs it sets a limit.
 
 mod bookmark_exchange;
+pub mod event_source;
 mod language_preferences;
 
 use std::{
