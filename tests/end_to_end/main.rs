@@ -24,6 +24,7 @@ mod leaks;
 mod ledger;
 mod line;
 mod lives;
+mod metrics;
 mod nats;
 mod private;
 mod process;
