@@ -12,6 +12,7 @@ use adapters::{
         clock::SystemClock,
         embedded::{self, EmbeddedPreferences, EmbeddedStore},
         jwt::{RevaTokenIssuer, RevaTokens},
+        prometheus::{Server, Transport},
     },
 };
 use domain::{
@@ -73,7 +74,7 @@ impl Demo {
         let listener = listen(
             &[address],
             CONNECTION_LIMITS,
-            core.metrics.http_server("public", "plaintext"),
+            core.metrics.http_server(Server::Public, Transport::Plaintext),
             "--addr",
             address.to_string(),
         )?;
