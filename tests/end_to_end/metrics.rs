@@ -1,12 +1,11 @@
 //! The values of metrics after a known course of events, as `/metrics` shows them: what NATS, tokens and the HTTP server bring about. What
 //! the use cases count is in `tests/metrics`.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Duration};
 
+use adapters::outbound::clock::SystemClock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ports::outbound::Clock as _;
 use serde_json::{Value, json};
 
 use crate::{
@@ -242,15 +241,14 @@ async fn latency_includes_the_time_on_nats() {
     proxy.blackhole(true);
     proxy.cut();
     service.counts("sse_bus_connected", 0).await;
-    #[expect(clippy::disallowed_methods, reason = "the latency is that of the machine's clock")]
-    let given = Instant::now();
+    let given = SystemClock.now();
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
-    let had = given.elapsed();
+    let had = SystemClock.now();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let waited = given.elapsed() - had;
+    let waited = SystemClock.now() - had;
     proxy.blackhole(false);
     assert_eq!(stream.content().await, "hello");
-    let taken = given.elapsed();
+    let taken = SystemClock.now() - given;
     let count: u64 = sample(service.debug, "sse_delivery_latency_seconds_count").await;
     let seconds: f64 = sample(service.debug, "sse_delivery_latency_seconds_sum").await;
     assert_eq!(count, 1);

@@ -3,7 +3,9 @@
 //! Each step says which samples of the whole page it changes, and to what. What the source, the tokens and the HTTP server count is tested
 //! end to end.
 
-mod values;
+mod events;
+mod nats;
+mod streams;
 
 use std::{
     collections::BTreeSet,
@@ -194,6 +196,12 @@ struct Histogram {
     name: &'static str,
     bounds: &'static [f64],
 }
+
+const LATENCY: Histogram = Histogram {
+    name: "sse_delivery_latency_seconds",
+    bounds: &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0],
+};
+const NOTHING: [&str; 0] = [];
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
