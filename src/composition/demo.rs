@@ -12,6 +12,7 @@ use adapters::{
         clock::SystemClock,
         embedded::{self, EmbeddedPreferences, EmbeddedStore},
         jwt::{RevaTokenIssuer, RevaTokens},
+        prometheus::{Server, Transport},
     },
 };
 use domain::{
@@ -69,11 +70,11 @@ impl Demo {
         let users = users(&secret)?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
         let core = core();
-        let (publisher, source) = embedded::bus(incarnation());
+        let (publisher, source) = embedded::bus(incarnation(), core.clock.clone());
         let listener = listen(
             &[address],
             CONNECTION_LIMITS,
-            core.metrics.http_server("public", "plaintext"),
+            core.metrics.http_server(Server::Public, Transport::Plaintext),
             "--addr",
             address.to_string(),
         )?;

@@ -15,7 +15,7 @@ use adapters::{
             JetStreamSource, KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node,
             connection::{self, Encryption, Servers},
         },
-        prometheus::{HttpServerMetrics, PrometheusMetrics},
+        prometheus::{self, HttpServerMetrics, PrometheusMetrics, Transport},
     },
 };
 use domain::{
@@ -77,11 +77,11 @@ impl Application {
 
         let http = &configuration.http;
         let limits_for = |connections| connection_limits(&configuration.limits, connections);
-        let transport = if configuration.tls.enabled { "tls" } else { "plaintext" };
-        let counts = core.metrics.http_server("public", transport);
+        let transport = if configuration.tls.enabled { Transport::Tls } else { Transport::Plaintext };
+        let counts = core.metrics.http_server(prometheus::Server::Public, transport);
         let (listener, address) = bind(&http.addr, limits_for(capacity.connections), counts, "http.addr")?;
         let (debug, limits) = (&configuration.debug.addr, limits_for(capacity.debug_connections));
-        let counts = core.metrics.http_server("debug", "plaintext");
+        let counts = core.metrics.http_server(prometheus::Server::Debug, Transport::Plaintext);
         let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;

@@ -1,6 +1,10 @@
 //! A bus and its store in memory, for trying the service out and for tests that need no broker.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use domain::{
@@ -18,37 +22,63 @@ const CAPACITY: usize = 256;
 
 /// The end of the bus that is read.
 pub struct EmbeddedSource {
-    /// What is said before the first event.
-    greeting: Vec<SourceEvent>,
-    events: mpsc::Receiver<Notification>,
+    incarnation: Incarnation,
+    clock: Arc<dyn Clock>,
+    stage: Stage,
+    events: mpsc::Receiver<Published>,
+}
+
+/// How far a source has come.
+enum Stage {
+    New,
+    /// So many events were published before it began to read, and are still to be read.
+    Filling(usize),
+    Reading,
+}
+
+/// An event that waits to be read.
+struct Published {
+    notification: Notification,
+    since: Instant,
 }
 
 /// The end of the bus that is published on.
 pub struct EmbeddedPublisher {
     incarnation: Incarnation,
+    clock: Arc<dyn Clock>,
     sequence: Mutex<u64>,
-    events: mpsc::Sender<Notification>,
+    events: mpsc::Sender<Published>,
 }
 
-/// A new bus. `incarnation` tells its events from those of an earlier one.
+/// A new bus. `incarnation` tells its events from those of an earlier one, and `clock` for how long an event has waited.
 #[must_use]
-pub fn bus(incarnation: Incarnation) -> (EmbeddedPublisher, EmbeddedSource) {
-    let (sender, receiver) = mpsc::channel(CAPACITY);
-    let publisher = EmbeddedPublisher { incarnation, sequence: Mutex::new(0), events: sender };
-    let after = EventId { incarnation, sequence: 0 };
-    let greeting = vec![SourceEvent::Subscribed, SourceEvent::Begins { after }];
-    (publisher, EmbeddedSource { greeting, events: receiver })
+pub fn bus(incarnation: Incarnation, clock: Arc<dyn Clock>) -> (EmbeddedPublisher, EmbeddedSource) {
+    let (sender, events) = mpsc::channel(CAPACITY);
+    let publisher =
+        EmbeddedPublisher { incarnation, clock: clock.clone(), sequence: Mutex::new(0), events: sender };
+    (publisher, EmbeddedSource { incarnation, clock, stage: Stage::New, events })
 }
 
 #[async_trait]
 impl EventSource for EmbeddedSource {
     async fn next(&mut self) -> SourceEvent {
-        if let Some(event) = self.greeting.pop() {
-            return event;
+        match self.stage {
+            Stage::New => {
+                self.stage = Stage::Filling(self.events.len());
+                let after = EventId { incarnation: self.incarnation, sequence: 0 };
+                return SourceEvent::Begins { after };
+            }
+            Stage::Filling(0) => {
+                self.stage = Stage::Reading;
+                return SourceEvent::Subscribed;
+            }
+            Stage::Filling(events) => self.stage = Stage::Filling(events - 1),
+            Stage::Reading => {}
         }
         match self.events.recv().await {
-            Some(notification) => {
-                SourceEvent::Notification { notification, age: Duration::ZERO, trace_parent: Box::default() }
+            Some(Published { notification, since }) => {
+                let age = self.clock.now().saturating_duration_since(since);
+                SourceEvent::Notification { notification, age, trace_parent: Box::default() }
             }
             // Without a publisher nothing will ever come, and a source never ends.
             None => std::future::pending().await,
@@ -69,7 +99,8 @@ impl Publish for EmbeddedPublisher {
         *sequence += 1;
         let id = EventId { incarnation: self.incarnation, sequence: *sequence };
         let recipients = Recipients::Users(recipients);
-        place.send(Notification { id, recipients, event_type, content });
+        let notification = Notification { id, recipients, event_type, content };
+        place.send(Published { notification, since: self.clock.now() });
     }
 }
 
@@ -162,7 +193,15 @@ impl LanguagePreferences for EmbeddedPreferences {
 
 #[cfg(test)]
 mod tests {
-    use ports::{obligations, outbound::MockClock};
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use ports::{
+        obligations::{
+            self,
+            event_source::{self, Bus, Message},
+        },
+        outbound::MockClock,
+    };
 
     use super::*;
 
@@ -178,22 +217,51 @@ mod tests {
         tokio::time::timeout(Duration::from_mins(1), tested).await.expect("in time");
     }
 
-    #[tokio::test]
-    async fn what_is_published_is_read_in_order() {
-        let (publisher, mut source) = bus(Incarnation::of(9));
-        let after = EventId { incarnation: Incarnation::of(9), sequence: 0 };
-        assert_eq!(source.next().await, SourceEvent::Begins { after });
-        assert_eq!(source.next().await, SourceEvent::Subscribed);
-        for content in ["a", "b"] {
-            let event_type = EventType::try_new("t").unwrap();
-            publisher.publish(Vec::new(), event_type, content.into()).await;
+    /// The bus, whose one source is taken once.
+    struct MemoryBus {
+        publisher: EmbeddedPublisher,
+        source: Mutex<Option<EmbeddedSource>>,
+        sequence: AtomicU64,
+    }
+
+    const INCARNATION: Incarnation = Incarnation::of(9);
+
+    #[expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    #[async_trait(?Send)]
+    impl Bus for MemoryBus {
+        async fn source(&self) -> Box<dyn EventSource> {
+            Box::new(self.source.lock().take().expect("taken once"))
         }
-        for (sequence, expected) in (1..).zip(["a", "b"]) {
-            let SourceEvent::Notification { notification, .. } = source.next().await else {
-                panic!("a notification")
-            };
-            assert_eq!(notification.content, expected.into());
-            assert_eq!(notification.id, EventId { incarnation: Incarnation::of(9), sequence });
+
+        async fn publish(&self, message: Message<'_>) -> Option<EventId> {
+            let Message::Event(content) = message else { return None };
+            let user = UserId::try_new("a").expect("a user id");
+            let event_type = EventType::try_new("t").expect("an event type");
+            self.publisher.publish(vec![user], event_type, content.into()).await;
+            let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+            Some(EventId { incarnation: INCARNATION, sequence })
         }
+
+        fn now(&self) -> Instant {
+            now()
+        }
+
+        async fn let_time_pass(&self) {
+            tokio::time::advance(Duration::from_secs(7)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn source_brings_everything_in_order() {
+        let mut clock = MockClock::new();
+        clock.expect_now().returning(now);
+        let (publisher, source) = bus(INCARNATION, Arc::new(clock));
+        let bus = MemoryBus { publisher, source: Some(source).into(), sequence: AtomicU64::new(0) };
+        let tested = event_source::brings_everything_in_order(&bus);
+        tokio::time::timeout(Duration::from_mins(1), tested).await.expect("in time");
     }
 }

@@ -8,17 +8,19 @@ use domain::{
 };
 
 /// The bus, as seen by the one who reads it.
+///
+/// What implementations are obliged to is tested by the functions of `obligations::event_source`.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait EventSource: Send {
-    /// What comes next. It waits for as long as nothing does, and it never ends: a source that loses its bus says so once
-    /// and keeps trying.
+    /// Returns what comes next. It waits for as long as nothing does, and it never ends: a source that loses its bus says so and keeps
+    /// trying.
     ///
     /// Obligations:
     /// - [`SourceEvent::Begins`] comes before the first notification;
     /// - every notification and every change of an account that was published after what it names comes exactly once and in the order of the bus, also
     ///   across interruptions; the recent ones come before the first [`SourceEvent::Subscribed`];
-    /// - what the bus has lost before it could be read is told by another [`SourceEvent::Begins`];
+    /// - what the bus has lost before it could be read is told by another [`SourceEvent::Begins`], and nothing else is;
     /// - no more is read ahead than a bounded number of bytes: what nobody asks for waits on the bus;
     /// - what is no notification, or cannot be read as one, is counted (and the latter logged) by the source, not returned;
     /// - a call that is dropped before it is ready loses nothing.
@@ -40,7 +42,8 @@ pub enum SourceEvent {
     },
     /// What was published recently has come, and from here on what is published arrives.
     Subscribed,
-    /// For now nothing arrives; the source keeps trying, and [`SourceEvent::Subscribed`] follows.
+    /// For now nothing arrives; the source keeps trying, and [`SourceEvent::Subscribed`] follows. An outage may have one reason after the
+    /// other, and each is said once.
     Interrupted {
         /// What stands in the way, for an administrator.
         reason: String,
@@ -58,7 +61,7 @@ pub enum SourceEvent {
     Notification {
         /// What that is.
         notification: Notification,
-        /// For how long the bus has had it.
+        /// For how long the bus has had it, by the bus's clock and ours.
         age: Duration,
         /// The trace that its publisher has begun (W3C Trace Context, `traceparent`), empty for none.
         trace_parent: Box<str>,

@@ -9,6 +9,48 @@ use prometheus_client::{
     registry::Registry,
 };
 
+/// A server of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// The one that clients connect to.
+    Public,
+    /// The one that probes and administrators connect to.
+    Debug,
+}
+
+impl Server {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Public, Self::Debug];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// What a server's connections are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP.
+    Plaintext,
+    /// TLS over TCP.
+    Tls,
+}
+
+impl Transport {
+    /// Each of them.
+    pub const ALL: [Self; 2] = [Self::Plaintext, Self::Tls];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Plaintext => "plaintext",
+            Self::Tls => "tls",
+        }
+    }
+}
+
 /// Which server counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServerLabels {

@@ -8,6 +8,7 @@ mod instance;
 mod kept;
 mod ledger;
 mod nats;
+mod obligations;
 mod steps;
 mod stream;
 mod world;

@@ -1,0 +1,28 @@
+//! What has been counted is read by whoever looks inside.
+
+use std::sync::atomic::AtomicI64;
+
+use ports::outbound::{Figures, Measurements, Outcome};
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::PrometheusMetrics;
+
+impl Measurements for PrometheusMetrics {
+    fn figures(&self) -> Figures {
+        let at_present = |gauge: &Gauge<i64, AtomicI64>| u64::try_from(gauge.get()).unwrap_or_default();
+        let ours = [Outcome::Delivered, Outcome::NoSubscriber];
+        let events = self.received.iter().filter(|(outcome, _)| ours.contains(outcome));
+        let ended = self.closed.iter().map(|(reason, count)| (*reason, count.get()));
+        Figures {
+            streams: at_present(&self.connections),
+            users: at_present(&self.users),
+            opened: self.opened.get(),
+            ended: ended.collect(),
+            events: events.map(|(_, count)| count.get()).sum(),
+            deliveries: self.deliveries.get(),
+            latency: self.latency.distribution(),
+            bus_connected: self.connected.get() != 0,
+            bus_lag: at_present(&self.lag),
+        }
+    }
+}

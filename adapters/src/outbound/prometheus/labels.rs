@@ -1,0 +1,43 @@
+//! The values of labels, as Prometheus reads them.
+
+use domain::{gap::GapReason, log::LimitReached};
+use ports::outbound::{AuthenticationFailure, Bucket, EndReason, Outcome, TokenRejected};
+
+pub(super) const END_REASONS: [(EndReason, &str); 9] = [
+    (EndReason::Client, "client"),
+    (EndReason::Slow, "slow"),
+    (EndReason::Expired, "expired"),
+    (EndReason::Logout, "logout"),
+    (EndReason::Revoked, "revoked"),
+    (EndReason::OldAge, "old_age"),
+    (EndReason::Replaced, "replaced"),
+    (EndReason::Administrator, "administrator"),
+    (EndReason::Stopping, "stopping"),
+];
+
+pub(super) const GAPS: [(GapReason, &str); 3] =
+    [(GapReason::Expired, "expired"), (GapReason::Limit, "limit"), (GapReason::Unknown, "unknown")];
+
+pub(super) const LIMITS: [(LimitReached, &str); 2] =
+    [(LimitReached::Total, "total"), (LimitReached::PerUser, "user")];
+
+pub(super) const OUTCOMES: [(Outcome, &str); 6] = [
+    (Outcome::Delivered, "delivered"),
+    (Outcome::NoSubscriber, "no_subscriber"),
+    (Outcome::LanguageChosen, "language_chosen"),
+    (Outcome::AccountChanged, "account_changed"),
+    (Outcome::OtherType, "other_type"),
+    (Outcome::Unreadable, "unreadable"),
+];
+
+pub(super) const BUCKETS: [(Bucket, &str); 2] =
+    [(Bucket::Bookmarks, "sse-resume"), (Bucket::Languages, "sse-languages")];
+
+pub(super) const FAILURES: [(AuthenticationFailure, &str); 6] = [
+    (AuthenticationFailure::Missing, "missing"),
+    (AuthenticationFailure::Rejected(TokenRejected::Invalid), "invalid"),
+    (AuthenticationFailure::Rejected(TokenRejected::Expired), "expired"),
+    (AuthenticationFailure::Rejected(TokenRejected::NoUser), "no_user"),
+    (AuthenticationFailure::Rejected(TokenRejected::Scope), "scope"),
+    (AuthenticationFailure::Rejected(TokenRejected::Revoked), "revoked"),
+];

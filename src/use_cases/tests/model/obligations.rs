@@ -1,0 +1,132 @@
+//! The NATS of the model meets the obligations that the real one does.
+
+use ports::{
+    obligations::event_source::{self, Bus, FailingBus, Message},
+    outbound::EventSource,
+};
+
+use super::{nats::*, *};
+
+/// The queue, and one instance's source.
+struct ModelBus(Mutex<State>);
+
+struct State {
+    queue: Queue,
+    reader: Reader,
+    source: mpsc::UnboundedSender<SourceEvent>,
+    is_connected: bool,
+}
+
+impl ModelBus {
+    fn new() -> Self {
+        let (source, _) = mpsc::unbounded_channel();
+        let (queue, reader) = (Queue::new(), Reader::default());
+        Self(Mutex::new(State { queue, reader, source, is_connected: true }))
+    }
+}
+
+impl State {
+    /// Gives the source what there is for it.
+    fn bring(&mut self) {
+        let Self { queue, reader, .. } = self;
+        let mut events = Vec::new();
+        if self.is_connected && !reader.is_subscribed {
+            events.extend(reader.subscribe(queue, s(60)));
+        }
+        events.extend(reader.bring(queue));
+        self.send(events);
+    }
+
+    fn send(&self, events: Vec<SourceEvent>) {
+        for event in events {
+            // A source that is closed needs none.
+            self.source.send(event).ok();
+        }
+    }
+}
+
+#[async_trait(?Send)]
+impl Bus for ModelBus {
+    async fn source(&self) -> Box<dyn EventSource> {
+        let mut state = self.0.lock();
+        let (source, events) = mpsc::unbounded_channel();
+        (state.reader, state.source) = (Reader::default(), source);
+        state.bring();
+        Box::new(FakeSource(events))
+    }
+
+    async fn publish(&self, message: Message<'_>) -> Option<EventId> {
+        let payload = match message {
+            Message::Event(content) => Payload::Event {
+                recipients: Recipients::Users(vec![user("a")]),
+                event_type: EventType::try_new("t").expect("an event type"),
+                content: content.into(),
+            },
+            Message::LanguageChosen => {
+                let language = LanguageTag::try_new("de").ok();
+                Payload::Language(LanguageChoice { user: user("a"), language, made: s(1) })
+            }
+            Message::AccountDisabled | Message::OfAnotherService | Message::Unreadable => return None,
+        };
+        let mut state = self.0.lock();
+        let id = state.queue.publish(payload);
+        state.bring();
+        Some(id)
+    }
+
+    fn now(&self) -> Instant {
+        now()
+    }
+
+    async fn let_time_pass(&self) {
+        tokio::time::advance(s(7)).await;
+    }
+}
+
+#[async_trait(?Send)]
+impl FailingBus for ModelBus {
+    async fn interrupt(&self) {
+        let mut state = self.0.lock();
+        state.is_connected = false;
+        let events = state.reader.interrupt();
+        state.send(events);
+    }
+
+    async fn restore(&self) {
+        let mut state = self.0.lock();
+        state.is_connected = true;
+        state.bring();
+    }
+
+    async fn purge(&self) {
+        self.0.lock().queue.purge();
+    }
+
+    async fn recreate(&self) {
+        let mut state = self.0.lock();
+        state.queue.recreate();
+        let events = state.reader.interrupt();
+        state.send(events);
+        state.bring();
+    }
+}
+
+async fn meets(obligation: impl AsyncFn(&ModelBus)) {
+    let bus = ModelBus::new();
+    tokio::time::timeout(s(60), obligation(&bus)).await.expect("in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_brings_everything_in_order() {
+    meets(event_source::brings_everything_in_order).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_goes_on_after_an_interruption() {
+    meets(event_source::goes_on_after_an_interruption).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_tells_what_the_bus_has_lost() {
+    meets(event_source::tells_what_the_bus_has_lost).await;
+}

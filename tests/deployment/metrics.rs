@@ -1,0 +1,234 @@
+//! The dashboard, the alerts and the page of metrics name metrics, labels and values that there are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use adapters::outbound::prometheus::{PrometheusMetrics, Server, Transport};
+use ports::outbound::HttpMetrics as _;
+use serde_json::Value;
+
+const DASHBOARD: &str = include_str!("../../deploy/grafana/ocis-sse.json");
+const RULES: &str = include_str!("../../deploy/prometheus/ocis-sse.rules.yaml");
+const PAGE: &str = include_str!("../../docs/metrics.md");
+
+/// What Prometheus itself tells targets apart by.
+const TARGET: [&str; 2] = ["instance", "job"];
+/// Labels whose values nobody knows beforehand.
+const OPEN: [&str; 3] = ["version", "status", "le"];
+
+/// The labels of each metric, with their values.
+type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// What a service shows at its start, with servers of every kind. Of requests, which are shown from the first one on, it has had two.
+fn metrics() -> Metrics {
+    let counts = PrometheusMetrics::new("test");
+    for server in Server::ALL {
+        for transport in Transport::ALL {
+            let server = counts.http_server(server, transport);
+            server.answered("other", 404);
+            server.answered("none", 431);
+        }
+    }
+    let mut metrics = Metrics::new();
+    for sample in counts.render().lines().filter(|line| !line.starts_with('#')) {
+        let (series, _) = sample.rsplit_once(' ').expect("a value");
+        let (metric, labels) = series.split_once('{').unwrap_or((series, ""));
+        let known = metrics.entry(metric.to_owned()).or_default();
+        for Matcher { label, value } in matchers(labels) {
+            known.entry(label.to_owned()).or_default().insert(value.to_owned());
+        }
+    }
+    metrics
+}
+
+/// What is asked of one label.
+struct Matcher<'a> {
+    label: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Matcher<'a> {
+    /// The values that are meant.
+    fn values(&self) -> impl Iterator<Item = &'a str> {
+        self.value.split('|')
+    }
+}
+
+/// Reads `label="value",label=~"value|value"`, up to the closing brace.
+fn matchers(mut text: &str) -> Vec<Matcher<'_>> {
+    let mut matchers = Vec::new();
+    while let Some((label, rest)) = text.split_once(['=', '!']) {
+        let (_, rest) = rest.split_once('"').expect("a value");
+        let (value, rest) = rest.split_once('"').expect("its end");
+        matchers.push(Matcher { label: label.trim_matches([',', ' ']), value });
+        text = rest.trim_start();
+        if text.starts_with('}') {
+            break;
+        }
+    }
+    matchers
+}
+
+/// Every metric of ours that a text names, and what is asked of its labels.
+fn selectors(text: &str) -> Vec<(&str, Vec<Matcher<'_>>)> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let mut selectors = Vec::new();
+    let mut from = 0;
+    while let Some(found) = text[from..].find(is_name) {
+        let start = from + found;
+        let length = text[start..].find(|c| !is_name(c)).unwrap_or(text.len() - start);
+        let (name, rest) = text[start..].split_at(length);
+        if ["sse_", "process_"].iter().any(|beginning| name.starts_with(beginning)) {
+            let asked = rest.strip_prefix('{').map(matchers).unwrap_or_default();
+            selectors.push((name, asked));
+        }
+        from = start + length;
+    }
+    selectors
+}
+
+/// The labels that an expression groups by, or matches on.
+fn groupings(expression: &str) -> Vec<&str> {
+    let mut labels = Vec::new();
+    for keyword in ["by", "without", "on", "ignoring"] {
+        for behind in expression.split(&format!(" {keyword} (")).skip(1) {
+            let (named, _) = behind.split_once(')').expect("its end");
+            labels.extend(named.split(',').map(str::trim));
+        }
+    }
+    labels
+}
+
+/// What is named in a text is there.
+fn check_text(metrics: &Metrics, place: &str, text: &str) {
+    for (metric, asked) in selectors(text) {
+        let labels = metrics.get(metric).unwrap_or_else(|| panic!("{place}: there is no {metric}"));
+        for matcher in asked.iter().filter(|matcher| !TARGET.contains(&matcher.label)) {
+            let label = matcher.label;
+            let known = labels.get(label).unwrap_or_else(|| panic!("{place}: {metric} has no {label}"));
+            for value in matcher.values().filter(|_| !OPEN.contains(&label)) {
+                assert!(
+                    known.contains(value),
+                    "{place}: {label} of {metric} is never {value:?}, but one of {known:?}"
+                );
+            }
+        }
+    }
+}
+
+/// So is what an expression, and what is said of its result, names.
+fn check_expression(metrics: &Metrics, place: &str, expression: &str, shown: &[&str]) {
+    check_text(metrics, place, expression);
+    let named = selectors(expression);
+    assert!(!named.is_empty(), "{place}: {expression} names no metric");
+    let has = |label: &str| named.iter().any(|(metric, _)| metrics[*metric].contains_key(label));
+    for label in groupings(expression).iter().chain(shown) {
+        assert!(TARGET.contains(label) || has(label), "{place}: {expression} has no {label}");
+    }
+}
+
+/// Every value of the key `key` in a document, with the object that it is in.
+fn with_key<'a>(document: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
+    match document {
+        Value::Object(fields) => {
+            if fields.contains_key(key) {
+                found.push(document);
+            }
+            fields.values().for_each(|value| with_key(value, key, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| with_key(value, key, found)),
+        _ => {}
+    }
+}
+
+/// The labels in `{{label}}` or `{{ $labels.label }}`.
+fn templates(text: &str) -> Vec<&str> {
+    let templates = text.split("{{").skip(1).filter_map(|behind| behind.split("}}").next());
+    let labels = templates.filter_map(|template| {
+        let template = template.trim();
+        match template.strip_prefix("$labels.") {
+            None if template.starts_with('$') => None,
+            label => Some(label.unwrap_or(template)),
+        }
+    });
+    labels.collect()
+}
+
+#[test]
+fn dashboard_names_what_there_is() {
+    let (metrics, dashboard) = (metrics(), serde_json::from_str::<Value>(DASHBOARD).expect("JSON"));
+    let mut targets = Vec::new();
+    with_key(&dashboard, "expr", &mut targets);
+    assert!(targets.len() > 10, "{targets:?}");
+    for target in targets {
+        let legend = target["legendFormat"].as_str().unwrap_or_default();
+        let expression = target["expr"].as_str().expect("an expression");
+        check_expression(&metrics, "dashboard", expression, &templates(legend));
+    }
+    // Whatever else it says, descriptions for example.
+    check_text(&metrics, "dashboard", &DASHBOARD.replace("\\\"", "\""));
+}
+
+#[test]
+fn alerts_name_what_there_is() {
+    let metrics = metrics();
+    let alerts: Vec<_> = RULES.split("- alert: ").skip(1).collect();
+    assert!(alerts.len() > 5, "{alerts:?}");
+    for alert in alerts {
+        let name = alert.lines().next().expect("a name");
+        let expression =
+            alert.lines().find_map(|line| line.trim().strip_prefix("expr: ")).expect("an expression");
+        check_expression(&metrics, name, expression, &templates(alert));
+        check_text(&metrics, name, alert);
+        // What a description says of a label without its metric.
+        let values = alert
+            .split(|c: char| c.is_whitespace() || "({})".contains(c))
+            .filter(|word| word.contains("=\""));
+        for Matcher { label, value } in values.flat_map(matchers) {
+            let has = |labels: &BTreeMap<String, BTreeSet<String>>| {
+                labels.get(label).is_some_and(|known| known.contains(value))
+            };
+            assert!(metrics.values().any(has), "{name}: {label} is never {value:?}");
+        }
+    }
+}
+
+/// The texts between backticks.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The page says of each metric which labels it has, and of each label which values: all, and no others. On a runtime, which has metrics of
+/// its own.
+#[tokio::test]
+async fn page_of_metrics_names_what_there_is() {
+    // A histogram stands there by its own name.
+    let mut there = Metrics::new();
+    for (metric, mut labels) in metrics().into_iter().filter(|(metric, _)| !metric.starts_with("process_")) {
+        let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| metric.strip_suffix(part));
+        labels.remove("le");
+        for (label, values) in &mut labels {
+            if OPEN.contains(&label.as_str()) {
+                values.clear();
+            }
+        }
+        there.insert(histogram.unwrap_or(&metric).to_owned(), labels);
+    }
+    let mut described = Metrics::new();
+    let mut above = BTreeMap::new();
+    for row in PAGE.lines().filter(|line| line.starts_with("| `sse_")) {
+        let [_, metric, labels, ..] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        if labels.trim() != "likewise" {
+            let labels = labels.split(';').filter(|label| !label.trim().is_empty()).map(|label| {
+                let mut words = quoted(label).map(str::to_owned);
+                (words.next().expect("a label"), words.collect::<BTreeSet<_>>())
+            });
+            above = labels.collect();
+        }
+        described.insert(quoted(metric).next().expect("a metric").to_owned(), above.clone());
+    }
+    let names = |metrics: &Metrics| metrics.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&described), names(&there));
+    for (metric, labels) in described {
+        assert_eq!(labels, there[&metric], "{metric}");
+    }
+}

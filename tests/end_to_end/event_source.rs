@@ -1,0 +1,156 @@
+//! The source of events meets the obligations of its port, with a real NATS and a line to it that can be cut.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use adapters::outbound::{
+    clock::SystemClock,
+    nats::{
+        JetStreamSource,
+        connection::{Connection, Encryption, Servers, connect},
+    },
+};
+use async_nats::jetstream::stream;
+use async_trait::async_trait;
+use domain::notification::{EventId, Incarnation};
+use ports::{
+    obligations::event_source::{self, Bus, FailingBus, Message},
+    outbound::{Clock as _, EventSource, MockMetrics, Outcome},
+};
+use serde_json::json;
+
+use crate::{
+    PATIENCE,
+    nats::{Nats, Publisher, envelope, send_sse},
+    proxy::Proxy,
+};
+
+/// The source reaches NATS through a proxy, those who publish reach it themselves.
+struct JetStreamBus {
+    _nats: Nats,
+    publisher: Publisher,
+    proxy: Proxy,
+    metrics: Arc<MockMetrics>,
+}
+
+impl JetStreamBus {
+    async fn start(metrics: MockMetrics) -> Self {
+        let nats = Nats::start().await;
+        let publisher = nats.publisher().await;
+        let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
+        let bus = Self { _nats: nats, publisher, proxy, metrics: Arc::new(metrics) };
+        bus.make_stream().await;
+        bus
+    }
+
+    async fn make_stream(&self) -> stream::Stream {
+        let config = stream::Config {
+            name: "main-queue".into(),
+            subjects: vec!["main-queue".into()],
+            ..stream::Config::default()
+        };
+        self.publisher.jetstream.get_or_create_stream(config).await.expect("made")
+    }
+
+    fn connection(&self) -> Connection {
+        let addresses = vec![self.proxy.address.to_string().parse().expect("an address")];
+        connect(Servers { addresses, credentials: None, encryption: Encryption::None })
+    }
+}
+
+#[async_trait(?Send)]
+impl Bus for JetStreamBus {
+    async fn source(&self) -> Box<dyn EventSource> {
+        let (metrics, clock) = (self.metrics.clone(), Arc::new(SystemClock));
+        Box::new(JetStreamSource::new(&self.connection(), metrics, clock, Duration::from_mins(1)))
+    }
+
+    async fn publish(&self, message: Message<'_>) -> Option<EventId> {
+        let changed = |feature: &str, value: &str| {
+            let features = json!([{ "Name": feature, "Value": value }]);
+            envelope("events.UserFeatureChanged", &json!({ "UserID": "a", "Features": features }))
+        };
+        let message = match message {
+            Message::Event(content) => send_sse(&["a"], "t", content),
+            Message::LanguageChosen => changed("preferredLanguage", "de"),
+            Message::AccountDisabled => changed("accountEnabled", "false"),
+            Message::OfAnotherService => envelope("events.FileUploaded", &json!({})),
+            Message::Unreadable => "no envelope".into(),
+        };
+        let created = self.make_stream().await.cached_info().created;
+        let made = u64::try_from(created.unix_timestamp_nanos() / 1_000_000).expect("after 1970");
+        let stored = self.publisher.jetstream.publish("main-queue", message.into()).await.expect("published");
+        let sequence = stored.await.expect("stored").sequence;
+        Some(EventId { incarnation: Incarnation::of(made), sequence })
+    }
+
+    fn now(&self) -> Instant {
+        SystemClock.now()
+    }
+}
+
+#[async_trait(?Send)]
+impl FailingBus for JetStreamBus {
+    async fn interrupt(&self) {
+        self.proxy.blackhole(true);
+        self.proxy.cut();
+    }
+
+    async fn restore(&self) {
+        self.proxy.blackhole(false);
+    }
+
+    async fn purge(&self) {
+        self.make_stream().await.purge().await.expect("purged");
+    }
+
+    async fn recreate(&self) {
+        self.publisher.jetstream.delete_stream("main-queue").await.expect("deleted");
+        self.make_stream().await;
+    }
+}
+
+fn metrics() -> MockMetrics {
+    let mut metrics = MockMetrics::new();
+    metrics.expect_bus_lag().return_const(());
+    metrics
+}
+
+async fn meets(obligation: impl AsyncFn(&JetStreamBus)) {
+    let bus = JetStreamBus::start(metrics()).await;
+    tokio::time::timeout(PATIENCE, obligation(&bus)).await.expect("in time");
+}
+
+#[tokio::test]
+async fn brings_everything_in_order() {
+    let mut metrics = metrics();
+    for passed_over in [Outcome::OtherType, Outcome::Unreadable] {
+        let counted = mockall::predicate::eq(passed_over);
+        metrics.expect_event_received().once().with(counted).return_const(());
+    }
+    let bus = JetStreamBus::start(metrics).await;
+    let tested = event_source::brings_everything_in_order(&bus);
+    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+}
+
+#[tokio::test]
+async fn goes_on_after_an_interruption() {
+    meets(event_source::goes_on_after_an_interruption).await;
+}
+
+#[tokio::test]
+async fn tells_what_nats_has_lost() {
+    meets(event_source::tells_what_the_bus_has_lost).await;
+}
+
+#[tokio::test]
+async fn reads_no_more_ahead() {
+    meets(event_source::reads_no_more_ahead).await;
+}
+
+#[tokio::test]
+async fn closes_without_nats() {
+    meets(event_source::closes_without_a_bus).await;
+}

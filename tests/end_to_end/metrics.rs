@@ -1,0 +1,261 @@
+//! The values of metrics after a known course of events, as `/metrics` shows them: what NATS, tokens and the HTTP server bring about. What
+//! the use cases count is in `tests/metrics`.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use adapters::outbound::clock::SystemClock;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ports::outbound::Clock as _;
+use serde_json::{Value, json};
+
+use crate::{
+    client::{self, get},
+    eventually, eventually_right,
+    nats::{Nats, Publisher, envelope},
+    proxy::Proxy,
+    service::{Service, sample, token, token_with},
+};
+
+/// The samples of a service, as they were when they were last looked at.
+struct Samples<'a> {
+    service: &'a Service,
+    seen: BTreeSet<String>,
+}
+
+impl<'a> Samples<'a> {
+    async fn of(service: &'a Service) -> Self {
+        Self { service, seen: samples(service).await }
+    }
+
+    /// Waits until of all samples exactly these have changed.
+    async fn change<S: ToString>(&mut self, expected: impl IntoIterator<Item = S>) {
+        let expected: BTreeSet<_> = expected.into_iter().map(|sample| sample.to_string()).collect();
+        let mut now = BTreeSet::new();
+        eventually_right(async || {
+            now = samples(self.service).await;
+            let changed: BTreeSet<_> = now.difference(&self.seen).cloned().collect();
+            if changed == expected { Ok(()) } else { Err(format!("{changed:#?} instead of {expected:#?}")) }
+        })
+        .await;
+        self.seen = now;
+    }
+}
+
+/// All samples but those that depend on how quick this machine is, and on how often it is looked at them.
+async fn samples(service: &Service) -> BTreeSet<String> {
+    const OTHERS: [&str; 5] = [
+        "#",
+        "process_",
+        "sse_tasks ",
+        "sse_delivery_latency_seconds_bucket{le=\"0",
+        "sse_delivery_latency_seconds_sum",
+    ];
+    let page = get(service.debug, "/metrics", &[]).await.body;
+    let samples = page.lines().filter(|line| !OTHERS.iter().any(|other| line.starts_with(other)));
+    samples.filter(|line| !line.contains(r#"server="debug""#)).map(str::to_owned).collect()
+}
+
+/// A sample of the public server's connections.
+fn connections(service: &Service, name: &str, value: u32) -> String {
+    let transport = if service.http.scheme() == "https" { "tls" } else { "plaintext" };
+    format!("sse_http_{name}{{server=\"public\",transport=\"{transport}\"}} {value}")
+}
+
+/// A sample of the public server's answers.
+fn answers(route: &str, status: u16, value: u32) -> String {
+    format!("sse_http_requests_total{{server=\"public\",route=\"{route}\",status=\"{status}\"}} {value}")
+}
+
+fn claims(key: &str, value: Value) -> Value {
+    let mut claims = json!({
+        "aud": ["reva"], "exp": 4_000_000_000_u64, "iat": 1_000_000_000,
+        "user": { "id": { "opaque_id": "einstein" } }, "scope": { "user": {} },
+    });
+    claims[key] = value;
+    claims
+}
+
+async fn change_feature(publisher: &Publisher, name: &str, value: &str) {
+    let features = json!([{ "Name": name, "Value": value, "OldValue": null }]);
+    let event = json!({ "UserID": "einstein", "Features": features });
+    publisher.message(&envelope("events.UserFeatureChanged", &event)).await;
+}
+
+/// Each reason a different number of times.
+#[tokio::test]
+async fn refused_tokens_are_counted_by_their_reason() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    change_feature(&nats.publisher().await, "accountEnabled", "false").await;
+    let changed = r#"sse_events_received_total{outcome="account_changed"}"#;
+    service.counts(changed, 1).await;
+    let mut samples = Samples::of(&service).await;
+    let (mut accepted, mut unauthorized) = (0, 0);
+    for (times, reason, token) in [
+        (1, "missing", String::new()),
+        (2, "invalid", "nonsense".into()),
+        (3, "expired", token_with(&claims("exp", json!(1_000_000_000)))),
+        (4, "no_user", token_with(&claims("user", json!({})))),
+        (5, "scope", token_with(&claims("scope", json!({ "publicshare:1": {} })))),
+        (6, "revoked", token_with(&claims("aud", json!(["reva"])))),
+    ] {
+        for _ in 0..times {
+            get(service.http, "/sse", &[("x-access-token", &*token)]).await;
+        }
+        accepted += times;
+        let answered = if reason == "scope" {
+            answers("/sse", 403, times)
+        } else {
+            unauthorized += times;
+            answers("/sse", 401, unauthorized)
+        };
+        let refused = format!("sse_auth_failures_total{{reason=\"{reason}\"}} {times}");
+        samples
+            .change([refused, answered, connections(&service, "connections_accepted_total", accepted)])
+            .await;
+    }
+}
+
+/// Each outcome a different number of times.
+#[tokio::test]
+async fn messages_are_counted_once_and_by_what_becomes_of_them() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let publisher = nats.publisher().await;
+    let mut samples = Samples::of(&service).await;
+    let mut streams = [service.follow("marie").await, service.follow("marie").await];
+    samples
+        .change([
+            "sse_connections 2".to_owned(),
+            "sse_connections_opened_total 2".into(),
+            "sse_users 1".into(),
+            connections(&service, "connections", 2),
+            connections(&service, "connections_accepted_total", 2),
+            answers("/sse", 200, 2),
+        ])
+        .await;
+
+    let outcome =
+        |outcome: &str, times: usize| format!("sse_events_received_total{{outcome=\"{outcome}\"}} {times}");
+    publisher.event(&["marie", "nobody"], "t", "hello").await;
+    for stream in &mut streams {
+        assert_eq!(stream.content().await, "hello");
+    }
+    samples
+        .change([
+            outcome("delivered", 1),
+            "sse_deliveries_total 2".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"1.0\"} 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"2.5\"} 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"10.0\"} 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"+Inf\"} 1".into(),
+            "sse_delivery_latency_seconds_count 1".into(),
+        ])
+        .await;
+    for _ in 0..2 {
+        publisher.event(&["nobody"], "t", "hello").await;
+    }
+    samples.change([outcome("no_subscriber", 2)]).await;
+    for _ in 0..3 {
+        publisher.message(&envelope("events.FileUploaded", &json!({}))).await;
+    }
+    samples.change([outcome("other_type", 3)]).await;
+    for _ in 0..4 {
+        publisher.message("no envelope").await;
+    }
+    samples.change([outcome("unreadable", 4)]).await;
+    for _ in 0..5 {
+        change_feature(&publisher, "preferredLanguage", "de").await;
+    }
+    samples.change([outcome("language_chosen", 5)]).await;
+    for _ in 0..6 {
+        change_feature(&publisher, "accountEnabled", "true").await;
+    }
+    samples.change([outcome("account_changed", 6)]).await;
+    // The rest of it can be read.
+    let event = json!({
+        "UserIDs": ["nobody"], "Type": "t", "Message": STANDARD.encode("Hello"), "Language": "en",
+        "Messages": { "de": STANDARD.encode("Hallo"), "fr": "?", "it": "?" },
+    });
+    publisher.message(&envelope("events.SendSSE", &event)).await;
+    samples.change([outcome("no_subscriber", 3), "sse_unreadable_translations_total 2".into()]).await;
+    drop(streams);
+    samples
+        .change([
+            "sse_connections 0".to_owned(),
+            r#"sse_connections_closed_total{reason="client"} 2"#.into(),
+            "sse_users 0".into(),
+            connections(&service, "connections", 0),
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn connections_and_answers_are_counted_once() {
+    let nats = Nats::start().await;
+    let settings = [("SSE_REQUEST_TIMEOUT", "2s"), ("SSE_WRITE_TIMEOUT", "2s"), ("SSE_SEND_BUFFER", "4KiB")];
+    let service = Service::start(&nats, &settings).await;
+    let mut samples = Samples::of(&service).await;
+    let accepted = |times: u32| connections(&service, "connections_accepted_total", times);
+    get(service.http, "/nowhere", &[]).await;
+    samples.change([answers("other", 404, 1), accepted(1)]).await;
+    client::raw(service.http, b"GET /sse HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    samples.change([answers("none", 400, 1), accepted(2)]).await;
+    // What is no request is answered, and not counted as one.
+    client::raw(service.http, b"nothing at all\r\n\r\n").await;
+    samples.change([accepted(3)]).await;
+    // It asks for nothing until its time is over.
+    client::raw(service.http, b"").await;
+    samples.change([connections(&service, "request_timeouts_total", 1), accepted(4)]).await;
+    // It takes nothing until its time is over.
+    let stalled = client::stalled(service.http, &token("einstein")).await;
+    service.has_connections(1).await;
+    nats.publisher().await.event(&["einstein"], "t", &"x".repeat(500_000)).await;
+    samples
+        .change([
+            "sse_connections_opened_total 1".to_owned(),
+            r#"sse_connections_closed_total{reason="slow"} 1"#.into(),
+            "sse_queue_evictions_total 1".into(),
+            r#"sse_events_received_total{outcome="delivered"} 1"#.into(),
+            "sse_deliveries_total 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"1.0\"} 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"2.5\"} 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"10.0\"} 1".into(),
+            "sse_delivery_latency_seconds_bucket{le=\"+Inf\"} 1".into(),
+            "sse_delivery_latency_seconds_count 1".into(),
+            connections(&service, "write_timeouts_total", 1),
+            accepted(5),
+            answers("/sse", 200, 1),
+        ])
+        .await;
+    drop(stalled);
+}
+
+/// An event that waits on NATS is late by that time.
+#[tokio::test]
+async fn latency_includes_the_time_on_nats() {
+    let nats = Nats::start().await;
+    let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
+    let service = Service::start(&nats, &[("SSE_EVENTS_ENDPOINT", &proxy.address.to_string())]).await;
+    let mut stream = service.follow("einstein").await;
+    proxy.blackhole(true);
+    proxy.cut();
+    service.counts("sse_bus_connected", 0).await;
+    let given = SystemClock.now();
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    let had = SystemClock.now();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waited = SystemClock.now() - had;
+    proxy.blackhole(false);
+    assert_eq!(stream.content().await, "hello");
+    let taken = SystemClock.now() - given;
+    let count: u64 = sample(service.debug, "sse_delivery_latency_seconds_count").await;
+    let seconds: f64 = sample(service.debug, "sse_delivery_latency_seconds_sum").await;
+    assert_eq!(count, 1);
+    assert!(
+        (waited.as_secs_f64()..=taken.as_secs_f64()).contains(&seconds),
+        "{seconds} s of {waited:?} to {taken:?}"
+    );
+    eventually("connected", async || service.metric("sse_bus_connected").await == 1).await;
+    assert_eq!(service.metric("sse_bus_lag_messages").await, 0);
+}

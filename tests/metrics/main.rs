@@ -1,0 +1,234 @@
+//! The values of metrics after a known course of events: the use cases with the counts that Prometheus reads, on a paused clock.
+//!
+//! Each step says which samples of the whole page it changes, and to what. What the source, the tokens and the HTTP server count is tested
+//! end to end.
+
+mod events;
+mod nats;
+mod streams;
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use adapters::{
+    inbound::http::EventFrames,
+    outbound::{
+        embedded::{EmbeddedPreferences, EmbeddedStore},
+        otlp::TraceContext,
+        prometheus::PrometheusMetrics,
+    },
+};
+use domain::{
+    identity::{IssuedAt, Principal, UserId},
+    language::LanguageTag,
+    log::{LogLimits, StreamLimits},
+    notification::{EventId, EventType, Incarnation, Notification},
+};
+use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
+use ports::{
+    inbound::{EventStream, Refused, StreamRequest, Subscribe as _},
+    outbound::{Clock, MockConnection, SourceEvent},
+};
+
+const POLICY: StreamPolicy = StreamPolicy {
+    limits: StreamLimits { total: 1000, per_user: 1000 },
+    log: LogLimits { max_age: Duration::from_mins(1), max_bytes: usize::MAX },
+    resume_window: Duration::ZERO,
+    unacknowledged: Duration::ZERO,
+    keepalive: None,
+    max_age: None,
+    reconnection_time: None,
+    close_on_logout: true,
+    replace_streams: true,
+};
+
+/// The runtime's paused clock. Its wall clock begins at 1970.
+struct PausedClock(Instant);
+
+impl Clock for PausedClock {
+    fn now(&self) -> Instant {
+        now()
+    }
+
+    fn since_1970(&self) -> Duration {
+        now() - self.0
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The use cases, and what they have counted.
+struct Service {
+    subscriptions: Subscriptions,
+    relay: Relay,
+    metrics: Arc<PrometheusMetrics>,
+    sequence: u64,
+    /// The samples when they were last looked at.
+    seen: BTreeSet<String>,
+}
+
+type Stream = Box<dyn EventStream>;
+
+impl Service {
+    /// It has begun to read NATS, where nothing was published yet.
+    async fn start(policy: StreamPolicy) -> Self {
+        let mut service = Self::before_nats(policy);
+        // Until it was heard what users have chosen, streams wait.
+        tokio::spawn(service.relay.languages.clone().hear());
+        settle().await;
+        service.relay.handle(SourceEvent::Begins { after: id(0) });
+        service.relay.handle(SourceEvent::Subscribed);
+        service.forget();
+        service
+    }
+
+    fn before_nats(policy: StreamPolicy) -> Self {
+        let (clock, metrics) = (Arc::new(PausedClock(now())), Arc::new(PrometheusMetrics::new("1.2.3")));
+        let subscriptions = Subscriptions::new(
+            policy,
+            LanguageTag::default(),
+            Arc::new(EventFrames),
+            metrics.clone(),
+            clock.clone(),
+            None,
+        );
+        let preferences = Arc::new(EmbeddedPreferences::new(EmbeddedStore::default(), clock.clone()));
+        let languages = LanguageChoices { subscriptions: subscriptions.clone(), preferences };
+        let relay = Relay {
+            subscriptions: subscriptions.clone(),
+            languages: languages.clone(),
+            metrics: metrics.clone(),
+            clock,
+            status: Arc::new(Status::default()),
+            traces: Arc::new(TraceContext),
+        };
+        let seen = samples(&metrics);
+        Self { subscriptions, relay, metrics, sequence: 0, seen }
+    }
+
+    /// Of all samples exactly these have changed since the last look.
+    #[track_caller]
+    fn changes<S: ToString>(&mut self, expected: impl IntoIterator<Item = S>) {
+        let samples = samples(&self.metrics);
+        let changed: Vec<_> = samples.difference(&self.seen).cloned().collect();
+        let mut expected: Vec<_> = expected.into_iter().map(|sample| sample.to_string()).collect();
+        expected.sort_unstable();
+        assert_eq!(changed, expected);
+        self.seen = samples;
+    }
+
+    /// What has changed until now is not looked at …
+    fn forget(&mut self) {
+        self.forget_all_but("nothing");
+    }
+
+    /// … but for the samples of one metric.
+    fn forget_all_but(&mut self, metric: &str) {
+        let is_kept = |sample: &&String| sample.starts_with(metric);
+        let kept: Vec<_> = self.seen.iter().filter(is_kept).cloned().collect();
+        self.seen = samples(&self.metrics);
+        self.seen.retain(|sample| !is_kept(&sample));
+        self.seen.extend(kept);
+    }
+
+    /// The samples of a histogram of these `values`, as far as they are not what was seen last.
+    fn histogram(&self, Histogram { name, bounds }: Histogram, values: &[f64]) -> Vec<String> {
+        let within = |bound: f64| values.iter().filter(|value| **value <= bound).count();
+        let bucket = |bound: String, count| format!("{name}_bucket{{le=\"{bound}\"}} {count}");
+        let mut samples: Vec<_> =
+            bounds.iter().map(|bound| bucket(format!("{bound:?}"), within(*bound))).collect();
+        samples.push(bucket("+Inf".into(), values.len()));
+        samples.push(format!("{name}_sum {:?}", values.iter().sum::<f64>()));
+        samples.push(format!("{name}_count {}", values.len()));
+        samples.retain(|sample| !self.seen.contains(sample));
+        samples
+    }
+
+    /// Looks after the streams once.
+    async fn sweep(&self) {
+        let upkeep = tokio::spawn(self.subscriptions.clone().look_after());
+        settle().await;
+        upkeep.abort();
+    }
+
+    fn ask(&self, request: StreamRequest) -> Result<Stream, Refused> {
+        let mut connection = MockConnection::new();
+        connection.expect_wake().return_const(true);
+        connection.expect_finish().return_const(());
+        self.subscriptions.subscribe(request, Arc::new(connection)).map(|subscription| subscription.stream)
+    }
+
+    /// Opens a stream for each of these requests.
+    fn open(&self, requests: impl IntoIterator<Item = StreamRequest>) -> Vec<Stream> {
+        requests.into_iter().map(|request| self.ask(request).unwrap_or_else(|_| panic!("refused"))).collect()
+    }
+
+    /// Publishes an event that NATS has had for `age`.
+    fn publish(&mut self, users: &[&str], event_type: &str, age: Duration) {
+        self.sequence += 1;
+        let notification = Notification {
+            id: id(self.sequence),
+            recipients: users.iter().map(|name| user(name)).collect(),
+            event_type: EventType::try_new(event_type).expect("an event type"),
+            content: "x".into(),
+        };
+        self.relay.handle(SourceEvent::Notification { notification, age, trace_parent: Box::default() });
+    }
+}
+
+/// All samples but those that are about this process.
+fn samples(metrics: &PrometheusMetrics) -> BTreeSet<String> {
+    let page = metrics.render();
+    let samples = page.lines().filter(|line| !line.starts_with('#'));
+    let ours = samples.filter(|line| !line.starts_with("process_") && !line.starts_with("sse_tasks "));
+    ours.map(str::to_owned).collect()
+}
+
+/// A histogram, and the bounds of its buckets.
+#[derive(Clone, Copy)]
+struct Histogram {
+    name: &'static str,
+    bounds: &'static [f64],
+}
+
+const LATENCY: Histogram = Histogram {
+    name: "sse_delivery_latency_seconds",
+    bounds: &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0],
+};
+const NOTHING: [&str; 0] = [];
+
+/// A request with a token that never ends.
+fn request(name: &str) -> StreamRequest {
+    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
+    StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
+}
+
+/// A request of a client that returns.
+fn after(name: &str, last_event_id: &impl ToString) -> StreamRequest {
+    StreamRequest { last_event_id: Some(last_event_id.to_string()), ..request(name) }
+}
+
+fn id(sequence: u64) -> EventId {
+    EventId { incarnation: Incarnation::of(1), sequence }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::try_new(name).expect("a user id")
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// Lets everything happen that can happen without time going by.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether NATS, and what instances share on it, can be read.
+
+use async_trait::async_trait;
+use domain::{bookmark::Bookmark, language::LanguageChoice};
+use ports::outbound::{BookmarkExchange, Heard, LanguagePreferences, NotStored};
+use tokio::sync::mpsc;
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_is_shared_over_nats_is_shown_as_it_is_now() {
+    let mut service = Service::before_nats(POLICY);
+    service.changes(NOTHING);
+    service.relay.handle(SourceEvent::Subscribed);
+    service.changes(["sse_bus_connected 1"]);
+    service.relay.handle(SourceEvent::Interrupted { reason: "away".into() });
+    service.changes(["sse_bus_connected 0"]);
+
+    let unavailable =
+        |bucket: &str, value: u8| format!("sse_bucket_unavailable{{bucket=\"{bucket}\"}} {value}");
+    let (bookmarks, bucket) = FakeBucket::new();
+    tokio::spawn(service.subscriptions.clone().hear(bucket));
+    let (languages, preferences) = FakeBucket::new();
+    tokio::spawn(LanguageChoices { subscriptions: service.subscriptions.clone(), preferences }.hear());
+    bookmarks.send(Heard::Unavailable).expect("heard");
+    settle().await;
+    service.changes([unavailable("sse-resume", 1)]);
+    languages.send(Heard::Unavailable).expect("heard");
+    bookmarks.send(Heard::UpToDate).expect("heard");
+    settle().await;
+    service.changes([unavailable("sse-languages", 1), unavailable("sse-resume", 0)]);
+    languages.send(Heard::UpToDate).expect("heard");
+    settle().await;
+    service.changes([unavailable("sse-languages", 0)]);
+}
+
+/// A bucket of which is heard what a test sends.
+struct FakeBucket<T>(tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<T>>>);
+
+impl<T> FakeBucket<T> {
+    fn new() -> (mpsc::UnboundedSender<Heard<T>>, Arc<Self>) {
+        let (sender, heard) = mpsc::unbounded_channel();
+        (sender, Arc::new(Self(heard.into())))
+    }
+
+    async fn next(&self) -> Heard<T> {
+        match self.0.lock().await.recv().await {
+            Some(heard) => heard,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl BookmarkExchange for FakeBucket<Bookmark> {
+    fn tell(&self, _: Bookmark) {}
+
+    async fn hear(&self) -> Heard<Bookmark> {
+        self.next().await
+    }
+
+    async fn close(&self) {}
+}
+
+#[async_trait]
+impl LanguagePreferences for FakeBucket<LanguageChoice> {
+    async fn choose(
+        &self,
+        _: UserId,
+        _: Option<LanguageTag>,
+        _: Option<Duration>,
+    ) -> Result<LanguageChoice, NotStored> {
+        Err(NotStored)
+    }
+
+    fn keep(&self, _: LanguageChoice) {}
+
+    async fn hear(&self) -> Heard<LanguageChoice> {
+        self.next().await
+    }
+}
