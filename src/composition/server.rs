@@ -28,7 +28,8 @@ use tracing::{info, warn};
 use super::{Core, Running, StartError, VERSION, Watched, capacity::Capacity, listen};
 use crate::{
     configuration::{
-        Address, Configuration, Cors, Events, GoDuration, Limits, RegistryKind, Secret, Server, Tls,
+        Address, Configuration, Cors, Credentials, Events, GoDuration, Limits, RegistryKind, Secret, Server,
+        Tls,
     },
     lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
     use_cases::{Announcement, StreamPolicy},
@@ -186,7 +187,7 @@ fn bus(events: &Events) -> Result<Servers, StartError> {
         (true, None, false) => Encryption::SystemRoots,
         (true, None, true) => Encryption::Unverified,
     };
-    let credentials = credentials(events.username.as_ref(), events.password.as_ref());
+    let credentials = credentials(&events.endpoint, events.username.as_ref(), events.password.as_ref());
     Ok(Servers { addresses: addresses(&events.endpoint)?, credentials, encryption })
 }
 
@@ -196,14 +197,19 @@ fn announcement(
     bound: SocketAddr,
 ) -> Result<Option<Announcement>, StartError> {
     let registry = &configuration.registry;
-    if registry.kind == RegistryKind::None {
-        return Ok(None);
+    match &registry.kind {
+        RegistryKind::Nats => {}
+        RegistryKind::Other(kind) => warn!(kind, "registry.kind is unknown: nats-js-kv is used"),
+        RegistryKind::None => return Ok(None),
     }
     let mut servers = bus(&configuration.events)?;
     if let Some(own) = &registry.address {
-        servers = Servers { addresses: addresses(own)?, credentials: None, encryption: Encryption::None };
-    }
-    if let Some(own) = credentials(registry.username.as_ref(), registry.password.as_ref()) {
+        servers = Servers {
+            addresses: addresses(own)?,
+            credentials: credentials(own, registry.username.as_ref(), registry.password.as_ref()),
+            encryption: Encryption::None,
+        };
+    } else if let Some(own) = credentials(&[], registry.username.as_ref(), registry.password.as_ref()) {
         servers.credentials = Some(own);
     }
     let node = Node {
@@ -228,13 +234,25 @@ fn advertised(named: Option<&Address>, bound: SocketAddr) -> String {
 }
 
 fn addresses(servers: &[Server]) -> Result<Vec<connection::ServerAddr>, StartError> {
-    let addresses = servers.iter().map(|server| server.as_str().parse());
+    let addresses = servers.iter().map(|server| server.url().parse());
     addresses.collect::<Result<_, std::io::Error>>().map_err(|error| StartError::Bus(error.into()))
 }
 
-fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<(String, String)> {
-    let password = password.map(|password| password.reveal().to_owned());
-    username.map(|username| (username.clone(), password.unwrap_or_default()))
+/// The credentials in the addresses, else those of the settings.
+fn credentials(
+    servers: &[Server],
+    username: Option<&String>,
+    password: Option<&Secret>,
+) -> Option<connection::Credentials> {
+    let user = |name: &String, password: Option<&Secret>| connection::Credentials::User {
+        name: name.clone(),
+        password: password.map(Secret::reveal).unwrap_or_default().to_owned(),
+    };
+    match servers.iter().find_map(Server::credentials) {
+        Some(Credentials::User { name, password }) => Some(user(name, Some(password))),
+        Some(Credentials::Token(token)) => Some(connection::Credentials::Token(token.reveal().to_owned())),
+        None => username.map(|name| user(name, password)),
+    }
 }
 
 /// How streams are treated.
@@ -269,8 +287,8 @@ fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
 fn cross_origin(cors: &Cors) -> CrossOrigin {
     CrossOrigin {
         allow_origins: cors.allow_origins.clone(),
-        allow_methods: cors.allow_methods.clone(),
-        allow_headers: cors.allow_headers.clone(),
+        allow_methods: cors.allow_methods.iter().map(|method| method.as_str().to_owned()).collect(),
+        allow_headers: cors.allow_headers.iter().map(|name| name.as_str().to_owned()).collect(),
         allow_credentials: cors.allow_credentials,
         token_cookie: cors.token_cookie.as_ref().map(|name| name.as_str().to_owned()),
     }

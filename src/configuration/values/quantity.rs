@@ -24,6 +24,10 @@ impl FromStr for GoDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
         if text == "0" {
             return Ok(Self(Duration::ZERO));
         }
@@ -52,6 +56,7 @@ impl FromStr for GoDuration {
         }
         match total {
             _ if text.is_empty() => Err("is empty, which is no duration".into()),
+            total if is_negative && !total.is_zero() => Err("is negative".into()),
             total if total > LONGEST => Err("is too long".into()),
             total => Ok(Self(total)),
         }
@@ -113,7 +118,14 @@ mod tests {
         check("2h45m30.5s", ms(9_930_500));
         check::<GoDuration>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
         check::<GoDuration>("", Err("is empty, which is no duration"));
-        check::<GoDuration>("-1s", Err("is no duration: \"-\" is no unit (ms, s, m, h)"));
+        for (text, milliseconds) in
+            [("+5s", 5_000), ("+0", 0), ("-0", 0), ("-0s", 0), (".5s", 500), ("5.s", 5_000)]
+        {
+            check(text, ms(milliseconds));
+        }
+        check::<GoDuration>("-1s", Err("is negative"));
+        check::<GoDuration>("+-1s", Err("is no duration: \"-\" is no unit (ms, s, m, h)"));
+        check::<GoDuration>("+", Err("is empty, which is no duration"));
         check::<GoDuration>("1d", Err("is no duration: \"d\" is no unit (ms, s, m, h)"));
         check::<GoDuration>("1..5s", Err("is no duration: \"1..5\" is no number"));
         check::<GoDuration>("99999999999999999999h", Err("is too long"));
