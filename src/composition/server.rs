@@ -28,8 +28,8 @@ use tracing::{info, warn};
 use super::{Core, Running, StartError, VERSION, Watched, capacity::Capacity, listen};
 use crate::{
     configuration::{
-        Address, Configuration, Cors, Credentials, Events, GoDuration, Limits, RegistryKind, Secret, Server,
-        Tls,
+        Address, Configuration, Cors, Credentials, Events, Limits, RegistryKind, Secret, Server, Tls,
+        TokenManager,
     },
     lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
     use_cases::{Announcement, StreamPolicy},
@@ -53,13 +53,15 @@ impl Application {
     ///
     /// An address cannot be listened at or used, or the certificate cannot.
     pub fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
-        let secret = configuration.token_manager.jwt_secret.reveal();
-        if secret.len() < SHORTEST_SECRET_BYTES {
-            warn!(
-                bytes = secret.len(),
-                least = SHORTEST_SECRET_BYTES,
-                "token_manager.jwt_secret is too short to be safe"
-            );
+        let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
+        for (setting, secret) in [
+            ("token_manager.jwt_secret", Some(jwt_secret)),
+            ("token_manager.jwt_secret_previous", jwt_secret_previous.as_ref()),
+        ] {
+            let bytes = secret.map_or(usize::MAX, |secret| secret.reveal().len());
+            if bytes < SHORTEST_SECRET_BYTES {
+                warn!(setting, bytes, least = SHORTEST_SECRET_BYTES, "a secret is too short to be safe");
+            }
         }
         let bus = bus(&configuration.events)?;
         if matches!(bus.encryption, Encryption::Unverified) {
@@ -86,7 +88,11 @@ impl Application {
         let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address)?;
-        let verifier = Arc::new(RevaTokens::new(secret));
+        let verifier = RevaTokens::new(jwt_secret.reveal());
+        let verifier = Arc::new(match jwt_secret_previous {
+            Some(previous) => verifier.also_accepting(previous.reveal()),
+            None => verifier,
+        });
         let app = core
             .http(verifier, cross_origin(&configuration.cors), http.root.as_str())
             .app(std::convert::identity);
@@ -218,8 +224,9 @@ fn announcement(
         address: advertised(configuration.http.advertise_addr.as_ref(), bound),
         tls: configuration.tls.enabled,
     };
-    let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node));
-    Ok(Some(Announcement { registry }))
+    let (max_age, interval) = (registry.register_ttl.0, registry.register_interval.0);
+    let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node, max_age));
+    Ok(Some(Announcement { registry, interval }))
 }
 
 /// The address at which others reach us.
@@ -258,7 +265,7 @@ fn credentials(
 /// How streams are treated.
 fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
     let Configuration { history, streams, limits, keepalive, .. } = configuration;
-    let unless_zero = |GoDuration(time): GoDuration| (!time.is_zero()).then_some(time);
+    let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
     StreamPolicy {
         limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
         log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
@@ -267,8 +274,8 @@ fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
         // What the kernel did not take at once waits for one, what it has taken for the other.
         unacknowledged: limits.write_timeout.0 + limits.tcp_user_timeout.0,
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
-        max_age: unless_zero(streams.max_age),
-        reconnection_time: unless_zero(streams.reconnection_time),
+        max_age: unless_zero(streams.max_age.0),
+        reconnection_time: unless_zero(streams.reconnection_time.0),
         close_on_logout: streams.close_on_logout,
         replace_streams: streams.replace,
     }

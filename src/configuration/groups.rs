@@ -8,8 +8,9 @@ use validator::{Validate, ValidationError};
 use super::{
     reader::Reader,
     values::{
-        Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HeaderName, HttpCollector,
-        HttpRoot, Language, LogLevel, Method, RegistryKind, Secret, Server, Timeout,
+        Address, AgeInNats, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HeaderName,
+        HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind, Secret,
+        SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
@@ -128,6 +129,10 @@ group! {
         password: Option<Secret> = "registry.password" if "registry.kind",
         /// What the gateway looks for.
         service_name: String = "registry.service_name" if "registry.kind",
+        /// For how long the entry holds.
+        register_ttl: AgeInNats = "registry.register_ttl" if "registry.kind",
+        /// How often it is put again.
+        register_interval: Timeout = "registry.register_interval" if "registry.kind",
     }
 }
 
@@ -182,6 +187,8 @@ group! {
     struct TokenManager {
         /// What the platform signs its tokens with.
         jwt_secret: Secret = "token_manager.jwt_secret",
+        /// What it signed them with before.
+        jwt_secret_previous: Option<Secret> = "token_manager.jwt_secret_previous",
     }
 }
 
@@ -194,7 +201,7 @@ group! {
         /// Maximum memory of the log.
         max_bytes: Bytes = "history.max_bytes",
         /// For how long it is remembered where a stream stood.
-        resume_window: GoDuration = "history.resume_window",
+        resume_window: AgeInNats = "history.resume_window",
     }
 }
 
@@ -203,7 +210,7 @@ group! {
     #[derive(Clone, Copy, Debug)]
     struct Streams {
         /// How long clients are asked to wait before they come back; zero for not at all.
-        reconnection_time: GoDuration = "streams.reconnection_time",
+        reconnection_time: ReconnectionTime = "streams.reconnection_time",
         /// The age at which a stream is ended; zero for never.
         max_age: GoDuration = "streams.max_age",
         /// Whether a user's streams end with the user's logout.
@@ -235,13 +242,13 @@ group! {
         #[validate(range(min = 1, message = "nobody could open a stream"))]
         max_connections_per_user: usize = "limits.max_connections_per_user",
         /// What the kernel keeps for a client that does not read.
-        send_buffer: Bytes = "limits.send_buffer",
+        send_buffer: SendBuffer = "limits.send_buffer",
         /// How long a request's head may take.
         request_timeout: Timeout = "limits.request_timeout",
         /// How long a client may take nothing of what is written to it.
         write_timeout: Timeout = "limits.write_timeout",
         /// How long what is sent may be unacknowledged.
-        tcp_user_timeout: Timeout = "limits.tcp_user_timeout",
+        tcp_user_timeout: UserTimeout = "limits.tcp_user_timeout",
     }
 }
 

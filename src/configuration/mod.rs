@@ -31,8 +31,9 @@ pub use self::{
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
     values::{
-        Address, Bytes, CollectorKind, CookieName, Credentials, GoDuration, GrpcEndpoint, HeaderName,
-        HttpCollector, HttpRoot, Language, LogLevel, Method, RegistryKind, Secret, Server, Timeout,
+        Address, AgeInNats, Bytes, CollectorKind, CookieName, Credentials, GoDuration, GrpcEndpoint,
+        HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind,
+        Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 

@@ -243,6 +243,20 @@ pub const SETTINGS: &[Setting] = &[
         "The name under which the gateway looks for this service. By default eu.opencloud.sse.sse if a variable begins with OC_, or if the file is in OpenCloud's directory"
     ),
     setting!(
+        "registry.register_ttl",
+        ["EXPERIMENTAL_REGISTER_TTL"],
+        Some("30s"),
+        "30s",
+        "How long the entry in the registry holds, where this service is the first to make one; else as long as the platform says"
+    ),
+    setting!(
+        "registry.register_interval",
+        ["EXPERIMENTAL_REGISTER_INTERVAL"],
+        Some("25s"),
+        "25s",
+        "How often the entry is put again; more often where it would not hold for so long"
+    ),
+    setting!(
         "http.addr",
         ["SSE_HTTP_ADDR"],
         Some("127.0.0.1:9135"),
@@ -323,6 +337,16 @@ pub const SETTINGS: &[Setting] = &[
             None,
             "the text that the platform's other services have in OCIS_JWT_SECRET",
             "The secret that the platform signs its tokens with; at least 32 bytes"
+        )
+    },
+    Setting {
+        secret: true,
+        ..setting!(
+            "token_manager.jwt_secret_previous",
+            ["SSE_JWT_SECRET_PREVIOUS"],
+            NONE,
+            "the text that was in OCIS_JWT_SECRET before",
+            "A second secret with which tokens may be signed, so that the first can be changed without an end to all streams; none but the first by default"
         )
     },
     setting!(

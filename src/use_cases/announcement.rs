@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use ports::outbound::ServiceRegistry;
 use tracing::{info, warn};
 
-/// How often the entry is put again. It disappears after thirty seconds without.
-const RENEWAL: Duration = Duration::from_secs(25);
+/// An entry is put again after this part of the time for which it holds, if not sooner.
+const RENEWAL_SHARE: (u32, u32) = (5, 6);
 /// How soon to try again when it could not be put.
 const RETRY: Duration = Duration::from_secs(2);
 /// Stopping does not wait longer than this for a registry that is away.
@@ -17,6 +17,8 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 pub struct Announcement {
     /// Where the entry stands.
     pub registry: Arc<dyn ServiceRegistry>,
+    /// How often the entry is put again. It is put more often where it would not hold for so long.
+    pub interval: Duration,
 }
 
 impl Announcement {
@@ -28,12 +30,14 @@ impl Announcement {
             // Said when it changes, not every time.
             if announced != Some(outcome.is_ok()) {
                 match &outcome {
-                    Ok(()) => info!("announced to the service registry"),
+                    Ok(_) => info!("announced to the service registry"),
                     Err(error) => warn!(%error, "the gateway cannot find this instance, trying again"),
                 }
             }
             announced = Some(outcome.is_ok());
-            tokio::time::sleep(if outcome.is_ok() { RENEWAL } else { RETRY }).await;
+            let (part, of) = RENEWAL_SHARE;
+            let renewal = |holds: Duration| self.interval.min(holds / of * part);
+            tokio::time::sleep(outcome.map_or(RETRY, renewal)).await;
         }
     }
 

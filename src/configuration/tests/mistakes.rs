@@ -61,6 +61,22 @@ fn each_mistake_is_named() {
             &[("TOKEN", "")],
             "FILE, debug.token: names a variable that is not set",
         ),
+        // What the kernel, NATS or browsers cannot hold.
+        ("", &[("SSE_TCP_USER_TIMEOUT", "28h")], "SSE_TCP_USER_TIMEOUT: \"28h\" is too long for the kernel"),
+        (
+            "",
+            &[("SSE_TCP_USER_TIMEOUT", "65534.001s")],
+            "is too long for the kernel, which takes up to 18h12m14s",
+        ),
+        ("", &[("SSE_SEND_BUFFER", "4GiB")], "SSE_SEND_BUFFER: \"4GiB\" is too large for the kernel"),
+        ("", &[("SSE_RETRY", "385h")], "SSE_RETRY: \"385h\" is too long for browsers"),
+        ("", &[("SSE_RESUME_WINDOW", "99ms")], "SSE_RESUME_WINDOW: \"99ms\" is too short for NATS"),
+        (
+            "",
+            &[("EXPERIMENTAL_REGISTER_TTL", "1ms")],
+            "EXPERIMENTAL_REGISTER_TTL: \"1ms\" is too short for NATS",
+        ),
+        ("", &[("SSE_WRITE_TIMEOUT", "8761h")], "SSE_WRITE_TIMEOUT: \"8761h\" is too long"),
         // Addresses.
         ("", &[("OCIS_EVENTS_ENDPOINT", "http://nats:4222")], "\"http\" is neither nats nor tls"),
         ("", &[("OCIS_EVENTS_ENDPOINT", "nats://:hidden@nats")], "\"nats://***@nats\" is no address"),

@@ -13,7 +13,7 @@ use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot},
     name::{CookieName, HeaderName, Method},
-    quantity::{Bytes, GoDuration, Timeout},
+    quantity::{AgeInNats, Bytes, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
     server::{Credentials, Server},
 };
 
@@ -55,7 +55,19 @@ from_one_text!(
     HttpRoot,
     Language
 );
-from_one_text!(false: Bytes, Count, GoDuration, LogLevel, RegistryKind, Timeout, Truth);
+from_one_text!(
+    false: AgeInNats,
+    Bytes,
+    Count,
+    GoDuration,
+    LogLevel,
+    ReconnectionTime,
+    RegistryKind,
+    SendBuffer,
+    Timeout,
+    Truth,
+    UserTimeout
+);
 
 /// Lists may be written as one text with commas.
 fn items(texts: &[String]) -> impl Iterator<Item = &str> {
