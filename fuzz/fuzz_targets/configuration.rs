@@ -22,6 +22,7 @@ static VARIABLES: LazyLock<Vec<(String, bool)>> = LazyLock::new(|| {
 
 fuzz_target!(|text: &str| {
     let mut variables = vec![("HOME", "/nowhere".to_owned()), ("OC_JWT_SECRET", SECRET.to_owned())];
+    let mut may_show = false;
     for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
         let Some((name, is_secret)) = VARIABLES.iter().find(|(known, _)| known == name) else { continue };
         let value = if *is_secret {
@@ -29,6 +30,7 @@ fuzz_target!(|text: &str| {
         } else {
             value.replace("{password}", &format!("user:{SECRET}@"))
         };
+        may_show |= value.contains(SECRET) && !is_secret && !is_address(name);
         variables.push((name, value));
     }
     let environment: Environment = variables.iter().map(|(name, value)| (*name, &**value)).collect();
@@ -36,9 +38,9 @@ fuzz_target!(|text: &str| {
         Ok(configuration) => {
             let shown = configuration.effective.to_string();
             // Only what has `{password}` in it where no address is meant may show it.
-            assert!(text.contains("{password}") || !shown.contains(SECRET), "{shown}");
-            assert!(text.contains("{password}") || !format!("{configuration:?}").contains(SECRET));
-            if !shown.contains("${") {
+            assert!(may_show || !shown.contains(SECRET), "{shown}");
+            assert!(may_show || !format!("{configuration:?}").contains(SECRET));
+            if !shown.contains("${") && !shown.contains("***@") {
                 read_again(&configuration, &shown, &variables);
             }
         }
@@ -48,6 +50,13 @@ fuzz_target!(|text: &str| {
         }
     }
 });
+
+/// Whether a user and a password in front of it are masked.
+fn is_address(variable: &str) -> bool {
+    ["EVENTS_ENDPOINT", "REGISTRY_ADDRESS", "TRACING_ENDPOINT", "TRACING_COLLECTOR", "ADVERTISE_ADDR"]
+        .iter()
+        .any(|end| variable.ends_with(end))
+}
 
 /// What is shown can take the place of the environment, apart from the secrets.
 fn read_again(configuration: &Configuration, shown: &str, variables: &[(&str, String)]) {

@@ -28,7 +28,8 @@ use tracing::{info, warn};
 use super::{Core, Running, StartError, VERSION, Watched, capacity::Capacity, listen};
 use crate::{
     configuration::{
-        Address, Configuration, Cors, Events, GoDuration, Limits, RegistryKind, Secret, Server, Tls,
+        Address, Configuration, Cors, Credentials, Events, Limits, RegistryKind, Secret, Server, Tls,
+        TokenManager,
     },
     lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
     use_cases::{Announcement, Status, StreamPolicy},
@@ -52,13 +53,15 @@ impl Application {
     ///
     /// An address cannot be listened at or used, or the certificate cannot.
     pub fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
-        let secret = configuration.token_manager.jwt_secret.reveal();
-        if secret.len() < SHORTEST_SECRET_BYTES {
-            warn!(
-                bytes = secret.len(),
-                least = SHORTEST_SECRET_BYTES,
-                "token_manager.jwt_secret is too short to be safe"
-            );
+        let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
+        for (setting, secret) in [
+            ("token_manager.jwt_secret", Some(jwt_secret)),
+            ("token_manager.jwt_secret_previous", jwt_secret_previous.as_ref()),
+        ] {
+            let bytes = secret.map_or(usize::MAX, |secret| secret.reveal().len());
+            if bytes < SHORTEST_SECRET_BYTES {
+                warn!(setting, bytes, least = SHORTEST_SECRET_BYTES, "a secret is too short to be safe");
+            }
         }
         let bus = bus(&configuration.events)?;
         if matches!(bus.encryption, Encryption::Unverified) {
@@ -85,7 +88,11 @@ impl Application {
         let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;
-        let verifier = Arc::new(RevaTokens::new(secret));
+        let verifier = RevaTokens::new(jwt_secret.reveal());
+        let verifier = Arc::new(match jwt_secret_previous {
+            Some(previous) => verifier.also_accepting(previous.reveal()),
+            None => verifier,
+        });
         let app = core
             .http(verifier, cross_origin(&configuration.cors), http.root.as_str())
             .app(std::convert::identity);
@@ -186,7 +193,7 @@ fn bus(events: &Events) -> Result<Servers, StartError> {
         (true, None, false) => Encryption::SystemRoots,
         (true, None, true) => Encryption::Unverified,
     };
-    let credentials = credentials(events.username.as_ref(), events.password.as_ref());
+    let credentials = credentials(&events.endpoint, events.username.as_ref(), events.password.as_ref());
     Ok(Servers { addresses: addresses(&events.endpoint)?, credentials, encryption })
 }
 
@@ -197,14 +204,19 @@ fn announcement(
     status: Arc<Status>,
 ) -> Result<Option<Announcement>, StartError> {
     let registry = &configuration.registry;
-    if registry.kind == RegistryKind::None {
-        return Ok(None);
+    match &registry.kind {
+        RegistryKind::Nats => {}
+        RegistryKind::Other(kind) => warn!(kind, "registry.kind is unknown: nats-js-kv is used"),
+        RegistryKind::None => return Ok(None),
     }
     let mut servers = bus(&configuration.events)?;
     if let Some(own) = &registry.address {
-        servers = Servers { addresses: addresses(own)?, credentials: None, encryption: Encryption::None };
-    }
-    if let Some(own) = credentials(registry.username.as_ref(), registry.password.as_ref()) {
+        servers = Servers {
+            addresses: addresses(own)?,
+            credentials: credentials(own, registry.username.as_ref(), registry.password.as_ref()),
+            encryption: Encryption::None,
+        };
+    } else if let Some(own) = credentials(&[], registry.username.as_ref(), registry.password.as_ref()) {
         servers.credentials = Some(own);
     }
     let node = Node {
@@ -213,8 +225,9 @@ fn announcement(
         address: advertised(configuration.http.advertise_addr.as_ref(), bound),
         tls: configuration.tls.enabled,
     };
-    let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node));
-    Ok(Some(Announcement { registry, status }))
+    let (max_age, interval) = (registry.register_ttl.0, registry.register_interval.0);
+    let registry = Arc::new(KeyValueRegistry::new(&connection::connect(servers), &node, max_age));
+    Ok(Some(Announcement { registry, interval, status }))
 }
 
 /// The address at which others reach us.
@@ -229,19 +242,31 @@ fn advertised(named: Option<&Address>, bound: SocketAddr) -> String {
 }
 
 fn addresses(servers: &[Server]) -> Result<Vec<connection::ServerAddr>, StartError> {
-    let addresses = servers.iter().map(|server| server.as_str().parse());
+    let addresses = servers.iter().map(|server| server.url().parse());
     addresses.collect::<Result<_, std::io::Error>>().map_err(|error| StartError::Bus(error.into()))
 }
 
-fn credentials(username: Option<&String>, password: Option<&Secret>) -> Option<(String, String)> {
-    let password = password.map(|password| password.reveal().to_owned());
-    username.map(|username| (username.clone(), password.unwrap_or_default()))
+/// The credentials in the addresses, else those of the settings.
+fn credentials(
+    servers: &[Server],
+    username: Option<&String>,
+    password: Option<&Secret>,
+) -> Option<connection::Credentials> {
+    let user = |name: &String, password: Option<&Secret>| connection::Credentials::User {
+        name: name.clone(),
+        password: password.map(Secret::reveal).unwrap_or_default().to_owned(),
+    };
+    match servers.iter().find_map(Server::credentials) {
+        Some(Credentials::User { name, password }) => Some(user(name, Some(password))),
+        Some(Credentials::Token(token)) => Some(connection::Credentials::Token(token.reveal().to_owned())),
+        None => username.map(|name| user(name, password)),
+    }
 }
 
 /// How streams are treated.
 fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
     let Configuration { history, streams, limits, keepalive, .. } = configuration;
-    let unless_zero = |GoDuration(time): GoDuration| (!time.is_zero()).then_some(time);
+    let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
     StreamPolicy {
         limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
         log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
@@ -250,8 +275,8 @@ fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
         // What the kernel did not take at once waits for one, what it has taken for the other.
         unacknowledged: limits.write_timeout.0 + limits.tcp_user_timeout.0,
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
-        max_age: unless_zero(streams.max_age),
-        reconnection_time: unless_zero(streams.reconnection_time),
+        max_age: unless_zero(streams.max_age.0),
+        reconnection_time: unless_zero(streams.reconnection_time.0),
         close_on_logout: streams.close_on_logout,
         replace_streams: streams.replace,
     }
@@ -270,8 +295,8 @@ fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
 fn cross_origin(cors: &Cors) -> CrossOrigin {
     CrossOrigin {
         allow_origins: cors.allow_origins.clone(),
-        allow_methods: cors.allow_methods.clone(),
-        allow_headers: cors.allow_headers.clone(),
+        allow_methods: cors.allow_methods.iter().map(|method| method.as_str().to_owned()).collect(),
+        allow_headers: cors.allow_headers.iter().map(|name| name.as_str().to_owned()).collect(),
         allow_credentials: cors.allow_credentials,
         token_cookie: cors.token_cookie.as_ref().map(|name| name.as_str().to_owned()),
     }

@@ -10,7 +10,7 @@ use adapters::outbound::{
 
 use super::{StartError, VERSION};
 use crate::{
-    configuration::{Configuration, Log, Tracing},
+    configuration::{CollectorKind, Configuration, Log, Tracing},
     lifecycle::reopen_on_hangup,
     telemetry::{LogFile, Logging, SpanListener, start_logging},
 };
@@ -75,10 +75,12 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
 }
 
 fn collector(tracing: &Tracing) -> Option<Collector> {
-    let Tracing { enabled, endpoint, collector, .. } = tracing;
-    enabled.then(|| match (endpoint, collector) {
-        (Some(endpoint), _) => Collector::Grpc(endpoint.url().into()),
-        (None, Some(collector)) => Collector::Http(collector.url().into()),
-        (None, None) => Collector::Standard,
+    let Tracing { enabled, kind, endpoint, collector } = tracing;
+    enabled.then(|| match (kind, endpoint, collector) {
+        (Some(CollectorKind::OtlpHttp), _, Some(collector)) | (_, None, Some(collector)) => {
+            Collector::Http(collector.url().into())
+        }
+        (_, Some(endpoint), _) => Collector::Grpc(endpoint.url().into()),
+        (_, None, None) => Collector::Standard,
     })
 }

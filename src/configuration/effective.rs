@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Write as _};
 
-use super::{SETTINGS, reader::Reader, settings::Setting};
+use figment::value::Value;
+
+use super::{SETTINGS, reader::Reader, settings::Setting, yaml::Node};
 
 /// Every setting with its value and where that is from, as a file that could take their place. Secrets are masked.
 #[derive(Clone, Debug)]
@@ -19,9 +21,7 @@ impl Effective {
     pub(super) fn new(reader: &Reader<'_>) -> Self {
         let entry = |setting: &'static Setting| {
             let value = reader.shown(setting).unwrap_or_default();
-            let masked = setting.secret && !value.is_empty();
-            let value = if masked { "***".to_owned() } else { value };
-            Entry { setting, value, source: reader.source(setting) }
+            Entry { setting, value, source: in_one_line(&reader.source(setting)) }
         };
         Self(SETTINGS.iter().map(entry).collect())
     }
@@ -32,7 +32,7 @@ impl fmt::Display for Effective {
         let mut groups = Groups::default();
         self.0.iter().try_for_each(|Entry { setting, value, source }| {
             let indent = groups.enter(f, setting.key)?;
-            writeln!(f, "{indent}{}: {} # {source}", name(setting.key), Scalar(value))
+            writeln!(f, "{indent}{}: {} # {source}", name(setting.key), Scalar::of(setting, value))
         })
     }
 }
@@ -50,8 +50,8 @@ impl fmt::Display for Defaults {
             writeln!(f, "{indent}# {}", variables.join(", "))?;
             let name = name(setting.key);
             match setting.default {
-                Some(default) => writeln!(f, "{indent}{name}: {}", Scalar(default)),
-                None => writeln!(f, "{indent}# required: {name}: {}", Scalar(setting.example)),
+                Some(default) => writeln!(f, "{indent}{name}: {}", Scalar::of(setting, default)),
+                None => writeln!(f, "{indent}# required: {name}: {}", Scalar::of(setting, setting.example)),
             }
         })
     }
@@ -80,20 +80,42 @@ fn name(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
-/// A text as YAML has it: plain where that is unmistakable, else in quotes.
-struct Scalar<'a>(&'a str);
+/// The name of a file can have characters that would end a comment.
+fn in_one_line(source: &str) -> String {
+    source.chars().map(|c| if is_plain(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
+}
+
+/// A value as YAML has it: plain where that is unmistakable, else in quotes.
+struct Scalar<'a> {
+    text: &'a str,
+    /// Whether the setting's values are numbers or truths, which YAML has without quotes.
+    in_quotes: bool,
+}
+
+impl<'a> Scalar<'a> {
+    fn of(setting: &Setting, text: &'a str) -> Self {
+        Self { text, in_quotes: is_text(setting.example) && !is_text(text) }
+    }
+}
+
+/// Whether YAML takes a plain `text` for a text, and not for a number, a truth or nothing.
+fn is_text(text: &str) -> bool {
+    matches!(Node::parse(text), Ok(Node::Value(Value::String(..))))
+}
 
 impl fmt::Display for Scalar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plain = |c: char| c.is_ascii_alphanumeric() || "./-_,:".contains(c);
-        if self.0.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
-            && !self.0.ends_with(':')
-            && self.0.chars().all(plain)
+        let text = self.text;
+        if !self.in_quotes
+            && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+            && !text.ends_with(':')
+            && text.chars().all(plain)
         {
-            f.write_str(self.0)
+            f.write_str(text)
         } else {
             // JSON's quotes are YAML's, which escapes more characters.
-            serde_json::Value::from(self.0).to_string().chars().try_for_each(|c| {
+            serde_json::Value::from(text).to_string().chars().try_for_each(|c| {
                 if is_plain(c) { f.write_char(c) } else { write!(f, "\\u{:04x}", u32::from(c)) }
             })
         }

@@ -1,48 +1,116 @@
 //! The environment as a layer of the configuration.
 
-use std::collections::BTreeMap;
-
-use figment::{
-    Error, Figment, Metadata, Profile, Provider, Source,
-    value::{Dict, Map, Value},
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
 };
 
-use super::{SETTINGS, settings::Setting};
+use figment::{Figment, Source};
+
+use super::{SETTINGS, layer::Layer, mistakes::Mistake, settings::Setting};
+
+/// What a variable's name has behind it when its value is in a file, as secrets of Docker and Kubernetes are.
+const FILE_SUFFIX: &str = "_FILE";
+/// A file with one value is not larger than this, in bytes.
+const MAX_FILE_BYTES: u64 = 64 << 10;
+/// What is wrong with a value that is no text.
+const NO_TEXT: &str = "is no UTF-8";
 
 /// The variables that are set, as they were when it was made.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, String>);
+pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
-    /// That of this process. A variable that is no Unicode is left out.
+    /// That of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        };
-        Self(std::env::vars_os().filter_map(unicode).collect())
+        // None of the names that count is anything but UTF-8.
+        Self(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect(),
+        )
     }
 
-    /// A variable's value; an empty one counts as not set, as on the platform.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    /// The path in a variable, if there is one.
+    pub(super) fn path(&self, name: &str) -> Option<&Path> {
+        self.0.get(name).filter(|path| !path.is_empty()).map(Path::new)
     }
 
-    /// Puts every variable that is set upon `layers`, each as a layer of its own, so that a value knows where it is from.
-    pub(super) fn add_to(&self, layers: Figment) -> Figment {
-        SETTINGS
-            .iter()
-            .flat_map(|setting| setting.all_variables().map(move |name| (setting, name)))
-            .filter_map(|(setting, name)| {
-                let value = self.get(&name)?.to_owned();
-                Some(Variable { setting, name, value })
+    /// A variable's value, if it is set.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it: it is no UTF-8.
+    pub(super) fn text(&self, name: &str) -> Option<Result<&str, &'static str>> {
+        Some(self.0.get(name)?.to_str().ok_or(NO_TEXT))
+    }
+
+    /// The names of all variables that are not empty.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
+    }
+
+    /// Puts the variable that counts for each setting upon `layers`, each as a layer of its own, so that a value knows where it is from.
+    /// Beside them are the settings whose variable cannot be read, and why.
+    pub(super) fn add_to(&self, layers: Figment) -> (Figment, BTreeMap<&'static str, Mistake>) {
+        let mut unreadable = BTreeMap::new();
+        let layers = SETTINGS.iter().fold(layers, |layers, setting| match self.read(setting) {
+            None => layers,
+            Some(Ok((source, value))) => {
+                layers.merge(Layer { setting, value: value.into(), source: Some(Source::Custom(source)) })
+            }
+            Some(Err(mistake)) => {
+                unreadable.insert(setting.key, mistake);
+                layers
+            }
+        });
+        (layers, unreadable)
+    }
+
+    /// The value of the variable that counts for `setting`, with its source; none if no variable is set.
+    fn read(&self, setting: &Setting) -> Option<Result<(String, String), Mistake>> {
+        let in_files = |name: String| [(format!("{name}{FILE_SUFFIX}"), true), (name, false)];
+        let variables = setting.all_variables().flat_map(in_files);
+        let (name, in_file) = variables.filter(|(name, _)| self.0.contains_key(name)).last()?;
+        let mistake = |value, wrong| Mistake { place: name.clone(), value, wrong, example: None };
+        if in_file {
+            let path = PathBuf::from(self.0.get(&name)?);
+            Some(match content(&path) {
+                Ok(value) => Ok((format!("{name} ({})", path.display()), value)),
+                Err(wrong) => Err(mistake(Some(path.display().to_string()), wrong)),
             })
-            .fold(layers, Figment::merge)
+        } else {
+            Some(match self.text(&name)? {
+                Ok(value) => Ok((name, value.to_owned())),
+                Err(wrong) => Err(mistake(None, wrong.to_owned())),
+            })
+        }
     }
 }
 
-impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(variables: I) -> Self {
+/// The value in the file at `path`: all of it but the line breaks at its end.
+fn content(path: &Path) -> Result<String, String> {
+    if path.as_os_str().is_empty() {
+        return Err("names no file".into());
+    }
+    let cannot_be_read = |error| format!("cannot be read: {error}");
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(cannot_be_read)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot_be_read)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("is a file of more than {MAX_FILE_BYTES} bytes"));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| format!("is a file whose content {NO_TEXT}"))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err("is an empty file".into()),
+        value => Ok(value.to_owned()),
+    }
+}
+
+impl<'a, V: Into<OsString>> FromIterator<(&'a str, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (&'a str, V)>>(variables: I) -> Self {
         Self(variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect())
     }
 }
@@ -50,30 +118,5 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Environment {
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(variables: [(&str, &str); N]) -> Self {
         variables.into_iter().collect()
-    }
-}
-
-/// One variable that is set.
-struct Variable {
-    setting: &'static Setting,
-    name: String,
-    value: String,
-}
-
-impl Provider for Variable {
-    fn metadata(&self) -> Metadata {
-        Metadata::from("environment", Source::Custom(self.name.clone()))
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        Ok(Profile::Default.collect(nested(self.setting.key, Value::from(self.value.clone()))))
-    }
-}
-
-/// `value` below the groups that `key` names.
-pub(super) fn nested(key: &str, value: Value) -> Dict {
-    match key.split_once('.') {
-        Some((group, rest)) => Dict::from([(group.into(), nested(rest, value).into())]),
-        None => Dict::from([(key.into(), value)]),
     }
 }

@@ -2,46 +2,60 @@
 
 use std::path::{Path, PathBuf};
 
-use figment::{
-    Error, Figment, Metadata, Profile, Provider, Source,
-    providers::{Format as _, Yaml},
-    value::{Dict, Map, Value},
-};
+use figment::{Figment, Source, value::Value};
 
 use super::{
     SETTINGS,
-    environment::{Environment, nested},
+    environment::Environment,
+    expansion::expanded,
+    layer::Layer,
     mistakes::{Mistake, Mistakes},
+    product,
+    settings::Setting,
+    yaml::Node,
 };
 
 /// The name of the file in its directory.
 const FILE_NAME: &str = "sse.yaml";
+/// Further names of settings, as OpenCloud has them.
+const OTHER_KEYS: &[(&str, &str)] = &[("loglevel", "log.level")];
 
 /// The defaults with the file's values upon them, and what is wrong with the file as such.
 pub(super) fn layers(named: Option<PathBuf>, environment: &Environment) -> (Figment, Mistakes) {
-    let defaults = Figment::from(Defaults);
-    let Some(path) = named.or_else(|| find(environment)) else { return (defaults, Mistakes::default()) };
+    let path = named.or_else(|| find(environment));
+    let defaults = product::add_to(defaults(), environment, path.as_deref());
+    let Some(path) = path else { return (defaults, Mistakes::default()) };
+    let mut file = Contents { path: &path, environment, values: Vec::new(), mistakes: Vec::new() };
     match read(&path) {
-        Ok(values) => {
-            let mut mistakes = Mistakes::default();
-            let values = values_of(values, "", environment, &path, &mut mistakes);
-            (defaults.merge(File { path, values }), mistakes)
-        }
-        Err(wrong) => {
-            let place = path.display().to_string();
-            (defaults, Mistakes(vec![Mistake { place, value: None, wrong, example: None }]))
-        }
+        Ok(nodes) => file.take(nodes, ""),
+        Err(wrong) => file.mistakes.push(Mistake {
+            place: path.display().to_string(),
+            value: None,
+            wrong,
+            example: None,
+        }),
     }
+    let Contents { values, mistakes, .. } = file;
+    let layers = values.into_iter().fold(defaults, |layers, (setting, value)| {
+        layers.merge(Layer { setting, value, source: Some(Source::File(path.clone())) })
+    });
+    (layers, Mistakes(mistakes))
+}
+
+/// What holds when nobody says otherwise.
+fn defaults() -> Figment {
+    let defaults = SETTINGS.iter().filter_map(|setting| Some((setting, setting.default?)));
+    defaults.fold(Figment::new(), |layers, (setting, default)| {
+        layers.merge(Layer { setting, value: default.into(), source: None })
+    })
 }
 
 /// The file in the directory that the environment names, else in the first usual one that has it.
 fn find(environment: &Environment) -> Option<PathBuf> {
-    let named = environment.get("OC_CONFIG_DIR").or_else(|| environment.get("OCIS_CONFIG_DIR"));
-    let directories = if let Some(directory) = named {
-        vec![PathBuf::from(directory)]
-    } else {
-        let home = environment.get("HOME").map(|home| Path::new(home).join(".ocis/config"));
-        home.into_iter().chain([PathBuf::from("/etc/ocis")]).collect()
+    let named = environment.path("OC_CONFIG_DIR").or_else(|| environment.path("OCIS_CONFIG_DIR"));
+    let directories = match named {
+        Some(directory) => vec![directory.to_owned()],
+        None => product::directories(environment),
     };
     directories
         .into_iter()
@@ -49,77 +63,72 @@ fn find(environment: &Environment) -> Option<PathBuf> {
         .find(|path| path.try_exists().unwrap_or(true))
 }
 
-fn read(path: &Path) -> Result<Dict, String> {
+fn read(path: &Path) -> Result<Vec<(String, Node)>, String> {
     let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-    // In two steps: what the first says is about the form alone and quotes no value, which may be a secret.
-    match Yaml::from_str(&text).map_err(|error| format!("is no valid YAML: {error}"))? {
-        Value::Dict(_, values) => Ok(values),
-        Value::Empty(..) => Ok(Dict::new()),
-        _ => Err("has no keys with values, as in `log: {level: info}`".into()),
+    match Node::parse(&text)? {
+        Node::Group(nodes) => Ok(nodes),
+        Node::Value(Value::Empty(..)) => Ok(Vec::new()),
+        Node::Value(_) => Err("has no keys with values, as in `log: {level: info}`".into()),
     }
 }
 
-/// The values of the group `group` with their variables expanded, without the keys that mean nothing, which are mistakes.
-fn values_of(
-    values: Dict,
-    group: &str,
-    environment: &Environment,
-    path: &Path,
-    mistakes: &mut Mistakes,
-) -> Dict {
-    let mut known = Dict::new();
-    for (name, value) in values {
-        let key = if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
-        let setting = SETTINGS.iter().find(|setting| setting.key == key);
-        let (is_setting, secret) = (setting.is_some(), setting.is_some_and(|setting| setting.secret));
+/// What a file says.
+struct Contents<'a> {
+    path: &'a Path,
+    environment: &'a Environment,
+    values: Vec<(&'static Setting, Value)>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Contents<'_> {
+    /// Takes the values of the group `group`, with their variables expanded. Keys that mean nothing are mistakes.
+    fn take(&mut self, mut nodes: Vec<(String, Node)>, group: &str) {
+        nodes.sort_by(|(one, _), (other, _)| one.cmp(other));
+        let mut previous = None;
+        for (name, node) in nodes {
+            let key = if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
+            if previous.as_ref() == Some(&name) {
+                self.note(&key, "stands twice, and only one could count".into(), None);
+            }
+            self.take_key(&key, &name, node);
+            previous = Some(name);
+        }
+    }
+
+    fn take_key(&mut self, key: &str, name: &str, node: Node) {
+        let meant = OTHER_KEYS.iter().find(|(other, _)| *other == key).map_or(key, |(_, meant)| meant);
+        let setting = SETTINGS.iter().find(|setting| setting.key == meant);
         let is_group = SETTINGS.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
-        let mut mistake = |wrong: String, example: Option<String>| {
-            let place = format!("{}, {key}", path.display());
-            mistakes.0.push(Mistake { place, value: None, wrong, example });
-        };
-        match value {
+        match (setting, node) {
             _ if name.contains('.') => {
-                mistake("is one key with a dot; a group's settings stand below it".into(), None);
+                self.note(key, "is one key with a dot; a group's settings stand below it".into(), None);
             }
-            Value::Dict(_, values) if is_group => {
-                let values = values_of(values, &key, environment, path, mistakes);
-                known.insert(name, values.into());
-            }
+            (_, Node::Group(nodes)) if is_group => self.take(nodes, key),
             // Nothing is said, as in a file with comments in place of values.
-            Value::Empty(..) if is_group || is_setting => {}
-            _ if is_group => mistake("is a group of settings, not a value".into(), None),
-            value if is_setting => match expanded(value, environment) {
-                Ok(value) => drop(known.insert(name, value)),
-                Err(_) if secret => mistake("names a variable that is not set".into(), None),
-                Err(variable) => mistake(format!("names the variable {variable}, which is not set"), None),
-            },
-            _ => mistake("is no setting".into(), closest(&key)),
+            (setting, Node::Value(Value::Empty(..))) if is_group || setting.is_some() => {}
+            _ if is_group => self.note(key, "is a group of settings, not a value".into(), None),
+            (Some(_), Node::Group(_)) => {
+                self.note(key, "is a group, but a value is wanted".into(), None);
+            }
+            (Some(setting), Node::Value(value)) => self.take_value(key, setting, value),
+            (None, _) => self.note(key, "is no setting".into(), closest(key)),
         }
     }
-    known
-}
 
-/// Replaces each `${NAME}` in texts, also within a list. The error is the name of a variable that is not set.
-fn expanded(value: Value, environment: &Environment) -> Result<Value, String> {
-    match value {
-        Value::String(tag, text) => {
-            let mut result = String::new();
-            let mut rest = text.as_str();
-            while let Some((before, name, after)) = rest
-                .split_once("${")
-                .and_then(|(before, after)| after.split_once('}').map(|(name, after)| (before, name, after)))
-            {
-                result += before;
-                result += environment.get(name).ok_or(name)?;
-                rest = after;
-            }
-            Ok(Value::String(tag, result + rest))
+    fn take_value(&mut self, key: &str, setting: &'static Setting, value: Value) {
+        if key != setting.key && self.values.iter().any(|(other, _)| other.key == setting.key) {
+            self.note(key, format!("is {}, which stands in the file as well", setting.key), None);
         }
-        Value::Array(tag, values) => {
-            let values = values.into_iter().map(|value| expanded(value, environment));
-            Ok(Value::Array(tag, values.collect::<Result<_, _>>()?))
+        match expanded(value, self.environment) {
+            Ok(value) => self.values.push((setting, value)),
+            Err(_) if setting.secret => self.note(key, "names a variable that is not set".into(), None),
+            Err(wrong) => self.note(key, wrong, None),
         }
-        value => Ok(value),
+    }
+
+    fn note(&mut self, key: &str, wrong: String, example: Option<String>) {
+        let place = format!("{}, {key}", self.path.display());
+        self.mistakes.push(Mistake { place, value: None, wrong, example });
     }
 }
 
@@ -134,37 +143,4 @@ fn closest(key: &str) -> Option<String> {
         .max_by(|(one, _), (other, _)| one.total_cmp(other))
         .filter(|(similarity, _)| *similarity > 0.8)
         .map(|(_, meant)| meant.to_owned())
-}
-
-/// What holds when nobody says otherwise.
-struct Defaults;
-
-impl Provider for Defaults {
-    fn metadata(&self) -> Metadata {
-        Metadata::named("default")
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        let defaults = SETTINGS.iter().filter_map(|setting| Some((setting.key, setting.default?)));
-        let layers = defaults.fold(Figment::new(), |layers, (key, default)| {
-            layers.merge(figment::providers::Serialized::defaults(nested(key, default.into())))
-        });
-        layers.data()
-    }
-}
-
-/// What the file says.
-struct File {
-    path: PathBuf,
-    values: Dict,
-}
-
-impl Provider for File {
-    fn metadata(&self) -> Metadata {
-        Metadata::from("file", Source::File(self.path.clone()))
-    }
-
-    fn data(&self) -> Result<Map<Profile, Dict>, Error> {
-        Ok(Profile::Default.collect(self.values.clone()))
-    }
 }

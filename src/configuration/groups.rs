@@ -8,17 +8,18 @@ use validator::{Validate, ValidationError};
 use super::{
     reader::Reader,
     values::{
-        Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot,
-        Language, LogLevel, RegistryKind, Secret, Server, Timeout,
+        Address, AgeInNats, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HeaderName,
+        HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind, Secret,
+        SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
-/// A group of settings, each with the key it is read from.
+/// A group of settings, each with the key it is read from, and with that of a setting which turns its feature on, if there is one.
 macro_rules! group {
     (
         $(#[$about:meta])*
         struct $group:ident {
-            $($(#[$about_field:meta])* $field:ident: $type:ty = $key:literal,)*
+            $($(#[$about_field:meta])* $field:ident: $type:ty = $key:literal $(if $switch:literal)?,)*
         }
     ) => {
         $(#[$about])*
@@ -29,7 +30,7 @@ macro_rules! group {
         impl $group {
             /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-                $(let $field = reader.read($key);)*
+                $(let $field = reader.read($key, &[$($switch)?]);)*
                 Some(Self { $($field: $field?,)* })
             }
         }
@@ -53,16 +54,17 @@ group! {
 
 group! {
     /// Where traces go.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Validate)]
+    #[validate(schema(function = "address_of_the_kind"))]
     struct Tracing {
         /// Whether they go anywhere.
         enabled: bool = "tracing.enabled",
-        /// What takes them; all of them take the same.
-        kind: Option<CollectorKind> = "tracing.type",
+        /// What takes them.
+        kind: Option<CollectorKind> = "tracing.type" if "tracing.enabled",
         /// Where by gRPC.
-        endpoint: Option<GrpcEndpoint> = "tracing.endpoint",
+        endpoint: Option<GrpcEndpoint> = "tracing.endpoint" if "tracing.enabled",
         /// Where by HTTP.
-        collector: Option<HttpCollector> = "tracing.collector",
+        collector: Option<HttpCollector> = "tracing.collector" if "tracing.enabled",
     }
 }
 
@@ -92,37 +94,45 @@ group! {
 
 group! {
     /// The bus.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Validate)]
+    #[validate(schema(function = "password_of_a_user_for_the_bus"))]
     struct Events {
         /// Its servers; any one will do.
         endpoint: Vec<Server> = "events.endpoint",
         /// Whether the line is encrypted.
         enable_tls: bool = "events.enable_tls",
         /// The only authorities that count.
-        tls_root_ca_certificate: Option<PathBuf> = "events.tls_root_ca_certificate",
+        tls_root_ca_certificate: Option<PathBuf> = "events.tls_root_ca_certificate" if "events.enable_tls",
         /// Whether the servers may be anybody.
-        tls_insecure: bool = "events.tls_insecure",
+        tls_insecure: bool = "events.tls_insecure" if "events.enable_tls",
         /// Who to be.
         username: Option<String> = "events.username",
         /// With what to show it.
         password: Option<Secret> = "events.password",
+        /// The name of its cluster, which is not needed.
+        cluster: Option<String> = "events.cluster",
     }
 }
 
 group! {
     /// Where the gateway finds this service.
-    #[derive(Clone, Debug)]
+    #[derive(Clone, Debug, Validate)]
+    #[validate(schema(function = "password_of_a_user_for_the_registry"))]
     struct Registry {
         /// Where that is.
         kind: RegistryKind = "registry.kind",
         /// Its servers; none for those of the bus.
-        address: Option<Vec<Server>> = "registry.address",
+        address: Option<Vec<Server>> = "registry.address" if "registry.kind",
         /// Who to be.
-        username: Option<String> = "registry.username",
+        username: Option<String> = "registry.username" if "registry.kind",
         /// With what to show it.
-        password: Option<Secret> = "registry.password",
+        password: Option<Secret> = "registry.password" if "registry.kind",
         /// What the gateway looks for.
-        service_name: String = "registry.service_name",
+        service_name: String = "registry.service_name" if "registry.kind",
+        /// For how long the entry holds.
+        register_ttl: AgeInNats = "registry.register_ttl" if "registry.kind",
+        /// How often it is put again.
+        register_interval: Timeout = "registry.register_interval" if "registry.kind",
     }
 }
 
@@ -133,7 +143,7 @@ group! {
         /// Its address.
         addr: Address = "http.addr",
         /// Its address for others, when that is another one.
-        advertise_addr: Option<Address> = "http.advertise_addr",
+        advertise_addr: Option<Address> = "http.advertise_addr" if "registry.kind",
         /// The path below which everything lies.
         root: HttpRoot = "http.root",
     }
@@ -147,9 +157,9 @@ group! {
         /// The origins.
         allow_origins: Vec<AllowedOrigin> = "http.cors.allow_origins",
         /// The methods told to a preflight.
-        allow_methods: Vec<String> = "http.cors.allow_methods",
+        allow_methods: Vec<Method> = "http.cors.allow_methods",
         /// The headers told to a preflight.
-        allow_headers: Vec<String> = "http.cors.allow_headers",
+        allow_headers: Vec<HeaderName> = "http.cors.allow_headers",
         /// Whether pages may send their user's credentials.
         allow_credentials: bool = "http.cors.allow_credentials",
         /// What may carry the token where no header does.
@@ -165,9 +175,9 @@ group! {
         /// Whether it is.
         enabled: bool = "http.tls.enabled",
         /// The certificate's file.
-        cert: Option<PathBuf> = "http.tls.cert",
+        cert: Option<PathBuf> = "http.tls.cert" if "http.tls.enabled",
         /// Its key's file.
-        key: Option<PathBuf> = "http.tls.key",
+        key: Option<PathBuf> = "http.tls.key" if "http.tls.enabled",
     }
 }
 
@@ -177,6 +187,8 @@ group! {
     struct TokenManager {
         /// What the platform signs its tokens with.
         jwt_secret: Secret = "token_manager.jwt_secret",
+        /// What it signed them with before.
+        jwt_secret_previous: Option<Secret> = "token_manager.jwt_secret_previous",
     }
 }
 
@@ -189,7 +201,7 @@ group! {
         /// Maximum memory of the log.
         max_bytes: Bytes = "history.max_bytes",
         /// For how long it is remembered where a stream stood.
-        resume_window: GoDuration = "history.resume_window",
+        resume_window: AgeInNats = "history.resume_window",
     }
 }
 
@@ -198,7 +210,7 @@ group! {
     #[derive(Clone, Copy, Debug)]
     struct Streams {
         /// How long clients are asked to wait before they come back; zero for not at all.
-        reconnection_time: GoDuration = "streams.reconnection_time",
+        reconnection_time: ReconnectionTime = "streams.reconnection_time",
         /// The age at which a stream is ended; zero for never.
         max_age: GoDuration = "streams.max_age",
         /// Whether a user's streams end with the user's logout.
@@ -230,13 +242,13 @@ group! {
         #[validate(range(min = 1, message = "nobody could open a stream"))]
         max_connections_per_user: usize = "limits.max_connections_per_user",
         /// What the kernel keeps for a client that does not read.
-        send_buffer: Bytes = "limits.send_buffer",
+        send_buffer: SendBuffer = "limits.send_buffer",
         /// How long a request's head may take.
         request_timeout: Timeout = "limits.request_timeout",
         /// How long a client may take nothing of what is written to it.
         write_timeout: Timeout = "limits.write_timeout",
         /// How long what is sent may be unacknowledged.
-        tcp_user_timeout: Timeout = "limits.tcp_user_timeout",
+        tcp_user_timeout: UserTimeout = "limits.tcp_user_timeout",
     }
 }
 
@@ -244,6 +256,46 @@ fn cookies_only_for_who_is_named(cors: &Cors) -> Result<(), ValidationError> {
     if cors.token_cookie.is_some() && cors.allow_origins.contains(&AllowedOrigin::Any) {
         let message = "allows every origin, but http.cors.token_cookie is only for origins that are named";
         return Err(ValidationError::new("http.cors.allow_origins").with_message(message.into()));
+    }
+    Ok(())
+}
+
+fn address_of_the_kind(tracing: &Tracing) -> Result<(), ValidationError> {
+    let (missing, message) = match (tracing.kind, &tracing.endpoint, &tracing.collector) {
+        (Some(CollectorKind::OtlpGrpc), None, Some(_)) => {
+            ("tracing.endpoint", "is missing: with tracing.type otlp_grpc, tracing.collector does not count")
+        }
+        (Some(CollectorKind::OtlpHttp), _, None) => {
+            ("tracing.collector", "is missing: tracing.type otlp_http needs it")
+        }
+        _ => return Ok(()),
+    };
+    Err(ValidationError::new(missing).with_message(message.into()))
+}
+
+fn password_of_a_user_for_the_bus(events: &Events) -> Result<(), ValidationError> {
+    password_of_a_user(
+        events.username.as_ref(),
+        events.password.as_ref(),
+        "events.username",
+        "events.password",
+    )
+}
+
+fn password_of_a_user_for_the_registry(registry: &Registry) -> Result<(), ValidationError> {
+    let Registry { username, password, .. } = registry;
+    password_of_a_user(username.as_ref(), password.as_ref(), "registry.username", "registry.password")
+}
+
+fn password_of_a_user(
+    username: Option<&String>,
+    password: Option<&Secret>,
+    username_key: &'static str,
+    password_key: &'static str,
+) -> Result<(), ValidationError> {
+    if password.is_some() && username.is_none() {
+        let message = format!("is missing: {password_key} is useless without it");
+        return Err(ValidationError::new(username_key).with_message(message.into()));
     }
     Ok(())
 }

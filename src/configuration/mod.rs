@@ -5,12 +5,16 @@
 
 mod effective;
 mod environment;
+mod expansion;
 mod file;
 mod groups;
+mod layer;
 mod mistakes;
+mod product;
 mod reader;
 mod settings;
 mod values;
+mod yaml;
 
 use std::path::PathBuf;
 
@@ -27,8 +31,9 @@ pub use self::{
     mistakes::{Mistake, Mistakes},
     settings::{SETTINGS, Setting},
     values::{
-        Address, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HttpCollector, HttpRoot,
-        Language, LogLevel, RegistryKind, Secret, Server, Timeout,
+        Address, AgeInNats, Bytes, CollectorKind, CookieName, Credentials, GoDuration, GrpcEndpoint,
+        HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind,
+        Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
@@ -38,14 +43,17 @@ pub struct Configuration {
     /// What is logged.
     pub log: Log,
     /// Where traces go.
+    #[validate(nested)]
     pub tracing: Tracing,
     /// Where an administrator looks in.
     pub debug: Debug,
     /// Signs of life for silent streams.
     pub keepalive: Keepalive,
     /// The bus.
+    #[validate(nested)]
     pub events: Events,
     /// Where the gateway finds this service.
+    #[validate(nested)]
     pub registry: Registry,
     /// The endpoint.
     pub http: Http,
@@ -78,8 +86,7 @@ impl Configuration {
     /// All mistakes that were found.
     pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, Mistakes> {
         let (layers, mut mistakes) = file::layers(file, environment);
-        let layers = environment.add_to(layers);
-        let mut reader = Reader::new(&layers, &mut mistakes);
+        let mut reader = Reader::new(layers, environment, &mut mistakes);
         let configuration = Self::from_reader(&mut reader);
         match configuration {
             Some(configuration) => {

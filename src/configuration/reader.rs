@@ -1,47 +1,89 @@
 //! Takes the values out of the layers, and notes what is wrong with them.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use figment::{Figment, Source, value::Value};
 use validator::{ValidationErrors, ValidationErrorsKind};
 
 use super::{
     SETTINGS,
+    environment::Environment,
     mistakes::{Mistake, Mistakes},
     settings::Setting,
-    values::FromTexts,
+    values::{FromTexts, RegistryKind},
 };
 
 pub(super) struct Reader<'a> {
-    layers: &'a Figment,
+    /// The defaults and the file.
+    written: Figment,
+    /// The environment upon them.
+    all: Figment,
+    /// What cannot be read of the environment, by the settings' keys.
+    unreadable: BTreeMap<&'static str, Mistake>,
+    /// The keys of the settings whose variable is there but does not count.
+    without_variable: BTreeSet<&'static str>,
     mistakes: &'a mut Mistakes,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(layers: &'a Figment, mistakes: &'a mut Mistakes) -> Self {
-        Self { layers, mistakes }
+    pub(super) fn new(written: Figment, environment: &Environment, mistakes: &'a mut Mistakes) -> Self {
+        let (all, unreadable) = environment.add_to(written.clone());
+        Self { written, all, unreadable, without_variable: BTreeSet::new(), mistakes }
     }
 
-    /// The value of the setting `key`; `None` when it is missing or wrong, which is noted.
-    pub(super) fn read<T: FromTexts>(&mut self, key: &str) -> Option<T> {
+    /// The value of the setting `key`; `None` when it is missing or wrong, which is noted. When the feature that one of `switches` turns on
+    /// is off, what is set is not looked at, and the default is the value.
+    pub(super) fn read<T: FromTexts>(&mut self, key: &str, switches: &[&str]) -> Option<T> {
         let setting = SETTINGS.iter().find(|setting| setting.key == key)?;
-        let Ok(value) = self.layers.find_value(key) else {
+        if switches.iter().any(|switch| self.is_off(switch)) {
+            return T::from_texts(&[setting.default?.to_owned()]).ok();
+        }
+        if let Some(mistake) = self.unreadable.remove(key) {
+            self.mistakes.0.push(mistake);
+            return None;
+        }
+        if !T::IS_TEXT && self.is_empty_variable(setting) {
+            self.without_variable.insert(setting.key);
+        }
+        let Ok(value) = self.layers(setting).find_value(key) else {
             self.note(setting, format!("is not set, and has to be ({})", setting.meaning));
             return None;
         };
-        if setting.secret && !matches!(value, Value::String(..)) {
-            // A number would come out in another form than it was written in.
-            self.note(setting, "has to stand in quotes".into());
-            return None;
-        }
         match texts(&value)
             .ok_or_else(|| "is a group, but a value is wanted".into())
             .and_then(|texts| T::from_texts(&texts))
         {
+            // It would come out in another form than it was written in: 1e5 as 100000.
+            Ok(_) if T::IS_TEXT && !is_text(&value) => {
+                self.note(setting, "has to stand in quotes".into());
+                None
+            }
             Ok(value) => Some(value),
             Err(wrong) => {
                 self.note(setting, wrong);
                 None
             }
         }
+    }
+
+    /// Whether what the setting `key` turns on is off.
+    fn is_off(&self, key: &str) -> bool {
+        let setting = SETTINGS.iter().find(|setting| setting.key == key);
+        let value = setting.and_then(|setting| self.layers(setting).find_value(key).ok());
+        value.and_then(|value| texts(&value)).is_some_and(|texts| {
+            bool::from_texts(&texts) == Ok(false)
+                || RegistryKind::from_texts(&texts) == Ok(RegistryKind::None)
+        })
+    }
+
+    fn is_empty_variable(&self, setting: &Setting) -> bool {
+        matches!(self.origin(setting), Some(Source::Custom(_)))
+            && self.all.find_value(setting.key).is_ok_and(|value| value.as_str() == Some(""))
+    }
+
+    /// Where the value of `setting` is from.
+    fn layers(&self, setting: &Setting) -> &Figment {
+        if self.without_variable.contains(setting.key) { &self.written } else { &self.all }
     }
 
     /// Notes what is wrong with values that are right by themselves.
@@ -83,16 +125,26 @@ impl<'a> Reader<'a> {
                 format!("{} or {}", variables.join(", "), setting.key)
             }
         };
-        let value = self.shown(setting).filter(|_| !setting.secret);
+        let value = self.written(setting).filter(|_| !setting.secret);
         let has_credentials = value.as_ref().is_some_and(|value| value.contains('@'));
         let wrong = if has_credentials { without_quotations(&wrong).to_owned() } else { wrong };
         let value = value.map(|value| without_credentials(&value));
         self.mistakes.0.push(Mistake { place, value, wrong, example: Some(setting.example.into()) });
     }
 
-    /// What was written for a setting, as one text; none where nothing was.
+    /// What was written for a setting, as one text that may be shown; none where nothing was.
     pub(super) fn shown(&self, setting: &Setting) -> Option<String> {
-        let value = self.layers.find_value(setting.key).ok()?;
+        let value = self.written(setting)?;
+        Some(match value.as_str() {
+            "" => value,
+            _ if setting.secret => "***".into(),
+            _ if setting.may_have_credentials() => without_any_credentials(&value),
+            _ => value,
+        })
+    }
+
+    fn written(&self, setting: &Setting) -> Option<String> {
+        let value = self.layers(setting).find_value(setting.key).ok()?;
         Some(texts(&value)?.join(","))
     }
 
@@ -106,21 +158,46 @@ impl<'a> Reader<'a> {
     }
 
     fn origin(&self, setting: &Setting) -> Option<&Source> {
-        self.layers.find_metadata(setting.key)?.source.as_ref()
+        self.layers(setting).find_metadata(setting.key)?.source.as_ref()
     }
 }
 
-/// An address may have a user and a password in front, although it must not.
+/// An address may have a user and a password in front.
 fn without_credentials(value: &str) -> String {
     match value.rsplit_once('@') {
-        Some((_, rest)) => format!("***@{rest}"),
+        Some((before, rest)) => {
+            let scheme = ["nats://", "tls://"].into_iter().find(|scheme| before.starts_with(scheme));
+            format!("{}***@{rest}", scheme.unwrap_or_default())
+        }
         None => value.to_owned(),
     }
+}
+
+/// Addresses, each without a user and a password. What stands before one that has them may be a part of its password.
+fn without_any_credentials(addresses: &str) -> String {
+    let addresses: Vec<_> = addresses.split(',').collect();
+    let last = addresses.iter().rposition(|address| address.contains('@'));
+    let shown = addresses.iter().enumerate().map(|(position, address)| {
+        if !address.contains('@') && Some(position) < last {
+            "***".to_owned()
+        } else {
+            without_credentials(address.trim())
+        }
+    });
+    shown.collect::<Vec<_>>().join(",")
 }
 
 /// What is wrong may quote a part of the value, and that part may be a password.
 fn without_quotations(wrong: &str) -> &str {
     wrong.split_once('"').map_or(wrong, |(before, _)| before.trim_end_matches([':', ' ']))
+}
+
+/// Whether a value is a text, or a list of texts.
+fn is_text(value: &Value) -> bool {
+    match value {
+        Value::Array(_, values) => values.iter().all(is_text),
+        value => matches!(value, Value::String(..) | Value::Char(..)),
+    }
 }
 
 /// A value as the texts that were written; `None` for a group.

@@ -19,12 +19,24 @@ pub struct Setting {
 }
 
 impl Setting {
-    /// All variables it is read from, the one that counts most last.
+    /// All variables it is read from, the one that counts most last. Beside each, its name with `_FILE` names a file that has the value.
     pub fn all_variables(&self) -> impl Iterator<Item = String> {
         self.variables.iter().flat_map(|name| {
             let fork = name.strip_prefix("OCIS_").map(|rest| format!("OC_{rest}"));
             [Some((*name).to_owned()), fork].into_iter().flatten()
         })
+    }
+
+    /// Whether it is an address, which may have a user and a password in front.
+    pub(super) fn may_have_credentials(&self) -> bool {
+        const ADDRESSES: [&str; 5] = [
+            "events.endpoint",
+            "registry.address",
+            "tracing.endpoint",
+            "tracing.collector",
+            "http.advertise_addr",
+        ];
+        ADDRESSES.contains(&self.key)
     }
 }
 
@@ -86,7 +98,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_TRACING_TYPE", "SSE_TRACING_TYPE"],
         NONE,
         "otlp",
-        "What the collector is: jaeger or otlp; both take OTLP"
+        "What the collector takes: otlp_grpc, otlp_http, or either with otlp or jaeger"
     ),
     setting!(
         "tracing.endpoint",
@@ -100,7 +112,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_TRACING_COLLECTOR", "SSE_TRACING_COLLECTOR"],
         NONE,
         "http://127.0.0.1:4318/v1/traces",
-        "The collector's URL for OTLP by HTTP; counts only without an endpoint"
+        "The collector's URL for OTLP by HTTP; counts only without an endpoint, or with tracing.type otlp_http"
     ),
     setting!(
         "debug.addr",
@@ -145,7 +157,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_EVENTS_ENDPOINT", "SSE_EVENTS_ENDPOINT"],
         Some("127.0.0.1:9233"),
         "127.0.0.1:9233",
-        "The servers of the bus (NATS JetStream); several of a cluster, comma-separated"
+        "The servers of the bus (NATS JetStream); several of a cluster, comma-separated. Port 4222 need not be named; a user and a password may stand in front (nats://user:password@nats)"
     ),
     setting!(
         "events.enable_tls",
@@ -163,7 +175,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting!(
         "events.tls_insecure",
-        ["OCIS_INSECURE", "OC_EVENTS_TLS_INSECURE", "SSE_EVENTS_TLS_INSECURE"],
+        ["OCIS_INSECURE", "OCIS_EVENTS_TLS_INSECURE", "SSE_EVENTS_TLS_INSECURE"],
         Some("false"),
         "false",
         "With events.enable_tls: whether the bus's servers may be anybody; counts only without a file of authorities"
@@ -173,7 +185,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_EVENTS_AUTH_USERNAME", "SSE_EVENTS_AUTH_USERNAME"],
         NONE,
         "sse",
-        "The user to be towards the bus"
+        "The user to be towards the bus; counts only where events.endpoint names none"
     ),
     Setting {
         secret: true,
@@ -197,7 +209,7 @@ pub const SETTINGS: &[Setting] = &[
         ["MICRO_REGISTRY"],
         Some("nats-js-kv"),
         "memory",
-        "Where the gateway finds this service: nats-js-kv, or memory for nowhere"
+        "Where the gateway finds this service: nats-js-kv (any other name is taken for it), or memory for nowhere"
     ),
     setting!(
         "registry.address",
@@ -211,7 +223,7 @@ pub const SETTINGS: &[Setting] = &[
         ["MICRO_REGISTRY_AUTH_USERNAME"],
         NONE,
         "sse",
-        "The user to be towards the registry"
+        "The user to be towards the registry; counts only where registry.address names none"
     ),
     Setting {
         secret: true,
@@ -228,7 +240,21 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_SERVICE_NAME"],
         Some("com.owncloud.sse.sse"),
         "eu.opencloud.sse.sse",
-        "The name under which the gateway looks for this service; OpenCloud's looks for eu.opencloud.sse.sse"
+        "The name under which the gateway looks for this service. By default eu.opencloud.sse.sse if a variable begins with OC_, or if the file is in OpenCloud's directory"
+    ),
+    setting!(
+        "registry.register_ttl",
+        ["EXPERIMENTAL_REGISTER_TTL"],
+        Some("30s"),
+        "30s",
+        "How long the entry in the registry holds, where this service is the first to make one; else as long as the platform says"
+    ),
+    setting!(
+        "registry.register_interval",
+        ["EXPERIMENTAL_REGISTER_INTERVAL"],
+        Some("25s"),
+        "25s",
+        "How often the entry is put again; more often where it would not hold for so long"
     ),
     setting!(
         "http.addr",
@@ -311,6 +337,16 @@ pub const SETTINGS: &[Setting] = &[
             None,
             "the text that the platform's other services have in OCIS_JWT_SECRET",
             "The secret that the platform signs its tokens with; at least 32 bytes"
+        )
+    },
+    Setting {
+        secret: true,
+        ..setting!(
+            "token_manager.jwt_secret_previous",
+            ["SSE_JWT_SECRET_PREVIOUS"],
+            NONE,
+            "the text that was in OCIS_JWT_SECRET before",
+            "A second secret with which tokens may be signed, so that the first can be changed without an end to all streams; none but the first by default"
         )
     },
     setting!(

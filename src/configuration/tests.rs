@@ -5,6 +5,11 @@ use tracing::Level;
 
 use super::*;
 
+mod mistakes;
+mod platform;
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
 const SECRET: (&str, &str) = ("OCIS_JWT_SECRET", "a secret of at least thirty-two bytes");
 
 fn with_file<T>(text: &str, check: impl FnOnce(PathBuf) -> T) -> T {
@@ -15,9 +20,13 @@ fn with_file<T>(text: &str, check: impl FnOnce(PathBuf) -> T) -> T {
 
 /// The mistakes of a file and an environment, with the file's path as `FILE`.
 fn mistakes<const N: usize>(file: &str, variables: [(&str, &str); N]) -> Vec<String> {
+    mistakes_of(file, &variables.into())
+}
+
+fn mistakes_of(file: &str, environment: &Environment) -> Vec<String> {
     with_file(file, |path| {
         let place = path.display().to_string();
-        let mistakes = Configuration::read(Some(path), &variables.into()).expect_err("mistakes");
+        let mistakes = Configuration::read(Some(path), environment).expect_err("mistakes");
         mistakes.0.iter().map(|mistake| mistake.to_string().replace(&place, "FILE")).collect()
     })
 }
@@ -55,20 +64,21 @@ fn of_several_variables_the_last_counts_and_the_file_counts_less() {
     assert_eq!(level("log: {level: trace}", &[ocis]), Level::WARN);
     assert_eq!(level("", &[oc, ocis]), Level::INFO);
     assert_eq!(level("", &[sse, oc, ocis]), Level::DEBUG);
-    assert_eq!(level("", &[("SSE_LOG_LEVEL", ""), ocis]), Level::WARN, "an empty variable is none");
 }
 
-/// OpenCloud has a variable here that Infinite Scale has not; its charts set it.
+/// There is a variable here that Infinite Scale's service itself does not read; the charts of both platforms set it.
 #[test]
 fn whether_the_bus_may_be_anybody_is_read_where_each_platform_says_it() {
     let insecure = |variables: &[(&str, &str)]| {
-        let environment = variables.iter().copied().chain([SECRET]).collect();
+        let tls = ("SSE_EVENTS_ENABLE_TLS", "true");
+        let environment = variables.iter().copied().chain([SECRET, tls]).collect();
         Configuration::read(None, &environment).expect("no mistake").events.tls_insecure
     };
     let open_cloud = ("OC_EVENTS_TLS_INSECURE", "true");
     assert!(!insecure(&[]));
     assert!(insecure(&[("OCIS_INSECURE", "true")]));
     assert!(insecure(&[open_cloud, ("OC_INSECURE", "false")]));
+    assert!(insecure(&[("OCIS_EVENTS_TLS_INSECURE", "true"), ("OCIS_INSECURE", "false")]));
     assert!(!insecure(&[open_cloud, ("SSE_EVENTS_TLS_INSECURE", "false")]));
 }
 
@@ -103,7 +113,7 @@ history: 5
 debug: {addr: '${NOT_SET}:1'}
 token_manager: {jwt_secret: ''}
 debug.addr: 'a:1'
-events: {endpoint: 'nats://user:hidden@a:1', password: 12345678}
+events: {endpoint: 'nats://user:hidden@a:b', password: 12345678}
 ";
     let environment = [("SSE_KEEPALIVE_INTERVAL", "30")];
     assert_eq!(
@@ -116,8 +126,7 @@ events: {endpoint: 'nats://user:hidden@a:1', password: 12345678}
             "FILE, http.adr: is no setting; right would be: http.addr",
             "FILE, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
             "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration: a unit is missing (ms, s, m, h); right would be: 30s",
-            "FILE, events.endpoint: \"***@a:1\" is no address: a user and a password are settings of their own; right \
-             would be: 127.0.0.1:9233",
+            "FILE, events.endpoint: \"nats://***@a:b\" is no address: its port; right would be: 127.0.0.1:9233",
             "FILE, events.password: has to stand in quotes; right would be: that user's password",
             "FILE, http.root: \"/a,/b\" is a list, but one value is wanted; right would be: /",
             "FILE, token_manager.jwt_secret: is empty; right would be: the text that the platform's other services have in \
@@ -186,17 +195,18 @@ fn passwords_in_wrong_places_are_not_shown() {
 
 #[test]
 fn a_certificate_needs_its_key() {
+    const TLS: (&str, &str) = ("OCIS_HTTP_TLS_ENABLED", "true");
     with_file("", |certificate| {
         let certificate = certificate.to_str().expect("Unicode");
         assert_eq!(
-            mistakes("", [SECRET, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
+            mistakes("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
             [
                 "OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert is useless without it; \
               right would be: /etc/ocis/sse.key"
             ]
         );
     });
-    let missing = &mistakes("", [SECRET, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];
+    let missing = &mistakes("", [SECRET, TLS, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];
     assert!(missing.starts_with("OCIS_HTTP_TLS_KEY: \"/nowhere\" cannot be read: "), "{missing}");
 }
 
@@ -265,8 +275,13 @@ fn the_readme_shows_the_settings_as_they_are() {
 fn what_is_printed_says_where_it_is_from_and_hides_what_is_secret() {
     let file = "http: {addr: '127.0.0.1:80', cors: {allow_origins: ['https://a.example', '*']}}";
     let printed = with_file(file, |path| {
-        let environment =
-            [SECRET, ("SSE_KEEPALIVE_INTERVAL", "30s"), ("OC_EVENTS_AUTH_PASSWORD", "hidden")].into();
+        let environment = [
+            SECRET,
+            ("SSE_KEEPALIVE_INTERVAL", "30s"),
+            ("OC_EVENTS_AUTH_USERNAME", "user"),
+            ("OC_EVENTS_AUTH_PASSWORD", "hidden"),
+        ]
+        .into();
         let configuration = Configuration::read(Some(path.clone()), &environment).expect("no mistake");
         configuration.effective.to_string().replace(&path.display().to_string(), "FILE")
     });

@@ -7,8 +7,8 @@ use tracing::{info, warn};
 
 use super::Status;
 
-/// How often the entry is put again. It disappears after thirty seconds without.
-const RENEWAL: Duration = Duration::from_secs(25);
+/// An entry is put again after this part of the time for which it holds, if not sooner.
+const RENEWAL_SHARE: (u32, u32) = (5, 6);
 /// How soon to try again when it could not be put.
 const RETRY: Duration = Duration::from_secs(2);
 /// Stopping does not wait longer than this for a registry that is away.
@@ -19,6 +19,8 @@ const WITHDRAWAL: Duration = Duration::from_secs(2);
 pub struct Announcement {
     /// Where the entry stands.
     pub registry: Arc<dyn ServiceRegistry>,
+    /// How often the entry is put again. It is put more often where it would not hold for so long.
+    pub interval: Duration,
     /// Where it is told whether the entry is there.
     pub status: Arc<Status>,
 }
@@ -30,21 +32,28 @@ impl Announcement {
         self.status.not_announced("it is being announced".into());
         loop {
             let outcome = self.registry.announce().await;
-            match &outcome {
-                Ok(()) => self.status.announced(),
-                Err(error) => self.status.not_announced(error.reason.clone()),
-            }
-            // Said when it changes, not every time.
-            if announced != Some(outcome.is_ok()) {
-                match &outcome {
-                    Ok(()) => info!("announced to the service registry"),
-                    Err(error) => warn!(%error, "the gateway cannot find this instance, trying again"),
+            // Logged when it changes, not every time.
+            let is_new = announced.replace(outcome.is_ok()) != Some(outcome.is_ok());
+            let pause = match outcome {
+                Ok(holds) => {
+                    if is_new {
+                        info!("announced to the service registry");
+                    }
+                    self.status.announced();
+                    let (part, of) = RENEWAL_SHARE;
+                    self.interval.min(holds / of * part)
                 }
-            }
-            announced = Some(outcome.is_ok());
+                Err(error) => {
+                    if is_new {
+                        warn!(%error, "the platform's proxy cannot find this instance, trying again");
+                    }
+                    self.status.not_announced(error.reason);
+                    RETRY
+                }
+            };
             tokio::select! {
                 // It is time again.
-                () = tokio::time::sleep(if outcome.is_ok() { RENEWAL } else { RETRY }) => {}
+                () = tokio::time::sleep(pause) => {}
                 // Nobody finds us until it was put again.
                 () = self.registry.changed() => self.status.not_announced("it is being announced again".into()),
             }

@@ -1,5 +1,7 @@
 //! The program as a process: what it exits with, and what signals do.
 
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
+
 use rustix::process::Signal;
 
 use crate::{
@@ -47,6 +49,21 @@ async fn the_status_says_what_was_wrong() {
     check(&["server"], &no_pem, 1, "there is no certificate in /dev/null").await;
     let log = [secret, ("SSE_LOG_FILE", "/nowhere/sse.log")];
     check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
+}
+
+/// A token of the debug server, of which a byte is no UTF-8, would otherwise be none.
+#[test]
+fn a_variable_that_is_no_text_ends_it() {
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_ocis-sse"))
+        .arg("config")
+        .env_clear()
+        .env("OCIS_JWT_SECRET", SECRET)
+        .env("SSE_DEBUG_TOKEN", OsStr::from_bytes(b"to\xffken"))
+        .output()
+        .expect("it runs");
+    assert_eq!(ended.status.code(), Some(64));
+    let complaints = String::from_utf8(ended.stderr).expect("text");
+    assert!(complaints.contains("SSE_DEBUG_TOKEN: is no UTF-8"), "{complaints}");
 }
 
 #[tokio::test]
@@ -165,7 +182,8 @@ async fn a_secret_that_can_be_guessed_is_warned_of_and_not_shown() {
     let nats = Nats::down();
     let mut program = server_with(&nats, &[("SSE_JWT_SECRET", "too short"), ("SSE_LOG_LEVEL", "warn")]);
     let line = program.error_line().await.expect("a warning");
-    assert!(line.contains("token_manager.jwt_secret is too short to be safe"), "{line}");
+    assert!(line.contains("a secret is too short to be safe"), "{line}");
+    assert!(line.contains(r#""setting":"token_manager.jwt_secret""#), "{line}");
     assert!(line.contains(r#""bytes":9"#) && !line.contains("too short\""), "{line}");
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     client::{self, Response, get, request},
     nats::Nats,
-    service::{Service, token, token_with},
+    service::{SECRET, Service, token, token_with},
 };
 
 /// The path of a stream in the platform's API.
@@ -187,4 +187,18 @@ async fn bytes_that_are_no_request_do_no_harm() {
         assert!(refused, "{:?}: {answer}", &request[..request.len().min(40)]);
     }
     assert_eq!(get(service.http, "/sse", &[]).await.status, 401);
+}
+
+/// The platform's secret has been changed: streams go on with the tokens that there are.
+#[tokio::test]
+async fn a_token_of_the_previous_secret_is_none_unless_it_is_named() {
+    let nats = Nats::start().await;
+    let changed = ("SSE_JWT_SECRET", "another secret of at least thirty-two bytes");
+    let token = token("einstein");
+    let service = Service::start(&nats, &[changed]).await;
+    assert_eq!(get(service.http, "/sse", &[("x-access-token", &token)]).await.status, 401);
+    let service = Service::start(&nats, &[changed, ("SSE_JWT_SECRET_PREVIOUS", SECRET)]).await;
+    let mut stream = service.follow("einstein").await;
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    assert_eq!(stream.content().await, "hello");
 }

@@ -1,5 +1,7 @@
 //! How the gateway finds the service.
 
+use std::time::Duration;
+
 use async_nats::jetstream::{kv, stream::StorageType};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
@@ -46,7 +48,7 @@ async fn the_gateway_finds_it_while_it_serves_and_no_longer() {
 
     let bucket = bucket(&nats).await.expect("a bucket");
     let config = &bucket.stream.cached_info().config;
-    assert_eq!(config.max_age, std::time::Duration::from_secs(30));
+    assert_eq!(config.max_age, Duration::from_secs(30));
     assert_eq!(config.max_messages_per_subject, 1);
     assert_eq!(config.storage, StorageType::Memory);
 
@@ -88,6 +90,33 @@ async fn instance_is_not_ready_before_the_gateway_finds_it() {
     }
     nats.publisher().await.jetstream.delete_key_value("service-registry").await.expect("deleted");
     eventually("an entry again", async || entries(&nats).await.len() == 1).await;
+}
+
+#[tokio::test]
+async fn the_entry_holds_as_long_as_the_platform_says() {
+    let nats = Nats::start().await;
+    let settings = [("EXPERIMENTAL_REGISTER_TTL", "10s"), ("EXPERIMENTAL_REGISTER_INTERVAL", "100ms")];
+    let _service = Service::start(&nats, &settings).await;
+    eventually("an entry", async || entries(&nats).await.len() == 1).await;
+    let mut bucket = bucket(&nats).await.expect("a bucket");
+    assert_eq!(bucket.stream.cached_info().config.max_age, Duration::from_secs(10));
+    let renewed = async || bucket.stream.info().await.expect("known").state.last_sequence > 3;
+    eventually("renewed", renewed).await;
+}
+
+/// The platform makes the bucket too, and may have been told another time than we.
+#[tokio::test]
+async fn the_entry_is_renewed_as_often_as_the_bucket_asks() {
+    let nats = Nats::start().await;
+    let config = kv::Config {
+        bucket: "service-registry".into(),
+        max_age: Duration::from_secs(1),
+        ..kv::Config::default()
+    };
+    let mut bucket = nats.publisher().await.jetstream.create_key_value(config).await.expect("a bucket");
+    let _service = Service::start(&nats, &[]).await;
+    let renewed = async || bucket.stream.info().await.expect("known").state.last_sequence > 3;
+    eventually("renewed", renewed).await;
 }
 
 #[tokio::test]

@@ -35,6 +35,27 @@ async fn it_says_who_it_is() {
     is_refused(&nats, &[], "authorization violation").await;
 }
 
+#[tokio::test]
+async fn the_address_may_say_who_it_is() {
+    let nats = Nats::start_with(&["--user", "einstein", "--pass", "rela/tivity"], || {
+        ConnectOptions::with_user_and_password("einstein".into(), "rela/tivity".into())
+    })
+    .await;
+    let with = |user: &str| format!("nats://{user}@{}/", nats.address());
+    let right = with("einstein:rela%2Ftivity");
+    // It counts more than the settings, as in the platform's library.
+    let others = [("OCIS_EVENTS_AUTH_USERNAME", "marie"), ("OCIS_EVENTS_AUTH_PASSWORD", "radium")];
+    let service = Service::start_at(&right, &others);
+    service.is_ready().await;
+    let wrong = Service::start_at(&with("einstein:gravity"), &[]);
+    eventually("refused", async || wrong.readiness().await.1.contains("authorization violation")).await;
+
+    let nats =
+        Nats::start_with(&["--auth", "relativity"], || ConnectOptions::with_token("relativity".into())).await;
+    let token = format!("relativity@{}", nats.address());
+    Service::start_at(&token, &[]).is_ready().await;
+}
+
 struct Certificates {
     certificate: NamedTempFile,
     key: NamedTempFile,

@@ -17,6 +17,8 @@ const USER_SCOPE: &str = "user";
 /// Verifies access tokens.
 pub struct RevaTokens {
     key: DecodingKey,
+    /// What else a token may be signed with.
+    previous: Option<DecodingKey>,
     validation: Validation,
 }
 
@@ -28,7 +30,13 @@ impl RevaTokens {
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         validation.leeway = LEEWAY_SECONDS;
-        Self { key: DecodingKey::from_secret(secret.as_bytes()), validation }
+        Self { key: DecodingKey::from_secret(secret.as_bytes()), previous: None, validation }
+    }
+
+    /// Verifies tokens that were signed with `secret` as well, so that it can be replaced without an end to tokens from before.
+    #[must_use]
+    pub fn also_accepting(self, secret: &str) -> Self {
+        Self { previous: Some(DecodingKey::from_secret(secret.as_bytes())), ..self }
     }
 }
 
@@ -57,7 +65,11 @@ struct OpaqueId {
 
 impl TokenVerifier for RevaTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation);
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
+        let decoded = match (decode(&self.key), &self.previous) {
+            (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),
+            (decoded, _) => decoded,
+        };
         let claims = decoded.map_err(|error| rejection(error.kind()))?.claims;
         if !claims.scope.iter().flat_map(BTreeMap::keys).any(|scope| scope.starts_with(USER_SCOPE)) {
             return Err(TokenRejected::Scope);
@@ -260,6 +272,22 @@ mod tests {
         ] {
             assert_eq!(verify(&token), Err(TokenRejected::Invalid), "{token}");
         }
+    }
+
+    #[test]
+    fn a_token_may_be_signed_with_the_previous_secret() {
+        let tokens = RevaTokens::new(SECRET).also_accepting("the previous secret");
+        let verify = |secret| {
+            let token = sign(Algorithm::HS256, secret, &claims());
+            tokens.verify(&token).map(|principal| principal.user.to_string())
+        };
+        assert_eq!(verify(SECRET), Ok("einstein".into()));
+        assert_eq!(verify("the previous secret"), Ok("einstein".into()));
+        assert_eq!(verify("another secret"), Err(TokenRejected::Invalid));
+        let mut expired = claims();
+        expired["exp"] = json!(1);
+        let token = sign(Algorithm::HS256, "the previous secret", &expired);
+        assert_eq!(tokens.verify(&token), Err(TokenRejected::Expired));
     }
 
     #[test]

@@ -1,15 +1,17 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 /// Where others find this instance.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ServiceRegistry: Send + Sync {
-    /// Puts this instance's entry there, or renews it. An entry that is not renewed disappears after thirty seconds.
+    /// Puts this instance's entry there, or renews it. Answers how long the entry holds: one that is not renewed within that time disappears.
     ///
     /// # Errors
     ///
     /// The registry cannot be reached; to be tried again.
-    async fn announce(&self) -> Result<(), RegistryUnavailable>;
+    async fn announce(&self) -> Result<Duration, RegistryUnavailable>;
 
     /// Waits until the registry is another one than when the entry was last put, or tried to be put: the connection is lost or there again, or
     /// the registry was recreated. The entry may be gone.

@@ -6,8 +6,6 @@ use std::{
     str::FromStr,
 };
 
-use super::{FromTexts, items};
-
 /// A host and a port to listen at. An empty host is every address of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(String);
@@ -45,7 +43,7 @@ impl FromStr for Address {
 }
 
 /// Takes `host:port` apart; the host of an IPv6 address stands in brackets.
-fn host_and_port(text: &str) -> Result<(&str, u16), String> {
+pub(super) fn host_and_port(text: &str) -> Result<(&str, u16), String> {
     if text.contains('@') {
         return Err("is no address: a user and a password are settings of their own".into());
     }
@@ -59,37 +57,6 @@ fn host_and_port(text: &str) -> Result<(&str, u16), String> {
         return Err(format!("is no address: {host:?} is no host"));
     }
     Ok((host, port))
-}
-
-/// A server of the bus: host and port, with or without `nats://` or `tls://` before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server(String);
-
-impl Server {
-    /// The server as the bus's client wants it.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Server {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let address = text.strip_prefix("nats://").or_else(|| text.strip_prefix("tls://")).unwrap_or(text);
-        match host_and_port(address)? {
-            ("", _) => Err("is no address: it has no host".into()),
-            _ => Ok(Self(text.into())),
-        }
-    }
-}
-
-impl FromTexts for Vec<Server> {
-    fn from_texts(texts: &[String]) -> Result<Self, String> {
-        let servers: Self = items(texts).map(str::parse).collect::<Result<_, _>>()?;
-        if servers.is_empty() { Err("names no server".into()) } else { Ok(servers) }
-    }
 }
 
 /// A host and a port that take OTLP by gRPC, with or without `http://` or `https://` before them.
@@ -135,7 +102,11 @@ impl FromStr for HttpCollector {
                 "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318".into()
             );
         }
-        let rest = text.strip_prefix("http://").ok_or("is no URL: it does not begin with http://")?;
+        let rest = match text.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(_) => return Err("is no URL that we can use: it does not begin with http://".into()),
+            None => text,
+        };
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         host_and_port(address)?;
         // The path is the same for every collector (OTLP 1.0, "OTLP/HTTP Request").
@@ -161,6 +132,10 @@ impl FromStr for HttpRoot {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let unreserved = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
+        // The platform's own service takes no root for the root.
+        if text.is_empty() {
+            return Ok(Self("/".into()));
+        }
         if !text.starts_with('/') || text.contains("//") || !text.chars().all(unreserved) {
             return Err(
                 "is no path: it begins with a slash and has letters, digits and -._~ between slashes".into(),
@@ -174,7 +149,7 @@ impl FromStr for HttpRoot {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{CollectorKind, check},
+        super::{CollectorKind, FromTexts, check},
         *,
     };
 
@@ -193,25 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_are_a_list() {
-        let server = |text: &str| Server(text.into());
-        check("a:1", Ok(vec![server("a:1")]));
-        check(
-            "a:1, nats://b:2,tls://c:3",
-            Ok(vec![server("a:1"), server("nats://b:2"), server("tls://c:3")]),
-        );
-        check::<Vec<Server>>("", Err("names no server"));
-        check::<Vec<Server>>("a:1,b", Err("is no address: it has no port"));
-        check::<Vec<Server>>(":1", Err("is no address: it has no host"));
-    }
-
-    #[test]
     fn a_root_is_a_path() {
         let root = |text: &str| Ok(HttpRoot(text.into()));
         check("/", root("/"));
+        check("", root("/"));
         check("/events/", root("/events"));
         check("/a/b-c", root("/a/b-c"));
-        for text in ["events", "", "/a b", "/a//b", "/{id}", "/*"] {
+        for text in ["events", "/a b", "/a//b", "/{id}", "/*"] {
             assert!(HttpRoot::from_texts(&[text.into()]).is_err(), "{text:?}");
         }
     }
@@ -227,8 +190,19 @@ mod tests {
         check("http://jaeger:4318/own/path", http("http://jaeger:4318/own/path"));
         let thrift = "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318";
         check::<HttpCollector>("http://jaeger:14268/api/traces", Err(thrift));
-        check::<HttpCollector>("jaeger:4318", Err("is no URL: it does not begin with http://"));
-        check::<CollectorKind>("zipkin", Err("is no collector that we know (jaeger, otlp)"));
+        check("jaeger:4318", http("http://jaeger:4318/v1/traces"));
+        let other = Err("is no URL that we can use: it does not begin with http://");
+        check::<HttpCollector>("https://jaeger:4318", other);
+        for (text, kind) in [
+            ("jaeger", CollectorKind::Otlp),
+            ("OTLP", CollectorKind::Otlp),
+            ("otlp_grpc", CollectorKind::OtlpGrpc),
+            ("otlp_http", CollectorKind::OtlpHttp),
+        ] {
+            check(text, Ok(kind));
+        }
+        let unknown = "is no collector that we know (jaeger, otlp, otlp_grpc, otlp_http)";
+        check::<CollectorKind>("zipkin", Err(unknown));
         check::<Option<CollectorKind>>("", Ok(None));
     }
 }

@@ -1,7 +1,9 @@
 //! What a setting's text can mean. Each type parses once and says what it expects.
 
 mod address;
+mod name;
 mod quantity;
+mod server;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
@@ -9,12 +11,18 @@ use domain::{language::LanguageTag, origin::AllowedOrigin};
 
 use self::quantity::Count;
 pub use self::{
-    address::{Address, GrpcEndpoint, HttpCollector, HttpRoot, Server},
-    quantity::{Bytes, GoDuration, Timeout},
+    address::{Address, GrpcEndpoint, HttpCollector, HttpRoot},
+    name::{CookieName, HeaderName, Method},
+    quantity::{AgeInNats, Bytes, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
+    server::{Credentials, Server},
 };
 
 /// A value that is read from what somebody wrote: one text, or several.
 pub(super) trait FromTexts: Sized {
+    /// Whether it is a text to the platform too. Then an empty variable is an empty text, and a number in a file has to stand in quotes, for
+    /// its form counts. Of anything else an empty variable says nothing, as on the platform.
+    const IS_TEXT: bool;
+
     /// The value.
     ///
     /// # Errors
@@ -25,8 +33,10 @@ pub(super) trait FromTexts: Sized {
 
 /// A value that is written as one text.
 macro_rules! from_one_text {
-    ($($type:ty),*) => {$(
+    ($is_text:literal: $($type:ty),*) => {$(
         impl FromTexts for $type {
+            const IS_TEXT: bool = $is_text;
+
             fn from_texts(texts: &[String]) -> Result<Self, String> {
                 match texts {
                     [text] => text.trim().parse().map_err(|error| format!("{error}")),
@@ -37,20 +47,26 @@ macro_rules! from_one_text {
     )*};
 }
 from_one_text!(
-    Address,
-    Bytes,
+    true: Address,
     CollectorKind,
     CookieName,
-    Count,
-    GoDuration,
     GrpcEndpoint,
     HttpCollector,
     HttpRoot,
-    Language,
+    Language
+);
+from_one_text!(
+    false: AgeInNats,
+    Bytes,
+    Count,
+    GoDuration,
     LogLevel,
+    ReconnectionTime,
     RegistryKind,
+    SendBuffer,
     Timeout,
-    Truth
+    Truth,
+    UserTimeout
 );
 
 /// Lists may be written as one text with commas.
@@ -58,13 +74,23 @@ fn items(texts: &[String]) -> impl Iterator<Item = &str> {
     texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
 
-impl FromTexts for Vec<String> {
-    fn from_texts(texts: &[String]) -> Result<Self, String> {
-        Ok(items(texts).map(Into::into).collect())
-    }
+/// A list whose items are parsed one by one.
+macro_rules! from_items {
+    ($($type:ty),*) => {$(
+        impl FromTexts for Vec<$type> {
+            const IS_TEXT: bool = false;
+
+            fn from_texts(texts: &[String]) -> Result<Self, String> {
+                items(texts).map(str::parse).collect()
+            }
+        }
+    )*};
 }
+from_items!(HeaderName, Method);
 
 impl FromTexts for Vec<AllowedOrigin> {
+    const IS_TEXT: bool = false;
+
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let origins = items(texts).map(AllowedOrigin::try_new).collect::<Result<_, _>>();
         origins.map_err(|error| format!("cannot be used: {error}"))
@@ -73,6 +99,8 @@ impl FromTexts for Vec<AllowedOrigin> {
 
 /// What need not be there: an empty text is nothing.
 impl<T: FromTexts> FromTexts for Option<T> {
+    const IS_TEXT: bool = T::IS_TEXT;
+
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         match texts {
             [text] if text.is_empty() => Ok(None),
@@ -82,8 +110,11 @@ impl<T: FromTexts> FromTexts for Option<T> {
 }
 
 impl FromTexts for String {
+    const IS_TEXT: bool = true;
+
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         match texts {
+            [text] if text.trim().is_empty() => Err("is empty".into()),
             [text] => Ok(text.trim().to_owned()),
             _ => Err("is a list, but one value is wanted".into()),
         }
@@ -92,6 +123,8 @@ impl FromTexts for String {
 
 /// A file that can be read.
 impl FromTexts for PathBuf {
+    const IS_TEXT: bool = true;
+
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let path = Self::from(String::from_texts(texts)?);
         match std::fs::File::open(&path) {
@@ -102,12 +135,16 @@ impl FromTexts for PathBuf {
 }
 
 impl FromTexts for bool {
+    const IS_TEXT: bool = false;
+
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         Truth::from_texts(texts).map(|truth| truth.0)
     }
 }
 
 impl FromTexts for usize {
+    const IS_TEXT: bool = false;
+
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         Count::from_texts(texts).map(|count| count.0)
     }
@@ -129,10 +166,12 @@ impl FromStr for Truth {
 }
 
 /// Where the gateway finds services.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryKind {
     /// In a key-value bucket of NATS JetStream.
     Nats,
+    /// In another registry. There is none any more: the platform takes every other name for the bucket.
+    Other(String),
     /// Nowhere: it is told the address in another way.
     None,
 }
@@ -141,56 +180,35 @@ impl FromStr for RegistryKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "nats-js-kv" => Ok(Self::Nats),
-            "memory" => Ok(Self::None),
-            _ => Err("is no registry that we know (nats-js-kv, memory)".into()),
-        }
+        Ok(match text {
+            "nats-js-kv" | "natsjs" | "nats-js" => Self::Nats,
+            "memory" => Self::None,
+            _ => Self::Other(text.into()),
+        })
     }
 }
 
 /// What takes traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CollectorKind {
-    /// Jaeger, which speaks OTLP.
-    Jaeger,
-    /// Any other that does.
+    /// Any that speaks OTLP, as Jaeger does: by gRPC if there is an endpoint, else by HTTP.
     Otlp,
+    /// OTLP by gRPC.
+    OtlpGrpc,
+    /// OTLP by HTTP.
+    OtlpHttp,
 }
 
 impl FromStr for CollectorKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "jaeger" => Ok(Self::Jaeger),
-            "otlp" => Ok(Self::Otlp),
-            _ => Err("is no collector that we know (jaeger, otlp)".into()),
+        match text.to_ascii_lowercase().as_str() {
+            "jaeger" | "otlp" => Ok(Self::Otlp),
+            "otlp_grpc" => Ok(Self::OtlpGrpc),
+            "otlp_http" => Ok(Self::OtlpHttp),
+            _ => Err("is no collector that we know (jaeger, otlp, otlp_grpc, otlp_http)".into()),
         }
-    }
-}
-
-/// The name of a cookie (RFC 6265, 4.1.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CookieName(String);
-
-impl CookieName {
-    /// The name itself.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for CookieName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if text.is_empty() || !text.bytes().all(may_stand) {
-            return Err("is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it".into());
-        }
-        Ok(Self(text.to_owned()))
     }
 }
 
@@ -238,6 +256,11 @@ impl FromStr for Language {
 pub struct Secret(String);
 
 impl Secret {
+    /// Every character counts, white space too.
+    pub(super) fn new(text: String) -> Self {
+        Self(text)
+    }
+
     /// The text itself, for the one who needs it.
     #[must_use]
     pub fn reveal(&self) -> &str {
@@ -252,6 +275,8 @@ impl fmt::Debug for Secret {
 }
 
 impl FromTexts for Secret {
+    const IS_TEXT: bool = true;
+
     /// Every character counts, white space too: the other services take it as it is.
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         match texts {
@@ -282,15 +307,6 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_has_a_name_of_a_token() {
-        let wrong = Err("is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it");
-        check("__Host-token.1", Ok(CookieName("__Host-token.1".into())));
-        for text in ["a b", "a=b", "a;b", "\u{e9}", ","] {
-            check::<CookieName>(text, wrong.clone());
-        }
-    }
-
-    #[test]
     fn a_language_is_a_tag() {
         let tag = |text| Ok(Language(LanguageTag::try_new(text).expect("a tag")));
         check("de-at", tag("de-AT"));
@@ -304,6 +320,7 @@ mod tests {
     fn one_value_is_no_list() {
         let texts = ["1".to_owned(), "2".to_owned()];
         assert_eq!(usize::from_texts(&texts), Err("is a list, but one value is wanted".into()));
-        assert_eq!(Vec::<String>::from_texts(&texts), Ok(texts.to_vec()));
+        let methods = Vec::<Method>::from_texts(&texts).expect("a list");
+        assert!(methods.iter().map(Method::as_str).eq(&texts));
     }
 }

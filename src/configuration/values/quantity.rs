@@ -24,6 +24,10 @@ impl FromStr for GoDuration {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let (is_negative, text) = match text.strip_prefix('-') {
+            Some(text) => (true, text),
+            None => (false, text.strip_prefix('+').unwrap_or(text)),
+        };
         if text == "0" {
             return Ok(Self(Duration::ZERO));
         }
@@ -52,11 +56,15 @@ impl FromStr for GoDuration {
         }
         match total {
             _ if text.is_empty() => Err("is empty, which is no duration".into()),
+            total if is_negative && !total.is_zero() => Err("is negative".into()),
             total if total > LONGEST => Err("is too long".into()),
             total => Ok(Self(total)),
         }
     }
 }
+
+/// A year: what measures timeouts takes up to two.
+const LONGEST_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
 /// A span of time within which something has to happen: no time at all would forbid it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +76,7 @@ impl FromStr for Timeout {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
             GoDuration(Duration::ZERO) => Err("leaves no time at all".into()),
+            GoDuration(time) if time > LONGEST_TIMEOUT => Err("is too long".into()),
             GoDuration(time) => Ok(Self(time)),
         }
     }
@@ -98,6 +107,86 @@ impl FromStr for Bytes {
     }
 }
 
+/// The kernel takes up to 32,767 s for the time before the first keepalive probe (`TCP_KEEPIDLE`), which is up to half of the user timeout.
+const MAX_USER_TIMEOUT: Duration = Duration::from_secs(2 * 32_767);
+
+/// A time for which what is sent may be unacknowledged, as far as the kernel takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UserTimeout(pub Duration);
+
+impl FromStr for UserTimeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Timeout(time) if time > MAX_USER_TIMEOUT => {
+                Err("is too long for the kernel, which takes up to 18h12m14s".into())
+            }
+            Timeout(time) => Ok(Self(time)),
+        }
+    }
+}
+
+/// The kernel doubles the size of a buffer, and counts in 31 bits.
+const MAX_SEND_BUFFER: usize = (1 << 30) - 1;
+
+/// The size of a buffer in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendBuffer(pub usize);
+
+impl FromStr for SendBuffer {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            Bytes(bytes) if bytes > MAX_SEND_BUFFER => {
+                Err("is too large for the kernel, which takes less than 1GiB".into())
+            }
+            Bytes(bytes) => Ok(Self(bytes)),
+        }
+    }
+}
+
+/// Timers of browsers count milliseconds in 31 bits, and what clients are told is up to half as long again.
+const MAX_RECONNECTION_TIME: Duration = Duration::from_hours(16 * 24);
+
+/// A time that browsers wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReconnectionTime(pub Duration);
+
+impl FromStr for ReconnectionTime {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            GoDuration(time) if time > MAX_RECONNECTION_TIME => {
+                Err("is too long for browsers, which take up to 384h".into())
+            }
+            GoDuration(time) => Ok(Self(time)),
+        }
+    }
+}
+
+/// NATS refuses to keep what is there for a shorter time.
+const MIN_AGE_IN_NATS: Duration = Duration::from_millis(100);
+
+/// A time for which NATS keeps something, or zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgeInNats(pub Duration);
+
+impl FromStr for AgeInNats {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            GoDuration(time) if !time.is_zero() && time < MIN_AGE_IN_NATS => {
+                Err("is too short for NATS, which takes 100ms or more".into())
+            }
+            GoDuration(time) => Ok(Self(time)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::check, *};
@@ -113,7 +202,14 @@ mod tests {
         check("2h45m30.5s", ms(9_930_500));
         check::<GoDuration>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
         check::<GoDuration>("", Err("is empty, which is no duration"));
-        check::<GoDuration>("-1s", Err("is no duration: \"-\" is no unit (ms, s, m, h)"));
+        for (text, milliseconds) in
+            [("+5s", 5_000), ("+0", 0), ("-0", 0), ("-0s", 0), (".5s", 500), ("5.s", 5_000)]
+        {
+            check(text, ms(milliseconds));
+        }
+        check::<GoDuration>("-1s", Err("is negative"));
+        check::<GoDuration>("+-1s", Err("is no duration: \"-\" is no unit (ms, s, m, h)"));
+        check::<GoDuration>("+", Err("is empty, which is no duration"));
         check::<GoDuration>("1d", Err("is no duration: \"d\" is no unit (ms, s, m, h)"));
         check::<GoDuration>("1..5s", Err("is no duration: \"1..5\" is no number"));
         check::<GoDuration>("99999999999999999999h", Err("is too long"));
@@ -124,6 +220,8 @@ mod tests {
     fn a_timeout_leaves_some_time() {
         check("30s", Ok(Timeout(Duration::from_secs(30))));
         check::<Timeout>("0s", Err("leaves no time at all"));
+        check("8760h", Ok(Timeout(Duration::from_hours(8760))));
+        check::<Timeout>("8761h", Err("is too long"));
         check::<Timeout>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
     }
 
@@ -135,5 +233,18 @@ mod tests {
         check::<Bytes>("MiB", Err("is no number of bytes"));
         check::<Bytes>("1 potato", Err("is no number of bytes: \"potato\" is no unit (KiB, MiB, GiB)"));
         check::<Bytes>("99999999999999999GiB", Err("is too large"));
+    }
+
+    #[test]
+    fn what_others_have_to_hold_fits() {
+        check("18h12m14s", Ok(UserTimeout(Duration::from_secs(65_534))));
+        check::<UserTimeout>("28h", Err("is too long for the kernel, which takes up to 18h12m14s"));
+        check("1073741823", Ok(SendBuffer(1_073_741_823)));
+        check::<SendBuffer>("1GiB", Err("is too large for the kernel, which takes less than 1GiB"));
+        check("384h", Ok(ReconnectionTime(Duration::from_hours(384))));
+        check::<ReconnectionTime>("385h", Err("is too long for browsers, which take up to 384h"));
+        check("0s", Ok(AgeInNats(Duration::ZERO)));
+        check("100ms", Ok(AgeInNats(Duration::from_millis(100))));
+        check::<AgeInNats>("99ms", Err("is too short for NATS, which takes 100ms or more"));
     }
 }

@@ -2,11 +2,16 @@
 
 use super::*;
 
+/// How often the entry is to be put.
+const INTERVAL: Duration = Duration::from_secs(25);
+
 /// A registry that notes when the entry was put, in seconds, and whether the service was ready then.
 struct FakeRegistry {
     status: Arc<Status>,
     began: Instant,
     announced: Mutex<Vec<(u64, bool)>>,
+    /// For how long an entry holds.
+    holds: Duration,
     /// The attempts that fail.
     is_away: fn(usize) -> bool,
     /// So long after it was first put the entry is gone.
@@ -14,32 +19,44 @@ struct FakeRegistry {
 }
 
 impl FakeRegistry {
-    fn new(is_away: fn(usize) -> bool, lost_after: Option<Duration>) -> Arc<Self> {
+    fn new() -> Self {
         let status = Arc::<Status>::default();
         status.subscribed();
-        let (began, lost_after) = (now(), Mutex::new(lost_after));
-        Arc::new(Self { status, began, announced: Mutex::default(), is_away, lost_after })
+        Self {
+            status,
+            began: now(),
+            announced: Mutex::default(),
+            holds: s(30),
+            is_away: |_| false,
+            lost_after: Mutex::default(),
+        }
     }
 
-    /// When the entry was put within a minute.
-    async fn announced(self: Arc<Self>) -> Vec<(u64, bool)> {
-        let announcement = Announcement { registry: self.clone(), status: Arc::clone(&self.status) };
+    /// When the entry was put within a minute, and whether the service was ready then.
+    async fn announced(self, interval: Duration) -> Vec<(u64, bool)> {
+        let registry = Arc::new(self);
+        let status = Arc::clone(&registry.status);
+        let announcement = Announcement { registry: registry.clone(), interval, status };
         let running = tokio::spawn(announcement.run());
         tokio::time::sleep(Duration::from_mins(1)).await;
-        assert_eq!(self.status.check(), Ok(()));
+        assert_eq!(registry.status.check(), Ok(()));
         running.abort();
         assert!(running.await.expect_err("it never ends").is_cancelled());
-        self.announced.lock().clone()
+        registry.announced.lock().clone()
     }
 }
 
 #[async_trait]
 impl ServiceRegistry for FakeRegistry {
-    async fn announce(&self) -> Result<(), RegistryUnavailable> {
+    async fn announce(&self) -> Result<Duration, RegistryUnavailable> {
         let mut announced = self.announced.lock();
         let attempt = announced.len();
         announced.push(((now() - self.began).as_secs(), self.status.check().is_ok()));
-        if (self.is_away)(attempt) { Err(RegistryUnavailable { reason: "away".into() }) } else { Ok(()) }
+        if (self.is_away)(attempt) {
+            Err(RegistryUnavailable { reason: "away".into() })
+        } else {
+            Ok(self.holds)
+        }
     }
 
     async fn changed(&self) {
@@ -57,27 +74,31 @@ impl ServiceRegistry for FakeRegistry {
 
 #[tokio::test(start_paused = true)]
 async fn is_renewed_in_time_and_retried_soon() {
-    let registry = FakeRegistry::new(|attempt| attempt == 1, None);
-    let status = Arc::clone(&registry.status);
-    assert_eq!(registry.announced().await, [(0, false), (25, true), (27, false), (52, true)]);
-    assert_eq!(status.check(), Ok(()));
+    for (holds, interval, first) in [(s(30), s(25), 25), (Duration::MAX, s(25), 25), (s(30), s(20), 20)] {
+        let registry = FakeRegistry { holds, is_away: |attempt| attempt == 1, ..FakeRegistry::new() };
+        let expected = [(0, false), (first, true), (first + 2, false), (2 * first + 2, true)];
+        assert_eq!(registry.announced(interval).await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_renewed_before_it_disappears() {
+    let announced = FakeRegistry { holds: s(12), ..FakeRegistry::new() }.announced(INTERVAL).await;
+    let times: Vec<_> = announced.into_iter().map(|(time, _)| time).collect();
+    assert_eq!(times, [0, 10, 20, 30, 40, 50]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn is_put_again_at_once_when_it_may_be_gone() {
-    let registry = FakeRegistry::new(|_| false, Some(s(3)));
-    let announced = registry.announced().await;
-    assert_eq!(
-        announced,
-        [(0, false), (3, false), (28, true), (53, true)],
-        "not ready while it is not there"
-    );
+    let registry = FakeRegistry { lost_after: Mutex::new(Some(s(3))), ..FakeRegistry::new() };
+    let expected = [(0, false), (3, false), (28, true), (53, true)];
+    assert_eq!(registry.announced(INTERVAL).await, expected, "not ready while it is not there");
 }
 
 #[tokio::test(start_paused = true)]
 async fn delays_the_end_by_two_seconds_at_most() {
-    let registry = FakeRegistry::new(|_| false, None);
+    let registry = Arc::new(FakeRegistry::new());
     let (began, status) = (now(), Arc::clone(&registry.status));
-    Announcement { registry, status }.withdraw().await;
+    Announcement { registry, interval: INTERVAL, status }.withdraw().await;
     assert_eq!((now() - began).as_secs(), 2);
 }

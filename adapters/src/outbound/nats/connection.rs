@@ -57,10 +57,24 @@ const LONGEST_DELAY: Duration = Duration::from_secs(4);
 pub struct Servers {
     /// Any one of them will do.
     pub addresses: Vec<ServerAddr>,
-    /// A user and a password.
-    pub credentials: Option<(String, String)>,
+    /// What they are shown, if anything.
+    pub credentials: Option<Credentials>,
     /// Whether the line is encrypted, and who may be at its other end.
     pub encryption: Encryption,
+}
+
+/// What a server is shown to be let in.
+#[derive(Clone)]
+pub enum Credentials {
+    /// A user with a password.
+    User {
+        /// The user's name.
+        name: String,
+        /// The user's password.
+        password: String,
+    },
+    /// A token.
+    Token(String),
 }
 
 /// Whether a line is encrypted, and who may be at its other end.
@@ -114,7 +128,8 @@ fn options(servers: &Servers, state: watch::Sender<LineState>) -> ConnectOptions
         }
     };
     let options = match servers.credentials.clone() {
-        Some((user, password)) => options.user_and_password(user, password),
+        Some(Credentials::User { name, password }) => options.user_and_password(name, password),
+        Some(Credentials::Token(token)) => options.token(token),
         None => options,
     };
     options

@@ -21,8 +21,6 @@ use super::connection::{Connection, LineState};
 
 /// The bucket, which is also what each key in it begins with.
 const BUCKET: &str = "service-registry";
-/// The server drops an entry that was not put again for so long.
-const MAX_AGE: Duration = Duration::from_secs(30);
 
 /// What the gateway is told.
 #[derive(Clone, Debug)]
@@ -47,6 +45,7 @@ pub struct KeyValueRegistry {
     connection: Connection,
     key: String,
     entry: String,
+    max_age: Duration,
     last: Mutex<Attempt>,
 }
 
@@ -61,11 +60,12 @@ struct Attempt {
 }
 
 impl KeyValueRegistry {
-    /// An entry for `node`, under an id of its own.
+    /// An entry for `node`, under an id of its own. When the bucket is missing, it is made so that the server drops an entry that was not put
+    /// again for `max_age`.
     #[must_use]
-    pub fn new(connection: &Connection, node: &Node) -> Self {
+    pub fn new(connection: &Connection, node: &Node, max_age: Duration) -> Self {
         let (key, entry) = encode(node, Uuid::new_v4());
-        Self { connection: connection.clone(), key, entry, last: Mutex::default() }
+        Self { connection: connection.clone(), key, entry, max_age, last: Mutex::default() }
     }
 
     /// The bucket, which is made when it is missing.
@@ -87,7 +87,7 @@ impl KeyValueRegistry {
         let config = kv::Config {
             bucket: BUCKET.into(),
             history: 1,
-            max_age: MAX_AGE,
+            max_age: self.max_age,
             storage: StorageType::Memory,
             ..kv::Config::default()
         };
@@ -101,11 +101,13 @@ fn unavailable(error: impl std::error::Error) -> RegistryUnavailable {
 
 #[async_trait]
 impl ServiceRegistry for KeyValueRegistry {
-    async fn announce(&self) -> Result<(), RegistryUnavailable> {
+    async fn announce(&self) -> Result<Duration, RegistryUnavailable> {
         let bucket = self.bucket().await?;
         bucket.put(&self.key, self.entry.clone().into()).await.map_err(unavailable)?;
+        // The platform may have made the bucket, with another age.
+        let max_age = bucket.stream.cached_info().config.max_age;
         self.last.lock().bucket = Some(bucket);
-        Ok(())
+        Ok(if max_age.is_zero() { Duration::MAX } else { max_age })
     }
 
     async fn changed(&self) {
