@@ -30,8 +30,8 @@ pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
     let Some(Envelope { kind, trace_parent, payload }) = Envelope::for_us(message)? else { return Ok(None) };
     match kind {
         Kind::SendSse => {
-            let (notification, unreadable) = send_sse::read(&payload, id)?;
-            Ok(Some(Event::Notification { notification, trace_parent, unreadable }))
+            let (notification, passed_over) = send_sse::read(&payload, id)?;
+            Ok(Some(Event::Notification { notification, trace_parent, passed_over }))
         }
         Kind::UserFeatureChanged => user_feature_changed::read(&go_json::text(&payload)),
         Kind::UserDeleted => user_deleted::read(&go_json::text(&payload)).map(Some),
@@ -47,8 +47,8 @@ pub enum Event {
         notification: Notification,
         /// The trace that its publisher has begun, empty for none.
         trace_parent: Box<str>,
-        /// So many of its translations could not be read.
-        unreadable: usize,
+        /// What could not be read of it.
+        passed_over: PassedOver,
     },
     /// Something has changed for a user.
     UserChanged {
@@ -57,6 +57,15 @@ pub enum Event {
         /// What has changed, as far as it matters here. One that cannot be read does not stand in the way of another.
         changes: Vec<Result<UserChange, Unreadable>>,
     },
+}
+
+/// How many values of a notification could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Translations, and the language of the message.
+    pub translations: usize,
+    /// Items of the list of users that are not the id of a user.
+    pub users: usize,
 }
 
 /// What has changed for a user.

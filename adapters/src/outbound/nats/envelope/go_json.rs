@@ -14,9 +14,6 @@ use serde_json::value::RawValue;
 
 use super::InvalidJson;
 
-/// The value that Go takes for no value.
-pub(super) const NULL: &str = "null";
-
 /// A value that JSON can be read into as with Go's `json.Unmarshal`.
 pub(super) trait Unmarshal<'a> {
     /// Reads `json` into this value. What `json` does not mention stays: two objects are merged, and so are the items of two lists.

@@ -145,8 +145,9 @@ impl Members<'_> {
     /// Reads an envelope that is not written as go-micro writes it; none when its type is not for us.
     fn envelope(message: &str) -> Result<Option<Envelope>, Unreadable> {
         let envelope: Members = go_json::read(message).map_err(Unreadable::Envelope)?;
-        let event_type = envelope.metadata("eventtype").filter(|event_type| !event_type.is_empty());
-        let event_type = event_type.ok_or(Unreadable::Envelope(InvalidJson::Member("Metadata.eventtype")))?;
+        let Some(event_type) = envelope.metadata("eventtype") else {
+            return Err(Unreadable::Envelope(InvalidJson::Member("Metadata.eventtype")));
+        };
         let Some(kind) = Kind::of(event_type) else { return Ok(None) };
         let trace_parent = envelope.metadata("traceparent").unwrap_or_default().into();
         let payload = match envelope.payload {

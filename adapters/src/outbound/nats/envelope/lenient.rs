@@ -4,10 +4,7 @@ use std::mem;
 
 use serde::{Deserialize, Deserializer};
 
-use super::{
-    InvalidJson,
-    go_json::{NULL, Unmarshal},
-};
+use super::{InvalidJson, go_json::Unmarshal};
 
 /// A value that may be missing or unreadable. The object or list that contains it can still be read.
 #[derive(Default)]
@@ -39,7 +36,6 @@ impl<'a, T: Unmarshal<'a> + Default> Unmarshal<'a> for Lenient<T> {
     fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
         let mut value = match mem::take(self) {
             Self::Known(value) => value,
-            _ if json == NULL => return Ok(()),
             Self::Missing | Self::Unreadable(_) => T::default(),
         };
         *self = match value.unmarshal(json) {

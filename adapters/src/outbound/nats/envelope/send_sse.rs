@@ -15,7 +15,7 @@ use serde::{
 };
 
 use super::{
-    InvalidJson, Text, Unreadable,
+    InvalidJson, PassedOver, Text, Unreadable,
     bytes::Bytes,
     go_json::{self, LossyText, Object, Unmarshal},
     lenient::Lenient,
@@ -24,12 +24,12 @@ use super::{
 /// The type in the envelope.
 pub(super) const TYPE: &str = "events.SendSSE";
 
-/// Reads the event, and how many of its translations could not be read.
+/// Reads the event.
 ///
 /// # Errors
 ///
 /// It does not hold what such an event must hold.
-pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, usize), Unreadable> {
+pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, PassedOver), Unreadable> {
     let text;
     let event: SendSse = if let Ok(Object(event)) = serde_json::from_slice(payload) {
         event
@@ -37,11 +37,13 @@ pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, usize),
         text = go_json::text(payload);
         go_json::read(&text).map_err(Unreadable::Payload)?
     };
-    let (content, unreadable) = content(event.message, &event.language, event.messages)?;
+    let (content, translations) = content(event.message, &event.language, event.messages)?;
     let event_type = EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?;
+    let users = event.users.len();
     let mut recipients: Vec<_> = event.users.into_iter().filter_map(|user| user.0).collect();
+    let users = users - recipients.len();
     recipients.extend(event.user.0);
-    Ok((Notification { id, recipients, event_type, content }, unreadable))
+    Ok((Notification { id, recipients, event_type, content }, PassedOver { translations, users }))
 }
 
 /// The event. The derived reader takes what today's services write; it refuses everything that Go might read differently, such as a

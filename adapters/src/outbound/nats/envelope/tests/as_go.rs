@@ -174,6 +174,20 @@ fn what_is_wrong_costs_nothing_but_itself() {
 }
 
 #[test]
+fn users_that_are_passed_over_are_counted() {
+    let check = |users: &str, expected: usize| {
+        let message = envelope(send_sse::TYPE, format!(r#"{{"UserIDs":{users}}}"#));
+        let read = read(message.as_bytes(), ID).expect("readable");
+        let Some(Event::Notification { passed_over, .. }) = read else { panic!("{read:?}") };
+        assert_eq!(passed_over, PassedOver { users: expected, translations: 0 }, "{users}");
+    };
+    check("null", 0);
+    check(r#"["a","b"]"#, 0);
+    check(r#"["a","","b"]"#, 1);
+    check(r#"["a",null,7,["b"]]"#, 3);
+}
+
+#[test]
 fn event_of_infinite_scale_4_names_one_user() {
     check(r#"{"UserID":"a","Type":"t","Message":"aGk="}"#, Ok((&["a"], "t", "hi")));
     check(r#"{"userid":"a","Type":"t"}"#, Ok((&["a"], "t", "")));
@@ -200,6 +214,7 @@ fn envelope_is_read_like_its_payload() {
     check(&with(r#""\ud800":"\ud800","Metadata":{"eventtype":"events.SendSSE","\udc00":"\udc00"}"#), read);
     check(&with(&format!(r#"{ours},"Payload":"?""#)), read);
     check(&with(&format!(r#"{ours},"Payload":null"#)), read);
+    check(&format!(r#"{{{ours},"Payload":"e30=","payload":"{payload}"}}"#), read);
     let broken = format!("{}\\r\\n{}\\n", &payload[..3], &payload[3..]);
     check(&format!(r#"{{{ours},"Payload":"{broken}"}}"#), read);
     check(&format!(r#"{{{ours},"Payload":"e31="}}"#), Ok((&[], "", "")));
@@ -221,12 +236,38 @@ fn envelope_is_read_like_its_payload() {
     check(&format!(r#"[{{"eventtype":"events.SendSSE"}},"{payload}"]"#), Err(NO_ENVELOPE));
     check("null", Err(NO_ENVELOPE));
     // To Go these are events of no type.
-    for metadata in
-        [r#"{"EventType":"events.SendSSE"}"#, r#"{"eventtype":null}"#, r#"{"eventtype":7}"#, "{}", "null"]
-    {
+    for metadata in [
+        r#"{"EventType":"events.SendSSE"}"#,
+        r#"{"eventtype":7}"#,
+        "{}",
+        "null",
+        r#"{"eventtype":["events.SendSSE"]}"#,
+    ] {
         check(&with(&format!(r#""Metadata":{metadata}"#)), Err(NO_ENVELOPE));
     }
     check(&with(&format!(r#"{ours},"Metadata":null"#)), Err(NO_ENVELOPE));
+    for event_type in ["null", r#""""#, r#""events.sendsse""#] {
+        let message = with(&format!(r#""metadata":{{"eventtype":{event_type}}}"#));
+        assert_eq!(super::read(message.as_bytes(), ID), Ok(None), "{message}");
+    }
+}
+
+#[test]
+fn trace_is_read_like_its_envelope() {
+    let check = |metadata: &str, expected: &str| {
+        let message = format!(r#"{{{metadata},"Payload":"e30="}}"#);
+        let read = read(message.as_bytes(), ID).expect("readable");
+        let Some(Event::Notification { trace_parent, .. }) = read else { panic!("{read:?}") };
+        assert_eq!(&*trace_parent, expected, "{message}");
+    };
+    let ours = r#""eventtype":"events.SendSSE""#;
+    check(&format!(r#""Metadata":{{{ours},"traceparent":"a"}}"#), "a");
+    check(&format!(r#""Metadata":{{{ours},"traceparent":"a\ud800"}}"#), "a\u{fffd}");
+    check(&format!(r#""Metadata":{{{ours},"traceparent":"a","traceparent":"b"}}"#), "b");
+    check(&format!(r#""Metadata":{{{ours},"traceparent":"a"}},"Metadata":{{{ours}}}"#), "a");
+    check(&format!(r#""Metadata":{{{ours},"traceparent":null}}"#), "");
+    check(&format!(r#""Metadata":{{{ours},"traceparent":7}}"#), "");
+    check(&format!(r#""Metadata":{{{ours},"TraceParent":"a"}}"#), "");
 }
 
 /// Go would read on to the second type. Nobody writes one, and three of four messages are others', and large.
