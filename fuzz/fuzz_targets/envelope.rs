@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use adapters::outbound::nats::envelope::{Event, Unreadable, read};
+use adapters::outbound::nats::envelope::{Event, PassedOver, Unreadable, read};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::Version,
@@ -26,11 +26,34 @@ fuzz_target!(|data: &[u8]| {
         write_and_read(text);
         // Whatever the payload is, its way through base64 is the same.
         for event_type in FOR_US {
-            check(envelope(event_type, text).as_bytes());
+            let message = envelope(event_type, text);
+            check(message.as_bytes());
+            if let Some(payload) = with_unknown_member(data) {
+                agree(message.as_bytes(), envelope(event_type, payload).as_bytes());
+            }
         }
     }
     check(data);
+    if let Some(message) = with_unknown_member(data) {
+        agree(data, &message);
+    }
 });
+
+/// What is written as the platform writes it is read by a faster reader. An unknown member leaves it to the other one.
+fn with_unknown_member(object: &[u8]) -> Option<Vec<u8>> {
+    let members = object.strip_prefix(b"{")?;
+    let first: &[u8] =
+        if members.trim_ascii_start().starts_with(b"}") { b"{\"Unknown\":[]" } else { b"{\"Unknown\":[]," };
+    Some([first, members].concat())
+}
+
+/// Both readers read the same. Of another service's message the faster one reads less.
+fn agree(message: &[u8], with_unknown_member: &[u8]) {
+    match (read(message, ID), read(with_unknown_member, ID)) {
+        (Ok(None), _) | (Err(_), Err(_)) => {}
+        (faster, other) => assert_eq!(faster, other),
+    }
+}
 
 fn check(message: &[u8]) {
     let read = read(message, ID);
@@ -59,7 +82,7 @@ fn quotes_nothing(error: &Unreadable) {
     assert!(!texts.iter().any(|text| text.contains(PRIVATE)), "{texts:?}");
 }
 
-fn envelope(event_type: &str, payload: &str) -> String {
+fn envelope(event_type: &str, payload: impl AsRef<[u8]>) -> String {
     let metadata = json!({ "eventtype": event_type });
     json!({ "Metadata": metadata, "Payload": STANDARD.encode(payload) }).to_string()
 }
@@ -71,7 +94,9 @@ fn write_and_read(text: &str) {
     let payload = json!({ "UserIDs": [user], "Type": event_type, "Message": STANDARD.encode(message) });
     let read = read(envelope("events.SendSSE", &payload.to_string()).as_bytes(), ID);
     let Ok(event_type) = EventType::try_new(event_type) else { return assert!(read.is_err()) };
-    let Ok(Some(Event::Notification { notification, unreadable: 0, .. })) = read else { panic!("{read:?}") };
+    let Ok(Some(Event::Notification { notification, passed_over, .. })) = read else { panic!("{read:?}") };
+    let users = usize::from(UserId::try_new(user).is_err());
+    assert_eq!(passed_over, PassedOver { translations: 0, users });
     assert_eq!(notification.event_type, event_type);
     let expected = match user {
         "all" => Recipients::Everyone,

@@ -39,7 +39,7 @@ fn unreadable() -> Vec<String> {
         in_base64(format!(r#"{{"UserIDs":["einstein"],"Message":"{SECRET}"#)),
         envelope(SEND_SSE, &json!(SECRET)),
         envelope(SEND_SSE, &json!({ "UserIDs": SECRET })),
-        envelope(SEND_SSE, &json!({ "UserIDs": [{ SECRET: SECRET }] })),
+        envelope(SEND_SSE, &json!({ "UserIDs": { SECRET: SECRET } })),
         envelope(SEND_SSE, &json!({ "Type": [SECRET] })),
         envelope(SEND_SSE, &json!({ "Type": format!("{SECRET}\n") })),
         envelope(SEND_SSE, &json!({ "UserIDs": [SECRET], "Message": SECRET })),
@@ -77,7 +77,7 @@ async fn content_of_messages_is_neither_logged_nor_shown() {
     }
     let translations = json!({ SECRET: SECRET, "de": SECRET });
     let event = json!({
-        "UserIDs": [SECRET], "Type": "t", "Message": STANDARD.encode(SECRET), "Messages": translations,
+        "UserIDs": [SECRET, [SECRET]], "Type": "t", "Message": STANDARD.encode(SECRET), "Messages": translations,
         "Language": SECRET,
     });
     publisher.message(&envelope(SEND_SSE, &event)).await;

@@ -26,6 +26,16 @@ impl LanguageTag {
         Ok(Self(tag.into_inner().into()))
     }
 
+    /// Checks that `text` is a language tag, or one with `_` in place of `-`: `pt_BR`. So the translations of Infinite Scale and
+    /// OpenCloud are named, as locales of POSIX are.
+    ///
+    /// # Errors
+    ///
+    /// It is neither, or longer than [`LanguageTag::MAX_BYTES`].
+    pub fn try_from_locale(text: &str) -> Result<Self, InvalidLanguageTag> {
+        if text.contains('_') { Self::try_new(&text.replace('_', "-")) } else { Self::try_new(text) }
+    }
+
     /// The tag, in the recommended case.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -151,6 +161,22 @@ mod tests {
             LanguageTag::try_new(&format!("x{}", "-abcdefgh".repeat(12))),
             Err(InvalidLanguageTag::TooLong { bytes: 109 })
         );
+    }
+
+    #[test]
+    fn locale_is_a_tag_with_underscores() {
+        let check = |text: &str, expected: Option<&str>| {
+            let tag = LanguageTag::try_from_locale(text).ok();
+            assert_eq!(tag.as_ref().map(LanguageTag::as_str), expected, "{text:?}");
+        };
+        check("de", Some("de"));
+        check("pt-BR", Some("pt-BR"));
+        check("pt_BR", Some("pt-BR"));
+        check("zh_hant_tw", Some("zh-Hant-TW"));
+        check("zh_Hant-TW", Some("zh-Hant-TW"));
+        for text in ["", "_", "de_", "_DE", "de__DE", "de_DE.UTF-8", "de_DE@euro"] {
+            check(text, None);
+        }
     }
 
     #[test]

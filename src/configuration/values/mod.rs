@@ -241,12 +241,12 @@ pub struct Language(pub LanguageTag);
 impl FromStr for Language {
     type Err = String;
 
-    /// The platform's other services take nothing for English.
+    /// The platform's other services take nothing for English, and have `_` in the names of their translations.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self(LanguageTag::default()));
         }
-        let tag = LanguageTag::try_new(text);
+        let tag = LanguageTag::try_from_locale(text);
         tag.map(Self).map_err(|_| "is no language tag, such as en or de-AT (RFC 5646)".into())
     }
 }
@@ -310,8 +310,9 @@ mod tests {
     fn a_language_is_a_tag() {
         let tag = |text| Ok(Language(LanguageTag::try_new(text).expect("a tag")));
         check("de-at", tag("de-AT"));
+        check("pt_BR", tag("pt-BR"));
         check("", tag("en"));
-        for text in ["de_AT", "*", "deutsch, bitte"] {
+        for text in ["de_", "*", "deutsch, bitte"] {
             check::<Language>(text, Err("is no language tag, such as en or de-AT (RFC 5646)"));
         }
     }

@@ -1,21 +1,23 @@
 //! What the platform's services put on the bus: a go-micro envelope around an event in JSON, with base64 inside base64.
 
+mod bytes;
+mod go_json;
 mod go_micro;
 mod lenient;
 mod send_sse;
 mod user_deleted;
 mod user_feature_changed;
 
-use std::borrow::Cow;
-
 use domain::{
     identity::{InvalidUserId, UserId},
     language::{InvalidLanguageTag, LanguageTag},
     notification::{EventId, InvalidEventType, Notification},
 };
-use serde::Deserialize;
 
-use self::go_micro::{Envelope, Kind};
+use self::{
+    go_json::Text,
+    go_micro::{Envelope, Kind},
+};
 use super::invalid::{InvalidBase64, InvalidJson};
 
 /// Reads a message of the bus; `None` is another service's. Its type is looked at first: what stands behind another's is not
@@ -25,19 +27,14 @@ use super::invalid::{InvalidBase64, InvalidJson};
 ///
 /// It is no envelope; or it is for us, and does not hold what an event for us must hold.
 pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
-    let Some(envelope) = Envelope::for_us(message).map_err(|error| Unreadable::Envelope(error.into()))?
-    else {
-        return Ok(None);
-    };
-    let payload = envelope.payload()?;
-    match envelope.kind {
+    let Some(Envelope { kind, trace_parent, payload }) = Envelope::for_us(message)? else { return Ok(None) };
+    match kind {
         Kind::SendSse => {
-            let (notification, unreadable) = send_sse::read(&payload, id)?;
-            let trace_parent = envelope.trace_parent.into();
-            Ok(Some(Event::Notification { notification, trace_parent, unreadable }))
+            let (notification, passed_over) = send_sse::read(&payload, id)?;
+            Ok(Some(Event::Notification { notification, trace_parent, passed_over }))
         }
-        Kind::UserFeatureChanged => user_feature_changed::read(&payload),
-        Kind::UserDeleted => user_deleted::read(&payload).map(Some),
+        Kind::UserFeatureChanged => user_feature_changed::read(&go_json::text(&payload)),
+        Kind::UserDeleted => user_deleted::read(&go_json::text(&payload)).map(Some),
     }
 }
 
@@ -50,8 +47,8 @@ pub enum Event {
         notification: Notification,
         /// The trace that its publisher has begun, empty for none.
         trace_parent: Box<str>,
-        /// So many of its translations could not be read.
-        unreadable: usize,
+        /// What could not be read of it.
+        passed_over: PassedOver,
     },
     /// Something has changed for a user.
     UserChanged {
@@ -60,6 +57,15 @@ pub enum Event {
         /// What has changed, as far as it matters here. One that cannot be read does not stand in the way of another.
         changes: Vec<Result<UserChange, Unreadable>>,
     },
+}
+
+/// How many values of a notification could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PassedOver {
+    /// Translations, and the language of the message.
+    pub translations: usize,
+    /// Items of the list of users that are not the id of a user.
+    pub users: usize,
 }
 
 /// What has changed for a user.
@@ -105,10 +111,6 @@ pub enum Unreadable {
     #[error("the event type cannot be written on a stream")]
     EventType(#[source] InvalidEventType),
 }
-
-/// A text that is borrowed from the message where it has no escapes.
-#[derive(Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,29 @@ use serde_json::error::Category;
 
 /// Where JSON is invalid, or has another value than expected. The error of `serde_json` would quote that value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} at line {line}, column {column}", match category {
-    Category::Syntax => "invalid JSON",
-    Category::Data => "unexpected value",
-    Category::Eof | Category::Io => "unexpected end",
-})]
-pub struct InvalidJson {
-    category: Category,
-    line: usize,
-    column: usize,
+pub enum InvalidJson {
+    /// Something is there that was not expected, or nothing.
+    #[error("{} at line {line}, column {column}", match category {
+        Category::Syntax => "invalid JSON",
+        Category::Data => "unexpected value",
+        Category::Eof | Category::Io => "unexpected end",
+    })]
+    Position {
+        /// What is wrong there.
+        category: Category,
+        /// The line, from 1.
+        line: usize,
+        /// The column in bytes, from 1.
+        column: usize,
+    },
+    /// A member of an object is missing, or has a value of another type.
+    #[error("no usable `{0}`")]
+    Member(&'static str),
 }
 
 impl From<serde_json::Error> for InvalidJson {
     fn from(error: serde_json::Error) -> Self {
-        Self { category: error.classify(), line: error.line(), column: error.column() }
+        Self::Position { category: error.classify(), line: error.line(), column: error.column() }
     }
 }
 
@@ -28,7 +37,7 @@ pub enum InvalidBase64 {
     /// There is a character that cannot stand there.
     #[error("unexpected character at offset {offset}")]
     Character {
-        /// Bytes before it.
+        /// Bytes before it, without line breaks.
         offset: usize,
     },
     /// It is no whole number of bytes.

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::{
     connection::{Connection, LineState},
-    envelope::{self, Event, Unreadable, UserChange},
+    envelope::{self, Event, PassedOver, Unreadable, UserChange},
     lag::Lag,
     position::{Position, Start, incarnation},
     subscription::{Received, Subscription},
@@ -180,10 +180,14 @@ impl JetStreamSource {
         self.position = Some(Position { last: id, published: *published });
         self.metrics.bus_lag(*pending);
         match envelope::read(&message.payload, id) {
-            Ok(Some(Event::Notification { notification, trace_parent, unreadable })) => {
-                if unreadable > 0 {
-                    warn!(sequence, unreadable, "translations of an event were passed over");
-                    self.metrics.translations_unreadable(unreadable);
+            Ok(Some(Event::Notification { notification, trace_parent, passed_over })) => {
+                let PassedOver { translations, users } = passed_over;
+                if translations > 0 {
+                    warn!(sequence, unreadable = translations, "translations of an event were passed over");
+                    self.metrics.translations_unreadable(translations);
+                }
+                if users > 0 {
+                    warn!(sequence, unreadable = users, "users of an event were passed over");
                 }
                 let age = self.clock.since_1970().saturating_sub(*published);
                 self.queued.push_back(SourceEvent::Notification { notification, age, trace_parent });

@@ -1,21 +1,25 @@
 //! The envelope of go-micro, read as far as it is for us.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeSeed, IgnoredAny, MapAccess, Visitor},
 };
-use serde_json::value::RawValue;
 
-use super::{Text, Unreadable, send_sse, user_deleted, user_feature_changed};
+use super::{
+    InvalidJson, Text, Unreadable,
+    bytes::Bytes,
+    go_json::{self, Object, Unmarshal},
+    lenient::Lenient,
+    send_sse, user_deleted, user_feature_changed,
+};
 
 /// An envelope for us.
-pub(super) struct Envelope<'a> {
+pub(super) struct Envelope {
     pub(super) kind: Kind,
-    pub(super) trace_parent: Cow<'a, str>,
-    payload: &'a RawValue,
+    pub(super) trace_parent: Box<str>,
+    pub(super) payload: Vec<u8>,
 }
 
 /// What is in an envelope for us.
@@ -37,72 +41,65 @@ impl Kind {
     }
 }
 
-impl<'a> Envelope<'a> {
+impl Envelope {
     /// Reads an envelope; none when its type is not for us. Then what stands behind its type, which may be large, is not looked at.
-    pub(super) fn for_us(message: &'a [u8]) -> Result<Option<Self>, serde_json::Error> {
-        let mut is_for_us = true;
-        let mut json = serde_json::Deserializer::from_slice(message);
-        let read = ForUs { is_for_us: &mut is_for_us }.deserialize(&mut json);
-        if !is_for_us {
-            return Ok(None);
-        }
-        let envelope = read?;
-        json.end()?;
-        Ok(Some(envelope))
-    }
-
-    /// What is in it.
     ///
     /// # Errors
     ///
-    /// It is no text, or no base64.
-    pub(super) fn payload(&self) -> Result<Vec<u8>, Unreadable> {
-        let text = self.payload.get();
-        // Base64 needs no escapes in JSON, so mostly there are none.
-        let plain = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-        if let Some(payload) = plain.and_then(|text| STANDARD.decode(text).ok()) {
-            return Ok(payload);
+    /// It is no envelope; or it is for us, and its payload cannot be read.
+    pub(super) fn for_us(message: &[u8]) -> Result<Option<Self>, Unreadable> {
+        let mut is_for_us = true;
+        let mut json = serde_json::Deserializer::from_slice(message);
+        let envelope = ForUs { is_for_us: &mut is_for_us }.deserialize(&mut json);
+        if !is_for_us {
+            return Ok(None);
         }
-        let payload: Text = serde_json::from_str(text).map_err(|error| Unreadable::Payload(error.into()))?;
-        STANDARD.decode(payload.0.as_bytes()).map_err(|error| Unreadable::PayloadBase64(error.into()))
+        match envelope.and_then(|envelope| json.end().map(|()| envelope)) {
+            Ok(envelope) => Ok(Some(envelope)),
+            Err(_) => Members::envelope(&go_json::text(message)),
+        }
     }
 }
 
-/// Reads an envelope up to where it is known not to be for us.
+/// Reads an envelope that is written as go-micro writes it, until it turns out not to be for us.
 struct ForUs<'s> {
     is_for_us: &'s mut bool,
 }
 
+/// Any other field may be one of these in another case, and is refused.
 #[derive(Deserialize)]
 #[serde(field_identifier)]
 enum Field {
+    #[serde(rename = "ID")]
+    Id,
+    Topic,
+    Timestamp,
     Metadata,
     Payload,
-    #[serde(other)]
-    Other,
 }
 
 impl<'de> DeserializeSeed<'de> for ForUs<'_> {
-    type Value = Envelope<'de>;
+    type Value = Envelope;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope<'de>, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope, D::Error> {
         deserializer.deserialize_map(self)
     }
 }
 
 impl<'de> Visitor<'de> for ForUs<'_> {
-    type Value = Envelope<'de>;
+    type Value = Envelope;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an envelope")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Envelope, A::Error> {
         let (mut metadata, mut payload) = (None, None);
         while let Some(field) = map.next_key()? {
             match field {
+                Field::Metadata if metadata.is_some() => return Err(de::Error::duplicate_field("Metadata")),
                 Field::Metadata => {
-                    let Metadata { event_type, trace_parent } = map.next_value()?;
+                    let Object(Metadata { event_type, trace_parent }) = map.next_value()?;
                     let Some(kind) = Kind::of(&event_type) else {
                         *self.is_for_us = false;
                         return Err(de::Error::custom("another service's"));
@@ -110,12 +107,14 @@ impl<'de> Visitor<'de> for ForUs<'_> {
                     metadata = Some((kind, trace_parent));
                 }
                 Field::Payload => payload = Some(map.next_value()?),
-                Field::Other => drop(map.next_value::<IgnoredAny>()?),
+                Field::Id | Field::Topic | Field::Timestamp => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         let (kind, trace_parent) = metadata.ok_or_else(|| de::Error::missing_field("Metadata"))?;
-        let payload = payload.ok_or_else(|| de::Error::missing_field("Payload"))?;
-        Ok(Envelope { kind, trace_parent, payload })
+        match payload {
+            Some(Bytes::Known(payload)) => Ok(Envelope { kind, trace_parent: trace_parent.into(), payload }),
+            _ => Err(de::Error::missing_field("Payload")),
+        }
     }
 }
 
@@ -125,4 +124,44 @@ struct Metadata<'a> {
     event_type: Cow<'a, str>,
     #[serde(borrow, rename = "traceparent", default)]
     trace_parent: Cow<'a, str>,
+}
+
+/// An envelope of any type, read as Go reads it.
+#[derive(Default)]
+struct Members<'a> {
+    metadata: BTreeMap<Text<'a>, Lenient<Text<'a>>>,
+    payload: Lenient<Bytes>,
+}
+
+impl<'a> Unmarshal<'a> for Members<'a> {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        let members: &mut [(_, &mut dyn Unmarshal<'a>)] =
+            &mut [("Metadata", &mut self.metadata), ("Payload", &mut self.payload)];
+        go_json::read_object(json, members)
+    }
+}
+
+impl Members<'_> {
+    /// Reads an envelope that is not written as go-micro writes it; none when its type is not for us.
+    fn envelope(message: &str) -> Result<Option<Envelope>, Unreadable> {
+        let envelope: Members = go_json::read(message).map_err(Unreadable::Envelope)?;
+        let Some(event_type) = envelope.metadata("eventtype") else {
+            return Err(Unreadable::Envelope(InvalidJson::Member("Metadata.eventtype")));
+        };
+        let Some(kind) = Kind::of(event_type) else { return Ok(None) };
+        let trace_parent = envelope.metadata("traceparent").unwrap_or_default().into();
+        let payload = match envelope.payload {
+            Lenient::Known(Bytes::Known(payload)) => payload,
+            Lenient::Known(Bytes::Invalid(error)) => return Err(Unreadable::PayloadBase64(error)),
+            Lenient::Known(Bytes::Missing) | Lenient::Missing => {
+                return Err(Unreadable::Payload(InvalidJson::Member("Payload")));
+            }
+            Lenient::Unreadable(error) => return Err(Unreadable::Payload(error)),
+        };
+        Ok(Some(Envelope { kind, trace_parent, payload }))
+    }
+
+    fn metadata(&self, name: &'static str) -> Option<&str> {
+        Some(&self.metadata.get(&Text(name.into()))?.known()?.0)
+    }
 }

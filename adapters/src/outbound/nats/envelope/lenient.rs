@@ -1,38 +1,47 @@
-//! What cannot be read without harm to what stands beside it.
+//! Values whose errors do not affect the values beside them.
+
+use std::mem;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::value::RawValue;
 
-/// Something that may be missing, or unreadable, without harm to what stands beside it.
+use super::{InvalidJson, go_json::Unmarshal};
+
+/// A value that may be missing or unreadable. The object or list that contains it can still be read.
 #[derive(Default)]
 pub(super) enum Lenient<T> {
     #[default]
     Missing,
     Known(T),
-    Unreadable,
+    Unreadable(InvalidJson),
 }
 
 impl<T> Lenient<T> {
-    /// What it is, when that is known.
+    /// The value, if there is one that can be read.
     pub(super) fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
-            Self::Missing | Self::Unreadable => None,
+            Self::Missing | Self::Unreadable(_) => None,
         }
-    }
-
-    pub(super) fn is_unreadable(&self) -> bool {
-        matches!(self, Self::Unreadable)
     }
 }
 
-impl<'de: 'a, 'a, T: Deserialize<'a>> Deserialize<'de> for Lenient<T> {
+/// With serde an unreadable value is an error like any other.
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw: &'de RawValue = Deserialize::deserialize(deserializer)?;
-        Ok(match serde_json::from_str(raw.get()) {
-            Ok(None) => Self::Missing,
-            Ok(Some(value)) => Self::Known(value),
-            Err(_) => Self::Unreadable,
-        })
+        T::deserialize(deserializer).map(Self::Known)
+    }
+}
+
+impl<'a, T: Unmarshal<'a> + Default> Unmarshal<'a> for Lenient<T> {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        let mut value = match mem::take(self) {
+            Self::Known(value) => value,
+            Self::Missing | Self::Unreadable(_) => T::default(),
+        };
+        *self = match value.unmarshal(json) {
+            Ok(()) => Self::Known(value),
+            Err(error) => Self::Unreadable(error),
+        };
+        Ok(())
     }
 }

@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::{Content, Translation},
     identity::UserId,
@@ -15,83 +14,149 @@ use serde::{
     de::{self, Visitor},
 };
 
-use super::{InvalidBase64, Text, Unreadable, lenient::Lenient};
+use super::{
+    InvalidJson, PassedOver, Text, Unreadable,
+    bytes::Bytes,
+    go_json::{self, LossyText, Object, Unmarshal},
+    lenient::Lenient,
+};
 
 /// The type in the envelope.
 pub(super) const TYPE: &str = "events.SendSSE";
 /// The name of all users together (OpenCloud). It may be the id of one of them.
 const EVERYONE: &str = "all";
 
-/// Reads the event, and how many of its translations could not be read.
+/// Reads the event.
 ///
 /// # Errors
 ///
 /// It does not hold what such an event must hold.
-pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, usize), Unreadable> {
-    let event: SendSse =
-        serde_json::from_slice(payload).map_err(|error| Unreadable::Payload(error.into()))?;
-    let (content, unreadable) = event.content()?;
-    let users: Vec<_> = event.user_ids.unwrap_or_default().into_iter().filter_map(|user| user.0).collect();
-    let is_for_everyone = users.iter().any(|user| user.as_str() == EVERYONE);
-    let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(users) };
+pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, PassedOver), Unreadable> {
+    let text;
+    let event: SendSse = if let Ok(Object(event)) = serde_json::from_slice(payload) {
+        event
+    } else {
+        text = go_json::text(payload);
+        go_json::read(&text).map_err(Unreadable::Payload)?
+    };
+    let (content, translations) = content(event.message, &event.language, event.messages)?;
     let event_type = EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?;
-    Ok((Notification { id, recipients, event_type, content }, unreadable))
+    let users = event.users.len();
+    let mut named: Vec<_> = event.users.into_iter().filter_map(|user| user.0).collect();
+    let users = users - named.len();
+    named.extend(event.user.0);
+    let is_for_everyone = named.iter().any(|user| user.as_str() == EVERYONE);
+    let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(named) };
+    Ok((Notification { id, recipients, event_type, content }, PassedOver { translations, users }))
 }
 
-#[derive(Deserialize)]
+/// The event. The derived reader takes what today's services write; it refuses everything that Go might read differently, such as a
+/// name in another case.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct SendSse<'a> {
     #[serde(rename = "UserIDs")]
-    user_ids: Option<Vec<Recipient>>,
-    #[serde(borrow, rename = "Type", default)]
+    users: Vec<Recipient>,
+    /// The only user, in an event of Infinite Scale 4.
+    #[serde(rename = "UserID")]
+    user: Recipient,
+    #[serde(borrow, rename = "Type")]
     event_type: Text<'a>,
-    #[serde(borrow, rename = "Message")]
-    message: Option<Text<'a>>,
+    #[serde(rename = "Message")]
+    message: Bytes,
     /// The language of the message.
-    #[serde(borrow, rename = "Language", default)]
+    #[serde(borrow, rename = "Language")]
     language: Lenient<Text<'a>>,
     /// The same message in other languages.
-    #[serde(borrow, rename = "Messages", default)]
-    messages: Lenient<BTreeMap<Text<'a>, Lenient<Text<'a>>>>,
+    #[serde(borrow, rename = "Messages")]
+    messages: Lenient<Translations<'a>>,
 }
 
-impl SendSse<'_> {
-    /// The message, and its translations as far as they can be read; and how many could not.
-    ///
-    /// # Errors
-    ///
-    /// There is a message that cannot be read, and nothing else.
-    fn content(&self) -> Result<(Content, usize), Unreadable> {
-        let mut unreadable = usize::from(self.messages.is_unreadable());
-        let mut translations = Vec::new();
-        for (language, text) in self.messages.known().into_iter().flatten() {
-            let language = LanguageTag::try_new(&language.0).ok();
-            let text = text.known().and_then(|text| decode(&text.0).ok());
-            match language.zip(text) {
-                Some((language, text)) => translations.push(Translation { language, text }),
-                None => unreadable += 1,
-            }
-        }
-        let language = match self.language.known().map(|tag| &*tag.0) {
-            None | Some("") => None,
-            Some(tag) => LanguageTag::try_new(tag).inspect_err(|_| unreadable += 1).ok(),
-        };
-        unreadable += usize::from(self.language.is_unreadable());
-        let fallback = match self.message.as_ref().map(|message| decode(&message.0)).transpose() {
-            Err(error) if translations.is_empty() => return Err(Unreadable::MessageBase64(error)),
-            fallback => fallback.inspect_err(|_| unreadable += 1).ok().flatten(),
-        };
-        Ok((Content::new(fallback, language, translations), unreadable))
+type Translations<'a> = BTreeMap<Text<'a>, Lenient<Bytes>>;
+
+impl<'a> Unmarshal<'a> for SendSse<'a> {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        let members: &mut [(_, &mut dyn Unmarshal<'a>)] = &mut [
+            ("UserIDs", &mut self.users),
+            ("UserID", &mut self.user),
+            ("Type", &mut self.event_type),
+            ("Message", &mut self.message),
+            ("Language", &mut self.language),
+            ("Messages", &mut self.messages),
+        ];
+        go_json::read_object(json, members)
     }
 }
 
-fn decode(base64: &str) -> Result<String, InvalidBase64> {
-    let bytes = STANDARD.decode(base64)?;
-    Ok(String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()))
+/// Returns the message with its readable translations, and the number of unreadable ones.
+///
+/// # Errors
+///
+/// The message is unreadable, and there is no translation.
+fn content(
+    message: Bytes,
+    language: &Lenient<Text<'_>>,
+    messages: Lenient<Translations<'_>>,
+) -> Result<(Content, usize), Unreadable> {
+    let mut unreadable = 0;
+    let messages = match messages {
+        Lenient::Known(messages) => messages,
+        Lenient::Missing => Translations::default(),
+        Lenient::Unreadable(_) => {
+            unreadable += 1;
+            Translations::default()
+        }
+    };
+    let mut translations = Vec::new();
+    for (language, text) in messages {
+        match (LanguageTag::try_from_locale(&language.0), text) {
+            (Ok(language), Lenient::Known(Bytes::Known(text))) => {
+                translations.push(Translation { language, text: string(text) });
+            }
+            _ => unreadable += 1,
+        }
+    }
+    let language = match language {
+        Lenient::Known(tag) if !tag.0.is_empty() => {
+            LanguageTag::try_from_locale(&tag.0).inspect_err(|_| unreadable += 1).ok()
+        }
+        Lenient::Known(_) | Lenient::Missing => None,
+        Lenient::Unreadable(_) => {
+            unreadable += 1;
+            None
+        }
+    };
+    let fallback = match message {
+        Bytes::Missing => None,
+        Bytes::Known(text) => Some(string(text)),
+        Bytes::Invalid(error) if translations.is_empty() => return Err(Unreadable::MessageBase64(error)),
+        Bytes::Invalid(_) => {
+            unreadable += 1;
+            None
+        }
+    };
+    Ok((Content::new(fallback, language, translations), unreadable))
 }
 
-/// A user; nobody when it is a text that can be no user's id. Made without a copy in between.
+fn string(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// A user, or nobody if the value is not a user's id. It is made without a copy in between.
+#[derive(Default)]
 struct Recipient(Option<UserId>);
+
+impl<'a> Unmarshal<'a> for Recipient {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        match serde_json::from_str(json) {
+            Ok(None) => {}
+            Ok(Some(LossyText(text))) => self.0 = UserId::try_new(&text).ok(),
+            // The event is for the other users all the same.
+            Err(_) => self.0 = None,
+        }
+        Ok(())
+    }
+}
 
 impl<'de> Deserialize<'de> for Recipient {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

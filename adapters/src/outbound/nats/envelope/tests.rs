@@ -1,12 +1,14 @@
+mod as_go;
 mod private;
 mod users;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::{Content, Translation, Version},
-    notification::{EventType, Incarnation},
+    notification::{EventType, Incarnation, Recipients},
 };
 use proptest::prelude::*;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::*;
@@ -32,7 +34,7 @@ fn notification(event: &Event) -> &Notification {
     }
 }
 
-fn envelope(event_type: &str, payload: &str) -> String {
+fn envelope(event_type: &str, payload: impl AsRef<[u8]>) -> String {
     json!({ "ID": "1", "Metadata": { "eventtype": event_type }, "Payload": STANDARD.encode(payload) })
         .to_string()
 }
@@ -85,9 +87,7 @@ fn what_is_lenient_and_what_is_not() {
         let read = read.as_ref().map(|read| {
             read.as_ref().map(|event| {
                 let read = notification(event);
-                let domain::notification::Recipients::Users(users) = &read.recipients else {
-                    panic!("for everyone: {message}")
-                };
+                let Recipients::Users(users) = &read.recipients else { panic!("for everyone: {message}") };
                 (users.len(), read.event_type.as_str(), read.content.text(Version::FALLBACK))
             })
         });
@@ -146,7 +146,7 @@ fn an_event_in_languages_is_to_others_what_it_was_before() {
     let in_languages = first(include_str!("../../../../../tests/wire/in-languages.jsonl"));
     let [unaware_plain, unaware] = [&plain, &in_languages].map(|message| {
         let envelope = Envelope::for_us(message.as_bytes()).expect("an envelope").expect("for us");
-        serde_json::from_slice::<Unaware>(&envelope.payload().expect("base64")).expect("SendSSE")
+        serde_json::from_slice::<Unaware>(&envelope.payload).expect("SendSSE")
     });
     assert_eq!(unaware, unaware_plain);
 
@@ -181,10 +181,11 @@ fn of_the_languages_what_can_be_read_is() {
             .map(|(language, text)| Translation { language: tag(language), text: (*text).into() })
             .collect();
         let expected = Content::new(fallback.map(Into::into), language.map(tag), translations);
-        let read = read(envelope(send_sse::TYPE, &event.to_string()).as_bytes(), ID).expect("readable");
-        let Some(Event::Notification { notification, unreadable, .. }) = read else {
+        let read = read(envelope(send_sse::TYPE, event.to_string()).as_bytes(), ID).expect("readable");
+        let Some(Event::Notification { notification, passed_over, .. }) = read else {
             panic!("no notification")
         };
+        let unreadable = passed_over.translations;
         assert_eq!((notification.content, unreadable), (expected, expected_unreadable), "{event}");
     };
     let (hi, hallo) = (text("hi"), text("hallo"));
@@ -202,6 +203,12 @@ fn of_the_languages_what_can_be_read_is() {
     let bad =
         json!({ "Messages": { "de": hallo, "d e": hallo, "fr": "?", "it": null, "es": 7 }, "Language": "?" });
     check(Some("hi"), bad, Expected(Some("hi"), None, &[("de", "hallo")], 5));
+    let locales = json!({ "Messages": { "pt_BR": hallo, "_": hi }, "Language": "de_DE" });
+    check(Some("hi"), locales, Expected(Some("hi"), Some("de-DE"), &[("pt-BR", "hallo")], 1));
+    let null = json!({ "Messages": { "de": hallo, "it": null } });
+    check(Some("hi"), null, Expected(Some("hi"), None, &[("de", "hallo")], 1));
+    let twice = json!({ "messages": { "de": hi }, "MESSAGES": { "de": hallo }, "LANGUAGE": "en" });
+    check(Some("hi"), twice, Expected(Some("hi"), Some("en"), &[("de", "hi")], 0));
     check(Some("hi"), json!({ "Messages": [], "Language": 7 }), Expected(Some("hi"), None, &[], 2));
     let broken = json!({ "Message": "?", "Messages": { "de": hallo } });
     check(None, broken, Expected(None, None, &[("de", "hallo")], 1));

@@ -1,9 +1,11 @@
 //! A user was deleted: `{"UserID"}`.
 
 use domain::identity::UserId;
-use serde::Deserialize;
 
-use super::{Event, Text, Unreadable, UserChange};
+use super::{
+    Event, InvalidJson, Text, Unreadable, UserChange,
+    go_json::{self, Unmarshal},
+};
 
 /// The type in the envelope.
 pub(super) const TYPE: &str = "events.UserDeleted";
@@ -15,15 +17,19 @@ pub(super) const SOFT_TYPE: &str = "events.UserSoftDeleted";
 /// # Errors
 ///
 /// It does not hold what such an event must hold.
-pub(super) fn read(payload: &[u8]) -> Result<Event, Unreadable> {
-    let event: UserDeleted =
-        serde_json::from_slice(payload).map_err(|error| Unreadable::Payload(error.into()))?;
+pub(super) fn read(payload: &str) -> Result<Event, Unreadable> {
+    let event: UserDeleted = go_json::read(payload).map_err(Unreadable::Payload)?;
     let user = UserId::try_new(&event.user.0).map_err(Unreadable::User)?;
     Ok(Event::UserChanged { user, changes: vec![Ok(UserChange::Account { is_enabled: false })] })
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct UserDeleted<'a> {
-    #[serde(borrow, rename = "UserID", default)]
     user: Text<'a>,
+}
+
+impl<'a> Unmarshal<'a> for UserDeleted<'a> {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        go_json::read_object(json, &mut [("UserID", &mut self.user)])
+    }
 }

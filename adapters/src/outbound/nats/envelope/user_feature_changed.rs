@@ -1,9 +1,12 @@
 //! What a user has set: `{"UserID", "Features": [{"Name", "Value"}]}`.
 
 use domain::{identity::UserId, language::LanguageTag};
-use serde::Deserialize;
 
-use super::{Event, Text, Unreadable, UserChange, lenient::Lenient};
+use super::{
+    Event, InvalidJson, Text, Unreadable, UserChange,
+    go_json::{self, Unmarshal},
+    lenient::Lenient,
+};
 
 /// The type in the envelope.
 pub(super) const TYPE: &str = "events.UserFeatureChanged";
@@ -17,14 +20,17 @@ const PREFERRED_LANGUAGE: &str = "preferredLanguage";
 /// # Errors
 ///
 /// It does not hold what such an event must hold.
-pub(super) fn read(payload: &[u8]) -> Result<Option<Event>, Unreadable> {
-    let event: UserFeatureChanged =
-        serde_json::from_slice(payload).map_err(|error| Unreadable::Payload(error.into()))?;
-    let features = event.features.unwrap_or_default();
-    let value = |name| features.iter().rfind(|feature| feature.name.0 == name).map(|feature| &feature.value);
+pub(super) fn read(payload: &str) -> Result<Option<Event>, Unreadable> {
+    let event: UserFeatureChanged = go_json::read(payload).map_err(Unreadable::Payload)?;
+    let known = || event.features.iter().filter_map(Lenient::known);
+    let value = |name| known().rfind(|feature| feature.name.0 == name).map(|feature| &feature.value);
     let account = value(ACCOUNT_ENABLED).map(account);
     let language = value(PREFERRED_LANGUAGE).map(language);
-    let changes: Vec<_> = account.into_iter().chain(language).collect();
+    let unreadable = event.features.iter().filter_map(|feature| match feature {
+        Lenient::Unreadable(error) => Some(Err(Unreadable::Payload(*error))),
+        Lenient::Missing | Lenient::Known(_) => None,
+    });
+    let changes: Vec<_> = account.into_iter().chain(language).chain(unreadable).collect();
     if changes.is_empty() {
         return Ok(None);
     }
@@ -45,24 +51,34 @@ fn language(value: &Lenient<Text>) -> Result<UserChange, Unreadable> {
     let language = match value {
         Lenient::Missing => None,
         Lenient::Known(language) if language.0.is_empty() => None,
-        Lenient::Known(language) => Some(LanguageTag::try_new(&language.0).map_err(Unreadable::Language)?),
-        Lenient::Unreadable => return Err(Unreadable::NoText),
+        Lenient::Known(language) => {
+            Some(LanguageTag::try_from_locale(&language.0).map_err(Unreadable::Language)?)
+        }
+        Lenient::Unreadable(_) => return Err(Unreadable::NoText),
     };
     Ok(UserChange::Language(language))
 }
 
-#[derive(Deserialize)]
+#[derive(Default)]
 struct UserFeatureChanged<'a> {
-    #[serde(borrow, rename = "UserID", default)]
     user: Text<'a>,
-    #[serde(borrow, rename = "Features")]
-    features: Option<Vec<Feature<'a>>>,
+    features: Vec<Lenient<Feature<'a>>>,
 }
 
-#[derive(Deserialize)]
+impl<'a> Unmarshal<'a> for UserFeatureChanged<'a> {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        go_json::read_object(json, &mut [("UserID", &mut self.user), ("Features", &mut self.features)])
+    }
+}
+
+#[derive(Default)]
 struct Feature<'a> {
-    #[serde(borrow, rename = "Name", default)]
     name: Text<'a>,
-    #[serde(borrow, rename = "Value", default)]
     value: Lenient<Text<'a>>,
+}
+
+impl<'a> Unmarshal<'a> for Feature<'a> {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        go_json::read_object(json, &mut [("Name", &mut self.name), ("Value", &mut self.value)])
+    }
 }

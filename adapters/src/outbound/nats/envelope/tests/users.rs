@@ -46,6 +46,7 @@ fn of_what_users_set_language_and_account_are_read() {
     let feature = |name: &str, value: &str| of("\"a\"", &format!(r#"[{{"Name":"{name}","Value":{value}}}]"#));
 
     check(&feature("preferredLanguage", "\"pt-br\""), Ok(&["pt-BR"]));
+    check(&feature("preferredLanguage", "\"pt_BR\""), Ok(&["pt-BR"]));
     check(&feature("preferredLanguage", "\"\""), Ok(&["no language"]));
     check(&feature("preferredLanguage", "null"), Ok(&["no language"]));
     let none = "the language that a user has chosen is none";
@@ -64,10 +65,50 @@ fn of_what_users_set_language_and_account_are_read() {
     check(&of("\"a\"", both), Ok(&["enabled: false", none]));
 
     check(&of("\"\"", two), Err("the user has no usable id"));
+    check(&of("[\"a\"]", two), Err("the payload is no event of its type"));
     check(&feature("displayname", "\"false\""), Ok(&[]));
     check(&of("\"a\"", "null"), Ok(&[]));
     check("{}", Ok(&[]));
     check("[]", Err("the payload is no event of its type"));
+}
+
+#[test]
+fn changes_are_read_as_go_reads_them() {
+    let check = |features: &str, expected: &[&str]| {
+        let payload = format!(r#"{{"userid":"a",{features}}}"#);
+        let read = read(envelope(user_feature_changed::TYPE, &payload).as_bytes(), ID).expect("readable");
+        let changes = read.as_ref().map_or(&[][..], |event| user_changes(event).1);
+        let changes = changes.iter().map(|change| match change {
+            Ok(change) => format!("{change:?}"),
+            Err(error) => error.to_string(),
+        });
+        let changes: Vec<_> = changes.collect();
+        assert_eq!(changes, expected, "{payload}");
+    };
+    let [de, disabled] = [r#"Language(Some("de"))"#, "Account { is_enabled: false }"];
+    let unreadable = "the payload is no event of its type";
+    let language = r#"{"Name":"preferredLanguage","Value":"de"}"#;
+    check(&format!(r#""FEATURES":[null,{language},null]"#), &[de]);
+    check(r#""Features":[{"name":"preferredLanguage","VALUE":"de","Value":null}]"#, &[de]);
+    check(
+        r#""Features":[{"Name":"preferredLanguage","Value":"de\ud800"}]"#,
+        &["the language that a user has chosen is none"],
+    );
+    check(&format!(r#""Features":null,"Features":[{language}]"#), &[de]);
+    check(&format!(r#""Features":[{language}],"Features":null"#), &[]);
+    // Go reads the second list into the first one.
+    check(
+        &format!(r#""Features":[{language}],"Features":[{{"Name":"accountEnabled"}}]"#),
+        &["whether the account is enabled is neither `true` nor `false`"],
+    );
+    check(
+        &format!(r#""Features":[{language}],"Features":[{{}},{{"Name":"accountEnabled","Value":"false"}}]"#),
+        &[disabled, de],
+    );
+    // Here Go reads nothing.
+    check(&format!(r#""Features":[7,{language},["x"]]"#), &[de, unreadable, unreadable]);
+    check(&format!(r#""Features":[{{"Name":7,"Value":"x"}},{language}]"#), &[de, unreadable]);
+    check(&format!(r#""Features":[{{"Name":"x","Value":7,"OldValue":7}},{language}],"Timestamp":7"#), &[de]);
 }
 
 #[test]
@@ -91,5 +132,7 @@ fn deleted_user_is_one_whose_account_is_disabled() {
     check("events.UserDeleted", r#"{"UserID":""}"#, Err("the user has no usable id"));
     check("events.UserDeleted", "{}", Err("the user has no usable id"));
     check("events.UserDeleted", r#"{"UserID":7}"#, Err("the payload is no event of its type"));
-    check("events.UserDeleted", "null", Err("the payload is no event of its type"));
+    check("events.UserDeleted", "null", Err("the user has no usable id"));
+    check("events.UserDeleted", r#"["a"]"#, Err("the payload is no event of its type"));
+    check("events.UserDeleted", r#"{"userid":"a\ud800","UserID":null}"#, Ok(Some("a\u{fffd}")));
 }

@@ -1,0 +1,72 @@
+//! Bytes in JSON as Go writes and reads them: in base64.
+
+use std::fmt;
+
+use base64::{
+    Engine as _, alphabet,
+    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, Visitor},
+};
+
+use super::{
+    InvalidBase64, InvalidJson,
+    go_json::{LossyText, Unmarshal},
+};
+
+/// Bytes of a message.
+#[derive(Default)]
+pub(super) enum Bytes {
+    #[default]
+    Missing,
+    Known(Vec<u8>),
+    Invalid(InvalidBase64),
+}
+
+/// Reads base64 as Go writes it, and nothing else.
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct FromBase64;
+
+        impl Visitor<'_> for FromBase64 {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64")
+            }
+
+            fn visit_bytes<E: Error>(self, text: &[u8]) -> Result<Bytes, E> {
+                STANDARD.decode(text).map(Bytes::Known).map_err(|_| E::custom("no base64"))
+            }
+        }
+
+        // As a `str` it would be checked for UTF-8 first.
+        deserializer.deserialize_bytes(FromBase64)
+    }
+}
+
+/// Reads what Go reads: base64, or a list of numbers. Invalid base64 is no error here, because it is valid JSON.
+impl<'a> Unmarshal<'a> for Bytes {
+    fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
+        *self = match serde_json::from_str(json) {
+            Ok(None) => Self::Missing,
+            Ok(Some(LossyText(text))) => decode(&text).map_or_else(Self::Invalid, Self::Known),
+            Err(_) => {
+                let numbers: Vec<Option<u8>> = serde_json::from_str(json)?;
+                Self::Known(numbers.into_iter().map(Option::unwrap_or_default).collect())
+            }
+        };
+        Ok(())
+    }
+}
+
+/// Go skips line breaks, and ignores the bits of the last character that are not part of a byte.
+fn decode(text: &str) -> Result<Vec<u8>, InvalidBase64> {
+    const UNUSED_BITS: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);
+    const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, UNUSED_BITS);
+    let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+    Ok(BASE64.decode(text)?)
+}
