@@ -26,6 +26,7 @@ mod line;
 mod lives;
 mod metrics;
 mod nats;
+mod permissions;
 mod private;
 mod process;
 mod program;

@@ -108,7 +108,12 @@ impl Nats {
 
     /// Whether it has logged `text` since it was ready.
     pub(crate) fn has_logged(&self, text: &str) -> bool {
-        self.log.lock().iter().any(|line| line.contains(text))
+        !self.logged(text).is_empty()
+    }
+
+    /// The lines with `text` that it has logged since it was ready.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        self.log.lock().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
     pub(crate) async fn publisher(&self) -> Publisher {

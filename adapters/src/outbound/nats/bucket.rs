@@ -55,9 +55,13 @@ pub(super) fn config(name: &str, description: &str, limits: Limits) -> Config {
 }
 
 /// Opens the bucket. It is made when it is missing, and gets the limits of `config` when it has others, as one of an older version.
-pub(super) async fn open(client: Client, config: &Config) -> Result<Store, async_nats::Error> {
-    let context = jetstream::new(client);
-    let stream = context.get_or_create_stream(config.clone()).await?;
+pub(super) async fn open(
+    connection: &Connection,
+    client: Client,
+    config: &Config,
+) -> Result<Store, async_nats::Error> {
+    let (context, denials) = (jetstream::new(client), &connection.denials);
+    let stream = denials.permitted(&config.name, context.get_or_create_stream(config.clone())).await?;
     let present = &stream.cached_info().config;
     let limits =
         |config: &Config| (config.max_bytes, config.max_message_size, config.max_age, config.discard);
@@ -72,7 +76,7 @@ pub(super) async fn open(client: Client, config: &Config) -> Result<Store, async
             duplicate_window: if config.max_age.is_zero() { window } else { window.min(config.max_age) },
             ..present.clone()
         };
-        if let Err(error) = context.update_stream(&limited).await {
+        if let Err(error) = denials.permitted(&config.name, context.update_stream(&limited)).await {
             // It can be used all the same.
             warn!(bucket = config.name, %error, "limits of a bucket cannot be changed");
         }

@@ -122,13 +122,14 @@ impl<T: Send> BucketWatch<T> {
     async fn try_begin(&mut self) -> Result<Current, async_nats::Error> {
         let client = bucket::client(&self.connection).await?;
         let generation = self.connection.state.borrow().generation;
-        let store = in_time(bucket::open(client.clone(), &self.config)).await?;
+        let store = in_time(bucket::open(&self.connection, client.clone(), &self.config)).await?;
         let info = store.stream.cached_info();
         let (created, is_empty) = (info.created, info.state.messages == 0);
         if self.created.replace(created).is_some_and(|known| known != created) {
             self.heard.send(Heard::Recreated).await.ok();
         }
-        let mut entries = in_time(store.watch_with_history(">")).await?;
+        let watch = self.connection.denials.permitted(&self.config.name, store.watch_with_history(">"));
+        let mut entries = in_time(watch).await?;
         self.client.send_replace(Some(client));
         let mut is_current = is_empty;
         while !is_current {
@@ -142,10 +143,17 @@ impl<T: Send> BucketWatch<T> {
     /// Tells what changes, and returns why that ended.
     async fn follow(&self, Current { store, mut entries, generation }: Current) -> async_nats::Error {
         let mut line = self.connection.state.clone();
+        let mut is_denied = false;
         let mut checks = interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut denied = pin!(self.connection.denials.denied(store.name.as_str()));
         loop {
             tokio::select! {
+                // Only others' entries are known then.
+                denied = &mut denied, if !is_denied => {
+                    is_denied = true;
+                    warn!(bucket = self.config.name, %denied, "bucket cannot be written");
+                }
                 // An entry has changed.
                 entry = entries.next() => match entry {
                     Some(Ok(entry)) => self.hear(&entry).await,

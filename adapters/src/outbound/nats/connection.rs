@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::unverified;
+use super::{permissions::Denials, unverified};
 
 /// How the line is at present.
 #[derive(Clone, Default)]
@@ -28,6 +28,7 @@ pub(super) struct LineState {
 #[derive(Clone)]
 pub struct Connection {
     pub(super) state: watch::Receiver<LineState>,
+    pub(super) denials: Denials,
     closing: CancellationToken,
 }
 
@@ -95,15 +96,16 @@ pub enum Encryption {
 #[must_use]
 pub fn connect(servers: Servers) -> Connection {
     let (sender, state) = watch::channel(LineState::default());
-    tokio::spawn(first_contact(servers, sender));
-    Connection { state, closing: CancellationToken::new() }
+    let denials = Denials::default();
+    tokio::spawn(first_contact(servers, sender, denials.clone()));
+    Connection { state, denials, closing: CancellationToken::new() }
 }
 
 /// Tries until the line is there or nobody wants it any more; from then on the client makes it again by itself. (The client
 /// could do this first part, too, but would not say why it fails.)
-async fn first_contact(servers: Servers, state: watch::Sender<LineState>) {
+async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denials: Denials) {
     for attempt in 1.. {
-        match options(&servers, state.clone()).connect(&servers.addresses).await {
+        match options(&servers, state.clone(), denials.clone()).connect(&servers.addresses).await {
             Ok(client) => return state.send_modify(|state| state.client = Some(client)),
             Err(error) => drop(state.send_if_modified(|state| trouble(state, error.to_string()))),
         }
@@ -116,7 +118,7 @@ async fn first_contact(servers: Servers, state: watch::Sender<LineState>) {
     }
 }
 
-fn options(servers: &Servers, state: watch::Sender<LineState>) -> ConnectOptions {
+fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials) -> ConnectOptions {
     let options = match &servers.encryption {
         Encryption::None => ConnectOptions::new(),
         Encryption::SystemRoots => ConnectOptions::new().require_tls(true),
@@ -138,6 +140,9 @@ fn options(servers: &Servers, state: watch::Sender<LineState>) -> ConnectOptions
         .max_reconnects(None)
         .reconnect_delay_callback(delay)
         .event_callback(move |event| {
+            if let Event::ServerError(error) = &event {
+                denials.note(error);
+            }
             note(&state, &event);
             std::future::ready(())
         })

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod envelope;
 mod invalid;
 mod lag;
+mod permissions;
 mod position;
 mod preferences;
 mod registry;

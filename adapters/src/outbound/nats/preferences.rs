@@ -54,6 +54,16 @@ impl KeyValuePreferences {
         after: Option<Duration>,
     ) -> Result<LanguageChoice, async_nats::Error> {
         let store = open(&self.connection).await?;
+        self.connection.denials.permitted(BUCKET, self.put_into(&store, user, language, after)).await
+    }
+
+    async fn put_into(
+        &self,
+        store: &Store,
+        user: UserId,
+        language: Option<LanguageTag>,
+        after: Option<Duration>,
+    ) -> Result<LanguageChoice, async_nats::Error> {
         let key = bucket::encode(user.as_str());
         let language = language.map(|tag| tag.to_string());
         let revision = loop {
@@ -145,7 +155,7 @@ fn config() -> Config {
 }
 
 async fn open(connection: &Connection) -> Result<Store, async_nats::Error> {
-    bucket::open(bucket::client(connection).await?, &config()).await
+    bucket::open(connection, bucket::client(connection).await?, &config()).await
 }
 
 /// What is stored of a user's choice.

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{
-    self,
-    context::RequestErrorKind,
-    kv::{self, Store},
-    stream::StorageType,
+use async_nats::{
+    Error,
+    jetstream::{
+        self,
+        context::RequestErrorKind,
+        kv::{self, Store},
+        stream::StorageType,
+    },
 };
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -69,16 +72,16 @@ impl KeyValueRegistry {
     }
 
     /// The bucket, which is made when it is missing.
-    async fn bucket(&self) -> Result<Store, RegistryUnavailable> {
+    async fn bucket(&self) -> Result<Store, Error> {
         let mut line = self.connection.state.clone();
         // At first it is being made, which is no reason to complain.
         let known =
             line.wait_for(|state| state.trouble.is_some() || state.client.is_some() && state.connected);
-        let state = known.await.map_err(unavailable)?.clone();
+        let state = known.await?.clone();
         let LineState { generation, connected, .. } = state;
         *self.last.lock() = Attempt { generation, connected, bucket: None };
         let Some(client) = state.client.filter(|_| state.connected) else {
-            return Err(RegistryUnavailable { reason: state.trouble.unwrap_or_default() });
+            return Err(state.trouble.unwrap_or_default().into());
         };
         let context = jetstream::new(client);
         if let Ok(bucket) = context.get_key_value(BUCKET).await {
@@ -91,19 +94,33 @@ impl KeyValueRegistry {
             storage: StorageType::Memory,
             ..kv::Config::default()
         };
-        context.create_key_value(config).await.map_err(unavailable)
+        Ok(context.create_key_value(config).await?)
     }
-}
 
-fn unavailable(error: impl std::error::Error) -> RegistryUnavailable {
-    RegistryUnavailable { reason: error.to_string() }
+    async fn put(&self) -> Result<Store, Error> {
+        let bucket = self.bucket().await?;
+        bucket.put(&self.key, self.entry.clone().into()).await?;
+        Ok(bucket)
+    }
+
+    async fn delete(&self) -> Result<(), Error> {
+        Ok(self.bucket().await?.delete(&self.key).await?)
+    }
+
+    /// The answer of NATS to what is asked about the bucket.
+    async fn permitted<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, RegistryUnavailable> {
+        let answer = self.connection.denials.permitted(BUCKET, answer).await;
+        answer.map_err(|error| RegistryUnavailable { reason: error.to_string() })
+    }
 }
 
 #[async_trait]
 impl ServiceRegistry for KeyValueRegistry {
     async fn announce(&self) -> Result<Duration, RegistryUnavailable> {
-        let bucket = self.bucket().await?;
-        bucket.put(&self.key, self.entry.clone().into()).await.map_err(unavailable)?;
+        let bucket = self.permitted(self.put()).await?;
         // The platform may have made the bucket, with another age.
         let max_age = bucket.stream.cached_info().config.max_age;
         self.last.lock().bucket = Some(bucket);
@@ -121,7 +138,7 @@ impl ServiceRegistry for KeyValueRegistry {
     }
 
     async fn withdraw(&self) -> Result<(), RegistryUnavailable> {
-        self.bucket().await?.delete(&self.key).await.map_err(unavailable)
+        self.permitted(self.delete()).await
     }
 }
 

@@ -23,6 +23,7 @@ use super::{
     connection::{Connection, LineState},
     envelope::{self, Event, PassedOver, Unreadable, UserChange},
     lag::Lag,
+    permissions::Denials,
     position::{Position, Start, incarnation},
     subscription::{Received, Subscription},
 };
@@ -38,6 +39,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 const BATCH_MESSAGES: usize = 500;
 /// … and how many bytes, unless the server lets a single message be larger.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// A consumer that follows one that was lost at once counts as one that works after this time.
+const PROBATION: Duration = Duration::from_secs(2);
 /// The longest pause before trying again to subscribe.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
@@ -47,6 +50,7 @@ const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// handled, so nothing is lost and nothing comes twice.
 pub struct JetStreamSource {
     line: watch::Receiver<LineState>,
+    denials: Denials,
     metrics: Arc<dyn Metrics>,
     clock: Arc<dyn Clock>,
     /// From when on events are to be remembered, since 1970; none when they are not.
@@ -59,6 +63,8 @@ pub struct JetStreamSource {
     said: Option<String>,
     /// Whether to pause before the next attempt to subscribe, and for how long.
     pause: bool,
+    /// Whether the last consumer brought nothing before it was lost, so that the next one has still to prove itself.
+    is_unproven: bool,
     delays: ExponentialBackoff,
     /// The line over which the last attempt was made.
     generation: u64,
@@ -80,6 +86,7 @@ impl JetStreamSource {
         let recent = clock.since_1970().saturating_sub(recently);
         Self {
             line: connection.state.clone(),
+            denials: connection.denials.clone(),
             metrics,
             clock,
             recent: (!recently.is_zero()).then_some(recent),
@@ -88,6 +95,7 @@ impl JetStreamSource {
             subscription: None,
             said: None,
             pause: false,
+            is_unproven: false,
             delays: delays(),
             generation: 0,
             lag: Lag::default(),
@@ -141,7 +149,8 @@ impl JetStreamSource {
         let info = consumer.cached_info();
         self.begin(EventId { incarnation, sequence: info.delivered.stream_sequence }, last);
         let consumer = info.name.clone();
-        Ok(Subscription::new(context, consumer, messages, generation))
+        let denied = self.denials.denied(STREAM);
+        Ok(Subscription::new(context, consumer, messages, generation, denied))
     }
 
     /// A consumer delivers what comes after `after`; `last` is the stream's last sequence. At first, what is there already
@@ -168,6 +177,15 @@ impl JetStreamSource {
     fn filled(&mut self, sequence: u64) {
         if self.filling.is_none_or(|last| sequence >= last) {
             self.filling = None;
+            if !self.is_unproven {
+                self.queued.push_back(SourceEvent::Subscribed);
+            }
+        }
+    }
+
+    /// The consumer is not lost at once as the last one was.
+    fn prove(&mut self) {
+        if std::mem::take(&mut self.is_unproven) && self.filling.is_none() {
             self.queued.push_back(SourceEvent::Subscribed);
         }
     }
@@ -231,6 +249,7 @@ impl JetStreamSource {
         if let Some(subscription) = self.subscription.take() {
             self.lag = Lag::default();
             self.pause = !subscription.has_brought_something();
+            self.is_unproven = self.pause;
             if !self.pause {
                 self.delays = delays();
             }
@@ -254,12 +273,14 @@ impl JetStreamSource {
         if state.generation != self.generation {
             self.generation = state.generation;
             self.pause = false;
+            self.is_unproven = false;
             self.delays = delays();
         }
         if std::mem::take(&mut self.pause) {
             tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
         }
-        match self.subscribe(client, state.generation).await {
+        let denials = self.denials.clone();
+        match denials.permitted(STREAM, self.subscribe(client, state.generation)).await {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
                 self.said = None;
@@ -283,13 +304,27 @@ impl EventSource for JetStreamSource {
             let said = match &mut self.subscription {
                 // It is rare and large: nobody else is to carry it.
                 None => Box::pin(self.next_attempt()).await,
-                Some(subscription) => match subscription.next(&mut self.line).await {
-                    Ok(received) => {
-                        self.read(&received);
-                        None
+                Some(subscription) => {
+                    let received = tokio::select! {
+                        biased;
+                        // A message, or the reason why there will be no more.
+                        received = subscription.next(&mut self.line) => Some(received),
+                        // It would have been lost by now.
+                        () = tokio::time::sleep(PROBATION), if self.is_unproven => None,
+                    };
+                    match received {
+                        None => {
+                            self.prove();
+                            None
+                        }
+                        Some(Ok(received)) => {
+                            self.prove();
+                            self.read(&received);
+                            None
+                        }
+                        Some(Err(reason)) => self.interrupted(reason),
                     }
-                    Err(reason) => self.interrupted(reason),
-                },
+                }
             };
             if let Some(said) = said {
                 return said;

@@ -1,12 +1,12 @@
 //! One consumer of the bus's stream, until it is lost.
 
-use std::time::Duration;
+use std::{pin::Pin, time::Duration};
 
 use async_nats::jetstream::{self, consumer::pull};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
-use super::connection::LineState;
+use super::{connection::LineState, permissions::Denied};
 
 /// Stopping does not wait longer than this for a bus that is away.
 const CLOSING: Duration = Duration::from_secs(2);
@@ -30,6 +30,8 @@ pub(super) struct Subscription {
     messages: pull::Stream,
     /// The line over which it was agreed.
     generation: u64,
+    /// Ready when NATS denies that it is asked for more.
+    denied: Pin<Box<dyn Future<Output = Denied> + Send>>,
     /// Of the last message, counted by the consumer; the next has to be the one after it.
     consumer_sequence: u64,
 }
@@ -41,8 +43,10 @@ impl Subscription {
         consumer: String,
         messages: pull::Stream,
         generation: u64,
+        denied: impl Future<Output = Denied> + Send + 'static,
     ) -> Self {
-        Self { context, consumer, messages, generation, consumer_sequence: 0 }
+        let denied = Box::pin(denied);
+        Self { context, consumer, messages, generation, denied, consumer_sequence: 0 }
     }
 
     /// Whether there was a message.
@@ -72,6 +76,8 @@ impl Subscription {
                 let (sequence, pending) = (info.stream_sequence, info.pending);
                 Ok(Received { sequence, published: Duration::from_nanos(published), pending, message })
             }
+            // It may not be asked for messages, so that none will come.
+            denied = &mut self.denied => Err(denied.to_string()),
             // The line was lost, or is already another one.
             state = line.wait_for(|state| !state.connected || state.generation != generation) => {
                 let trouble = state.ok().and_then(|state| state.trouble.clone());

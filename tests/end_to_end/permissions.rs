@@ -1,0 +1,143 @@
+//! What NATS permits the service, by the configuration in `deploy/nats`.
+
+use std::io::Write as _;
+
+use async_nats::ConnectOptions;
+use tempfile::TempDir;
+
+use crate::{
+    eventually,
+    nats::Nats,
+    program::server_with,
+    service::{Service, token},
+};
+
+const PERMISSIONS: &str = include_str!("../../deploy/nats/permissions.conf");
+const CREDENTIALS: [(&str, &str); 2] =
+    [("OCIS_EVENTS_AUTH_USERNAME", "ocis-sse"), ("OCIS_EVENTS_AUTH_PASSWORD", "ours")];
+
+fn platform() -> ConnectOptions {
+    ConnectOptions::with_user_and_password("platform".into(), "theirs".into())
+}
+
+/// A NATS that gives the service all permissions of the file but one, and the platform all there are.
+async fn nats_without(permission: &str) -> (Nats, TempDir) {
+    let line = format!("\"{permission}\"");
+    assert!(permission.is_empty() || PERMISSIONS.matches(&line).count() == 1, "{permission}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
+        path
+    };
+    write("permissions.conf", &PERMISSIONS.replace(&line, ""));
+    let configuration = write(
+        "nats.conf",
+        r#"authorization { users = [
+            { user: "platform", password: "theirs" }
+            { user: "ocis-sse", password: "ours", permissions: { include "permissions.conf" } }
+        ] }"#,
+    );
+    let nats = Nats::start_with(&["-c", configuration.to_str().expect("Unicode")], platform).await;
+    (nats, folder)
+}
+
+/// The platform has made its queue.
+async fn with_queue(nats: &Nats) {
+    let queue = async_nats::jetstream::stream::Config {
+        name: "main-queue".into(),
+        subjects: vec!["main-queue".into()],
+        ..Default::default()
+    };
+    nats.publisher().await.jetstream.create_stream(queue).await.expect("a queue");
+}
+
+#[tokio::test]
+async fn of_the_file_are_enough() {
+    let (nats, _folder) = nats_without("").await;
+    let mut first = Service::start(&nats, &CREDENTIALS).await;
+    let mut second = Service::start(&nats, &CREDENTIALS).await;
+    let tab = [("x-request-id", "tab")];
+    let mut stream = first.follow_with("einstein", &tab).await;
+    first.choose("einstein", "de").await;
+    second.hears("einstein", serde_json::json!("de")).await;
+    assert_eq!(stream.next().await.expect("a comment").0, ": language de\n\n");
+    nats.publisher().await.event(&["einstein"], "t", "1").await;
+    assert_eq!(stream.content().await, "1");
+    first.stop();
+    first.stopped().await;
+    drop(stream);
+    // What the first has left in the bucket.
+    let mut stream = second.follow_with("einstein", &tab).await;
+    assert_eq!(stream.content().await, "1");
+    second.stop();
+    second.stopped().await;
+    assert_eq!(nats.logged("Violation"), [""; 0]);
+}
+
+#[tokio::test]
+async fn that_are_missing_are_named_where_the_service_is_not_ready() {
+    for permission in [
+        "$JS.API.STREAM.INFO.main-queue",
+        "$JS.API.CONSUMER.CREATE.main-queue.>",
+        "$JS.API.CONSUMER.MSG.NEXT.main-queue.>",
+        "$JS.API.STREAM.INFO.KV_service-registry",
+        "$JS.API.STREAM.CREATE.KV_service-registry",
+        "$JS.API.INFO",
+        "$KV.service-registry.>",
+    ] {
+        let (nats, _folder) = nats_without(permission).await;
+        with_queue(&nats).await;
+        let service = Service::start_unready(&nats, &CREDENTIALS);
+        let named = permission.trim_end_matches('>');
+        eventually(permission, async || {
+            let (status, text) = service.readiness().await;
+            status == 503 && text.contains("NATS does not permit") && text.contains(named)
+        })
+        .await;
+        // It stays so while it is tried again and again.
+        eventually("several attempts", async || {
+            assert_eq!(service.readiness().await.0, 503, "{permission}");
+            nats.logged(named).len() >= 4
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn to_make_the_queue_are_not_asked_for_when_it_is_there() {
+    let (nats, _folder) = nats_without("$JS.API.STREAM.CREATE.main-queue").await;
+    let service = Service::start_unready(&nats, &CREDENTIALS);
+    eventually("named", async || service.readiness().await.1.contains("STREAM.CREATE.main-queue")).await;
+    with_queue(&nats).await;
+    service.is_ready().await;
+}
+
+#[tokio::test]
+async fn for_a_bucket_are_named_in_the_log_of_a_service_that_serves() {
+    for permission in [
+        "$JS.API.STREAM.INFO.KV_sse-resume",
+        "$JS.API.STREAM.CREATE.KV_sse-resume",
+        "$JS.API.CONSUMER.CREATE.KV_sse-resume",
+        "$KV.sse-resume.>",
+        "$JS.API.STREAM.INFO.KV_sse-languages",
+        "$JS.API.CONSUMER.CREATE.KV_sse-languages",
+    ] {
+        let (nats, _folder) = nats_without(permission).await;
+        with_queue(&nats).await;
+        let mut program = server_with(&nats, &CREDENTIALS);
+        let (http, _) = program.logged_addresses().await;
+        let headers = [("x-access-token", &*token("einstein")), ("x-request-id", "tab")];
+        let mut stream = crate::client::Stream::open(http, "/sse", &headers).await;
+        nats.publisher().await.event(&["einstein"], "t", "1").await;
+        assert_eq!(stream.content().await, "1", "{permission}");
+        drop(stream);
+        let named = permission.trim_end_matches('>');
+        loop {
+            let line = program.error_line().await.expect("one more line");
+            if line.contains("NATS does not permit") && line.contains(named) {
+                break;
+            }
+        }
+    }
+}
