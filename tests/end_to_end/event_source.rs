@@ -5,13 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::outbound::{
-    clock::SystemClock,
-    nats::{
-        JetStreamSource,
-        connection::{Connection, Encryption, Servers, connect},
-    },
-};
+use adapters::outbound::{clock::SystemClock, nats::JetStreamSource};
 use async_nats::jetstream::stream;
 use async_trait::async_trait;
 use domain::notification::{EventId, Incarnation};
@@ -23,6 +17,7 @@ use serde_json::json;
 
 use crate::{
     PATIENCE,
+    buckets::connection_to,
     nats::{Nats, Publisher, envelope, send_sse},
     proxy::Proxy,
 };
@@ -53,18 +48,14 @@ impl JetStreamBus {
         };
         self.publisher.jetstream.get_or_create_stream(config).await.expect("made")
     }
-
-    fn connection(&self) -> Connection {
-        let addresses = vec![self.proxy.address.to_string().parse().expect("an address")];
-        connect(Servers { addresses, credentials: None, encryption: Encryption::None })
-    }
 }
 
 #[async_trait(?Send)]
 impl Bus for JetStreamBus {
     async fn source(&self) -> Box<dyn EventSource> {
+        let connection = connection_to(&self.proxy.address.to_string());
         let (metrics, clock) = (self.metrics.clone(), Arc::new(SystemClock));
-        Box::new(JetStreamSource::new(&self.connection(), metrics, clock, Duration::from_mins(1)))
+        Box::new(JetStreamSource::new(&connection, metrics, clock, Duration::from_mins(1)))
     }
 
     async fn publish(&self, message: Message<'_>) -> Option<EventId> {

@@ -1,6 +1,8 @@
 use async_trait::async_trait;
 
 /// Where others find this instance.
+///
+/// What implementations are obliged to is tested by `obligations::service_registry`.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ServiceRegistry: Send + Sync {
@@ -11,7 +13,7 @@ pub trait ServiceRegistry: Send + Sync {
     /// The registry cannot be reached; to be tried again.
     async fn announce(&self) -> Result<(), RegistryUnavailable>;
 
-    /// Takes the entry away, so that nobody is sent here any more.
+    /// Takes the entry away, if there is one, so that nobody is sent here any more.
     ///
     /// # Errors
     ///
