@@ -29,7 +29,12 @@ const SETTINGS: [(&str, &str); 2] = [("SSE_TCP_USER_TIMEOUT", "1s"), ("SSE_WRITE
 const TAB: [(&str, &str); 1] = [("x-request-id", "8a1c0bfe-tab")];
 
 fn connection(nats: &Nats) -> Connection {
-    let addresses = vec![nats.address().parse().expect("an address")];
+    connection_to(&nats.address())
+}
+
+/// A connection to the server at `address`, as an instance has one.
+pub(crate) fn connection_to(address: &str) -> Connection {
+    let addresses = vec![address.parse().expect("an address")];
     connect(Servers { addresses, credentials: None, encryption: Encryption::None })
 }
 
@@ -45,6 +50,28 @@ async fn preferences_meet_the_obligations_of_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     tokio::time::timeout(PATIENCE, obligations::language_preferences(instance)).await.expect("in time");
+}
+
+#[tokio::test]
+async fn bookmarks_that_are_deleted_meet_the_obligations_of_their_port() {
+    let nats = Nats::start().await;
+    let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
+    let lose = async || {
+        nats.publisher().await.jetstream.delete_key_value("sse-resume").await.expect("deleted");
+    };
+    let tested = obligations::bookmark_exchange_that_is_lost(instance, lose);
+    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+}
+
+#[tokio::test]
+async fn preferences_that_are_deleted_meet_the_obligations_of_their_port() {
+    let nats = Nats::start().await;
+    let instance = async || KeyValuePreferences::new(&connection(&nats));
+    let lose = async || {
+        nats.publisher().await.jetstream.delete_key_value("sse-languages").await.expect("deleted");
+    };
+    let tested = obligations::language_preferences_that_are_lost(instance, lose);
+    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
 }
 
 /// The bucket of an older version, in the memory of NATS and without a limit.

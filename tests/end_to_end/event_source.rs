@@ -5,24 +5,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use adapters::outbound::{
-    clock::SystemClock,
-    nats::{
-        JetStreamSource,
-        connection::{Connection, Encryption, Servers, connect},
-    },
-};
+use adapters::outbound::{clock::SystemClock, nats::JetStreamSource};
 use async_nats::jetstream::stream;
 use async_trait::async_trait;
 use domain::notification::{EventId, Incarnation};
 use ports::{
     obligations::event_source::{self, Bus, FailingBus, Message},
-    outbound::{Clock as _, EventSource, MockMetrics, Outcome},
+    outbound::{Clock as _, EventSource, MockMetrics, Outcome, SourceEvent},
 };
 use serde_json::json;
 
 use crate::{
     PATIENCE,
+    buckets::connection_to,
     nats::{Nats, Publisher, envelope, send_sse},
     proxy::Proxy,
 };
@@ -53,18 +48,14 @@ impl JetStreamBus {
         };
         self.publisher.jetstream.get_or_create_stream(config).await.expect("made")
     }
-
-    fn connection(&self) -> Connection {
-        let addresses = vec![self.proxy.address.to_string().parse().expect("an address")];
-        connect(Servers { addresses, credentials: None, encryption: Encryption::None })
-    }
 }
 
 #[async_trait(?Send)]
 impl Bus for JetStreamBus {
     async fn source(&self) -> Box<dyn EventSource> {
+        let connection = connection_to(&self.proxy.address.to_string());
         let (metrics, clock) = (self.metrics.clone(), Arc::new(SystemClock));
-        Box::new(JetStreamSource::new(&self.connection(), metrics, clock, Duration::from_mins(1)))
+        Box::new(JetStreamSource::new(&connection, metrics, clock, Duration::from_mins(1)))
     }
 
     async fn publish(&self, message: Message<'_>) -> Option<EventId> {
@@ -133,6 +124,24 @@ async fn brings_everything_in_order() {
     let bus = JetStreamBus::start(metrics).await;
     let tested = event_source::brings_everything_in_order(&bus);
     tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+}
+
+/// Of each message it is counted how many stand behind it.
+#[tokio::test]
+async fn counts_what_waits_on_nats() {
+    let (mut metrics, mut order) = (MockMetrics::new(), mockall::Sequence::new());
+    for waiting in [2, 1, 0] {
+        let counted = mockall::predicate::eq(waiting);
+        metrics.expect_bus_lag().once().in_sequence(&mut order).with(counted).return_const(());
+    }
+    let bus = JetStreamBus::start(metrics).await;
+    for content in ["1", "2", "3"] {
+        bus.publish(Message::Event(content)).await;
+    }
+    let mut source = bus.source().await;
+    let read = async { while source.next().await != SourceEvent::Subscribed {} };
+    tokio::time::timeout(PATIENCE, read).await.expect("in time");
+    source.close().await;
 }
 
 #[tokio::test]

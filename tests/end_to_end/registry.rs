@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use adapters::outbound::nats::{KeyValueRegistry, Node};
 use async_nats::jetstream::{kv, stream::StorageType};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
+use ports::{obligations, outbound::ServiceRegistry as _};
 use serde_json::Value;
 
-use crate::{client, eventually, line::service_at, nats::Nats, program::server_with, service::Service};
+use crate::{
+    PATIENCE, buckets::connection_to, client, eventually, line::service_at, nats::Nats, program::server_with,
+    proxy::Proxy, service::Service,
+};
 
 async fn bucket(nats: &Nats) -> Option<kv::Store> {
     nats.publisher().await.jetstream.get_key_value("service-registry").await.ok()
@@ -25,6 +30,31 @@ async fn entries(nats: &Nats) -> Vec<Value> {
         entries.push(serde_json::from_slice(&data).expect("JSON"));
     }
     entries
+}
+
+fn registry(address: &str) -> KeyValueRegistry {
+    let node = Node { service: "s".into(), version: "1".into(), address: "127.0.0.1:80".into(), tls: false };
+    KeyValueRegistry::new(&connection_to(address), &node, Duration::from_secs(30))
+}
+
+#[tokio::test]
+async fn registry_meets_the_obligations_of_its_port() {
+    let nats = Nats::start().await;
+    let instance = || registry(&nats.address());
+    let tested = obligations::service_registry(instance, async || entries(&nats).await.len());
+    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+}
+
+#[tokio::test]
+async fn registry_out_of_reach_meets_the_obligations_of_its_port() {
+    let nats = Nats::start().await;
+    let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
+    let registry = registry(&proxy.address.to_string());
+    registry.announce().await.expect("announced");
+    proxy.blackhole(true);
+    proxy.cut();
+    let tested = obligations::service_registry_out_of_reach(&registry, async || proxy.blackhole(false));
+    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
 }
 
 #[tokio::test]

@@ -19,3 +19,16 @@ impl Clock for SystemClock {
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ports::obligations;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn clock_meets_the_obligations_of_its_port() {
+        let tested = obligations::clock(&SystemClock, tokio::task::yield_now);
+        tokio::time::timeout(Duration::from_mins(1), tested).await.expect("in time");
+    }
+}

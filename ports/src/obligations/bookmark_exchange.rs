@@ -52,6 +52,39 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
     assert_eq!(next.hear().await, Heard::Entry(bookmark("c", 30)));
 }
 
+/// Tests a [`BookmarkExchange`] whose store is lost, which `lose` does. `instance` makes the exchange of one more instance; nothing was told
+/// yet.
+///
+/// # Panics
+///
+/// An obligation is not met.
+pub async fn bookmark_exchange_that_is_lost<E: BookmarkExchange>(
+    instance: impl AsyncFn() -> E,
+    lose: impl AsyncFn(),
+) {
+    let (one, other) = (instance().await, instance().await);
+    for exchange in [&one, &other] {
+        assert_eq!(exchange.hear().await, Heard::UpToDate, "nothing was told yet");
+    }
+    one.tell(bookmark("a", 1));
+    assert_eq!(other.hear().await, Heard::Entry(bookmark("a", 1)));
+    lose().await;
+    assert_eq!(one.hear().await, Heard::Recreated);
+    // What is told from then on is heard.
+    one.tell(bookmark("a", 1));
+    one.tell(bookmark("b", 2));
+    assert_eq!(other.hear().await, Heard::Recreated);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match other.hear().await {
+            Heard::Entry(bookmark) => told.push(bookmark.point.position.sequence),
+            Heard::UpToDate => {}
+            heard => panic!("{heard:?}"),
+        }
+    }
+    assert_eq!(told, [1, 2]);
+}
+
 fn bookmark(request: &str, sequence: u64) -> Bookmark {
     Bookmark {
         user: user(),

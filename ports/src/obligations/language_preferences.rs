@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use domain::language::{LanguageChoice, LanguageTag};
 
-use super::user;
+use super::{is_pending, user};
 use crate::outbound::{Heard, LanguagePreferences};
 
 /// Tests a [`LanguagePreferences`]. `instance` makes the preferences of one more instance; nothing is stored yet.
@@ -15,6 +15,9 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
     for preferences in [&one, &other] {
         assert_eq!(preferences.hear().await, Heard::UpToDate, "nothing is stored yet");
     }
+
+    // A call that is dropped before it is ready loses nothing.
+    assert!(is_pending(pin!(other.hear())), "there is nothing more to hear");
 
     // A choice is heard by others, and is later than the one before, wherever that was made.
     let first = choose(&one, Some("de"), None).await;
@@ -47,6 +50,33 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
         stored = Some(choice);
     }
     assert_eq!(stored, Some(kept));
+}
+
+/// Tests a [`LanguagePreferences`] whose store is lost, which `lose` does. `instance` makes the preferences of one more instance; nothing is
+/// stored yet.
+///
+/// # Panics
+///
+/// An obligation is not met.
+pub async fn language_preferences_that_are_lost<P: LanguagePreferences>(
+    instance: impl AsyncFn() -> P,
+    lose: impl AsyncFn(),
+) {
+    let (one, other) = (instance().await, instance().await);
+    for preferences in [&one, &other] {
+        assert_eq!(preferences.hear().await, Heard::UpToDate, "nothing is stored yet");
+    }
+    let first = choose(&one, Some("de"), None).await;
+    for preferences in [&one, &other] {
+        hears(preferences, &first).await;
+    }
+    lose().await;
+    for preferences in [&one, &other] {
+        assert_eq!(preferences.hear().await, Heard::Recreated);
+        assert_eq!(preferences.hear().await, Heard::UpToDate, "nothing is in it any more");
+    }
+    let new = choose(&other, Some("fr"), None).await;
+    hears(&one, &new).await;
 }
 
 /// Makes a choice, which holds as it was made.

@@ -3,8 +3,12 @@
 //! A test that waits for ever has failed: whoever runs it sets a limit.
 
 mod bookmark_exchange;
+mod clock;
 pub mod event_source;
 mod language_preferences;
+mod measurements;
+mod service_registry;
+mod token_verifier;
 
 use std::{
     pin::Pin,
@@ -13,7 +17,14 @@ use std::{
 
 use domain::identity::UserId;
 
-pub use self::{bookmark_exchange::bookmark_exchange, language_preferences::language_preferences};
+pub use self::{
+    bookmark_exchange::{bookmark_exchange, bookmark_exchange_that_is_lost},
+    clock::clock,
+    language_preferences::{language_preferences, language_preferences_that_are_lost},
+    measurements::measurements,
+    service_registry::{service_registry, service_registry_out_of_reach},
+    token_verifier::{Fault, Token, token_verifier},
+};
 
 fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
     future.poll(&mut Context::from_waker(Waker::noop())).is_pending()

@@ -3,6 +3,8 @@ use domain::distribution::Distribution;
 use super::EndReason;
 
 /// What has been counted, to be read by whoever looks inside.
+///
+/// What implementations are obliged to is tested by `obligations::measurements`.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Measurements: Send + Sync {
     /// All counts, as they stand. Nobody who counts waits for it.

@@ -3,6 +3,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 /// Where others find this instance.
+///
+/// What implementations are obliged to is tested by `obligations::service_registry`.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ServiceRegistry: Send + Sync {
@@ -17,7 +19,7 @@ pub trait ServiceRegistry: Send + Sync {
     /// the registry was recreated. The entry may be gone.
     async fn changed(&self);
 
-    /// Takes the entry away, so that nobody is sent here any more.
+    /// Takes the entry away, if there is one, so that nobody is sent here any more.
     ///
     /// # Errors
     ///

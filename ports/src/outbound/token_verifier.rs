@@ -1,6 +1,8 @@
 use domain::identity::Principal;
 
 /// Tells whom an access token speaks for.
+///
+/// What implementations are obliged to is tested by `obligations::token_verifier`.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait TokenVerifier: Send + Sync {
     /// The user whose token this is, when it was issued, and until when it is valid.

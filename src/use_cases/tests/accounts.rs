@@ -1,7 +1,10 @@
 //! Accounts are disabled, deleted and enabled again.
 
 use domain::revocation::AccountChange;
-use ports::outbound::{TokenRejected, TokenVerifier};
+use ports::{
+    obligations::{self, Token},
+    outbound::{TokenRejected, TokenVerifier},
+};
 
 use super::*;
 
@@ -112,15 +115,37 @@ async fn change_is_counted() {
     service.stop().await;
 }
 
-/// Takes tokens that are a user's name and the time of issue in seconds.
+/// Takes tokens that say what they are: a user's name, the time of issue in seconds, and what is wrong with them.
 struct PlainTokens;
 
 impl TokenVerifier for PlainTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
-        let (name, seconds) = token.split_once(' ').ok_or(TokenRejected::Invalid)?;
-        let issued = s(seconds.parse().map_err(|_| TokenRejected::Invalid)?);
-        Ok(Principal { user: user(name), issued: IssuedAt::new(issued), until: Duration::MAX })
+        let [name, issued, faults @ ..] = &token.split(' ').collect::<Vec<_>>()[..] else {
+            return Err(TokenRejected::Invalid);
+        };
+        match faults {
+            [] => {}
+            ["expired"] => return Err(TokenRejected::Expired),
+            ["NoUser", ..] => return Err(TokenRejected::NoUser),
+            ["Scope", ..] => return Err(TokenRejected::Scope),
+            _ => return Err(TokenRejected::Invalid),
+        }
+        let issued = issued.parse().map_or(IssuedAt::UNKNOWN, |seconds| IssuedAt::new(s(seconds)));
+        Ok(Principal { user: user(name), issued, until: Duration::MAX })
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn check_meets_the_obligations_of_its_port() {
+    let service = Service::start(POLICY).await;
+    let check =
+        AccountCheck { verifier: Arc::new(PlainTokens), subscriptions: service.subscriptions.clone() };
+    obligations::token_verifier(&check, |Token { issued, is_expired, fault }| {
+        let issued = issued.map_or("unknown".to_owned(), |issued| issued.as_secs().to_string());
+        let fault = fault.map_or(String::new(), |fault| format!(" {fault:?}"));
+        format!("a {issued}{fault}{}", if is_expired { " expired" } else { "" })
+    });
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -301,6 +301,19 @@ pub(super) fn plain_metrics() -> MockMetrics {
 }
 
 #[tokio::test(start_paused = true)]
+async fn clock_meets_the_obligations_of_its_port() {
+    let pause = async || tokio::time::sleep(Duration::from_millis(1)).await;
+    obligations::clock(&PausedClock::default(), pause).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn exchange_that_is_lost_meets_the_obligations_of_its_port() {
+    let first = FakeExchange::default();
+    let tested = obligations::bookmark_exchange_that_is_lost(async || first.another(), async || first.lose());
+    tokio::time::timeout(s(60), tested).await.expect("in time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn exchange_meets_the_obligations_of_its_port() {
     let first = FakeExchange::default();
     let tested = obligations::bookmark_exchange(async || first.another());

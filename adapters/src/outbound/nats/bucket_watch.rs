@@ -122,7 +122,8 @@ impl<T: Send> BucketWatch<T> {
     async fn try_begin(&mut self) -> Result<Current, async_nats::Error> {
         let client = bucket::client(&self.connection).await?;
         let generation = self.connection.state.borrow().generation;
-        let store = in_time(bucket::open(&self.connection, client.clone(), &self.config)).await?;
+        let opened = Box::pin(bucket::open(&self.connection, client.clone(), &self.config));
+        let store = in_time(opened).await?;
         let info = store.stream.cached_info();
         let (created, is_empty) = (info.created, info.state.messages == 0);
         if self.created.replace(created).is_some_and(|known| known != created) {

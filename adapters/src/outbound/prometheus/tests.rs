@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use ports::outbound::{HttpMetrics as _, Measurements as _, Metrics as _, TokenRejected};
+use ports::{
+    obligations,
+    outbound::{HttpMetrics as _, Measurements as _, Metrics as _, TokenRejected},
+};
 
 use super::*;
 
@@ -87,27 +90,19 @@ fn what_happens_is_shown_under_the_documented_names() {
 }
 
 #[test]
-fn who_looks_inside_reads_the_same() {
+fn counts_meet_the_obligations_of_their_ports() {
+    obligations::measurements(&PrometheusMetrics::new("1.2.3"));
+}
+
+#[test]
+fn latency_is_read_as_it_is_shown() {
     let metrics = PrometheusMetrics::new("1.2.3");
-    metrics.stream_opened(3, 2);
-    metrics.stream_closed(EndReason::Administrator, 2, 1);
-    for outcome in [Outcome::Delivered, Outcome::NoSubscriber, Outcome::OtherType, Outcome::Unreadable] {
-        metrics.event_received(outcome);
-    }
-    metrics.delivered(7);
     metrics.delivery_completed(Duration::from_millis(10));
     metrics.delivery_completed(Duration::from_mins(1));
-    metrics.bus_connected(true);
-    metrics.bus_lag(5);
-    let figures = metrics.figures();
-    assert_eq!((figures.streams, figures.users, figures.opened), (2, 1, 1));
-    let ended: Vec<_> = figures.ended.iter().filter(|(_, count)| *count > 0).collect();
-    assert_eq!(ended, [&(EndReason::Administrator, 1)]);
-    assert_eq!((figures.events, figures.deliveries), (2, 7));
-    assert_eq!((figures.bus_connected, figures.bus_lag), (true, 5));
+    let latency = metrics.figures().latency;
     // Of the two the one is within (5 ms, 10 ms], the other beyond the last bound.
-    assert_eq!(figures.latency.quantile(0.5), Some(Duration::from_millis(10)));
-    assert_eq!(figures.latency.quantile(1.0), Some(Duration::from_secs(10)));
+    assert_eq!(latency.quantile(0.5), Some(Duration::from_millis(10)));
+    assert_eq!(latency.quantile(1.0), Some(Duration::from_secs(10)));
 }
 
 #[tokio::test]

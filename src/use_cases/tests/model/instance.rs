@@ -1,14 +1,14 @@
 //! An instance: the use cases, and what they need of the world.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use domain::bookmark::Bookmark;
 use ports::{
     inbound::ChooseLanguage as _,
-    outbound::{Clock, Heard, LanguagePreferences},
+    outbound::{Clock, Heard},
 };
 
-use super::{nats::*, *};
+use super::{nats::*, preferences::FakePreferences, *};
 use crate::use_cases::tests::fakes::NoTraces;
 
 /// The clock of every instance, whose wall clock may jump.
@@ -103,12 +103,8 @@ impl Instance {
             clock.clone(),
             history.then(|| exchange.clone() as Arc<dyn BookmarkExchange>),
         );
-        let (choices, heard) = mpsc::unbounded_channel();
-        let preferences = Arc::new(FakePreferences {
-            bucket: languages,
-            is_connected: AtomicBool::new(false),
-            heard: heard.into(),
-        });
+        let (preferences, choices) = FakePreferences::of(languages);
+        let preferences = Arc::new(preferences);
         let languages =
             LanguageChoices { subscriptions: subscriptions.clone(), preferences: preferences.clone() };
         let (source, events) = mpsc::unbounded_channel();
@@ -255,41 +251,4 @@ impl BookmarkExchange for FakeExchange {
     }
 
     async fn close(&self) {}
-}
-
-/// The bucket of languages, as seen by an instance.
-struct FakePreferences {
-    bucket: Arc<Mutex<LanguageBucket>>,
-    is_connected: AtomicBool,
-    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<LanguageChoice>>>,
-}
-
-#[async_trait]
-impl LanguagePreferences for FakePreferences {
-    async fn choose(
-        &self,
-        user: UserId,
-        language: Option<LanguageTag>,
-        after: Option<Duration>,
-    ) -> Result<LanguageChoice, NotStored> {
-        if !self.is_connected.load(Ordering::Relaxed) {
-            return Err(NotStored);
-        }
-        let mut bucket = self.bucket.lock();
-        let made = bucket.now().max(after.map_or(Duration::ZERO, |after| after + Duration::from_nanos(1)));
-        let choice = LanguageChoice { user, language, made };
-        bucket.store(choice.clone());
-        Ok(choice)
-    }
-
-    fn keep(&self, choice: LanguageChoice) {
-        self.bucket.lock().store(choice);
-    }
-
-    async fn hear(&self) -> Heard<LanguageChoice> {
-        match self.heard.lock().await.recv().await {
-            Some(heard) => heard,
-            None => std::future::pending().await,
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod kept;
 mod ledger;
 mod nats;
 mod obligations;
+mod preferences;
 mod steps;
 mod stream;
 mod world;

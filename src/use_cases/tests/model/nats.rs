@@ -254,9 +254,14 @@ impl LanguageBucket {
         s(self.clock)
     }
 
+    /// When what counts for `user` was chosen.
+    pub(super) fn made(&self, user: &UserId) -> Option<Duration> {
+        self.stored.get(user).map(|choice| choice.made)
+    }
+
     /// Stores a choice, unless a later one is stored.
     pub(super) fn store(&mut self, choice: LanguageChoice) {
-        if self.stored.get(&choice.user).is_none_or(|stored| stored.made < choice.made) {
+        if self.made(&choice.user).is_none_or(|made| made < choice.made) {
             self.stored.insert(choice.user.clone(), choice.clone());
             self.journal.push(choice);
         }

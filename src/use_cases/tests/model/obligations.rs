@@ -1,11 +1,16 @@
 //! The NATS of the model meets the obligations that the real one does.
 
+use std::sync::atomic::Ordering;
+
 use ports::{
-    obligations::event_source::{self, Bus, FailingBus, Message},
-    outbound::EventSource,
+    obligations::{
+        self,
+        event_source::{self, Bus, FailingBus, Message},
+    },
+    outbound::{EventSource, Heard, LanguagePreferences},
 };
 
-use super::{nats::*, *};
+use super::{nats::*, preferences::FakePreferences, *};
 
 /// The queue, and one instance's source.
 struct ModelBus(Mutex<State>);
@@ -129,4 +134,64 @@ async fn source_goes_on_after_an_interruption() {
 #[tokio::test(start_paused = true)]
 async fn source_tells_what_the_bus_has_lost() {
     meets(event_source::tells_what_the_bus_has_lost).await;
+}
+
+/// Preferences that hear what is new in the bucket when they are asked.
+struct ModelPreferences {
+    preferences: FakePreferences,
+    bucket: Arc<Mutex<LanguageBucket>>,
+    told: mpsc::UnboundedSender<Heard<LanguageChoice>>,
+    /// How many choices were told, and whether it was said that these are all.
+    position: Mutex<(usize, bool)>,
+}
+
+impl ModelPreferences {
+    fn of(bucket: Arc<Mutex<LanguageBucket>>) -> Self {
+        let (preferences, told) = FakePreferences::of(bucket.clone());
+        preferences.is_connected.store(true, Ordering::Relaxed);
+        Self { preferences, bucket, told, position: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl LanguagePreferences for ModelPreferences {
+    async fn choose(
+        &self,
+        user: UserId,
+        language: Option<LanguageTag>,
+        after: Option<Duration>,
+    ) -> Result<LanguageChoice, NotStored> {
+        self.preferences.choose(user, language, after).await
+    }
+
+    fn keep(&self, choice: LanguageChoice) {
+        self.preferences.keep(choice);
+    }
+
+    async fn hear(&self) -> Heard<LanguageChoice> {
+        {
+            let (choices, is_up_to_date) = &mut *self.position.lock();
+            for choice in &self.bucket.lock().journal[*choices..] {
+                *choices += 1;
+                self.told.send(Heard::Entry(choice.clone())).expect("heard");
+            }
+            if !std::mem::replace(is_up_to_date, true) {
+                self.told.send(Heard::UpToDate).expect("heard");
+            }
+        }
+        self.preferences.hear().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn preferences_meet_the_obligations_of_their_port() {
+    let bucket = Arc::<Mutex<LanguageBucket>>::default();
+    let tested = obligations::language_preferences(async || ModelPreferences::of(bucket.clone()));
+    tokio::time::timeout(s(60), tested).await.expect("in time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn clock_meets_the_obligations_of_its_port() {
+    let pause = async || tokio::time::sleep(Duration::from_millis(1)).await;
+    obligations::clock(&WallClock::new(), pause).await;
 }

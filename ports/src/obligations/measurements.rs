@@ -1,0 +1,65 @@
+use std::time::Duration;
+
+use domain::log::EndReason;
+
+use crate::outbound::{Measurements, Metrics, Outcome};
+
+/// Tests that [`Measurements`] are what was counted by the same [`Metrics`]. Nothing was counted yet.
+///
+/// # Panics
+///
+/// An obligation is not met.
+pub fn measurements(counts: &(impl Metrics + Measurements)) {
+    const REASONS: [EndReason; 9] = [
+        EndReason::Client,
+        EndReason::Slow,
+        EndReason::Expired,
+        EndReason::Logout,
+        EndReason::Revoked,
+        EndReason::OldAge,
+        EndReason::Replaced,
+        EndReason::Administrator,
+        EndReason::Stopping,
+    ];
+    let before = counts.figures();
+    assert_eq!((before.streams, before.users, before.opened), (0, 0, 0));
+    assert_eq!((before.events, before.deliveries), (0, 0));
+    assert_eq!((before.latency.quantile(0.5), before.bus_connected, before.bus_lag), (None, false, 0));
+
+    // Each reason one time more than the one before.
+    for (times, reason) in (1..).zip(REASONS) {
+        for _ in 0..times {
+            counts.stream_opened(9, 5);
+            counts.stream_closed(reason, 3, 2);
+        }
+    }
+    for outcome in [
+        Outcome::Delivered,
+        Outcome::NoSubscriber,
+        Outcome::LanguageChosen,
+        Outcome::AccountChanged,
+        Outcome::OtherType,
+        Outcome::Unreadable,
+    ] {
+        counts.event_received(outcome);
+    }
+    counts.delivered(7);
+    counts.delivery_completed(Duration::from_millis(10));
+    counts.bus_connected(true);
+    counts.bus_lag(5);
+
+    let figures = counts.figures();
+    assert_eq!((figures.streams, figures.users), (3, 2), "those that are open now");
+    assert_eq!(figures.opened, (1..=9).sum::<u64>());
+    let mut ended = figures.ended;
+    ended.retain(|(_, times)| *times > 0);
+    assert_eq!(ended.len(), REASONS.len());
+    for (times, reason) in (1..).zip(REASONS) {
+        assert!(ended.contains(&(reason, times)), "{times} of {reason:?} in {ended:?}");
+    }
+    assert_eq!((figures.events, figures.deliveries), (2, 7), "those for us");
+    assert_eq!(figures.latency.quantile(1.0), Some(Duration::from_millis(10)));
+    assert_eq!((figures.bus_connected, figures.bus_lag), (true, 5));
+    counts.bus_connected(false);
+    assert!(!counts.figures().bus_connected);
+}

@@ -1,0 +1,54 @@
+//! Which languages users have chosen, as seen by an instance.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ports::outbound::{Heard, LanguagePreferences};
+
+use super::{nats::LanguageBucket, *};
+
+/// The bucket of languages, as an instance writes it and hears of it.
+pub(super) struct FakePreferences {
+    pub(super) bucket: Arc<Mutex<LanguageBucket>>,
+    pub(super) is_connected: AtomicBool,
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<LanguageChoice>>>,
+}
+
+impl FakePreferences {
+    /// Those of `bucket`, without a line to it, and what they are told with.
+    pub(super) fn of(
+        bucket: Arc<Mutex<LanguageBucket>>,
+    ) -> (Self, mpsc::UnboundedSender<Heard<LanguageChoice>>) {
+        let (sender, heard) = mpsc::unbounded_channel();
+        (Self { bucket, is_connected: AtomicBool::new(false), heard: heard.into() }, sender)
+    }
+}
+
+#[async_trait]
+impl LanguagePreferences for FakePreferences {
+    async fn choose(
+        &self,
+        user: UserId,
+        language: Option<LanguageTag>,
+        after: Option<Duration>,
+    ) -> Result<LanguageChoice, NotStored> {
+        if !self.is_connected.load(Ordering::Relaxed) {
+            return Err(NotStored);
+        }
+        let mut bucket = self.bucket.lock();
+        let made = LanguageChoice::time_after(after.max(bucket.made(&user)), bucket.now());
+        let choice = LanguageChoice { user, language, made };
+        bucket.store(choice.clone());
+        Ok(choice)
+    }
+
+    fn keep(&self, choice: LanguageChoice) {
+        self.bucket.lock().store(choice);
+    }
+
+    async fn hear(&self) -> Heard<LanguageChoice> {
+        match self.heard.lock().await.recv().await {
+            Some(heard) => heard,
+            None => std::future::pending().await,
+        }
+    }
+}
