@@ -92,7 +92,7 @@ fn write_and_read(text: &str) {
     let (event_type, rest) = text.split_once('\n').unwrap_or((text, ""));
     let (user, message) = rest.split_once('\n').unwrap_or((rest, ""));
     let payload = json!({ "UserIDs": [user], "Type": event_type, "Message": STANDARD.encode(message) });
-    let read = read(envelope("events.SendSSE", &payload.to_string()).as_bytes(), ID);
+    let read = read(envelope("events.SendSSE", payload.to_string()).as_bytes(), ID);
     let Ok(event_type) = EventType::try_new(event_type) else { return assert!(read.is_err()) };
     let Ok(Some(Event::Notification { notification, passed_over, .. })) = read else { panic!("{read:?}") };
     let users = usize::from(UserId::try_new(user).is_err());
