@@ -16,6 +16,10 @@ use super::{SETTINGS, layer::Layer, mistakes::Mistake, settings::Setting};
 const FILE_SUFFIX: &str = "_FILE";
 /// A file with one value is not larger than this, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 10;
+/// What the names of this service's own variables begin with.
+const OWN_VARIABLES: &str = "SSE_";
+/// So many characters are wrong, missing, too many or exchanged in a name that is meant to be another.
+const MAX_MISSPELLING: usize = 2;
 /// What is wrong with a value that is no text.
 const NO_TEXT: &str = "is no UTF-8";
 
@@ -50,6 +54,28 @@ impl Environment {
     /// The names of all variables that are not empty.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
+    }
+
+    /// The variables that mean nothing, but are named nearly like one of this service. Others are somebody else's: Kubernetes sets
+    /// `SSE_SERVICE_HOST` beside a service of the name `sse`.
+    pub(super) fn misspelled(&self) -> Vec<Mistake> {
+        let variables = SETTINGS.iter().flat_map(Setting::all_variables);
+        let known: Vec<_> = variables
+            .filter(|name| name.starts_with(OWN_VARIABLES))
+            .flat_map(|name| [format!("{name}{FILE_SUFFIX}"), name])
+            .collect();
+        let own = self.0.keys().filter(|name| name.starts_with(OWN_VARIABLES) && !known.contains(name));
+        let misspelled = own.filter_map(|name| {
+            let distance = |meant: &String| strsim::osa_distance(name, meant);
+            let meant = known.iter().min_by_key(|meant| distance(meant))?;
+            (distance(meant) <= MAX_MISSPELLING).then(|| Mistake {
+                place: name.clone(),
+                value: None,
+                wrong: "is no setting".into(),
+                example: Some(meant.clone()),
+            })
+        });
+        misspelled.collect()
     }
 
     /// Puts the variable that counts for each setting upon `layers`, each as a layer of its own, so that a value knows where it is from.

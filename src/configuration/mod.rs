@@ -86,6 +86,7 @@ impl Configuration {
     /// All mistakes that were found.
     pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, Mistakes> {
         let (layers, mut mistakes) = file::layers(file, environment);
+        mistakes.0.extend(environment.misspelled());
         let mut reader = Reader::new(layers, environment, &mut mistakes);
         let configuration = Self::from_reader(&mut reader);
         match configuration {

@@ -18,6 +18,9 @@ fn each_mistake_is_named() {
             &[],
             "FILE, loglevel: is log.level, which stands in the file as well",
         ),
+        // A name that is nearly a setting's.
+        ("", &[("SSE_DEBUG_TOKN", "a")], "SSE_DEBUG_TOKN: is no setting; right would be: SSE_DEBUG_TOKEN"),
+        ("", &[("SSE_JWT_SECRET_FIEL", "a")], "right would be: SSE_JWT_SECRET_FILE"),
         // What counts for nothing.
         ("", &[PASSWORD], "events.username: \"\" is missing: events.password is useless without it"),
         (
@@ -134,6 +137,15 @@ fn a_file_of_a_secret_that_cannot_be_used_is_named() {
             assert!(found.len() == 2 && found.iter().any(|found| found.starts_with(&named)), "{found:?}");
         }
     }
+}
+
+/// Kubernetes sets these beside a service of the name `sse`; the others are the platform's.
+#[test]
+fn variables_of_others_are_no_mistakes() {
+    let others =
+        ["SSE_SERVICE_HOST", "SSE_SERVICE_PORT", "SSE_PORT", "SSE_PORT_9135_TCP_ADDR", "OCIS_LOG_LEVELS"];
+    let environment = others.map(|name| (name, "a")).into_iter().chain([SECRET]).collect();
+    assert!(Configuration::read(None, &environment).is_ok());
 }
 
 /// One mistake of what is off would keep the service from starting.
