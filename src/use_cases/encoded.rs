@@ -50,7 +50,7 @@ mod tests {
         content::Translation,
         identity::UserId,
         language::{LanguagePriorityList, LanguageTag, Languages},
-        notification::{EventId, EventType, Incarnation},
+        notification::{EventId, EventType, Incarnation, Recipients},
     };
     use ports::outbound::MockFrames;
 
@@ -62,7 +62,7 @@ mod tests {
         let translation = Translation { language: german, text: "Hallo".into() };
         let notification = Notification {
             id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
-            recipients: Vec::new(),
+            recipients: Recipients::Everyone,
             event_type: EventType::try_new("t").expect("an event type"),
             content: Content::new(Some("Hello".into()), None, vec![translation]),
         };

@@ -95,17 +95,16 @@ mod tests {
 
     #[test]
     fn event_counts_for_its_texts_twice_and_for_what_holds_them() {
-        let check = |content: Content, users: usize, of_each: usize, in_log: usize| {
-            let user = UserId::try_new("a").expect("a user id");
+        let check = |content: Content, mailboxes: usize, of_each: usize, in_log: usize| {
             let notification = Notification {
                 id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
-                recipients: vec![user; users],
+                recipients: Recipients::Everyone,
                 event_type: EventType::try_new("type").expect("an event type"),
                 content,
             };
             let now = Instant::now();
             let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 0, now);
-            assert_eq!((entry.bytes, entry.bytes_in_log()), (of_each, in_log));
+            assert_eq!((entry.bytes, entry.bytes_in_log(mailboxes)), (of_each, in_log));
         };
         check("text".into(), 1, 364, 364);
         check("text".into(), 3, 364, 460);
