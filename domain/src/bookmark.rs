@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{identity::UserId, notification::EventId};
+use crate::{identity::UserId, notification::EventId, spare::shrunk};
 
 /// The id that a client has given its requests: any text that is not empty.
 ///
@@ -158,8 +158,8 @@ impl Bookmarks {
         {
             self.forget_oldest();
         }
-        if self.users.capacity() > 4 * (self.users.len() + 16) {
-            self.users.shrink_to(2 * self.users.len());
+        if let Some(capacity) = shrunk(self.users.capacity(), self.users.len()) {
+            self.users.shrink_to(capacity);
         }
     }
 

@@ -145,4 +145,19 @@ mod tests {
         check(None, Some("it"), &["de", "fr"], "it", "de");
         check(None, Some("it"), &[], "it", "");
     }
+
+    #[test]
+    fn each_version_has_a_place_and_counts_for_its_bytes() {
+        let content = Content::new(Some("English".into()), Some(tag("en")), translations(&["de", "fr"]));
+        let place = |text: &str| content.lookup(&LanguagePriorityList::of(&tag(text))).position();
+        assert_eq!(["en", "de", "fr", "it"].map(place), [0, 1, 2, 0]);
+        assert_eq!((content.versions(), content.bytes()), (3, "Englishdefr".len()));
+    }
+
+    #[test]
+    fn text_alone_is_the_same_for_everybody() {
+        for content in [Content::from("text"), Content::from("text".to_owned())] {
+            assert_eq!(content, Content::new(Some("text".into()), None, Vec::new()));
+        }
+    }
 }

@@ -73,6 +73,7 @@ mod tests {
         check(&[10], 0.5, Some(ms(5)));
         check(&[10], 1.0, Some(ms(10)));
         check(&[0, 10], 0.5, Some(ms(15)));
+        check(&[0, 10], 0.0, Some(ms(10)));
         check(&[50, 40, 10], 0.5, Some(ms(10)));
         check(&[50, 40, 10], 0.95, Some(ms(60)));
         check(&[0, 0, 0, 7], 0.5, Some(ms(100)));

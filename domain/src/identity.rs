@@ -1,6 +1,6 @@
 //! Who a stream belongs to.
 
-use std::{borrow::Borrow, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// Whom a token speaks for, since when, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,12 +66,6 @@ impl UserId {
     }
 }
 
-impl Borrow<str> for UserId {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
@@ -120,6 +114,7 @@ mod tests {
             assert_eq!(made.clone().map(drop), expected);
             if let Ok(user) = made {
                 assert_eq!(user.as_str(), text);
+                assert_eq!((user.to_string(), format!("{user:?}")), (text.to_owned(), format!("{text:?}")));
             }
         };
         check("4c510ada-c86b-4815-8820-42cdf82c3d51", Ok(()));

@@ -22,5 +22,6 @@ pub mod notification;
 pub mod origin;
 pub mod revocation;
 pub mod session;
+mod spare;
 pub mod spread;
 mod sync;

@@ -244,6 +244,7 @@ mod tests {
         check("https://localhost:9200", "http://localhost:9200", false);
         check("https://Cloud.Example.org", "https://cloud.example.org", true);
         check("https://[::1]:9200", "https://[::1]:9200", true);
+        check("https://[::1]", "https://[::1]", true);
         check("capacitor://localhost", "capacitor://localhost", true);
         check("https://a.example", "https://a.example.evil.example", false);
         check("https://a.example", "null", false);
@@ -284,6 +285,8 @@ mod tests {
             "https://a b",
             "https://b\u{fc}ro.example",
             "https://[a",
+            "https://[]",
+            "https://[localhost]",
             "https://a..b",
         ] {
             check(text, |origin| InvalidOrigin::Host { origin });

@@ -167,6 +167,15 @@ mod tests {
         check(MAX_TOKEN_LIFE + Duration::from_nanos(1), false);
     }
 
+    #[test]
+    fn as_many_accounts_as_the_limit_says_are_remembered() {
+        let at = |seconds: u64| START + Duration::from_secs(seconds);
+        let changes = [change(1, false, at(0)), change(2, false, at(1)), change(3, false, at(2))];
+        let revocations = learned(2, &changes);
+        let refused = [1, 2, 3].map(|number| revocations.is_revoked(&user(number), IssuedAt::UNKNOWN));
+        assert_eq!(refused, [false, true, true]);
+    }
+
     /// Changes in the order of NATS, each some time after the one before.
     fn changes() -> impl Strategy<Value = Vec<AccountChange>> {
         prop::collection::vec((0_usize..6, any::<bool>(), 0_u64..20_000), 0..60).prop_map(|steps| {

@@ -10,6 +10,9 @@ pub struct Spread(f64);
 /// The golden ratio's fraction, as a fraction of 2⁶⁴: the number whose multiples stay furthest away from each other.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
+/// So many values has a number of 32 bits, of which a place is made.
+const VALUES: f64 = 4_294_967_296.0;
+
 /// A life ends earlier by at most one part in so many: 5 %.
 const EARLIER_SHARE: u32 = 20;
 
@@ -19,7 +22,7 @@ impl Spread {
     pub fn of(n: u64) -> Self {
         let [.., first, second, third, fourth] = n.wrapping_mul(GOLDEN).to_le_bytes();
         let upper = u32::from_le_bytes([first, second, third, fourth]);
-        Self(f64::from(upper) / (f64::from(u32::MAX) + 1.0))
+        Self(f64::from(upper) / VALUES)
     }
 
     /// `time`, or less by up to 5 % and `most`.
@@ -47,6 +50,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn moment_has_its_place_in_each_period() {
+        let period = Duration::from_secs(100);
+        // The first number has the place of the golden ratio: 0.618.
+        let comes = |from: u64| {
+            let (from, until) = (Duration::from_secs(from), Duration::from_secs(from + 1));
+            Spread::of(1).comes_between(from, until, period)
+        };
+        let moments: Vec<_> = (0..200).filter(|from| comes(*from)).collect();
+        assert_eq!(moments, [61, 161]);
+    }
 
     proptest! {
         /// A hundred in a row, wherever they begin: each tenth of the span gets about a tenth of them.

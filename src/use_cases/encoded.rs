@@ -43,3 +43,39 @@ impl Encoded {
         self.frames[version.position()].get_or_init(|| frames.event(notification, version)).clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        content::Translation,
+        identity::UserId,
+        language::{LanguagePriorityList, LanguageTag, Languages},
+        notification::{EventId, EventType, Incarnation, Recipients},
+    };
+    use ports::outbound::MockFrames;
+
+    use super::*;
+
+    #[test]
+    fn preferences_that_are_remembered_have_a_limit() {
+        let german = LanguageTag::try_new("de").expect("a language tag");
+        let translation = Translation { language: german, text: "Hallo".into() };
+        let notification = Notification {
+            id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
+            recipients: Recipients::Everyone,
+            event_type: EventType::try_new("t").expect("an event type"),
+            content: Content::new(Some("Hello".into()), None, vec![translation]),
+        };
+        let mut frames = MockFrames::new();
+        frames.expect_event().once().returning(|it, version| it.content.text(version).to_owned().into());
+        let encoded = Encoded::new(&notification.content);
+        let mut languages = Languages::new(LanguageTag::default());
+        let user = UserId::try_new("a").expect("a user id");
+        for number in 0..2 * MAX_LOOKUPS {
+            let requested = LanguagePriorityList::from_accept_language(&format!("de-{number}"));
+            let frame = encoded.frame(&notification, &languages.wish(&user, requested), &frames);
+            assert_eq!(&frame[..], b"Hallo");
+        }
+        assert_eq!(encoded.lookups.map(|lookups| lookups.lock().len()), Some(MAX_LOOKUPS));
+    }
+}

@@ -15,6 +15,7 @@ mod limits;
 mod logout;
 mod model;
 mod nats;
+mod pace;
 mod request_id;
 mod returning;
 mod slow_client;

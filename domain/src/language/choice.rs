@@ -221,6 +221,7 @@ mod tests {
                 assert_eq!(languages.learn(choices[second].clone()), second > first);
                 let latest = &choices[first.max(second)];
                 assert_eq!(languages.chosen(&user("a")), latest.language.as_ref());
+                assert_eq!(languages.made(&user("a")), Some(latest.made));
             }
         }
     }
@@ -262,7 +263,7 @@ mod tests {
         let mut languages = Languages::new(tag("en"));
         let wishes = ["a", "b"].map(|name| languages.wish(&user(name), asked("de, fr;q=0.5")));
         assert!(wishes[0] == wishes[1]);
-        languages.wish(&user("a"), asked("it"));
+        assert!(languages.wish(&user("a"), asked("it")) != wishes[0]);
         assert_eq!(languages.wishes.len(), 2);
         languages.forget();
         assert_eq!(languages.wishes.len(), 1);

@@ -184,5 +184,6 @@ mod tests {
         // RFC 5646, 2.1.1.
         assert_eq!(spelled("MN-cYRL-mn").as_deref(), Some("mn-Cyrl-MN"));
         assert_eq!(LanguageTag::try_new("de-ch-1996"), LanguageTag::try_new("DE-CH-1996"));
+        assert_eq!(format!("{:?}", LanguageTag::try_new("DE-CH-1996")), r#"Ok("de-CH-1996")"#);
     }
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant, vec};
 use super::{
     Entry, EventLog, Extent, Floor, LogLimits, MAILBOX_BYTES, Mailbox, append::STEP, entry::RECIPIENT_BYTES,
 };
-use crate::gap::GapReason;
+use crate::{gap::GapReason, spare::shrunk};
 
 /// For so much longer, as a part of the log's age, it is known of which users something was removed: the id that a client comes back with may be so
 /// much older than its stream's end.
@@ -154,8 +154,8 @@ impl<F, C> EventLog<F, C> {
 
     /// What a crowd took is given back.
     pub(super) fn shrink(&mut self) {
-        if self.mailboxes.capacity() > 4 * (self.mailboxes.len() + 16) {
-            self.mailboxes.shrink_to(2 * self.mailboxes.len());
+        if let Some(capacity) = shrunk(self.mailboxes.capacity(), self.mailboxes.len()) {
+            self.mailboxes.shrink_to(capacity);
         }
     }
 

@@ -83,3 +83,33 @@ fn cost(notification: &Notification) -> usize {
     let texts = notification.content.bytes() + notification.event_type.as_str().len();
     ENTRY_BYTES + RECIPIENT_BYTES + translated + 2 * texts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        content::{Content, Translation},
+        language::LanguageTag,
+        notification::{EventId, EventType, Incarnation},
+    };
+
+    #[test]
+    fn event_counts_for_its_texts_twice_and_for_what_holds_them() {
+        let check = |content: Content, mailboxes: usize, of_each: usize, in_log: usize| {
+            let notification = Notification {
+                id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
+                recipients: Recipients::Everyone,
+                event_type: EventType::try_new("type").expect("an event type"),
+                content,
+            };
+            let now = Instant::now();
+            let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 0, now);
+            assert_eq!((entry.bytes, entry.bytes_in_log(mailboxes)), (of_each, in_log));
+        };
+        check("text".into(), 1, 364, 364);
+        check("text".into(), 3, 364, 460);
+        let german = LanguageTag::try_new("de").expect("a language tag");
+        let translation = Translation { language: german, text: "translation".into() };
+        check(Content::new(Some("text".into()), None, vec![translation]), 1, 2434, 2434);
+    }
+}

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use super::Entry;
-use crate::{gap::GapReason, notification::EventId};
+use crate::{gap::GapReason, notification::EventId, spare::shrunk};
 
 /// An event up to which events are not held any more, and the reason.
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +65,6 @@ impl<F> Index<F> {
         self.entries.len() > 1
     }
 
-    /// Gives back what a burst took.
-    pub(super) fn shrink(&mut self) {
-        if self.entries.capacity() > 4 * (self.entries.len() + 16) {
-            self.entries.shrink_to(2 * self.entries.len());
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn room(&self) -> usize {
         self.entries.capacity()
@@ -103,8 +96,8 @@ impl<F> Index<F> {
         self.removed = through;
         self.floor = Floor { after: entry.notification.id, reason, recorded: Some(entry.recorded) };
         // What a burst took is given back.
-        if self.entries.capacity() > 4 * (self.entries.len() + 4) {
-            self.entries.shrink_to(2 * self.entries.len());
+        if let Some(capacity) = shrunk(self.entries.capacity(), self.entries.len()) {
+            self.entries.shrink_to(capacity);
         }
         Some(entry)
     }

@@ -267,21 +267,15 @@ impl<F, C> Contents<F, C> {
 
     /// Forgets which events were removed if that was before `time`, and no stream has missed them. Returns up to where they were.
     pub(super) fn tidy(&mut self, time: Option<Instant>) -> Option<Floor> {
-        let is_over = self.index.as_ref().is_some_and(|index| {
-            let streams = &self.streams;
+        let streams = &self.streams;
+        let index = self.index.take_if(|index| {
             index.is_empty()
                 && index.floor.recorded.is_none_or(|recorded| time.is_some_and(|time| recorded <= time))
                 && streams
                     .iter()
                     .all(|stream| stream.position.is_some_and(|it| index.floor.gap_after(it).is_none()))
-        });
-        if is_over {
-            return self.index.take().map(|index| index.floor);
-        }
-        if let Some(index) = &mut self.index {
-            index.shrink();
-        }
-        None
+        })?;
+        Some(index.floor)
     }
 
     /// Nothing before `floor` is there any more: a stream that has not come so far is told. Those that wait are woken.

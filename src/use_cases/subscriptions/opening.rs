@@ -60,7 +60,7 @@ pub(super) struct Opening {
 impl Shared {
     /// Starts every stream of which it can be known by now where it starts.
     pub(super) fn start_openings(&self, state: &mut State, now: Instant) {
-        if state.openings.is_empty() || state.nats == NatsState::Filling {
+        if state.nats == NatsState::Filling {
             return;
         }
         let mut openings = std::mem::take(&mut state.openings);

@@ -1,5 +1,7 @@
 //! From NATS to the streams.
 
+use ports::outbound::{MockTraces, Origin};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -69,5 +71,29 @@ async fn keeps_the_order_of_a_long_burst() {
     }
     tokio::time::sleep(s(1)).await;
     assert_eq!(reader.texts(), expected);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn is_a_part_of_the_trace_that_led_to_the_event() {
+    let service = Service::start(POLICY).await;
+    let trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let mut traces = MockTraces::new();
+    let origin = Origin { trace_parent: trace_parent.into(), ..Origin::default() };
+    traces.expect_continue_from().once().withf(move |_, named| *named == origin).return_const(());
+    let relay = Relay {
+        subscriptions: service.subscriptions.clone(),
+        languages: service.languages.clone(),
+        metrics: Arc::new(any_metrics()),
+        clock: service.clock.clone(),
+        status: Arc::clone(&service.status),
+        traces: Arc::new(traces),
+    };
+    relay.handle(SourceEvent::Notification {
+        notification: notification(1, &["a"], "t", "1"),
+        age: Duration::ZERO,
+        trace_parent: trace_parent.into(),
+    });
+    assert_eq!(service.held(), [1]);
     service.stop().await;
 }

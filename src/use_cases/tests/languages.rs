@@ -1,7 +1,10 @@
 //! Each stream in the language that its user reads.
 
 use domain::content::{Translation, Version};
-use ports::inbound::{ChooseLanguage as _, LanguageOf};
+use ports::{
+    inbound::{ChooseLanguage as _, LanguageOf},
+    outbound::LanguagePreferences as _,
+};
 
 use super::*;
 
@@ -177,7 +180,22 @@ async fn that_are_chosen_elsewhere_are_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn are_known_before_a_stream_starts() {
+async fn that_another_instance_stores_are_heard() {
+    let mut service = Service::start(POLICY).await;
+    let hearing = tokio::spawn(service.languages.clone().hear());
+    let mut client = service.open_asking("a", "fr");
+    let elsewhere = service.preferences.another();
+    elsewhere.choose(user("a"), Some(tag("de")), None).await.expect("stored");
+    settle().await;
+    service.greet(&["a"], 1);
+    settle().await;
+    assert_eq!(client.read(), ["in de", "Hallo 1"]);
+    hearing.abort();
+    service.stop().await;
+}
+
+/// A stream of a client that has missed an event, before it is known what users have chosen.
+fn open_before_languages() -> (Subscriptions, Client) {
     let subscriptions = Subscriptions::new(
         POLICY,
         LanguageTag::default(),
@@ -193,9 +211,33 @@ async fn are_known_before_a_stream_starts() {
     let subscription = subscriptions.subscribe(asking_after(0, "a", "fr"), connection.clone());
     let mut client = Client::new(subscription.expect("a place"), connection);
     assert_eq!(client.read(), NOTHING);
+    (subscriptions, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn are_known_before_a_stream_starts() {
+    let (subscriptions, mut client) = open_before_languages();
     subscriptions.learn(LanguageChoice { user: user("a"), language: Some(tag("de")), made: Duration::ZERO });
     subscriptions.know_languages();
     assert_eq!(client.read(), ["in de", "at 1-0", "Hallo 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn are_not_waited_for_when_they_are_unavailable() {
+    let (subscriptions, mut client) = open_before_languages();
+    subscriptions.languages_unavailable();
+    assert_eq!(client.read(), ["at 1-0", "Bonjour 1"]);
+}
+
+/// As when the clock of NATS was set back.
+#[tokio::test(start_paused = true)]
+async fn take_the_place_of_the_last_ones_whatever_the_time() {
+    let service = Service::start(POLICY).await;
+    let before = LanguageChoice { user: user("a"), language: Some(tag("de")), made: s(100) };
+    service.subscriptions.learn(before);
+    assert_eq!(service.languages.choose(user("a"), Some(tag("fr"))).await, Ok(()));
+    assert_eq!(service.languages.language(&user("a"), None).chosen, Some(tag("fr")));
+    service.stop().await;
 }
 
 /// As when an administrator deletes the bucket: it is the truth, but its loss is not told before the new one was read.

@@ -1,5 +1,7 @@
 //! How many streams may be open, and that none may when the service stops.
 
+use domain::log::LimitReached;
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -24,6 +26,23 @@ async fn refuse_new_streams_and_disturb_no_open_one() {
     assert!(matches!(service.ask(request("a")).err(), Some(Refused::TooManyOfUser { .. })));
     drop(second);
     assert!(service.ask(request("a")).is_ok());
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn are_counted_when_they_are_reached() {
+    let mut metrics = plain_metrics();
+    metrics.expect_stream_closed().return_const(());
+    for limit in [LimitReached::PerUser, LimitReached::Total] {
+        metrics.expect_limit_reached().once().with(eq(limit)).return_const(());
+    }
+    let limits = StreamLimits { total: 2, per_user: 1 };
+    let service = Service::start_with(StreamPolicy { limits, ..POLICY }, metrics, PLAIN_FRAMES).await;
+    let first = service.open("a");
+    assert!(service.ask(request("a")).is_err());
+    let second = service.open("b");
+    assert!(service.ask(request("c")).is_err());
+    drop((first, second));
     service.stop().await;
 }
 

@@ -106,6 +106,21 @@ async fn gets_again_what_was_written_late() {
     service.stop().await;
 }
 
+/// An event that is taken within a moment counts as taken when it was published.
+#[tokio::test(start_paused = true)]
+async fn gets_again_what_was_written_a_moment_after_it_was_published() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    service.publish(&["a"], "1");
+    tokio::time::sleep(PROMPT).await;
+    assert_eq!(client.read(), ["1"]);
+    tokio::time::sleep(POLICY.unacknowledged).await;
+    drop(client);
+    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    assert_eq!(client.read(), ["1"]);
+    service.stop().await;
+}
+
 /// A client that is always late has what it has confirmed long ago.
 #[tokio::test(start_paused = true)]
 async fn gets_again_only_what_an_always_late_client_took_lately() {

@@ -187,7 +187,7 @@ async fn client_may_name_an_event_that_never_comes() {
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(client.read(), NOTHING);
     service.receive(SourceEvent::Subscribed);
-    tokio::time::sleep(s(3)).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
     let texts = client.read();
     // No id comes before the gap has been told.
     assert_eq!(texts, [&gap(GapReason::Unknown, "1-1000000", id(1)), "2"]);

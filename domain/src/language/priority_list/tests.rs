@@ -32,6 +32,7 @@ fn the_examples_of_the_rfcs_hold() {
     }
     check(tried[0], &["de"], None);
     assert_eq!(shortened(tried[0]).collect::<Vec<_>>(), tried);
+    assert_eq!(shortened("i-klingon").collect::<Vec<_>>(), ["i-klingon"]);
     // RFC 4647, 3.4: "fr-FR, zh-Hant" tries fr-FR, fr, zh-Hant, zh.
     check("fr-FR, zh-Hant", &["zh", "zh-Hant", "fr", "fr-FR"], Some("fr-FR"));
     check("fr-FR, zh-Hant", &["zh", "zh-Hant", "fr"], Some("fr"));
@@ -107,6 +108,8 @@ fn of_an_absurd_field_the_end_is_passed_over() {
     // An entry that is cut would say something else.
     let cut = format!("fr,{}en-GB", ",".repeat(MAX_BYTES - 5));
     assert_eq!(wishes(&cut), Some((vec!["fr".into()], vec![])));
+    let whole = format!("fr,{}de,en", ",".repeat(MAX_BYTES - 5));
+    assert_eq!(wishes(&whole), Some((vec!["fr".into(), "de".into()], vec![])));
     assert_eq!(wishes(&"a".repeat(100_000)), None);
     assert_eq!(wishes(&"é".repeat(100_000)), None);
 }

@@ -43,3 +43,35 @@ impl Late {
         self.taken >= written
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::notification::Incarnation;
+
+    fn id(sequence: u64) -> EventId {
+        EventId { incarnation: Incarnation::of(1), sequence }
+    }
+
+    /// It takes an event late every ten seconds, and what was written ten seconds ago has arrived.
+    #[test]
+    fn stream_that_is_always_late_is_confirmed_step_by_step() {
+        let start = Instant::now();
+        let at = |seconds: u64| start + Duration::from_secs(seconds);
+        let mut late = Late::new(id(0), at(10));
+        let mut check = |position: u64, now: u64, after: Option<u64>| {
+            let written = at(now - 10);
+            assert_eq!(late.confirm(id(position), at(now), written), after.is_some(), "{now} s");
+            assert_eq!(late.unconfirmed_after(written), after.map(id), "{now} s");
+            late.take(at(now));
+        };
+        check(1, 20, Some(0));
+        // What it had taken by now is known to have arrived ten seconds later.
+        check(2, 21, Some(0));
+        check(3, 31, Some(0));
+        check(4, 32, Some(2));
+        check(4, 51, None);
+    }
+}

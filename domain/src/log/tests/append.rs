@@ -61,6 +61,13 @@ fn stream_that_is_closed_meanwhile_completes_its_delivery() {
 }
 
 #[test]
+fn event_that_no_stream_takes_is_not_delivered() {
+    let mut played = Played::new(NO_LIMITS);
+    let appended = played.append(&USERS);
+    assert_eq!((appended.streams, appended.is_delivered), (0, false));
+}
+
+#[test]
 fn event_stays_until_everybody_could_take_it() {
     for limits in
         [LogLimits { max_bytes: 1, ..NO_LIMITS }, LogLimits { max_age: Duration::ZERO, ..NO_LIMITS }]

@@ -1,16 +1,17 @@
 //! What the log holds, and what its streams are told of the rest.
 
 use super::*;
+use crate::log::append::STEP;
 
 fn entry_bytes() -> usize {
     Entry::new(event(1, users(&["a"]), "t", 1), 0, Instant::now()).0.bytes
 }
 
-fn holding(entries: usize) -> LogLimits {
+pub(super) fn holding(entries: usize) -> LogLimits {
     LogLimits { max_bytes: entries * entry_bytes(), ..NO_LIMITS }
 }
 
-fn sequences(log: &Log) -> Vec<u64> {
+pub(super) fn sequences(log: &Log) -> Vec<u64> {
     let mut held: Vec<_> = log.newest().map(|(entry, _)| entry.notification.id.sequence).collect();
     held.reverse();
     held
@@ -37,6 +38,33 @@ fn old_events_are_removed_and_the_gap_is_told() {
     let mut taken = |user: &str, after| played.open_after(user, "tab", id(after)).take_all();
     assert_eq!(taken("c", 1), ["opening at ?", "Expired after 7-1, at 2"]);
     assert_eq!(taken("c", 2), ["opening at 2"]);
+}
+
+/// Others have their turn at the log between one part and the next.
+#[test]
+fn event_of_many_users_is_removed_in_parts() {
+    let mut played = Played::new(NO_LIMITS);
+    let users: Vec<_> = (0..10 * STEP).map(|n| n.to_string()).collect();
+    played.append(&users.iter().map(String::as_str).collect::<Vec<_>>());
+    let now = played.now.get() + MINUTE;
+    let mut parts = 0;
+    while played.log.forget(now) {
+        parts += 1;
+    }
+    assert_eq!(parts, 2, "before the last of them");
+}
+
+#[test]
+fn log_takes_its_bytes_and_no_more() {
+    let both = 2 * (entry_bytes() + MAILBOX_BYTES);
+    let check = |max_bytes: usize, expected: &[u64]| {
+        let mut played = Played::new(LogLimits { max_bytes, ..NO_LIMITS });
+        played.append(&["a"]);
+        played.append(&["b"]);
+        assert_eq!(sequences(&played.log), expected, "{max_bytes} bytes");
+    };
+    check(both, &[1, 2]);
+    check(both - 1, &[2]);
 }
 
 /// However short the time is for which bytes allow events to be held, it is known who has missed something.
@@ -76,7 +104,7 @@ fn slow_stream_is_told_of_a_gap_and_goes_on() {
         played.append(&["a"]);
     }
     // A user's share is half of the log.
-    assert_eq!(slow.lag().events, 3);
+    assert_eq!(slow.lag(), Lag { events: 3, bytes: 3 * entry_bytes() as u64 });
     assert_eq!(slow.take_all(), ["Limit after 7-0, at 5", "6 last", "7 last", "8 last"]);
     played.append(&["a"]);
     assert_eq!(slow.take_all(), ["9 last"]);
@@ -96,6 +124,7 @@ fn slow_stream_is_told_once_although_events_go_on_being_removed() {
         slow.take_up_to(1),
         (vec!["Limit after 7-0, at 5".to_owned(), "6 last".to_owned()], Then::More)
     );
+    assert_eq!(slow.lag(), Lag { events: 2, bytes: 2 * entry_bytes() as u64 });
     assert_eq!(slow.take_all(), ["7 last", "8 last"]);
 }
 

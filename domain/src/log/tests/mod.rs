@@ -3,7 +3,9 @@
 mod append;
 mod bounds;
 mod everyone;
+mod missing;
 mod model;
+mod resuming;
 mod streams;
 
 use std::{

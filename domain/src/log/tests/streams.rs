@@ -44,6 +44,39 @@ fn connection_is_woken_once_until_it_has_taken_everything() {
 }
 
 #[test]
+fn turn_says_whether_its_connection_was_woken() {
+    let mut played = Played::new(NO_LIMITS);
+    let stream = played.open("a", "a1");
+    let turn = || stream.mailbox.take(stream.id, stream.now.get(), usize::MAX, &mut |_, _| 1).was_woken;
+    assert!(!turn());
+    for _ in 0..2 {
+        played.append(&["a"]);
+    }
+    assert_eq!([turn(), turn()], [true, false]);
+}
+
+#[test]
+fn turn_ends_when_notes_gaps_and_events_have_filled_it() {
+    let mut played = Played::new(NO_LIMITS);
+    for _ in 0..3 {
+        played.append(&["a"]);
+    }
+    let mut check = |gap: Option<Gap>, limit: usize| {
+        let stream = played.join("a", "a1");
+        played.log.start(&stream.mailbox, stream.id, id(0), gap);
+        let mut events = 0;
+        let turn = stream.mailbox.take(stream.id, stream.now.get(), limit, &mut |_, next| {
+            let is_event = matches!(next, Next::Event(..));
+            events += usize::from(is_event);
+            if is_event { 1 } else { 10 }
+        });
+        assert_eq!((events, turn.next), (2, Then::More));
+    };
+    check(None, 12);
+    check(Some(Gap::unknown("no id".into())), 22);
+}
+
+#[test]
 fn turn_is_one_event_at_least() {
     let mut played = Played::new(NO_LIMITS);
     let stream = played.open("a", "a1");
@@ -221,6 +254,8 @@ fn limits_hold_and_give_way_when_a_stream_has_ended() {
     assert_eq!((played.log.streams(), played.log.users()), (3, 2));
     played.end(&first, EndReason::Administrator);
     assert_eq!(played.log.check_limits(&user("a")), Ok(()));
+    let next = played.log.next_number();
+    assert_eq!((next, played.open("a", "a3").id.number()), (3, 3));
 }
 
 #[test]
