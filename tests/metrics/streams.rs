@@ -33,6 +33,7 @@ async fn streams_and_users_are_those_that_are_open() {
     ]);
 }
 
+/// Each reason a different number of times. That the streams are dropped afterwards changes nothing.
 #[tokio::test(start_paused = true)]
 async fn ends_are_counted_once_and_by_their_reason() {
     let mut service = Service::start(StreamPolicy { max_age: Some(s(1000)), ..POLICY }).await;
