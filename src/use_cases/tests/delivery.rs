@@ -75,6 +75,18 @@ async fn keeps_the_order_of_a_long_burst() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn comes_in_turns_of_64_kilobytes() {
+    let mut service = Service::start(POLICY).await;
+    let mut client = service.open("a");
+    for _ in 0..65 {
+        service.publish(&["a"], &"x".repeat(1024));
+    }
+    settle().await;
+    assert_eq!([(); 2].map(|()| client.read_turn().len()), [64, 1]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn is_a_part_of_the_trace_that_led_to_the_event() {
     let service = Service::start(POLICY).await;
     let trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -33,6 +33,7 @@ async fn of_everyone_ends_all_streams() {
     let mut clients = ["a", "b"].map(|name| service.open(name));
     service.log_out("everyone");
     settle().await;
+    assert!(clients.iter().all(Client::is_finishing), "also when they do not read");
     assert_eq!(clients.each_mut().map(Client::read), [["bye", "Logout"]; 2]);
     service.stop().await;
 }
