@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use domain::identity::{IssuedAt, Principal, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, errors::ErrorKind};
 use ports::outbound::{TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -32,6 +32,7 @@ impl RevaTokens {
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
         validation.leeway = LEEWAY_SECONDS;
+        validation.validate_nbf = true;
         let mut at_any_time = validation.clone();
         at_any_time.validate_exp = false;
         let key = DecodingKey::from_secret(secret.as_bytes());
@@ -88,7 +89,9 @@ impl RevaTokens {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),
             (decoded, _) => decoded,
         };
-        Ok(decoded.map_err(|error| rejection(error.kind()))?.claims)
+        let TokenData { header, claims, .. } = decoded.map_err(|error| rejection(error.kind()))?;
+        // None is known here that would be critical.
+        if header.crit.is_some() { Err(TokenRejected::Invalid) } else { Ok(claims) }
     }
 }
 
@@ -232,6 +235,8 @@ mod tests {
             Err(TokenRejected::Invalid),
         );
         check("exp as text", |claims| claims["exp"] = json!("soon"), Err(TokenRejected::Invalid));
+        check("not valid yet", |claims| claims["nbf"] = json!(FAR_FUTURE), Err(TokenRejected::Invalid));
+        check("valid since", |claims| claims["nbf"] = json!(1_000_000_000), Ok("einstein"));
         check("other aud", |claims| claims["aud"] = json!(["other"]), Err(TokenRejected::Invalid));
         check(
             "no aud",
@@ -315,6 +320,16 @@ mod tests {
         ] {
             assert_eq!(verify(&token), Err(TokenRejected::Invalid), "{token}");
         }
+    }
+
+    /// RFC 7515, 4.1.11: whoever does not know a critical extension rejects the token.
+    #[test]
+    fn token_with_a_critical_extension_is_invalid() {
+        let header =
+            Header { crit: Some(vec!["http://example.org/x".into()]), ..Header::new(Algorithm::HS256) };
+        let key = EncodingKey::from_secret(SECRET.as_bytes());
+        let token = jsonwebtoken::encode(&header, &claims(), &key).expect("signs");
+        assert_eq!(verify(&token), Err(TokenRejected::Invalid));
     }
 
     #[test]
