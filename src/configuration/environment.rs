@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
@@ -51,21 +51,23 @@ impl Environment {
         Some(self.0.get(name)?.to_str().ok_or(NO_TEXT))
     }
 
-    /// The names of all variables that are not empty.
+    /// The names of all variables that are not empty, but for those of other services.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|(_, value)| !value.is_empty()).map(|(name, _)| name.as_str())
+        let own = self.0.iter().filter(|(name, value)| !value.is_empty() && !is_service_link(name, value));
+        own.map(|(name, _)| name.as_str())
     }
 
-    /// The variables that mean nothing, but are named nearly like one of this service. Others are somebody else's: Kubernetes sets
-    /// `SSE_SERVICE_HOST` beside a service of the name `sse`.
+    /// The variables that mean nothing, but are named nearly like one of this service.
     pub(super) fn misspelled(&self) -> Vec<Mistake> {
         let variables = SETTINGS.iter().flat_map(Setting::all_variables);
         let known: Vec<_> = variables
             .filter(|name| name.starts_with(OWN_VARIABLES))
             .flat_map(|name| [format!("{name}{FILE_SUFFIX}"), name])
             .collect();
-        let own = self.0.keys().filter(|name| name.starts_with(OWN_VARIABLES) && !known.contains(name));
-        let misspelled = own.filter_map(|name| {
+        let own = self.0.iter().filter(|(name, value)| {
+            name.starts_with(OWN_VARIABLES) && !known.contains(name) && !is_service_link(name, value)
+        });
+        let misspelled = own.map(|(name, _)| name).filter_map(|name| {
             let distance = |meant: &String| strsim::osa_distance(name, meant);
             let meant = known.iter().min_by_key(|meant| distance(meant))?;
             (distance(meant) <= MAX_MISSPELLING).then(|| Mistake {
@@ -114,6 +116,14 @@ impl Environment {
             })
         }
     }
+}
+
+/// Whether Kubernetes or Docker has set the variable for another service, whose name may begin as those of ours: beside one of the name
+/// `sse-http` they set `SSE_HTTP_PORT=tcp://10.0.0.1:80` and `SSE_HTTP_SERVICE_HOST`.
+fn is_service_link(name: &str, value: &OsStr) -> bool {
+    let is_address =
+        value.to_str().is_some_and(|text| text.starts_with("tcp://") || text.starts_with("udp://"));
+    is_address || ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))
 }
 
 /// The value in the file at `path`: all of it but the line breaks at its end.

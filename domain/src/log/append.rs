@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant, vec};
 
-use super::{Entry, EventLog, Extent, Floor, Held, Mailbox, NewEvent, SHARE_OF_USER};
+use super::{Entry, EventLog, Extent, Held, Mailbox, NewEvent, SHARE_OF_USER};
 use crate::{gap::GapReason, identity::UserId, notification::Recipients};
 
 /// An event is put into so many mailboxes at a time, and removed from a few times as many: whoever needs the log waits for less than a
@@ -15,8 +15,6 @@ pub(super) const STEP: usize = if cfg!(test) { 2 } else { 500 };
 #[derive(Debug)]
 pub struct Appending<F, C> {
     entry: Arc<Entry<F>>,
-    /// That of the log before this event, which may raise it for users who cannot take it.
-    floor: Floor,
     remaining: Remaining<F, C>,
     streams: usize,
 }
@@ -54,7 +52,7 @@ impl<F, C> EventLog<F, C> {
     /// Begins to append the newest event, which was `recorded` at a time that is not before that of the last one; [`EventLog::append_some`] goes
     /// on, and no other event may be appended before it is done. None when it is not known yet where the log starts.
     pub fn append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
-        let Extent { floor, .. } = self.extent?;
+        self.extent?;
         let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
         let (entry, recipients) = Entry::new(event, self.appended, recorded);
         self.appended += 1;
@@ -69,12 +67,13 @@ impl<F, C> EventLog<F, C> {
         if outlives_mailboxes {
             self.for_everyone.push_back(entry.number);
         } else if entry.is_for_everyone() {
-            self.raise_floor(&entry, GapReason::Expired);
+            // Without a history it is put into no mailbox that is made later.
+            self.is_missed(&entry);
         }
         let bytes = entry.bytes_in_log(remaining.len());
         self.bytes += bytes;
         self.entries.insert(entry.number, Held::new(Arc::clone(&entry), bytes, outlives_mailboxes));
-        Some(Appending { entry, floor, remaining, streams: 0 })
+        Some(Appending { entry, remaining, streams: 0 })
     }
 
     /// Puts an event into some of the mailboxes, at the time `now`. `wake` is called for the connections that wait for an event of theirs.
@@ -85,14 +84,16 @@ impl<F, C> EventLog<F, C> {
         now: Instant,
         wake: &mut dyn FnMut(&C),
     ) -> Option<Appended> {
+        // It was there when this began.
+        let Some(Extent { floor, .. }) = self.extent else { return Some(self.complete(appending)) };
         let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
         let keeps_none = self.keeps_none();
         let mut beyond = Vec::new();
         let mut mailboxes = self.next_mailboxes(appending);
-        let Appending { entry, floor, remaining, streams } = appending;
+        let Appending { entry, remaining, streams } = appending;
         mailboxes.retain(|mailbox| {
             let mut contents = mailbox.lock();
-            let Some(readers) = contents.append(entry, now, *floor, wake) else { return false };
+            let Some(readers) = contents.append(entry, now, floor, wake) else { return false };
             *streams += readers;
             beyond.extend(contents.keep_within(share));
             if keeps_none {
@@ -121,8 +122,7 @@ impl<F, C> EventLog<F, C> {
                 for user in users.take(STEP) {
                     match self.mailbox_for(user) {
                         Some(mailbox) => mailboxes.push(mailbox),
-                        // Such a user may have just left, and is to be told when coming back.
-                        None => self.raise_floor(entry, GapReason::Expired),
+                        None => self.is_missed(entry),
                     }
                 }
                 mailboxes
@@ -135,9 +135,19 @@ impl<F, C> EventLog<F, C> {
         self.hold(entry.number);
         if let Some(extent) = &mut self.extent {
             extent.latest = entry.notification.id;
+            extent.floor = extent.floor();
+            extent.appending = None;
         }
         let is_delivered = entry.remove_reader() && *streams > 0;
         Appended { streams: *streams, bytes: entry.bytes, is_delivered }
+    }
+
+    /// The event that is being appended is missed by users without a mailbox, who may have just left and are to be told when they come back.
+    /// Those who have one are still to get it.
+    fn is_missed(&mut self, entry: &Entry<F>) {
+        if let Some(extent) = &mut self.extent {
+            extent.appending = Some(entry.floor(GapReason::Expired));
+        }
     }
 
     /// The mailbox in which an event for `user` is put. None when nobody could ever take it: nothing is held for users without a stream.

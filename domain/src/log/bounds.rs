@@ -120,16 +120,15 @@ impl<F, C> EventLog<F, C> {
         let Some(Held { entry, mailboxes, .. }) = self.drop_entry(number) else { return };
         if self.for_everyone.pop_front_if(|oldest| *oldest == number).is_some() {
             // Users without a mailbox miss it from now on.
-            self.raise_floor(&entry, reason);
+            self.raise_floor(entry.floor(reason));
         }
         self.removing = Some(Removing { number, reason, mailboxes: mailboxes.into_iter() });
     }
 
-    /// Users without a mailbox cannot take an event.
-    pub(super) fn raise_floor(&mut self, entry: &Entry<F>, reason: GapReason) {
-        let (after, recorded) = (entry.notification.id, Some(entry.recorded));
+    /// Up to `floor` events may be missing.
+    pub(super) fn raise_floor(&mut self, floor: Floor) {
         if let Some(extent) = &mut self.extent {
-            extent.floor.raise(Floor { after, reason, recorded });
+            extent.floor.raise(floor);
         }
     }
 
@@ -175,8 +174,8 @@ impl<F, C> EventLog<F, C> {
             }
             // Users may be too many to remember of whom something was removed.
             let time = if is_too_large && !contents.has_streams() { Some(now) } else { time };
-            if let (Some(floor), Some(extent)) = (contents.tidy(time), &mut self.extent) {
-                extent.floor.raise(floor);
+            if let Some(floor) = contents.tidy(time) {
+                self.raise_floor(floor);
             }
             // Its user may have another one by now.
             let is_current =

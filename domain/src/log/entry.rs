@@ -2,7 +2,9 @@
 
 use std::time::Instant;
 
+use super::Floor;
 use crate::{
+    gap::GapReason,
     notification::{Notification, Recipients},
     sync::{AtomicUsize, Ordering},
 };
@@ -54,6 +56,11 @@ impl<F> Entry<F> {
     /// Bytes that it counts for in the log while so many mailboxes hold it.
     pub(super) fn bytes_in_log(&self, mailboxes: usize) -> usize {
         self.bytes + mailboxes.saturating_sub(1) * RECIPIENT_BYTES
+    }
+
+    /// It is missing, and so may be what was before it.
+    pub(super) fn floor(&self, reason: GapReason) -> Floor {
+        Floor { after: self.notification.id, reason, recorded: Some(self.recorded) }
     }
 
     /// One more stream is to take it.

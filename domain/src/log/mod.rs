@@ -100,10 +100,23 @@ pub struct EventLog<F, C> {
 
 #[derive(Clone, Copy, Debug)]
 struct Extent {
-    /// Nothing after this is missing of any user whose mailbox does not say so.
+    /// Nothing after this is missing of any user whose mailbox does not say so …
     floor: Floor,
+    /// … but the event that is being appended, of users without a mailbox.
+    appending: Option<Floor>,
     /// The last event, or where the log starts.
     latest: EventId,
+}
+
+impl Extent {
+    /// Nothing after this is missing of a user who comes back now and whose mailbox does not say so.
+    fn floor(self) -> Floor {
+        let mut floor = self.floor;
+        if let Some(appending) = self.appending {
+            floor.raise(appending);
+        }
+        floor
+    }
 }
 
 /// A stream that is to be opened.
@@ -196,7 +209,7 @@ impl<F, C> EventLog<F, C> {
     /// had come further, or elsewhere, is told of a gap; those that wait are woken.
     pub fn resync(&mut self, after: EventId, now: Instant, wake: &mut dyn FnMut(&C)) {
         let floor = Floor { after, reason: GapReason::Expired, recorded: None };
-        self.extent = Some(Extent { floor, latest: after });
+        self.extent = Some(Extent { floor, appending: None, latest: after });
         self.entries.clear();
         self.for_everyone.clear();
         self.removing = None;

@@ -236,6 +236,10 @@ impl<C> Stream<C> {
             self.progress.get_or_insert_default().gap.get_or_insert(gap);
             self.position = Some(floor.after);
             self.set_start(floor.after);
+            if let Some(resumable) = &mut self.resumable {
+                // What it says is about events that are there no more.
+                resumable.late = None;
+            }
         }
     }
 

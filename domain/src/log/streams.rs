@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    EndReason, Ended, Entry, EventLog, Extent, LimitReached, Mailbox, NewStream, Stream, StreamId,
-    StreamLimits,
+    EndReason, Ended, Entry, EventLog, LimitReached, Mailbox, NewStream, Stream, StreamId, StreamLimits,
 };
 use crate::{
     bookmark::{Bookmark, ResumePoint},
@@ -47,8 +46,8 @@ impl<F, C> EventLog<F, C> {
     /// Starts a stream after the event `after`. `gap` is what its client is told first. Events that are not held any more are told by a gap
     /// as well. True when its connection has to be woken.
     pub fn start(&self, mailbox: &Mailbox<F, C>, id: StreamId, after: EventId, gap: Option<Gap>) -> bool {
-        let Some(Extent { floor, latest }) = self.extent else { return false };
-        mailbox.lock().start(id, after, gap, floor, latest)
+        let Some(extent) = self.extent else { return false };
+        mailbox.lock().start(id, after, gap, extent.floor(), extent.latest)
     }
 
     /// The last event before `time` that matters to the user of the mailbox, with a reason when events since then are not held any more.
@@ -62,7 +61,7 @@ impl<F, C> EventLog<F, C> {
     /// not held any more. None when it is not known yet where the log starts.
     #[must_use]
     pub fn since(&self, mailbox: &Mailbox<F, C>, position: EventId) -> Option<(EventId, Option<GapReason>)> {
-        Some(mailbox.lock().since(position, self.extent?.floor))
+        Some(mailbox.lock().since(position, self.extent?.floor()))
     }
 
     /// Ends a stream: it takes what was published until now, and then a closing comment. What it leaves behind is returned for a client

@@ -139,13 +139,23 @@ fn a_file_of_a_secret_that_cannot_be_used_is_named() {
     }
 }
 
-/// Kubernetes sets these beside a service of the name `sse`; the others are the platform's.
+/// Kubernetes sets these beside services of the names `sse`, `sse-http` and `oc`; the last one is the platform's.
 #[test]
 fn variables_of_others_are_no_mistakes() {
-    let others =
-        ["SSE_SERVICE_HOST", "SSE_SERVICE_PORT", "SSE_PORT", "SSE_PORT_9135_TCP_ADDR", "OCIS_LOG_LEVELS"];
-    let environment = others.map(|name| (name, "a")).into_iter().chain([SECRET]).collect();
-    assert!(Configuration::read(None, &environment).is_ok());
+    let others = [
+        ("SSE_SERVICE_HOST", "10.0.0.1"),
+        ("SSE_SERVICE_PORT", "80"),
+        ("SSE_PORT", "tcp://10.0.0.1:80"),
+        ("SSE_PORT_9135_TCP_ADDR", "10.0.0.1"),
+        ("SSE_HTTP_SERVICE_HOST", "10.0.0.1"),
+        ("SSE_HTTP_PORT", "tcp://10.0.0.1:80"),
+        ("OC_SERVICE_HOST", "10.0.0.1"),
+        ("OC_PORT", "udp://10.0.0.1:80"),
+        ("OCIS_LOG_LEVELS", "a"),
+    ];
+    let configuration = Configuration::read(None, &others.into_iter().chain([SECRET]).collect());
+    let service = configuration.expect("no mistake").registry.service_name;
+    assert_eq!(service.as_str(), "com.owncloud.sse.sse", "it is not OpenCloud");
 }
 
 /// One mistake of what is off would keep the service from starting.

@@ -56,9 +56,13 @@ impl Denials {
         async move {
             loop {
                 match denials.recv().await {
-                    Ok(denied) if is_about(&denied, &name) => return Denied(denied),
-                    // Another's, or of some that were too many this may have been one: it is tried again.
-                    Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                    Ok(denied) => {
+                        if let Some(denied) = about(&denied, &name) {
+                            return Denied(denied);
+                        }
+                    }
+                    // One of those that were too many may have been it: it is tried again.
+                    Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 }
             }
@@ -66,12 +70,38 @@ impl Denials {
     }
 }
 
-/// Whether a denial is about this stream or bucket, or about all.
-fn is_about(denied: &str, name: &str) -> bool {
-    denied.contains(name) || denied.contains(ACCOUNT)
+/// What is denied, if it is about this stream or bucket. Behind its name may stand a user's.
+fn about(denied: &str, name: &str) -> Option<String> {
+    // The registry's bucket is made with it, on a connection of its own.
+    if denied.contains(ACCOUNT) {
+        return Some(denied.to_owned());
+    }
+    let (before, behind) = denied.split_once(name)?;
+    let rest = if behind.starts_with('.') { ".>\"" } else { "\"" };
+    Some(format!("{before}{name}{rest}"))
 }
 
 /// Something that NATS does not permit.
 #[derive(Debug, thiserror::Error)]
 #[error("NATS does not permit {0}")]
 pub(super) struct Denied(String);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denial_names_the_permission_and_no_user() {
+        let check = |denied: &str, name: &str, expected: Option<&str>| {
+            assert_eq!(about(denied, name).as_deref(), expected, "{denied}");
+        };
+        let named = r#"Publish to "$KV.sse-resume.ME.ORQWE""#;
+        check(named, "sse-resume", Some(r#"Publish to "$KV.sse-resume.>""#));
+        check(named, "sse-languages", None);
+        let info = r#"Publish to "$JS.API.STREAM.INFO.main-queue""#;
+        check(info, "main-queue", Some(info));
+        let next = r#"Publish to "$JS.API.CONSUMER.MSG.NEXT.main-queue.ocis-sse-5a""#;
+        check(next, "main-queue", Some(r#"Publish to "$JS.API.CONSUMER.MSG.NEXT.main-queue.>""#));
+        check(r#"Publish to "$JS.API.INFO""#, "service-registry", Some(r#"Publish to "$JS.API.INFO""#));
+    }
+}

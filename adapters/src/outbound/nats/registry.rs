@@ -150,7 +150,7 @@ async fn recreated(bucket: Option<Store>) {
         sleep(CHECK).await;
         match timeout(ANSWER, stream.get_info()).await {
             Ok(Ok(info)) if info.created != created => return,
-            // NATS has answered: there is no such bucket.
+            // Mostly NATS has answered that there is no such bucket; if it was something else, to announce once more does no harm.
             Ok(Err(error)) if error.kind() == RequestErrorKind::Other => return,
             _ => {}
         }

@@ -63,7 +63,8 @@ pub struct JetStreamSource {
     said: Option<String>,
     /// Whether to pause before the next attempt to subscribe, and for how long.
     pause: bool,
-    /// Whether the last consumer brought nothing before it was lost, so that the next one has still to prove itself.
+    /// Whether the last consumer brought nothing before it was lost, so that the next one has still to prove itself. Where NATS permits to make
+    /// a consumer, but not to ask it for messages, readiness would change to and fro otherwise.
     is_unproven: bool,
     delays: ExponentialBackoff,
     /// The line over which the last attempt was made.

@@ -35,6 +35,9 @@ impl Late {
     }
 
     /// What was written before `written` has arrived; the stream stands at `position` now. False when that is all.
+    ///
+    /// While more is taken late, the checkpoint moves on, and `after` follows it when everything up to there was written before `written`: of a
+    /// client that is always late, no more than the last two such times is unconfirmed.
     pub(super) fn confirm(&mut self, position: EventId, now: Instant, written: Instant) -> bool {
         if self.reached < written {
             self.after = self.checkpoint;

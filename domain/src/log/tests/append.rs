@@ -86,6 +86,23 @@ fn event_stays_until_everybody_could_take_it() {
     }
 }
 
+/// It was known by the user's mailbox alone.
+#[test]
+fn gap_that_is_forgotten_meanwhile_is_told() {
+    let mut played = Played::new(NO_LIMITS);
+    played.append(&["d"]);
+    for _ in 0..2 {
+        played.now.set(played.now.get() + MINUTE);
+        let now = played.now.get();
+        while played.log.forget(now) {}
+    }
+    let mut appending = played.half_appended();
+    played.pass(Duration::from_secs(1));
+    assert!(played.append_some(&mut appending).is_some());
+    let back = played.open_after("d", "x", id(0));
+    assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1", "2 again"]);
+}
+
 #[test]
 fn event_is_removed_from_every_mailbox() {
     let mut played = Played::new(NO_LIMITS);

@@ -41,6 +41,20 @@ fn are_missing_for_everyone_when_they_are_removed() {
     assert_eq!(new.take_all(), ["opening at 1"]);
 }
 
+/// Those who get a mailbox by an event that is still being appended know what was removed before.
+#[test]
+fn are_missing_when_they_are_removed_while_another_event_is_appended() {
+    let mut played = Played::new(NO_LIMITS);
+    played.append_for_everyone();
+    played.now.set(played.now.get() + MINUTE);
+    // The first two have it when the other is removed.
+    played.append(&["a", "b", "c", "d"]);
+    for name in ["a", "b", "c", "d"] {
+        let taken = played.open_after(name, "x", id(0)).take_all();
+        assert_eq!(taken, ["opening at ?", "Expired after 7-0, at 1", "2 again"], "{name}");
+    }
+}
+
 #[test]
 fn are_missing_for_those_who_were_not_there_without_a_history() {
     let mut played = Played::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });

@@ -112,6 +112,8 @@ impl Played {
             if let Some(appended) = self.append_some(&mut appending) {
                 return appended;
             }
+            // Others have a turn at the log.
+            self.pass(Duration::ZERO);
         }
     }
 
