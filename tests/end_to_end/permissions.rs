@@ -1,8 +1,8 @@
-//! What NATS permits the service, by the configuration in `deploy/nats`.
+//! What NATS permits the service, by the configuration in `deploy/nats` and by its limits.
 
 use std::io::Write as _;
 
-use async_nats::ConnectOptions;
+use async_nats::{ConnectOptions, jetstream::stream};
 use tempfile::TempDir;
 
 use crate::{
@@ -44,12 +44,15 @@ async fn nats_without(permission: &str) -> (Nats, TempDir) {
 
 /// The platform has made its queue.
 async fn with_queue(nats: &Nats) {
-    let queue = async_nats::jetstream::stream::Config {
+    nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
+}
+
+fn queue() -> stream::Config {
+    stream::Config {
         name: "main-queue".into(),
         subjects: vec!["main-queue".into()],
-        ..Default::default()
-    };
-    nats.publisher().await.jetstream.create_stream(queue).await.expect("a queue");
+        ..stream::Config::default()
+    }
 }
 
 #[tokio::test]
@@ -102,6 +105,25 @@ async fn that_are_missing_are_named_where_the_service_is_not_ready() {
         })
         .await;
     }
+}
+
+/// The server may limit how many messages are asked for.
+#[tokio::test]
+async fn to_ask_for_little_at_a_time_are_enough() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let configuration = folder.path().join("nats.conf");
+    let limits = "jetstream { limits: { max_request_batch: 3 } }";
+    std::fs::write(&configuration, limits).expect("written");
+    let arguments = ["-c", configuration.to_str().expect("Unicode")];
+    let nats = Nats::start_with(&arguments, ConnectOptions::new).await;
+    let service = Service::start(&nats, &[]).await;
+    let mut stream = service.follow("einstein").await;
+    let contents: Vec<_> = (0..20).map(|number| number.to_string()).collect();
+    nats.publisher().await.events(&["einstein"], "t", contents.iter().cloned()).await;
+    for content in contents {
+        assert_eq!(stream.content().await, content);
+    }
+    assert_eq!(service.readiness().await.0, 200);
 }
 
 #[tokio::test]

@@ -141,7 +141,7 @@ impl JetStreamSource {
             .await?;
         let messages = consumer
             .stream()
-            .max_messages_per_batch(BATCH_MESSAGES)
+            .max_messages_per_batch(batch_messages(consumer.cached_info().config.max_batch))
             // A message larger than all that was asked for would never come.
             .max_bytes_per_batch(BATCH_BYTES.max(largest_message.saturating_mul(2)))
             .heartbeat(HEARTBEAT)
@@ -337,6 +337,14 @@ impl EventSource for JetStreamSource {
         if let Some(subscription) = self.subscription.take() {
             subscription.close(STREAM).await;
         }
+    }
+}
+
+/// How many messages are asked for at a time, when the server allows `max_batch`; zero and less is no limit.
+fn batch_messages(max_batch: i64) -> usize {
+    match usize::try_from(max_batch) {
+        Ok(max_batch) if max_batch > 0 => BATCH_MESSAGES.min(max_batch),
+        _ => BATCH_MESSAGES,
     }
 }
 
