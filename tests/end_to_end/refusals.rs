@@ -45,6 +45,7 @@ async fn whoever_may_not_follow_is_told_why() {
     let invalid = Some(r#"Bearer error="invalid_token""#);
     check("", Some("Bearer"), 401, "send the access token in x-access-token").await;
     check("nonsense", invalid, 401, "the token is not valid").await;
+    check("no ASCII: é", invalid, 401, "the token is not valid").await;
     check(&changed("aud", json!(["other"])), invalid, 401, "the token is not valid").await;
     check(&changed("exp", json!(1_000_000_000)), invalid, 401, "the token has expired").await;
     check(&changed("user", json!({})), invalid, 401, "the token names no user").await;
@@ -53,7 +54,7 @@ async fn whoever_may_not_follow_is_told_why() {
 
     let without = get(service.http, "/sse", &[]).await;
     is_problem(&without, 401, "send the access token in x-access-token");
-    for (reason, times) in [("missing", 2), ("invalid", 2), ("expired", 1), ("no_user", 1), ("scope", 1)] {
+    for (reason, times) in [("missing", 2), ("invalid", 3), ("expired", 1), ("no_user", 1), ("scope", 1)] {
         let sample = format!("sse_auth_failures_total{{reason=\"{reason}\"}}");
         assert_eq!(service.metric(&sample).await, times, "{reason}");
     }

@@ -120,7 +120,7 @@ impl Api {
     }
 
     fn open(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
-        let principal = match credentials.principal(&*self.verifier, &*self.metrics) {
+        let principal = match credentials.principal(request, &*self.verifier, &*self.metrics) {
             Ok(principal) => principal,
             Err(denied) => return denied.into(),
         };

@@ -1,5 +1,7 @@
 //! Where the token stands in a request.
 
+use std::borrow::Cow;
+
 use domain::identity::Principal;
 use poem::{Request, http::StatusCode};
 use poem_openapi::{
@@ -67,6 +69,7 @@ impl Credentials {
     /// The token says that of nobody. It is counted.
     pub(super) fn principal(
         &self,
+        request: &Request,
         verifier: &dyn TokenVerifier,
         metrics: &dyn Metrics,
     ) -> Result<Principal, Denied> {
@@ -74,11 +77,11 @@ impl Credentials {
             challenge,
             problem: Problem::new(StatusCode::UNAUTHORIZED, detail),
         };
-        let Some(token) = self.token().filter(|token| !token.is_empty()) else {
+        let Some(token) = self.token(request).filter(|token| !token.is_empty()) else {
             metrics.authentication_failed(AuthenticationFailure::Missing);
             return Err(unauthorized("Bearer", "send the access token in x-access-token"));
         };
-        verifier.verify(token).map_err(|rejected| {
+        verifier.verify(&token).map_err(|rejected| {
             metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
             info!(reason = %rejected, "a request was refused");
             let detail = rejected.to_string();
@@ -94,11 +97,15 @@ impl Credentials {
         })
     }
 
-    fn token(&self) -> Option<&str> {
+    fn token(&self, request: &Request) -> Option<Cow<'_, str>> {
         match self {
-            Self::AccessToken(token) => Some(&token.0.key),
-            Self::BearerToken(token) => Some(&token.0.token),
-            Self::Missing => None,
+            Self::AccessToken(token) => Some(token.0.key.as_str().into()),
+            Self::BearerToken(token) => Some(token.0.token.as_str().into()),
+            // The framework passes over a header that is no ASCII. What is in it is no token, but something was sent.
+            Self::Missing => ["x-access-token", "authorization"].iter().find_map(|name| {
+                let value = request.headers().get(*name).filter(|value| value.to_str().is_err())?;
+                Some(String::from_utf8_lossy(value.as_bytes()).into_owned().into())
+            }),
         }
     }
 }

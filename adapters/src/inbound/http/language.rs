@@ -57,7 +57,7 @@ impl LanguageApi {
         #[oai(name = "Accept-Language")]
         _header: Header<Option<String>>,
     ) -> Answer {
-        match self.user(&credentials) {
+        match self.user(request, &credentials) {
             Ok(user) => self.of(&user, request),
             Err(denied) => denied.into(),
         }
@@ -94,8 +94,8 @@ impl LanguageApi {
 }
 
 impl LanguageApi {
-    fn user(&self, credentials: &Credentials) -> Result<UserId, Denied> {
-        Ok(credentials.principal(&*self.verifier, &*self.metrics)?.user)
+    fn user(&self, request: &Request, credentials: &Credentials) -> Result<UserId, Denied> {
+        Ok(credentials.principal(request, &*self.verifier, &*self.metrics)?.user)
     }
 
     async fn store(
@@ -104,7 +104,7 @@ impl LanguageApi {
         credentials: &Credentials,
         language: Option<LanguageTag>,
     ) -> Answer {
-        let user = match self.user(credentials) {
+        let user = match self.user(request, credentials) {
             Ok(user) => user,
             Err(denied) => return denied.into(),
         };
