@@ -15,6 +15,7 @@ mod lag;
 mod permissions;
 mod position;
 mod preferences;
+mod queue;
 mod registry;
 mod source;
 mod subscription;

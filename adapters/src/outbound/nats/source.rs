@@ -2,23 +2,13 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use async_nats::{
-    Client,
-    jetstream::{
-        self,
-        consumer::{AckPolicy, DeliverPolicy, pull},
-        context::GetStreamErrorKind,
-        stream::{self, RetentionPolicy, StorageType},
-    },
-};
+use async_nats::{Client, jetstream};
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use domain::{language::LanguageChoice, notification::EventId, revocation::AccountChange};
 use ports::outbound::{Clock, EventSource, Metrics, Outcome, SourceEvent};
-use time::OffsetDateTime;
 use tokio::sync::watch;
 use tracing::warn;
-use uuid::Uuid;
 
 use super::{
     connection::{Connection, LineState},
@@ -26,25 +16,12 @@ use super::{
     lag::Lag,
     permissions::Denials,
     position::{Position, Start, incarnation},
+    queue,
     subscription::{Received, Subscription},
 };
 
-/// The stream and its one subject.
-const STREAM: &str = "main-queue";
-/// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are killed.
-/// It is longer than slow streams may hold up the reading of a batch.
-const INACTIVE_THRESHOLD: Duration = Duration::from_secs(15);
-/// The server says at least so often that it is there; after two silences the consumer is made again.
-const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How many messages are asked for at a time …
-const BATCH_MESSAGES: usize = 500;
-/// … and how many bytes, unless the server lets a single message be larger.
-const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// A consumer that follows one that was lost at once counts as one that works after this time.
 const PROBATION: Duration = Duration::from_secs(2);
-/// A queue that has been deleted is left for so long to whoever deleted it, who may make another. It is also long enough for the server: a
-/// stream that is made while the one before is still being deleted may exist and store nothing (measured with nats-server 2.15).
-const DELETION: Duration = Duration::from_secs(2);
 /// The longest pause before trying again to subscribe.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
@@ -116,37 +93,16 @@ impl JetStreamSource {
     ) -> Result<Subscription, async_nats::Error> {
         let largest_message = client.server_info().max_payload;
         let context = jetstream::new(client);
-        let stream = queue(&context, self.position.is_some()).await?;
-        let info = stream.cached_info();
+        let queue = queue::open(&context, self.position.is_some()).await?;
+        let info = queue.cached_info();
         let (incarnation, last) = (incarnation(info), info.state.last_sequence);
-        let deliver_policy = match Start::after(self.position, incarnation, last, self.recent) {
-            Start::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
-            Start::Time(time) => DeliverPolicy::ByStartTime { start_time: date(time)? },
-        };
-        let consumer = stream
-            .create_consumer(pull::Config {
-                name: Some(format!("ocis-sse-{}", Uuid::new_v4())),
-                description: Some("ocis-sse: pushes events to browsers".into()),
-                deliver_policy,
-                ack_policy: AckPolicy::None,
-                inactive_threshold: INACTIVE_THRESHOLD,
-                memory_storage: true,
-                num_replicas: 1,
-                ..pull::Config::default()
-            })
-            .await?;
-        let messages = consumer
-            .stream()
-            .max_messages_per_batch(batch_messages(consumer.cached_info().config.max_batch))
-            // A message larger than all that was asked for would never come.
-            .max_bytes_per_batch(BATCH_BYTES.max(largest_message.saturating_mul(2)))
-            .heartbeat(HEARTBEAT)
-            .messages()
-            .await?;
+        let start = Start::after(self.position, incarnation, last, self.recent);
+        let consumer = queue::consumer(&queue, start).await?;
+        let messages = queue::messages(&consumer, largest_message).await?;
         let info = consumer.cached_info();
         self.begin(EventId { incarnation, sequence: info.delivered.stream_sequence }, last);
         let consumer = info.name.clone();
-        let denied = self.denials.denied(STREAM);
+        let denied = self.denials.denied(queue::NAME);
         Ok(Subscription::new(context, consumer, messages, generation, denied))
     }
 
@@ -277,7 +233,7 @@ impl JetStreamSource {
             tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
         }
         let denials = self.denials.clone();
-        match denials.permitted(STREAM, self.subscribe(client, state.generation)).await {
+        match denials.permitted(queue::NAME, self.subscribe(client, state.generation)).await {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
                 self.said = None;
@@ -331,42 +287,9 @@ impl EventSource for JetStreamSource {
 
     async fn close(&mut self) {
         if let Some(subscription) = self.subscription.take() {
-            subscription.close(STREAM).await;
+            subscription.close(queue::NAME).await;
         }
     }
-}
-
-/// The queue, which is made when it is missing. If it `was_there` before, it has just been deleted then.
-async fn queue(context: &jetstream::Context, was_there: bool) -> Result<stream::Stream, async_nats::Error> {
-    match context.get_stream(STREAM).await {
-        Ok(queue) => return Ok(queue),
-        Err(error) if !matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => return Err(error.into()),
-        Err(_) => {}
-    }
-    if was_there {
-        tokio::time::sleep(DELETION).await;
-    }
-    let config = stream::Config {
-        name: STREAM.into(),
-        subjects: vec![STREAM.into()],
-        retention: RetentionPolicy::Limits,
-        storage: StorageType::File,
-        ..stream::Config::default()
-    };
-    Ok(context.get_or_create_stream(config).await?)
-}
-
-/// How many messages are asked for at a time, when the server allows `max_batch`; zero and less is no limit.
-fn batch_messages(max_batch: i64) -> usize {
-    match usize::try_from(max_batch) {
-        Ok(max_batch) if max_batch > 0 => BATCH_MESSAGES.min(max_batch),
-        _ => BATCH_MESSAGES,
-    }
-}
-
-/// As the bus takes times.
-fn date(since_1970: Duration) -> Result<OffsetDateTime, async_nats::Error> {
-    Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(since_1970.as_nanos())?)?)
 }
 
 fn delays() -> ExponentialBackoff {
