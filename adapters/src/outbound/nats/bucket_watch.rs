@@ -1,6 +1,9 @@
 //! Reads a bucket for as long as the process lives, whatever becomes of the bucket and of the connection.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    pin::{Pin, pin},
+    time::Duration,
+};
 
 use async_nats::{
     Client,
@@ -21,6 +24,7 @@ use tracing::{info, warn};
 use super::{
     bucket,
     connection::{Connection, LineState},
+    permissions::Denied,
 };
 
 /// A bucket that could not be read for so long counts as unavailable.
@@ -30,6 +34,8 @@ const UNAVAILABLE_AFTER: Duration = Duration::from_secs(5);
 const CHECK: Duration = Duration::from_secs(5);
 /// The time for one answer of NATS.
 const ANSWER: Duration = Duration::from_secs(2);
+/// So many reasons why a bucket cannot be read are logged until it can be.
+const MAX_REASONS: usize = 5;
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -46,8 +52,8 @@ pub(super) struct BucketWatch<T> {
     client: watch::Sender<Option<Client>>,
     /// When the bucket was made that was read last.
     created: Option<OffsetDateTime>,
-    /// Whether it was logged that the bucket cannot be read.
-    is_failing: bool,
+    /// The reasons why the bucket cannot be read that were logged since it last could be.
+    reasons: Vec<String>,
 }
 
 /// A bucket of which everything was heard that it held.
@@ -56,6 +62,8 @@ struct Current {
     entries: Watch,
     /// The connection with which it was read.
     generation: u64,
+    /// Ready when NATS denies something about it, such as to write it.
+    denied: Pin<Box<dyn Future<Output = Denied> + Send>>,
 }
 
 impl<T: Send> BucketWatch<T> {
@@ -73,7 +81,7 @@ impl<T: Send> BucketWatch<T> {
             heard,
             client: watch::Sender::new(None),
             created: None,
-            is_failing: false,
+            reasons: Vec::new(),
         }
     }
 
@@ -89,7 +97,7 @@ impl<T: Send> BucketWatch<T> {
         while !self.heard.is_closed() {
             let current = self.begin().await;
             self.heard.send(Heard::UpToDate).await.ok();
-            if std::mem::take(&mut self.is_failing) {
+            if !std::mem::take(&mut self.reasons).is_empty() {
                 info!(bucket = self.config.name, "bucket available again");
             }
             let error = self.follow(current).await;
@@ -131,6 +139,8 @@ impl<T: Send> BucketWatch<T> {
         }
         let watch = self.connection.denials.permitted(&self.config.name, store.watch_with_history(">"));
         let mut entries = in_time(watch).await?;
+        // Before anybody writes it.
+        let denied = Box::pin(self.connection.denials.denied(&store.name));
         self.client.send_replace(Some(client));
         let mut is_current = is_empty;
         while !is_current {
@@ -138,16 +148,16 @@ impl<T: Send> BucketWatch<T> {
             is_current = entry.seen_current;
             self.hear(&entry).await;
         }
-        Ok(Current { store, entries, generation })
+        Ok(Current { store, entries, generation, denied })
     }
 
     /// Tells what changes, and returns why that ended.
-    async fn follow(&self, Current { store, mut entries, generation }: Current) -> async_nats::Error {
+    async fn follow(&self, current: Current) -> async_nats::Error {
+        let Current { store, mut entries, generation, mut denied } = current;
         let mut line = self.connection.state.clone();
         let mut is_denied = false;
         let mut checks = interval(CHECK);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut denied = pin!(self.connection.denials.denied(store.name.as_str()));
         loop {
             tokio::select! {
                 // Only others' entries are known then.
@@ -181,10 +191,12 @@ impl<T: Send> BucketWatch<T> {
         }
     }
 
-    /// Logs the first failure of several.
+    /// Logs each reason once.
     fn failed(&mut self, error: &async_nats::Error) {
-        if !std::mem::replace(&mut self.is_failing, true) {
-            warn!(bucket = self.config.name, %error, "bucket unavailable, trying again");
+        let reason = error.to_string();
+        if !self.reasons.contains(&reason) && self.reasons.len() < MAX_REASONS {
+            warn!(bucket = self.config.name, reason, "bucket unavailable, trying again");
+            self.reasons.push(reason);
         }
     }
 }
