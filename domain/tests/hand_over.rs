@@ -15,7 +15,7 @@ use domain::{
         Delivery, EndReason, EventLog, LogLimits, Mailbox, NewEvent, NewStream, Next, Note, StreamId,
         StreamLimits, Then,
     },
-    notification::{EventId, EventType, Incarnation, Notification},
+    notification::{EventId, EventType, Incarnation, Notification, Recipients},
     session::{Now, Session},
     spread::Spread,
 };
@@ -56,7 +56,7 @@ fn log(max_age: Duration) -> Log {
 fn append(log: &Mutex<Log>, sequence: u64) -> bool {
     let notification = Notification {
         id: id(sequence),
-        recipients: vec![user()],
+        recipients: Recipients::Users(vec![user()]),
         event_type: EventType::try_new("t").expect("an event type"),
         content: "x".into(),
     };
