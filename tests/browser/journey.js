@@ -75,6 +75,26 @@ export function journey(name, client) {
       await ledger.has("while the service was down");
     });
 
+    // Where a client stood that cannot say so is kept on NATS.
+    it("continues when NATS was restarted before the service", async () => {
+      await nats.restart();
+      await service.isReady();
+      await service.down();
+      await publish("after NATS was restarted");
+      await service.up();
+      await client.hurry?.();
+      await ledger.has("after NATS was restarted");
+    });
+
+    it("continues when NATS was restarted while the service was down", async () => {
+      await service.down();
+      await nats.restart();
+      await publish("while both were down");
+      await service.up();
+      await client.hurry?.();
+      await ledger.has("while both were down");
+    });
+
     // Of one that is killed, nobody knows where a client stood that cannot say so itself.
     const canSayWhatItHad = !client.repeats;
     if (canSayWhatItHad) {
@@ -87,8 +107,7 @@ export function journey(name, client) {
     }
 
     it("stays when the bus is killed and comes back", async () => {
-      await nats.kill();
-      await nats.up();
+      await nats.restart();
       await publish("after the bus was down");
       await ledger.has("after the bus was down");
     });
