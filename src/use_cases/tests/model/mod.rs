@@ -40,7 +40,7 @@ fn paused<R>(test: impl Future<Output = R>) -> R {
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     let rng_seed = if default.rng_seed == RngSeed::Random { RngSeed::Fixed(1) } else { default.rng_seed };
-    let cases = if default.cases == DEFAULT_CASES { 400 } else { default.cases };
+    let cases = if default.cases == DEFAULT_CASES { 1000 } else { default.cases };
     ProptestConfig { rng_seed, cases, ..default }
 }
 
