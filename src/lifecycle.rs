@@ -40,18 +40,19 @@ pub fn tell_service_manager(state: NotifyState<'_>) {
     }
 }
 
-/// Opens the log anew whenever SIGHUP comes.
+/// Reopens the log whenever SIGHUP comes, if it is a file. The signal never ends the process.
 ///
 /// # Errors
 ///
 /// The signal cannot be caught.
-pub fn reopen_on_hangup(log: Arc<LogFile>) -> std::io::Result<()> {
+pub fn reopen_on_hangup(log: Option<Arc<LogFile>>) -> std::io::Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     tokio::spawn(async move {
         while hangup.recv().await.is_some() {
-            match log.reopen() {
-                Ok(()) => info!("the log was opened anew"),
-                Err(error) => error!(%error, "the log cannot be opened anew, the old file is kept"),
+            match log.as_ref().map(|log| log.reopen()) {
+                Some(Ok(())) => info!("the log was opened anew"),
+                Some(Err(error)) => error!(%error, "the log cannot be opened anew, the old file is kept"),
+                None => info!("SIGHUP ignored: the log is no file that could be opened anew"),
             }
         }
     });

@@ -65,12 +65,11 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
     let file = match file {
         Some(path) => {
             let unusable = |source| StartError::LogFile { path: path.clone(), source };
-            let file = Arc::new(LogFile::open(path.into()).map_err(unusable)?);
-            reopen_on_hangup(Arc::clone(&file)).map_err(StartError::Signals)?;
-            Some(file)
+            Some(Arc::new(LogFile::open(path.into()).map_err(unusable)?))
         }
         None => None,
     };
+    reopen_on_hangup(file.clone()).map_err(StartError::Signals)?;
     Ok(Logging { level: level.0, pretty: *pretty, color: *color, file })
 }
 

@@ -132,6 +132,20 @@ async fn config_prints_what_is_in_effect() {
     assert_eq!(defaults.status().await, Some(0));
 }
 
+/// The shell's way to end what has lost its terminal, and an administrator's to have something read again.
+#[tokio::test]
+async fn sighup_ends_nothing() {
+    let nats = Nats::down();
+    let mut program = server_with(&nats, &[]);
+    program.logged_addresses().await;
+    for _ in 0..2 {
+        program.signal(Signal::HUP);
+        while !program.error_line().await.expect("one more line").contains("SIGHUP") {}
+    }
+    program.terminate();
+    assert_eq!(program.status().await, Some(0));
+}
+
 #[tokio::test]
 async fn the_log_may_be_a_file_that_is_moved_away() {
     let nats = Nats::down();

@@ -75,6 +75,9 @@ impl FromStr for GrpcEndpoint {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if [":6831", ":6832"].iter().any(|port| text.trim_end_matches('/').ends_with(port)) {
+            return Err("is Jaeger's agent, which is no more; Jaeger takes OTLP by gRPC at port 4317".into());
+        }
         let with_scheme = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
         host_and_port(with_scheme.unwrap_or(text).trim_end_matches('/'))?;
         Ok(Self(if with_scheme.is_some() { text.into() } else { format!("http://{text}") }))
@@ -185,6 +188,8 @@ mod tests {
         check("jaeger:4317", grpc("http://jaeger:4317"));
         check("https://jaeger:4317", grpc("https://jaeger:4317"));
         check::<GrpcEndpoint>("jaeger", Err("is no address: it has no port"));
+        let agent = "is Jaeger's agent, which is no more; Jaeger takes OTLP by gRPC at port 4317";
+        check::<GrpcEndpoint>("localhost:6831", Err(agent));
         let http = |url: &str| Ok(HttpCollector(url.into()));
         check("http://jaeger:4318", http("http://jaeger:4318/v1/traces"));
         check("http://jaeger:4318/own/path", http("http://jaeger:4318/own/path"));
