@@ -1,7 +1,7 @@
 //! The values of metrics after a known course of events, as `/metrics` shows them: what NATS, tokens and the HTTP server bring about. What
 //! the use cases count is in `tests/metrics`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use adapters::outbound::clock::SystemClock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -236,7 +236,9 @@ async fn connections_and_answers_are_counted_once() {
 async fn latency_includes_the_time_on_nats() {
     let nats = Nats::start().await;
     let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
-    let service = Service::start(&nats, &[("SSE_EVENTS_ENDPOINT", &proxy.address.to_string())]).await;
+    let settings =
+        [("SSE_EVENTS_ENDPOINT", &*proxy.address.to_string()), ("SSE_KEEPALIVE_INTERVAL", "200ms")];
+    let service = Service::start(&nats, &settings).await;
     let mut stream = started(&service, "einstein").await;
     proxy.blackhole(true);
     proxy.cut();
@@ -244,10 +246,13 @@ async fn latency_includes_the_time_on_nats() {
     let given = SystemClock.now();
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     let had = SystemClock.now();
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..4 {
+        assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
+    }
     let waited = SystemClock.now() - had;
     proxy.blackhole(false);
-    assert_eq!(stream.content().await, "hello");
+    eventually("hello", async || stream.next().await.expect("open").field("data") == Some("hello".into()))
+        .await;
     let taken = SystemClock.now() - given;
     let count: u64 = sample(service.debug, "sse_delivery_latency_seconds_count").await;
     let seconds: f64 = sample(service.debug, "sse_delivery_latency_seconds_sum").await;

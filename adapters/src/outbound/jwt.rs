@@ -17,7 +17,7 @@ const USER_SCOPE: &str = "user";
 /// Verifies access tokens.
 pub struct RevaTokens {
     key: DecodingKey,
-    /// What else a token may be signed with.
+    /// The previous secret, with which tokens may still be signed.
     previous: Option<DecodingKey>,
     validation: Validation,
     /// The same, whatever the time is.
@@ -72,7 +72,7 @@ struct OpaqueId {
 impl TokenVerifier for RevaTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
         match self.decode(token, &self.validation) {
-            // The library looks at the time first; what else is wrong with the token counts more.
+            // The library checks the time first, but any other fault takes precedence.
             Err(TokenRejected::Expired) => {
                 principal(self.decode(token, &self.at_any_time)?)?;
                 Err(TokenRejected::Expired)
@@ -95,7 +95,7 @@ impl RevaTokens {
     }
 }
 
-/// Whom these claims speak for.
+/// Returns the user of the claims.
 fn principal(claims: Claims) -> Result<Principal, TokenRejected> {
     if !claims.scope.iter().flatten().any(|(scope, _)| scope.starts_with(USER_SCOPE)) {
         return Err(TokenRejected::Scope);

@@ -34,7 +34,7 @@ const UNAVAILABLE_AFTER: Duration = Duration::from_secs(5);
 const CHECK: Duration = Duration::from_secs(5);
 /// The time for one answer of NATS.
 const ANSWER: Duration = Duration::from_secs(2);
-/// So many reasons why a bucket cannot be read are logged until it can be.
+/// Maximum number of reasons that are logged while a bucket is unavailable.
 const MAX_REASONS: usize = 5;
 /// The pause after a failure.
 const RETRY: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ pub(super) struct BucketWatch<T> {
     client: watch::Sender<Option<Client>>,
     /// When the bucket was made that was read last.
     created: Option<OffsetDateTime>,
-    /// The reasons why the bucket cannot be read that were logged since it last could be.
+    /// The reasons that were logged since the bucket was last available.
     reasons: Vec<String>,
 }
 

@@ -58,13 +58,13 @@ const LONGEST_DELAY: Duration = Duration::from_secs(4);
 pub struct Servers {
     /// Any one of them will do.
     pub addresses: Vec<ServerAddr>,
-    /// What they are shown, if anything.
+    /// Credentials, if the servers ask for any.
     pub credentials: Option<Credentials>,
     /// Whether the line is encrypted, and who may be at its other end.
     pub encryption: Encryption,
 }
 
-/// What a server is shown to be let in.
+/// Credentials for a server.
 #[derive(Clone)]
 pub enum Credentials {
     /// A user with a password.

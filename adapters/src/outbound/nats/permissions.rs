@@ -1,17 +1,16 @@
-//! What NATS does not permit.
+//! Permissions that NATS denies.
 
 use async_nats::{Error, ServerError};
 use tokio::sync::broadcast;
 
-/// So many denials are kept for a task that is late to hear of them.
+/// Denials that are kept for a task that has not received them yet.
 const CAPACITY: usize = 64;
-/// How NATS begins to say so; what is denied follows.
+/// The beginning of a denial; the denied operation and its subject follow.
 const VIOLATION: &str = "Permissions Violation for ";
-
 /// A request that is about no stream.
 const ACCOUNT: &str = "\"$JS.API.INFO\"";
 
-/// What NATS denies. It says so on the connection: whoever made the request waits for an answer that never comes.
+/// The denials of a connection. NATS does not answer a request that it denies: it sends an error on the connection instead.
 #[derive(Clone)]
 pub(super) struct Denials(broadcast::Sender<String>);
 
@@ -22,35 +21,35 @@ impl Default for Denials {
 }
 
 impl Denials {
-    /// NATS has said that something is wrong, which may be a denial.
+    /// Records an error of NATS, if it is a denial.
     pub(super) fn note(&self, error: &ServerError) {
         if let ServerError::Other(text) = error
             && let Some(denied) = text.strip_prefix(VIOLATION)
         {
-            // Perhaps nobody waits for anything.
+            // It fails when no task waits for a denial.
             self.0.send(denied.to_owned()).ok();
         }
     }
 
-    /// The answer to a request about the stream or bucket `name`.
+    /// Returns the answer to a request about the stream or bucket `name`.
     ///
     /// # Errors
     ///
-    /// That of the request, or what NATS denies meanwhile of what is asked about `name`.
+    /// The request failed, or NATS denied a request about `name` meanwhile.
     pub(super) async fn permitted<T, E: Into<Error>>(
         &self,
         name: &str,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
         tokio::select! {
-            // It may have failed because of the denial, which says more.
+            // The denial says more than the failure that it causes.
             biased;
             denied = self.denied(name) => Err(denied.into()),
             answer = request => answer.map_err(Into::into),
         }
     }
 
-    /// Waits until NATS denies something about the stream or bucket `name`, from the call on.
+    /// Waits for a denial about the stream or bucket `name` that comes after the call.
     pub(super) fn denied(&self, name: &str) -> impl Future<Output = Denied> + use<> {
         let (mut denials, name) = (self.0.subscribe(), name.to_owned());
         async move {
@@ -61,7 +60,7 @@ impl Denials {
                             return Denied(denied);
                         }
                     }
-                    // One of those that were too many may have been it: it is tried again.
+                    // A missed denial comes again with the next attempt.
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 }
@@ -70,9 +69,9 @@ impl Denials {
     }
 }
 
-/// What is denied, if it is about this stream or bucket. Behind its name may stand a user's.
+/// Returns the denial if it is about this stream or bucket, without the rest of the subject, which may name a user.
 fn about(denied: &str, name: &str) -> Option<String> {
-    // The registry's bucket is made with it, on a connection of its own.
+    // Only the registry asks for it, on a connection of its own.
     if denied.contains(ACCOUNT) {
         return Some(denied.to_owned());
     }
@@ -81,7 +80,7 @@ fn about(denied: &str, name: &str) -> Option<String> {
     Some(format!("{before}{name}{rest}"))
 }
 
-/// Something that NATS does not permit.
+/// A permission that NATS denies.
 #[derive(Debug, thiserror::Error)]
 #[error("NATS does not permit {0}")]
 pub(super) struct Denied(String);

@@ -136,7 +136,7 @@ impl JetStreamSource {
         }
     }
 
-    /// The consumer is not lost at once as the last one was.
+    /// The consumer has not been lost at once, as the last one was.
     fn prove(&mut self) {
         if std::mem::take(&mut self.is_unproven) && self.filling.is_none() {
             self.queued.push_back(SourceEvent::Subscribed);
@@ -258,24 +258,22 @@ impl EventSource for JetStreamSource {
                 // It is rare and large: nobody else is to carry it.
                 None => Box::pin(self.next_attempt()).await,
                 Some(subscription) => {
-                    let received = tokio::select! {
-                        biased;
-                        // A message, or the reason why there will be no more.
-                        received = subscription.next(&mut self.line) => Some(received),
-                        // It would have been lost by now.
-                        () = tokio::time::sleep(PROBATION), if self.is_unproven => None,
+                    let next = subscription.next(&mut self.line);
+                    let received = if self.is_unproven {
+                        // Without a message it would have been lost by then.
+                        tokio::time::timeout(PROBATION, next).await.ok().transpose()
+                    } else {
+                        next.await.map(Some)
                     };
                     match received {
-                        None => {
+                        Ok(received) => {
                             self.prove();
+                            if let Some(received) = received {
+                                self.read(&received);
+                            }
                             None
                         }
-                        Some(Ok(received)) => {
-                            self.prove();
-                            self.read(&received);
-                            None
-                        }
-                        Some(Err(reason)) => self.interrupted(reason),
+                        Err(reason) => self.interrupted(reason),
                     }
                 }
             };

@@ -30,7 +30,7 @@ pub(super) struct Subscription {
     messages: pull::Stream,
     /// The line over which it was agreed.
     generation: u64,
-    /// Ready when NATS denies that it is asked for more.
+    /// Ready when NATS denies a request for messages.
     denied: Pin<Box<dyn Future<Output = Denied> + Send>>,
     /// Of the last message, counted by the consumer; the next has to be the one after it.
     consumer_sequence: u64,
@@ -76,7 +76,7 @@ impl Subscription {
                 let (sequence, pending) = (info.stream_sequence, info.pending);
                 Ok(Received { sequence, published: Duration::from_nanos(published), pending, message })
             }
-            // It may not be asked for messages, so that none will come.
+            // No message will come.
             denied = &mut self.denied => Err(denied.to_string()),
             // The line was lost, or is already another one.
             state = line.wait_for(|state| !state.connected || state.generation != generation) => {
