@@ -27,6 +27,7 @@ mod lives;
 mod metrics;
 mod nats;
 mod permissions;
+mod platform_environment;
 mod private;
 mod process;
 mod program;

@@ -86,11 +86,16 @@ impl Program {
         lines.join("\n")
     }
 
+    /// The next line of its log.
+    pub(crate) async fn log_line(&mut self) -> serde_json::Value {
+        let line = self.error_line().await.expect("one more line");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
     /// Where clients and where probes connect, as the log says.
     pub(crate) async fn logged_addresses(&mut self) -> (Server, SocketAddr) {
         loop {
-            let line = self.error_line().await.expect("a line with the addresses");
-            let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+            let line = self.log_line().await;
             if line["message"] == "listening" {
                 let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
                 return (line::service_at(address("address")), address("debug"));

@@ -19,7 +19,7 @@ async fn bucket(nats: &Nats) -> Option<kv::Store> {
 }
 
 /// What the gateway would read: each entry's data.
-async fn entries(nats: &Nats) -> Vec<Value> {
+pub(crate) async fn entries(nats: &Nats) -> Vec<Value> {
     let Some(bucket) = bucket(nats).await else { return Vec::new() };
     let keys: Vec<String> = bucket.keys().await.expect("keys").try_collect().await.expect("keys");
     let mut entries = Vec::new();

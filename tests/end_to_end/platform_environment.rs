@@ -1,0 +1,214 @@
+//! The whole environment in which each platform's packaging starts its own `sse` service starts this one.
+//!
+//! The variables are those of Infinite Scale's Helm chart 0.7.0 (`charts/ocis/templates/sse/deployment.yaml`, in the order of the
+//! template) and of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use async_nats::ConnectOptions;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::{
+    client::{self, Stream},
+    eventually,
+    line::{self, Server},
+    nats::Nats,
+    program::Program,
+    registry::entries,
+    service::{SECRET, token},
+};
+
+/// What a cluster adds to each of its containers for the chart's service `sse` (Docker-style links).
+const SERVICE_LINKS: [(&str, &str); 11] = [
+    ("SSE_SERVICE_HOST", "10.0.0.1"),
+    ("SSE_SERVICE_PORT", "9939"),
+    ("SSE_SERVICE_PORT_HTTP", "9939"),
+    ("SSE_SERVICE_PORT_METRICS_DEBUG", "9135"),
+    ("SSE_PORT", "tcp://10.0.0.1:9939"),
+    ("SSE_PORT_9939_TCP", "tcp://10.0.0.1:9939"),
+    ("SSE_PORT_9939_TCP_PROTO", "tcp"),
+    ("SSE_PORT_9939_TCP_PORT", "9939"),
+    ("SSE_PORT_9939_TCP_ADDR", "10.0.0.1"),
+    ("SSE_PORT_9135_TCP", "tcp://10.0.0.1:9135"),
+    ("KUBERNETES_SERVICE_HOST", "10.0.0.2"),
+];
+
+/// The chart's variables; `events` are those of its template `ocis.events`.
+fn chart<'a>(registry: &'a str, events: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let before = [
+        ("MICRO_REGISTRY", "nats-js-kv"),
+        ("MICRO_REGISTRY_ADDRESS", registry),
+        ("OCIS_CORS_ALLOW_ORIGINS", "https://ocis.owncloud.test"),
+    ];
+    let after = [
+        ("SSE_LOG_COLOR", "false"),
+        ("SSE_LOG_LEVEL", "info"),
+        ("SSE_LOG_PRETTY", "false"),
+        ("SSE_TRACING_ENABLED", "false"),
+        ("SSE_TRACING_TYPE", "jaeger"),
+        ("SSE_TRACING_ENDPOINT", ""),
+        ("SSE_TRACING_COLLECTOR", ""),
+        ("SSE_DEBUG_PPROF", "false"),
+        // The ports are 9135 and 9939 there.
+        ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
+        ("SSE_HTTP_ADDR", "0.0.0.0:0"),
+        ("SSE_JWT_SECRET", SECRET),
+    ];
+    [&before, events, &after, &SERVICE_LINKS, line::settings()].concat()
+}
+
+/// A running service that has warned of nothing.
+struct Started {
+    program: Program,
+    http: Server,
+    debug: SocketAddr,
+}
+
+impl Started {
+    async fn with(environment: &[(&str, &str)]) -> Self {
+        let mut program = Program::start(&["server"], environment);
+        loop {
+            let line = program.log_line().await;
+            if line["message"] == "listening" {
+                let here = |name: &str| {
+                    let mut address: SocketAddr =
+                        line[name].as_str().expect("a text").parse().expect("an address");
+                    address.set_ip(Ipv4Addr::LOCALHOST.into());
+                    address
+                };
+                let (http, debug) = (line::service_at(here("address")), here("debug"));
+                return Self { program, http, debug };
+            }
+            assert_eq!(line["level"], "info", "{line}");
+        }
+    }
+
+    async fn is_ready(&self) {
+        eventually("ready", async || client::try_get(self.debug, "/readyz").await == Some(200)).await;
+    }
+
+    /// Ends it. It has warned of nothing up to its end.
+    async fn stop(mut self) {
+        self.program.terminate();
+        for line in self.program.complaints().await.lines() {
+            let line: Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(line["level"], "info", "{line}");
+        }
+    }
+}
+
+async fn delivers(service: &Started, nats: &Nats) {
+    let mut stream = Stream::open(service.http, "/sse", &[("x-access-token", &token("marie"))]).await;
+    nats.publisher().await.event(&["marie"], "share-created", "{}").await;
+    assert_eq!(stream.content().await, "{}");
+}
+
+#[tokio::test]
+async fn of_the_helm_chart_is_enough() {
+    let nats = Nats::start().await;
+    let address = nats.address();
+    let service = Started::with(&chart(&address, &[("OCIS_EVENTS_ENDPOINT", &address)])).await;
+    // The chart's liveness probe.
+    assert_eq!(client::get(service.debug, "/healthz", &[]).await.status, 200);
+    service.is_ready().await;
+    assert_eq!(entries(&nats).await[0]["name"], "com.owncloud.sse.sse");
+    delivers(&service, &nats).await;
+    let origin = ("origin", "https://ocis.owncloud.test");
+    let answer = client::get(service.http, "/sse", &[origin]).await;
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://ocis.owncloud.test"));
+    service.stop().await;
+}
+
+/// A directory with a certificate authority, as the chart mounts it, and what a server at 127.0.0.1 has from that authority.
+fn custom_ca_chain() -> TempDir {
+    let mut authority = CertificateParams::default();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = authority.self_signed(&key).expect("a certificate");
+    let server_key = KeyPair::generate().expect("a key");
+    let server = CertificateParams::new(["127.0.0.1".to_owned()]).expect("a name");
+    let server = server.signed_by(&server_key, &Issuer::new(authority, key)).expect("a certificate");
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("custom")).expect("made");
+    for (name, text) in [
+        ("custom/company.crt", certificate.pem()),
+        ("server.crt", server.pem()),
+        ("server.key", server_key.serialize_pem()),
+    ] {
+        std::fs::write(directory.path().join(name), text).expect("written");
+    }
+    directory
+}
+
+/// An external NATS whose certificate the pods trust (`tls.certTrusted`), because of a chain of the company's own (`customCAChain`).
+#[tokio::test]
+async fn of_the_helm_chart_with_an_external_nats_is_enough() {
+    let registry = Nats::start().await;
+    let certificates = custom_ca_chain();
+    let path = |name: &str| certificates.path().join(name).to_str().expect("Unicode").to_owned();
+    let (certificate, key) = (path("server.crt"), path("server.key"));
+    let nats =
+        Nats::start_with(&["--tls", "--tlscert", &certificate, "--tlskey", &key], ConnectOptions::new).await;
+    let (address, registry_address) = (nats.address(), registry.address());
+    let trusted = format!("/etc/ssl/certs:{}", path("custom"));
+    let external = [
+        ("OCIS_EVENTS_ENDPOINT", &*address),
+        ("OCIS_EVENTS_CLUSTER", "company"),
+        ("OCIS_EVENTS_ENABLE_TLS", "true"),
+        ("OCIS_EVENTS_TLS_INSECURE", "false"),
+        ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", ""),
+        ("SSL_CERT_DIR", &trusted),
+    ];
+    let service = Started::with(&chart(&registry_address, &external)).await;
+    service.is_ready().await;
+    service.stop().await;
+    // It is that chain which makes the certificate a trusted one.
+    let without = chart(&registry_address, &external[..5]);
+    let service = Started::with(&without).await;
+    eventually("refused", async || {
+        client::get(service.debug, "/readyz", &[]).await.body.contains("invalid peer certificate")
+    })
+    .await;
+}
+
+/// OpenCloud's variables, as the compose file gives them to the platform, and what it takes to run ocis-sse in a container beside it.
+#[tokio::test]
+async fn of_opencloud_compose_is_enough() {
+    let nats = Nats::start().await;
+    let address = nats.address();
+    let environment = [
+        ("OC_ADD_RUN_SERVICES", ""),
+        ("OC_URL", "https://cloud.opencloud.test"),
+        ("OC_LOG_LEVEL", "info"),
+        ("OC_LOG_COLOR", "false"),
+        ("OC_LOG_PRETTY", "false"),
+        ("PROXY_TLS", "false"),
+        ("OC_INSECURE", "true"),
+        ("PROXY_ENABLE_BASIC_AUTH", "false"),
+        ("IDM_CREATE_DEMO_USERS", "false"),
+        ("IDM_ADMIN_PASSWORD", "admin"),
+        ("NOTIFICATIONS_SMTP_HOST", ""),
+        ("NOTIFICATIONS_SMTP_PORT", ""),
+        ("NOTIFICATIONS_SMTP_INSECURE", "false"),
+        ("FRONTEND_ARCHIVER_MAX_SIZE", "10000000000"),
+        ("PROXY_CSP_CONFIG_FILE_LOCATION", "/etc/opencloud/csp.yaml"),
+        ("OC_PASSWORD_POLICY_BANNED_PASSWORDS_LIST", "banned-password-list.txt"),
+        ("OC_SHARING_PUBLIC_SHARE_MUST_HAVE_PASSWORD", "true"),
+        ("OC_PASSWORD_POLICY_MIN_CHARACTERS", "8"),
+        ("OC_DEFAULT_LANGUAGE", ""),
+        // Beside it, in a container of its own:
+        ("OC_EXCLUDE_RUN_SERVICES", "sse"),
+        ("OC_JWT_SECRET", SECRET),
+        ("OC_EVENTS_ENDPOINT", &address),
+        ("MICRO_REGISTRY_ADDRESS", &address),
+        ("SSE_HTTP_ADDR", "0.0.0.0:0"),
+        ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
+    ];
+    let service = Started::with(&[&environment, line::settings()].concat()).await;
+    service.is_ready().await;
+    assert_eq!(entries(&nats).await[0]["name"], "eu.opencloud.sse.sse");
+    delivers(&service, &nats).await;
+    service.stop().await;
+}
