@@ -1,5 +1,6 @@
 //! The files in `deploy/` speak of what there is.
 
+mod compatibility;
 mod metrics;
 
 use std::{collections::BTreeSet, process::Command};
