@@ -13,7 +13,7 @@ use adapters::{
 };
 use criterion::{BatchSize, Bencher, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use domain::{
-    content::{Content, Translation, Version},
+    content::{Content, Translation, TranslationIndex},
     identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguagePriorityList, LanguageTag},
@@ -69,7 +69,7 @@ fn content(languages: &[&str]) -> Content {
 fn encode(criterion: &mut Criterion) {
     let notification = notification(content(&["en"]), Vec::new());
     criterion.bench_function("encode one event", |bencher| {
-        bencher.iter(|| EventFrames.event(black_box(&notification), Version::FALLBACK));
+        bencher.iter(|| EventFrames.event(black_box(&notification), TranslationIndex::FALLBACK));
     });
 }
 
@@ -88,7 +88,7 @@ impl Connection for NoConnection {
     fn finish(&self) {}
 }
 
-/// The service between NATS and the sockets, with streams of as many users. One after the other asks for one of the `wishes`.
+/// The service between NATS and the sockets, with streams of as many users. One after the other asks for one of the `accept_language`.
 struct House {
     /// Held, because it runs what the service has spawned.
     _runtime: Runtime,
@@ -97,7 +97,7 @@ struct House {
 }
 
 impl House {
-    fn with(streams: usize, wishes: &[&str]) -> Self {
+    fn with(streams: usize, accept_language: &[&str]) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::new("bench")));
         let subscriptions = Subscriptions::new(
@@ -127,7 +127,9 @@ impl House {
                 principal: Principal { user: user(n), issued: IssuedAt::UNKNOWN, until: Duration::MAX },
                 last_event_id: None,
                 request: None,
-                accept_language: LanguagePriorityList::from_accept_language(wishes[n % wishes.len()]),
+                accept_language: LanguagePriorityList::from_accept_language(
+                    accept_language[n % accept_language.len()],
+                ),
             };
             subscriptions.subscribe(request, Arc::new(NoConnection)).expect("a place").stream
         });
@@ -198,10 +200,10 @@ const WISHES: [&str; 5] = [
 fn deliver_in_languages(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deliver to 10,000 streams an event in");
     let in_five = content(&["en", "de", "fr", "it", "es"]);
-    for (name, wishes, content) in
+    for (name, accept_language, content) in
         [("one language", &WISHES[..], content(&["en"])), ("five languages", &WISHES[..], in_five)]
     {
-        let mut house = House::with(10_000, wishes);
+        let mut house = House::with(10_000, accept_language);
         group.throughput(Throughput::Elements(10_000));
         group.bench_function(name, |bencher| house.deliver(bencher, &content, 1));
     }

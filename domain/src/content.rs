@@ -1,12 +1,12 @@
-//! What a client reads of an event, in one language or in several.
+//! The content of an event, in one language or in several.
 
 use crate::language::{LanguagePriorityList, LanguageTag};
 
-/// A text, and perhaps the same in further languages. Mostly it is JSON, but nobody here looks inside.
+/// A text, and its translations if there are any. It is usually JSON; the service does not parse it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     fallback: String,
-    /// That of the fallback, when it is known.
+    /// The language of the fallback, if it is known.
     language: Option<LanguageTag>,
     translations: Vec<Translation>,
 }
@@ -20,15 +20,15 @@ pub struct Translation {
     pub text: String,
 }
 
-/// One of the versions of a [`Content`].
+/// Names one text of a [`Content`]: the fallback or a translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Version(usize);
+pub struct TranslationIndex(usize);
 
-impl Version {
-    /// What is read by who wishes none of the languages there are.
+impl TranslationIndex {
+    /// The text for a client that prefers none of the languages of a content.
     pub const FALLBACK: Self = Self(0);
 
-    /// Its place among the versions of its content, from 0.
+    /// Its position among the texts of its content, from 0 for the fallback.
     #[must_use]
     pub fn position(self) -> usize {
         self.0
@@ -36,8 +36,8 @@ impl Version {
 }
 
 impl Content {
-    /// A text, in `language` if that is known, and its `translations`. Without one the fallback is the translation in `language`,
-    /// else the first there is, else an empty text.
+    /// Creates a content of a text, in `language` if that is known, and its `translations`. Without a text the translation in `language`
+    /// becomes the fallback, else the first translation, else an empty text.
     #[must_use]
     pub fn new(
         fallback: Option<String>,
@@ -56,35 +56,37 @@ impl Content {
         Self { fallback: text, language: Some(language), translations }
     }
 
-    /// How many versions there are; one at least.
+    /// The number of texts: the fallback and its translations.
     #[must_use]
-    pub fn versions(&self) -> usize {
+    pub fn texts(&self) -> usize {
         1 + self.translations.len()
     }
 
-    /// The version to be read by somebody with these wishes (RFC 4647, 3.4).
+    /// Returns the text that matches these preferences best (RFC 4647, 3.4).
     #[must_use]
-    pub fn lookup(&self, wishes: &LanguagePriorityList) -> Version {
+    pub fn lookup(&self, preferred: &LanguagePriorityList) -> TranslationIndex {
         if self.translations.is_empty() {
-            return Version::FALLBACK;
+            return TranslationIndex::FALLBACK;
         }
         let translated = self.translations.iter().map(|translation| &translation.language);
         match &self.language {
-            None => wishes.lookup(translated).map_or(Version::FALLBACK, |position| Version(position + 1)),
-            Some(language) => {
-                wishes.lookup([language].into_iter().chain(translated)).map_or(Version::FALLBACK, Version)
-            }
+            None => preferred
+                .lookup(translated)
+                .map_or(TranslationIndex::FALLBACK, |position| TranslationIndex(position + 1)),
+            Some(language) => preferred
+                .lookup([language].into_iter().chain(translated))
+                .map_or(TranslationIndex::FALLBACK, TranslationIndex),
         }
     }
 
-    /// The text of a version of this content.
+    /// Returns the text that `index` names.
     #[must_use]
-    pub fn text(&self, Version(position): Version) -> &str {
+    pub fn text(&self, TranslationIndex(position): TranslationIndex) -> &str {
         let translation = position.checked_sub(1).and_then(|position| self.translations.get(position));
         translation.map_or(&self.fallback, |translation| &translation.text)
     }
 
-    /// How long all versions are together, in bytes.
+    /// The length of all texts together, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.fallback.len()
@@ -93,7 +95,7 @@ impl Content {
 }
 
 impl From<String> for Content {
-    /// A text that is the same for everybody.
+    /// Creates a content of one text for all clients.
     fn from(fallback: String) -> Self {
         Self { fallback, ..Self::default() }
     }
@@ -118,17 +120,17 @@ mod tests {
     }
 
     #[test]
-    fn everybody_reads_the_version_that_is_wished_or_the_fallback() {
+    fn lookup_finds_the_preferred_translation_or_the_fallback() {
         let check = |fallback: Option<&str>,
                      language: Option<&str>,
                      others: &[&str],
-                     wishes: &str,
+                     preferred: &str,
                      expected: &str| {
             let content = Content::new(fallback.map(Into::into), language.map(tag), translations(others));
-            let wished = LanguagePriorityList::from_accept_language(wishes).expect("wishes");
-            let version = content.lookup(&wished);
-            assert!(version.position() < content.versions());
-            assert_eq!(content.text(version), expected, "{wishes} among {content:?}");
+            let list = LanguagePriorityList::from_accept_language(preferred).expect("preferred");
+            let translation = content.lookup(&list);
+            assert!(translation.position() < content.texts());
+            assert_eq!(content.text(translation), expected, "{preferred} among {content:?}");
         };
         check(Some("untagged"), None, &["de", "fr"], "de-CH-1996", "de");
         check(Some("untagged"), None, &["de", "fr"], "it, fr;q=0.1", "fr");
@@ -147,15 +149,15 @@ mod tests {
     }
 
     #[test]
-    fn each_version_has_a_place_and_counts_for_its_bytes() {
+    fn texts_have_positions_and_count_for_their_bytes() {
         let content = Content::new(Some("English".into()), Some(tag("en")), translations(&["de", "fr"]));
         let place = |text: &str| content.lookup(&LanguagePriorityList::of(&tag(text))).position();
         assert_eq!(["en", "de", "fr", "it"].map(place), [0, 1, 2, 0]);
-        assert_eq!((content.versions(), content.bytes()), (3, "Englishdefr".len()));
+        assert_eq!((content.texts(), content.bytes()), (3, "Englishdefr".len()));
     }
 
     #[test]
-    fn text_alone_is_the_same_for_everybody() {
+    fn text_alone_has_no_translations() {
         for content in [Content::from("text"), Content::from("text".to_owned())] {
             assert_eq!(content, Content::new(Some("text".into()), None, Vec::new()));
         }

@@ -5,7 +5,7 @@ mod priority_list;
 mod tag;
 
 pub use self::{
-    choice::{LanguageChoice, Languages, Wish},
+    choice::{LanguageChoice, LanguagePreference, Languages},
     priority_list::LanguagePriorityList,
     tag::{InvalidLanguageTag, LanguageTag},
 };

@@ -13,7 +13,7 @@ fuzz_target!(|text: &str| {
     let plain = Plain::read(field);
     assert_eq!(list.is_some(), plain.is_some(), "{field:?}");
     let Some((list, plain)) = list.zip(plain) else { return };
-    assert_eq!(list.first(), plain.wished.iter().find_map(|range| LanguageTag::try_new(range).ok()));
+    assert_eq!(list.first(), plain.preferred.iter().find_map(|range| LanguageTag::try_new(range).ok()));
     assert_eq!(list.lookup(&offered), plain.lookup(&offered), "{field:?} {offered:?}");
     // Whether the letters are small does not matter, nor does white space around an entry.
     let same = field.to_ascii_uppercase().replace(',', " ,\t");
@@ -35,7 +35,7 @@ fn checked_tag(text: &str) -> Option<LanguageTag> {
 
 /// The field as RFC 9110 (12.5.4) and RFC 4647 (3.4) describe it, without regard to speed.
 struct Plain {
-    wished: Vec<String>,
+    preferred: Vec<String>,
     refused: Vec<String>,
 }
 
@@ -47,10 +47,10 @@ impl Plain {
             entries.pop();
         }
         let entries = entries.into_iter().filter_map(Self::entry).take(32);
-        let (mut wished, refused): (Vec<_>, Vec<_>) = entries.partition(|(_, weight)| *weight > 0.0);
-        wished.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        let (mut preferred, refused): (Vec<_>, Vec<_>) = entries.partition(|(_, weight)| *weight > 0.0);
+        preferred.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         let ranges = |entries: Vec<(String, f64)>| entries.into_iter().map(|(range, _)| range).collect();
-        (!wished.is_empty()).then(|| Self { wished: ranges(wished), refused: ranges(refused) })
+        (!preferred.is_empty()).then(|| Self { preferred: ranges(preferred), refused: ranges(refused) })
     }
 
     fn entry(entry: &str) -> Option<(String, f64)> {
@@ -72,7 +72,7 @@ impl Plain {
     }
 
     fn lookup(&self, offered: &[LanguageTag]) -> Option<usize> {
-        for range in &self.wished {
+        for range in &self.preferred {
             let mut subtags: Vec<_> = range.split('-').collect();
             while !subtags.is_empty() {
                 let range = subtags.join("-");
@@ -94,6 +94,6 @@ impl Plain {
             let within = ranges.iter().filter(|range| format!("{tag}-").starts_with(&format!("{range}-")));
             within.map(String::len).max()
         };
-        longest(&self.refused) > longest(&self.wished)
+        longest(&self.refused) > longest(&self.preferred)
     }
 }

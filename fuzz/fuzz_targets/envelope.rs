@@ -7,7 +7,7 @@ use std::error::Error;
 use adapters::outbound::nats::envelope::{Event, PassedOver, Unreadable, read};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
-    content::Version,
+    content::TranslationIndex,
     identity::UserId,
     notification::{EventId, EventType, Incarnation, Recipients},
 };
@@ -103,5 +103,5 @@ fn write_and_read(text: &str) {
         user => UserId::try_new(user).into_iter().collect(),
     };
     assert_eq!(notification.recipients, expected);
-    assert_eq!(notification.content.text(Version::FALLBACK), message);
+    assert_eq!(notification.content.text(TranslationIndex::FALLBACK), message);
 }

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, sync::OnceLock};
 
 use domain::{
-    content::{Content, Version},
-    language::Wish,
+    content::{Content, TranslationIndex},
+    language::LanguagePreference,
     notification::Notification,
 };
 use parking_lot::Mutex;
@@ -17,30 +17,35 @@ const MAX_LOOKUPS: usize = 32;
 pub(super) struct Encoded {
     frames: Box<[OnceLock<Frame>]>,
     /// Which translation is for which languages; none when there is but one.
-    lookups: Option<Box<Mutex<HashMap<Wish, Version>>>>,
+    lookups: Option<Box<Mutex<HashMap<LanguagePreference, TranslationIndex>>>>,
 }
 
 impl Encoded {
     /// None is encoded yet of an event with this content.
     pub(super) fn new(content: &Content) -> Self {
-        let frames = (0..content.versions()).map(|_| OnceLock::new()).collect();
-        Self { frames, lookups: (content.versions() > 1).then(Box::default) }
+        let frames = (0..content.texts()).map(|_| OnceLock::new()).collect();
+        Self { frames, lookups: (content.texts() > 1).then(Box::default) }
     }
 
     /// What is to be written to a stream with these preferred languages.
-    pub(super) fn frame(&self, notification: &Notification, wish: &Wish, frames: &dyn Frames) -> Frame {
-        let version = self.lookups.as_ref().map_or(Version::FALLBACK, |lookups| {
+    pub(super) fn frame(
+        &self,
+        notification: &Notification,
+        preference: &LanguagePreference,
+        frames: &dyn Frames,
+    ) -> Frame {
+        let translation = self.lookups.as_ref().map_or(TranslationIndex::FALLBACK, |lookups| {
             let mut lookups = lookups.lock();
             // Mostly known, so that no copy is made to look.
-            lookups.get(wish).copied().unwrap_or_else(|| {
-                let version = notification.content.lookup(wish.effective());
+            lookups.get(preference).copied().unwrap_or_else(|| {
+                let translation = notification.content.lookup(preference.effective());
                 if lookups.len() < MAX_LOOKUPS {
-                    lookups.insert(wish.clone(), version);
+                    lookups.insert(preference.clone(), translation);
                 }
-                version
+                translation
             })
         });
-        self.frames[version.position()].get_or_init(|| frames.event(notification, version)).clone()
+        self.frames[translation.position()].get_or_init(|| frames.event(notification, translation)).clone()
     }
 }
 
@@ -67,13 +72,16 @@ mod tests {
             content: Content::new(Some("Hello".into()), None, vec![translation]),
         };
         let mut frames = MockFrames::new();
-        frames.expect_event().once().returning(|it, version| it.content.text(version).to_owned().into());
+        frames
+            .expect_event()
+            .once()
+            .returning(|it, translation| it.content.text(translation).to_owned().into());
         let encoded = Encoded::new(&notification.content);
         let mut languages = Languages::new(LanguageTag::default());
         let user = UserId::try_new("a").expect("a user id");
         for number in 0..2 * MAX_LOOKUPS {
             let requested = LanguagePriorityList::from_accept_language(&format!("de-{number}"));
-            let frame = encoded.frame(&notification, &languages.wish(&user, requested), &frames);
+            let frame = encoded.frame(&notification, &languages.preference(&user, requested), &frames);
             assert_eq!(&frame[..], b"Hallo");
         }
         assert_eq!(encoded.lookups.map(|lookups| lookups.lock().len()), Some(MAX_LOOKUPS));

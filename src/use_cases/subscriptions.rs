@@ -203,9 +203,10 @@ impl Subscribe for Subscriptions {
         };
         let jitter = Spread::of(state.log.next_number());
         let session = Session::new(now, until, shared.policy.max_age, jitter);
-        let wish = state.languages.wish(&user, accept_language);
-        let language = shared.language(&wish);
-        let (mailbox, id) = state.log.open(&user, NewStream { connection, session, request, wish, issued });
+        let preference = state.languages.preference(&user, accept_language);
+        let language = shared.language(&preference);
+        let (mailbox, id) =
+            state.log.open(&user, NewStream { connection, session, request, preference, issued });
         shared.metrics.stream_opened(state.log.streams(), state.log.users());
         if let Beginning::After(position) = &beginning {
             // There the stream ended, should it end before it starts.

@@ -28,14 +28,14 @@ impl LanguageChoice {
     }
 }
 
-/// Whose wish counts: what the user has chosen, else what the request for a stream asks for, else the default.
+/// Whose preference counts: what the user has chosen, else what the request for a stream asks for, else the default.
 #[derive(Debug)]
 pub struct Languages {
     default: Arc<LanguagePriorityList>,
     default_language: LanguageTag,
     choices: HashMap<UserId, Chosen>,
-    /// Every wish that a stream has, once: there are few different ones.
-    wishes: HashSet<Arc<Wished>>,
+    /// Every preference that a stream has, once: there are few different ones.
+    preferences: HashSet<Arc<PreferredLanguages>>,
 }
 
 #[derive(Debug)]
@@ -46,33 +46,33 @@ struct Chosen {
     is_stale: bool,
 }
 
-/// What is wished on one stream. Streams with the same wish share it, so that to compare two costs nothing.
+/// What is wished on one stream. Streams with the same preference share it, so that to compare two costs nothing.
 #[derive(Clone, Debug)]
-pub struct Wish(Arc<Wished>);
+pub struct LanguagePreference(Arc<PreferredLanguages>);
 
-impl PartialEq for Wish {
+impl PartialEq for LanguagePreference {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Wish {}
+impl Eq for LanguagePreference {}
 
-impl Hash for Wish {
+impl Hash for LanguagePreference {
     fn hash<H: Hasher>(&self, state: &mut H) {
         Arc::as_ptr(&self.0).hash(state);
     }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Wished {
+struct PreferredLanguages {
     /// By its request, if that says anything.
     requested: Option<Arc<LanguagePriorityList>>,
     /// What counts.
     effective: Arc<LanguagePriorityList>,
 }
 
-impl Wish {
+impl LanguagePreference {
     /// What counts.
     #[must_use]
     pub fn effective(&self) -> &LanguagePriorityList {
@@ -88,7 +88,7 @@ impl Languages {
             default: Arc::new(LanguagePriorityList::of(&default)),
             default_language: default,
             choices: HashMap::new(),
-            wishes: HashSet::new(),
+            preferences: HashSet::new(),
         }
     }
 
@@ -128,43 +128,51 @@ impl Languages {
     }
 
     /// What counts on a stream of `user` whose request asks for `requested`.
-    pub fn wish(&mut self, user: &UserId, requested: Option<LanguagePriorityList>) -> Wish {
-        self.wish_of(user, requested.map(Arc::new))
+    pub fn preference(
+        &mut self,
+        user: &UserId,
+        requested: Option<LanguagePriorityList>,
+    ) -> LanguagePreference {
+        self.preference_of(user, requested.map(Arc::new))
     }
 
-    /// Brings `wish`, of a stream of `user`, up to date. The answer is the language that is wished most, if that is another than
+    /// Brings `preference`, of a stream of `user`, up to date. The answer is the language that is wished most, if that is another than
     /// before.
-    pub fn renew(&mut self, user: &UserId, wish: &mut Wish) -> Option<LanguageTag> {
-        let before = self.language(wish);
-        *wish = self.wish_of(user, wish.0.requested.clone());
-        let language = self.language(wish);
+    pub fn renew(&mut self, user: &UserId, preference: &mut LanguagePreference) -> Option<LanguageTag> {
+        let before = self.language(preference);
+        *preference = self.preference_of(user, preference.0.requested.clone());
+        let language = self.language(preference);
         (language != before).then_some(language)
     }
 
     /// The language that is wished most.
     #[must_use]
-    pub fn language(&self, wish: &Wish) -> LanguageTag {
-        wish.effective().first().unwrap_or_else(|| self.default_language.clone())
+    pub fn language(&self, preference: &LanguagePreference) -> LanguageTag {
+        preference.effective().first().unwrap_or_else(|| self.default_language.clone())
     }
 
-    /// Forgets the wishes that no stream has any more.
+    /// Forgets the preferences that no stream has any more.
     pub fn forget(&mut self) {
-        self.wishes.retain(|wish| Arc::strong_count(wish) > 1);
-        self.wishes.shrink_to(2 * self.wishes.len());
+        self.preferences.retain(|preference| Arc::strong_count(preference) > 1);
+        self.preferences.shrink_to(2 * self.preferences.len());
     }
 
-    fn wish_of(&mut self, user: &UserId, requested: Option<Arc<LanguagePriorityList>>) -> Wish {
+    fn preference_of(
+        &mut self,
+        user: &UserId,
+        requested: Option<Arc<LanguagePriorityList>>,
+    ) -> LanguagePreference {
         let effective = match self.chosen(user) {
             Some(chosen) => Arc::new(LanguagePriorityList::of(chosen)),
             None => Arc::clone(requested.as_ref().unwrap_or(&self.default)),
         };
-        let wish = Wished { requested, effective };
-        if let Some(shared) = self.wishes.get(&wish) {
-            return Wish(Arc::clone(shared));
+        let preference = PreferredLanguages { requested, effective };
+        if let Some(shared) = self.preferences.get(&preference) {
+            return LanguagePreference(Arc::clone(shared));
         }
-        let wish = Arc::new(wish);
-        self.wishes.insert(Arc::clone(&wish));
-        Wish(wish)
+        let preference = Arc::new(preference);
+        self.preferences.insert(Arc::clone(&preference));
+        LanguagePreference(preference)
     }
 }
 
@@ -191,9 +199,11 @@ mod tests {
     #[test]
     fn the_users_choice_counts_then_the_request_then_the_default() {
         let mut languages = Languages::new(tag("en"));
-        let mut with = languages.wish(&user("a"), asked("fr, it"));
-        let mut without = languages.wish(&user("a"), asked("*"));
-        let language = |languages: &Languages, wish: &Wish| languages.language(wish).to_string();
+        let mut with = languages.preference(&user("a"), asked("fr, it"));
+        let mut without = languages.preference(&user("a"), asked("*"));
+        let language = |languages: &Languages, preference: &LanguagePreference| {
+            languages.language(preference).to_string()
+        };
         assert_eq!(language(&languages, &with), "fr");
         assert_eq!(language(&languages, &without), "en");
         assert!(languages.learn(choice(Some("de-AT"), 1)));
@@ -201,9 +211,9 @@ mod tests {
         assert_eq!(languages.renew(&user("a"), &mut without), Some(tag("de-AT")));
         assert_eq!(languages.renew(&user("a"), &mut without), None, "it is that already");
         assert_eq!(languages.chosen(&user("a")), Some(&tag("de-AT")));
-        let new = languages.wish(&user("a"), asked("fr"));
+        let new = languages.preference(&user("a"), asked("fr"));
         assert_eq!(language(&languages, &new), "de-AT");
-        let other = languages.wish(&user("b"), asked("fr"));
+        let other = languages.preference(&user("b"), asked("fr"));
         assert_eq!(language(&languages, &other), "fr", "somebody else's choice");
         assert!(languages.learn(choice(None, 2)));
         assert_eq!(languages.renew(&user("a"), &mut with), Some(tag("fr")));
@@ -261,14 +271,14 @@ mod tests {
     #[test]
     fn streams_with_the_same_wish_share_it_and_the_last_takes_it_along() {
         let mut languages = Languages::new(tag("en"));
-        let wishes = ["a", "b"].map(|name| languages.wish(&user(name), asked("de, fr;q=0.5")));
-        assert!(wishes[0] == wishes[1]);
-        assert!(languages.wish(&user("a"), asked("it")) != wishes[0]);
-        assert_eq!(languages.wishes.len(), 2);
+        let preferences = ["a", "b"].map(|name| languages.preference(&user(name), asked("de, fr;q=0.5")));
+        assert!(preferences[0] == preferences[1]);
+        assert!(languages.preference(&user("a"), asked("it")) != preferences[0]);
+        assert_eq!(languages.preferences.len(), 2);
         languages.forget();
-        assert_eq!(languages.wishes.len(), 1);
-        drop(wishes);
+        assert_eq!(languages.preferences.len(), 1);
+        drop(preferences);
         languages.forget();
-        assert_eq!((languages.wishes.len(), languages.wishes.capacity()), (0, 0));
+        assert_eq!((languages.preferences.len(), languages.preferences.capacity()), (0, 0));
     }
 }

@@ -1,10 +1,10 @@
 use super::LanguageTag;
 
-/// What somebody wishes to read, the most wished first (RFC 4647, 2.3), and what on no account.
+/// What somebody parsed to read, the most preferred first (RFC 4647, 2.3), and what on no account.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LanguagePriorityList {
     /// Basic language ranges (RFC 4647, 2.1), without `*`: in a lookup it says nothing (RFC 4647, 3.4).
-    wished: Box<[Box<str>]>,
+    preferred: Box<[Box<str>]>,
     refused: Box<[Box<str>]>,
 }
 
@@ -17,24 +17,24 @@ impl LanguagePriorityList {
     /// The wish for one language.
     #[must_use]
     pub fn of(language: &LanguageTag) -> Self {
-        Self { wished: [language.as_str().into()].into(), refused: Box::default() }
+        Self { preferred: [language.as_str().into()].into(), refused: Box::default() }
     }
 
     /// Reads the field `Accept-Language` (RFC 9110, 12.5.4). An entry that cannot be read is passed over, and of a field of
-    /// absurd length the end. None when it names nothing that is wished.
+    /// absurd length the end. None when it names nothing that is preferred.
     #[must_use]
     pub fn from_accept_language(field: &str) -> Option<Self> {
-        let (mut wished, mut refused) = (Vec::new(), Vec::new());
+        let (mut preferred, mut refused) = (Vec::new(), Vec::new());
         for (range, weight) in beginning(field).split(',').filter_map(entry).take(MAX_RANGES) {
             match weight {
                 0 => refused.push(range.into()),
-                weight => wished.push((weight, range)),
+                weight => preferred.push((weight, range)),
             }
         }
-        // Of the same weight, what comes first is wished more: the sort keeps it so.
-        wished.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
-        let wished: Box<[Box<str>]> = wished.into_iter().map(|(_, range)| range.into()).collect();
-        (!wished.is_empty()).then(|| Self { wished, refused: refused.into() })
+        // Of the same weight, what comes first is preferred more: the sort keeps it so.
+        preferred.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
+        let preferred: Box<[Box<str>]> = preferred.into_iter().map(|(_, range)| range.into()).collect();
+        (!preferred.is_empty()).then(|| Self { preferred, refused: refused.into() })
     }
 
     /// Which of `offered` is to be read, by its position (RFC 4647, 3.4): the first range for which there is one, each made
@@ -46,16 +46,16 @@ impl LanguagePriorityList {
         I::IntoIter: Clone,
     {
         let offered = offered.into_iter();
-        self.wished.iter().flat_map(|range| shortened(range)).find_map(|range| {
+        self.preferred.iter().flat_map(|range| shortened(range)).find_map(|range| {
             let position = offered.clone().position(|tag| tag.as_str().eq_ignore_ascii_case(range))?;
             (!self.refuses(range)).then_some(position)
         })
     }
 
-    /// The language that is wished most.
+    /// The language that is preferred most.
     #[must_use]
     pub fn first(&self) -> Option<LanguageTag> {
-        self.wished.iter().find_map(|range| LanguageTag::try_new(range).ok())
+        self.preferred.iter().find_map(|range| LanguageTag::try_new(range).ok())
     }
 
     /// Of the ranges that `tag` is within, the most specific one counts.
@@ -64,7 +64,7 @@ impl LanguagePriorityList {
             ranges.iter().filter(|range| is_within(tag, range)).map(|range| range.len()).max()
         };
         // An option that is none is the least.
-        !self.refused.is_empty() && most_specific(&self.refused) > most_specific(&self.wished)
+        !self.refused.is_empty() && most_specific(&self.refused) > most_specific(&self.preferred)
     }
 }
 

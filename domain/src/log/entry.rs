@@ -86,7 +86,7 @@ pub struct NewEvent<F> {
 
 /// Bytes that an event for one user takes while it is held. Its text counts twice, as it came and as a frame.
 fn cost(notification: &Notification) -> usize {
-    let translated = if notification.content.versions() > 1 { TRANSLATED_BYTES } else { 0 };
+    let translated = if notification.content.texts() > 1 { TRANSLATED_BYTES } else { 0 };
     let texts = notification.content.bytes() + notification.event_type.as_str().len();
     ENTRY_BYTES + RECIPIENT_BYTES + translated + 2 * texts
 }

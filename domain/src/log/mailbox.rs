@@ -14,7 +14,7 @@ use super::{Next, Resumable, Stream, StreamId, Then, Turn};
 use crate::{
     bookmark::{RequestId, ResumePoint},
     identity::UserId,
-    language::Wish,
+    language::LanguagePreference,
     sync::{Mutex, MutexGuard},
 };
 
@@ -54,7 +54,7 @@ impl<F, C> Mailbox<F, C> {
         id: StreamId,
         now: Instant,
         limit: usize,
-        write: &mut dyn FnMut(&Wish, Next<'_, F>) -> usize,
+        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
     ) -> Turn {
         match self.lock().stream(id) {
             Some((stream, index)) => stream.take(now, index, limit, write),

@@ -38,7 +38,7 @@ use crate::{
     bookmark::{Bookmark, RequestId},
     gap::GapReason,
     identity::{IssuedAt, UserId},
-    language::Wish,
+    language::LanguagePreference,
     notification::EventId,
     session::Session,
 };
@@ -128,7 +128,7 @@ pub struct NewStream<C> {
     /// The id of the request that opens it, if its client has chosen one.
     pub request: Option<RequestId>,
     /// The languages that are preferred on it.
-    pub wish: Wish,
+    pub preference: LanguagePreference,
     /// When the token that opens it was issued.
     pub issued: IssuedAt,
 }

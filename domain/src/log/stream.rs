@@ -22,7 +22,7 @@ use crate::{
     bookmark::{RequestId, ResumePoint},
     gap::Gap,
     identity::IssuedAt,
-    language::Wish,
+    language::LanguagePreference,
     notification::EventId,
     session::Session,
 };
@@ -73,7 +73,7 @@ pub struct Stream<C> {
     /// By what its client is recognized when it returns.
     pub resumable: Option<Box<Resumable>>,
     /// The languages that are preferred on it.
-    pub wish: Wish,
+    pub preference: LanguagePreference,
     /// When the token that opened it was issued.
     pub issued: IssuedAt,
     /// The last event that it has taken, or whose id its client was told; none until it is known where the stream starts.
@@ -129,7 +129,7 @@ pub(super) struct Ending {
 
 impl<C> Stream<C> {
     pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
-        let NewStream { connection, session, request, wish, issued } = stream;
+        let NewStream { connection, session, request, preference, issued } = stream;
         let opened = session.written();
         let resumable = request.map(|request| {
             Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
@@ -141,7 +141,7 @@ impl<C> Stream<C> {
             connection,
             session,
             resumable,
-            wish,
+            preference,
             issued,
             position: None,
             progress: None,

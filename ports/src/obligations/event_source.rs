@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use domain::{
-    content::{Content, Version},
+    content::{Content, TranslationIndex},
     notification::{EventId, Recipients},
 };
 
@@ -333,5 +333,5 @@ impl<B: Bus> Reader<'_, B> {
 
 /// The text of a content that comes in no other language.
 fn text(content: &Content) -> &str {
-    content.text(Version::FALLBACK)
+    content.text(TranslationIndex::FALLBACK)
 }

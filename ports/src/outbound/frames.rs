@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use domain::{
-    content::Version,
+    content::TranslationIndex,
     gap::Gap,
     language::LanguageTag,
     notification::{EventId, Notification},
@@ -16,7 +16,7 @@ pub type Frame = bytes::Bytes;
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Frames: Send + Sync {
     /// The event as its clients read it, in one of its versions.
-    fn event(&self, notification: &Notification, version: Version) -> Frame;
+    fn event(&self, notification: &Notification, translation: TranslationIndex) -> Frame;
 
     /// What a stream begins with: how long to wait before a reconnection, and the id with which to come back if nothing
     /// else was written. None when there is neither.

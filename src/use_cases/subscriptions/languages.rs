@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     identity::UserId,
-    language::{LanguageChoice, LanguagePriorityList, LanguageTag, Wish},
+    language::{LanguageChoice, LanguagePreference, LanguagePriorityList, LanguageTag},
     log::Note,
 };
 use ports::{inbound::LanguageOf, outbound::Bucket};
@@ -19,8 +19,8 @@ impl Subscriptions {
         requested: Option<LanguagePriorityList>,
     ) -> LanguageOf {
         let languages = &mut self.shared.state.lock().languages;
-        let wish = languages.wish(user, requested);
-        LanguageOf { chosen: languages.chosen(user).cloned(), effective: languages.language(&wish) }
+        let preference = languages.preference(user, requested);
+        LanguageOf { chosen: languages.chosen(user).cloned(), effective: languages.language(&preference) }
     }
 
     /// When the present choice of `user` was made, if there is one.
@@ -70,14 +70,14 @@ impl Shared {
         let State { log, languages, .. } = state;
         let Some(mailbox) = log.mailbox(user) else { return };
         mailbox.each_stream(|stream, _| {
-            if languages.renew(user, &mut stream.wish).is_some() && stream.add_note(Note::Language) {
+            if languages.renew(user, &mut stream.preference).is_some() && stream.add_note(Note::Language) {
                 self.wake(&stream.connection);
             }
         });
     }
 
     /// The language that is preferred most.
-    pub(super) fn language(&self, wish: &Wish) -> LanguageTag {
-        wish.effective().first().unwrap_or_else(|| self.default_language.clone())
+    pub(super) fn language(&self, preference: &LanguagePreference) -> LanguageTag {
+        preference.effective().first().unwrap_or_else(|| self.default_language.clone())
     }
 }

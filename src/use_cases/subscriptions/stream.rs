@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    language::Wish,
+    language::LanguagePreference,
     log::{Delivery, EndReason, Next, Note, StreamId, Then, Turn},
     notification::EventId,
     spread::Spread,
@@ -31,8 +31,8 @@ impl EventStream for OpenStream {
     fn take(&mut self) -> Taken {
         let Self { shared, mailbox, id } = self;
         let mut taken = Taken::default();
-        let mut write = |wish: &Wish, next: Next<'_, Encoded>| {
-            let Some(frame) = shared.frame(*id, wish, next) else { return 0 };
+        let mut write = |preference: &LanguagePreference, next: Next<'_, Encoded>| {
+            let Some(frame) = shared.frame(*id, preference, next) else { return 0 };
             let bytes = frame.len();
             match taken.first {
                 None => taken.first = Some(frame),
@@ -68,7 +68,7 @@ impl Drop for OpenStream {
 
 impl Shared {
     /// What is written for what the stream `id` takes; none for a note that says nothing.
-    fn frame(&self, id: StreamId, wish: &Wish, next: Next<'_, Encoded>) -> Option<Frame> {
+    fn frame(&self, id: StreamId, preference: &LanguagePreference, next: Next<'_, Encoded>) -> Option<Frame> {
         match next {
             Next::Event(entry, delivery) => {
                 match delivery {
@@ -76,13 +76,13 @@ impl Shared {
                     Delivery::Live { is_last: true } => self.count_latency(entry),
                     Delivery::Live { is_last: false } => {}
                 }
-                Some(entry.encoded.frame(&entry.notification, wish, &*self.frames))
+                Some(entry.encoded.frame(&entry.notification, preference, &*self.frames))
             }
             Next::Gap(gap, position) => {
                 self.metrics.gap_told(gap.reason);
                 Some(self.frames.gap(&gap, position))
             }
-            Next::Note(note, position) => self.note(id, wish, note, position),
+            Next::Note(note, position) => self.note(id, preference, note, position),
             Next::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
                     let time = self.policy.reconnection_time.unwrap_or(RECONNECTION_TIME);
@@ -93,7 +93,13 @@ impl Shared {
         }
     }
 
-    fn note(&self, id: StreamId, wish: &Wish, note: Note, position: Option<EventId>) -> Option<Frame> {
+    fn note(
+        &self,
+        id: StreamId,
+        preference: &LanguagePreference,
+        note: Note,
+        position: Option<EventId>,
+    ) -> Option<Frame> {
         // Without a history there is nothing to come back to.
         let position = position.filter(|_| self.keeps_history());
         match note {
@@ -101,7 +107,7 @@ impl Shared {
                 let time = self.policy.reconnection_time.map(|time| Spread::of(id.number()).later(time));
                 self.frames.opening(time, position)
             }
-            Note::Language => Some(self.frames.language(&self.language(wish))),
+            Note::Language => Some(self.frames.language(&self.language(preference))),
             Note::Keepalive => Some(self.frames.keepalive()),
             Note::Position => position.map(|position| self.frames.position(position)),
         }

@@ -75,8 +75,8 @@ pub(super) struct PlainFrames {
 pub(super) const PLAIN_FRAMES: PlainFrames = PlainFrames { tell_opening: false };
 
 impl Frames for PlainFrames {
-    fn event(&self, notification: &Notification, version: domain::content::Version) -> Frame {
-        notification.content.text(version).to_owned().into()
+    fn event(&self, notification: &Notification, translation: domain::content::TranslationIndex) -> Frame {
+        notification.content.text(translation).to_owned().into()
     }
 
     fn opening(&self, _: Option<Duration>, position: Option<EventId>) -> Option<Frame> {

@@ -1,6 +1,6 @@
 //! Each stream in the language that its user reads.
 
-use domain::content::{Translation, Version};
+use domain::content::{Translation, TranslationIndex};
 use ports::{
     inbound::{ChooseLanguage as _, LanguageOf},
     outbound::LanguagePreferences as _,
@@ -89,7 +89,8 @@ async fn are_encoded_once_each() {
     frames.expect_opening().return_const(None);
     for position in 0..2 {
         let frame = Frame::from(position.to_string());
-        let is_this = move |_: &Notification, version: &Version| version.position() == position;
+        let is_this =
+            move |_: &Notification, translation: &TranslationIndex| translation.position() == position;
         frames.expect_event().once().withf(is_this).return_const(frame);
     }
     let mut service = Service::start_with(POLICY, any_metrics(), frames).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
-    content::Version,
+    content::TranslationIndex,
     gap::{Gap, GapReason},
     language::LanguageTag,
     notification::{EventId, Notification},
@@ -17,9 +17,9 @@ use ports::outbound::{EndReason, Frame, Frames};
 pub struct EventFrames;
 
 impl Frames for EventFrames {
-    fn event(&self, notification: &Notification, version: Version) -> Frame {
+    fn event(&self, notification: &Notification, translation: TranslationIndex) -> Frame {
         let Notification { id, event_type, content, .. } = notification;
-        encode(*id, event_type.as_str(), content.text(version)).into()
+        encode(*id, event_type.as_str(), content.text(translation)).into()
     }
 
     fn opening(&self, reconnection_time: Option<Duration>, position: Option<EventId>) -> Option<Frame> {
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_service_we_succeed() {
         let check = |content: &str, expected: &str| {
-            let frame = EventFrames.event(&notification("item-renamed", content), Version::FALLBACK);
+            let frame = EventFrames.event(&notification("item-renamed", content), TranslationIndex::FALLBACK);
             assert_eq!(str::from_utf8(&frame), Ok(expected), "{content:?}");
         };
         check("{}", "id: ab-7\ndata: {}\nevent: item-renamed\n\n");
@@ -180,7 +180,7 @@ mod tests {
             event_type in "[^\r\n\0]{0,20}",
             content in prop_oneof![any::<String>(), "[\r\n: a-zé\u{feff}\0]{0,40}"],
         ) {
-            let frame = EventFrames.event(&notification(&event_type, &content), Version::FALLBACK);
+            let frame = EventFrames.event(&notification(&event_type, &content), TranslationIndex::FALLBACK);
             let expected = Dispatched {
                 event_type: if event_type.is_empty() { "message".into() } else { event_type },
                 data: content.replace("\r\n", "\n").replace('\r', "\n"),

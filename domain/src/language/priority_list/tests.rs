@@ -8,9 +8,10 @@ fn tags(tags: &[&str]) -> Vec<LanguageTag> {
     tags.iter().map(|tag| LanguageTag::try_new(tag).expect("a language tag")).collect()
 }
 
-fn wishes(field: &str) -> Option<(Vec<String>, Vec<String>)> {
+fn parsed(field: &str) -> Option<(Vec<String>, Vec<String>)> {
     let texts = |ranges: &[Box<str>]| ranges.iter().map(ToString::to_string).collect();
-    LanguagePriorityList::from_accept_language(field).map(|list| (texts(&list.wished), texts(&list.refused)))
+    LanguagePriorityList::from_accept_language(field)
+        .map(|list| (texts(&list.preferred), texts(&list.refused)))
 }
 
 fn found(field: &str, offered: &[&str]) -> Option<String> {
@@ -60,8 +61,8 @@ fn what_can_be_read_of_a_field_is() {
     let check = |field: &str, expected: Option<(&[&str], &[&str])>| {
         let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
-            wishes(field),
-            expected.map(|(wished, refused)| (owned(wished), owned(refused))),
+            parsed(field),
+            expected.map(|(preferred, refused)| (owned(preferred), owned(refused))),
             "{field:?}"
         );
     };
@@ -103,21 +104,22 @@ fn what_can_be_read_of_a_field_is() {
 #[test]
 fn of_an_absurd_field_the_end_is_passed_over() {
     let many = "de;q=0.5,".repeat(1_000) + "fr";
-    let (wished, _) = wishes(&many).expect("something to read");
-    assert_eq!(wished, vec!["de"; MAX_RANGES]);
+    let (preferred, _) = parsed(&many).expect("something to read");
+    assert_eq!(preferred, vec!["de"; MAX_RANGES]);
     // An entry that is cut would say something else.
     let cut = format!("fr,{}en-GB", ",".repeat(MAX_BYTES - 5));
-    assert_eq!(wishes(&cut), Some((vec!["fr".into()], vec![])));
+    assert_eq!(parsed(&cut), Some((vec!["fr".into()], vec![])));
     let whole = format!("fr,{}de,en", ",".repeat(MAX_BYTES - 5));
-    assert_eq!(wishes(&whole), Some((vec!["fr".into(), "de".into()], vec![])));
-    assert_eq!(wishes(&"a".repeat(100_000)), None);
-    assert_eq!(wishes(&"é".repeat(100_000)), None);
+    assert_eq!(parsed(&whole), Some((vec!["fr".into(), "de".into()], vec![])));
+    assert_eq!(parsed(&"a".repeat(100_000)), None);
+    assert_eq!(parsed(&"é".repeat(100_000)), None);
 }
 
 /// RFC 4647, 3.4, step by step on owned texts; and RFC 9110, 12.4.2, for what is excluded.
 fn plain_lookup(entries: &[(String, u16)], offered: &[LanguageTag]) -> Option<LanguageTag> {
-    let mut wished: Vec<_> = entries.iter().filter(|(range, weight)| *weight > 0 && range != "*").collect();
-    wished.sort_by(|(_, one), (_, other)| other.cmp(one));
+    let mut preferred: Vec<_> =
+        entries.iter().filter(|(range, weight)| *weight > 0 && range != "*").collect();
+    preferred.sort_by(|(_, one), (_, other)| other.cmp(one));
     let quality = |tag: &str| {
         let prefix = |range: &str| {
             let (range, tag) = (range.to_lowercase(), tag.to_lowercase());
@@ -127,7 +129,7 @@ fn plain_lookup(entries: &[(String, u16)], offered: &[LanguageTag]) -> Option<La
         // The longest counts, and of two of one length the kinder one.
         matching.max_by_key(|(range, weight)| (range.len(), *weight)).map_or(1, |(_, weight)| *weight)
     };
-    for (range, _) in wished {
+    for (range, _) in preferred {
         let mut subtags: Vec<&str> = range.split('-').collect();
         while !subtags.is_empty() {
             let candidate = subtags.join("-");
@@ -186,7 +188,7 @@ proptest! {
         expected.retain(|(_, weight)| *weight > 0);
         expected.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
         let expected: Vec<_> = expected.into_iter().map(|(range, _)| range).collect();
-        let read = wishes(&field.join(",")).map(|(wished, _)| wished).unwrap_or_default();
+        let read = parsed(&field.join(",")).map(|(preferred, _)| preferred).unwrap_or_default();
         prop_assert_eq!(read, expected);
     }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use super::{EndReason, Note, PROMPT, Stream};
 use crate::{
     gap::Gap,
-    language::Wish,
+    language::LanguagePreference,
     log::{Entry, index::Index},
     notification::EventId,
 };
@@ -63,7 +63,7 @@ impl<C> Stream<C> {
         now: Instant,
         index: Option<&Index<F>>,
         limit: usize,
-        write: &mut dyn FnMut(&Wish, Next<'_, F>) -> usize,
+        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
     ) -> Turn {
         self.is_waiting = false;
         let was_woken = std::mem::take(&mut self.is_woken);
@@ -75,7 +75,7 @@ impl<C> Stream<C> {
         now: Instant,
         index: Option<&Index<F>>,
         limit: usize,
-        write: &mut dyn FnMut(&Wish, Next<'_, F>) -> usize,
+        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
     ) -> Then {
         if self.ending().is_some_and(|ending| ending.is_told) {
             return Then::End;
@@ -84,10 +84,10 @@ impl<C> Stream<C> {
         let told = self.position.filter(|_| gap.is_none());
         let mut bytes = 0;
         for note in self.notes.take() {
-            bytes += write(&self.wish, Next::Note(note, told));
+            bytes += write(&self.preference, Next::Note(note, told));
         }
         if let (Some(gap), Some(position)) = (gap, self.position) {
-            bytes += write(&self.wish, Next::Gap(gap, position));
+            bytes += write(&self.preference, Next::Gap(gap, position));
             self.note_gap(now);
         }
         if let (Some(position), Some(index)) = (self.position, index)
@@ -105,11 +105,11 @@ impl<C> Stream<C> {
         mut position: EventId,
         index: &Index<F>,
         limit: usize,
-        write: &mut dyn FnMut(&Wish, Next<'_, F>) -> usize,
+        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
     ) -> Option<Then> {
         if let Some((reason, after)) = index.gap_after(position) {
             let gap = Gap { last_event_id: Some(position.to_string()), reason };
-            write(&self.wish, Next::Gap(gap, after));
+            write(&self.preference, Next::Gap(gap, after));
             self.note_late(position, now);
             position = after;
             self.position = Some(position);
@@ -131,7 +131,7 @@ impl<C> Stream<C> {
             let is_live = live_after.is_none_or(|live_after| id.follows(live_after));
             let delivery =
                 if is_live { Delivery::Live { is_last: entry.remove_reader() } } else { Delivery::Replay };
-            bytes += write(&self.wish, Next::Event(entry, delivery));
+            bytes += write(&self.preference, Next::Event(entry, delivery));
             if now.saturating_duration_since(entry.recorded) > PROMPT {
                 self.note_late(position, now);
             }
@@ -146,11 +146,11 @@ impl<C> Stream<C> {
     }
 
     /// Everything was taken.
-    fn finish<F>(&mut self, write: &mut dyn FnMut(&Wish, Next<'_, F>) -> usize) -> Then {
+    fn finish<F>(&mut self, write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize) -> Then {
         if let Some(progress) = &mut self.progress {
             if let Some(ending) = &mut progress.ending {
                 ending.is_told = true;
-                write(&self.wish, Next::Closing(ending.reason));
+                write(&self.preference, Next::Closing(ending.reason));
                 return Then::End;
             }
             // What its client has missed may have ended before the last event of all.
@@ -158,7 +158,7 @@ impl<C> Stream<C> {
                 && latest.follows(position)
             {
                 self.position = Some(latest);
-                write(&self.wish, Next::Note(Note::Position, self.position));
+                write(&self.preference, Next::Note(Note::Position, self.position));
             }
             self.progress = None;
         }

@@ -129,8 +129,8 @@ impl Played {
     fn join(&mut self, name: &str, connection: &'static str) -> Reader {
         let session = Session::new(present(self.now.get()), Duration::MAX, None, Spread::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
-        let wish = Languages::new(LanguageTag::default()).wish(&user(name), None);
-        let stream = NewStream { connection, session, request, wish, issued: IssuedAt::UNKNOWN };
+        let preference = Languages::new(LanguageTag::default()).preference(&user(name), None);
+        let stream = NewStream { connection, session, request, preference, issued: IssuedAt::UNKNOWN };
         let (mailbox, id) = self.log.open(&user(name), stream);
         Reader { now: Rc::clone(&self.now), mailbox, id }
     }

@@ -1,6 +1,6 @@
 //! What is written on a stream, in words that a browser of the model can read.
 
-use domain::{content::Version, gap::Gap};
+use domain::{content::TranslationIndex, gap::Gap};
 
 use super::*;
 
@@ -8,8 +8,8 @@ use super::*;
 pub(super) struct LabelledFrames;
 
 impl Frames for LabelledFrames {
-    fn event(&self, notification: &Notification, version: Version) -> Frame {
-        format!("event {} {}", notification.id, notification.content.text(version)).into()
+    fn event(&self, notification: &Notification, translation: TranslationIndex) -> Frame {
+        format!("event {} {}", notification.id, notification.content.text(translation)).into()
     }
 
     fn opening(&self, _: Option<Duration>, position: Option<EventId>) -> Option<Frame> {

@@ -4,7 +4,7 @@ mod users;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
-    content::{Content, Translation, Version},
+    content::{Content, Translation, TranslationIndex},
     notification::{EventType, Incarnation, Recipients},
 };
 use proptest::prelude::*;
@@ -88,7 +88,7 @@ fn what_is_lenient_and_what_is_not() {
             read.as_ref().map(|event| {
                 let read = notification(event);
                 let Recipients::Users(users) = &read.recipients else { panic!("for everyone: {message}") };
-                (users.len(), read.event_type.as_str(), read.content.text(Version::FALLBACK))
+                (users.len(), read.event_type.as_str(), read.content.text(TranslationIndex::FALLBACK))
             })
         });
         assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{message}");
@@ -159,8 +159,8 @@ fn an_event_in_languages_is_to_others_what_it_was_before() {
         let wishes = domain::language::LanguagePriorityList::from_accept_language(wishes).expect("wishes");
         in_languages.content.text(in_languages.content.lookup(&wishes))
     };
-    assert_eq!(read_with("en"), plain.content.text(Version::FALLBACK));
-    assert_eq!(read_with("it"), plain.content.text(Version::FALLBACK));
+    assert_eq!(read_with("en"), plain.content.text(TranslationIndex::FALLBACK));
+    assert_eq!(read_with("it"), plain.content.text(TranslationIndex::FALLBACK));
     assert!(read_with("de-AT").contains("Albert hat Résumé ✓ mit Ihnen geteilt"));
     assert!(read_with("fr-CA").contains("Albert a partagé Résumé ✓ avec vous"));
 }

@@ -19,7 +19,7 @@ fn check_message(message: &[u8], expected: Expected<'_>) {
             Recipients::Users(users) => users.iter().map(UserId::as_str).collect(),
             Recipients::Everyone => vec!["everyone"],
         };
-        (users, read.event_type.as_str(), read.content.text(Version::FALLBACK))
+        (users, read.event_type.as_str(), read.content.text(TranslationIndex::FALLBACK))
     });
     let expected = expected.map(|(users, event_type, message)| (users.to_vec(), event_type, message));
     assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{}", message.escape_ascii());
