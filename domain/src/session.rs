@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{keepalive::KeepalivePolicy, spread::Spread};
+use crate::{jitter::Jitter, keepalive::KeepalivePolicy};
 
 /// When a stream was last written to, and when its life is over. It never asks for the time.
 ///
@@ -47,20 +47,20 @@ pub struct Now {
 
 /// A token of which less is left is used to its end. A client that comes back with the same token is so sent away once before that, not in ever
 /// shorter turns.
-const MIN_SPREAD_TOKEN: Duration = Duration::from_mins(20);
+const MIN_JITTERED_TOKEN: Duration = Duration::from_mins(20);
 /// The longest time that a stream ends before its token does.
 const MAX_EARLIER: Duration = Duration::from_mins(10);
 
 impl Session {
     /// A stream that is opened `now` with a token that is valid until `token_end`, the time since 1970, and that may grow `max_age` old. Lives
-    /// that begin together do not end together: `spread` takes up to 5 % off, of a token's ten minutes at most.
+    /// that begin together do not end together: `jitter` takes up to 5 % off, of a token's ten minutes at most.
     #[must_use]
-    pub fn new(now: Now, token_end: Duration, max_age: Option<Duration>, spread: Spread) -> Self {
+    pub fn new(now: Now, token_end: Duration, max_age: Option<Duration>, jitter: Jitter) -> Self {
         let left = token_end.saturating_sub(now.since_1970);
         let (time, reason) = match max_age {
-            Some(age) if age < left => (spread.earlier(age, Duration::MAX), EndOfLife::OldAge),
-            _ if left < MIN_SPREAD_TOKEN => (left, EndOfLife::TokenExpired),
-            _ => (spread.earlier(left, MAX_EARLIER), EndOfLife::TokenExpired),
+            Some(age) if age < left => (jitter.earlier(age, Duration::MAX), EndOfLife::OldAge),
+            _ if left < MIN_JITTERED_TOKEN => (left, EndOfLife::TokenExpired),
+            _ => (jitter.earlier(left, MAX_EARLIER), EndOfLife::TokenExpired),
         };
         let end = now.since_1970.saturating_add(time).as_secs();
         let end = u32::try_from(end).ok().map(|end| NonZeroU32::new(end).unwrap_or(NonZeroU32::MIN));
@@ -138,7 +138,7 @@ mod tests {
         let check = |token: u64, age: Option<u64>, ends: u64, reason: EndOfLife| {
             let start = Start::now();
             // Zero has the place zero: nothing is taken off.
-            let mut session = Session::new(start.after(0), wall(token), age.map(s), Spread::of(0));
+            let mut session = Session::new(start.after(0), wall(token), age.map(s), Jitter::of(0));
             assert_eq!(session.due(None, start.after(ends - 1)), None);
             assert_eq!(session.due(None, start.after(ends)), Some(Due::End(reason)));
         };
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn end_is_that_of_the_wall_clock() {
         let start = Start::now();
-        let mut session = Session::new(start.after(0), wall(7200), None, Spread::of(0));
+        let mut session = Session::new(start.after(0), wall(7200), None, Jitter::of(0));
         let slept = Now { instant: start.0, since_1970: wall(7200) };
         assert_eq!(session.due(None, slept), Some(Due::End(EndOfLife::TokenExpired)));
         let set_back = Now { instant: start.0 + s(7200), since_1970: wall(0) };
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn it_tells_how_long_it_has_been_silent_and_has_to_live() {
         let start = Start::now();
-        let mut session = Session::new(start.after(0), wall(100), None, Spread::of(0));
+        let mut session = Session::new(start.after(0), wall(100), None, Jitter::of(0));
         session.write(start.after(20).instant);
         assert_eq!(session.silent(start.after(50).instant), s(30));
         assert_eq!(session.remaining(wall(50)), Some(s(50)));
@@ -171,7 +171,7 @@ mod tests {
     fn ends(token: u64) -> Vec<u64> {
         let start = Start::now();
         let end = |n| {
-            let session = Session::new(start.after(0), wall(token), None, Spread::of(n));
+            let session = Session::new(start.after(0), wall(token), None, Jitter::of(n));
             session.remaining(wall(0)).expect("an end").as_secs()
         };
         (0..1000).map(end).collect()
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn silence_is_broken_once_an_interval() {
         let start = Start::now();
-        let mut session = Session::new(start.after(0), wall(1000), None, Spread::of(0));
+        let mut session = Session::new(start.after(0), wall(1000), None, Jitter::of(0));
         assert_eq!(session.due(keepalive(), start.after(29)), None);
         assert_eq!(session.due(keepalive(), start.after(30)), Some(Due::Keepalive));
         assert_eq!(session.due(keepalive(), start.after(30)), None);
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn token_for_ever_is_no_end() {
         let start = Start::now();
-        let mut session = Session::new(start.after(0), Duration::MAX, None, Spread::of(0));
+        let mut session = Session::new(start.after(0), Duration::MAX, None, Jitter::of(0));
         assert_eq!(session.remaining(wall(0)), None);
         assert_eq!(session.due(None, start.after(1 << 40)), None);
     }
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn token_that_has_expired_ends_at_once() {
         let start = Start::now();
-        let mut session = Session::new(start.after(0), Duration::ZERO, None, Spread::of(0));
+        let mut session = Session::new(start.after(0), Duration::ZERO, None, Jitter::of(0));
         assert_eq!(session.due(None, start.after(0)), Some(Due::End(EndOfLife::TokenExpired)));
     }
 }

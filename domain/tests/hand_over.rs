@@ -10,6 +10,7 @@ use std::{
 
 use domain::{
     identity::{IssuedAt, UserId},
+    jitter::Jitter,
     language::{LanguageTag, Languages},
     log::{
         Delivery, EndReason, EventLog, LogLimits, Mailbox, NewEvent, NewStream, Next, Note, StreamId,
@@ -17,7 +18,6 @@ use domain::{
     },
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
     session::{Now, Session},
-    spread::Spread,
 };
 use loom::{
     model::Builder,
@@ -89,7 +89,7 @@ impl Reader {
             Now { instant: now(), since_1970: Duration::ZERO },
             Duration::MAX,
             None,
-            Spread::of(0),
+            Jitter::of(0),
         );
         let wish = Languages::new(LanguageTag::default()).wish(&user(), None);
         let stream = NewStream {

@@ -36,7 +36,7 @@ use crate::use_cases::{
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Of the time that stopping may take, this part is for ending streams one after the other …
-const SPREAD_SHARE: f64 = 0.8;
+const ENDING_SHARE: f64 = 0.8;
 /// … and the rest for writing out what they still have, which takes at least this.
 const SHORTEST_FLUSH: Duration = Duration::from_millis(250);
 
@@ -130,8 +130,8 @@ impl Running {
         }
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let no_more_requests = CancellationToken::new();
-        let spread = self.drain_timeout.mul_f64(SPREAD_SHARE);
-        let flush = self.drain_timeout.saturating_sub(spread).max(SHORTEST_FLUSH);
+        let ending_time = self.drain_timeout.mul_f64(ENDING_SHARE);
+        let flush = self.drain_timeout.saturating_sub(ending_time).max(SHORTEST_FLUSH);
         // A task like those that it begins: they need no other thread.
         let mut requests = tokio::spawn(serve(
             self.listener,
@@ -154,7 +154,7 @@ impl Running {
             announcing.abort();
             announcement.withdraw().await;
         }
-        self.core.subscriptions.drain(spread).await;
+        self.core.subscriptions.drain(ending_time).await;
         no_more_requests.cancel();
         let outcome = outcome.and(requests.await.map_err(|_| StartError::Task));
         if outcome.is_ok() {

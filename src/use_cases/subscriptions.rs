@@ -18,12 +18,12 @@ use std::{
 use domain::{
     bookmark::{BookmarkLimits, Bookmarks},
     identity::{Principal, UserId},
+    jitter::Jitter,
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
     log::{EventLog, LimitReached, LogLimits, NewStream, PROMPT, StreamId, StreamLimits},
     revocation::Revocations,
     session::{Now, Session},
-    spread::Spread,
 };
 use parking_lot::Mutex;
 use ports::{
@@ -201,7 +201,7 @@ impl Subscribe for Subscriptions {
             (None, Some(request)) => Beginning::Remembered(request.clone()),
             (None, None) => Beginning::Opening,
         };
-        let jitter = Spread::of(state.log.next_number());
+        let jitter = Jitter::of(state.log.next_number());
         let session = Session::new(now, until, shared.policy.max_age, jitter);
         let preference = state.languages.preference(&user, accept_language);
         let language = shared.language(&preference);
@@ -236,7 +236,7 @@ impl Subscribe for Subscriptions {
 
 impl State {
     fn admit(&mut self, user: &UserId) -> Result<(), Refused> {
-        let retry_after = Spread::of(self.refused).later(RETRY_AFTER);
+        let retry_after = Jitter::of(self.refused).later(RETRY_AFTER);
         let admitted = match self.log.check_limits(user) {
             _ if self.stopping => Err(Refused::Stopping { retry_after }),
             Ok(()) => return Ok(()),

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
+    jitter::Jitter,
     language::LanguagePreference,
     log::{Delivery, EndReason, Next, Note, StreamId, Then, Turn},
     notification::EventId,
-    spread::Spread,
 };
 use ports::{
     inbound::{EventStream, Taken},
@@ -86,7 +86,7 @@ impl Shared {
             Next::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
                     let time = self.policy.reconnection_time.unwrap_or(RECONNECTION_TIME);
-                    Spread::of(id.number()).later(time)
+                    Jitter::of(id.number()).later(time)
                 });
                 Some(self.frames.closing(reason, time))
             }
@@ -104,7 +104,7 @@ impl Shared {
         let position = position.filter(|_| self.keeps_history());
         match note {
             Note::Opening => {
-                let time = self.policy.reconnection_time.map(|time| Spread::of(id.number()).later(time));
+                let time = self.policy.reconnection_time.map(|time| Jitter::of(id.number()).later(time));
                 self.frames.opening(time, position)
             }
             Note::Language => Some(self.frames.language(&self.language(preference))),

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use domain::{
+    jitter::Jitter,
     keepalive::KeepalivePolicy,
     log::{EndReason, Lag, Note, StreamId},
     notification::EventId,
     session::{Due, EndOfLife, Now},
-    spread::Spread,
 };
 use parking_lot::MutexGuard;
 use tokio::time::MissedTickBehavior;
@@ -139,7 +139,7 @@ struct Refresh {
 
 impl Refresh {
     fn position_for(&self, stream: StreamId) -> Option<EventId> {
-        let is_due = Spread::of(stream.number()).comes_between(self.from, self.until, self.period);
+        let is_due = Jitter::of(stream.number()).comes_between(self.from, self.until, self.period);
         is_due.then_some(self.position)
     }
 }

@@ -16,10 +16,10 @@ use std::{
 use super::*;
 use crate::{
     gap::Gap,
+    jitter::Jitter,
     language::{LanguageTag, Languages},
     notification::{EventType, Incarnation, Notification, Recipients},
     session::Now,
-    spread::Spread,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -127,7 +127,7 @@ impl Played {
 
     /// Opens a stream that is started later.
     fn join(&mut self, name: &str, connection: &'static str) -> Reader {
-        let session = Session::new(present(self.now.get()), Duration::MAX, None, Spread::of(0));
+        let session = Session::new(present(self.now.get()), Duration::MAX, None, Jitter::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
         let preference = Languages::new(LanguageTag::default()).preference(&user(name), None);
         let stream = NewStream { connection, session, request, preference, issued: IssuedAt::UNKNOWN };

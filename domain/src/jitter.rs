@@ -1,23 +1,23 @@
-//! What would otherwise happen to many at once is spread over a span of time.
+//! Jitter: events that would happen to many streams at once are distributed over a span of time.
 
 use std::time::Duration;
 
-/// A place between zero and one, so chosen that any run of consecutive numbers is spread evenly: chance would leave
-/// crowds and gaps, and would have to be asked for.
+/// A fraction between zero and one from a low-discrepancy sequence: any run of consecutive numbers is distributed evenly. Random numbers
+/// would leave clusters and gaps, and the domain has no source of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Spread(f64);
+pub struct Jitter(f64);
 
 /// The golden ratio's fraction, as a fraction of 2⁶⁴: the number whose multiples stay furthest away from each other.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// So many values has a number of 32 bits, of which a place is made.
+/// The number of values of 32 bits.
 const VALUES: f64 = 4_294_967_296.0;
 
-/// A life ends earlier by at most one part in so many: 5 %.
+/// A time is shortened by at most one part in this many: 5 %.
 const EARLIER_SHARE: u32 = 20;
 
-impl Spread {
-    /// The place of the number `n`.
+impl Jitter {
+    /// Returns the jitter of the number `n`.
     #[must_use]
     pub fn of(n: u64) -> Self {
         let [.., first, second, third, fourth] = n.wrapping_mul(GOLDEN).to_le_bytes();
@@ -25,20 +25,20 @@ impl Spread {
         Self(f64::from(upper) / VALUES)
     }
 
-    /// `time`, or less by up to 5 % and `most`.
+    /// Shortens `time` by up to 5 %, and by `most` at most.
     #[must_use]
     pub fn earlier(self, time: Duration, most: Duration) -> Duration {
         time.saturating_sub((time / EARLIER_SHARE).min(most).mul_f64(self.0))
     }
 
-    /// Whether its moment comes after the time `from` and not after `until`, when there is one in each `period`.
+    /// Whether its moment in one of the `period`s comes after `from` and not after `until`.
     #[must_use]
     pub fn comes_between(self, from: Duration, until: Duration, period: Duration) -> bool {
         let moments = |time: Duration| (time.div_duration_f64(period) - self.0).floor();
         moments(from) < moments(until)
     }
 
-    /// `time`, or up to half as much more.
+    /// Lengthens `time` by up to half.
     #[must_use]
     pub fn later(self, time: Duration) -> Duration {
         time + (time / 2).mul_f64(self.0)
@@ -57,7 +57,7 @@ mod tests {
         // The first number has the place of the golden ratio: 0.618.
         let comes = |from: u64| {
             let (from, until) = (Duration::from_secs(from), Duration::from_secs(from + 1));
-            Spread::of(1).comes_between(from, until, period)
+            Jitter::of(1).comes_between(from, until, period)
         };
         let moments: Vec<_> = (0..200).filter(|from| comes(*from)).collect();
         assert_eq!(moments, [61, 161]);
@@ -69,7 +69,7 @@ mod tests {
         fn a_crowd_is_spread_evenly(first in any::<u64>()) {
             let mut tenths = [0; 10];
             for n in 0..100 {
-                let later = Spread::of(first.wrapping_add(n)).later(Duration::from_secs(2));
+                let later = Jitter::of(first.wrapping_add(n)).later(Duration::from_secs(2));
                 let beyond = later.checked_sub(Duration::from_secs(2)).expect("never less");
                 tenths[usize::try_from(beyond.as_millis() / 100).expect("small")] += 1;
             }
@@ -79,10 +79,10 @@ mod tests {
         /// However the time is cut into parts, the moment comes once in each period.
         #[test]
         fn moment_comes_once_a_period(n in any::<u64>(), parts in prop::collection::vec(0..20_u64, 1..30)) {
-            let (spread, period, mut time, mut moments) = (Spread::of(n), 20, 0, 0);
+            let (jitter, period, mut time, mut moments) = (Jitter::of(n), 20, 0, 0);
             for part in parts {
                 let (from, until) = (Duration::from_secs(time), Duration::from_secs(time + part));
-                moments += u64::from(spread.comes_between(from, until, Duration::from_secs(period)));
+                moments += u64::from(jitter.comes_between(from, until, Duration::from_secs(period)));
                 time += part;
             }
             prop_assert!((time / period..=time / period + 1).contains(&moments), "{moments} in {time} s");
@@ -91,9 +91,9 @@ mod tests {
         #[test]
         fn a_life_is_shorter_by_a_twentieth_at_most(n in any::<u64>(), seconds in 0..10_000_000_u64) {
             let (time, most) = (Duration::from_secs(seconds), Duration::from_secs(1000));
-            let spread = Spread::of(n).earlier(time, most);
-            prop_assert!(spread <= time && spread >= time.mul_f64(0.949_999));
-            prop_assert!(time <= spread + most);
+            let shifted = Jitter::of(n).earlier(time, most);
+            prop_assert!(shifted <= time && shifted >= time.mul_f64(0.949_999));
+            prop_assert!(time <= shifted + most);
         }
     }
 }
