@@ -119,7 +119,7 @@ impl House {
             status: Arc::new(Status::default()),
             traces: Arc::new(TraceContext),
         };
-        relay.handle(SourceEvent::Begins { after: id(0) });
+        relay.handle(SourceEvent::Resync { after: id(0) });
         relay.handle(SourceEvent::Subscribed);
         runtime.block_on(yield_now());
         let open = (0..streams).map(|n| {

@@ -31,7 +31,7 @@ impl IssuedAt {
 
     /// The time since 1970.
     #[must_use]
-    pub fn since_1970(self) -> Duration {
+    pub fn unix_time(self) -> Duration {
         Duration::from_secs(self.0.into())
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn time_of_issue_is_rounded_down() {
         let check = |time: Duration, seconds: u64| {
-            assert_eq!(IssuedAt::new(time).since_1970(), Duration::from_secs(seconds));
+            assert_eq!(IssuedAt::new(time).unix_time(), Duration::from_secs(seconds));
         };
         check(Duration::ZERO, 0);
         check(Duration::from_millis(1_795_450_249_999), 1_795_450_249);

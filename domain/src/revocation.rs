@@ -33,7 +33,7 @@ impl AccountChange {
 }
 
 fn is_revoked(issued: IssuedAt, disabled: Duration) -> bool {
-    issued.since_1970() <= disabled.saturating_add(CLOCK_LEEWAY)
+    issued.unix_time() <= disabled.saturating_add(CLOCK_LEEWAY)
 }
 
 /// The accounts that were disabled or deleted so lately that a token from before may not have expired yet.
@@ -204,7 +204,7 @@ mod tests {
             let issued = IssuedAt::new(DAY_BEFORE + Duration::from_secs(issued));
             let expected = latest(&changes, number).is_some_and(|change| change.revokes(issued));
             let now = changes.last().map_or(START, |change| change.at);
-            let has_expired = issued.since_1970() + Duration::from_hours(24) < now;
+            let has_expired = issued.unix_time() + Duration::from_hours(24) < now;
             prop_assert!(revocations.is_revoked(&user(number), issued) == expected || has_expired);
         }
 

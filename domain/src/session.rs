@@ -15,16 +15,16 @@ pub struct Session {
     written: Instant,
     /// In seconds since 1970; none when it does not come before 2106. Each stream has room for it.
     end: Option<NonZeroU32>,
-    reason: EndOfLife,
+    reason: SessionEnd,
 }
 
 /// Why a stream's life is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndOfLife {
+pub enum SessionEnd {
     /// The token that opened it expires.
     TokenExpired,
     /// It has reached the age at which streams are ended.
-    OldAge,
+    MaxAge,
 }
 
 /// What is due.
@@ -33,7 +33,7 @@ pub enum Due {
     /// A sign of life.
     Keepalive,
     /// The end.
-    End(EndOfLife),
+    End(SessionEnd),
 }
 
 /// The present time, on both clocks.
@@ -42,7 +42,7 @@ pub struct Now {
     /// On a clock that never goes back.
     pub instant: Instant,
     /// On the wall clock: the time since 1970.
-    pub since_1970: Duration,
+    pub unix_time: Duration,
 }
 
 /// A token of which less is left is used to its end. A client that comes back with the same token is so sent away once before that, not in ever
@@ -56,13 +56,13 @@ impl Session {
     /// that begin together do not end together: `jitter` takes up to 5 % off, of a token's ten minutes at most.
     #[must_use]
     pub fn new(now: Now, token_end: Duration, max_age: Option<Duration>, jitter: Jitter) -> Self {
-        let left = token_end.saturating_sub(now.since_1970);
+        let left = token_end.saturating_sub(now.unix_time);
         let (time, reason) = match max_age {
-            Some(age) if age < left => (jitter.earlier(age, Duration::MAX), EndOfLife::OldAge),
-            _ if left < MIN_JITTERED_TOKEN => (left, EndOfLife::TokenExpired),
-            _ => (jitter.earlier(left, MAX_EARLIER), EndOfLife::TokenExpired),
+            Some(age) if age < left => (jitter.earlier(age, Duration::MAX), SessionEnd::MaxAge),
+            _ if left < MIN_JITTERED_TOKEN => (left, SessionEnd::TokenExpired),
+            _ => (jitter.earlier(left, MAX_EARLIER), SessionEnd::TokenExpired),
         };
-        let end = now.since_1970.saturating_add(time).as_secs();
+        let end = now.unix_time.saturating_add(time).as_secs();
         let end = u32::try_from(end).ok().map(|end| NonZeroU32::new(end).unwrap_or(NonZeroU32::MIN));
         Self { written: now.instant, end, reason }
     }
@@ -83,16 +83,16 @@ impl Session {
         now.saturating_duration_since(self.written)
     }
 
-    /// How much of its life is left `since_1970`; none when it does not end.
+    /// How much of its life is left `unix_time`; none when it does not end.
     #[must_use]
-    pub fn remaining(&self, since_1970: Duration) -> Option<Duration> {
+    pub fn remaining(&self, unix_time: Duration) -> Option<Duration> {
         let end = Duration::from_secs(self.end?.get().into());
-        Some(end.saturating_sub(since_1970))
+        Some(end.saturating_sub(unix_time))
     }
 
     /// What is due `now`; what it answers counts as done.
     pub fn due(&mut self, keepalive: Option<KeepalivePolicy>, now: Now) -> Option<Due> {
-        if self.remaining(now.since_1970).is_some_and(|remaining| remaining.is_zero()) {
+        if self.remaining(now.unix_time).is_some_and(|remaining| remaining.is_zero()) {
             return Some(Due::End(self.reason));
         }
         if keepalive.is_some_and(|policy| policy.is_due(self.written, now.instant)) {
@@ -124,7 +124,7 @@ mod tests {
         }
 
         fn after(&self, seconds: u64) -> Now {
-            Now { instant: self.0 + s(seconds), since_1970: wall(seconds) }
+            Now { instant: self.0 + s(seconds), unix_time: wall(seconds) }
         }
     }
 
@@ -135,25 +135,25 @@ mod tests {
 
     #[test]
     fn the_shorter_of_token_and_age_ends_a_stream() {
-        let check = |token: u64, age: Option<u64>, ends: u64, reason: EndOfLife| {
+        let check = |token: u64, age: Option<u64>, ends: u64, reason: SessionEnd| {
             let start = Start::now();
             // Zero has the place zero: nothing is taken off.
             let mut session = Session::new(start.after(0), wall(token), age.map(s), Jitter::of(0));
             assert_eq!(session.due(None, start.after(ends - 1)), None);
             assert_eq!(session.due(None, start.after(ends)), Some(Due::End(reason)));
         };
-        check(100, None, 100, EndOfLife::TokenExpired);
-        check(100, Some(50), 50, EndOfLife::OldAge);
-        check(100, Some(200), 100, EndOfLife::TokenExpired);
+        check(100, None, 100, SessionEnd::TokenExpired);
+        check(100, Some(50), 50, SessionEnd::MaxAge);
+        check(100, Some(200), 100, SessionEnd::TokenExpired);
     }
 
     #[test]
     fn end_is_that_of_the_wall_clock() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(7200), None, Jitter::of(0));
-        let slept = Now { instant: start.0, since_1970: wall(7200) };
-        assert_eq!(session.due(None, slept), Some(Due::End(EndOfLife::TokenExpired)));
-        let set_back = Now { instant: start.0 + s(7200), since_1970: wall(0) };
+        let slept = Now { instant: start.0, unix_time: wall(7200) };
+        assert_eq!(session.due(None, slept), Some(Due::End(SessionEnd::TokenExpired)));
+        let set_back = Now { instant: start.0 + s(7200), unix_time: wall(0) };
         assert_eq!(session.due(None, set_back), None);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         session.write(start.after(50).instant);
         assert_eq!(session.due(keepalive(), start.after(70)), None);
         assert_eq!(session.due(keepalive(), start.after(80)), Some(Due::Keepalive));
-        let end = Some(Due::End(EndOfLife::TokenExpired));
+        let end = Some(Due::End(SessionEnd::TokenExpired));
         assert_eq!(session.due(keepalive(), start.after(1000)), end, "not both");
     }
 
@@ -221,6 +221,6 @@ mod tests {
     fn token_that_has_expired_ends_at_once() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), Duration::ZERO, None, Jitter::of(0));
-        assert_eq!(session.due(None, start.after(0)), Some(Due::End(EndOfLife::TokenExpired)));
+        assert_eq!(session.due(None, start.after(0)), Some(Due::End(SessionEnd::TokenExpired)));
     }
 }

@@ -13,8 +13,8 @@ use domain::{
     jitter::Jitter,
     language::{LanguageTag, Languages},
     log::{
-        Delivery, EndReason, EventLog, LogLimits, Mailbox, NewEvent, NewStream, Next, Note, StreamId,
-        StreamLimits, Then,
+        Delivery, EndReason, EventLog, Item, LogLimits, Mailbox, NewEvent, NewStream, Note, StreamId,
+        StreamLimits, TurnOutcome,
     },
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
     session::{Now, Session},
@@ -86,7 +86,7 @@ impl Reader {
     fn open(log: &mut Log) -> Self {
         let connection = Arc::new(Notify::new());
         let session = Session::new(
-            Now { instant: now(), since_1970: Duration::ZERO },
+            Now { instant: now(), unix_time: Duration::ZERO },
             Duration::MAX,
             None,
             Jitter::of(0),
@@ -108,20 +108,20 @@ impl Reader {
     fn run(mut self, enough: impl Fn(&Self) -> bool) -> Self {
         loop {
             match self.turn() {
-                Then::End => return self,
+                TurnOutcome::End => return self,
                 _ if enough(&self) => return self,
-                Then::Wait => self.connection.wait(),
-                Then::More | Then::LoggedOut => {}
+                TurnOutcome::Wait => self.connection.wait(),
+                TurnOutcome::More | TurnOutcome::LoggedOut => {}
             }
         }
     }
 
-    fn turn(&mut self) -> Then {
+    fn turn(&mut self) -> TurnOutcome {
         let Self { mailbox, id, taken, completed, .. } = self;
         // So small a limit that each event needs a turn of its own.
         mailbox
-            .take(*id, now(), 1, &mut |_, next| {
-                if let Next::Event(entry, delivery) = next {
+            .take(*id, now(), 1, &mut |_, item| {
+                if let Item::Event(entry, delivery) = item {
                     taken.push(entry.notification.id.sequence);
                     *completed += usize::from(delivery == Delivery::Live { is_last: true });
                 }
@@ -202,16 +202,16 @@ fn note_wakes_a_connection_that_waits() {
             let mut reader = reader;
             while keepalives.get() == 0 || reader.taken.is_empty() {
                 let Reader { mailbox, id, connection, taken, .. } = &mut reader;
-                let turn = mailbox.take(*id, now(), 1, &mut |_, next| {
-                    match next {
-                        Next::Note(Note::Keepalive, _) => keepalives.set(keepalives.get() + 1),
-                        Next::Event(entry, _) => taken.push(entry.notification.id.sequence),
+                let turn = mailbox.take(*id, now(), 1, &mut |_, item| {
+                    match item {
+                        Item::Note(Note::Keepalive, _) => keepalives.set(keepalives.get() + 1),
+                        Item::Event(entry, _) => taken.push(entry.notification.id.sequence),
                         _ => {}
                     }
                     1
                 });
                 let is_done = keepalives.get() == 1 && !taken.is_empty();
-                if turn.next == Then::Wait && !is_done {
+                if turn.outcome == TurnOutcome::Wait && !is_done {
                     connection.wait();
                 }
             }

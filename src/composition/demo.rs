@@ -136,7 +136,7 @@ fn core() -> Core {
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
     let issuer = RevaTokenIssuer::new(secret);
-    let expires = SystemClock.since_1970() + TOKEN_LIFE;
+    let expires = SystemClock.unix_time() + TOKEN_LIFE;
     let user = |name: &&str| {
         let id = UserId::try_new(name).map_err(|error| StartError::Token(error.into()))?;
         let token = issuer.issue(&id, expires.as_secs()).map_err(|error| StartError::Token(error.into()))?;
@@ -162,5 +162,5 @@ fn secret() -> String {
 }
 
 fn incarnation() -> Incarnation {
-    Incarnation::of(u64::try_from(SystemClock.since_1970().as_millis()).unwrap_or_default())
+    Incarnation::of(u64::try_from(SystemClock.unix_time().as_millis()).unwrap_or_default())
 }

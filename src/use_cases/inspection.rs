@@ -5,7 +5,7 @@ use std::sync::Arc;
 use domain::{identity::UserId, notification::EventId};
 use ports::{
     inbound::{Inspect, OpenStream, RecentEvent},
-    outbound::{Figures, Measurements},
+    outbound::{Measurements, Statistics},
 };
 
 use super::Subscriptions;
@@ -22,8 +22,8 @@ pub struct Inspection {
 }
 
 impl Inspect for Inspection {
-    fn figures(&self) -> Figures {
-        self.measurements.figures()
+    fn statistics(&self) -> Statistics {
+        self.measurements.statistics()
     }
 
     fn recent_events(&self, after: Option<EventId>) -> Vec<RecentEvent> {

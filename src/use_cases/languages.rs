@@ -9,7 +9,7 @@ use domain::{
 };
 use ports::{
     inbound::{ChooseLanguage, LanguageOf},
-    outbound::{Heard, LanguagePreferences, NotStored},
+    outbound::{LanguagePreferences, NotStored, StoreUpdate},
 };
 use tracing::debug;
 
@@ -43,10 +43,10 @@ impl LanguageChoices {
     pub async fn hear(self) {
         loop {
             match self.preferences.hear().await {
-                Heard::Entry(choice) => self.subscriptions.learn(choice),
-                Heard::Recreated => self.subscriptions.languages_recreated(),
-                Heard::UpToDate => self.subscriptions.know_languages(),
-                Heard::Unavailable => self.subscriptions.languages_unavailable(),
+                StoreUpdate::Entry(choice) => self.subscriptions.learn(choice),
+                StoreUpdate::Recreated => self.subscriptions.languages_recreated(),
+                StoreUpdate::UpToDate => self.subscriptions.know_languages(),
+                StoreUpdate::Unavailable => self.subscriptions.languages_unavailable(),
             }
         }
     }

@@ -62,21 +62,21 @@ impl Relay {
                 debug!(ended, "account changed");
                 self.metrics.event_received(Outcome::AccountChanged);
             }
-            SourceEvent::Begins { after } => self.subscriptions.resync(after),
+            SourceEvent::Resync { after } => self.subscriptions.resync(after),
             SourceEvent::Subscribed => {
                 info!("reading from the bus");
                 self.subscriptions.subscribed();
-                self.metrics.bus_connected(true);
+                self.metrics.nats_connected(true);
                 self.status.subscribed();
             }
-            SourceEvent::Behind { messages } => {
+            SourceEvent::Lagging { messages } => {
                 warn!(messages, "the bus is read more slowly than others publish");
                 self.subscriptions.fall_behind();
                 self.status.behind(messages);
             }
             SourceEvent::Interrupted { reason } => {
                 self.subscriptions.fall_behind();
-                self.metrics.bus_connected(false);
+                self.metrics.nats_connected(false);
                 // An outage may have one reason after the other; it is one outage.
                 if self.status.interrupted(reason.clone()) {
                     error!(reason, "the bus cannot be read, trying again");

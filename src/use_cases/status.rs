@@ -35,7 +35,7 @@ impl Status {
 
     /// NATS is being read, but too slowly.
     pub(super) fn behind(&self, messages: u64) {
-        self.0.lock().reading = Err(NotReady::Behind { messages });
+        self.0.lock().reading = Err(NotReady::Lagging { messages });
     }
 
     /// The entry is in the registry.

@@ -27,7 +27,7 @@ use domain::{
 };
 use parking_lot::Mutex;
 use ports::{
-    inbound::{Refused, StreamRequest, Subscribe, Subscription},
+    inbound::{StreamRequest, Subscribe, SubscribeError, Subscription},
     outbound::{BookmarkExchange, Clock, Connection, EndReason, Frames, Metrics},
 };
 
@@ -189,7 +189,7 @@ impl Subscribe for Subscriptions {
         &self,
         request: StreamRequest,
         connection: Arc<dyn Connection>,
-    ) -> Result<Subscription, Refused> {
+    ) -> Result<Subscription, SubscribeError> {
         let shared = &self.shared;
         let now = shared.now();
         let StreamRequest { principal, last_event_id, request, accept_language } = request;
@@ -235,13 +235,13 @@ impl Subscribe for Subscriptions {
 }
 
 impl State {
-    fn admit(&mut self, user: &UserId) -> Result<(), Refused> {
+    fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
         let retry_after = Jitter::of(self.refused).later(RETRY_AFTER);
         let admitted = match self.log.check_limits(user) {
-            _ if self.stopping => Err(Refused::Stopping { retry_after }),
+            _ if self.stopping => Err(SubscribeError::Stopping { retry_after }),
             Ok(()) => return Ok(()),
-            Err(LimitReached::Total) => Err(Refused::TooMany { retry_after }),
-            Err(LimitReached::PerUser) => Err(Refused::TooManyOfUser { retry_after }),
+            Err(LimitReached::Total) => Err(SubscribeError::TooMany { retry_after }),
+            Err(LimitReached::PerUser) => Err(SubscribeError::TooManyOfUser { retry_after }),
         };
         self.refused += 1;
         admitted
@@ -249,11 +249,11 @@ impl State {
 }
 
 impl Shared {
-    fn count(&self, refused: Refused) {
+    fn count(&self, refused: SubscribeError) {
         match refused {
-            Refused::Stopping { .. } => {}
-            Refused::TooMany { .. } => self.metrics.limit_reached(LimitReached::Total),
-            Refused::TooManyOfUser { .. } => self.metrics.limit_reached(LimitReached::PerUser),
+            SubscribeError::Stopping { .. } => {}
+            SubscribeError::TooMany { .. } => self.metrics.limit_reached(LimitReached::Total),
+            SubscribeError::TooManyOfUser { .. } => self.metrics.limit_reached(LimitReached::PerUser),
         }
     }
 
@@ -263,7 +263,7 @@ impl Shared {
     }
 
     fn now(&self) -> Now {
-        Now { instant: self.clock.now(), since_1970: self.clock.since_1970() }
+        Now { instant: self.clock.now(), unix_time: self.clock.unix_time() }
     }
 
     /// What was written since then may not have arrived; none when that is everything.

@@ -40,7 +40,7 @@ use domain::{
 use mockall::predicate::eq;
 use parking_lot::Mutex;
 use ports::{
-    inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _},
+    inbound::{NotReady, Readiness as _, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{
         BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
         RegistryUnavailable, ServiceRegistry, SourceEvent,
@@ -140,7 +140,7 @@ impl Service {
     }
 
     async fn connect_nats(&self) {
-        self.receive(SourceEvent::Begins { after: id(0) });
+        self.receive(SourceEvent::Resync { after: id(0) });
         self.receive(SourceEvent::Subscribed);
         settle().await;
     }
@@ -172,7 +172,7 @@ impl Service {
         self.ask(request(name)).expect("not refused")
     }
 
-    fn ask(&self, request: StreamRequest) -> Result<Client, Refused> {
+    fn ask(&self, request: StreamRequest) -> Result<Client, SubscribeError> {
         let connection = Arc::<FakeConnection>::default();
         let subscription = self.subscriptions.subscribe(request, connection.clone())?;
         Ok(Client::new(subscription, connection))

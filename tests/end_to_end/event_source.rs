@@ -105,7 +105,7 @@ impl FailingBus for JetStreamBus {
 
 fn metrics() -> MockMetrics {
     let mut metrics = MockMetrics::new();
-    metrics.expect_bus_lag().return_const(());
+    metrics.expect_nats_lag().return_const(());
     metrics
 }
 
@@ -132,7 +132,7 @@ async fn counts_what_waits_on_nats() {
     let (mut metrics, mut order) = (MockMetrics::new(), mockall::Sequence::new());
     for waiting in [2, 1, 0] {
         let counted = mockall::predicate::eq(waiting);
-        metrics.expect_bus_lag().once().in_sequence(&mut order).with(counted).return_const(());
+        metrics.expect_nats_lag().once().in_sequence(&mut order).with(counted).return_const(());
     }
     let bus = JetStreamBus::start(metrics).await;
     for content in ["1", "2", "3"] {

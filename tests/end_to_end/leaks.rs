@@ -57,18 +57,18 @@ async fn who_has_come_and_gone_leaves_nothing_behind() {
         0 => Ok(()),
         streams => Err(format!("{streams} streams are still open")),
     };
-    let figures = async || {
+    let statistics = async || {
         let names = ["sse_tasks", "process_resident_memory_bytes"];
         [sample::<f64>(debug, names[0]).await, sample(debug, names[1]).await]
     };
 
     come_and_go(http, 0..WARM_UP).await;
     eventually_right(all_have_gone).await;
-    let before = figures().await;
+    let before = statistics().await;
     come_and_go(http, WARM_UP..WARM_UP + USERS).await;
     eventually_right(all_have_gone).await;
     eventually_right(async || {
-        let after = figures().await;
+        let after = statistics().await;
         let back = after.iter().zip(before).all(|(after, before)| *after < before * 1.1);
         back.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))
     })

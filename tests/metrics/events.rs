@@ -113,7 +113,7 @@ async fn gaps_are_counted_once_for_each_stream_and_by_their_reason() {
     streams[0].take();
     service.forget();
     let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
-    service.relay.handle(SourceEvent::Begins { after: anew });
+    service.relay.handle(SourceEvent::Resync { after: anew });
     streams[0].take();
     service.changes([gap("unknown", 4)]);
 }

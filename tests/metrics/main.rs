@@ -29,7 +29,7 @@ use domain::{
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
-    inbound::{EventStream, Refused, StreamRequest, Subscribe as _},
+    inbound::{EventStream, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{Clock, MockConnection, SourceEvent},
 };
 
@@ -53,7 +53,7 @@ impl Clock for PausedClock {
         now()
     }
 
-    fn since_1970(&self) -> Duration {
+    fn unix_time(&self) -> Duration {
         now() - self.0
     }
 }
@@ -82,7 +82,7 @@ impl Service {
         // Until it was heard what users have chosen, streams wait.
         tokio::spawn(service.relay.languages.clone().hear());
         settle().await;
-        service.relay.handle(SourceEvent::Begins { after: id(0) });
+        service.relay.handle(SourceEvent::Resync { after: id(0) });
         service.relay.handle(SourceEvent::Subscribed);
         service.forget();
         service
@@ -157,7 +157,7 @@ impl Service {
         upkeep.abort();
     }
 
-    fn ask(&self, request: StreamRequest) -> Result<Stream, Refused> {
+    fn ask(&self, request: StreamRequest) -> Result<Stream, SubscribeError> {
         let mut connection = MockConnection::new();
         connection.expect_wake().return_const(true);
         connection.expect_finish().return_const(());

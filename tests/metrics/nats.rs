@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use domain::{bookmark::Bookmark, language::LanguageChoice};
-use ports::outbound::{BookmarkExchange, Heard, LanguagePreferences, NotStored};
+use ports::outbound::{BookmarkExchange, LanguagePreferences, NotStored, StoreUpdate};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -22,28 +22,28 @@ async fn what_is_shared_over_nats_is_shown_as_it_is_now() {
     tokio::spawn(service.subscriptions.clone().hear(bucket));
     let (languages, preferences) = FakeBucket::new();
     tokio::spawn(LanguageChoices { subscriptions: service.subscriptions.clone(), preferences }.hear());
-    bookmarks.send(Heard::Unavailable).expect("heard");
+    bookmarks.send(StoreUpdate::Unavailable).expect("heard");
     settle().await;
     service.changes([unavailable("sse-resume", 1)]);
-    languages.send(Heard::Unavailable).expect("heard");
-    bookmarks.send(Heard::UpToDate).expect("heard");
+    languages.send(StoreUpdate::Unavailable).expect("heard");
+    bookmarks.send(StoreUpdate::UpToDate).expect("heard");
     settle().await;
     service.changes([unavailable("sse-languages", 1), unavailable("sse-resume", 0)]);
-    languages.send(Heard::UpToDate).expect("heard");
+    languages.send(StoreUpdate::UpToDate).expect("heard");
     settle().await;
     service.changes([unavailable("sse-languages", 0)]);
 }
 
 /// A bucket of which is heard what a test sends.
-struct FakeBucket<T>(tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<T>>>);
+struct FakeBucket<T>(tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<T>>>);
 
 impl<T> FakeBucket<T> {
-    fn new() -> (mpsc::UnboundedSender<Heard<T>>, Arc<Self>) {
+    fn new() -> (mpsc::UnboundedSender<StoreUpdate<T>>, Arc<Self>) {
         let (sender, heard) = mpsc::unbounded_channel();
         (sender, Arc::new(Self(heard.into())))
     }
 
-    async fn next(&self) -> Heard<T> {
+    async fn next(&self) -> StoreUpdate<T> {
         match self.0.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,
@@ -55,7 +55,7 @@ impl<T> FakeBucket<T> {
 impl BookmarkExchange for FakeBucket<Bookmark> {
     fn tell(&self, _: Bookmark) {}
 
-    async fn hear(&self) -> Heard<Bookmark> {
+    async fn hear(&self) -> StoreUpdate<Bookmark> {
         self.next().await
     }
 
@@ -75,7 +75,7 @@ impl LanguagePreferences for FakeBucket<LanguageChoice> {
 
     fn keep(&self, _: LanguageChoice) {}
 
-    async fn hear(&self) -> Heard<LanguageChoice> {
+    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
         self.next().await
     }
 }

@@ -14,7 +14,9 @@ use domain::{
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use parking_lot::Mutex;
-use ports::outbound::{Clock, EventSource, Heard, LanguagePreferences, NotStored, Publish, SourceEvent};
+use ports::outbound::{
+    Clock, EventSource, LanguagePreferences, NotStored, Publish, SourceEvent, StoreUpdate,
+};
 use tokio::sync::{mpsc, watch};
 
 /// How many events wait for the reader before publishers do.
@@ -66,7 +68,7 @@ impl EventSource for EmbeddedSource {
             Stage::New => {
                 self.stage = Stage::Filling(self.events.len());
                 let after = EventId { incarnation: self.incarnation, sequence: 0 };
-                return SourceEvent::Begins { after };
+                return SourceEvent::Resync { after };
             }
             Stage::Filling(0) => {
                 self.stage = Stage::Reading;
@@ -142,14 +144,14 @@ impl EmbeddedPreferences {
     }
 
     /// What there is to hear in `choices`, if anything.
-    fn next(&self, choices: &Choices) -> Option<Heard<LanguageChoice>> {
+    fn next(&self, choices: &Choices) -> Option<StoreUpdate<LanguageChoice>> {
         let (position, is_up_to_date) = &mut *self.heard.lock();
         let new = choices.latest.values().filter(|(revision, _)| revision > position);
         if let Some((revision, choice)) = new.min_by_key(|(revision, _)| revision) {
             *position = *revision;
-            return Some(Heard::Entry(choice.clone()));
+            return Some(StoreUpdate::Entry(choice.clone()));
         }
-        (!std::mem::replace(is_up_to_date, true)).then_some(Heard::UpToDate)
+        (!std::mem::replace(is_up_to_date, true)).then_some(StoreUpdate::UpToDate)
     }
 }
 
@@ -161,7 +163,7 @@ impl LanguagePreferences for EmbeddedPreferences {
         language: Option<LanguageTag>,
         after: Option<Duration>,
     ) -> Result<LanguageChoice, NotStored> {
-        let mut choice = LanguageChoice { user, language, made: self.clock.since_1970() };
+        let mut choice = LanguageChoice { user, language, made: self.clock.unix_time() };
         self.store.0.send_modify(|choices| {
             choice.made = LanguageChoice::time_after(after.max(choices.made(&choice.user)), choice.made);
             choices.put(choice.clone());
@@ -179,7 +181,7 @@ impl LanguagePreferences for EmbeddedPreferences {
         });
     }
 
-    async fn hear(&self) -> Heard<LanguageChoice> {
+    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
         let mut changes = self.store.0.subscribe();
         loop {
             let heard = self.next(&changes.borrow_and_update());
@@ -210,7 +212,7 @@ mod tests {
         let store = EmbeddedStore::default();
         // Its clock stands still.
         let mut clock = MockClock::new();
-        clock.expect_since_1970().return_const(Duration::from_secs(1));
+        clock.expect_unix_time().return_const(Duration::from_secs(1));
         let clock: Arc<dyn Clock> = Arc::new(clock);
         let instance = async || EmbeddedPreferences::new(store.clone(), clock.clone());
         let tested = obligations::language_preferences(instance);

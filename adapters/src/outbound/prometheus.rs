@@ -2,13 +2,13 @@
 
 mod classic;
 mod counting;
-mod figures;
 mod http;
 mod labels;
 mod latency;
 mod process;
 mod runtime;
 mod series;
+mod statistics;
 #[cfg(test)]
 mod tests;
 

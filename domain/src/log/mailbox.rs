@@ -10,7 +10,7 @@ use std::{
 };
 
 use self::contents::Contents;
-use super::{Next, Resumable, Stream, StreamId, Then, Turn};
+use super::{Item, Resumable, Stream, StreamId, Turn, TurnOutcome};
 use crate::{
     bookmark::{RequestId, ResumePoint},
     identity::UserId,
@@ -54,11 +54,11 @@ impl<F, C> Mailbox<F, C> {
         id: StreamId,
         now: Instant,
         limit: usize,
-        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
+        write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize,
     ) -> Turn {
         match self.lock().stream(id) {
             Some((stream, index)) => stream.take(now, index, limit, write),
-            None => Turn { next: Then::End, was_woken: false },
+            None => Turn { outcome: TurnOutcome::End, was_woken: false },
         }
     }
 

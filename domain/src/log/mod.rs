@@ -27,7 +27,7 @@ pub use self::{
     append::{Appended, Appending},
     entry::{Entry, NewEvent},
     mailbox::{Lag, Mailbox},
-    stream::{Delivery, EndReason, Next, Note, PROMPT, Resumable, Stream, StreamId, Then, Turn},
+    stream::{Delivery, EndReason, Item, Note, PROMPT, Resumable, Stream, StreamId, Turn, TurnOutcome},
 };
 use self::{
     bounds::{Held, Removing},

@@ -12,7 +12,7 @@ use std::{
 use self::{late::Late, note::Notes};
 pub use self::{
     note::Note,
-    turn::{Delivery, Next, Then, Turn},
+    turn::{Delivery, Item, Turn, TurnOutcome},
 };
 use super::{
     Entry, NewStream,
@@ -53,7 +53,7 @@ pub enum EndReason {
     /// The user's account was disabled or deleted after the token that opened it was issued.
     Revoked,
     /// It has reached the maximum age of streams.
-    OldAge,
+    MaxAge,
     /// Its client has opened a newer stream.
     Replaced,
     /// An administrator has ended it.

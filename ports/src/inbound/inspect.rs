@@ -7,7 +7,7 @@ use domain::{
     notification::{EventId, EventType},
 };
 
-use crate::outbound::Figures;
+use crate::outbound::Statistics;
 
 /// Lets an administrator look inside.
 ///
@@ -15,7 +15,7 @@ use crate::outbound::Figures;
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Inspect: Send + Sync {
     /// What is open now, and what has been counted since the start.
-    fn figures(&self) -> Figures;
+    fn statistics(&self) -> Statistics;
 
     /// The last events that came after `after`, of all users, the oldest first; some dozens at most.
     fn recent_events(&self, after: Option<EventId>) -> Vec<RecentEvent>;

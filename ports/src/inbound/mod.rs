@@ -8,7 +8,7 @@ mod subscribe;
 pub use choose_language::{ChooseLanguage, LanguageOf};
 pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
-pub use subscribe::{EventStream, Refused, StreamRequest, Subscribe, Subscription, Taken};
+pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subscription, Taken};
 
 #[cfg(feature = "mock")]
 pub use {

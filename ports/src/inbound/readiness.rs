@@ -23,7 +23,7 @@ pub enum NotReady {
     },
     /// It reads more slowly than others publish.
     #[error("{messages} messages wait on the bus to be read")]
-    Behind {
+    Lagging {
         /// How many wait.
         messages: u64,
     },

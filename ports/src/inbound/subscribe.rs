@@ -16,16 +16,16 @@ pub trait Subscribe: Send + Sync {
     ///
     /// # Errors
     ///
-    /// - [`Refused::Stopping`]: the service is about to end;
-    /// - [`Refused::TooMany`]: as many streams are open as may be;
-    /// - [`Refused::TooManyOfUser`]: the user has as many open as one may have.
+    /// - [`SubscribeError::Stopping`]: the service is about to end;
+    /// - [`SubscribeError::TooMany`]: as many streams are open as may be;
+    /// - [`SubscribeError::TooManyOfUser`]: the user has as many open as one may have.
     ///
     /// Each says when to come back.
     fn subscribe(
         &self,
         request: StreamRequest,
         connection: Arc<dyn Connection>,
-    ) -> Result<Subscription, Refused>;
+    ) -> Result<Subscription, SubscribeError>;
 }
 
 /// Who asks for a stream, and from where on.
@@ -73,7 +73,7 @@ pub struct Taken {
 
 /// Why a stream was not opened, although the user may have one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum SubscribeError {
     /// The service is about to end.
     #[error("the service is stopping")]
     Stopping {

@@ -6,7 +6,7 @@ use domain::{
 };
 
 use super::{is_pending, user};
-use crate::outbound::{BookmarkExchange, Heard};
+use crate::outbound::{BookmarkExchange, StoreUpdate};
 
 /// Tests a [`BookmarkExchange`]. `instance` makes the exchange of one more instance; nothing was told yet.
 ///
@@ -16,7 +16,7 @@ use crate::outbound::{BookmarkExchange, Heard};
 pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> E) {
     let (one, other) = (instance().await, instance().await);
     for exchange in [&one, &other] {
-        assert_eq!(exchange.hear().await, Heard::UpToDate, "nothing was told yet");
+        assert_eq!(exchange.hear().await, StoreUpdate::UpToDate, "nothing was told yet");
     }
 
     // What others tell is heard, in order, and never what was told here, also when it comes first.
@@ -25,9 +25,9 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
     other.tell(bookmark("a", 2));
     other.tell(bookmark("b", 3));
     for expected in [bookmark("a", 2), bookmark("b", 3)] {
-        assert_eq!(one.hear().await, Heard::Entry(expected));
+        assert_eq!(one.hear().await, StoreUpdate::Entry(expected));
     }
-    assert_eq!(other.hear().await, Heard::Entry(bookmark("own", 1)));
+    assert_eq!(other.hear().await, StoreUpdate::Entry(bookmark("own", 1)));
 
     // What was told before an exchange was closed has arrived: an instance that comes later hears it, then that it is all.
     for sequence in 10..20 {
@@ -37,7 +37,7 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
     drop(other);
     let next = instance().await;
     let mut heard = Vec::new();
-    while let Heard::Entry(bookmark) = next.hear().await {
+    while let StoreUpdate::Entry(bookmark) = next.hear().await {
         heard.push(bookmark.point.position.sequence);
     }
     heard.sort_unstable();
@@ -49,7 +49,7 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
         assert!(is_pending(waiting), "there is nothing more to hear");
     }
     one.tell(bookmark("c", 30));
-    assert_eq!(next.hear().await, Heard::Entry(bookmark("c", 30)));
+    assert_eq!(next.hear().await, StoreUpdate::Entry(bookmark("c", 30)));
 }
 
 /// Tests a [`BookmarkExchange`] whose store is lost, which `lose` does. `instance` makes the exchange of one more instance; nothing was told
@@ -64,21 +64,21 @@ pub async fn bookmark_exchange_that_is_lost<E: BookmarkExchange>(
 ) {
     let (one, other) = (instance().await, instance().await);
     for exchange in [&one, &other] {
-        assert_eq!(exchange.hear().await, Heard::UpToDate, "nothing was told yet");
+        assert_eq!(exchange.hear().await, StoreUpdate::UpToDate, "nothing was told yet");
     }
     one.tell(bookmark("a", 1));
-    assert_eq!(other.hear().await, Heard::Entry(bookmark("a", 1)));
+    assert_eq!(other.hear().await, StoreUpdate::Entry(bookmark("a", 1)));
     lose().await;
-    assert_eq!(one.hear().await, Heard::Recreated);
+    assert_eq!(one.hear().await, StoreUpdate::Recreated);
     // What is told from then on is heard.
     one.tell(bookmark("a", 1));
     one.tell(bookmark("b", 2));
-    assert_eq!(other.hear().await, Heard::Recreated);
+    assert_eq!(other.hear().await, StoreUpdate::Recreated);
     let mut told = Vec::new();
     while told.len() < 2 {
         match other.hear().await {
-            Heard::Entry(bookmark) => told.push(bookmark.point.position.sequence),
-            Heard::UpToDate => {}
+            StoreUpdate::Entry(bookmark) => told.push(bookmark.point.position.sequence),
+            StoreUpdate::UpToDate => {}
             heard => panic!("{heard:?}"),
         }
     }

@@ -12,7 +12,7 @@ pub async fn clock(clock: &impl Clock, pause: impl AsyncFn()) {
     /// The machine may correct its wall clock a little.
     const CORRECTION: Duration = Duration::from_millis(5);
     let before = clock.now();
-    let since_1970 = clock.since_1970();
+    let unix_time = clock.unix_time();
     let began = clock.now();
     let (mut last, mut elapsed) = (began, Duration::ZERO);
     while elapsed < LONG_ENOUGH {
@@ -22,7 +22,7 @@ pub async fn clock(clock: &impl Clock, pause: impl AsyncFn()) {
         (last, elapsed) = (now, now - began);
     }
     // Nobody sets the wall clock meanwhile.
-    let passed = clock.since_1970().checked_sub(since_1970).expect("the wall clock went back");
+    let passed = clock.unix_time().checked_sub(unix_time).expect("the wall clock went back");
     let most = clock.now() - before;
     assert!(
         passed + CORRECTION >= elapsed && passed <= most + CORRECTION,

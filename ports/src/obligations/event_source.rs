@@ -82,7 +82,7 @@ pub async fn brings_everything_in_order(bus: &impl Bus) {
     }
     bus.let_time_pass().await;
     let mut reader = Reader { bus, source: bus.source().await };
-    let SourceEvent::Begins { after } = reader.next().await else { panic!("it begins") };
+    let SourceEvent::Resync { after } = reader.next().await else { panic!("it begins") };
     let first = recent[0].id;
     assert_eq!(EventId { sequence: after.sequence + 1, ..after }, first, "nothing is left out");
     for published in &recent {
@@ -209,7 +209,7 @@ pub async fn reads_no_more_ahead(bus: &impl FailingBus) {
         match reader.next().await {
             SourceEvent::Notification { notification, .. } if notification.id == last.id => break,
             SourceEvent::Notification { notification, .. } => bytes += text(&notification.content).len(),
-            SourceEvent::Begins { .. } => gaps += 1,
+            SourceEvent::Resync { .. } => gaps += 1,
             event => panic!("{event:?}"),
         }
     }
@@ -309,7 +309,7 @@ impl<B: Bus> Reader<'_, B> {
         while !is_subscribed || published.len() > 0 {
             let asked = self.bus.now();
             match self.next().await {
-                SourceEvent::Begins { after: told } => {
+                SourceEvent::Resync { after: told } => {
                     assert_eq!(after.take(), Some(told), "what comes follows on that");
                 }
                 SourceEvent::Subscribed => {

@@ -3,7 +3,7 @@ use std::{pin::pin, time::Duration};
 use domain::language::{LanguageChoice, LanguageTag};
 
 use super::{is_pending, user};
-use crate::outbound::{Heard, LanguagePreferences};
+use crate::outbound::{LanguagePreferences, StoreUpdate};
 
 /// Tests a [`LanguagePreferences`]. `instance` makes the preferences of one more instance; nothing is stored yet.
 ///
@@ -13,7 +13,7 @@ use crate::outbound::{Heard, LanguagePreferences};
 pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn() -> P) {
     let (one, other) = (instance().await, instance().await);
     for preferences in [&one, &other] {
-        assert_eq!(preferences.hear().await, Heard::UpToDate, "nothing is stored yet");
+        assert_eq!(preferences.hear().await, StoreUpdate::UpToDate, "nothing is stored yet");
     }
 
     // A call that is dropped before it is ready loses nothing.
@@ -21,7 +21,7 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
 
     // A choice is heard by others, and is later than the one before, wherever that was made.
     let first = choose(&one, Some("de"), None).await;
-    assert_eq!(other.hear().await, Heard::Entry(first.clone()));
+    assert_eq!(other.hear().await, StoreUpdate::Entry(first.clone()));
     let second = choose(&other, None, None).await;
     assert!(second.made > first.made);
     hears(&one, &second).await;
@@ -46,7 +46,7 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
     drop((one, other));
     let next = instance().await;
     let mut stored = None;
-    while let Heard::Entry(choice) = next.hear().await {
+    while let StoreUpdate::Entry(choice) = next.hear().await {
         stored = Some(choice);
     }
     assert_eq!(stored, Some(kept));
@@ -64,7 +64,7 @@ pub async fn language_preferences_that_are_lost<P: LanguagePreferences>(
 ) {
     let (one, other) = (instance().await, instance().await);
     for preferences in [&one, &other] {
-        assert_eq!(preferences.hear().await, Heard::UpToDate, "nothing is stored yet");
+        assert_eq!(preferences.hear().await, StoreUpdate::UpToDate, "nothing is stored yet");
     }
     let first = choose(&one, Some("de"), None).await;
     for preferences in [&one, &other] {
@@ -72,8 +72,8 @@ pub async fn language_preferences_that_are_lost<P: LanguagePreferences>(
     }
     lose().await;
     for preferences in [&one, &other] {
-        assert_eq!(preferences.hear().await, Heard::Recreated);
-        assert_eq!(preferences.hear().await, Heard::UpToDate, "nothing is in it any more");
+        assert_eq!(preferences.hear().await, StoreUpdate::Recreated);
+        assert_eq!(preferences.hear().await, StoreUpdate::UpToDate, "nothing is in it any more");
     }
     let new = choose(&other, Some("fr"), None).await;
     hears(&one, &new).await;
@@ -96,7 +96,7 @@ async fn hears(preferences: &impl LanguagePreferences, expected: &LanguageChoice
     let mut last = Duration::ZERO;
     loop {
         let heard = preferences.hear().await;
-        let Heard::Entry(choice) = heard else { panic!("{heard:?}") };
+        let StoreUpdate::Entry(choice) = heard else { panic!("{heard:?}") };
         assert!((last..=expected.made).contains(&choice.made), "{choice:?} out of order");
         last = choice.made;
         if choice == *expected {

@@ -16,15 +16,15 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
         EndReason::Expired,
         EndReason::Logout,
         EndReason::Revoked,
-        EndReason::OldAge,
+        EndReason::MaxAge,
         EndReason::Replaced,
         EndReason::Administrator,
         EndReason::Stopping,
     ];
-    let before = counts.figures();
+    let before = counts.statistics();
     assert_eq!((before.streams, before.users, before.opened), (0, 0, 0));
     assert_eq!((before.events, before.deliveries), (0, 0));
-    assert_eq!((before.latency.quantile(0.5), before.bus_connected, before.bus_lag), (None, false, 0));
+    assert_eq!((before.latency.quantile(0.5), before.nats_connected, before.nats_lag), (None, false, 0));
 
     // Each reason one time more than the one before.
     for (times, reason) in (1..).zip(REASONS) {
@@ -45,21 +45,21 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
     }
     counts.delivered(7);
     counts.delivery_completed(Duration::from_millis(10));
-    counts.bus_connected(true);
-    counts.bus_lag(5);
+    counts.nats_connected(true);
+    counts.nats_lag(5);
 
-    let figures = counts.figures();
-    assert_eq!((figures.streams, figures.users), (3, 2), "those that are open now");
-    assert_eq!(figures.opened, (1..=9).sum::<u64>());
-    let mut ended = figures.ended;
+    let statistics = counts.statistics();
+    assert_eq!((statistics.streams, statistics.users), (3, 2), "those that are open now");
+    assert_eq!(statistics.opened, (1..=9).sum::<u64>());
+    let mut ended = statistics.ended;
     ended.retain(|(_, times)| *times > 0);
     assert_eq!(ended.len(), REASONS.len());
     for (times, reason) in (1..).zip(REASONS) {
         assert!(ended.contains(&(reason, times)), "{times} of {reason:?} in {ended:?}");
     }
-    assert_eq!((figures.events, figures.deliveries), (2, 7), "those for us");
-    assert_eq!(figures.latency.quantile(1.0), Some(Duration::from_millis(10)));
-    assert_eq!((figures.bus_connected, figures.bus_lag), (true, 5));
-    counts.bus_connected(false);
-    assert!(!counts.figures().bus_connected);
+    assert_eq!((statistics.events, statistics.deliveries), (2, 7), "those for us");
+    assert_eq!(statistics.latency.quantile(1.0), Some(Duration::from_millis(10)));
+    assert_eq!((statistics.nats_connected, statistics.nats_lag), (true, 5));
+    counts.nats_connected(false);
+    assert!(!counts.statistics().nats_connected);
 }

@@ -10,5 +10,5 @@ pub trait Clock: Send + Sync {
 
     /// What the wall clock says, as the time since 1970 (RFC 7519, 2, `NumericDate`). For comparing with what other
     /// machines have written down, and nothing else: it may go back.
-    fn since_1970(&self) -> Duration;
+    fn unix_time(&self) -> Duration;
 }

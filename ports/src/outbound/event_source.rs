@@ -17,10 +17,10 @@ pub trait EventSource: Send {
     /// trying.
     ///
     /// Obligations:
-    /// - [`SourceEvent::Begins`] comes before the first notification;
+    /// - [`SourceEvent::Resync`] comes before the first notification;
     /// - every notification and every change of an account that was published after what it names comes exactly once and in the order of the bus, also
     ///   across interruptions; the recent ones come before the first [`SourceEvent::Subscribed`];
-    /// - what the bus has lost before it could be read is told by another [`SourceEvent::Begins`], and nothing else is;
+    /// - what the bus has lost before it could be read is told by another [`SourceEvent::Resync`], and nothing else is;
     /// - no more is read ahead than a bounded number of bytes: what nobody asks for waits on the bus;
     /// - what is no notification, or cannot be read as one, is counted (and the latter logged) by the source, not returned;
     /// - a call that is dropped before it is ready loses nothing.
@@ -36,7 +36,7 @@ pub trait EventSource: Send {
 pub enum SourceEvent {
     /// What comes now was published after `after`, and nothing that was is left out. Unless this is the first, events
     /// before that are lost.
-    Begins {
+    Resync {
         /// The last event before what comes, of whatever type; of sequence zero when there was none.
         after: EventId,
     },
@@ -49,7 +49,7 @@ pub enum SourceEvent {
         reason: String,
     },
     /// Events arrive, but many later than they should; [`SourceEvent::Subscribed`] follows when they do no longer.
-    Behind {
+    Lagging {
         /// How many messages wait to be read.
         messages: u64,
     },

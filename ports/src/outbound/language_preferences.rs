@@ -6,7 +6,7 @@ use domain::{
     language::{LanguageChoice, LanguageTag},
 };
 
-use super::Heard;
+use super::StoreUpdate;
 
 /// Which languages users have chosen, kept beyond the end of this instance and shared with the others.
 ///
@@ -33,12 +33,12 @@ pub trait LanguagePreferences: Send + Sync {
 
     /// Returns what is stored, each user's choice once or more often, then what changes, those of one user in the order in which they
     /// were stored. It waits for as long as there is nothing. Within five seconds after NATS was reached for the first time it has
-    /// returned [`Heard::UpToDate`] or [`Heard::Unavailable`].
+    /// returned [`StoreUpdate::UpToDate`] or [`StoreUpdate::Unavailable`].
     ///
-    /// After [`Heard::Recreated`], of what was heard before only that holds which is heard again before [`Heard::UpToDate`].
+    /// After [`StoreUpdate::Recreated`], of what was heard before only that holds which is heard again before [`StoreUpdate::UpToDate`].
     ///
     /// To be called by one listener at a time. A call that is dropped before it is ready loses nothing.
-    async fn hear(&self) -> Heard<LanguageChoice>;
+    async fn hear(&self) -> StoreUpdate<LanguageChoice>;
 }
 
 /// A choice could not be stored; it may be tried again later.

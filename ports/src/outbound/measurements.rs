@@ -8,12 +8,12 @@ use super::EndReason;
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Measurements: Send + Sync {
     /// All counts, as they stand. Nobody who counts waits for it.
-    fn figures(&self) -> Figures;
+    fn statistics(&self) -> Statistics;
 }
 
 /// What is open now, and what has been counted since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Figures {
+pub struct Statistics {
     /// How many streams are open …
     pub streams: u64,
     /// … and of how many users.
@@ -29,7 +29,7 @@ pub struct Figures {
     /// How long events took, from NATS taking them to the last of their streams taking them for its write.
     pub latency: Distribution,
     /// Whether the bus is being read.
-    pub bus_connected: bool,
+    pub nats_connected: bool,
     /// How many messages stood on the bus behind the last one that was read.
-    pub bus_lag: u64,
+    pub nats_lag: u64,
 }

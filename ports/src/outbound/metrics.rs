@@ -32,13 +32,13 @@ pub trait Metrics: Send + Sync {
     fn replayed(&self);
 
     /// A client was told that it has missed events which nobody can give it any more.
-    fn gap_told(&self, reason: GapReason);
+    fn gap_reported(&self, reason: GapReason);
 
     /// Somebody was refused a stream because as many are open as may be.
     fn limit_reached(&self, limit: LimitReached);
 
     /// So many messages stand on the bus behind the one that was just read.
-    fn bus_lag(&self, messages: u64);
+    fn nats_lag(&self, messages: u64);
 
     /// A stream has still to take this much. It is asked now and then of each stream that has not taken everything.
     fn lagging(&self, lag: Lag);
@@ -47,7 +47,7 @@ pub trait Metrics: Send + Sync {
     fn keepalive_sent(&self);
 
     /// The bus can be read, or no longer.
-    fn bus_connected(&self, connected: bool);
+    fn nats_connected(&self, connected: bool);
 
     /// What instances share can be read, or could not be for five seconds.
     fn bucket_available(&self, bucket: Bucket, available: bool);

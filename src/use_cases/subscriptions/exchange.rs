@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::bookmark::Bookmark;
-use ports::outbound::{BookmarkExchange, Bucket, Heard};
+use ports::outbound::{BookmarkExchange, Bucket, StoreUpdate};
 
 use super::Subscriptions;
 
@@ -12,18 +12,18 @@ impl Subscriptions {
     pub async fn hear(self, exchange: Arc<dyn BookmarkExchange>) {
         loop {
             match exchange.hear().await {
-                Heard::Entry(bookmark) => {
+                StoreUpdate::Entry(bookmark) => {
                     let now = self.shared.clock.now();
                     self.shared.state.lock().bookmarks.leave(bookmark, now);
                 }
-                Heard::Recreated => {
+                StoreUpdate::Recreated => {
                     for bookmark in self.bookmarks() {
                         exchange.tell(bookmark);
                     }
                 }
-                Heard::UpToDate => self.start_with_bookmarks(true),
+                StoreUpdate::UpToDate => self.start_with_bookmarks(true),
                 // New streams do not wait for it.
-                Heard::Unavailable => self.start_with_bookmarks(false),
+                StoreUpdate::Unavailable => self.start_with_bookmarks(false),
             }
         }
     }

@@ -44,7 +44,7 @@ impl Subscriptions {
                     position: stream.position(),
                     silent: stream.session.silent(now.instant),
                     lag,
-                    remaining: stream.session.remaining(now.since_1970),
+                    remaining: stream.session.remaining(now.unix_time),
                 });
             });
         }

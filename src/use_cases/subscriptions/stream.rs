@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     jitter::Jitter,
     language::LanguagePreference,
-    log::{Delivery, EndReason, Next, Note, StreamId, Then, Turn},
+    log::{Delivery, EndReason, Item, Note, StreamId, Turn, TurnOutcome},
     notification::EventId,
 };
 use ports::{
@@ -31,8 +31,8 @@ impl EventStream for OpenStream {
     fn take(&mut self) -> Taken {
         let Self { shared, mailbox, id } = self;
         let mut taken = Taken::default();
-        let mut write = |preference: &LanguagePreference, next: Next<'_, Encoded>| {
-            let Some(frame) = shared.frame(*id, preference, next) else { return 0 };
+        let mut write = |preference: &LanguagePreference, item: Item<'_, Encoded>| {
+            let Some(frame) = shared.frame(*id, preference, item) else { return 0 };
             let bytes = frame.len();
             match taken.first {
                 None => taken.first = Some(frame),
@@ -41,17 +41,17 @@ impl EventStream for OpenStream {
             bytes
         };
         let now = shared.clock.now();
-        let Turn { mut next, was_woken } = mailbox.take(*id, now, TURN_BYTES, &mut write);
+        let Turn { mut outcome, was_woken } = mailbox.take(*id, now, TURN_BYTES, &mut write);
         if was_woken {
             shared.pace.taken();
         }
-        if next == Then::LoggedOut {
+        if outcome == TurnOutcome::LoggedOut {
             if shared.policy.close_on_logout {
                 shared.end(mailbox, *id, EndReason::Logout);
             }
-            next = mailbox.take(*id, now, TURN_BYTES, &mut write).next;
+            outcome = mailbox.take(*id, now, TURN_BYTES, &mut write).outcome;
         }
-        taken.is_last = next == Then::End;
+        taken.is_last = outcome == TurnOutcome::End;
         taken
     }
 
@@ -68,9 +68,9 @@ impl Drop for OpenStream {
 
 impl Shared {
     /// What is written for what the stream `id` takes; none for a note that says nothing.
-    fn frame(&self, id: StreamId, preference: &LanguagePreference, next: Next<'_, Encoded>) -> Option<Frame> {
-        match next {
-            Next::Event(entry, delivery) => {
+    fn frame(&self, id: StreamId, preference: &LanguagePreference, item: Item<'_, Encoded>) -> Option<Frame> {
+        match item {
+            Item::Event(entry, delivery) => {
                 match delivery {
                     Delivery::Replay => self.metrics.replayed(),
                     Delivery::Live { is_last: true } => self.count_latency(entry),
@@ -78,12 +78,12 @@ impl Shared {
                 }
                 Some(entry.encoded.frame(&entry.notification, preference, &*self.frames))
             }
-            Next::Gap(gap, position) => {
-                self.metrics.gap_told(gap.reason);
+            Item::Gap(gap, position) => {
+                self.metrics.gap_reported(gap.reason);
                 Some(self.frames.gap(&gap, position))
             }
-            Next::Note(note, position) => self.note(id, preference, note, position),
-            Next::Closing(reason) => {
+            Item::Note(note, position) => self.note(id, preference, note, position),
+            Item::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
                     let time = self.policy.reconnection_time.unwrap_or(RECONNECTION_TIME);
                     Jitter::of(id.number()).later(time)

@@ -7,7 +7,7 @@ use domain::{
     keepalive::KeepalivePolicy,
     log::{EndReason, Lag, Note, StreamId},
     notification::EventId,
-    session::{Due, EndOfLife, Now},
+    session::{Due, Now, SessionEnd},
 };
 use parking_lot::MutexGuard;
 use tokio::time::MissedTickBehavior;
@@ -103,8 +103,8 @@ impl Subscriptions {
             shared.wake(&stream.connection);
         }
         match stream.session.due(shared.policy.keepalive, time) {
-            Some(Due::End(EndOfLife::TokenExpired)) => return Some(EndReason::Expired),
-            Some(Due::End(EndOfLife::OldAge)) => return Some(EndReason::OldAge),
+            Some(Due::End(SessionEnd::TokenExpired)) => return Some(EndReason::Expired),
+            Some(Due::End(SessionEnd::MaxAge)) => return Some(EndReason::MaxAge),
             // Where something waits, it keeps the connection alive as soon as the client takes it.
             Some(Due::Keepalive) if stream.is_waiting() => {
                 stream.add_note(Note::Keepalive);

@@ -68,7 +68,7 @@ async fn disabled_one_loses_streams_that_were_opened_before_nats_was_there() {
     let service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let mut client = service.open("a");
     let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a place");
-    service.receive(SourceEvent::Begins { after: id(0) });
+    service.receive(SourceEvent::Resync { after: id(0) });
     service.disable("a");
     service.receive(SourceEvent::Subscribed);
     settle().await;

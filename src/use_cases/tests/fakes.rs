@@ -3,7 +3,7 @@
 use domain::bookmark::Bookmark;
 use ports::{
     obligations,
-    outbound::{Clock, EventSource, Heard, LanguagePreferences, Origin, Traces},
+    outbound::{Clock, EventSource, LanguagePreferences, Origin, StoreUpdate, Traces},
 };
 use tokio::sync::watch;
 
@@ -39,7 +39,7 @@ impl Clock for PausedClock {
         now()
     }
 
-    fn since_1970(&self) -> Duration {
+    fn unix_time(&self) -> Duration {
         now() - self.started + *self.set_forward.lock()
     }
 }
@@ -124,13 +124,13 @@ impl FakePreferences {
         Self { store: Arc::clone(&self.store), ..Self::default() }
     }
 
-    fn next(&self, choices: &[LanguageChoice]) -> Option<Heard<LanguageChoice>> {
+    fn next(&self, choices: &[LanguageChoice]) -> Option<StoreUpdate<LanguageChoice>> {
         let (position, is_told_that_these_are_all) = &mut *self.heard.lock();
         if let Some(choice) = choices.get(*position) {
             *position += 1;
-            return Some(Heard::Entry(choice.clone()));
+            return Some(StoreUpdate::Entry(choice.clone()));
         }
-        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(Heard::UpToDate)
+        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(StoreUpdate::UpToDate)
     }
 }
 
@@ -166,7 +166,7 @@ impl LanguagePreferences for FakePreferences {
         });
     }
 
-    async fn hear(&self) -> Heard<LanguageChoice> {
+    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
         let mut store = self.store.subscribe();
         loop {
             if let Some(heard) = self.next(&store.borrow_and_update()) {
@@ -232,20 +232,20 @@ impl FakeExchange {
         self.place.borrow().told.iter().map(|(_, bookmark)| bookmark.clone()).collect()
     }
 
-    fn next(&self, place: &Place) -> Option<Heard<Bookmark>> {
+    fn next(&self, place: &Place) -> Option<StoreUpdate<Bookmark>> {
         let Listener { bookmarks, losses, is_told_that_these_are_all } = &mut *self.heard.lock();
         if place.losses > *losses {
             *losses = place.losses;
             (*bookmarks, *is_told_that_these_are_all) = (0, false);
-            return Some(Heard::Recreated);
+            return Some(StoreUpdate::Recreated);
         }
         while let Some((instance, bookmark)) = place.told.get(*bookmarks) {
             *bookmarks += 1;
             if *instance != self.instance {
-                return Some(Heard::Entry(bookmark.clone()));
+                return Some(StoreUpdate::Entry(bookmark.clone()));
             }
         }
-        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(Heard::UpToDate)
+        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(StoreUpdate::UpToDate)
     }
 }
 
@@ -255,14 +255,14 @@ impl BookmarkExchange for FakeExchange {
         self.place.send_modify(|place| place.told.push((self.instance, bookmark)));
     }
 
-    async fn hear(&self) -> Heard<Bookmark> {
+    async fn hear(&self) -> StoreUpdate<Bookmark> {
         let mut changes = self.place.subscribe();
         loop {
             let heard = match self.away {
                 true if self.heard.lock().is_told_that_these_are_all => std::future::pending().await,
                 true => {
                     self.heard.lock().is_told_that_these_are_all = true;
-                    Some(Heard::Unavailable)
+                    Some(StoreUpdate::Unavailable)
                 }
                 false => self.next(&changes.borrow_and_update()),
             };
@@ -284,7 +284,7 @@ pub(super) fn any_metrics() -> MockMetrics {
     metrics.expect_delivered().return_const(());
     metrics.expect_delivery_completed().return_const(());
     metrics.expect_replayed().return_const(());
-    metrics.expect_gap_told().return_const(());
+    metrics.expect_gap_reported().return_const(());
     metrics.expect_lagging().return_const(());
     metrics.expect_keepalive_sent().return_const(());
     metrics.expect_limit_reached().return_const(());
@@ -295,7 +295,7 @@ pub(super) fn any_metrics() -> MockMetrics {
 /// Metrics that take no more than that streams are opened and that NATS is there.
 pub(super) fn plain_metrics() -> MockMetrics {
     let mut metrics = MockMetrics::new();
-    metrics.expect_bus_connected().return_const(());
+    metrics.expect_nats_connected().return_const(());
     metrics.expect_stream_opened().return_const(());
     metrics
 }

@@ -118,7 +118,7 @@ async fn tells_no_ids_but_those_of_events() {
 #[tokio::test(start_paused = true)]
 async fn tells_no_gap_of_events_of_others() {
     let mut service = Service::before_nats(HISTORY_OFF, any_metrics(), PLAIN_FRAMES);
-    service.receive(SourceEvent::Begins { after: id(0) });
+    service.receive(SourceEvent::Resync { after: id(0) });
     let mut client = service.open("a");
     service.publish(&["somebody else"], "1");
     service.publish(&["a"], "2");

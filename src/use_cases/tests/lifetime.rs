@@ -85,7 +85,7 @@ async fn ends_at_the_maximum_age() {
     tokio::spawn(service.subscriptions.clone().look_after());
     let mut client = service.open("a");
     tokio::time::sleep(s(62)).await;
-    assert_eq!((client.read(), client.ended()), (vec!["OldAge".to_owned()], Some("OldAge")));
+    assert_eq!((client.read(), client.ended()), (vec!["MaxAge".to_owned()], Some("MaxAge")));
     service.stop().await;
 }
 
@@ -120,7 +120,7 @@ async fn ends_without_an_id_when_it_has_not_started() {
     let mut clients = requests.map(|request| service.ask(request).expect("a place"));
     clients[2].read();
     service.subscriptions.end_streams_of(&user("a"));
-    service.receive(SourceEvent::Begins { after: id(3) });
+    service.receive(SourceEvent::Resync { after: id(3) });
     service.receive(SourceEvent::Subscribed);
     service.sequence = 3;
     service.publish(&["a"], "4");
@@ -145,7 +145,7 @@ async fn ends_once_and_for_the_first_reason() {
 #[tokio::test(start_paused = true)]
 async fn leaves_nothing_behind() {
     let mut metrics = MockMetrics::new();
-    metrics.expect_bus_connected().return_const(());
+    metrics.expect_nats_connected().return_const(());
     metrics.expect_stream_opened().once().with(eq(1), eq(1)).return_const(());
     metrics.expect_stream_closed().once().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
     let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;

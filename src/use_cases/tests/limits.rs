@@ -10,10 +10,10 @@ async fn refuse_new_streams_and_disturb_no_open_one() {
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     let refused = |name: &str| service.ask(request(name)).err();
-    assert!(matches!(refused("c"), Some(Refused::TooMany { .. })));
+    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
     let mut times = Vec::new();
     for _ in 0..5 {
-        let Some(Refused::TooMany { retry_after }) = refused("a") else { panic!("a place") };
+        let Some(SubscribeError::TooMany { retry_after }) = refused("a") else { panic!("a place") };
         times.push(retry_after);
     }
     assert!(times.iter().all(|time| (s(6)..=s(9)).contains(time)), "{times:?}");
@@ -23,7 +23,7 @@ async fn refuse_new_streams_and_disturb_no_open_one() {
     assert_eq!(clients.each_mut().map(Client::read), [["x"]; 3]);
     let [_first, second, third] = clients;
     drop(third);
-    assert!(matches!(service.ask(request("a")).err(), Some(Refused::TooManyOfUser { .. })));
+    assert!(matches!(service.ask(request("a")).err(), Some(SubscribeError::TooManyOfUser { .. })));
     drop(second);
     assert!(service.ask(request("a")).is_ok());
     service.stop().await;
@@ -52,10 +52,10 @@ async fn do_not_count_streams_that_have_ended() {
     let limits = StreamLimits { total: 2, per_user: 1 };
     let service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let _ended = service.open("a");
-    assert!(matches!(service.ask(request("a")).err(), Some(Refused::TooManyOfUser { .. })));
+    assert!(matches!(service.ask(request("a")).err(), Some(SubscribeError::TooManyOfUser { .. })));
     service.subscriptions.end_streams_of(&user("a"));
     let _open = [service.open("a"), service.open("b")];
-    assert!(matches!(service.ask(request("c")).err(), Some(Refused::TooMany { .. })));
+    assert!(matches!(service.ask(request("c")).err(), Some(SubscribeError::TooMany { .. })));
     service.stop().await;
 }
 
@@ -68,7 +68,7 @@ async fn of_the_end_let_streams_end_one_after_the_other() {
     let finishing = |clients: &[Client]| clients.iter().filter(|client| client.is_finishing()).count();
     settle().await;
     assert_eq!(finishing(&clients), 1);
-    assert!(matches!(service.ask(request("b")).err(), Some(Refused::Stopping { .. })));
+    assert!(matches!(service.ask(request("b")).err(), Some(SubscribeError::Stopping { .. })));
     tokio::time::sleep(Duration::from_millis(4_500)).await;
     assert_eq!(finishing(&clients), 5);
     // Until its turn comes, each is served as before.

@@ -119,7 +119,7 @@ async fn ends_a_stream_that_was_opened_before_nats_was_there() {
     let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
-    service.receive(SourceEvent::Begins { after: id(0) });
+    service.receive(SourceEvent::Resync { after: id(0) });
     service.log_out("a");
     service.receive(SourceEvent::Subscribed);
     settle().await;

@@ -5,16 +5,16 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn is_followed_by_the_status() {
     let mut metrics = MockMetrics::new();
-    metrics.expect_bus_connected().once().with(eq(true)).return_const(());
-    metrics.expect_bus_connected().once().with(eq(false)).return_const(());
+    metrics.expect_nats_connected().once().with(eq(true)).return_const(());
+    metrics.expect_nats_connected().once().with(eq(false)).return_const(());
     let service = Service::before_nats(POLICY, metrics, PLAIN_FRAMES);
     assert_eq!(service.status.check(), Err(NotReady::Starting));
     service.receive(SourceEvent::Subscribed);
     settle().await;
     assert_eq!(service.status.check(), Ok(()));
-    service.receive(SourceEvent::Behind { messages: 20_000 });
+    service.receive(SourceEvent::Lagging { messages: 20_000 });
     settle().await;
-    assert_eq!(service.status.check(), Err(NotReady::Behind { messages: 20_000 }));
+    assert_eq!(service.status.check(), Err(NotReady::Lagging { messages: 20_000 }));
     service.receive(SourceEvent::Interrupted { reason: "gone".into() });
     settle().await;
     assert_eq!(service.status.check(), Err(NotReady::Interrupted { reason: "gone".into() }));
@@ -28,7 +28,7 @@ async fn is_awaited_by_streams_that_then_miss_nothing() {
     let [mut new, mut returning] =
         [request("a"), after("a", id(1))].map(|it| service.ask(it).expect("a place"));
     tokio::time::sleep(s(20)).await;
-    service.receive(SourceEvent::Begins { after: id(0) });
+    service.receive(SourceEvent::Resync { after: id(0) });
     for (content, age) in [("1", 90), ("2", 40), ("3", 10)] {
         service.publish_of(&["a"], "t", content, s(age));
     }
@@ -48,7 +48,7 @@ async fn is_awaited_by_a_stream_that_was_not_read_yet() {
     let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { tell_opening: true });
     let mut client = service.open("a");
     tokio::time::sleep(s(20)).await;
-    service.receive(SourceEvent::Begins { after: id(0) });
+    service.receive(SourceEvent::Resync { after: id(0) });
     service.publish(&["b"], "of b");
     service.receive(SourceEvent::Subscribed);
     service.publish(&["a"], "2");
@@ -67,7 +67,7 @@ async fn may_lose_events_and_open_streams_are_told() {
     settle().await;
     assert_eq!(busy.read(), ["1"]);
     // Purged before they were read.
-    service.receive(SourceEvent::Begins { after: id(5) });
+    service.receive(SourceEvent::Resync { after: id(5) });
     service.sequence = 5;
     service.publish(&["a"], "6");
     settle().await;
@@ -75,7 +75,7 @@ async fn may_lose_events_and_open_streams_are_told() {
     assert_eq!(busy.read(), [gap(GapReason::Expired, "1-1", id(5))]);
     // Deleted and made again.
     let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
-    service.receive(SourceEvent::Begins { after: anew });
+    service.receive(SourceEvent::Resync { after: anew });
     settle().await;
     assert_eq!(idle.read(), [gap(GapReason::Unknown, "1-6", anew)]);
     assert_eq!(busy.read(), [gap(GapReason::Unknown, "1-5", anew)]);
@@ -94,7 +94,7 @@ async fn may_lose_its_end_and_open_streams_go_on() {
     }
     settle().await;
     assert_eq!(reads.read(), ["1", "2", "3"]);
-    service.receive(SourceEvent::Begins { after: id(2) });
+    service.receive(SourceEvent::Resync { after: id(2) });
     settle().await;
     assert_eq!(reads.read(), [gap(GapReason::Expired, "1-3", id(2))]);
     service.sequence = 2;
@@ -115,7 +115,7 @@ async fn may_lose_its_end_while_a_stream_replays() {
     settle().await;
     let mut client = service.ask(after("a", id(0))).expect("a place");
     assert_eq!(client.read_turn(), ["1"]);
-    service.receive(SourceEvent::Begins { after: id(2) });
+    service.receive(SourceEvent::Resync { after: id(2) });
     service.sequence = 2;
     service.publish(&["a"], "another 3");
     settle().await;
@@ -153,7 +153,7 @@ async fn loses_its_end_while_a_stream_waits() {
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
     settle().await;
     let mut client = service.ask(after("a", id(105))).expect("a place");
-    service.receive(SourceEvent::Begins { after: id(80) });
+    service.receive(SourceEvent::Resync { after: id(80) });
     service.receive(SourceEvent::Subscribed);
     tokio::time::sleep(s(4)).await;
     service.sequence = 80;

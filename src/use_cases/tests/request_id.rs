@@ -164,7 +164,7 @@ async fn continues_where_it_said_when_its_stream_did_not_start() {
     let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let named = StreamRequest { last_event_id: Some(id(1).to_string()), ..tab("a", "tab") };
     drop(service.ask(named).expect("a place"));
-    service.receive(SourceEvent::Begins { after: id(0) });
+    service.receive(SourceEvent::Resync { after: id(0) });
     service.publish(&["a"], "1");
     service.publish(&["a"], "2");
     service.receive(SourceEvent::Subscribed);

@@ -160,7 +160,7 @@ async fn client_may_know_an_event_that_is_still_to_come() {
 async fn client_may_know_an_event_that_an_instance_that_is_behind_has_not_read() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().look_after());
-    service.receive(SourceEvent::Behind { messages: 20_000 });
+    service.receive(SourceEvent::Lagging { messages: 20_000 });
     settle().await;
     let mut client = service.ask(after("a", id(2))).expect("a place");
     let mut read = Vec::new();

@@ -96,7 +96,7 @@ async fn is_told_of_one_gap_when_the_log_is_full() {
     metrics.expect_delivered().return_const(());
     metrics.expect_delivery_completed().return_const(());
     metrics.expect_stream_closed().return_const(());
-    metrics.expect_gap_told().once().with(eq(GapReason::Limit)).return_const(());
+    metrics.expect_gap_reported().once().with(eq(GapReason::Limit)).return_const(());
     let mut service = Service::start_with(StreamPolicy { log, ..POLICY }, metrics, PLAIN_FRAMES).await;
     let mut client = service.open("a");
     service.publish(&["a"], "1");

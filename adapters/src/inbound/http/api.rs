@@ -13,7 +13,7 @@ use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef},
 };
 use ports::{
-    inbound::{Refused, StreamRequest, Subscribe, Subscription},
+    inbound::{StreamRequest, Subscribe, SubscribeError, Subscription},
     outbound::{Clock, Metrics, Origin, TokenVerifier, Traces},
 };
 
@@ -199,13 +199,13 @@ enum Answer {
 }
 
 impl Answer {
-    fn refused(refused: Refused) -> Self {
+    fn refused(refused: SubscribeError) -> Self {
         let problem = |status| Json(Problem::new(status, refused.to_string()));
         match refused {
-            Refused::Stopping { retry_after } | Refused::TooMany { retry_after } => {
+            SubscribeError::Stopping { retry_after } | SubscribeError::TooMany { retry_after } => {
                 Self::Unavailable(problem(StatusCode::SERVICE_UNAVAILABLE), seconds(retry_after))
             }
-            Refused::TooManyOfUser { retry_after } => {
+            SubscribeError::TooManyOfUser { retry_after } => {
                 Self::TooMany(problem(StatusCode::TOO_MANY_REQUESTS), seconds(retry_after))
             }
         }

@@ -55,7 +55,7 @@ impl Frames for EventFrames {
             EndReason::Expired => "the token has expired or is about to",
             EndReason::Logout => "the user has logged out",
             EndReason::Revoked => "the account was disabled or deleted",
-            EndReason::OldAge => "the stream has reached its age",
+            EndReason::MaxAge => "the stream has reached its age",
             EndReason::Replaced => "the client has opened a newer stream",
             EndReason::Administrator => "an administrator has ended the stream",
             EndReason::Stopping => "the service is stopping",

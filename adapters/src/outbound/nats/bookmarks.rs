@@ -11,7 +11,7 @@ use domain::{
     bookmark::{Bookmark, RequestId, ResumePoint},
     identity::UserId,
 };
-use ports::outbound::{BookmarkExchange, Heard};
+use ports::outbound::{BookmarkExchange, StoreUpdate};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::debug;
@@ -35,7 +35,7 @@ const CLOSING: Duration = Duration::from_secs(2);
 /// The bucket, as seen by one instance.
 pub struct KeyValueBookmarks {
     told: mpsc::Sender<Told>,
-    heard: Mutex<mpsc::Receiver<Heard<Bookmark>>>,
+    heard: Mutex<mpsc::Receiver<StoreUpdate<Bookmark>>>,
 }
 
 /// What is to go out.
@@ -71,7 +71,7 @@ impl BookmarkExchange for KeyValueBookmarks {
         self.told.try_send(Told::Bookmark(bookmark)).ok();
     }
 
-    async fn hear(&self) -> Heard<Bookmark> {
+    async fn hear(&self) -> StoreUpdate<Bookmark> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,

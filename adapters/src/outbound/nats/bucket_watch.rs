@@ -13,7 +13,7 @@ use async_nats::{
     },
 };
 use futures_util::StreamExt as _;
-use ports::outbound::Heard;
+use ports::outbound::StoreUpdate;
 use time::OffsetDateTime;
 use tokio::{
     sync::{mpsc, watch},
@@ -47,7 +47,7 @@ pub(super) struct BucketWatch<T> {
     connection: Connection,
     config: Config,
     read: ReadEntry<T>,
-    heard: mpsc::Sender<Heard<T>>,
+    heard: mpsc::Sender<StoreUpdate<T>>,
     /// What the bucket is written with, while it is there.
     client: watch::Sender<Option<Client>>,
     /// When the bucket was made that was read last.
@@ -72,7 +72,7 @@ impl<T: Send> BucketWatch<T> {
         connection: &Connection,
         config: Config,
         read: impl Fn(&Entry) -> Option<T> + Send + Sync + 'static,
-        heard: mpsc::Sender<Heard<T>>,
+        heard: mpsc::Sender<StoreUpdate<T>>,
     ) -> Self {
         Self {
             connection: connection.clone(),
@@ -96,7 +96,7 @@ impl<T: Send> BucketWatch<T> {
         bucket::client(&self.connection).await.ok();
         while !self.heard.is_closed() {
             let current = self.begin().await;
-            self.heard.send(Heard::UpToDate).await.ok();
+            self.heard.send(StoreUpdate::UpToDate).await.ok();
             if !std::mem::take(&mut self.reasons).is_empty() {
                 info!(bucket = self.config.name, "bucket available again");
             }
@@ -113,7 +113,7 @@ impl<T: Send> BucketWatch<T> {
         if let Ok(current) = timeout(UNAVAILABLE_AFTER, &mut begun).await {
             return current;
         }
-        heard.send(Heard::Unavailable).await.ok();
+        heard.send(StoreUpdate::Unavailable).await.ok();
         begun.await
     }
 
@@ -135,7 +135,7 @@ impl<T: Send> BucketWatch<T> {
         let info = store.stream.cached_info();
         let (created, is_empty) = (info.created, info.state.messages == 0);
         if self.created.replace(created).is_some_and(|known| known != created) {
-            self.heard.send(Heard::Recreated).await.ok();
+            self.heard.send(StoreUpdate::Recreated).await.ok();
         }
         let watch = self.connection.denials.permitted(&self.config.name, store.watch_with_history(">"));
         let mut entries = in_time(watch).await?;
@@ -187,7 +187,7 @@ impl<T: Send> BucketWatch<T> {
 
     async fn hear(&self, entry: &Entry) {
         if let Some(heard) = (self.read)(entry) {
-            self.heard.send(Heard::Entry(heard)).await.ok();
+            self.heard.send(StoreUpdate::Entry(heard)).await.ok();
         }
     }
 

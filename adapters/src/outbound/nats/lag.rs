@@ -16,7 +16,7 @@ impl Lag {
     pub(super) fn judge(&mut self, pending: u64) -> Option<SourceEvent> {
         if !self.behind && pending > FAR_BEHIND {
             self.behind = true;
-            Some(SourceEvent::Behind { messages: pending })
+            Some(SourceEvent::Lagging { messages: pending })
         } else if self.behind && pending <= FAR_BEHIND / 2 {
             self.behind = false;
             Some(SourceEvent::Subscribed)
@@ -35,7 +35,7 @@ mod tests {
         let mut lag = Lag::default();
         let said: Vec<_> =
             [0, 9_000, 10_001, 20_000, 6_000, 5_000, 9_000].map(|pending| lag.judge(pending)).into();
-        let behind = Some(SourceEvent::Behind { messages: 10_001 });
+        let behind = Some(SourceEvent::Lagging { messages: 10_001 });
         assert_eq!(said, [None, None, behind, None, None, Some(SourceEvent::Subscribed), None]);
     }
 }

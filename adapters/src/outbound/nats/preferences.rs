@@ -11,7 +11,7 @@ use domain::{
     identity::UserId,
     language::{LanguageChoice, LanguageTag},
 };
-use ports::outbound::{Heard, LanguagePreferences, NotStored};
+use ports::outbound::{LanguagePreferences, NotStored, StoreUpdate};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
@@ -33,7 +33,7 @@ const CHOOSING: Duration = Duration::from_secs(5);
 pub struct KeyValuePreferences {
     connection: Connection,
     kept: mpsc::Sender<LanguageChoice>,
-    heard: Mutex<mpsc::Receiver<Heard<LanguageChoice>>>,
+    heard: Mutex<mpsc::Receiver<StoreUpdate<LanguageChoice>>>,
 }
 
 impl KeyValuePreferences {
@@ -109,7 +109,7 @@ impl LanguagePreferences for KeyValuePreferences {
         }
     }
 
-    async fn hear(&self) -> Heard<LanguageChoice> {
+    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,

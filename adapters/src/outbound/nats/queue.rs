@@ -93,6 +93,6 @@ fn batch_messages(max_batch: i64) -> usize {
 }
 
 /// As NATS takes times.
-fn date(since_1970: Duration) -> Result<OffsetDateTime, Error> {
-    Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(since_1970.as_nanos())?)?)
+fn date(unix_time: Duration) -> Result<OffsetDateTime, Error> {
+    Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(unix_time.as_nanos())?)?)
 }

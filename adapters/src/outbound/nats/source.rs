@@ -65,7 +65,7 @@ impl JetStreamSource {
         clock: Arc<dyn Clock>,
         recently: Duration,
     ) -> Self {
-        let recent = clock.since_1970().saturating_sub(recently);
+        let recent = clock.unix_time().saturating_sub(recently);
         Self {
             line: connection.state.clone(),
             denials: connection.denials.clone(),
@@ -120,9 +120,9 @@ impl JetStreamSource {
     /// longer.
     fn skip_to(&mut self, after: EventId) {
         if self.position.map(|position| position.last) != Some(after) {
-            let published = self.position.map_or(self.clock.since_1970(), |position| position.published);
+            let published = self.position.map_or(self.clock.unix_time(), |position| position.published);
             self.position = Some(Position { last: after, published });
-            self.queued.push_back(SourceEvent::Begins { after });
+            self.queued.push_back(SourceEvent::Resync { after });
         }
     }
 
@@ -149,7 +149,7 @@ impl JetStreamSource {
         self.skip_to(EventId { sequence: sequence - 1, ..position.last });
         let id = EventId { sequence, ..position.last };
         self.position = Some(Position { last: id, published: *published });
-        self.metrics.bus_lag(*pending);
+        self.metrics.nats_lag(*pending);
         match envelope::read(&message.payload, id) {
             Ok(Some(Event::Notification { notification, trace_parent, passed_over })) => {
                 let PassedOver { translations, users } = passed_over;
@@ -160,7 +160,7 @@ impl JetStreamSource {
                 if users > 0 {
                     warn!(sequence, unreadable = users, "users of an event were passed over");
                 }
-                let age = self.clock.since_1970().saturating_sub(*published);
+                let age = self.clock.unix_time().saturating_sub(*published);
                 self.queued.push_back(SourceEvent::Notification { notification, age, trace_parent });
             }
             Ok(Some(Event::UserChanged { user, changes })) => {

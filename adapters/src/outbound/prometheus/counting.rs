@@ -51,7 +51,7 @@ impl Metrics for PrometheusMetrics {
         self.replayed.inc();
     }
 
-    fn gap_told(&self, reason: GapReason) {
+    fn gap_reported(&self, reason: GapReason) {
         self.gaps.count(reason);
     }
 
@@ -59,7 +59,7 @@ impl Metrics for PrometheusMetrics {
         self.limited.count(limit);
     }
 
-    fn bus_lag(&self, messages: u64) {
+    fn nats_lag(&self, messages: u64) {
         self.lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
@@ -73,7 +73,7 @@ impl Metrics for PrometheusMetrics {
         self.keepalives.inc();
     }
 
-    fn bus_connected(&self, connected: bool) {
+    fn nats_connected(&self, connected: bool) {
         self.connected.set(i64::from(connected));
     }
 

@@ -9,7 +9,7 @@ pub(super) const END_REASONS: [(EndReason, &str); 9] = [
     (EndReason::Expired, "expired"),
     (EndReason::Logout, "logout"),
     (EndReason::Revoked, "revoked"),
-    (EndReason::OldAge, "old_age"),
+    (EndReason::MaxAge, "old_age"),
     (EndReason::Replaced, "replaced"),
     (EndReason::Administrator, "administrator"),
     (EndReason::Stopping, "stopping"),

@@ -13,33 +13,33 @@ use prometheus_client::{
     registry::Unit,
 };
 
-/// The figures of this process.
+/// The statistics of this process.
 #[derive(Debug)]
 pub(super) struct Process;
 
 impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Ok(figures) = Figures::read() else { return Ok(()) };
+        let Ok(statistics) = Statistics::read() else { return Ok(()) };
         let cpu = encoder.encode_descriptor(
             "process_cpu",
             "CPU time of the process",
             Some(&Unit::Seconds),
             MetricType::Counter,
         )?;
-        ConstCounter::new(figures.cpu_seconds).encode(cpu)?;
+        ConstCounter::new(statistics.cpu_seconds).encode(cpu)?;
         let mut gauge = |name: &str, help: &str, unit: Option<&Unit>, value: f64| {
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)
         };
         let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));
-        gauge("process_start_time", "When the process began, since 1970", seconds, figures.start_seconds)?;
-        gauge("process_resident_memory", "Memory that is resident", bytes, figures.resident_bytes)?;
-        gauge("process_open_fds", "Descriptors that are open", None, figures.open_descriptors)?;
-        gauge("process_max_fds", "Descriptors that may be open", None, figures.max_descriptors)
+        gauge("process_start_time", "When the process began, since 1970", seconds, statistics.start_seconds)?;
+        gauge("process_resident_memory", "Memory that is resident", bytes, statistics.resident_bytes)?;
+        gauge("process_open_fds", "Descriptors that are open", None, statistics.open_descriptors)?;
+        gauge("process_max_fds", "Descriptors that may be open", None, statistics.max_descriptors)
     }
 }
 
-struct Figures {
+struct Statistics {
     cpu_seconds: f64,
     start_seconds: f64,
     resident_bytes: f64,
@@ -48,7 +48,7 @@ struct Figures {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
-impl Figures {
+impl Statistics {
     fn read() -> procfs::ProcResult<Self> {
         let process = Proc::myself()?;
         let stat = process.stat()?;

@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use tokio::runtime::Handle;
 
-/// The figures of the runtime that the page is made on; none are shown where there is no runtime.
+/// The statistics of the runtime that the page is made on; none are shown where there is no runtime.
 #[derive(Debug)]
 pub(super) struct Runtime;
 

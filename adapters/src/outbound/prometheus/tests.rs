@@ -51,11 +51,11 @@ fn what_happens_is_shown_under_the_documented_names() {
     metrics.delivered(5000);
     metrics.delivery_completed(Duration::from_millis(20));
     metrics.replayed();
-    metrics.gap_told(GapReason::Limit);
+    metrics.gap_reported(GapReason::Limit);
     metrics.limit_reached(LimitReached::PerUser);
-    metrics.bus_lag(7);
+    metrics.nats_lag(7);
     metrics.keepalive_sent();
-    metrics.bus_connected(true);
+    metrics.nats_connected(true);
     metrics.bucket_available(Bucket::Languages, false);
     metrics.authentication_failed(AuthenticationFailure::Rejected(TokenRejected::Expired));
     let page = metrics.render();
@@ -99,7 +99,7 @@ fn latency_is_read_as_it_is_shown() {
     let metrics = PrometheusMetrics::new("1.2.3");
     metrics.delivery_completed(Duration::from_millis(10));
     metrics.delivery_completed(Duration::from_mins(1));
-    let latency = metrics.figures().latency;
+    let latency = metrics.statistics().latency;
     // Of the two the one is within (5 ms, 10 ms], the other beyond the last bound.
     assert_eq!(latency.quantile(0.5), Some(Duration::from_millis(10)));
     assert_eq!(latency.quantile(1.0), Some(Duration::from_secs(10)));

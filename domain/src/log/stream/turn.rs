@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What a stream takes next.
-pub enum Next<'a, F> {
+pub enum Item<'a, F> {
     /// A note, with the id to come back with when that is known and no gap has to be told first.
     Note(Note, Option<EventId>),
     /// Events up to this one are missing.
@@ -38,14 +38,14 @@ pub enum Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
     /// What follows.
-    pub next: Then,
+    pub outcome: TurnOutcome,
     /// Whether its connection was woken for this.
     pub was_woken: bool,
 }
 
 /// What follows behind a stream's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub enum TurnOutcome {
     /// There is more to take.
     More,
     /// It has taken that the user has logged out, and takes nothing more before it is known whether it ends with that.
@@ -63,11 +63,11 @@ impl<C> Stream<C> {
         now: Instant,
         index: Option<&Index<F>>,
         limit: usize,
-        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
+        write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize,
     ) -> Turn {
         self.is_waiting = false;
         let was_woken = std::mem::take(&mut self.is_woken);
-        Turn { next: self.take_next(now, index, limit, write), was_woken }
+        Turn { outcome: self.take_next(now, index, limit, write), was_woken }
     }
 
     fn take_next<F>(
@@ -75,19 +75,19 @@ impl<C> Stream<C> {
         now: Instant,
         index: Option<&Index<F>>,
         limit: usize,
-        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
-    ) -> Then {
+        write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize,
+    ) -> TurnOutcome {
         if self.ending().is_some_and(|ending| ending.is_told) {
-            return Then::End;
+            return TurnOutcome::End;
         }
         let gap = self.progress.as_mut().and_then(|progress| progress.gap.take());
         let told = self.position.filter(|_| gap.is_none());
         let mut bytes = 0;
         for note in self.notes.take() {
-            bytes += write(&self.preference, Next::Note(note, told));
+            bytes += write(&self.preference, Item::Note(note, told));
         }
         if let (Some(gap), Some(position)) = (gap, self.position) {
-            bytes += write(&self.preference, Next::Gap(gap, position));
+            bytes += write(&self.preference, Item::Gap(gap, position));
             self.note_gap(now);
         }
         if let (Some(position), Some(index)) = (self.position, index)
@@ -105,11 +105,11 @@ impl<C> Stream<C> {
         mut position: EventId,
         index: &Index<F>,
         limit: usize,
-        write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize,
-    ) -> Option<Then> {
+        write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize,
+    ) -> Option<TurnOutcome> {
         if let Some((reason, after)) = index.gap_after(position) {
             let gap = Gap { last_event_id: Some(position.to_string()), reason };
-            write(&self.preference, Next::Gap(gap, after));
+            write(&self.preference, Item::Gap(gap, after));
             self.note_late(position, now);
             position = after;
             self.position = Some(position);
@@ -126,12 +126,12 @@ impl<C> Stream<C> {
                 return None;
             }
             if bytes >= limit && position != start {
-                return Some(Then::More);
+                return Some(TurnOutcome::More);
             }
             let is_live = live_after.is_none_or(|live_after| id.follows(live_after));
             let delivery =
                 if is_live { Delivery::Live { is_last: entry.remove_reader() } } else { Delivery::Replay };
-            bytes += write(&self.preference, Next::Event(entry, delivery));
+            bytes += write(&self.preference, Item::Event(entry, delivery));
             if now.saturating_duration_since(entry.recorded) > PROMPT {
                 self.note_late(position, now);
             }
@@ -139,30 +139,30 @@ impl<C> Stream<C> {
             self.position = Some(id);
             if until.is_none() && entry.notification.is_logout() && !self.has_ended_before(id) {
                 self.progress.get_or_insert_default().is_at_logout = true;
-                return Some(Then::LoggedOut);
+                return Some(TurnOutcome::LoggedOut);
             }
         }
         None
     }
 
     /// Everything was taken.
-    fn finish<F>(&mut self, write: &mut dyn FnMut(&LanguagePreference, Next<'_, F>) -> usize) -> Then {
+    fn finish<F>(&mut self, write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize) -> TurnOutcome {
         if let Some(progress) = &mut self.progress {
             if let Some(ending) = &mut progress.ending {
                 ending.is_told = true;
-                write(&self.preference, Next::Closing(ending.reason));
-                return Then::End;
+                write(&self.preference, Item::Closing(ending.reason));
+                return TurnOutcome::End;
             }
             // What its client has missed may have ended before the last event of all.
             if let (Some(latest), Some(position)) = (progress.live_after, self.position)
                 && latest.follows(position)
             {
                 self.position = Some(latest);
-                write(&self.preference, Next::Note(Note::Position, self.position));
+                write(&self.preference, Item::Note(Note::Position, self.position));
             }
             self.progress = None;
         }
         self.is_waiting = true;
-        Then::Wait
+        TurnOutcome::Wait
     }
 }

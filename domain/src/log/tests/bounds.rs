@@ -122,7 +122,7 @@ fn slow_stream_is_told_once_although_events_go_on_being_removed() {
     }
     assert_eq!(
         slow.take_up_to(1),
-        (vec!["Limit after 7-0, at 5".to_owned(), "6 last".to_owned()], Then::More)
+        (vec!["Limit after 7-0, at 5".to_owned(), "6 last".to_owned()], TurnOutcome::More)
     );
     assert_eq!(slow.lag(), Lag { events: 2, bytes: 2 * entry_bytes() as u64 });
     assert_eq!(slow.take_all(), ["7 last", "8 last"]);
@@ -174,7 +174,7 @@ fn without_age_an_event_stays_until_every_stream_has_taken_it() {
     assert_eq!(fast.take_all(), ["1", "2"]);
     played.pass(MINUTE);
     assert_eq!(sequences(&played.log), [1, 2]);
-    assert_eq!(slow.take_up_to(1), (vec!["1 last".to_owned()], Then::More));
+    assert_eq!(slow.take_up_to(1), (vec!["1 last".to_owned()], TurnOutcome::More));
     played.pass(MINUTE);
     assert_eq!(sequences(&played.log), [2]);
     assert_eq!((slow.take_all(), other.take_all()), (vec!["2".to_owned()], vec!["2 last".to_owned()]));
@@ -252,7 +252,7 @@ fn without_age_an_event_stays_for_streams_that_wait_to_start_or_have_ended() {
     assert_eq!(sequences(&played.log), [1, 2], "the second stays behind the first");
     played.log.start(&waits.mailbox, waits.id, id(0), None);
     assert_eq!(waits.take_all(), ["opening at 0", "1 again", "position at 2"]);
-    assert_eq!(ends.take(), (vec!["1 last".to_owned(), "Stopping".to_owned()], Then::End));
+    assert_eq!(ends.take(), (vec!["1 last".to_owned(), "Stopping".to_owned()], TurnOutcome::End));
     played.pass(MINUTE);
     assert_eq!(sequences(&played.log), [0; 0]);
 }

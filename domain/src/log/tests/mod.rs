@@ -31,7 +31,7 @@ type Log = EventLog<(), &'static str>;
 
 /// The time `instant`, whatever the wall clock says.
 fn present(instant: Instant) -> Now {
-    Now { instant, since_1970: Duration::ZERO }
+    Now { instant, unix_time: Duration::ZERO }
 }
 
 fn id(sequence: u64) -> EventId {
@@ -146,7 +146,7 @@ impl Played {
     fn open(&mut self, user: &str, connection: &'static str) -> Reader {
         let latest = self.log.latest().expect("the log has started");
         let reader = self.open_after(user, connection, latest);
-        assert_eq!(reader.take(), (vec![format!("opening at {}", latest.sequence)], Then::Wait));
+        assert_eq!(reader.take(), (vec![format!("opening at {}", latest.sequence)], TurnOutcome::Wait));
         reader
     }
 
@@ -164,24 +164,24 @@ impl Played {
 }
 
 impl Reader {
-    fn take(&self) -> (Vec<String>, Then) {
+    fn take(&self) -> (Vec<String>, TurnOutcome) {
         self.take_up_to(usize::MAX)
     }
 
     /// Takes what is next, in words.
-    fn take_up_to(&self, limit: usize) -> (Vec<String>, Then) {
+    fn take_up_to(&self, limit: usize) -> (Vec<String>, TurnOutcome) {
         let mut taken = Vec::new();
-        let Turn { next: then, .. } = self.mailbox.take(self.id, self.now.get(), limit, &mut |_, next| {
-            let (words, bytes) = match next {
-                Next::Note(note, position) => {
+        let Turn { outcome: then, .. } = self.mailbox.take(self.id, self.now.get(), limit, &mut |_, item| {
+            let (words, bytes) = match item {
+                Item::Note(note, position) => {
                     let position = position.map_or("?".to_owned(), |position| position.sequence.to_string());
                     (format!("{note:?} at {position}").to_lowercase(), 0)
                 }
-                Next::Gap(Gap { last_event_id, reason }, position) => {
+                Item::Gap(Gap { last_event_id, reason }, position) => {
                     let last = last_event_id.unwrap_or_default();
                     (format!("{reason:?} after {last}, at {}", position.sequence), 0)
                 }
-                Next::Event(entry, delivery) => {
+                Item::Event(entry, delivery) => {
                     let how = match delivery {
                         Delivery::Live { is_last: true } => " last",
                         Delivery::Live { is_last: false } => "",
@@ -190,7 +190,7 @@ impl Reader {
                     let Notification { id, content, .. } = &entry.notification;
                     (format!("{}{how}", id.sequence), content.bytes())
                 }
-                Next::Closing(reason) => (format!("{reason:?}"), 0),
+                Item::Closing(reason) => (format!("{reason:?}"), 0),
             };
             taken.push(words);
             bytes
@@ -201,7 +201,7 @@ impl Reader {
     /// Takes everything, which is no more than one turn.
     fn take_all(&self) -> Vec<String> {
         let (taken, then) = self.take();
-        assert_eq!(then, Then::Wait, "after {taken:?}");
+        assert_eq!(then, TurnOutcome::Wait, "after {taken:?}");
         taken
     }
 

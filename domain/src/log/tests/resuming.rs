@@ -35,8 +35,8 @@ fn logout_ends_one_stream_of_a_client_and_not_the_next() {
     let first = played.open("a", "tab");
     logout(&mut played);
     logout(&mut played);
-    assert_eq!(first.take(), (vec!["1 last".to_owned()], Then::LoggedOut));
-    assert_eq!(first.take(), (vec!["2 last".to_owned()], Then::LoggedOut));
+    assert_eq!(first.take(), (vec!["1 last".to_owned()], TurnOutcome::LoggedOut));
+    assert_eq!(first.take(), (vec!["2 last".to_owned()], TurnOutcome::LoggedOut));
     let bookmark =
         played.end(&first, EndReason::Logout).and_then(|ended| ended.bookmark).expect("a request id");
     let next = played.join("a", "tab");
@@ -47,7 +47,7 @@ fn logout_ends_one_stream_of_a_client_and_not_the_next() {
     played.resync(id(1));
     logout(&mut played);
     let expected = ["Expired after 7-2, at 1", "2 last"].map(str::to_owned).to_vec();
-    assert_eq!(next.take(), (expected, Then::LoggedOut));
+    assert_eq!(next.take(), (expected, TurnOutcome::LoggedOut));
 }
 
 impl Reader {

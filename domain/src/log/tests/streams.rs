@@ -3,7 +3,7 @@
 use super::*;
 use crate::keepalive::KeepalivePolicy;
 
-const WAITING: Then = Then::Wait;
+const WAITING: TurnOutcome = TurnOutcome::Wait;
 
 #[test]
 fn event_reaches_all_streams_of_its_users_and_no_other() {
@@ -15,7 +15,7 @@ fn event_reaches_all_streams_of_its_users_and_no_other() {
     assert_eq!(played.append(&["c"]).streams, 0);
     assert_eq!(
         [one.take(), two.take(), other.take()],
-        [(vec!["1".to_owned()], WAITING), (vec!["1 last".to_owned()], WAITING), (vec![], Then::Wait),]
+        [(vec!["1".to_owned()], WAITING), (vec!["1 last".to_owned()], WAITING), (vec![], TurnOutcome::Wait),]
     );
 }
 
@@ -35,7 +35,7 @@ fn connection_is_woken_once_until_it_has_taken_everything() {
         played.append(&["a"]);
     }
     assert_eq!(played.woken(), ["a1"]);
-    assert_eq!(stream.take_up_to(2), (vec!["1 last".to_owned(), "2 last".to_owned()], Then::More));
+    assert_eq!(stream.take_up_to(2), (vec!["1 last".to_owned(), "2 last".to_owned()], TurnOutcome::More));
     played.append(&["a"]);
     assert!(played.woken().is_empty(), "it asks again by itself");
     assert_eq!(stream.take(), (vec!["3 last".to_owned(), "4 last".to_owned()], WAITING));
@@ -65,12 +65,12 @@ fn turn_ends_when_notes_gaps_and_events_have_filled_it() {
         let stream = played.join("a", "a1");
         played.log.start(&stream.mailbox, stream.id, id(0), gap);
         let mut events = 0;
-        let turn = stream.mailbox.take(stream.id, stream.now.get(), limit, &mut |_, next| {
-            let is_event = matches!(next, Next::Event(..));
+        let turn = stream.mailbox.take(stream.id, stream.now.get(), limit, &mut |_, item| {
+            let is_event = matches!(item, Item::Event(..));
             events += usize::from(is_event);
             if is_event { 1 } else { 10 }
         });
-        assert_eq!((events, turn.next), (2, Then::More));
+        assert_eq!((events, turn.outcome), (2, TurnOutcome::More));
     };
     check(None, 12);
     check(Some(Gap::unknown("no id".into())), 22);
@@ -82,7 +82,7 @@ fn turn_is_one_event_at_least() {
     let stream = played.open("a", "a1");
     played.append_event(&["a"], "t", 1000);
     played.append_event(&["a"], "t", 1000);
-    assert_eq!(stream.take_up_to(1), (vec!["1 last".to_owned()], Then::More));
+    assert_eq!(stream.take_up_to(1), (vec!["1 last".to_owned()], TurnOutcome::More));
     assert_eq!(stream.take_up_to(1), (vec!["2 last".to_owned()], WAITING));
 }
 
@@ -176,11 +176,11 @@ fn stream_that_ends_takes_what_was_published_before() {
     assert!(played.end(&stream, EndReason::Expired).is_some());
     assert_eq!(played.end(&stream, EndReason::Logout), None, "it has ended");
     assert_eq!(played.append(&["a"]).streams, 0);
-    assert_eq!(stream.take(), (vec!["1 last".to_owned(), "Expired".to_owned()], Then::End));
-    assert_eq!(stream.take(), (vec![], Then::End));
+    assert_eq!(stream.take(), (vec!["1 last".to_owned(), "Expired".to_owned()], TurnOutcome::End));
+    assert_eq!(stream.take(), (vec![], TurnOutcome::End));
     assert_eq!((played.log.streams(), played.log.users()), (0, 0));
     assert!(played.close(&stream).is_empty());
-    assert_eq!(stream.take(), (vec![], Then::End));
+    assert_eq!(stream.take(), (vec![], TurnOutcome::End));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn end_of_a_waiting_stream_is_told() {
     let mut played = Played::new(NO_LIMITS);
     let stream = played.open("a", "a1");
     assert!(played.end(&stream, EndReason::Stopping).expect("open").wakes);
-    assert_eq!(stream.take(), (vec!["Stopping".to_owned()], Then::End));
+    assert_eq!(stream.take(), (vec!["Stopping".to_owned()], TurnOutcome::End));
 }
 
 #[test]
@@ -198,9 +198,12 @@ fn end_leaves_what_was_missed_to_the_next_stream() {
         played.append(&["a"]);
     }
     let stream = played.open_after("a", "a1", id(0));
-    assert_eq!(stream.take_up_to(1), (vec!["opening at 0".to_owned(), "1 again".to_owned()], Then::More));
+    assert_eq!(
+        stream.take_up_to(1),
+        (vec!["opening at 0".to_owned(), "1 again".to_owned()], TurnOutcome::More)
+    );
     played.end(&stream, EndReason::Stopping);
-    assert_eq!(stream.take(), (vec!["Stopping".to_owned()], Then::End));
+    assert_eq!(stream.take(), (vec!["Stopping".to_owned()], TurnOutcome::End));
 }
 
 #[test]
@@ -211,17 +214,17 @@ fn logout_stops_a_stream() {
     played.append(&["a"]);
     let stream = played.open_after("a", "a1", id(0));
     let taken = ["opening at 0", "1 again", "2 again"].map(str::to_owned).to_vec();
-    assert_eq!(stream.take(), (taken, Then::LoggedOut));
+    assert_eq!(stream.take(), (taken, TurnOutcome::LoggedOut));
     played.end(&stream, EndReason::Logout);
-    assert_eq!(stream.take(), (vec!["Logout".to_owned()], Then::End));
+    assert_eq!(stream.take(), (vec!["Logout".to_owned()], TurnOutcome::End));
     // Also one that was open already; nothing that follows is taken, unless the stream is not to end.
     let [ends, stays] = ["a2", "a3"].map(|name| played.open("a", name));
     played.append_event(&["a"], "backchannel-logout", 1);
     played.append(&["a"]);
-    assert_eq!(ends.take(), (vec!["4".to_owned()], Then::LoggedOut));
-    assert_eq!(stays.take(), (vec!["4 last".to_owned()], Then::LoggedOut));
+    assert_eq!(ends.take(), (vec!["4".to_owned()], TurnOutcome::LoggedOut));
+    assert_eq!(stays.take(), (vec!["4 last".to_owned()], TurnOutcome::LoggedOut));
     played.end(&ends, EndReason::Logout);
-    assert_eq!(ends.take(), (vec!["Logout".to_owned()], Then::End));
+    assert_eq!(ends.take(), (vec!["Logout".to_owned()], TurnOutcome::End));
     played.close(&ends);
     assert_eq!(stays.take_all(), ["5 last"]);
 }
@@ -233,7 +236,7 @@ fn delivery_is_complete_when_the_last_stream_has_taken_the_event_or_gone() {
     played.append(&["a"]);
     played.append(&["a"]);
     assert_eq!(one.take_all(), ["1", "2"]);
-    assert_eq!(two.take_up_to(1), (vec!["1 last".to_owned()], Then::More));
+    assert_eq!(two.take_up_to(1), (vec!["1 last".to_owned()], TurnOutcome::More));
     assert_eq!(played.close(&two), [2]);
     // What one has missed was delivered before.
     let again = played.open_after("a", "a3", id(0));
@@ -289,7 +292,7 @@ fn confirmed_position_lies_before_what_may_not_have_arrived() {
     };
     // Nothing was taken yet.
     assert_eq!(confirmed(100), Some(0));
-    assert_eq!(stream.take_up_to(1), (vec!["1 last".to_owned()], Then::More));
+    assert_eq!(stream.take_up_to(1), (vec!["1 last".to_owned()], TurnOutcome::More));
     // What it takes now, it takes late.
     assert_eq!(confirmed(30), Some(0));
     assert_eq!(confirmed(31), Some(1));

@@ -45,7 +45,7 @@ impl Cluster {
             conditions: &self.conditions,
             ledger: &self.ledger,
             instance: self.instances[instance].as_ref().expect("it runs"),
-            wall: self.clock.since_1970(),
+            wall: self.clock.unix_time(),
             step: self.step,
         }
     }
@@ -85,7 +85,7 @@ impl Cluster {
         }
         reader.held = if is_short { Held::Until(WallClock::present() + SHORTLY) } else { Held::Behind };
         if !is_short && reader.is_subscribed && reader.has_filled() {
-            instance.receive(vec![SourceEvent::Behind { messages: 20_000 }], self.step);
+            instance.receive(vec![SourceEvent::Lagging { messages: 20_000 }], self.step);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use domain::bookmark::Bookmark;
 use ports::{
     inbound::ChooseLanguage as _,
-    outbound::{Clock, Heard},
+    outbound::{Clock, StoreUpdate},
 };
 
 use super::{nats::*, preferences::FakePreferences, *};
@@ -39,7 +39,7 @@ impl Clock for WallClock {
         Self::present()
     }
 
-    fn since_1970(&self) -> Duration {
+    fn unix_time(&self) -> Duration {
         let offset = s(u64::try_from(BEGAN + self.jumped.load(Ordering::Relaxed)).unwrap_or_default());
         offset + (Self::present() - self.began)
     }
@@ -63,9 +63,9 @@ pub(super) struct Instance {
     pub(super) is_stopping: bool,
     source: mpsc::UnboundedSender<SourceEvent>,
     exchange: Arc<FakeExchange>,
-    bookmarks: mpsc::UnboundedSender<Heard<Bookmark>>,
+    bookmarks: mpsc::UnboundedSender<StoreUpdate<Bookmark>>,
     preferences: Arc<FakePreferences>,
-    choices: mpsc::UnboundedSender<Heard<LanguageChoice>>,
+    choices: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
     /// How much it has heard of either bucket.
     pub(super) heard: (usize, usize),
     is_up_to_date: bool,
@@ -201,7 +201,7 @@ impl Instance {
     pub(super) fn hear(&mut self, bookmarks: &BookmarkBucket, now: u64) {
         for told in &bookmarks.told[self.heard.0..] {
             if told.by != self.run && WallClock::present() - told.at < RESUME_WINDOW {
-                self.bookmarks.send(Heard::Entry(told.bookmark.clone())).expect("heard");
+                self.bookmarks.send(StoreUpdate::Entry(told.bookmark.clone())).expect("heard");
             }
         }
         let choices = self.preferences.bucket.lock().journal[self.heard.1..].to_vec();
@@ -209,11 +209,11 @@ impl Instance {
         self.heard.1 += choices.len();
         for choice in choices {
             self.note_choice(&choice, now);
-            self.choices.send(Heard::Entry(choice)).expect("heard");
+            self.choices.send(StoreUpdate::Entry(choice)).expect("heard");
         }
         if !std::mem::replace(&mut self.is_up_to_date, true) {
-            self.bookmarks.send(Heard::UpToDate).expect("heard");
-            self.choices.send(Heard::UpToDate).expect("heard");
+            self.bookmarks.send(StoreUpdate::UpToDate).expect("heard");
+            self.choices.send(StoreUpdate::UpToDate).expect("heard");
         }
     }
 
@@ -233,7 +233,7 @@ impl Drop for Instance {
 
 /// What other instances tell, and what this one has told.
 struct FakeExchange {
-    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<Bookmark>>>,
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<Bookmark>>>,
     told: Mutex<Vec<Bookmark>>,
 }
 
@@ -243,7 +243,7 @@ impl BookmarkExchange for FakeExchange {
         self.told.lock().push(bookmark);
     }
 
-    async fn hear(&self) -> Heard<Bookmark> {
+    async fn hear(&self) -> StoreUpdate<Bookmark> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,

@@ -138,7 +138,7 @@ impl Reader {
             (Some(_), _) => self.fill(after.sequence, &mut events),
             (None, held) => {
                 events.push(SourceEvent::Subscribed);
-                events.extend((held == Held::Behind).then_some(SourceEvent::Behind { messages: 20_000 }));
+                events.extend((held == Held::Behind).then_some(SourceEvent::Lagging { messages: 20_000 }));
             }
         }
         events
@@ -199,7 +199,7 @@ impl Reader {
             };
             self.lost.push(lost);
             self.last = Some(after);
-            events.push(SourceEvent::Begins { after });
+            events.push(SourceEvent::Resync { after });
         }
     }
 

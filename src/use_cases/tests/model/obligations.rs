@@ -7,7 +7,7 @@ use ports::{
         self,
         event_source::{self, Bus, FailingBus, Message},
     },
-    outbound::{EventSource, Heard, LanguagePreferences},
+    outbound::{EventSource, LanguagePreferences, StoreUpdate},
 };
 
 use super::{nats::*, preferences::FakePreferences, *};
@@ -140,7 +140,7 @@ async fn source_tells_what_the_bus_has_lost() {
 struct ModelPreferences {
     preferences: FakePreferences,
     bucket: Arc<Mutex<LanguageBucket>>,
-    told: mpsc::UnboundedSender<Heard<LanguageChoice>>,
+    told: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
     /// How many choices were told, and whether it was said that these are all.
     position: Mutex<(usize, bool)>,
 }
@@ -168,15 +168,15 @@ impl LanguagePreferences for ModelPreferences {
         self.preferences.keep(choice);
     }
 
-    async fn hear(&self) -> Heard<LanguageChoice> {
+    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
         {
             let (choices, is_up_to_date) = &mut *self.position.lock();
             for choice in &self.bucket.lock().journal[*choices..] {
                 *choices += 1;
-                self.told.send(Heard::Entry(choice.clone())).expect("heard");
+                self.told.send(StoreUpdate::Entry(choice.clone())).expect("heard");
             }
             if !std::mem::replace(is_up_to_date, true) {
-                self.told.send(Heard::UpToDate).expect("heard");
+                self.told.send(StoreUpdate::UpToDate).expect("heard");
             }
         }
         self.preferences.hear().await

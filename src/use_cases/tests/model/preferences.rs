@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ports::outbound::{Heard, LanguagePreferences};
+use ports::outbound::{LanguagePreferences, StoreUpdate};
 
 use super::{nats::LanguageBucket, *};
 
@@ -10,14 +10,14 @@ use super::{nats::LanguageBucket, *};
 pub(super) struct FakePreferences {
     pub(super) bucket: Arc<Mutex<LanguageBucket>>,
     pub(super) is_connected: AtomicBool,
-    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<Heard<LanguageChoice>>>,
+    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<LanguageChoice>>>,
 }
 
 impl FakePreferences {
     /// Those of `bucket`, without a line to it, and what they are told with.
     pub(super) fn of(
         bucket: Arc<Mutex<LanguageBucket>>,
-    ) -> (Self, mpsc::UnboundedSender<Heard<LanguageChoice>>) {
+    ) -> (Self, mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>) {
         let (sender, heard) = mpsc::unbounded_channel();
         (Self { bucket, is_connected: AtomicBool::new(false), heard: heard.into() }, sender)
     }
@@ -45,7 +45,7 @@ impl LanguagePreferences for FakePreferences {
         self.bucket.lock().store(choice);
     }
 
-    async fn hear(&self) -> Heard<LanguageChoice> {
+    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,

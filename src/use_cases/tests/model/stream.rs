@@ -264,7 +264,7 @@ impl Stream {
             "Stopping" => judge.instance.is_stopping,
             // Ends are in whole seconds.
             "Expired" => self.token_is_over(EARLIER, s(1), Duration::ZERO, judge),
-            "OldAge" => judge.conditions.max_stream_age.is_some_and(|age| {
+            "MaxAge" => judge.conditions.max_stream_age.is_some_and(|age| {
                 self.jumped.is_some() || self.age() + s(1) >= s(age) * (100 - EARLIER) / 100
             }),
             _ => false,

@@ -8,7 +8,7 @@ use futures_util::stream;
 use poem::{Body, Response, handler, http::StatusCode, web::Data};
 use ports::{
     inbound::{NotReady, RecentEvent},
-    outbound::{EndReason, Figures},
+    outbound::{EndReason, Statistics},
 };
 use serde::Serialize;
 use serde_json::json;
@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Of a type so much is shown, in bytes: a publisher's may be any text.
 const SHOWN_TYPE_BYTES: usize = 120;
 
-/// Figures each second, and the events that came meanwhile.
+/// Statistics each second, and the events that came meanwhile.
 #[handler]
 pub(super) fn follow(Data(inspection): Data<&Arc<Inspection>>) -> Response {
     let Ok(permit) = Arc::clone(&inspection.pages).try_acquire_owned() else {
@@ -52,8 +52,8 @@ pub(super) fn follow(Data(inspection): Data<&Arc<Inspection>>) -> Response {
 struct Watcher {
     inspection: Arc<Inspection>,
     interval: Interval,
-    /// The figures that the page was told last, and when.
-    before: Option<(Figures, std::time::Instant)>,
+    /// The statistics that the page was told last, and when.
+    before: Option<(Statistics, std::time::Instant)>,
     last_event: Option<EventId>,
     stopping: bool,
     /// Its place among the pages.
@@ -69,10 +69,11 @@ impl Watcher {
         self.interval.tick().await;
         let ready = self.inspection.readiness.check();
         self.stopping = ready == Err(NotReady::Stopping);
-        let (figures, now) = (self.inspection.inspect.figures(), self.inspection.clock.now());
+        let (statistics, now) = (self.inspection.inspect.statistics(), self.inspection.clock.now());
         let elapsed = self.before.as_ref().map(|(_, then)| now.saturating_duration_since(*then));
-        let before = self.before.as_ref().zip(elapsed).map(|((figures, _), elapsed)| (figures, elapsed));
-        let sample = sample(self.inspection.version, ready.err(), before, &figures);
+        let before =
+            self.before.as_ref().zip(elapsed).map(|((statistics, _), elapsed)| (statistics, elapsed));
+        let sample = sample(self.inspection.version, ready.err(), before, &statistics);
         let mut text = block("sample", &sample);
         let events = self.inspection.inspect.recent_events(self.last_event);
         if let Some(last) = events.last() {
@@ -80,7 +81,7 @@ impl Watcher {
             let events: Vec<_> = events.iter().map(Listed::from).collect();
             text += &block("events", &json!(events));
         }
-        self.before = Some((figures, now));
+        self.before = Some((statistics, now));
         Some((Ok(text.into()), self))
     }
 }
@@ -94,10 +95,10 @@ fn block(event: &str, data: &serde_json::Value) -> String {
 fn sample(
     version: &str,
     not_ready: Option<NotReady>,
-    before: Option<(&Figures, Duration)>,
-    now: &Figures,
+    before: Option<(&Statistics, Duration)>,
+    now: &Statistics,
 ) -> serde_json::Value {
-    let rate = |count: fn(&Figures) -> u64| {
+    let rate = |count: fn(&Statistics) -> u64| {
         before.map(|(then, elapsed)| per_second(count(now).saturating_sub(count(then)), elapsed))
     };
     let latency = before.map(|(then, _)| now.latency.since(&then.latency));
@@ -111,11 +112,11 @@ fn sample(
         "users": now.users,
         "opened": now.opened,
         "ended": ended,
-        "events_per_second": rate(|figures| figures.events),
-        "deliveries_per_second": rate(|figures| figures.deliveries),
+        "events_per_second": rate(|statistics| statistics.events),
+        "deliveries_per_second": rate(|statistics| statistics.deliveries),
         "latency_seconds": [quantile(0.5), quantile(0.95), quantile(0.99)],
-        "bus_connected": now.bus_connected,
-        "bus_lag": now.bus_lag,
+        "bus_connected": now.nats_connected,
+        "bus_lag": now.nats_lag,
     })
 }
 
@@ -132,7 +133,7 @@ fn words(reason: EndReason) -> &'static str {
         EndReason::Expired => "the token expired",
         EndReason::Logout => "the user logged out",
         EndReason::Revoked => "the account was disabled or deleted",
-        EndReason::OldAge => "it was old",
+        EndReason::MaxAge => "it was old",
         EndReason::Replaced => "the client opened a newer one",
         EndReason::Administrator => "it was ended here",
         EndReason::Stopping => "the service stops",

@@ -2,18 +2,18 @@
 
 use std::sync::atomic::AtomicI64;
 
-use ports::outbound::{Figures, Measurements, Outcome};
+use ports::outbound::{Measurements, Outcome, Statistics};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::PrometheusMetrics;
 
 impl Measurements for PrometheusMetrics {
-    fn figures(&self) -> Figures {
+    fn statistics(&self) -> Statistics {
         let at_present = |gauge: &Gauge<i64, AtomicI64>| u64::try_from(gauge.get()).unwrap_or_default();
         let ours = [Outcome::Delivered, Outcome::NoSubscriber];
         let events = self.received.iter().filter(|(outcome, _)| ours.contains(outcome));
         let ended = self.closed.iter().map(|(reason, count)| (*reason, count.get()));
-        Figures {
+        Statistics {
             streams: at_present(&self.connections),
             users: at_present(&self.users),
             opened: self.opened.get(),
@@ -21,8 +21,8 @@ impl Measurements for PrometheusMetrics {
             events: events.map(|(_, count)| count.get()).sum(),
             deliveries: self.deliveries.get(),
             latency: self.latency.distribution(),
-            bus_connected: self.connected.get() != 0,
-            bus_lag: at_present(&self.lag),
+            nats_connected: self.connected.get() != 0,
+            nats_lag: at_present(&self.lag),
         }
     }
 }

@@ -1,6 +1,6 @@
 /// What is heard of a store that instances share.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard<T> {
+pub enum StoreUpdate<T> {
     /// An entry of the store.
     Entry(T),
     /// The store that was heard of before is gone, and what was in it. The entries of the new one follow.
