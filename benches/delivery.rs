@@ -110,7 +110,7 @@ impl House {
         );
         let preferences = Arc::new(EmbeddedPreferences::new(EmbeddedStore::default(), clock.clone()));
         let languages = LanguageChoices { subscriptions: subscriptions.clone(), preferences };
-        runtime.spawn(languages.clone().hear());
+        runtime.spawn(languages.clone().follow());
         let relay = Relay {
             subscriptions: subscriptions.clone(),
             languages,

@@ -124,9 +124,9 @@ impl Running {
         let relay = self.core.relay();
         let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
         tasks.spawn(self.core.subscriptions.clone().look_after());
-        tasks.spawn(self.core.languages.clone().hear());
+        tasks.spawn(self.core.languages.clone().follow());
         if let Some(exchange) = self.core.exchange.clone() {
-            tasks.spawn(self.core.subscriptions.clone().hear(exchange));
+            tasks.spawn(self.core.subscriptions.clone().follow(exchange));
         }
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let no_more_requests = CancellationToken::new();

@@ -40,9 +40,9 @@ impl ChooseLanguage for LanguageChoices {
 
 impl LanguageChoices {
     /// Takes note of what is stored, and of what other instances store. Runs until it is dropped.
-    pub async fn hear(self) {
+    pub async fn follow(self) {
         loop {
-            match self.preferences.hear().await {
+            match self.preferences.next_update().await {
                 StoreUpdate::Entry(choice) => self.subscriptions.learn(choice),
                 StoreUpdate::Recreated => self.subscriptions.languages_recreated(),
                 StoreUpdate::UpToDate => self.subscriptions.know_languages(),

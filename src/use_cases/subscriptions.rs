@@ -300,7 +300,7 @@ impl Shared {
         }
         if let Some(bookmark) = ended.bookmark {
             if let Some(exchange) = &self.exchange {
-                exchange.tell(bookmark.clone());
+                exchange.publish(bookmark.clone());
             }
             state.bookmarks.leave(bookmark, now);
         }

@@ -80,7 +80,7 @@ impl Service {
     async fn start(policy: StreamPolicy) -> Self {
         let mut service = Self::before_nats(policy);
         // Until it was heard what users have chosen, streams wait.
-        tokio::spawn(service.relay.languages.clone().hear());
+        tokio::spawn(service.relay.languages.clone().follow());
         settle().await;
         service.relay.handle(SourceEvent::Resync { after: id(0) });
         service.relay.handle(SourceEvent::Subscribed);

@@ -19,9 +19,9 @@ async fn what_is_shared_over_nats_is_shown_as_it_is_now() {
     let unavailable =
         |bucket: &str, value: u8| format!("sse_bucket_unavailable{{bucket=\"{bucket}\"}} {value}");
     let (bookmarks, bucket) = FakeBucket::new();
-    tokio::spawn(service.subscriptions.clone().hear(bucket));
+    tokio::spawn(service.subscriptions.clone().follow(bucket));
     let (languages, preferences) = FakeBucket::new();
-    tokio::spawn(LanguageChoices { subscriptions: service.subscriptions.clone(), preferences }.hear());
+    tokio::spawn(LanguageChoices { subscriptions: service.subscriptions.clone(), preferences }.follow());
     bookmarks.send(StoreUpdate::Unavailable).expect("heard");
     settle().await;
     service.changes([unavailable("sse-resume", 1)]);
@@ -53,9 +53,9 @@ impl<T> FakeBucket<T> {
 
 #[async_trait]
 impl BookmarkExchange for FakeBucket<Bookmark> {
-    fn tell(&self, _: Bookmark) {}
+    fn publish(&self, _: Bookmark) {}
 
-    async fn hear(&self) -> StoreUpdate<Bookmark> {
+    async fn next_update(&self) -> StoreUpdate<Bookmark> {
         self.next().await
     }
 
@@ -75,7 +75,7 @@ impl LanguagePreferences for FakeBucket<LanguageChoice> {
 
     fn keep(&self, _: LanguageChoice) {}
 
-    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         self.next().await
     }
 }

@@ -181,7 +181,7 @@ impl LanguagePreferences for EmbeddedPreferences {
         });
     }
 
-    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         let mut changes = self.store.0.subscribe();
         loop {
             let heard = self.next(&changes.borrow_and_update());

@@ -16,28 +16,28 @@ use crate::outbound::{BookmarkExchange, StoreUpdate};
 pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> E) {
     let (one, other) = (instance().await, instance().await);
     for exchange in [&one, &other] {
-        assert_eq!(exchange.hear().await, StoreUpdate::UpToDate, "nothing was told yet");
+        assert_eq!(exchange.next_update().await, StoreUpdate::UpToDate, "nothing was told yet");
     }
 
     // What others tell is heard, in order, and never what was told here, also when it comes first.
-    one.tell(bookmark("own", 1));
+    one.publish(bookmark("own", 1));
     one.close().await;
-    other.tell(bookmark("a", 2));
-    other.tell(bookmark("b", 3));
+    other.publish(bookmark("a", 2));
+    other.publish(bookmark("b", 3));
     for expected in [bookmark("a", 2), bookmark("b", 3)] {
-        assert_eq!(one.hear().await, StoreUpdate::Entry(expected));
+        assert_eq!(one.next_update().await, StoreUpdate::Entry(expected));
     }
-    assert_eq!(other.hear().await, StoreUpdate::Entry(bookmark("own", 1)));
+    assert_eq!(other.next_update().await, StoreUpdate::Entry(bookmark("own", 1)));
 
     // What was told before an exchange was closed has arrived: an instance that comes later hears it, then that it is all.
     for sequence in 10..20 {
-        other.tell(bookmark(&sequence.to_string(), sequence));
+        other.publish(bookmark(&sequence.to_string(), sequence));
     }
     other.close().await;
     drop(other);
     let next = instance().await;
     let mut heard = Vec::new();
-    while let StoreUpdate::Entry(bookmark) = next.hear().await {
+    while let StoreUpdate::Entry(bookmark) = next.next_update().await {
         heard.push(bookmark.point.position.sequence);
     }
     heard.sort_unstable();
@@ -45,11 +45,11 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
 
     // A call that is dropped before it is ready loses nothing.
     {
-        let waiting = pin!(next.hear());
+        let waiting = pin!(next.next_update());
         assert!(is_pending(waiting), "there is nothing more to hear");
     }
-    one.tell(bookmark("c", 30));
-    assert_eq!(next.hear().await, StoreUpdate::Entry(bookmark("c", 30)));
+    one.publish(bookmark("c", 30));
+    assert_eq!(next.next_update().await, StoreUpdate::Entry(bookmark("c", 30)));
 }
 
 /// Tests a [`BookmarkExchange`] whose store is lost, which `lose` does. `instance` makes the exchange of one more instance; nothing was told
@@ -64,19 +64,19 @@ pub async fn bookmark_exchange_that_is_lost<E: BookmarkExchange>(
 ) {
     let (one, other) = (instance().await, instance().await);
     for exchange in [&one, &other] {
-        assert_eq!(exchange.hear().await, StoreUpdate::UpToDate, "nothing was told yet");
+        assert_eq!(exchange.next_update().await, StoreUpdate::UpToDate, "nothing was told yet");
     }
-    one.tell(bookmark("a", 1));
-    assert_eq!(other.hear().await, StoreUpdate::Entry(bookmark("a", 1)));
+    one.publish(bookmark("a", 1));
+    assert_eq!(other.next_update().await, StoreUpdate::Entry(bookmark("a", 1)));
     lose().await;
-    assert_eq!(one.hear().await, StoreUpdate::Recreated);
+    assert_eq!(one.next_update().await, StoreUpdate::Recreated);
     // What is told from then on is heard.
-    one.tell(bookmark("a", 1));
-    one.tell(bookmark("b", 2));
-    assert_eq!(other.hear().await, StoreUpdate::Recreated);
+    one.publish(bookmark("a", 1));
+    one.publish(bookmark("b", 2));
+    assert_eq!(other.next_update().await, StoreUpdate::Recreated);
     let mut told = Vec::new();
     while told.len() < 2 {
-        match other.hear().await {
+        match other.next_update().await {
             StoreUpdate::Entry(bookmark) => told.push(bookmark.point.position.sequence),
             StoreUpdate::UpToDate => {}
             heard => panic!("{heard:?}"),

@@ -13,15 +13,15 @@ use crate::outbound::{LanguagePreferences, StoreUpdate};
 pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn() -> P) {
     let (one, other) = (instance().await, instance().await);
     for preferences in [&one, &other] {
-        assert_eq!(preferences.hear().await, StoreUpdate::UpToDate, "nothing is stored yet");
+        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "nothing is stored yet");
     }
 
     // A call that is dropped before it is ready loses nothing.
-    assert!(is_pending(pin!(other.hear())), "there is nothing more to hear");
+    assert!(is_pending(pin!(other.next_update())), "there is nothing more to hear");
 
     // A choice is heard by others, and is later than the one before, wherever that was made.
     let first = choose(&one, Some("de"), None).await;
-    assert_eq!(other.hear().await, StoreUpdate::Entry(first.clone()));
+    assert_eq!(other.next_update().await, StoreUpdate::Entry(first.clone()));
     let second = choose(&other, None, None).await;
     assert!(second.made > first.made);
     hears(&one, &second).await;
@@ -46,7 +46,7 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
     drop((one, other));
     let next = instance().await;
     let mut stored = None;
-    while let StoreUpdate::Entry(choice) = next.hear().await {
+    while let StoreUpdate::Entry(choice) = next.next_update().await {
         stored = Some(choice);
     }
     assert_eq!(stored, Some(kept));
@@ -64,7 +64,7 @@ pub async fn language_preferences_that_are_lost<P: LanguagePreferences>(
 ) {
     let (one, other) = (instance().await, instance().await);
     for preferences in [&one, &other] {
-        assert_eq!(preferences.hear().await, StoreUpdate::UpToDate, "nothing is stored yet");
+        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "nothing is stored yet");
     }
     let first = choose(&one, Some("de"), None).await;
     for preferences in [&one, &other] {
@@ -72,8 +72,8 @@ pub async fn language_preferences_that_are_lost<P: LanguagePreferences>(
     }
     lose().await;
     for preferences in [&one, &other] {
-        assert_eq!(preferences.hear().await, StoreUpdate::Recreated);
-        assert_eq!(preferences.hear().await, StoreUpdate::UpToDate, "nothing is in it any more");
+        assert_eq!(preferences.next_update().await, StoreUpdate::Recreated);
+        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "nothing is in it any more");
     }
     let new = choose(&other, Some("fr"), None).await;
     hears(&one, &new).await;
@@ -95,7 +95,7 @@ async fn choose(
 async fn hears(preferences: &impl LanguagePreferences, expected: &LanguageChoice) {
     let mut last = Duration::ZERO;
     loop {
-        let heard = preferences.hear().await;
+        let heard = preferences.next_update().await;
         let StoreUpdate::Entry(choice) = heard else { panic!("{heard:?}") };
         assert!((last..=expected.made).contains(&choice.made), "{choice:?} out of order");
         last = choice.made;

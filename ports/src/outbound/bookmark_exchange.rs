@@ -10,7 +10,7 @@ use super::StoreUpdate;
 #[async_trait]
 pub trait BookmarkExchange: Send + Sync {
     /// Tells the others. Nobody waits for it: what cannot be told, because too much waits or nobody can be reached, is lost.
-    fn tell(&self, bookmark: Bookmark);
+    fn publish(&self, bookmark: Bookmark);
 
     /// Returns what was told by others, the recent first, then what is new; never what was told by this instance. It waits for as long
     /// as there is nothing. Within five seconds after NATS was reached for the first time it has returned [`StoreUpdate::UpToDate`] or
@@ -20,7 +20,7 @@ pub trait BookmarkExchange: Send + Sync {
     /// remembers.
     ///
     /// To be called by one listener at a time. A call that is dropped before it is ready loses nothing.
-    async fn hear(&self) -> StoreUpdate<Bookmark>;
+    async fn next_update(&self) -> StoreUpdate<Bookmark>;
 
     /// Waits until what was told has arrived where other instances and the next one hear it, for two seconds at most.
     async fn close(&self);

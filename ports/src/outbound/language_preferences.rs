@@ -38,7 +38,7 @@ pub trait LanguagePreferences: Send + Sync {
     /// After [`StoreUpdate::Recreated`], of what was heard before only that holds which is heard again before [`StoreUpdate::UpToDate`].
     ///
     /// To be called by one listener at a time. A call that is dropped before it is ready loses nothing.
-    async fn hear(&self) -> StoreUpdate<LanguageChoice>;
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice>;
 }
 
 /// A choice could not be stored; it may be tried again later.

@@ -9,16 +9,16 @@ use super::Subscriptions;
 
 impl Subscriptions {
     /// Remembers what is heard from other instances. Runs until it is dropped.
-    pub async fn hear(self, exchange: Arc<dyn BookmarkExchange>) {
+    pub async fn follow(self, exchange: Arc<dyn BookmarkExchange>) {
         loop {
-            match exchange.hear().await {
+            match exchange.next_update().await {
                 StoreUpdate::Entry(bookmark) => {
                     let now = self.shared.clock.now();
                     self.shared.state.lock().bookmarks.leave(bookmark, now);
                 }
                 StoreUpdate::Recreated => {
                     for bookmark in self.bookmarks() {
-                        exchange.tell(bookmark);
+                        exchange.publish(bookmark);
                     }
                 }
                 StoreUpdate::UpToDate => self.start_with_bookmarks(true),

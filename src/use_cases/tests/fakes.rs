@@ -166,7 +166,7 @@ impl LanguagePreferences for FakePreferences {
         });
     }
 
-    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         let mut store = self.store.subscribe();
         loop {
             if let Some(heard) = self.next(&store.borrow_and_update()) {
@@ -251,11 +251,11 @@ impl FakeExchange {
 
 #[async_trait]
 impl BookmarkExchange for FakeExchange {
-    fn tell(&self, bookmark: Bookmark) {
+    fn publish(&self, bookmark: Bookmark) {
         self.place.send_modify(|place| place.told.push((self.instance, bookmark)));
     }
 
-    async fn hear(&self) -> StoreUpdate<Bookmark> {
+    async fn next_update(&self) -> StoreUpdate<Bookmark> {
         let mut changes = self.place.subscribe();
         loop {
             let heard = match self.away {

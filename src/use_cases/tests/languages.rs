@@ -183,7 +183,7 @@ async fn that_are_chosen_elsewhere_are_stored() {
 #[tokio::test(start_paused = true)]
 async fn that_another_instance_stores_are_heard() {
     let mut service = Service::start(POLICY).await;
-    let hearing = tokio::spawn(service.languages.clone().hear());
+    let following = tokio::spawn(service.languages.clone().follow());
     let mut client = service.open_asking("a", "fr");
     let elsewhere = service.preferences.another();
     elsewhere.choose(user("a"), Some(tag("de")), None).await.expect("stored");
@@ -191,7 +191,7 @@ async fn that_another_instance_stores_are_heard() {
     service.greet(&["a"], 1);
     settle().await;
     assert_eq!(client.read(), ["in de", "Hallo 1"]);
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }
 

@@ -160,10 +160,10 @@ async fn ends_no_stream_again_where_it_is_read_later() {
     let exchange = Arc::<FakeExchange>::default();
     let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
     service.connect_nats().await;
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
+    let following = tokio::spawn(service.subscriptions.clone().follow(exchange.clone()));
     let StreamRequest { principal, request, .. } = tab("a", "tab");
     let point = ResumePoint { position: id(0), logged_out: Some(id(1)) };
-    exchange.another().tell(Bookmark { user: principal.user, request: request.expect("chosen"), point });
+    exchange.another().publish(Bookmark { user: principal.user, request: request.expect("chosen"), point });
     settle().await;
     let mut client = service.ask(tab("a", "tab")).expect("a place");
     assert_eq!(client.read(), NOTHING);
@@ -173,6 +173,6 @@ async fn ends_no_stream_again_where_it_is_read_later() {
     service.log_out("a");
     settle().await;
     assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }

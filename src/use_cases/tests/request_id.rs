@@ -194,19 +194,19 @@ async fn is_known_on_every_instance() {
     service.publish(&["a"], "1");
     service.publish(&["a"], "2");
     settle().await;
-    exchange.another().tell(bookmark(id(1)));
+    exchange.another().publish(bookmark(id(1)));
     // A stream that ends before it starts takes nothing from the one that follows it.
     drop(service.ask(tab("a", "tab")).expect("a place"));
     let mut client = service.ask(tab("a", "tab")).expect("a place");
     settle().await;
     assert_eq!(client.read(), NOTHING, "it is not known yet what others remember");
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
+    let following = tokio::spawn(service.subscriptions.clone().follow(exchange.clone()));
     settle().await;
     assert_eq!(client.read(), ["at 1-1", "2"]);
     drop(client);
     let told = exchange.told();
     assert_eq!(told[1..], [bookmark(id(1))], "what was written just now may not have arrived");
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }
 
@@ -215,8 +215,8 @@ async fn is_known_on_every_instance() {
 async fn is_remembered_when_the_stream_ends_before_it_starts() {
     let exchange = Arc::<FakeExchange>::default();
     let mut service = instance(&exchange).await;
-    exchange.another().tell(bookmark(id(2)));
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
+    exchange.another().publish(bookmark(id(2)));
+    let following = tokio::spawn(service.subscriptions.clone().follow(exchange));
     settle().await;
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
     settle().await;
@@ -227,7 +227,7 @@ async fn is_remembered_when_the_stream_ends_before_it_starts() {
     service.receive(SourceEvent::Subscribed);
     settle().await;
     assert_eq!(service.ask(tab("a", "tab")).expect("a place").read(), ["3"]);
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }
 
@@ -240,12 +240,12 @@ async fn goes_on_from_the_latest_position_in_whatever_order_instances_tell() {
         service.publish(&["a"], content);
     }
     let (slow, quick) = (exchange.another(), exchange.another());
-    quick.tell(bookmark(id(2)));
-    slow.tell(bookmark(id(1)));
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
+    quick.publish(bookmark(id(2)));
+    slow.publish(bookmark(id(1)));
+    let following = tokio::spawn(service.subscriptions.clone().follow(exchange));
     settle().await;
     assert_eq!(service.ask(tab("a", "tab")).expect("a place").read(), ["3"]);
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }
 
@@ -253,8 +253,8 @@ async fn goes_on_from_the_latest_position_in_whatever_order_instances_tell() {
 async fn is_told_again_when_what_instances_share_is_lost() {
     let exchange = Arc::<FakeExchange>::default();
     let mut service = instance(&exchange).await;
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange.clone()));
-    exchange.another().tell(bookmark(id(0)));
+    let following = tokio::spawn(service.subscriptions.clone().follow(exchange.clone()));
+    exchange.another().publish(bookmark(id(0)));
     service.publish(&["a"], "1");
     settle().await;
     drop(service.ask(tab("a", "other tab")).expect("a place"));
@@ -270,7 +270,7 @@ async fn is_told_again_when_what_instances_share_is_lost() {
     exchange.lose();
     settle().await;
     assert_eq!(exchange.told(), []);
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }
 
@@ -282,10 +282,10 @@ async fn does_not_wait_for_an_exchange_that_is_unavailable() {
     service.publish(&["a"], "1");
     settle().await;
     assert_eq!(client.read(), NOTHING);
-    let hearing = tokio::spawn(service.subscriptions.clone().hear(exchange));
+    let following = tokio::spawn(service.subscriptions.clone().follow(exchange));
     settle().await;
     assert_eq!(client.read(), ["at 1-0", "1"]);
-    hearing.abort();
+    following.abort();
     service.stop().await;
 }
 

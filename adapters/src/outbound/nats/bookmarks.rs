@@ -25,23 +25,23 @@ const BUCKET: &str = "sse-resume";
 const MAX_BYTES: i64 = 32 << 20;
 /// An entry with the longest ids, in the longest spelling of JSON.
 const MAX_VALUE_BYTES: i32 = 8 << 10;
-/// So many wait to be told at most: as many as an instance remembers.
-const TELL_CAPACITY: usize = 50_000;
-/// So many wait to be heard at most.
-const HEAR_CAPACITY: usize = 10_000;
-/// Stopping does not wait longer than this.
+/// Maximum number of bookmarks that wait to be published: as many as an instance remembers.
+const PUBLISH_CAPACITY: usize = 50_000;
+/// Maximum number of updates that wait to be read.
+const UPDATE_CAPACITY: usize = 10_000;
+/// Maximum time that stopping waits for NATS.
 const CLOSING: Duration = Duration::from_secs(2);
 
-/// The bucket, as seen by one instance.
+/// The bucket of bookmarks, as one instance reads and writes it.
 pub struct KeyValueBookmarks {
-    told: mpsc::Sender<Told>,
-    heard: Mutex<mpsc::Receiver<StoreUpdate<Bookmark>>>,
+    outgoing: mpsc::Sender<Outgoing>,
+    updates: Mutex<mpsc::Receiver<StoreUpdate<Bookmark>>>,
 }
 
-/// What is to go out.
-enum Told {
+/// A command for the task that writes.
+enum Outgoing {
     Bookmark(Bookmark),
-    /// Everything before this has to have arrived.
+    /// Answers when everything before it has arrived in NATS.
     Flush(oneshot::Sender<()>),
 }
 
@@ -49,31 +49,31 @@ impl KeyValueBookmarks {
     /// Bookmarks that are kept for `window`, exchanged over `connection`. To be called within the runtime.
     #[must_use]
     pub fn new(connection: &Connection, window: Duration) -> Self {
-        let (told, outgoing) = mpsc::channel(TELL_CAPACITY);
-        let (incoming, heard) = mpsc::channel(HEAR_CAPACITY);
-        // By which its own entries are known.
+        let (outgoing, receiver) = mpsc::channel(PUBLISH_CAPACITY);
+        let (incoming, updates) = mpsc::channel(UPDATE_CAPACITY);
+        // An instance ignores its own entries.
         let instance = Uuid::new_v4().to_string();
         let limits =
             bucket::Limits { total_bytes: Some(MAX_BYTES), value_bytes: MAX_VALUE_BYTES, age: window };
         let config = bucket::config(BUCKET, "ocis-sse: where streams stood when they ended", limits);
         let own = instance.clone();
         let watch = BucketWatch::new(connection, config, move |entry| read(entry, &own), incoming);
-        connection.spawn(write(watch.client(), outgoing, instance));
+        connection.spawn(write(watch.client(), receiver, instance));
         connection.spawn(watch.run());
-        Self { told, heard: Mutex::new(heard) }
+        Self { outgoing, updates: Mutex::new(updates) }
     }
 }
 
 #[async_trait]
 impl BookmarkExchange for KeyValueBookmarks {
-    fn tell(&self, bookmark: Bookmark) {
-        // When it is full, the bus is away or slow: it is lost, as it may be.
-        self.told.try_send(Told::Bookmark(bookmark)).ok();
+    fn publish(&self, bookmark: Bookmark) {
+        // A full queue means that NATS is unreachable or slow. The port allows the bookmark to be lost then.
+        self.outgoing.try_send(Outgoing::Bookmark(bookmark)).ok();
     }
 
-    async fn hear(&self) -> StoreUpdate<Bookmark> {
-        match self.heard.lock().await.recv().await {
-            Some(heard) => heard,
+    async fn next_update(&self) -> StoreUpdate<Bookmark> {
+        match self.updates.lock().await.recv().await {
+            Some(update) => update,
             None => std::future::pending().await,
         }
     }
@@ -81,7 +81,7 @@ impl BookmarkExchange for KeyValueBookmarks {
     async fn close(&self) {
         let (sender, arrived) = oneshot::channel();
         let flushed = async {
-            if self.told.send(Told::Flush(sender)).await.is_ok() {
+            if self.outgoing.send(Outgoing::Flush(sender)).await.is_ok() {
                 arrived.await.ok();
             }
         };
@@ -89,23 +89,23 @@ impl BookmarkExchange for KeyValueBookmarks {
     }
 }
 
-/// Writes what is told, whenever the bucket is there.
+/// Writes bookmarks whenever the bucket is available.
 async fn write(
     mut bucket: watch::Receiver<Option<Client>>,
-    mut outgoing: mpsc::Receiver<Told>,
+    mut receiver: mpsc::Receiver<Outgoing>,
     instance: String,
 ) {
-    while let Some(told) = outgoing.recv().await {
+    while let Some(outgoing) = receiver.recv().await {
         let Ok(client) = bucket.wait_for(Option::is_some).await.map(|client| client.clone()) else { return };
         let Some(client) = client else { continue };
-        match told {
-            Told::Bookmark(bookmark) => {
+        match outgoing {
+            Outgoing::Bookmark(bookmark) => {
                 let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
-                // Whether it was stored is not asked: when the bucket is lost, all bookmarks are told again.
+                // No acknowledgement is awaited: when the bucket is lost, all bookmarks are published again.
                 client.publish(subject, value(&bookmark, &instance).into()).await.ok();
             }
-            Told::Flush(done) => {
-                // NATS answers after it has taken what was sent before.
+            Outgoing::Flush(done) => {
+                // NATS handles the messages of a connection in order, so its answer follows on the bookmarks.
                 jetstream::new(client).get_stream(format!("KV_{BUCKET}")).await.ok();
                 done.send(()).ok();
             }
@@ -124,7 +124,7 @@ fn value(bookmark: &Bookmark, instance: &str) -> String {
     serde_json::to_string(&entry).unwrap_or_default()
 }
 
-/// The bookmark, unless `instance` has told it itself, or it cannot be read.
+/// Returns the bookmark in an entry; none when it is unreadable or `instance`'s own.
 fn read(entry: &kv::Entry, instance: &str) -> Option<Bookmark> {
     if entry.operation != kv::Operation::Put {
         return None;

@@ -47,7 +47,7 @@ pub(super) struct BucketWatch<T> {
     connection: Connection,
     config: Config,
     read: ReadEntry<T>,
-    heard: mpsc::Sender<StoreUpdate<T>>,
+    updates: mpsc::Sender<StoreUpdate<T>>,
     /// What the bucket is written with, while it is there.
     client: watch::Sender<Option<Client>>,
     /// When the bucket was made that was read last.
@@ -56,7 +56,7 @@ pub(super) struct BucketWatch<T> {
     reasons: Vec<String>,
 }
 
-/// A bucket of which everything was heard that it held.
+/// A bucket whose entries have all been reported.
 struct Current {
     store: Store,
     entries: Watch,
@@ -67,18 +67,18 @@ struct Current {
 }
 
 impl<T: Send> BucketWatch<T> {
-    /// Will watch the bucket of this `config`, which is made when it is missing, and send what `read` finds in its entries to `heard`.
+    /// Will watch the bucket of this `config`, which is made when it is missing, and send what `read` finds in its entries to `updates`.
     pub(super) fn new(
         connection: &Connection,
         config: Config,
         read: impl Fn(&Entry) -> Option<T> + Send + Sync + 'static,
-        heard: mpsc::Sender<StoreUpdate<T>>,
+        updates: mpsc::Sender<StoreUpdate<T>>,
     ) -> Self {
         Self {
             connection: connection.clone(),
             config,
             read: Box::new(read),
-            heard,
+            updates,
             client: watch::Sender::new(None),
             created: None,
             reasons: Vec::new(),
@@ -94,9 +94,9 @@ impl<T: Send> BucketWatch<T> {
     pub(super) async fn run(mut self) {
         // Until NATS is there for the first time nobody waits for the bucket alone.
         bucket::client(&self.connection).await.ok();
-        while !self.heard.is_closed() {
+        while !self.updates.is_closed() {
             let current = self.begin().await;
-            self.heard.send(StoreUpdate::UpToDate).await.ok();
+            self.updates.send(StoreUpdate::UpToDate).await.ok();
             if !std::mem::take(&mut self.reasons).is_empty() {
                 info!(bucket = self.config.name, "bucket available again");
             }
@@ -108,12 +108,12 @@ impl<T: Send> BucketWatch<T> {
 
     /// Reads what the bucket holds, and says so when that takes too long.
     async fn begin(&mut self) -> Current {
-        let heard = self.heard.clone();
+        let updates = self.updates.clone();
         let mut begun = pin!(self.begin_at_last());
         if let Ok(current) = timeout(UNAVAILABLE_AFTER, &mut begun).await {
             return current;
         }
-        heard.send(StoreUpdate::Unavailable).await.ok();
+        updates.send(StoreUpdate::Unavailable).await.ok();
         begun.await
     }
 
@@ -135,7 +135,7 @@ impl<T: Send> BucketWatch<T> {
         let info = store.stream.cached_info();
         let (created, is_empty) = (info.created, info.state.messages == 0);
         if self.created.replace(created).is_some_and(|known| known != created) {
-            self.heard.send(StoreUpdate::Recreated).await.ok();
+            self.updates.send(StoreUpdate::Recreated).await.ok();
         }
         let watch = self.connection.denials.permitted(&self.config.name, store.watch_with_history(">"));
         let mut entries = in_time(watch).await?;
@@ -146,7 +146,7 @@ impl<T: Send> BucketWatch<T> {
         while !is_current {
             let entry = in_time(async { entries.next().await.ok_or("the watch has ended") }).await??;
             is_current = entry.seen_current;
-            self.hear(&entry).await;
+            self.report(&entry).await;
         }
         Ok(Current { store, entries, generation, denied })
     }
@@ -167,7 +167,7 @@ impl<T: Send> BucketWatch<T> {
                 }
                 // An entry has changed.
                 entry = entries.next() => match entry {
-                    Some(Ok(entry)) => self.hear(&entry).await,
+                    Some(Ok(entry)) => self.report(&entry).await,
                     Some(Err(error)) => return error.into(),
                     None => return "the watch has ended".into(),
                 },
@@ -185,9 +185,9 @@ impl<T: Send> BucketWatch<T> {
         }
     }
 
-    async fn hear(&self, entry: &Entry) {
-        if let Some(heard) = (self.read)(entry) {
-            self.heard.send(StoreUpdate::Entry(heard)).await.ok();
+    async fn report(&self, entry: &Entry) {
+        if let Some(value) = (self.read)(entry) {
+            self.updates.send(StoreUpdate::Entry(value)).await.ok();
         }
     }
 

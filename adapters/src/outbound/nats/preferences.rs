@@ -22,7 +22,7 @@ use super::{bucket, bucket_watch::BucketWatch, connection::Connection};
 const BUCKET: &str = "sse-languages";
 /// A choice is but a few bytes.
 const MAX_VALUE_BYTES: i32 = 1024;
-/// So many choices of others wait to be stored, or to be heard, at most.
+/// Maximum number of choices that wait to be stored, and of updates that wait to be read.
 const CAPACITY: usize = 10_000;
 /// After a failure, until the bucket is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -33,7 +33,7 @@ const CHOOSING: Duration = Duration::from_secs(5);
 pub struct KeyValuePreferences {
     connection: Connection,
     kept: mpsc::Sender<LanguageChoice>,
-    heard: Mutex<mpsc::Receiver<StoreUpdate<LanguageChoice>>>,
+    updates: Mutex<mpsc::Receiver<StoreUpdate<LanguageChoice>>>,
 }
 
 impl KeyValuePreferences {
@@ -41,10 +41,10 @@ impl KeyValuePreferences {
     #[must_use]
     pub fn new(connection: &Connection) -> Self {
         let (kept, choices) = mpsc::channel(CAPACITY);
-        let (incoming, heard) = mpsc::channel(CAPACITY);
+        let (incoming, updates) = mpsc::channel(CAPACITY);
         connection.spawn(keep(connection.clone(), choices));
         connection.spawn(BucketWatch::new(connection, config(), heard_in, incoming).run());
-        Self { connection: connection.clone(), kept, heard: Mutex::new(heard) }
+        Self { connection: connection.clone(), kept, updates: Mutex::new(updates) }
     }
 
     async fn put(
@@ -109,9 +109,9 @@ impl LanguagePreferences for KeyValuePreferences {
         }
     }
 
-    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
-        match self.heard.lock().await.recv().await {
-            Some(heard) => heard,
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
+        match self.updates.lock().await.recv().await {
+            Some(update) => update,
             None => std::future::pending().await,
         }
     }
@@ -177,7 +177,7 @@ impl Value {
     }
 }
 
-/// The choice that is heard in an entry.
+/// Returns the choice in an entry.
 fn heard_in(entry: &Entry) -> Option<LanguageChoice> {
     let choice = read(entry);
     if choice.is_none() {

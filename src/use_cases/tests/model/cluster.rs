@@ -156,7 +156,7 @@ impl Cluster {
         for (instance, is_connected) in self.instances.iter_mut().zip(self.is_connected) {
             let Some(instance) = instance.as_mut().filter(|_| is_connected) else { continue };
             if instance.reader.is_subscribed {
-                instance.hear(&self.bookmarks, self.step);
+                instance.follow(&self.bookmarks, self.step);
             } else {
                 // The buckets take a little longer.
                 let recently = recently.map(|recently| recently + (WallClock::present() - instance.started));

@@ -119,8 +119,8 @@ impl Instance {
         let tasks = vec![
             tokio::spawn(relay.run(Box::new(FakeSource(events)), std::future::pending())),
             tokio::spawn(subscriptions.clone().look_after()),
-            tokio::spawn(subscriptions.clone().hear(exchange.clone())),
-            tokio::spawn(languages.clone().hear()),
+            tokio::spawn(subscriptions.clone().follow(exchange.clone())),
+            tokio::spawn(languages.clone().follow()),
         ];
         Self {
             run,
@@ -198,7 +198,7 @@ impl Instance {
     }
 
     /// Hears what is new in the buckets.
-    pub(super) fn hear(&mut self, bookmarks: &BookmarkBucket, now: u64) {
+    pub(super) fn follow(&mut self, bookmarks: &BookmarkBucket, now: u64) {
         for told in &bookmarks.told[self.heard.0..] {
             if told.by != self.run && WallClock::present() - told.at < RESUME_WINDOW {
                 self.bookmarks.send(StoreUpdate::Entry(told.bookmark.clone())).expect("heard");
@@ -239,11 +239,11 @@ struct FakeExchange {
 
 #[async_trait]
 impl BookmarkExchange for FakeExchange {
-    fn tell(&self, bookmark: Bookmark) {
+    fn publish(&self, bookmark: Bookmark) {
         self.told.lock().push(bookmark);
     }
 
-    async fn hear(&self) -> StoreUpdate<Bookmark> {
+    async fn next_update(&self) -> StoreUpdate<Bookmark> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,

@@ -168,7 +168,7 @@ impl LanguagePreferences for ModelPreferences {
         self.preferences.keep(choice);
     }
 
-    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         {
             let (choices, is_up_to_date) = &mut *self.position.lock();
             for choice in &self.bucket.lock().journal[*choices..] {
@@ -179,7 +179,7 @@ impl LanguagePreferences for ModelPreferences {
                 self.told.send(StoreUpdate::UpToDate).expect("heard");
             }
         }
-        self.preferences.hear().await
+        self.preferences.next_update().await
     }
 }
 

@@ -45,7 +45,7 @@ impl LanguagePreferences for FakePreferences {
         self.bucket.lock().store(choice);
     }
 
-    async fn hear(&self) -> StoreUpdate<LanguageChoice> {
+    async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         match self.heard.lock().await.recv().await {
             Some(heard) => heard,
             None => std::future::pending().await,
