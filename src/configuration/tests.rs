@@ -251,7 +251,7 @@ fn the_list_of_settings_is_sound() {
 }
 
 #[test]
-fn the_readme_shows_the_settings_as_they_are() {
+fn page_shows_the_settings_as_they_are() {
     let code = |text: &str| format!("`{text}`");
     let rows = SETTINGS.iter().map(|setting| {
         let variables: Vec<_> = setting.variables.iter().map(|name| code(name)).collect();
@@ -264,10 +264,10 @@ fn the_readme_shows_the_settings_as_they_are() {
         format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(" "))
     });
     let table: String = rows.collect();
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/settings.md");
     assert!(
-        readme.contains(&format!("| --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
-        "README.md's table of settings is stale; its rows are now:\n{table}"
+        page.contains(&format!("| --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
+        "the table of docs/settings.md is stale; its rows are now:\n{table}"
     );
 }
 
