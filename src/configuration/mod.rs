@@ -7,6 +7,7 @@ mod effective;
 mod environment;
 mod expansion;
 mod file;
+mod file_content;
 mod groups;
 mod layer;
 mod mistakes;
@@ -85,7 +86,8 @@ impl Configuration {
     ///
     /// All mistakes that were found.
     pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, Mistakes> {
-        let (layers, mut mistakes) = file::layers(file, environment);
+        let file = file.or_else(|| file::find(environment));
+        let (layers, mut mistakes) = file::layers(file.as_deref(), environment);
         mistakes.0.extend(environment.misspelled());
         let mut reader = Reader::new(layers, environment, &mut mistakes);
         let configuration = Self::from_reader(&mut reader);
