@@ -13,6 +13,7 @@ mod layer;
 mod mistakes;
 mod product;
 mod reader;
+mod reload;
 mod settings;
 mod values;
 mod yaml;
@@ -30,6 +31,7 @@ pub use self::{
         TokenManager, Tracing,
     },
     mistakes::{Mistake, Mistakes},
+    reload::{Change, Reloaded},
     settings::{SETTINGS, Setting},
     values::{
         Address, AgeInNats, Bytes, CollectorKind, CookieName, Credentials, GoDuration, GrpcEndpoint,
@@ -41,6 +43,8 @@ pub use self::{
 /// The configuration as a whole, checked.
 #[derive(Clone, Debug, Validate)]
 pub struct Configuration {
+    /// The file that it was read from; none where there was none.
+    pub file: Option<PathBuf>,
     /// What is logged.
     pub log: Log,
     /// Where traces go.
@@ -90,7 +94,7 @@ impl Configuration {
         let (layers, mut mistakes) = file::layers(file.as_deref(), environment);
         mistakes.0.extend(environment.misspelled());
         let mut reader = Reader::new(layers, environment, &mut mistakes);
-        let configuration = Self::from_reader(&mut reader);
+        let configuration = Self::from_reader(file, &mut reader);
         match configuration {
             Some(configuration) => {
                 if let Err(errors) = configuration.validate() {
@@ -103,7 +107,7 @@ impl Configuration {
     }
 
     /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
-    fn from_reader(reader: &mut Reader<'_>) -> Option<Self> {
+    fn from_reader(file: Option<PathBuf>, reader: &mut Reader<'_>) -> Option<Self> {
         let log = Log::read(reader);
         let tracing = Tracing::read(reader);
         let debug = Debug::read(reader);
@@ -119,6 +123,7 @@ impl Configuration {
         let languages = Languages::read(reader);
         let limits = Limits::read(reader);
         Some(Self {
+            file,
             log: log?,
             tracing: tracing?,
             debug: debug?,
