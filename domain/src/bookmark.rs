@@ -115,6 +115,11 @@ impl Bookmarks {
         Self { window, limits, users: HashMap::new(), order: BTreeMap::new(), next: 0 }
     }
 
+    /// Keeps no more than `limits` from now on. What a user has too many goes when the user's next bookmark is left.
+    pub fn set_limits(&mut self, limits: BookmarkLimits) {
+        self.limits = limits;
+    }
+
     /// Remembers at `now` that a client has everything up to the bookmark's position.
     ///
     /// Of several bookmarks of one client the latest counts, in whatever order they are heard.
@@ -165,9 +170,11 @@ impl Bookmarks {
 
     /// Makes room for one more bookmark of `user`.
     fn make_room(&mut self, user: &UserId) {
-        let own = self.users.get(user).filter(|lefts| lefts.len() >= self.limits.per_user);
-        let oldest = own.and_then(|lefts| lefts.iter().min_by_key(|(_, left)| left.number));
-        if let Some(request) = oldest.map(|(request, _)| request.clone()) {
+        while let Some(own) = self.users.get(user)
+            && own.len() >= self.limits.per_user
+            && let Some((request, _)) = own.iter().min_by_key(|(_, left)| left.number)
+        {
+            let request = request.clone();
             self.remove(user, &request);
         }
         while self.order.len() >= self.limits.total.max(1) {
@@ -297,6 +304,21 @@ mod tests {
         assert_eq!(bookmarks.take_of("b", "tab", now), Some(id(1)));
         let kept: Vec<_> = bookmarks.all(now).into_iter().map(|bookmark| bookmark.point.position).collect();
         assert_eq!(kept, [id(98), id(99), id(100)]);
+    }
+
+    #[test]
+    fn lower_limits_hold_from_the_next_one_on() {
+        let now = Instant::now();
+        let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
+        for sequence in 1..=4 {
+            bookmarks.leave_at("a", &sequence.to_string(), id(sequence), now);
+        }
+        bookmarks.set_limits(BookmarkLimits { per_user: 2, ..LIMITS });
+        bookmarks.leave_at("b", "1", id(1), now);
+        bookmarks.leave_at("a", "5", id(5), now);
+        let kept = ["1", "2", "3", "4", "5"].map(|tab| bookmarks.take_of("a", tab, now).is_some());
+        assert_eq!(kept, [false, false, false, true, true]);
+        assert!(bookmarks.take_of("b", "1", now).is_some());
     }
 
     #[test]

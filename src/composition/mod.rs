@@ -2,6 +2,7 @@
 
 mod capacity;
 mod demo;
+mod reload;
 mod server;
 mod watched;
 
@@ -24,7 +25,7 @@ use adapters::{
 };
 use domain::language::LanguageTag;
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
@@ -73,7 +74,12 @@ impl Core {
         Self { subscriptions, languages, exchange, status: Arc::default(), metrics, clock }
     }
 
-    fn http(&self, verifier: Arc<dyn TokenVerifier>, cross_origin: CrossOrigin, root: &str) -> Http {
+    fn http(
+        &self,
+        verifier: Arc<dyn TokenVerifier>,
+        cross_origin: watch::Receiver<CrossOrigin>,
+        root: &str,
+    ) -> Http {
         Http {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),

@@ -12,7 +12,7 @@ use super::{StartError, VERSION};
 use crate::{
     configuration::{CollectorKind, Configuration, Log, Tracing},
     lifecycle::reopen_on_hangup,
-    telemetry::{LogFile, Logging, SpanListener, start_logging},
+    telemetry::{LogFile, LogLevelHandle, Logging, SpanListener, start_logging},
 };
 
 /// What the service is called among the platform's.
@@ -24,6 +24,7 @@ pub struct Watched {
     traces: Option<OtlpTraces>,
     /// What the debug server shows of spans.
     spans: Option<RecentSpans>,
+    log_level: Arc<LogLevelHandle>,
 }
 
 impl Watched {
@@ -41,8 +42,13 @@ impl Watched {
         let mut listeners = Vec::new();
         listeners.extend(traces.as_ref().map(|traces| Box::new(traces.layer()) as SpanListener));
         listeners.extend(spans.clone().map(|spans| Box::new(spans) as SpanListener));
-        start_logging(logging(&configuration.log)?, listeners);
-        Ok(Self { traces, spans })
+        let log_level = Arc::new(start_logging(logging(&configuration.log)?, listeners));
+        Ok(Self { traces, spans, log_level })
+    }
+
+    /// The level of what is logged.
+    pub(super) fn log_level(&self) -> Arc<LogLevelHandle> {
+        Arc::clone(&self.log_level)
     }
 
     /// The spans that the debug server shows, when it is to.
@@ -65,11 +71,12 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
     let file = match file {
         Some(path) => {
             let unusable = |source| StartError::LogFile { path: path.clone(), source };
-            Some(Arc::new(LogFile::open(path.into()).map_err(unusable)?))
+            let file = Arc::new(LogFile::open(path.into()).map_err(unusable)?);
+            reopen_on_hangup(Arc::clone(&file)).map_err(StartError::Signals)?;
+            Some(file)
         }
         None => None,
     };
-    reopen_on_hangup(file.clone()).map_err(StartError::Signals)?;
     Ok(Logging { level: level.0, pretty: *pretty, color: *color, file })
 }
 

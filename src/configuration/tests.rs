@@ -7,6 +7,7 @@ use super::*;
 
 mod mistakes;
 mod platform;
+mod reload;
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
@@ -261,12 +262,13 @@ fn page_shows_the_settings_as_they_are() {
             Some(default) => code(default),
         };
         let Setting { key, meaning, .. } = setting;
-        format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(" "))
+        let change = if setting.reloadable { "SIGHUP" } else { "restart" };
+        format!("| `{key}` | {} | {default} | {change} | {meaning} |\n", variables.join(" "))
     });
     let table: String = rows.collect();
     let page = include_str!("../../docs/settings.md");
     assert!(
-        page.contains(&format!("| --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
+        page.contains(&format!("| --- | --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
         "the table of docs/settings.md is stale; its rows are now:\n{table}"
     );
 }

@@ -16,6 +16,7 @@ mod logout;
 mod model;
 mod nats;
 mod pace;
+mod policy;
 mod request_id;
 mod returning;
 mod slow_client;

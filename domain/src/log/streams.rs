@@ -13,6 +13,11 @@ use crate::{
 };
 
 impl<F, C> EventLog<F, C> {
+    /// Limits the streams that are opened from now on. Those that are open stay open, also where they are more.
+    pub fn set_stream_limits(&mut self, limits: StreamLimits) {
+        self.stream_limits = limits;
+    }
+
     /// Whether `user` may open one more stream.
     ///
     /// # Errors
