@@ -42,7 +42,7 @@ use parking_lot::Mutex;
 use ports::{
     inbound::{NotReady, Readiness as _, Refused, StreamRequest, Subscribe as _},
     outbound::{
-        BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
+        BookmarkExchange, Delivery, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
         RegistryUnavailable, ServiceRegistry, SourceEvent,
     },
 };
@@ -153,7 +153,7 @@ impl Service {
     fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let notification = notification(self.sequence, users, event_type, content);
-        self.receive(SourceEvent::Notification { notification, age, trace_parent: Box::default() });
+        self.receive(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
     }
 
     fn receive(&self, event: SourceEvent) {

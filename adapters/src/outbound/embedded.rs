@@ -14,7 +14,9 @@ use domain::{
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use parking_lot::Mutex;
-use ports::outbound::{Clock, EventSource, Heard, LanguagePreferences, NotStored, Publish, SourceEvent};
+use ports::outbound::{
+    Clock, Delivery, EventSource, Heard, LanguagePreferences, NotStored, Publish, SourceEvent,
+};
 use tokio::sync::{mpsc, watch};
 
 /// How many events wait for the reader before publishers do.
@@ -78,7 +80,7 @@ impl EventSource for EmbeddedSource {
         match self.events.recv().await {
             Some(Published { notification, since }) => {
                 let age = self.clock.now().saturating_duration_since(since);
-                SourceEvent::Notification { notification, age, trace_parent: Box::default() }
+                SourceEvent::Notification { notification, age, delivery: Delivery::default() }
             }
             // Without a publisher nothing will ever come, and a source never ends.
             None => std::future::pending().await,
