@@ -53,8 +53,8 @@ pub struct Logging {
 pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) {
     let Logging { level, pretty, color, file } = logging;
     let ours = |level| OURS.map(|target| (target, LevelFilter::from_level(level)));
-    // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
-    let repetitive = [("async_nats", LevelFilter::OFF)];
+    // The bus's client and the exporter of traces repeat themselves with each attempt; what they have to say, our own log says once.
+    let repetitive = ["async_nats", "opentelemetry-otlp"].map(|target| (target, LevelFilter::OFF));
     let others = OTHERS.min(LevelFilter::from_level(level));
     let heard = Targets::new().with_default(others).with_targets(repetitive).with_targets(ours(level));
     let writer = match file {
