@@ -1,5 +1,6 @@
 //! Traces for a collector, over OTLP.
 
+mod checks;
 mod exporter;
 mod settings;
 mod tls;

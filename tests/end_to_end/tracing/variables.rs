@@ -23,7 +23,10 @@ async fn of_every_signal_are_honoured() {
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", certified.certificate()),
         ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20c2VjcmV0,x-tenant=physics"),
         ("OTEL_SERVICE_NAME", "notifications"),
-        ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=staging,service.name=other"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=staging,service.name=other,service.version=9",
+        ),
     ];
     let Received { resource, headers, .. } = admission(&settings, &mut collector).await;
     let header = |name: &str| headers.get(name).map(|value| value.to_str().expect("text").to_owned());

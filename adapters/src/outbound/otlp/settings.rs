@@ -1,49 +1,19 @@
 //! What the variables of OpenTelemetry and the platform's settings mean together.
-//!
-//! The SDK and the exporter read `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_RESOURCE_ATTRIBUTES` and the limits of a span
-//! themselves, before anything is logged, and pass over what they cannot use. So all of it is checked here, where it can be said.
 
 use std::{ops::RangeInclusive, time::Duration};
 
-use hyper::{
-    Uri,
-    header::{HeaderName, HeaderValue},
-};
+use hyper::Uri;
 use opentelemetry_sdk::trace::{BatchConfig, BatchConfigBuilder};
 
-use super::{Collector, Protocol, tls::Tls, variables::Variables};
+use super::{Collector, Protocol, checks, tls::Tls, variables::Variables};
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
-const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
-const RATIO: &str = "OTEL_TRACES_SAMPLER_ARG";
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const INSECURE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
-const HEADERS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS"];
-const COMPRESSION: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "OTEL_EXPORTER_OTLP_COMPRESSION"];
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
-const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
-const PROPAGATORS: &str = "OTEL_PROPAGATORS";
-
-/// Limits of a span that the SDK reads, with its defaults.
-const SPAN_LIMITS: [(&str, u64); 3] = [
-    ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", 128),
-    ("OTEL_SPAN_EVENT_COUNT_LIMIT", 128),
-    ("OTEL_SPAN_LINK_COUNT_LIMIT", 128),
-];
-/// What neither the SDK nor this service knows.
-const UNKNOWN: [&str; 6] = [
-    "OTEL_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
-    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
-    "OTEL_CONFIG_FILE",
-];
-const SAMPLERS: &str = "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, \
-                        parentbased_traceidratio";
 
 /// The longest time for an attempt or between two batches, in milliseconds.
 const MAX_MILLIS: u64 = 600_000;
@@ -83,6 +53,10 @@ pub(super) enum Off {
 }
 
 impl Destination {
+    fn is_encrypted(&self) -> bool {
+        self.url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https"))
+    }
+
     /// The URL, without what may be secret in it.
     pub(super) fn shown(&self) -> String {
         shown(&self.url)
@@ -99,18 +73,12 @@ impl Settings {
             Some("none") => return Err(Off::By(EXPORTER)),
             other => variables.reject(EXPORTER, other, "is neither otlp nor none", "otlp is used"),
         }
-        check_sampler(variables);
-        check_headers(variables);
-        check_resource(variables);
-        check_rest(variables);
+        checks::check(variables);
         let (batches, timeout) = batches(variables);
         let service_name = variables.text(SERVICE_NAME);
         let destination = destination(collector, variables).ok_or(Off::Unusable)?;
-        let tls = if destination.url.starts_with("https://") {
-            Some(Tls::read(variables).ok_or(Off::Unusable)?)
-        } else {
-            None
-        };
+        let tls =
+            if destination.is_encrypted() { Some(Tls::read(variables).ok_or(Off::Unusable)?) } else { None };
         Ok(Self { destination, timeout, tls, batches, service_name })
     }
 }
@@ -153,7 +121,12 @@ fn wanted_protocol(variables: &mut Variables) -> Protocol {
             "grpc" => return Protocol::Grpc,
             "http/protobuf" => return Protocol::Http,
             "http/json" => {
-                variables.reject(name, Some(&value), "is not supported", "http/protobuf is used");
+                variables.reject(
+                    name,
+                    Some(&value),
+                    "is not supported (grpc, http/protobuf)",
+                    "http/protobuf is used",
+                );
                 return Protocol::Http;
             }
             _ => {
@@ -210,78 +183,6 @@ fn shown(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, rest)) => format!("***@{rest}"),
         None => url.to_owned(),
-    }
-}
-
-fn check_sampler(variables: &mut Variables) {
-    let Some(sampler) = variables.text(SAMPLER) else { return };
-    match sampler.as_str() {
-        "always_on" | "always_off" | "parentbased_always_on" | "parentbased_always_off" => {}
-        "traceidratio" | "parentbased_traceidratio" => {
-            let ratio = variables.text(RATIO);
-            let parsed = ratio.as_ref().and_then(|ratio| ratio.parse::<f64>().ok());
-            let consequence = match parsed {
-                Some(ratio) if (0.0..=1.0).contains(&ratio) => return,
-                Some(_) => "the nearest of these is used",
-                None => "1 is used: every trace",
-            };
-            let problem = format!("is no number from 0 to 1, which {sampler} needs");
-            variables.reject(RATIO, ratio.as_deref(), problem, consequence);
-        }
-        _ => {
-            let problem = format!("is no sampler that is known ({SAMPLERS})");
-            variables.reject(SAMPLER, Some(&sampler), problem, "parentbased_always_on is used");
-        }
-    }
-}
-
-/// Names the place of an entry that cannot be read, never what is in it.
-fn check_headers(variables: &mut Variables) {
-    let Some((name, headers)) = variables.first(&HEADERS) else { return };
-    for (position, header) in headers.split_terminator(',').enumerate() {
-        let is_header = header.split_once('=').is_some_and(|(name, value)| {
-            let (name, value) = (name.trim(), value.trim());
-            name.parse::<HeaderName>().is_ok() && !value.is_empty() && HeaderValue::from_str(value).is_ok()
-        });
-        if !is_header {
-            let problem = format!("has something else than NAME=VALUE as entry {}", position + 1);
-            variables.reject(name, None, problem, "that header is not sent");
-        }
-    }
-}
-
-fn check_resource(variables: &mut Variables) {
-    let Some(attributes) = variables.text(RESOURCE) else { return };
-    let is_attribute = |entry: &str| entry.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
-    for (position, entry) in attributes.split_terminator(',').enumerate() {
-        if !is_attribute(entry) {
-            let problem = format!("has something else than KEY=VALUE as entry {}", position + 1);
-            variables.reject(RESOURCE, Some(&attributes), problem, "that attribute is missing");
-        }
-    }
-}
-
-fn check_rest(variables: &mut Variables) {
-    if let Some((name, value)) = variables.first(&COMPRESSION)
-        && !value.eq_ignore_ascii_case("none")
-    {
-        variables.reject(name, Some(&value), "is not supported", "spans are sent uncompressed");
-    }
-    if let Some(value) = variables.text(PROPAGATORS) {
-        let mut propagators: Vec<_> = value.split(',').map(str::trim).collect();
-        propagators.sort_unstable();
-        if propagators != ["baggage", "tracecontext"] {
-            let problem = "is not supported: what is understood is tracecontext,baggage";
-            variables.reject(PROPAGATORS, Some(&value), problem, "tracecontext,baggage is used");
-        }
-    }
-    for (name, default) in SPAN_LIMITS {
-        variables.number(name, &(0..=u32::MAX.into()), default);
-    }
-    for name in UNKNOWN {
-        if let Some(value) = variables.text(name) {
-            variables.reject(name, Some(&value), "is not supported", "it has no effect");
-        }
     }
 }
 

@@ -1,6 +1,9 @@
 use std::{ffi::OsString, io::Write as _, os::unix::ffi::OsStringExt as _};
 
-use super::*;
+use super::{
+    super::checks::{COMPRESSION, HEADERS, PROPAGATORS, RATIO, RESOURCE, SAMPLER},
+    *,
+};
 
 const STANDARD: Collector = Collector::Standard { protocol: None };
 
@@ -101,14 +104,18 @@ fn value_that_cannot_be_used_is_named_and_replaced() {
         "thrift",
         "thrift is no protocol (grpc, http/protobuf): it counts as not set; the default is grpc",
     );
-    check(PROTOCOLS[0], "http/json", "http/json is not supported: http/protobuf is used");
+    check(
+        PROTOCOLS[0],
+        "http/json",
+        "http/json is not supported (grpc, http/protobuf): http/protobuf is used",
+    );
     check(
         SAMPLER,
         "often",
         "often is no sampler that is known (always_on, always_off, traceidratio, parentbased_always_on, \
          parentbased_always_off, parentbased_traceidratio): parentbased_always_on is used",
     );
-    check(COMPRESSION[1], "gzip", "gzip is not supported: spans are sent uncompressed");
+    check(COMPRESSION[1], "gzip", "gzip is not supported; right would be: none: spans are sent uncompressed");
     check(
         PROPAGATORS,
         "b3",
@@ -208,6 +215,8 @@ fn file_for_tls_that_cannot_be_used_is_named() {
     let (settings, rejected) = read(encrypted(), &[known, (own, &certificate), (own_key, &key)]);
     assert!(settings.expect("usable").tls.is_some());
     assert_eq!(rejected, [""; 0]);
+    let (settings, _) = read(STANDARD, &[(ENDPOINT, "HTTPS://a:1"), known]);
+    assert!(settings.expect("usable").tls.is_some());
     // What is spoken to in the clear needs none.
     let (settings, rejected) = read(at(Protocol::Http, "http://a:1"), &[(authorities, "/nowhere")]);
     assert!(settings.expect("usable").tls.is_none());
