@@ -23,7 +23,7 @@ use domain::{
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
     inbound::{EventStream, StreamRequest, Subscribe as _},
-    outbound::{Connection, Frames as _, SourceEvent},
+    outbound::{Connection, Delivery, Frames as _, SourceEvent},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -148,7 +148,7 @@ impl House {
                 SourceEvent::Notification {
                     notification: notification.clone(),
                     age: Duration::ZERO,
-                    trace_parent: Box::default(),
+                    delivery: Delivery::default(),
                 }
             },
             |event| {

@@ -77,8 +77,8 @@ pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) -> LogLevel
 
 /// What is logged from `level` on.
 fn heard(level: Level) -> Targets {
-    // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
-    let repetitive = [("async_nats", LevelFilter::OFF)];
+    // The NATS client and the exporter of traces log each attempt. Our own log reports a failure once.
+    let repetitive = ["async_nats", "opentelemetry-otlp"].map(|target| (target, LevelFilter::OFF));
     let others = OTHERS.min(LevelFilter::from_level(level));
     Targets::new().with_default(others).with_targets(repetitive).with_targets(ours(level))
 }

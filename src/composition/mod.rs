@@ -230,9 +230,6 @@ pub enum StartError {
     /// The endpoint cannot be served over TLS.
     #[error("http.tls: the certificate cannot be used")]
     Certificate(#[source] UnusableCertificate),
-    /// Traces cannot be sent.
-    #[error("tracing: the collector cannot be used")]
-    Tracing(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A token for the demo could not be made.
     #[error("no token could be made")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

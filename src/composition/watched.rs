@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapters::outbound::{
     clock::SystemClock,
-    otlp::{Collector, OtlpTraces},
+    otlp::{Collector, Findings, OtlpTraces, Protocol},
     spans::RecentSpans,
 };
 
@@ -32,17 +32,18 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// The log's file cannot be written, or the collector's address cannot be used.
+    /// The log's file cannot be written. What is wrong with traces is logged; it keeps nothing from starting.
     pub fn start(configuration: &Configuration) -> Result<Self, StartError> {
-        let traces = collector(&configuration.tracing)
-            .map(|collector| OtlpTraces::start(collector, SERVICE, VERSION))
-            .transpose()
-            .map_err(|error| StartError::Tracing(error.into()))?;
+        let (traces, findings) = match collector(&configuration.tracing) {
+            Some(collector) => OtlpTraces::start(collector, SERVICE, VERSION),
+            None => (None, Findings::without_tracing()),
+        };
         let spans = configuration.debug.zpages.then(|| RecentSpans::new(Arc::new(SystemClock)));
         let mut listeners = Vec::new();
         listeners.extend(traces.as_ref().map(|traces| Box::new(traces.layer()) as SpanListener));
         listeners.extend(spans.clone().map(|spans| Box::new(spans) as SpanListener));
         let log_level = Arc::new(start_logging(logging(&configuration.log)?, listeners));
+        findings.log();
         Ok(Self { traces, spans, log_level })
     }
 
@@ -82,11 +83,13 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
 
 fn collector(tracing: &Tracing) -> Option<Collector> {
     let Tracing { enabled, kind, endpoint, collector } = tracing;
+    let at = |protocol, url: &str| Collector::At { protocol, url: url.to_owned() };
     enabled.then(|| match (kind, endpoint, collector) {
         (Some(CollectorKind::OtlpHttp), _, Some(collector)) | (_, None, Some(collector)) => {
-            Collector::Http(collector.url().into())
+            at(Protocol::Http, collector.url())
         }
-        (_, Some(endpoint), _) => Collector::Grpc(endpoint.url().into()),
-        (_, None, None) => Collector::Standard,
+        (_, Some(endpoint), _) => at(Protocol::Grpc, endpoint.url()),
+        (Some(CollectorKind::OtlpGrpc), None, None) => Collector::Standard { protocol: Some(Protocol::Grpc) },
+        (_, None, None) => Collector::Standard { protocol: None },
     })
 }

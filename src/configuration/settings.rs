@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_TRACING_ENABLED", "SSE_TRACING_ENABLED"],
         Some("false"),
         "true",
-        "Whether traces are sent to a collector (OTLP)"
+        "Whether traces are sent to a collector (OTLP); without it no OTEL_… variable has an effect"
     ),
     setting!(
         "tracing.type",
@@ -117,14 +117,14 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_TRACING_ENDPOINT", "SSE_TRACING_ENDPOINT"],
         NONE,
         "127.0.0.1:4317",
-        "The collector's address for OTLP by gRPC; where it and the next are not set, OTEL_EXPORTER_OTLP_… counts"
+        "The collector's address for OTLP by gRPC, with https:// over TLS; where it and the next are not set, OTEL_EXPORTER_OTLP_… counts"
     ),
     setting!(
         "tracing.collector",
         ["OCIS_TRACING_COLLECTOR", "SSE_TRACING_COLLECTOR"],
         NONE,
         "http://127.0.0.1:4318/v1/traces",
-        "The collector's URL for OTLP by HTTP; counts only without an endpoint, or with tracing.type otlp_http"
+        "The collector's URL for OTLP by HTTP, with https:// over TLS; counts only without an endpoint, or with tracing.type otlp_http"
     ),
     setting!(
         "debug.addr",

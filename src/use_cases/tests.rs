@@ -43,7 +43,7 @@ use parking_lot::Mutex;
 use ports::{
     inbound::{NotReady, Readiness as _, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{
-        BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
+        BookmarkExchange, Delivery, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
         RegistryUnavailable, ServiceRegistry, SourceEvent,
     },
 };
@@ -154,7 +154,7 @@ impl Service {
     fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let notification = notification(self.sequence, users, event_type, content);
-        self.receive(SourceEvent::Notification { notification, age, trace_parent: Box::default() });
+        self.receive(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
     }
 
     fn receive(&self, event: SourceEvent) {
