@@ -80,8 +80,9 @@ impl Demo {
         )?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
+        let verifier = Arc::new(RevaTokens::new(&secret, core.clock.clone()));
         let app = core
-            .http(Arc::new(RevaTokens::new(&secret)), same_origin(), "/")
+            .http(verifier, same_origin(), "/")
             .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
         let running = Running {
             core,
@@ -126,7 +127,9 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    core().http(Arc::new(RevaTokens::new("")), same_origin(), "/").specification()
+    let core = core();
+    let verifier = Arc::new(RevaTokens::new("", core.clock.clone()));
+    core.http(verifier, same_origin(), "/").specification()
 }
 
 fn core() -> Core {

@@ -88,7 +88,7 @@ impl Application {
         let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
         let tls = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;
-        let verifier = RevaTokens::new(jwt_secret.reveal());
+        let verifier = RevaTokens::new(jwt_secret.reveal(), core.clock.clone());
         let verifier = Arc::new(match jwt_secret_previous {
             Some(previous) => verifier.also_accepting(previous.reveal()),
             None => verifier,

@@ -1,16 +1,16 @@
 //! reva's access tokens: JSON Web Tokens (RFC 7519), signed with HS256 by a secret that all services share.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::identity::{IssuedAt, Principal, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, errors::ErrorKind};
-use ports::outbound::{TokenRejected, TokenVerifier};
+use ports::outbound::{Clock, TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 /// The one audience of reva's tokens.
 const AUDIENCE: &str = "reva";
 /// How far the clocks of two machines may differ.
-const LEEWAY_SECONDS: u64 = 5;
+const LEEWAY: Duration = Duration::from_secs(5);
 /// A scope whose name begins so gives access to a user's own things.
 const USER_SCOPE: &str = "user";
 
@@ -20,23 +20,21 @@ pub struct RevaTokens {
     /// The previous secret, with which tokens may still be signed.
     previous: Option<DecodingKey>,
     validation: Validation,
-    /// The same, whatever the time is.
-    at_any_time: Validation,
+    clock: Arc<dyn Clock>,
 }
 
 impl RevaTokens {
-    /// Verifies tokens that were signed with `secret`.
+    /// Verifies tokens that were signed with `secret`, by the time of `clock`.
     #[must_use]
-    pub fn new(secret: &str) -> Self {
+    pub fn new(secret: &str, clock: Arc<dyn Clock>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
-        let mut at_any_time = validation.clone();
-        at_any_time.validate_exp = false;
+        // The library would ask the machine's clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
         let key = DecodingKey::from_secret(secret.as_bytes());
-        Self { key, previous: None, validation, at_any_time }
+        Self { key, previous: None, validation, clock }
     }
 
     /// Verifies tokens that were signed with `secret` as well, so that it can be replaced without an end to tokens from before.
@@ -50,6 +48,8 @@ impl RevaTokens {
 struct Claims {
     /// In seconds since 1970, not necessarily whole ones (RFC 7519, 2, `NumericDate`).
     exp: f64,
+    /// Likewise.
+    nbf: Option<f64>,
     /// Likewise.
     iat: Option<f64>,
     user: Option<User>,
@@ -71,25 +71,27 @@ struct OpaqueId {
 
 impl TokenVerifier for RevaTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
-        match self.decode(token, &self.validation) {
-            // The library checks the time first, but any other fault takes precedence.
-            Err(TokenRejected::Expired) => {
-                principal(self.decode(token, &self.at_any_time)?)?;
-                Err(TokenRejected::Expired)
-            }
-            decoded => principal(decoded?),
+        let claims = self.decode(token)?;
+        let now = self.clock.since_1970();
+        if claims.nbf.is_some_and(|time| time > (now + LEEWAY).as_secs_f64()) {
+            return Err(TokenRejected::Invalid);
         }
+        let principal = principal(claims)?;
+        // Any other fault takes precedence.
+        if principal.until <= now { Err(TokenRejected::Expired) } else { Ok(principal) }
     }
 }
 
 impl RevaTokens {
-    fn decode(&self, token: &str, validation: &Validation) -> Result<Claims, TokenRejected> {
-        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, validation);
+    /// Returns the claims of a token that is for us, whatever the time is.
+    fn decode(&self, token: &str) -> Result<Claims, TokenRejected> {
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
         let decoded = match (decode(&self.key), &self.previous) {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),
             (decoded, _) => decoded,
         };
-        let TokenData { header, claims, .. } = decoded.map_err(|error| rejection(error.kind()))?;
+        // The library's errors can quote parts of a token.
+        let TokenData { header, claims, .. } = decoded.map_err(|_| TokenRejected::Invalid)?;
         // None is known here that would be critical.
         if header.crit.is_some() { Err(TokenRejected::Invalid) } else { Ok(claims) }
     }
@@ -105,15 +107,7 @@ fn principal(claims: Claims) -> Result<Principal, TokenRejected> {
     let expires = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
     let issued = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
     let issued = issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
-    Ok(Principal { user, issued, until: expires.saturating_add(Duration::from_secs(LEEWAY_SECONDS)) })
-}
-
-/// The library's errors can quote parts of a token; what leaves here cannot.
-fn rejection(error: &ErrorKind) -> TokenRejected {
-    match error {
-        ErrorKind::ExpiredSignature => TokenRejected::Expired,
-        _ => TokenRejected::Invalid,
-    }
+    Ok(Principal { user, issued, until: expires.saturating_add(LEEWAY) })
 }
 
 /// Makes tokens as the platform does, for those who try the service out and for tests.
@@ -156,15 +150,39 @@ impl RevaTokenIssuer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    use ports::obligations::{self, Fault};
+    use ports::{
+        obligations::{self, Fault},
+        outbound::MockClock,
+    };
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
 
     const SECRET: &str = "a secret of at least thirty-two bytes";
+    /// Another time than the machine's.
+    const NOW: u64 = 3_000_000_000;
     const FAR_FUTURE: u64 = 4_000_000_000;
+
+    /// A clock that stands still, so many milliseconds after [`NOW`].
+    struct FixedClock(u64);
+
+    impl Clock for FixedClock {
+        fn now(&self) -> Instant {
+            unreachable!("a token knows the wall clock alone")
+        }
+
+        fn since_1970(&self) -> Duration {
+            Duration::from_secs(NOW) + Duration::from_millis(self.0)
+        }
+    }
+
+    fn tokens(secret: &str) -> RevaTokens {
+        RevaTokens::new(secret, Arc::new(FixedClock(0)))
+    }
 
     fn claims() -> Value {
         json!({
@@ -180,14 +198,19 @@ mod tests {
     }
 
     fn verify(token: &str) -> Result<String, TokenRejected> {
-        RevaTokens::new(SECRET).verify(token).map(|principal| principal.user.to_string())
+        tokens(SECRET).verify(token).map(|principal| principal.user.to_string())
     }
 
     #[test]
     fn the_captured_tokens_are_judged_as_the_platform_means_them() {
         let file: Value =
             serde_json::from_str(include_str!("../../../tests/wire/tokens.json")).expect("JSON");
-        let tokens = RevaTokens::new(file["secret"].as_str().expect("a secret"));
+        // They are from 2026, and expire in 2036.
+        let secret = file["secret"].as_str().expect("a secret");
+        let captured = Duration::from_secs(1_795_450_249);
+        let mut clock = MockClock::new();
+        clock.expect_since_1970().return_const(captured);
+        let tokens = RevaTokens::new(secret, Arc::new(clock));
         let check = |name: &str, expected: Result<&str, TokenRejected>| {
             let token = file["tokens"][name].as_str().expect("a token");
             let user = tokens.verify(token).map(|principal| principal.user.to_string());
@@ -200,7 +223,7 @@ mod tests {
 
     #[test]
     fn verifier_meets_the_obligations_of_its_port() {
-        obligations::token_verifier(&RevaTokens::new(SECRET), |token| {
+        obligations::token_verifier(&tokens(SECRET), |token| {
             let mut claims = claims();
             claims["user"]["id"]["opaque_id"] = json!("a");
             claims["iat"] = json!(token.issued.map(|issued| issued.as_secs()));
@@ -262,7 +285,7 @@ mod tests {
             let mut claims = claims();
             claims["exp"] = exp;
             let token = sign(Algorithm::HS256, SECRET, &claims);
-            RevaTokens::new(SECRET).verify(&token).map(|principal| principal.until)
+            tokens(SECRET).verify(&token).map(|principal| principal.until)
         };
         assert_eq!(until(json!(FAR_FUTURE)), Ok(Duration::from_secs(FAR_FUTURE + 5)));
         assert_eq!(until(json!(4e9 + 0.5)), Ok(Duration::from_millis(4_000_000_005_500)));
@@ -274,7 +297,7 @@ mod tests {
         let check = |iat: Value, expected: Result<IssuedAt, TokenRejected>| {
             let mut claims = claims();
             claims["iat"] = iat.clone();
-            let principal = RevaTokens::new(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims));
+            let principal = tokens(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims));
             assert_eq!(principal.map(|principal| principal.issued), expected, "{iat}");
         };
         let at = |seconds| Ok(IssuedAt::new(Duration::from_secs(seconds)));
@@ -284,26 +307,40 @@ mod tests {
         check(json!(-1), Ok(IssuedAt::UNKNOWN));
         check(json!(1e300), Ok(IssuedAt::UNKNOWN));
         check(json!("yesterday"), Err(TokenRejected::Invalid));
-        let principal = RevaTokens::new(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims()));
+        let principal = tokens(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims()));
         assert_eq!(principal.map(|principal| principal.issued), Ok(IssuedAt::UNKNOWN));
     }
 
     #[test]
-    fn the_leeway_is_five_seconds() {
-        let at = |exp: u64| {
+    fn token_times_are_compared_with_the_clock_of_the_port() {
+        let check = |claim: &str, time: Value, millis: u64, expected: Result<(), TokenRejected>| {
             let mut claims = claims();
-            claims["exp"] = json!(exp);
-            verify(&sign(Algorithm::HS256, SECRET, &claims))
+            claims[claim] = time.clone();
+            let tokens = RevaTokens::new(SECRET, Arc::new(FixedClock(millis)));
+            let verified = tokens.verify(&sign(Algorithm::HS256, SECRET, &claims)).map(drop);
+            assert_eq!(verified, expected, "{claim} {time}, {millis} ms after NOW");
         };
-        loop {
-            let now = jsonwebtoken::get_current_timestamp();
-            let verdicts = [at(now - 4), at(now - 6)];
-            // Only if no second has passed meanwhile do they mean what they say.
-            if jsonwebtoken::get_current_timestamp() == now {
-                assert_eq!(verdicts, [Ok("einstein".into()), Err(TokenRejected::Expired)]);
-                break;
-            }
-        }
+        check("exp", json!(NOW), 4_999, Ok(()));
+        check("exp", json!(NOW), 5_000, Err(TokenRejected::Expired));
+        check("exp", json!(3e9 + 0.5), 5_499, Ok(()));
+        check("exp", json!(-1), 0, Err(TokenRejected::Invalid));
+        check("nbf", json!(NOW), 0, Ok(()));
+        check("nbf", json!(NOW + 10), 4_999, Err(TokenRejected::Invalid));
+        check("nbf", json!(NOW + 10), 5_000, Ok(()));
+        check("nbf", json!(3e9 + 10.5), 5_499, Err(TokenRejected::Invalid));
+        check("nbf", json!(3e9 + 10.5), 5_500, Ok(()));
+        check("nbf", json!(-1), 0, Ok(()));
+        check("nbf", json!(null), 0, Ok(()));
+        check("nbf", json!(1e300), 0, Err(TokenRejected::Invalid));
+        check("nbf", json!("soon"), 0, Err(TokenRejected::Invalid));
+    }
+
+    #[test]
+    fn token_that_is_not_valid_yet_is_invalid_even_if_it_has_expired() {
+        let mut claims = claims();
+        claims["nbf"] = json!(FAR_FUTURE);
+        claims["exp"] = json!(1);
+        assert_eq!(verify(&sign(Algorithm::HS256, SECRET, &claims)), Err(TokenRejected::Invalid));
     }
 
     #[test]
@@ -334,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_token_may_be_signed_with_the_previous_secret() {
-        let tokens = RevaTokens::new(SECRET).also_accepting("the previous secret");
+        let tokens = tokens(SECRET).also_accepting("the previous secret");
         let verify = |secret| {
             let token = sign(Algorithm::HS256, secret, &claims());
             tokens.verify(&token).map(|principal| principal.user.to_string())
