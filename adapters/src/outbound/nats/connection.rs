@@ -52,6 +52,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts.
 const LONGEST_DELAY: Duration = Duration::from_secs(4);
+/// How often a connection is made again over which NATS denies all answers.
+const ANSWERS_RETRY: Duration = Duration::from_secs(5);
 
 /// Where the servers are, and how they are to be met.
 #[derive(Clone)]
@@ -106,7 +108,10 @@ pub fn connect(servers: Servers) -> Connection {
 async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denials: Denials) {
     for attempt in 1.. {
         match options(&servers, state.clone(), denials.clone()).connect(&servers.addresses).await {
-            Ok(client) => return state.send_modify(|state| state.client = Some(client)),
+            Ok(client) => {
+                state.send_modify(|state| state.client = Some(client.clone()));
+                return ask_for_answers(client, state, denials).await;
+            }
             Err(error) => drop(state.send_if_modified(|state| trouble(state, error.to_string()))),
         }
         tokio::select! {
@@ -115,6 +120,25 @@ async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denial
             // Nobody waits for it.
             () = state.closed() => return,
         }
+    }
+}
+
+/// Makes the connection again from time to time while NATS denies all answers. NATS does not say when they are permitted, and the client
+/// subscribes to them once for each connection.
+async fn ask_for_answers(client: Client, state: watch::Sender<LineState>, denials: Denials) {
+    let denied = async {
+        loop {
+            denials.answers_are(true).await;
+            tokio::time::sleep(ANSWERS_RETRY).await;
+            client.force_reconnect().await.ok();
+            denials.answers_are(false).await;
+        }
+    };
+    tokio::select! {
+        // It has no end.
+        () = denied => {}
+        // Nobody uses the connection any more.
+        () = state.closed() => {}
     }
 }
 
@@ -140,10 +164,13 @@ fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials)
         .max_reconnects(None)
         .reconnect_delay_callback(delay)
         .event_callback(move |event| {
-            if let Event::ServerError(error) = &event {
-                denials.note(error);
+            let denied = denials.answers().map(|denied| denied.to_string());
+            match &event {
+                Event::ServerError(error) => denials.note(error),
+                Event::Connected => denials.connected(),
+                _ => {}
             }
-            note(&state, &event);
+            note(&state, &event, denied);
             std::future::ready(())
         })
 }
@@ -155,7 +182,8 @@ fn delay(attempts: usize) -> Duration {
     full.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
-fn note(state: &watch::Sender<LineState>, event: &Event) {
+/// Notes what an event says of the connection, over which NATS has denied something for this reason.
+fn note(state: &watch::Sender<LineState>, event: &Event, denied: Option<String>) {
     debug!(%event, "NATS");
     state.send_if_modified(|state| match event {
         Event::Connected => {
@@ -166,7 +194,7 @@ fn note(state: &watch::Sender<LineState>, event: &Event) {
         }
         Event::Disconnected | Event::Closed => {
             state.connected = false;
-            state.trouble = Some("the connection to NATS was lost".into());
+            state.trouble = Some(denied.unwrap_or_else(|| "the connection to NATS was lost".into()));
             true
         }
         Event::ServerError(error) => !state.connected && trouble(state, error.to_string()),

@@ -1,7 +1,7 @@
 //! Permissions that NATS denies.
 
 use async_nats::{Error, ServerError};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Denials that are kept for a task that has not received them yet.
 const CAPACITY: usize = 64;
@@ -9,14 +9,21 @@ const CAPACITY: usize = 64;
 const VIOLATION: &str = "Permissions Violation for ";
 /// A request that is about no stream.
 const ACCOUNT: &str = "\"$JS.API.INFO\"";
+/// What the denial of a subject for answers begins with. A subject of its own, for one connection or one request, follows.
+const ANSWERS: &str = "Subscription to \"_INBOX.";
 
 /// The denials of a connection. NATS does not answer a request that it denies: it sends an error on the connection instead.
 #[derive(Clone)]
-pub(super) struct Denials(broadcast::Sender<String>);
+pub(super) struct Denials {
+    all: broadcast::Sender<String>,
+    /// Whether the answers to all requests are denied. The client subscribes to them once for each connection, whichever task is the first
+    /// to ask for something; all of them have to know.
+    answers: watch::Sender<bool>,
+}
 
 impl Default for Denials {
     fn default() -> Self {
-        Self(broadcast::Sender::new(CAPACITY))
+        Self { all: broadcast::Sender::new(CAPACITY), answers: watch::Sender::new(false) }
     }
 }
 
@@ -26,8 +33,31 @@ impl Denials {
         if let ServerError::Other(text) = error
             && let Some(denied) = text.strip_prefix(VIOLATION)
         {
+            if denied.starts_with(ANSWERS) {
+                self.answers.send_replace(true);
+            }
             // It fails when no task waits for a denial.
-            self.0.send(denied.to_owned()).ok();
+            self.all.send(denied.to_owned()).ok();
+        }
+    }
+
+    /// A new connection was made, in which the client subscribes to its answers anew.
+    pub(super) fn connected(&self) {
+        self.answers.send_replace(false);
+    }
+
+    /// Returns the denial of the answers to all requests, if there is one.
+    pub(super) fn answers(&self) -> Option<Denied> {
+        self.answers.borrow().then(Denied::answers)
+    }
+
+    /// Waits until the answers to all requests are denied, or are no longer.
+    pub(super) fn answers_are(&self, denied: bool) -> impl Future<Output = ()> + use<> {
+        let mut answers = self.answers.subscribe();
+        async move {
+            if answers.wait_for(|now| *now == denied).await.is_err() {
+                std::future::pending().await
+            }
         }
     }
 
@@ -49,10 +79,11 @@ impl Denials {
         }
     }
 
-    /// Waits for a denial about the stream or bucket `name` that comes after the call.
+    /// Waits for a denial about the stream or bucket `name` that comes after the call, or about the answers to all requests.
     pub(super) fn denied(&self, name: &str) -> impl Future<Output = Denied> + use<> {
-        let (mut denials, name) = (self.0.subscribe(), name.to_owned());
-        async move {
+        let (mut denials, name) = (self.all.subscribe(), name.to_owned());
+        let answers = self.answers_are(true);
+        let about_name = async move {
             loop {
                 match denials.recv().await {
                     Ok(denied) => {
@@ -64,6 +95,12 @@ impl Denials {
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 }
+            }
+        };
+        async move {
+            tokio::select! {
+                denied = about_name => denied,
+                () = answers => Denied::answers(),
             }
         }
     }
@@ -85,6 +122,12 @@ fn about(denied: &str, name: &str) -> Option<String> {
 #[error("NATS does not permit {0}")]
 pub(super) struct Denied(String);
 
+impl Denied {
+    fn answers() -> Self {
+        Self(format!("{ANSWERS}>\""))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +145,19 @@ mod tests {
         let next = r#"Publish to "$JS.API.CONSUMER.MSG.NEXT.main-queue.ocis-sse-5a""#;
         check(next, "main-queue", Some(r#"Publish to "$JS.API.CONSUMER.MSG.NEXT.main-queue.>""#));
         check(r#"Publish to "$JS.API.INFO""#, "service-registry", Some(r#"Publish to "$JS.API.INFO""#));
+    }
+
+    #[tokio::test]
+    async fn denied_answers_are_known_to_all_until_the_next_connection() {
+        let denials = Denials::default();
+        let before = denials.denied("main-queue");
+        let text = "Permissions Violation for Subscription to \"_INBOX.5AbCd.*\"";
+        denials.note(&ServerError::Other(text.into()));
+        let named = "NATS does not permit Subscription to \"_INBOX.>\"";
+        assert_eq!(before.await.to_string(), named);
+        assert_eq!(denials.denied("sse-resume").await.to_string(), named);
+        denials.connected();
+        assert!(denials.answers().is_none());
+        assert!(futures_util::FutureExt::now_or_never(denials.denied("sse-resume")).is_none());
     }
 }
