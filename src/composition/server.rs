@@ -174,9 +174,12 @@ fn bind(
 
 /// What encrypts the endpoint at `bound`.
 fn tls(settings: &Tls, bound: SocketAddr) -> Result<Option<TlsAcceptor>, StartError> {
-    let acceptor = match (settings.enabled, settings.cert.clone(), settings.key.clone()) {
+    let acceptor = match (settings.enabled, &settings.cert, &settings.key) {
         (false, ..) => return Ok(None),
-        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles { certificate, key }),
+        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles {
+            certificate: certificate.path().to_owned(),
+            key: key.path().to_owned(),
+        }),
         (true, ..) => {
             warn!("http.tls has no certificate: a temporary one is used, which nobody else has signed");
             tls::temporary(&bound.ip().to_string())
@@ -189,7 +192,7 @@ fn tls(settings: &Tls, bound: SocketAddr) -> Result<Option<TlsAcceptor>, StartEr
 fn bus(events: &Events) -> Result<Servers, StartError> {
     let encryption = match (events.enable_tls, &events.tls_root_ca_certificate, events.tls_insecure) {
         (false, _, _) => Encryption::None,
-        (true, Some(file), _) => Encryption::Roots(file.clone()),
+        (true, Some(file), _) => Encryption::Roots(file.path().to_owned()),
         (true, None, false) => Encryption::SystemRoots,
         (true, None, true) => Encryption::Unverified,
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use figment::{Figment, Source, value::Value};
 
 use super::{
-    SETTINGS,
+    SETTINGS, bounded_file,
     environment::Environment,
     expansion::expanded,
     layer::Layer,
@@ -17,6 +17,8 @@ use super::{
 
 /// The name of the file in its directory.
 const FILE_NAME: &str = "sse.yaml";
+/// Maximum size of the file, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 /// Further names of settings, as OpenCloud has them.
 const OTHER_KEYS: &[(&str, &str)] = &[("loglevel", "log.level")];
 
@@ -64,7 +66,8 @@ fn find(environment: &Environment) -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Vec<(String, Node)>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let bytes = bounded_file::read(path, MAX_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| "is no UTF-8")?;
     match Node::parse(&text)? {
         Node::Group(nodes) => Ok(nodes),
         Node::Value(Value::Empty(..)) => Ok(Vec::new()),

@@ -1,16 +1,14 @@
 //! The settings as the program uses them, group by group, and what has to fit together in each.
 
-use std::path::PathBuf;
-
 use domain::origin::AllowedOrigin;
 use validator::{Validate, ValidationError};
 
 use super::{
     reader::Reader,
     values::{
-        Address, AgeInNats, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HeaderName,
-        HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind, Secret,
-        SendBuffer, Server, Timeout, UserTimeout,
+        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, GoDuration, GrpcEndpoint,
+        HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile, ReconnectionTime,
+        RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
@@ -102,7 +100,7 @@ group! {
         /// Whether the line is encrypted.
         enable_tls: bool = "events.enable_tls",
         /// The only authorities that count.
-        tls_root_ca_certificate: Option<PathBuf> = "events.tls_root_ca_certificate" if "events.enable_tls",
+        tls_root_ca_certificate: Option<CertificateFile> = "events.tls_root_ca_certificate" if "events.enable_tls",
         /// Whether the servers may be anybody.
         tls_insecure: bool = "events.tls_insecure" if "events.enable_tls",
         /// Who to be.
@@ -175,9 +173,9 @@ group! {
         /// Whether it is.
         enabled: bool = "http.tls.enabled",
         /// The certificate's file.
-        cert: Option<PathBuf> = "http.tls.cert" if "http.tls.enabled",
+        cert: Option<CertificateFile> = "http.tls.cert" if "http.tls.enabled",
         /// Its key's file.
-        key: Option<PathBuf> = "http.tls.key" if "http.tls.enabled",
+        key: Option<PrivateKeyFile> = "http.tls.key" if "http.tls.enabled",
     }
 }
 

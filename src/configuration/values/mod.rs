@@ -2,10 +2,11 @@
 
 mod address;
 mod name;
+mod pem;
 mod quantity;
 mod server;
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use domain::{language::LanguageTag, origin::AllowedOrigin};
 
@@ -13,6 +14,7 @@ use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot},
     name::{CookieName, HeaderName, Method},
+    pem::{CertificateFile, PrivateKeyFile},
     quantity::{AgeInNats, Bytes, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
     server::{Credentials, Server},
 };
@@ -117,19 +119,6 @@ impl FromTexts for String {
             [text] if text.trim().is_empty() => Err("is empty".into()),
             [text] => Ok(text.trim().to_owned()),
             _ => Err("is a list, but one value is wanted".into()),
-        }
-    }
-}
-
-/// A file that can be read.
-impl FromTexts for PathBuf {
-    const IS_TEXT: bool = true;
-
-    fn from_texts(texts: &[String]) -> Result<Self, String> {
-        let path = Self::from(String::from_texts(texts)?);
-        match std::fs::File::open(&path) {
-            Ok(_) => Ok(path),
-            Err(error) => Err(format!("cannot be read: {error}")),
         }
     }
 }
