@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{permissions::Denials, unverified};
+use super::{permissions::Denials, tls};
 
 /// How the line is at present.
 #[derive(Clone, Default)]
@@ -147,10 +147,10 @@ fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials)
         Encryption::None => ConnectOptions::new(),
         Encryption::SystemRoots => ConnectOptions::new().require_tls(true),
         Encryption::Roots(file) => {
-            ConnectOptions::new().require_tls(true).add_root_certificates(file.clone())
+            ConnectOptions::new().require_tls(true).tls_client_config(tls::with_roots(file.clone()))
         }
         Encryption::Unverified => {
-            ConnectOptions::new().require_tls(true).tls_client_config(unverified::tls())
+            ConnectOptions::new().require_tls(true).tls_client_config(tls::unverified())
         }
     };
     let options = match servers.credentials.clone() {
