@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{
     Client,
+    client::PublishErrorKind,
     jetstream::{self, kv},
 };
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use domain::{
 use ports::outbound::{BookmarkExchange, Heard};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{bucket, bucket_watch::BucketWatch, connection::Connection, invalid::InvalidJson};
@@ -95,6 +96,8 @@ async fn write(
     mut outgoing: mpsc::Receiver<Told>,
     instance: String,
 ) {
+    // Clients have a part in how large they are: once is enough.
+    let mut is_logged = false;
     while let Some(told) = outgoing.recv().await {
         let Ok(client) = bucket.wait_for(Option::is_some).await.map(|client| client.clone()) else { return };
         let Some(client) = client else { continue };
@@ -102,7 +105,13 @@ async fn write(
             Told::Bookmark(bookmark) => {
                 let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
                 // Whether it was stored is not asked: when the bucket is lost, all bookmarks are told again.
-                client.publish(subject, value(&bookmark, &instance).into()).await.ok();
+                let published = client.publish(subject, value(&bookmark, &instance).into()).await;
+                if let Err(error) = published
+                    && error.kind() == PublishErrorKind::MaxPayloadExceeded
+                    && !std::mem::replace(&mut is_logged, true)
+                {
+                    warn!(%error, "bookmarks larger than NATS takes are not told to other instances");
+                }
             }
             Told::Flush(done) => {
                 // NATS answers after it has taken what was sent before.

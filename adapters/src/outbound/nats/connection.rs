@@ -22,6 +22,8 @@ pub(super) struct LineState {
     pub(super) connected: bool,
     /// Why it is not, as far as is known.
     pub(super) trouble: Option<String>,
+    /// Whether NATS denied all answers over the one before, as it may deny them again.
+    pub(super) was_denied: bool,
 }
 
 /// A connection to NATS that is made again whenever it is lost.
@@ -128,10 +130,10 @@ async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denial
 async fn ask_for_answers(client: Client, state: watch::Sender<LineState>, denials: Denials) {
     let denied = async {
         loop {
-            denials.answers_are(true).await;
+            denials.answers_denied().await;
             tokio::time::sleep(ANSWERS_RETRY).await;
             client.force_reconnect().await.ok();
-            denials.answers_are(false).await;
+            denials.answers_permitted().await;
         }
     };
     tokio::select! {
@@ -190,6 +192,7 @@ fn note(state: &watch::Sender<LineState>, event: &Event, denied: Option<String>)
             state.generation += 1;
             state.connected = true;
             state.trouble = None;
+            state.was_denied = denied.is_some();
             true
         }
         Event::Disconnected | Event::Closed => {
