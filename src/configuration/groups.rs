@@ -302,6 +302,10 @@ fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
     let (missing, message) = match (&tls.cert, &tls.key) {
         (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert is useless without it"),
         (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key is useless without it"),
+        (Some(certificate), Some(key)) if !key.is_key_of(certificate) => (
+            "http.tls.key",
+            "is not the key of the first certificate in http.tls.cert, or of a kind that cannot be used",
+        ),
         (Some(_), Some(_)) | (None, None) => return Ok(()),
     };
     Err(ValidationError::new(missing).with_message(message.into()))

@@ -2,7 +2,8 @@
 
 use std::{
     error::Error,
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Duration,
@@ -26,6 +27,9 @@ pub(super) const HTTP_2: &[u8] = b"h2";
 const HTTP_1_1: &[u8] = b"http/1.1";
 /// How often the files are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(5);
+
+/// Maximum size of a file, in bytes.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The files of a certificate and its key, in PEM.
 #[derive(Clone, Debug)]
@@ -118,7 +122,7 @@ struct Contents {
 
 impl CertificateFiles {
     fn read(&self) -> Result<Contents, UnusableCertificate> {
-        let read = |path: &PathBuf| fs::read(path).map_err(UnusableCertificate::unreadable(path));
+        let read = |path: &PathBuf| read_file(path).map_err(UnusableCertificate::unreadable(path));
         Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
@@ -132,6 +136,16 @@ impl CertificateFiles {
         let (_, private) = read_pem(&contents.key).map_err(UnusableCertificate::unreadable(key))?;
         certified(chain, private.ok_or_else(|| UnusableCertificate::NoKey { path: key.clone() })?)
     }
+}
+
+/// Reads a file, if it is one with an end.
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES).read_to_end(&mut content)?;
+    Ok(content)
 }
 
 /// Reads the certificates and the first private key in `pem`.
@@ -195,7 +209,6 @@ impl UnusableCertificate {
 #[cfg(test)]
 mod tests {
     use std::{
-        fs::File,
         os::unix::fs::symlink,
         sync::atomic::{AtomicUsize, Ordering},
         time::SystemTime,
@@ -331,6 +344,18 @@ mod tests {
         fixture.uses(&old, 2).await;
         fs::write(fixture.path("key"), &newest.key).unwrap();
         fixture.uses(&newest, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn file_without_an_end_is_not_read() {
+        let [old, new] = [Pair::new(), Pair::new()];
+        let fixture = Fixture::new(|folder| old.write(folder)).await;
+        fs::remove_file(fixture.path("key")).unwrap();
+        symlink("/dev/zero", fixture.path("key")).unwrap();
+        fixture.uses(&old, 1).await;
+        fs::remove_file(fixture.path("key")).unwrap();
+        new.write(fixture.folder.path());
+        fixture.uses(&new, 1).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -237,6 +237,26 @@ fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
     }
 }
 
+#[test]
+fn a_key_of_another_certificate_is_named() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).into_os_string().into_string().expect("Unicode");
+    for name in ["ours", "other"] {
+        let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
+        std::fs::write(path(&format!("{name}.crt")), made.cert.pem()).expect("written");
+        std::fs::write(path(&format!("{name}.key")), made.signing_key.serialize_pem()).expect("written");
+    }
+    let environment = [
+        SECRET,
+        ("OCIS_HTTP_TLS_ENABLED", "true"),
+        ("OCIS_HTTP_TLS_CERTIFICATE", &path("ours.crt")),
+        ("OCIS_HTTP_TLS_KEY", &path("other.key")),
+    ];
+    let [found] = &mistakes("", environment)[..] else { panic!("one mistake") };
+    let named = format!("OCIS_HTTP_TLS_KEY: {:?} is not the key of the first certificate", path("other.key"));
+    assert!(found.starts_with(&named), "{found}");
+}
+
 /// Kubernetes sets these beside services of the names `sse`, `sse-http` and `oc`; the last one is the platform's.
 #[test]
 fn variables_of_others_are_no_mistakes() {

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use tokio_rustls::rustls::{
     RootCertStore,
+    crypto::aws_lc_rs,
     pki_types::{
-        CertificateDer,
+        CertificateDer, PrivateKeyDer,
         pem::{PemObject as _, SectionKind},
     },
+    sign::CertifiedKey,
 };
 
 use super::{super::bounded_file, FromTexts};
@@ -57,6 +59,18 @@ impl PrivateKeyFile {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+}
+
+impl PrivateKeyFile {
+    /// Whether it is the key of the first certificate in a file.
+    pub(in super::super) fn is_key_of(&self, certificate: &CertificateFile) -> bool {
+        let read_all = || {
+            let chain = Sections::of(&read(certificate.path()).ok()?).ok()?.certificates;
+            let key = PrivateKeyDer::from_pem_slice(&read(self.path()).ok()?).ok()?;
+            CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).ok()
+        };
+        read_all().is_some()
     }
 }
 

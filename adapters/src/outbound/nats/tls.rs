@@ -73,7 +73,7 @@ impl Verifier {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
             }
-            verified => verified,
+            outcome => outcome,
         }
     }
 }
@@ -189,8 +189,8 @@ mod tests {
         let roots: Vec<_> = roots.iter().map(|root| (*root).clone()).collect();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let name = ServerName::try_from(name).expect("a name");
-        let verified = verifier.verify_with_roots(&roots, certificate, &[], &name, now);
-        verified.map(drop).map_err(|error| error.to_string())
+        let outcome = verifier.verify_with_roots(&roots, certificate, &[], &name, now);
+        outcome.map(drop).map_err(|error| error.to_string())
     }
 
     fn is_refused(verified: Result<(), String>, reason: &str) {

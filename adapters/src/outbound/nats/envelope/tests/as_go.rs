@@ -188,7 +188,7 @@ fn what_is_wrong_costs_nothing_but_itself() {
 #[test]
 fn users_that_are_passed_over_are_counted() {
     let check_event = |event: &str, expected: usize| {
-        let message = envelope(send_sse::TYPE, event.to_owned());
+        let message = envelope(send_sse::TYPE, event);
         let read = read(message.as_bytes(), ID).expect("readable");
         let Some(Event::Notification { passed_over, .. }) = read else { panic!("{read:?}") };
         assert_eq!(passed_over, PassedOver { users: expected, translations: 0 }, "{event}");
