@@ -5,6 +5,7 @@ use tracing::Level;
 
 use super::*;
 
+mod files;
 mod mistakes;
 mod platform;
 
