@@ -146,15 +146,11 @@ fn read_files(
     environment: &Environment,
     certificate: Option<&Renewal>,
 ) -> Result<Read, Vec<Mistake>> {
-    let configuration = Configuration::read(file, environment).map_err(|mistakes| mistakes.0);
+    let configuration = Configuration::read(file, environment).map_err(|mistakes| mistakes.0)?;
+    // The configuration names a file without a certificate. This is the certificate in use, whose path may be another one.
     let certificate = certificate.map_or(Ok(None), Renewal::read);
-    match (configuration, certificate) {
-        (Ok(configuration), Ok(certificate)) => Ok((configuration, certificate)),
-        (configuration, certificate) => {
-            let unusable = certificate.err().map(|error| mistake("http.tls", error.with_cause()));
-            Err(configuration.err().into_iter().flatten().chain(unusable).collect())
-        }
-    }
+    let certificate = certificate.map_err(|error| vec![mistake("http.tls", error.with_cause())])?;
+    Ok((configuration, certificate))
 }
 
 /// A configuration, with a certificate where there is another one.

@@ -187,7 +187,7 @@ async fn of_one_message_cost_the_bookmarks_that_are_larger_and_no_connection() {
     }
     loop {
         let line = program.error_line().await.expect("one more line");
-        if line.contains("bookmarks larger than NATS takes are not told to other instances") {
+        if line.contains("bookmarks larger than NATS accepts are not shared with other instances") {
             assert!(!line.contains(&large), "{line}");
             break;
         }
