@@ -91,12 +91,12 @@ impl Reader {
             None,
             Jitter::of(0),
         );
-        let wish = Languages::new(LanguageTag::default()).wish(&user(), None);
+        let preference = Languages::new(LanguageTag::default()).preference(&user(), None);
         let stream = NewStream {
             connection: Arc::clone(&connection),
             session,
             request: None,
-            wish,
+            preference,
             issued: IssuedAt::UNKNOWN,
         };
         let (mailbox, id) = log.open(&user(), stream);
@@ -127,7 +127,7 @@ impl Reader {
                 }
                 1
             })
-            .next
+            .outcome
     }
 }
 
