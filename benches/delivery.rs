@@ -124,7 +124,11 @@ impl House {
         runtime.block_on(yield_now());
         let open = (0..streams).map(|n| {
             let request = StreamRequest {
-                principal: Principal { user: user(n), issued: IssuedAt::UNKNOWN, until: Duration::MAX },
+                principal: Principal {
+                    user: user(n),
+                    issued_at: IssuedAt::UNKNOWN,
+                    expires_at: Duration::MAX,
+                },
                 last_event_id: None,
                 request: None,
                 accept_language: LanguagePriorityList::from_accept_language(

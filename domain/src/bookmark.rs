@@ -118,11 +118,11 @@ impl Bookmarks {
     /// Remembers at `now` that a client has everything up to the bookmark's position.
     ///
     /// Of several bookmarks of one client the latest counts, in whatever order they are heard.
-    pub fn leave(&mut self, bookmark: Bookmark, now: Instant) {
+    pub fn insert(&mut self, bookmark: Bookmark, now: Instant) {
         if self.window.is_zero() {
             return;
         }
-        self.forget(now);
+        self.remove_expired(now);
         let Bookmark { user, request, point } = bookmark;
         let known = self.remove(&user, &request);
         let point = known.map_or(point, |known| known.latest(point));
@@ -135,13 +135,13 @@ impl Bookmarks {
 
     /// From where the same client goes on, once.
     pub fn take(&mut self, user: &UserId, request: &RequestId, now: Instant) -> Option<ResumePoint> {
-        self.forget(now);
+        self.remove_expired(now);
         self.remove(user, request)
     }
 
     /// All bookmarks that are kept at `now`, those that were left first before the others.
     pub fn all(&mut self, now: Instant) -> Vec<Bookmark> {
-        self.forget(now);
+        self.remove_expired(now);
         let point = |user, request| self.users.get(user)?.get(request).map(|left| left.point);
         let bookmarks = self.order.values().filter_map(|(user, request)| {
             let point = point(user, request)?;
@@ -151,7 +151,7 @@ impl Bookmarks {
     }
 
     /// Forgets those whose time is over at `now`.
-    pub fn forget(&mut self, now: Instant) {
+    pub fn remove_expired(&mut self, now: Instant) {
         while let Some((_, (user, request))) = self.order.first_key_value()
             && let Some(left) = self.users.get(user).and_then(|lefts| lefts.get(request))
             && now.saturating_duration_since(left.at) >= self.window
@@ -215,7 +215,7 @@ mod tests {
     impl Bookmarks {
         fn leave_at(&mut self, name: &str, tab: &str, position: EventId, now: Instant) {
             let point = ResumePoint { position, logged_out: None };
-            self.leave(Bookmark { user: user(name), request: request(tab), point }, now);
+            self.insert(Bookmark { user: user(name), request: request(tab), point }, now);
         }
 
         fn take_of(&mut self, name: &str, tab: &str, now: Instant) -> Option<EventId> {
@@ -325,7 +325,7 @@ mod tests {
         for n in 0..10_000 {
             many.leave_at(&n.to_string(), "tab", id(n), now);
         }
-        many.forget(now + WINDOW);
+        many.remove_expired(now + WINDOW);
         assert!(many.users.is_empty() && many.users.capacity() <= 64 && many.order.is_empty());
     }
 

@@ -8,9 +8,9 @@ pub struct Principal {
     /// Who that is.
     pub user: UserId,
     /// When the token was issued.
-    pub issued: IssuedAt,
+    pub issued_at: IssuedAt,
     /// When the token has expired, leeway included: the time since 1970 (RFC 7519, 2, `NumericDate`).
-    pub until: Duration,
+    pub expires_at: Duration,
 }
 
 /// The second in which a token was issued (RFC 7519, 4.1.6, `iat`).

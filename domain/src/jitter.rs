@@ -27,20 +27,20 @@ impl Jitter {
 
     /// Shortens `time` by up to 5 %, and by `most` at most.
     #[must_use]
-    pub fn earlier(self, time: Duration, most: Duration) -> Duration {
+    pub fn shorten(self, time: Duration, most: Duration) -> Duration {
         time.saturating_sub((time / EARLIER_SHARE).min(most).mul_f64(self.0))
     }
 
     /// Whether its moment in one of the `period`s comes after `from` and not after `until`.
     #[must_use]
-    pub fn comes_between(self, from: Duration, until: Duration, period: Duration) -> bool {
+    pub fn is_due_between(self, from: Duration, until: Duration, period: Duration) -> bool {
         let moments = |time: Duration| (time.div_duration_f64(period) - self.0).floor();
         moments(from) < moments(until)
     }
 
     /// Lengthens `time` by up to half.
     #[must_use]
-    pub fn later(self, time: Duration) -> Duration {
+    pub fn lengthen(self, time: Duration) -> Duration {
         time + (time / 2).mul_f64(self.0)
     }
 }
@@ -57,7 +57,7 @@ mod tests {
         // The first number has the place of the golden ratio: 0.618.
         let comes = |from: u64| {
             let (from, until) = (Duration::from_secs(from), Duration::from_secs(from + 1));
-            Jitter::of(1).comes_between(from, until, period)
+            Jitter::of(1).is_due_between(from, until, period)
         };
         let moments: Vec<_> = (0..200).filter(|from| comes(*from)).collect();
         assert_eq!(moments, [61, 161]);
@@ -69,7 +69,7 @@ mod tests {
         fn a_crowd_is_spread_evenly(first in any::<u64>()) {
             let mut tenths = [0; 10];
             for n in 0..100 {
-                let later = Jitter::of(first.wrapping_add(n)).later(Duration::from_secs(2));
+                let later = Jitter::of(first.wrapping_add(n)).lengthen(Duration::from_secs(2));
                 let beyond = later.checked_sub(Duration::from_secs(2)).expect("never less");
                 tenths[usize::try_from(beyond.as_millis() / 100).expect("small")] += 1;
             }
@@ -82,7 +82,7 @@ mod tests {
             let (jitter, period, mut time, mut moments) = (Jitter::of(n), 20, 0, 0);
             for part in parts {
                 let (from, until) = (Duration::from_secs(time), Duration::from_secs(time + part));
-                moments += u64::from(jitter.comes_between(from, until, Duration::from_secs(period)));
+                moments += u64::from(jitter.is_due_between(from, until, Duration::from_secs(period)));
                 time += part;
             }
             prop_assert!((time / period..=time / period + 1).contains(&moments), "{moments} in {time} s");
@@ -91,7 +91,7 @@ mod tests {
         #[test]
         fn a_life_is_shorter_by_a_twentieth_at_most(n in any::<u64>(), seconds in 0..10_000_000_u64) {
             let (time, most) = (Duration::from_secs(seconds), Duration::from_secs(1000));
-            let shifted = Jitter::of(n).earlier(time, most);
+            let shifted = Jitter::of(n).shorten(time, most);
             prop_assert!(shifted <= time && shifted >= time.mul_f64(0.949_999));
             prop_assert!(time <= shifted + most);
         }

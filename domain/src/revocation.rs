@@ -57,7 +57,7 @@ impl Revocations {
 
     /// Takes note of a change, unless a later one of the same account is known. Forgets accounts that were disabled so long before it that
     /// every token from then has expired.
-    pub fn learn(&mut self, change: &AccountChange) {
+    pub fn apply(&mut self, change: &AccountChange) {
         let AccountChange { user, is_enabled, at } = change;
         if let Some(known) = self.disabled.get(user).copied() {
             if known > *at {
@@ -109,7 +109,7 @@ mod tests {
     fn learned(limit: usize, changes: &[AccountChange]) -> Revocations {
         let mut revocations = Revocations::new(limit);
         for change in changes {
-            revocations.learn(change);
+            revocations.apply(change);
         }
         revocations
     }

@@ -58,9 +58,9 @@ impl Session {
     pub fn new(now: Now, token_end: Duration, max_age: Option<Duration>, jitter: Jitter) -> Self {
         let left = token_end.saturating_sub(now.unix_time);
         let (time, reason) = match max_age {
-            Some(age) if age < left => (jitter.earlier(age, Duration::MAX), SessionEnd::MaxAge),
+            Some(age) if age < left => (jitter.shorten(age, Duration::MAX), SessionEnd::MaxAge),
             _ if left < MIN_JITTERED_TOKEN => (left, SessionEnd::TokenExpired),
-            _ => (jitter.earlier(left, MAX_EARLIER), SessionEnd::TokenExpired),
+            _ => (jitter.shorten(left, MAX_EARLIER), SessionEnd::TokenExpired),
         };
         let end = now.unix_time.saturating_add(time).as_secs();
         let end = u32::try_from(end).ok().map(|end| NonZeroU32::new(end).unwrap_or(NonZeroU32::MIN));
@@ -68,7 +68,7 @@ impl Session {
     }
 
     /// Something was written at `now`.
-    pub fn write(&mut self, now: Instant) {
+    pub fn record_write(&mut self, now: Instant) {
         self.written = now;
     }
 
@@ -79,7 +79,7 @@ impl Session {
 
     /// For how long nothing was written at `now`.
     #[must_use]
-    pub fn silent(&self, now: Instant) -> Duration {
+    pub fn time_since_write(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.written)
     }
 
@@ -161,8 +161,8 @@ mod tests {
     fn it_tells_how_long_it_has_been_silent_and_has_to_live() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(100), None, Jitter::of(0));
-        session.write(start.after(20).instant);
-        assert_eq!(session.silent(start.after(50).instant), s(30));
+        session.record_write(start.after(20).instant);
+        assert_eq!(session.time_since_write(start.after(50).instant), s(30));
         assert_eq!(session.remaining(wall(50)), Some(s(50)));
         assert_eq!(session.remaining(wall(101)), Some(s(0)));
     }
@@ -202,7 +202,7 @@ mod tests {
         assert_eq!(session.due(keepalive(), start.after(29)), None);
         assert_eq!(session.due(keepalive(), start.after(30)), Some(Due::Keepalive));
         assert_eq!(session.due(keepalive(), start.after(30)), None);
-        session.write(start.after(50).instant);
+        session.record_write(start.after(50).instant);
         assert_eq!(session.due(keepalive(), start.after(70)), None);
         assert_eq!(session.due(keepalive(), start.after(80)), Some(Due::Keepalive));
         let end = Some(Due::End(SessionEnd::TokenExpired));

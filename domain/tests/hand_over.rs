@@ -62,14 +62,14 @@ fn append(log: &Mutex<Log>, sequence: u64) -> bool {
     };
     let event = NewEvent { notification, encoded: (), published: now() };
     let mut log = log.lock().expect("no panic");
-    let mut appending = log.append(event, now()).expect("the log has started");
-    let appended = log.append_some(&mut appending, now(), &mut |connection| connection.notify());
+    let mut appending = log.start_append(event, now()).expect("the log has started");
+    let appended = log.append_batch(&mut appending, now(), &mut |connection| connection.notify());
     appended.expect("one user at a time").is_delivered
 }
 
 fn tidy(log: &mut Log) {
     let mailboxes: Vec<_> = log.mailboxes().cloned().collect();
-    log.tidy(&mailboxes, now(), Some(now()));
+    log.prune(&mailboxes, now(), Some(now()));
 }
 
 /// A stream, as its connection has it.
@@ -97,7 +97,7 @@ impl Reader {
             session,
             request: None,
             preference,
-            issued: IssuedAt::UNKNOWN,
+            issued_at: IssuedAt::UNKNOWN,
         };
         let (mailbox, id) = log.open(&user(), stream);
         log.start(&mailbox, id, self::id(0), None);
@@ -240,6 +240,6 @@ fn nothing_is_removed_that_is_still_to_be_taken() {
         assert_eq!(reading.join().expect("no panic").taken, [1, 2]);
         let mut log = log.lock().expect("no panic");
         tidy(&mut log);
-        assert_eq!(log.newest().count(), 0);
+        assert_eq!(log.newest_first().count(), 0);
     });
 }

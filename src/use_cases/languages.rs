@@ -8,7 +8,7 @@ use domain::{
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
 };
 use ports::{
-    inbound::{ChooseLanguage, LanguageOf},
+    inbound::{ChooseLanguage, UserLanguage},
     outbound::{LanguagePreferences, NotStored, StoreUpdate},
 };
 use tracing::debug;
@@ -26,7 +26,7 @@ pub struct LanguageChoices {
 
 #[async_trait]
 impl ChooseLanguage for LanguageChoices {
-    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> LanguageOf {
+    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> UserLanguage {
         self.subscriptions.language(user, requested)
     }
 

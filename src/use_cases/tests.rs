@@ -34,7 +34,7 @@ use domain::{
     identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
-    log::{LogLimits, PROMPT, StreamLimits},
+    log::{LATE_AFTER, LogLimits, StreamLimits},
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use mockall::predicate::eq;
@@ -186,7 +186,7 @@ impl Service {
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
+    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 

@@ -205,7 +205,7 @@ const NOTHING: [&str; 0] = [];
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
+    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 

@@ -54,7 +54,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
     streams.clear();
     service.changes(ended("administrator", 2));
 
-    let principal = Principal { until: s(10), ..request("a").principal };
+    let principal = Principal { expires_at: s(10), ..request("a").principal };
     let expiring = StreamRequest { principal, ..request("a") };
     streams = service.open(std::iter::repeat_n(expiring, 3));
     service.forget();

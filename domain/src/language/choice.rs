@@ -16,7 +16,7 @@ pub struct LanguageChoice {
     /// The language; none for what each device asks for.
     pub language: Option<LanguageTag>,
     /// When the bus was told of it, by the bus's clock: the time since 1970. Of several choices the latest counts.
-    pub made: Duration,
+    pub chosen_at: Duration,
 }
 
 impl LanguageChoice {
@@ -41,7 +41,7 @@ pub struct Languages {
 #[derive(Debug)]
 struct Chosen {
     language: Option<LanguageTag>,
-    made: Duration,
+    chosen_at: Duration,
     /// Whether it was heard from a store that is gone, and not yet again from the present one.
     is_stale: bool,
 }
@@ -98,23 +98,23 @@ impl Languages {
         self.choices.get(user)?.language.as_ref()
     }
 
-    /// When the present choice of `user` was made, if there is one.
+    /// When the present choice of `user` was chosen_at, if there is one.
     #[must_use]
-    pub fn made(&self, user: &UserId) -> Option<Duration> {
-        self.choices.get(user).map(|chosen| chosen.made)
+    pub fn chosen_at(&self, user: &UserId) -> Option<Duration> {
+        self.choices.get(user).map(|chosen| chosen.chosen_at)
     }
 
     /// Takes note of a choice. One that is not later than what is known changes nothing; the answer is whether it is.
-    pub fn learn(&mut self, LanguageChoice { user, language, made }: LanguageChoice) -> bool {
-        let later = self.choices.get(&user).is_none_or(|known| known.is_stale || made > known.made);
+    pub fn apply(&mut self, LanguageChoice { user, language, chosen_at }: LanguageChoice) -> bool {
+        let later = self.choices.get(&user).is_none_or(|known| known.is_stale || chosen_at > known.chosen_at);
         if later {
-            self.choices.insert(user, Chosen { language, made, is_stale: false });
+            self.choices.insert(user, Chosen { language, chosen_at, is_stale: false });
         }
         later
     }
 
     /// The store of all choices is gone. Those that are known hold until the new store was read: any choice takes their place, and
-    /// [`Languages::forget_stale`] forgets the others.
+    /// [`Languages::remove_stale`] forgets the others.
     pub fn mark_stale(&mut self) {
         for chosen in self.choices.values_mut() {
             chosen.is_stale = true;
@@ -122,7 +122,7 @@ impl Languages {
     }
 
     /// Forgets the choices that are not in the present store, and returns whose they were.
-    pub fn forget_stale(&mut self) -> Vec<UserId> {
+    pub fn remove_stale(&mut self) -> Vec<UserId> {
         let stale = self.choices.extract_if(|_, chosen| chosen.is_stale);
         stale.map(|(user, _)| user).collect()
     }
@@ -138,7 +138,7 @@ impl Languages {
 
     /// Brings `preference`, of a stream of `user`, up to date. The answer is the language that is wished most, if that is another than
     /// before.
-    pub fn renew(&mut self, user: &UserId, preference: &mut LanguagePreference) -> Option<LanguageTag> {
+    pub fn refresh(&mut self, user: &UserId, preference: &mut LanguagePreference) -> Option<LanguageTag> {
         let before = self.language(preference);
         *preference = self.preference_of(user, preference.0.requested.clone());
         let language = self.language(preference);
@@ -152,7 +152,7 @@ impl Languages {
     }
 
     /// Forgets the preferences that no stream has any more.
-    pub fn forget(&mut self) {
+    pub fn remove_unused(&mut self) {
         self.preferences.retain(|preference| Arc::strong_count(preference) > 1);
         self.preferences.shrink_to(2 * self.preferences.len());
     }
@@ -188,8 +188,9 @@ mod tests {
         UserId::try_new(name).expect("a user id")
     }
 
-    fn choice(language: Option<&str>, made: u64) -> LanguageChoice {
-        LanguageChoice { user: user("a"), language: language.map(tag), made: Duration::from_secs(made) }
+    fn choice(language: Option<&str>, seconds: u64) -> LanguageChoice {
+        let chosen_at = Duration::from_secs(seconds);
+        LanguageChoice { user: user("a"), language: language.map(tag), chosen_at }
     }
 
     fn asked(field: &str) -> Option<LanguagePriorityList> {
@@ -206,18 +207,18 @@ mod tests {
         };
         assert_eq!(language(&languages, &with), "fr");
         assert_eq!(language(&languages, &without), "en");
-        assert!(languages.learn(choice(Some("de-AT"), 1)));
-        assert_eq!(languages.renew(&user("a"), &mut with), Some(tag("de-AT")));
-        assert_eq!(languages.renew(&user("a"), &mut without), Some(tag("de-AT")));
-        assert_eq!(languages.renew(&user("a"), &mut without), None, "it is that already");
+        assert!(languages.apply(choice(Some("de-AT"), 1)));
+        assert_eq!(languages.refresh(&user("a"), &mut with), Some(tag("de-AT")));
+        assert_eq!(languages.refresh(&user("a"), &mut without), Some(tag("de-AT")));
+        assert_eq!(languages.refresh(&user("a"), &mut without), None, "it is that already");
         assert_eq!(languages.chosen(&user("a")), Some(&tag("de-AT")));
         let new = languages.preference(&user("a"), asked("fr"));
         assert_eq!(language(&languages, &new), "de-AT");
         let other = languages.preference(&user("b"), asked("fr"));
         assert_eq!(language(&languages, &other), "fr", "somebody else's choice");
-        assert!(languages.learn(choice(None, 2)));
-        assert_eq!(languages.renew(&user("a"), &mut with), Some(tag("fr")));
-        assert_eq!(languages.renew(&user("a"), &mut without), Some(tag("en")));
+        assert!(languages.apply(choice(None, 2)));
+        assert_eq!(languages.refresh(&user("a"), &mut with), Some(tag("fr")));
+        assert_eq!(languages.refresh(&user("a"), &mut without), Some(tag("en")));
         assert_eq!(languages.chosen(&user("a")), None);
     }
 
@@ -227,35 +228,35 @@ mod tests {
         for first in 0..choices.len() {
             for second in 0..choices.len() {
                 let mut languages = Languages::new(tag("en"));
-                languages.learn(choices[first].clone());
-                assert_eq!(languages.learn(choices[second].clone()), second > first);
+                languages.apply(choices[first].clone());
+                assert_eq!(languages.apply(choices[second].clone()), second > first);
                 let latest = &choices[first.max(second)];
                 assert_eq!(languages.chosen(&user("a")), latest.language.as_ref());
-                assert_eq!(languages.made(&user("a")), Some(latest.made));
+                assert_eq!(languages.chosen_at(&user("a")), Some(latest.chosen_at));
             }
         }
     }
 
     #[test]
     fn what_is_not_in_the_present_store_is_forgotten_once_that_was_read() {
-        let of = |name: &str, language: &str, made| LanguageChoice {
+        let of = |name: &str, language: &str, seconds| LanguageChoice {
             user: user(name),
-            ..choice(Some(language), made)
+            ..choice(Some(language), seconds)
         };
         let mut languages = Languages::new(tag("en"));
         for name in ["a", "b", "c"] {
-            languages.learn(of(name, "de", 5));
+            languages.apply(of(name, "de", 5));
         }
-        assert_eq!(languages.forget_stale(), [], "no store is gone");
+        assert_eq!(languages.remove_stale(), [], "no store is gone");
         languages.mark_stale();
         let chosen = |languages: &Languages| {
             ["a", "b", "c"].map(|name| languages.chosen(&user(name)).map(ToString::to_string))
         };
         assert_eq!(chosen(&languages), [Some("de".into()), Some("de".into()), Some("de".into())]);
         // In the new store a choice may be older than what was known.
-        assert!(languages.learn(of("a", "fr", 1)));
-        assert!(languages.learn(of("b", "de", 5)));
-        assert_eq!(languages.forget_stale(), [user("c")]);
+        assert!(languages.apply(of("a", "fr", 1)));
+        assert!(languages.apply(of("b", "de", 5)));
+        assert_eq!(languages.remove_stale(), [user("c")]);
         assert_eq!(chosen(&languages), [Some("fr".into()), Some("de".into()), None]);
     }
 
@@ -275,10 +276,10 @@ mod tests {
         assert!(preferences[0] == preferences[1]);
         assert!(languages.preference(&user("a"), asked("it")) != preferences[0]);
         assert_eq!(languages.preferences.len(), 2);
-        languages.forget();
+        languages.remove_unused();
         assert_eq!(languages.preferences.len(), 1);
         drop(preferences);
-        languages.forget();
+        languages.remove_unused();
         assert_eq!((languages.preferences.len(), languages.preferences.capacity()), (0, 0));
     }
 }

@@ -49,11 +49,11 @@ pub struct Appended {
 }
 
 impl<F, C> EventLog<F, C> {
-    /// Begins to append the newest event, which was `recorded` at a time that is not before that of the last one; [`EventLog::append_some`] goes
+    /// Begins to append the newest event, which was `recorded` at a time that is not before that of the last one; [`EventLog::append_batch`] goes
     /// on, and no other event may be appended before it is done. None when it is not known yet where the log starts.
-    pub fn append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
+    pub fn start_append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
         self.extent?;
-        let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
+        let recorded = self.newest_first().next().map_or(recorded, |(_, last)| last.max(recorded));
         let (entry, recipients) = Entry::new(event, self.appended, recorded);
         self.appended += 1;
         let entry = Arc::new(entry);
@@ -78,7 +78,7 @@ impl<F, C> EventLog<F, C> {
 
     /// Puts an event into some of the mailboxes, at the time `now`. `wake` is called for the connections that wait for an event of theirs.
     /// None when there are more: others may have their turn at the log first.
-    pub fn append_some(
+    pub fn append_batch(
         &mut self,
         appending: &mut Appending<F, C>,
         now: Instant,
@@ -108,7 +108,7 @@ impl<F, C> EventLog<F, C> {
             self.release(entry.number);
         }
         let appended = (remaining.len() == 0).then(|| self.complete(appending));
-        self.forget(now);
+        self.evict(now);
         appended
     }
 

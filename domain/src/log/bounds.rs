@@ -98,7 +98,7 @@ impl<F, C> EventLog<F, C> {
 
     /// Removes what is older than the log is to reach at `now`, and what is too much. True when there is more to remove: others may have their
     /// turn at the log first.
-    pub fn forget(&mut self, now: Instant) -> bool {
+    pub fn evict(&mut self, now: Instant) -> bool {
         let mut removals = 4 * STEP;
         while removals > 0 {
             let Some(Removing { number, reason, mailboxes }) = &mut self.removing else {
@@ -161,7 +161,7 @@ impl<F, C> EventLog<F, C> {
     /// Forgets what nobody needs any more in these `mailboxes`: without a history the events that every stream has taken, and that the user's
     /// events were removed, much longer ago than the log reaches. What was written since `written` may not have arrived, so what is known of
     /// later events stays.
-    pub fn tidy(&mut self, mailboxes: &[Arc<Mailbox<F, C>>], now: Instant, written: Option<Instant>) {
+    pub fn prune(&mut self, mailboxes: &[Arc<Mailbox<F, C>>], now: Instant, written: Option<Instant>) {
         let LogLimits { max_age, .. } = self.limits;
         let time =
             now.checked_sub(max_age + max_age / FLOOR_LEEWAY).and_then(|time| Some(time.min(written?)));
@@ -174,7 +174,7 @@ impl<F, C> EventLog<F, C> {
             }
             // Users may be too many to remember of whom something was removed.
             let time = if is_too_large && !contents.has_streams() { Some(now) } else { time };
-            if let Some(floor) = contents.tidy(time) {
+            if let Some(floor) = contents.prune(time) {
                 self.raise_floor(floor);
             }
             // Its user may have another one by now.

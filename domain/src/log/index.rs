@@ -120,7 +120,7 @@ impl<F> Index<F> {
     }
 
     /// The last event before `time`, or the floor. With it comes a reason when events since `time` are not held any more.
-    pub(super) fn before(&self, time: Instant) -> (EventId, Option<GapReason>) {
+    pub(super) fn position_before(&self, time: Instant) -> (EventId, Option<GapReason>) {
         let place = self.entries.partition_point(|indexed| indexed.entry.recorded < time);
         if let Some(last) = place.checked_sub(1) {
             return (self.entries[last].entry.notification.id, None);

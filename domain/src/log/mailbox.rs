@@ -68,7 +68,7 @@ impl<F, C> Mailbox<F, C> {
     }
 
     /// Visits each open stream, with what it has still to take.
-    pub fn each_stream(&self, mut visit: impl FnMut(&mut Stream<C>, Lag)) {
+    pub fn for_each_stream(&self, mut visit: impl FnMut(&mut Stream<C>, Lag)) {
         let mut contents = self.lock();
         let Contents { index, streams } = &mut *contents;
         for stream in streams.iter_mut().filter(|stream| stream.is_open()) {
@@ -105,7 +105,7 @@ impl<F, C> Mailbox<F, C> {
 
     /// The streams that were opened before `time` and whose client has opened a newer one since, with the same request id.
     #[must_use]
-    pub fn replaced(&self, time: Instant) -> Vec<StreamId> {
+    pub fn replaced_streams(&self, time: Instant) -> Vec<StreamId> {
         let contents = self.lock();
         let open: Vec<_> = contents.streams.iter().filter(|stream| stream.is_open()).collect();
         let is_replaced = |place: usize| {

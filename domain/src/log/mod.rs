@@ -27,7 +27,7 @@ pub use self::{
     append::{Appended, Appending},
     entry::{Entry, NewEvent},
     mailbox::{Lag, Mailbox},
-    stream::{Delivery, EndReason, Item, Note, PROMPT, Resumable, Stream, StreamId, Turn, TurnOutcome},
+    stream::{Delivery, EndReason, Item, LATE_AFTER, Note, Resumable, Stream, StreamId, Turn, TurnOutcome},
 };
 use self::{
     bounds::{Held, Removing},
@@ -130,7 +130,7 @@ pub struct NewStream<C> {
     /// The languages that are preferred on it.
     pub preference: LanguagePreference,
     /// When the token that opens it was issued.
-    pub issued: IssuedAt,
+    pub issued_at: IssuedAt,
 }
 
 impl<F, C> EventLog<F, C> {
@@ -161,19 +161,19 @@ impl<F, C> EventLog<F, C> {
 
     /// Open streams.
     #[must_use]
-    pub fn streams(&self) -> usize {
+    pub fn open_streams(&self) -> usize {
         self.open
     }
 
     /// Users with an open stream.
     #[must_use]
-    pub fn users(&self) -> usize {
+    pub fn connected_users(&self) -> usize {
         self.users
     }
 
     /// The number of the next stream.
     #[must_use]
-    pub fn next_number(&self) -> u64 {
+    pub fn next_stream_number(&self) -> u64 {
         self.opened
     }
 
@@ -189,7 +189,7 @@ impl<F, C> EventLog<F, C> {
     }
 
     /// The events that it holds, the newest first, each with when it was recorded.
-    pub fn newest(&self) -> impl Iterator<Item = (&Arc<Entry<F>>, Instant)> {
+    pub fn newest_first(&self) -> impl Iterator<Item = (&Arc<Entry<F>>, Instant)> {
         self.entries.values().rev().map(|held| (&held.entry, held.entry.recorded))
     }
 
@@ -226,7 +226,7 @@ pub struct Ended {
     /// For a client that returns.
     pub bookmark: Option<Bookmark>,
     /// Whether its connection has to be woken.
-    pub wakes: bool,
+    pub needs_wake: bool,
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ pub struct Stream<C> {
     /// The languages that are preferred on it.
     pub preference: LanguagePreference,
     /// When the token that opened it was issued.
-    pub issued: IssuedAt,
+    pub issued_at: IssuedAt,
     /// The last event that it has taken, or whose id its client was told; none until it is known where the stream starts.
     pub(super) position: Option<EventId>,
     /// Mostly there is nothing special to know.
@@ -102,7 +102,7 @@ pub struct Resumable {
 }
 
 /// An event that is taken within this time counts as taken when it was recorded.
-pub const PROMPT: Duration = Duration::from_secs(1);
+pub const LATE_AFTER: Duration = Duration::from_secs(1);
 
 /// What is known of a stream that replays, or that ends.
 #[derive(Debug, Default)]
@@ -129,7 +129,7 @@ pub(super) struct Ending {
 
 impl<C> Stream<C> {
     pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
-        let NewStream { connection, session, request, preference, issued } = stream;
+        let NewStream { connection, session, request, preference, issued_at } = stream;
         let opened = session.written();
         let resumable = request.map(|request| {
             Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
@@ -142,7 +142,7 @@ impl<C> Stream<C> {
             session,
             resumable,
             preference,
-            issued,
+            issued_at,
             position: None,
             progress: None,
             notes,
@@ -185,11 +185,11 @@ impl<C> Stream<C> {
     /// Has `note` written. True when its connection has to be woken.
     pub fn add_note(&mut self, note: Note) -> bool {
         self.notes.add(note);
-        self.wakes()
+        self.wake_if_waiting()
     }
 
     /// Whether its connection has to be woken now that there is something to take.
-    pub(super) fn wakes(&mut self) -> bool {
+    pub(super) fn wake_if_waiting(&mut self) -> bool {
         let wakes = std::mem::take(&mut self.is_waiting);
         self.is_woken |= wakes;
         wakes
@@ -260,7 +260,7 @@ impl<C> Stream<C> {
 
     /// Whether the event `id`, a logout, has already ended a stream of the same client.
     #[must_use]
-    pub fn has_ended_before(&self, id: EventId) -> bool {
+    pub fn has_handled_logout(&self, id: EventId) -> bool {
         let logged_out = self.resumable.as_ref().and_then(|resumable| resumable.logged_out);
         logged_out.is_some_and(|logged_out| logged_out == id || logged_out.follows(id))
     }

@@ -53,15 +53,23 @@ impl<F, C> EventLog<F, C> {
     /// The last event before `time` that matters to the user of the mailbox, with a reason when events since then are not held any more.
     /// None when it is not known yet where the log starts.
     #[must_use]
-    pub fn before(&self, mailbox: &Mailbox<F, C>, time: Instant) -> Option<(EventId, Option<GapReason>)> {
-        Some(mailbox.lock().before(time, self.latest()?))
+    pub fn position_before(
+        &self,
+        mailbox: &Mailbox<F, C>,
+        time: Instant,
+    ) -> Option<(EventId, Option<GapReason>)> {
+        Some(mailbox.lock().position_before(time, self.latest()?))
     }
 
     /// Where a stream starts that was opened when `position` was the last event of all, with a reason when events for its user since then are
     /// not held any more. None when it is not known yet where the log starts.
     #[must_use]
-    pub fn since(&self, mailbox: &Mailbox<F, C>, position: EventId) -> Option<(EventId, Option<GapReason>)> {
-        Some(mailbox.lock().since(position, self.extent?.floor()))
+    pub fn start_position(
+        &self,
+        mailbox: &Mailbox<F, C>,
+        position: EventId,
+    ) -> Option<(EventId, Option<GapReason>)> {
+        Some(mailbox.lock().start_position(position, self.extent?.floor()))
     }
 
     /// Ends a stream: it takes what was published until now, and then a closing comment. What it leaves behind is returned for a client
@@ -86,10 +94,10 @@ impl<F, C> EventLog<F, C> {
             request: resumable.request.clone(),
             point: ResumePoint { position, logged_out: resumable.logged_out },
         });
-        let wakes = stream.wakes();
+        let needs_wake = stream.wake_if_waiting();
         self.open -= 1;
         self.users -= usize::from(contents.open_streams() == 0);
-        Some(Ended { bookmark, wakes })
+        Some(Ended { bookmark, needs_wake })
     }
 
     /// Takes a stream away, whether it has ended or not. `abandoned` is called for each event whose delivery is thereby complete.

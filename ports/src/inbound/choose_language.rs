@@ -11,7 +11,7 @@ use crate::outbound::NotStored;
 #[async_trait]
 pub trait ChooseLanguage: Send + Sync {
     /// What `user` has chosen, and what counts for a stream whose request asks for `requested`.
-    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> LanguageOf;
+    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> UserLanguage;
 
     /// From the next event on `user` reads `language` on every stream, the open ones included; or, with none, what each
     /// stream's request asks for.
@@ -24,7 +24,7 @@ pub trait ChooseLanguage: Send + Sync {
 
 /// Which language somebody reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LanguageOf {
+pub struct UserLanguage {
     /// The one that the user has chosen.
     pub chosen: Option<LanguageTag>,
     /// The one that is wished most, chosen or not.

@@ -5,7 +5,7 @@ mod inspect;
 mod readiness;
 mod subscribe;
 
-pub use choose_language::{ChooseLanguage, LanguageOf};
+pub use choose_language::{ChooseLanguage, UserLanguage};
 pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
 pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subscription, Taken};

@@ -18,7 +18,7 @@ use crate::outbound::{EventSource, SourceEvent};
 
 /// The bus of a source that is tested, as seen by those who publish on it.
 #[async_trait(?Send)]
-pub trait Bus {
+pub trait EventBus {
     /// A source that begins with what was published in the last minute.
     async fn source(&self) -> Box<dyn EventSource>;
 
@@ -34,7 +34,7 @@ pub trait Bus {
 
 /// A bus that may be lost, or lose what it has.
 #[async_trait(?Send)]
-pub trait FailingBus: Bus {
+pub trait FailingEventBus: EventBus {
     /// Keeps the source from the bus. Those who publish reach it.
     async fn interrupt(&self);
 
@@ -75,7 +75,7 @@ const READ_AHEAD: usize = 10 << 20;
 /// # Panics
 ///
 /// An obligation is not met.
-pub async fn brings_everything_in_order(bus: &impl Bus) {
+pub async fn returns_everything_in_order(bus: &impl EventBus) {
     let mut recent = Vec::new();
     for content in ["1", "2", "3"] {
         recent.push(publish(bus, content).await);
@@ -126,7 +126,7 @@ pub async fn brings_everything_in_order(bus: &impl Bus) {
 /// # Panics
 ///
 /// An obligation is not met.
-pub async fn goes_on_after_an_interruption(bus: &impl FailingBus) {
+pub async fn resumes_after_an_interruption(bus: &impl FailingEventBus) {
     // The bus is away at first.
     bus.interrupt().await;
     let mut reader = Reader { bus, source: bus.source().await };
@@ -156,7 +156,7 @@ pub async fn goes_on_after_an_interruption(bus: &impl FailingBus) {
 /// # Panics
 ///
 /// An obligation is not met.
-pub async fn tells_what_the_bus_has_lost(bus: &impl FailingBus) {
+pub async fn reports_lost_events(bus: &impl FailingEventBus) {
     let first = publish(bus, "first").await;
     let mut reader = Reader { bus, source: bus.source().await };
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
@@ -193,7 +193,7 @@ pub async fn tells_what_the_bus_has_lost(bus: &impl FailingBus) {
 /// # Panics
 ///
 /// The obligation is not met.
-pub async fn reads_no_more_ahead(bus: &impl FailingBus) {
+pub async fn limits_read_ahead(bus: &impl FailingEventBus) {
     let first = publish(bus, "first").await;
     let mut reader = Reader { bus, source: bus.source().await };
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
@@ -222,7 +222,7 @@ pub async fn reads_no_more_ahead(bus: &impl FailingBus) {
 /// # Panics
 ///
 /// The obligation is not met.
-pub async fn closes_without_a_bus(bus: &impl FailingBus) {
+pub async fn closes_while_interrupted(bus: &impl FailingEventBus) {
     let first = publish(bus, "first").await;
     let mut reader = Reader { bus, source: bus.source().await };
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
@@ -244,7 +244,7 @@ struct Published {
     had: Instant,
 }
 
-async fn publish(bus: &impl Bus, content: &str) -> Published {
+async fn publish(bus: &impl EventBus, content: &str) -> Published {
     let given = bus.now();
     let id = bus.publish(Message::Event(content)).await.expect("every bus has events");
     Published { id, content: content.into(), given, had: bus.now() }
@@ -256,7 +256,7 @@ struct Reader<'a, B> {
     source: Box<dyn EventSource>,
 }
 
-impl<B: Bus> Reader<'_, B> {
+impl<B: EventBus> Reader<'_, B> {
     /// What comes next, after some calls that were dropped.
     async fn next(&mut self) -> SourceEvent {
         for polls in 1..=3 {

@@ -23,22 +23,23 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
     let first = choose(&one, Some("de"), None).await;
     assert_eq!(other.next_update().await, StoreUpdate::Entry(first.clone()));
     let second = choose(&other, None, None).await;
-    assert!(second.made > first.made);
+    assert!(second.chosen_at > first.chosen_at);
     hears(&one, &second).await;
 
     // It is later than what the caller knows of, whatever the clock says.
-    let future = second.made + Duration::from_hours(1);
+    let future = second.chosen_at + Duration::from_hours(1);
     let third = choose(&one, Some("fr"), Some(future)).await;
-    assert!(third.made > future);
+    assert!(third.chosen_at > future);
     // And later than what is stored, of which the caller has not heard yet.
     let fourth = choose(&other, Some("it"), None).await;
-    assert!(fourth.made > third.made);
+    assert!(fourth.chosen_at > third.chosen_at);
     hears(&one, &fourth).await;
 
     // Of what was chosen elsewhere the later counts.
-    let at = |made, language| LanguageChoice { language: Some(tag(language)), made, ..first.clone() };
-    one.keep(at(third.made, "sv"));
-    let kept = at(fourth.made + Duration::from_secs(1), "nl");
+    let at =
+        |made, language| LanguageChoice { language: Some(tag(language)), chosen_at: made, ..first.clone() };
+    one.keep(at(third.chosen_at, "sv"));
+    let kept = at(fourth.chosen_at + Duration::from_secs(1), "nl");
     one.keep(kept.clone());
     hears(&other, &kept).await;
 
@@ -97,8 +98,8 @@ async fn hears(preferences: &impl LanguagePreferences, expected: &LanguageChoice
     loop {
         let heard = preferences.next_update().await;
         let StoreUpdate::Entry(choice) = heard else { panic!("{heard:?}") };
-        assert!((last..=expected.made).contains(&choice.made), "{choice:?} out of order");
-        last = choice.made;
+        assert!((last..=expected.chosen_at).contains(&choice.chosen_at), "{choice:?} out of order");
+        last = choice.chosen_at;
         if choice == *expected {
             return;
         }

@@ -9,7 +9,7 @@ use crate::outbound::{TokenRejected, TokenVerifier};
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
     /// When it was issued, since 1970, if it says so.
-    pub issued: Option<Duration>,
+    pub issued_at: Option<Duration>,
     /// Whether its time is over.
     pub is_expired: bool,
     /// What else is wrong with it.
@@ -36,12 +36,12 @@ pub enum Fault {
 /// An obligation is not met.
 pub fn token_verifier(verifier: &impl TokenVerifier, make: impl Fn(Token) -> String) {
     const ISSUED: Duration = Duration::from_secs(1_000_000);
-    let good = Token { issued: Some(ISSUED), is_expired: false, fault: None };
+    let good = Token { issued_at: Some(ISSUED), is_expired: false, fault: None };
     let verify = |token: Token| verifier.verify(&make(token));
     let principal = verify(good).expect("nothing is wrong with it");
-    assert_eq!((principal.user, principal.issued), (user(), IssuedAt::new(ISSUED)));
-    let unknown = verify(Token { issued: None, ..good }).expect("it need not say when it was issued");
-    assert_eq!(unknown.issued, IssuedAt::UNKNOWN);
+    assert_eq!((principal.user, principal.issued_at), (user(), IssuedAt::new(ISSUED)));
+    let unknown = verify(Token { issued_at: None, ..good }).expect("it need not say when it was issued");
+    assert_eq!(unknown.issued_at, IssuedAt::UNKNOWN);
 
     for (fault, rejected) in [
         (Fault::Signature, TokenRejected::Invalid),

@@ -9,7 +9,7 @@ use domain::{
 use poem::{Body, Endpoint, Error, IntoResponse, Request, Response, Result, http::StatusCode};
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Header, payload::Json};
 use ports::{
-    inbound::{ChooseLanguage, LanguageOf},
+    inbound::{ChooseLanguage, UserLanguage},
     outbound::{Metrics, NotStored, TokenVerifier},
 };
 use validator::{Validate, ValidationError, ValidationErrors};
@@ -115,7 +115,7 @@ impl LanguageApi {
     }
 
     fn of(&self, user: &UserId, request: &Request) -> Answer {
-        let LanguageOf { chosen, effective } = self.choose.language(user, accept_language(request));
+        let UserLanguage { chosen, effective } = self.choose.language(user, accept_language(request));
         let language =
             Language { language: chosen.as_ref().map(TagText::from), effective: TagText::from(&effective) };
         Answer::Language(Json(language), "no-store".into())

@@ -172,7 +172,7 @@ impl JetStreamSource {
                             self.queued.push_back(SourceEvent::AccountChanged(change));
                         }
                         Ok(UserChange::Language(language)) => {
-                            let choice = LanguageChoice { user, language, made: *published };
+                            let choice = LanguageChoice { user, language, chosen_at: *published };
                             self.queued.push_back(SourceEvent::LanguageChosen(choice));
                         }
                         Err(error) => self.pass_over(sequence, &error),

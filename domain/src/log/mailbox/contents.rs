@@ -115,8 +115,8 @@ impl<F, C> Contents<F, C> {
         for stream in self.streams.iter_mut().filter(|stream| stream.is_open() && stream.position.is_some()) {
             entry.add_reader();
             readers += 1;
-            stream.session.write(now);
-            if stream.wakes() {
+            stream.session.record_write(now);
+            if stream.wake_if_waiting() {
                 wake(&stream.connection);
             }
         }
@@ -151,7 +151,7 @@ impl<F, C> Contents<F, C> {
     }
 
     /// Forgets which events were removed if that was before `time`, and no stream has missed them. Returns up to where they were.
-    pub(in crate::log) fn tidy(&mut self, time: Option<Instant>) -> Option<Floor> {
+    pub(in crate::log) fn prune(&mut self, time: Option<Instant>) -> Option<Floor> {
         let streams = &self.streams;
         let index = self.index.take_if(|index| {
             index.is_empty()
@@ -168,8 +168,8 @@ impl<F, C> Contents<F, C> {
         self.index = Some(Box::new(Index::new(floor)));
         for stream in self.streams.iter_mut().filter(|stream| stream.position.is_some()) {
             stream.reset(floor);
-            stream.session.write(now);
-            if stream.wakes() {
+            stream.session.record_write(now);
+            if stream.wake_if_waiting() {
                 wake(&stream.connection);
             }
         }
@@ -202,21 +202,29 @@ impl<F, C> Contents<F, C> {
         };
         let stream = &mut self.streams[place];
         stream.start(after.min(start), start, progress);
-        stream.wakes()
+        stream.wake_if_waiting()
     }
 
     /// The last event for this user before `time`, or the event up to which events may be missing; with a reason when events since `time`
     /// are not held any more. `latest` is the last event of all: without an index none of them was for this user.
-    pub(in crate::log) fn before(&self, time: Instant, latest: EventId) -> (EventId, Option<GapReason>) {
+    pub(in crate::log) fn position_before(
+        &self,
+        time: Instant,
+        latest: EventId,
+    ) -> (EventId, Option<GapReason>) {
         match &self.index {
-            Some(index) => index.before(time),
+            Some(index) => index.position_before(time),
             None => (latest, None),
         }
     }
 
     /// Where a stream starts that was opened when `position` was the last event of all; with a reason when events for this user since then are
     /// not held any more.
-    pub(in crate::log) fn since(&self, position: EventId, floor: Floor) -> (EventId, Option<GapReason>) {
+    pub(in crate::log) fn start_position(
+        &self,
+        position: EventId,
+        floor: Floor,
+    ) -> (EventId, Option<GapReason>) {
         let was_removed = self.index.as_ref().is_some_and(|index| index.floor.recorded.is_some());
         let floor = self.floor(floor);
         match floor.gap_after(position) {
@@ -249,7 +257,7 @@ impl<F, C> Contents<F, C> {
             return Some(start);
         }
         let Some(index) = &self.index else { return Some(position) };
-        let (confirmed, lost) = index.before(written);
+        let (confirmed, lost) = index.position_before(written);
         if lost.is_some() || start.follows(confirmed) {
             return Some(start);
         }

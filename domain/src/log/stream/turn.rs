@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use super::{EndReason, Note, PROMPT, Stream};
+use super::{EndReason, LATE_AFTER, Note, Stream};
 use crate::{
     gap::Gap,
     language::LanguagePreference,
@@ -132,12 +132,12 @@ impl<C> Stream<C> {
             let delivery =
                 if is_live { Delivery::Live { is_last: entry.remove_reader() } } else { Delivery::Replay };
             bytes += write(&self.preference, Item::Event(entry, delivery));
-            if now.saturating_duration_since(entry.recorded) > PROMPT {
+            if now.saturating_duration_since(entry.recorded) > LATE_AFTER {
                 self.note_late(position, now);
             }
             position = id;
             self.position = Some(id);
-            if until.is_none() && entry.notification.is_logout() && !self.has_ended_before(id) {
+            if until.is_none() && entry.notification.is_logout() && !self.has_handled_logout(id) {
                 self.progress.get_or_insert_default().is_at_logout = true;
                 return Some(TurnOutcome::LoggedOut);
             }

@@ -10,8 +10,8 @@ impl Played {
     fn half_appended(&mut self) -> Appending<(), &'static str> {
         self.sequence += 1;
         let event = event(self.sequence, users(&USERS), "t", 1);
-        let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
-        assert_eq!(self.append_some(&mut appending), None);
+        let mut appending = self.log.start_append(event, self.now.get()).expect("the log has started");
+        assert_eq!(self.append_batch(&mut appending), None);
         appending
     }
 }
@@ -23,7 +23,7 @@ fn stream_that_is_opened_meanwhile_gets_the_event_once() {
     assert_eq!(played.log.latest(), Some(id(0)), "not everybody has it");
     let readers = USERS.map(|user| played.open_after(user, "x", id(0)));
     // Two of them find it when they are opened.
-    let appended = played.append_some(&mut appending).expect("the rest");
+    let appended = played.append_batch(&mut appending).expect("the rest");
     assert_eq!((appended.streams, played.log.latest()), (2, Some(id(1))));
     let taken = readers.each_ref().map(Reader::take_all);
     let expected = ["1 again", "1 again", "1", "1 last"].map(|event| ["opening at 0", event]);
@@ -41,7 +41,7 @@ fn stream_that_is_ended_meanwhile_takes_what_its_user_has() {
     for reader in [&readers[1], &readers[2]] {
         played.end(reader, EndReason::Administrator);
     }
-    let appended = played.append_some(&mut appending).expect("the rest");
+    let appended = played.append_batch(&mut appending).expect("the rest");
     assert_eq!((appended.streams, appended.is_delivered), (3, false));
     let taken = readers.each_ref().map(|reader| reader.take().0);
     assert_eq!(taken, [vec!["1"], vec!["1", "Administrator"], vec!["Administrator"], vec!["1 last"]]);
@@ -54,7 +54,7 @@ fn stream_that_is_closed_meanwhile_completes_its_delivery() {
     let mut appending = played.half_appended();
     let completed = readers.each_ref().map(|reader| played.close(reader));
     assert_eq!(completed, [const { Vec::<u64>::new() }; 4]);
-    let appended = played.append_some(&mut appending).expect("the rest");
+    let appended = played.append_batch(&mut appending).expect("the rest");
     assert!(appended.streams == 2 && appended.is_delivered, "as far as it ever will be");
     let taken = USERS.map(|user| played.open_after(user, "x", id(0)).take_all());
     assert_eq!(taken, [(); 4].map(|()| ["opening at 0", "1 again"]));
@@ -76,7 +76,7 @@ fn event_stays_until_everybody_could_take_it() {
         let readers = USERS.map(|user| played.open(user, "x"));
         let mut appending = played.half_appended();
         played.pass(Duration::from_secs(1));
-        assert!(played.append_some(&mut appending).is_some());
+        assert!(played.append_batch(&mut appending).is_some());
         let taken = readers.each_ref().map(Reader::take_all);
         assert_eq!(taken, [["1"], ["1"], ["1"], ["1 last"]], "{limits:?}");
         played.close(&readers[0]);
@@ -94,11 +94,11 @@ fn gap_that_is_forgotten_meanwhile_is_told() {
     for _ in 0..2 {
         played.now.set(played.now.get() + MINUTE);
         let now = played.now.get();
-        while played.log.forget(now) {}
+        while played.log.evict(now) {}
     }
     let mut appending = played.half_appended();
     played.pass(Duration::from_secs(1));
-    assert!(played.append_some(&mut appending).is_some());
+    assert!(played.append_batch(&mut appending).is_some());
     let back = played.open_after("d", "x", id(0));
     assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1", "2 again"]);
 }
@@ -128,6 +128,6 @@ fn client_that_returns_meanwhile_is_told_of_a_gap() {
     let mut played = Played::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });
     let mut appending = played.half_appended();
     let back = played.open_after("a", "x", id(0));
-    assert!(played.append_some(&mut appending).is_some());
+    assert!(played.append_batch(&mut appending).is_some());
     assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1"]);
 }

@@ -12,7 +12,7 @@ pub(super) fn holding(entries: usize) -> LogLimits {
 }
 
 pub(super) fn sequences(log: &Log) -> Vec<u64> {
-    let mut held: Vec<_> = log.newest().map(|(entry, _)| entry.notification.id.sequence).collect();
+    let mut held: Vec<_> = log.newest_first().map(|(entry, _)| entry.notification.id.sequence).collect();
     held.reverse();
     held
 }
@@ -48,7 +48,7 @@ fn event_of_many_users_is_removed_in_parts() {
     played.append(&users.iter().map(String::as_str).collect::<Vec<_>>());
     let now = played.now.get() + MINUTE;
     let mut parts = 0;
-    while played.log.forget(now) {
+    while played.log.evict(now) {
         parts += 1;
     }
     assert_eq!(parts, 2, "before the last of them");
@@ -198,7 +198,7 @@ fn time_is_a_position() {
     }
     // The first was removed when the last came.
     let check = |second: u64, expected: (u64, Option<GapReason>)| {
-        let before = played.log.before(&stream.mailbox, start + Duration::from_secs(second));
+        let before = played.log.position_before(&stream.mailbox, start + Duration::from_secs(second));
         assert_eq!(before, Some((id(expected.0), expected.1)), "{second} s");
     };
     check(5, (6, Some(GapReason::Expired)));
@@ -220,7 +220,7 @@ fn nothing_stays_of_a_crowd() {
     for reader in &readers {
         played.close(reader);
     }
-    assert_eq!((played.log.streams(), played.log.users()), (0, 0));
+    assert_eq!((played.log.open_streams(), played.log.connected_users()), (0, 0));
     played.pass(MINUTE);
     played.pass(MINUTE / 4);
     assert_eq!((played.log.bytes, played.log.mailboxes.len()), (0, 0));

@@ -23,7 +23,7 @@ fn reach_each_open_stream_and_each_client_that_returns_once() {
     let new = played.open("f", "x");
     assert_eq!(played.append(&["f", "d"]).streams, 2);
     assert_eq!([&new, &back[0]].map(Reader::take_all), [["2"], ["2 last"]]);
-    assert_eq!(played.log.newest().count(), 2, "held once");
+    assert_eq!(played.log.newest_first().count(), 2, "held once");
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn are_missing_for_everyone_when_they_are_removed() {
     played.resync(id(0));
     played.append_for_everyone();
     played.pass(MINUTE);
-    assert_eq!(played.log.newest().count(), 0);
+    assert_eq!(played.log.newest_first().count(), 0);
     let back = played.open_after("a", "x", id(0));
     assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1"]);
     let new = played.open_after("b", "x", id(1));
@@ -67,7 +67,7 @@ fn are_missing_for_those_who_were_not_there_without_a_history() {
     let back = played.open_after("c", "x", id(0));
     assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1"]);
     played.pass(MINUTE);
-    assert_eq!((played.log.newest().count(), played.log.bytes), (0, 0));
+    assert_eq!((played.log.newest_first().count(), played.log.bytes), (0, 0));
 }
 
 #[test]
@@ -77,10 +77,10 @@ fn reach_a_stream_that_is_opened_while_they_are_appended() {
         let open = ["a", "b", "c"].map(|user| played.open(user, "x"));
         played.sequence = 1;
         let event = event(1, Recipients::Everyone, "t", 1);
-        let mut appending = played.log.append(event, played.now.get()).expect("the log has started");
-        assert_eq!(played.append_some(&mut appending), None, "two have it");
+        let mut appending = played.log.start_append(event, played.now.get()).expect("the log has started");
+        assert_eq!(played.append_batch(&mut appending), None, "two have it");
         let meanwhile = played.open_after(name, "y", id(0));
-        assert!(played.append_some(&mut appending).is_some());
+        assert!(played.append_batch(&mut appending).is_some());
         let taken: Vec<_> = open.iter().chain([&meanwhile]).flat_map(Reader::take_all).collect();
         let taken: Vec<_> = taken.iter().filter(|words| words.starts_with('1')).collect();
         assert_eq!(taken.len(), 4, "{name}: {taken:?}");

@@ -42,7 +42,7 @@ fn stream_that_waits_for_its_start_is_told_of_its_users_gap_alone() {
             played.append(&[user]);
         }
         played.pass(MINUTE);
-        let since = |position| played.log.since(&waiting.mailbox, position);
+        let since = |position| played.log.start_position(&waiting.mailbox, position);
         assert_eq!(since(id(0)), Some(expected), "{max_age:?} {named:?}");
         assert_eq!(since(id(1)), Some((id(1), None)));
         assert_eq!(since(elsewhere), Some((expected.0, Some(GapReason::Unknown))));

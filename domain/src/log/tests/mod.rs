@@ -91,9 +91,9 @@ impl Played {
     fn pass(&mut self, time: Duration) {
         self.now.set(self.now.get() + time);
         let now = self.now.get();
-        while self.log.forget(now) {}
+        while self.log.evict(now) {}
         let mailboxes: Vec<_> = self.log.mailboxes().cloned().collect();
-        self.log.tidy(&mailboxes, now, Some(now));
+        self.log.prune(&mailboxes, now, Some(now));
     }
 
     fn append(&mut self, users: &[&str]) -> Appended {
@@ -107,9 +107,9 @@ impl Played {
     fn append_for(&mut self, recipients: Recipients, event_type: &str, bytes: usize) -> Appended {
         self.sequence += 1;
         let event = event(self.sequence, recipients, event_type, bytes);
-        let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
+        let mut appending = self.log.start_append(event, self.now.get()).expect("the log has started");
         loop {
-            if let Some(appended) = self.append_some(&mut appending) {
+            if let Some(appended) = self.append_batch(&mut appending) {
                 return appended;
             }
             // Others have a turn at the log.
@@ -117,8 +117,8 @@ impl Played {
         }
     }
 
-    fn append_some(&mut self, appending: &mut Appending<(), &'static str>) -> Option<Appended> {
-        self.log.append_some(appending, self.now.get(), &mut |name| self.woken.push(name))
+    fn append_batch(&mut self, appending: &mut Appending<(), &'static str>) -> Option<Appended> {
+        self.log.append_batch(appending, self.now.get(), &mut |name| self.woken.push(name))
     }
 
     fn woken(&mut self) -> Vec<&'static str> {
@@ -130,7 +130,7 @@ impl Played {
         let session = Session::new(present(self.now.get()), Duration::MAX, None, Jitter::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
         let preference = Languages::new(LanguageTag::default()).preference(&user(name), None);
-        let stream = NewStream { connection, session, request, preference, issued: IssuedAt::UNKNOWN };
+        let stream = NewStream { connection, session, request, preference, issued_at: IssuedAt::UNKNOWN };
         let (mailbox, id) = self.log.open(&user(name), stream);
         Reader { now: Rc::clone(&self.now), mailbox, id }
     }
@@ -207,7 +207,7 @@ impl Reader {
 
     fn lag(&self) -> Lag {
         let mut found = None;
-        self.mailbox.each_stream(|stream, lag| {
+        self.mailbox.for_each_stream(|stream, lag| {
             if stream.id() == self.id {
                 found = Some(lag);
             }

@@ -22,10 +22,10 @@ fn newer_stream_of_a_client_replaces_the_older_one() {
     let mut played = Played::new(NO_LIMITS);
     let [older, _other, _newer] = ["tab", "other", "tab"].map(|name| played.open("a", name));
     let opened = played.now.get();
-    assert_eq!(older.mailbox.replaced(opened), [], "it is young");
-    assert_eq!(older.mailbox.replaced(opened + Duration::from_secs(1)), [older.id]);
+    assert_eq!(older.mailbox.replaced_streams(opened), [], "it is young");
+    assert_eq!(older.mailbox.replaced_streams(opened + Duration::from_secs(1)), [older.id]);
     played.end(&older, EndReason::Replaced);
-    assert_eq!(older.mailbox.replaced(opened + Duration::from_secs(1)), []);
+    assert_eq!(older.mailbox.replaced_streams(opened + Duration::from_secs(1)), []);
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn event_that_is_taken_promptly_counts_as_taken_when_it_was_recorded() {
     let mut played = Played::new(NO_LIMITS);
     let stream = played.open("a", "tab");
     played.append(&["a"]);
-    played.pass(PROMPT);
+    played.pass(LATE_AFTER);
     assert_eq!(stream.take_all(), ["1 last"]);
     assert_eq!(stream.confirmed(played.now.get()), Some(1));
 }

@@ -178,7 +178,7 @@ fn stream_that_ends_takes_what_was_published_before() {
     assert_eq!(played.append(&["a"]).streams, 0);
     assert_eq!(stream.take(), (vec!["1 last".to_owned(), "Expired".to_owned()], TurnOutcome::End));
     assert_eq!(stream.take(), (vec![], TurnOutcome::End));
-    assert_eq!((played.log.streams(), played.log.users()), (0, 0));
+    assert_eq!((played.log.open_streams(), played.log.connected_users()), (0, 0));
     assert!(played.close(&stream).is_empty());
     assert_eq!(stream.take(), (vec![], TurnOutcome::End));
 }
@@ -187,7 +187,7 @@ fn stream_that_ends_takes_what_was_published_before() {
 fn end_of_a_waiting_stream_is_told() {
     let mut played = Played::new(NO_LIMITS);
     let stream = played.open("a", "a1");
-    assert!(played.end(&stream, EndReason::Stopping).expect("open").wakes);
+    assert!(played.end(&stream, EndReason::Stopping).expect("open").needs_wake);
     assert_eq!(stream.take(), (vec!["Stopping".to_owned()], TurnOutcome::End));
 }
 
@@ -254,10 +254,10 @@ fn limits_hold_and_give_way_when_a_stream_has_ended() {
     assert_eq!(played.log.check_limits(&user("b")), Ok(()));
     played.open("b", "b1");
     assert_eq!(played.log.check_limits(&user("c")), Err(LimitReached::Total));
-    assert_eq!((played.log.streams(), played.log.users()), (3, 2));
+    assert_eq!((played.log.open_streams(), played.log.connected_users()), (3, 2));
     played.end(&first, EndReason::Administrator);
     assert_eq!(played.log.check_limits(&user("a")), Ok(()));
-    let next = played.log.next_number();
+    let next = played.log.next_stream_number();
     assert_eq!((next, played.open("a", "a3").id.number()), (3, 3));
 }
 
