@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{identity::UserId, notification::EventId, spare::shrunk};
+use crate::{capacity::reduced_capacity, identity::UserId, notification::EventId};
 
 /// The id that a client has given its requests: any text that is not empty.
 ///
@@ -158,7 +158,7 @@ impl Bookmarks {
         {
             self.forget_oldest();
         }
-        if let Some(capacity) = shrunk(self.users.capacity(), self.users.len()) {
+        if let Some(capacity) = reduced_capacity(self.users.capacity(), self.users.len()) {
             self.users.shrink_to(capacity);
         }
     }
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_user_with_the_same_request_id_finds_it_once() {
+    fn bookmark_is_taken_once_by_the_same_client() {
         let now = Instant::now();
         let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
         bookmarks.leave_at("a", "tab", id(5), now);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_for_the_window() {
+    fn bookmark_is_kept_for_the_window() {
         let start = Instant::now();
         let check = |seconds: u64, expected: Option<EventId>| {
             let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn leaving_again_counts_from_then() {
+    fn newer_bookmark_restarts_the_window() {
         let start = Instant::now();
         let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
         bookmarks.leave_at("a", "tab", id(5), start);
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_position_stays_in_whatever_order_they_are_heard() {
+    fn latest_position_wins_in_any_order() {
         let in_second = |sequence| EventId { incarnation: Incarnation::of(2), sequence };
         let positions = [id(5), id(9), in_second(1), in_second(3)];
         let now = Instant::now();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn their_number_is_bounded_and_the_oldest_go_first() {
+    fn total_limit_removes_the_oldest_bookmarks() {
         let now = Instant::now();
         let mut bookmarks = Bookmarks::new(WINDOW, BookmarkLimits { total: 2, per_user: 10 });
         for n in 1..=3 {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_who_leaves_too_many_loses_the_oldest_and_nobody_else_any() {
+    fn user_limit_removes_only_the_users_oldest_bookmarks() {
         let now = Instant::now();
         let mut bookmarks = Bookmarks::new(WINDOW, BookmarkLimits { total: 10, per_user: 3 });
         bookmarks.leave_at("b", "tab", id(1), now);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tab_that_comes_and_goes_takes_one_place() {
+    fn tab_that_reconnects_keeps_one_bookmark() {
         let now = Instant::now();
         let mut bookmarks = Bookmarks::new(WINDOW, BookmarkLimits { total: 2, per_user: 10 });
         bookmarks.leave_at("b", "tab", id(1), now);
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_window_there_are_none_and_what_they_took_is_given_back() {
+    fn expired_bookmarks_free_their_memory() {
         let now = Instant::now();
         let mut none = Bookmarks::new(Duration::ZERO, LIMITS);
         none.leave_at("a", "tab", id(5), now);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_id_has_bounds() {
+    fn request_id_has_a_length_limit() {
         assert!(RequestId::try_new("").is_err());
         assert!(RequestId::try_new(&"x".repeat(200)).is_ok());
         assert!(RequestId::try_new(&"x".repeat(201)).is_err());

@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn lookup_finds_the_preferred_translation_or_the_fallback() {
+    fn lookup_finds_preferred_translation_or_fallback() {
         let check = |fallback: Option<&str>,
                      language: Option<&str>,
                      others: &[&str],
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_positions_and_count_for_their_bytes() {
+    fn texts_have_positions_and_sizes() {
         let content = Content::new(Some("English".into()), Some(tag("en")), translations(&["de", "fr"]));
         let place = |text: &str| content.lookup(&LanguagePriorityList::of(&tag(text))).position();
         assert_eq!(["en", "de", "fr", "it"].map(place), [0, 1, 2, 0]);
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn text_alone_has_no_translations() {
+    fn plain_text_has_no_translations() {
         for content in [Content::from("text"), Content::from("text".to_owned())] {
             assert_eq!(content, Content::new(Some("text".into()), None, Vec::new()));
         }

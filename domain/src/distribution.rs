@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_lies_where_so_many_values_are_below_it() {
+    fn quantile_is_interpolated_within_its_bucket() {
         let check = |counts: &[u64], share: f64, expected: Option<Duration>| {
             assert_eq!(distribution(counts).quantile(share), expected, "{counts:?} {share}");
         };
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_came_since_counts() {
+    fn difference_has_only_later_values() {
         let (then, now) = (distribution(&[5, 1]), distribution(&[5, 3, 2]));
         assert_eq!(now.since(&then), distribution(&[0, 2, 2]));
         assert_eq!(then.since(&then).quantile(0.5), None);

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_up_to_the_limit_is_a_user_id() {
+    fn user_id_is_any_text_up_to_the_limit() {
         let check = |text: &str, expected: Result<(), InvalidUserId>| {
             let made = UserId::try_new(text);
             assert_eq!(made.clone().map(drop), expected);

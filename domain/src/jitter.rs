@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moment_has_its_place_in_each_period() {
+    fn moment_is_the_same_in_each_period() {
         let period = Duration::from_secs(100);
         // The first number has the place of the golden ratio: 0.618.
         let comes = |from: u64| {
@@ -66,7 +66,7 @@ mod tests {
     proptest! {
         /// A hundred in a row, wherever they begin: each tenth of the span gets about a tenth of them.
         #[test]
-        fn a_crowd_is_spread_evenly(first in any::<u64>()) {
+        fn jitter_of_consecutive_numbers_is_even(first in any::<u64>()) {
             let mut tenths = [0; 10];
             for n in 0..100 {
                 let later = Jitter::of(first.wrapping_add(n)).lengthen(Duration::from_secs(2));
@@ -78,7 +78,7 @@ mod tests {
 
         /// However the time is cut into parts, the moment comes once in each period.
         #[test]
-        fn moment_comes_once_a_period(n in any::<u64>(), parts in prop::collection::vec(0..20_u64, 1..30)) {
+        fn moment_occurs_once_per_period(n in any::<u64>(), parts in prop::collection::vec(0..20_u64, 1..30)) {
             let (jitter, period, mut time, mut moments) = (Jitter::of(n), 20, 0, 0);
             for part in parts {
                 let (from, until) = (Duration::from_secs(time), Duration::from_secs(time + part));
@@ -89,7 +89,7 @@ mod tests {
         }
 
         #[test]
-        fn a_life_is_shorter_by_a_twentieth_at_most(n in any::<u64>(), seconds in 0..10_000_000_u64) {
+        fn shortening_takes_at_most_a_twentieth(n in any::<u64>(), seconds in 0..10_000_000_u64) {
             let (time, most) = (Duration::from_secs(seconds), Duration::from_secs(1000));
             let shifted = Jitter::of(n).shorten(time, most);
             prop_assert!(shifted <= time && shifted >= time.mul_f64(0.949_999));

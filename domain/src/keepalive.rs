@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_is_due_after_the_interval_and_not_before() {
+    fn comment_is_due_after_the_interval() {
         let policy = KeepalivePolicy::every(Duration::from_secs(30)).expect("not zero");
         let written = Instant::now();
         let check = |seconds: u64, expected: bool| {
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_late_by_a_tenth_of_the_interval_at_most() {
+    fn sweep_period_is_a_tenth_of_the_interval() {
         let check = |interval: Duration, expected: Duration| {
             let policy = KeepalivePolicy::every(interval).expect("not zero");
             assert_eq!(policy.sweep_period(), expected);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_off() {
+    fn zero_interval_disables_keepalives() {
         assert_eq!(KeepalivePolicy::every(Duration::ZERO), None);
     }
 }

@@ -11,6 +11,7 @@
 #![cfg_attr(test, expect(clippy::disallowed_methods, reason = "a test starts at any time"))]
 
 pub mod bookmark;
+mod capacity;
 pub mod content;
 pub mod distribution;
 pub mod gap;
@@ -23,5 +24,4 @@ pub mod notification;
 pub mod origin;
 pub mod revocation;
 pub mod session;
-mod spare;
 mod sync;

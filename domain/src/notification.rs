@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_type_is_one_line() {
+    fn event_type_is_one_line() {
         let check = |text: &str, expected: bool| {
             assert_eq!(EventType::try_new(text).is_ok(), expected, "{text:?}");
         };
@@ -152,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_id_is_short_and_printable() {
+    fn event_id_is_short_and_printable() {
         let id = EventId { incarnation: Incarnation::of(0x0019_ab4c_f02d), sequence: 5123 };
         assert_eq!(id.to_string(), "19ab4cf02d-5123");
     }
 
     #[test]
-    fn an_event_id_has_one_spelling() {
+    fn event_id_has_one_spelling() {
         let check = |text: &str, expected: Option<(u64, u64)>| {
             let expected = expected.map(|(incarnation, sequence)| EventId {
                 incarnation: Incarnation::of(incarnation),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_within_one_making_of_a_stream_is_there_an_order() {
+    fn only_ids_of_one_incarnation_are_ordered() {
         let id = |incarnation, sequence| EventId { incarnation: Incarnation::of(incarnation), sequence };
         assert!(id(1, 2).follows(id(1, 1)));
         assert!(!id(1, 1).follows(id(1, 1)));

@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pattern_allows_nobody_elses_origin() {
+    fn pattern_matches_no_foreign_origin() {
         let check = |pattern: &str, origin: &str, expected: bool| {
             let allowed = AllowedOrigin::try_new(pattern).expect("a pattern");
             assert_eq!(allowed.allows(origin), expected, "{pattern} {origin}");
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_origin_is_refused() {
+    fn malformed_origin_is_rejected() {
         let check = |text: &str, expected: fn(String) -> InvalidOrigin| {
             assert_eq!(AllowedOrigin::try_new(text), Err(expected(text.to_owned())));
         };

@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_refused_unless_it_was_issued_after_the_event() {
+    fn token_issued_before_the_event_is_refused() {
         let at = START + Duration::from_millis(300);
         let disabled = change(1, false, at);
         let check = |issued: IssuedAt, expected: bool| {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn account_that_is_enabled_again_accepts_its_tokens() {
+    fn enabled_account_accepts_its_tokens_again() {
         let at = |seconds: u64| START + Duration::from_secs(seconds);
         let check = |changes: &[(bool, u64)], expected: bool| {
             let changes: Vec<_> =
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_accounts_as_the_limit_says_are_remembered() {
+    fn limit_forgets_the_accounts_disabled_first() {
         let at = |seconds: u64| START + Duration::from_secs(seconds);
         let changes = [change(1, false, at(0)), change(2, false, at(1)), change(3, false, at(2))];
         let revocations = learned(2, &changes);
@@ -209,7 +209,7 @@ mod tests {
         }
 
         #[test]
-        fn number_of_accounts_is_bounded_and_the_oldest_are_forgotten(
+        fn number_of_accounts_is_limited(
             changes in changes(),
             limit in 0_usize..6,
         ) {

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shorter_of_token_and_age_ends_a_stream() {
+    fn token_or_age_ends_a_stream() {
         let check = |token: u64, age: Option<u64>, ends: u64, reason: SessionEnd| {
             let start = Start::now();
             // Zero has the place zero: nothing is taken off.
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn end_is_that_of_the_wall_clock() {
+    fn session_ends_by_the_wall_clock() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(7200), None, Jitter::of(0));
         let slept = Now { instant: start.0, unix_time: wall(7200) };
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_how_long_it_has_been_silent_and_has_to_live() {
+    fn session_knows_its_silence_and_remaining_time() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(100), None, Jitter::of(0));
         session.record_write(start.after(20).instant);
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_tokens_that_were_made_together_do_not_end_together() {
+    fn streams_of_simultaneous_tokens_end_apart() {
         for (token, earlier) in [(2000, 100), (24 * 3600, 600)] {
             let ends = ends(token);
             for tenth in 0..10 {
@@ -191,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_token_after_an_early_end_is_used_to_its_end() {
+    fn short_remaining_token_time_has_no_jitter() {
         assert!(ends(600).iter().all(|end| *end == 600));
     }
 
     #[test]
-    fn silence_is_broken_once_an_interval() {
+    fn keepalive_is_due_once_per_interval() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(1000), None, Jitter::of(0));
         assert_eq!(session.due(keepalive(), start.after(29)), None);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn token_for_ever_is_no_end() {
+    fn token_without_expiry_never_ends() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), Duration::MAX, None, Jitter::of(0));
         assert_eq!(session.remaining(wall(0)), None);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn token_that_has_expired_ends_at_once() {
+    fn expired_token_ends_at_once() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), Duration::ZERO, None, Jitter::of(0));
         assert_eq!(session.due(None, start.after(0)), Some(Due::End(SessionEnd::TokenExpired)));

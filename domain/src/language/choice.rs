@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_choice_counts_then_the_request_then_the_default() {
+    fn choice_precedes_request_precedes_default() {
         let mut languages = Languages::new(tag("en"));
         let mut with = languages.preference(&user("a"), asked("fr, it"));
         let mut without = languages.preference(&user("a"), asked("*"));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_choice_counts_in_whatever_order_they_are_heard() {
+    fn latest_choice_wins_in_any_order() {
         let choices = [choice(Some("de"), 1), choice(None, 2), choice(Some("fr"), 3), choice(Some("it"), 4)];
         for first in 0..choices.len() {
             for second in 0..choices.len() {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_present_store_is_forgotten_once_that_was_read() {
+    fn stale_choices_are_removed_after_a_reload() {
         let of = |name: &str, language: &str, seconds| LanguageChoice {
             user: user(name),
             ..choice(Some(language), seconds)
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_is_later_than_the_one_that_it_replaces() {
+    fn choice_is_later_than_the_replaced_one() {
         let s = Duration::from_secs;
         assert_eq!(LanguageChoice::time_after(None, s(5)), s(5));
         assert_eq!(LanguageChoice::time_after(Some(s(4)), s(5)), s(5));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_with_the_same_wish_share_it_and_the_last_takes_it_along() {
+    fn equal_preferences_are_shared_until_unused() {
         let mut languages = Languages::new(tag("en"));
         let preferences = ["a", "b"].map(|name| languages.preference(&user(name), asked("de, fr;q=0.5")));
         assert!(preferences[0] == preferences[1]);

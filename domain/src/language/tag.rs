@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_of_rfc_5646_are_tags() {
+    fn examples_of_rfc_5646_are_tags() {
         // RFC 5646, appendix A, and 2.2.8.
         for tag in [
             "de",
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_no_tag() {
+    fn malformed_text_is_rejected() {
         // Of its appendix A; `ar-a-aaa-b-bbb-a-ccc` there is well-formed, but not valid.
         for text in [
             "",
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn locale_is_a_tag_with_underscores() {
+    fn locale_with_underscores_is_a_tag() {
         let check = |text: &str, expected: Option<&str>| {
             let tag = LanguageTag::try_from_locale(text).ok();
             assert_eq!(tag.as_ref().map(LanguageTag::as_str), expected, "{text:?}");
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn case_makes_no_difference() {
+    fn case_is_normalized() {
         // RFC 5646, 2.1.1.
         assert_eq!(spelled("MN-cYRL-mn").as_deref(), Some("mn-Cyrl-MN"));
         assert_eq!(LanguageTag::try_new("de-ch-1996"), LanguageTag::try_new("DE-CH-1996"));

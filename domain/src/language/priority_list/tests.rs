@@ -21,7 +21,7 @@ fn found(field: &str, offered: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn the_examples_of_the_rfcs_hold() {
+fn lookup_passes_the_examples_of_the_rfcs() {
     let check = |field: &str, offered: &[&str], expected: Option<&str>| {
         assert_eq!(found(field, offered).as_deref(), expected, "{field} among {offered:?}");
     };
@@ -57,7 +57,7 @@ fn the_examples_of_the_rfcs_hold() {
 }
 
 #[test]
-fn what_can_be_read_of_a_field_is() {
+fn invalid_entries_are_ignored() {
     let check = |field: &str, expected: Option<(&[&str], &[&str])>| {
         let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
@@ -102,7 +102,7 @@ fn what_can_be_read_of_a_field_is() {
 }
 
 #[test]
-fn of_an_absurd_field_the_end_is_passed_over() {
+fn oversized_field_is_truncated_between_entries() {
     let many = "de;q=0.5,".repeat(1_000) + "fr";
     let (preferred, _) = parsed(&many).expect("something to read");
     assert_eq!(preferred, vec!["de"; MAX_RANGES]);
@@ -159,7 +159,7 @@ fn weight() -> impl Strategy<Value = u16> {
 
 proptest! {
     #[test]
-    fn lookup_is_a_plain_reading_of_the_rfcs(
+    fn lookup_agrees_with_a_naive_implementation(
         entries in prop::collection::vec((range(), weight()), 0..6),
         offered in prop::collection::vec("(de|fr|zh)(-(CH|Hant))?(-(x-b|AT|CN|1901|1996))?", 0..5),
     ) {
@@ -174,7 +174,7 @@ proptest! {
     }
 
     #[test]
-    fn good_entries_are_read_whatever_stands_between(
+    fn valid_entries_are_read_among_invalid_ones(
         entries in prop::collection::vec(("[a-z]{2,3}(-[A-Z]{2})?", 1_u16..=1000, "[ \t]{0,2}", "[^,]{0,9}"), 0..8),
     ) {
         let (mut field, mut expected) = (Vec::new(), Vec::new());
@@ -193,7 +193,7 @@ proptest! {
     }
 
     #[test]
-    fn no_field_does_any_harm(field in ".{0,2000}", offered in "[a-z]{2}") {
+    fn arbitrary_field_never_panics(field in ".{0,2000}", offered in "[a-z]{2}") {
         if let Some(list) = LanguagePriorityList::from_accept_language(&field) {
             let _ = list.lookup(&tags(&[&offered]));
             let _ = list.first();
