@@ -28,7 +28,7 @@ async fn events_are_counted_once_and_by_what_becomes_of_them() {
     }
     service.changes([r#"sse_events_received_total{outcome="language_chosen"} 4"#]);
     for _ in 0..5 {
-        let enabled = AccountChange { user: user("nobody"), is_enabled: true, at: s(0) };
+        let enabled = AccountChange { user: user("nobody"), is_enabled: true, changed_at: s(0) };
         service.relay.handle(SourceEvent::AccountChanged(enabled));
     }
     service.changes([r#"sse_events_received_total{outcome="account_changed"} 5"#]);

@@ -80,7 +80,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
 
     streams = service.open(requests("a", 6));
     service.forget();
-    let disabled = AccountChange { user: user("a"), is_enabled: false, at: s(1000) };
+    let disabled = AccountChange { user: user("a"), is_enabled: false, changed_at: s(1000) };
     service.relay.handle(SourceEvent::AccountChanged(disabled));
     streams.clear();
     let changed = r#"sse_events_received_total{outcome="account_changed"} 1"#.to_owned();

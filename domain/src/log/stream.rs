@@ -122,7 +122,7 @@ pub(super) struct Progress {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
     reason: EndReason,
-    /// The last event that the stream takes.
+    /// The last event that the stream takes. None if it takes no event.
     until: Option<EventId>,
     /// The last event of the log when the stream ended. The stream is a reader of the events up to it.
     latest: Option<EventId>,
@@ -133,7 +133,7 @@ pub(super) struct Ending {
 impl<C> Stream<C> {
     pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
         let NewStream { connection, session, request, preference, issued_at } = stream;
-        let opened = session.written();
+        let opened = session.last_write();
         let resumable = request.map(|request| {
             Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
         });

@@ -16,8 +16,8 @@ impl Service {
         self.change_account(name, false, DISABLED);
     }
 
-    fn change_account(&self, name: &str, is_enabled: bool, at: Duration) {
-        self.receive(SourceEvent::AccountChanged(AccountChange { user: user(name), is_enabled, at }));
+    fn change_account(&self, name: &str, is_enabled: bool, changed_at: Duration) {
+        self.receive(SourceEvent::AccountChanged(AccountChange { user: user(name), is_enabled, changed_at }));
     }
 }
 

@@ -168,7 +168,7 @@ impl JetStreamSource {
                     let user = user.clone();
                     match change {
                         Ok(UserChange::Account { is_enabled }) => {
-                            let change = AccountChange { user, is_enabled, at: *published };
+                            let change = AccountChange { user, is_enabled, changed_at: *published };
                             self.queued.push_back(SourceEvent::AccountChanged(change));
                         }
                         Ok(UserChange::Language(language)) => {
