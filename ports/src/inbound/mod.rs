@@ -1,4 +1,4 @@
-//! What the application does for those who drive it.
+//! The ports that the application offers to its callers.
 
 mod choose_language;
 mod inspect;

@@ -1,12 +1,13 @@
-/// The connection that a stream is written to, as seen by whoever knows that there is something to write.
+/// The connection that a stream is written to, as seen by the application.
 ///
 /// No call blocks.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Connection: Send + Sync {
-    /// Has the connection take what is next ([`EventStream::take`](crate::inbound::EventStream::take)), as soon as it can be written to. True when
-    /// it can be at present, as far as is known; else its client has to act first.
+    /// Makes the connection call [`EventStream::take`](crate::inbound::EventStream::take) as soon as it can be written to.
+    ///
+    /// Returns whether it can be written to at present, as far as that is known. If not, its client has to read first.
     fn wake(&self) -> bool;
 
-    /// The stream is about to end: its client has a limited time to take what is left and to close. The connection is woken as well.
+    /// Announces the end of the stream and wakes the connection. From now on its client has a limited time to read the rest and to close.
     fn finish(&self);
 }

@@ -2,34 +2,34 @@ use domain::distribution::Distribution;
 
 use super::EndReason;
 
-/// What has been counted, to be read by whoever looks inside.
+/// Reads the values of the metrics.
 ///
-/// What implementations are obliged to is tested by `obligations::measurements`.
+/// `obligations::measurements` tests the obligations of an implementation.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Measurements: Send + Sync {
-    /// All counts, as they stand. Nobody who counts waits for it.
+    /// Returns the current values. Counting does not wait for it.
     fn statistics(&self) -> Statistics;
 }
 
-/// What is open now, and what has been counted since the start.
+/// The current figures, and those accumulated since the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statistics {
-    /// How many streams are open …
+    /// The number of open streams.
     pub streams: u64,
-    /// … and of how many users.
+    /// The number of users with an open stream.
     pub users: u64,
-    /// Streams that were opened.
+    /// The number of streams that were opened.
     pub opened: u64,
-    /// Streams that have ended, by reason.
+    /// The number of streams that have ended, by reason.
     pub ended: Vec<(EndReason, u64)>,
-    /// Events that came from the bus and were for us.
+    /// The number of events that were received from NATS for this service.
     pub events: u64,
-    /// Events that open streams were to take.
+    /// The number of deliveries: events times the open streams that had to take them.
     pub deliveries: u64,
-    /// How long events took, from NATS taking them to the last of their streams taking them for its write.
+    /// The time from NATS storing an event to the last of its streams taking it.
     pub latency: Distribution,
-    /// Whether the bus is being read.
+    /// Whether NATS is being read.
     pub nats_connected: bool,
-    /// How many messages stood on the bus behind the last one that was read.
+    /// The number of messages on NATS after the last one that was read.
     pub nats_lag: u64,
 }

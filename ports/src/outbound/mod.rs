@@ -1,4 +1,4 @@
-//! What the application needs from the world.
+//! The ports that the application needs from its environment.
 
 pub use domain::log::EndReason;
 

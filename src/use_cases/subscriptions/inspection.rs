@@ -42,7 +42,7 @@ impl Subscriptions {
                 open.push(OpenStream {
                     request: stream.resumable.as_ref().map(|resumable| resumable.request.clone()),
                     position: stream.position(),
-                    silent: stream.session.time_since_write(now.instant),
+                    since_last_write: stream.session.time_since_write(now.instant),
                     lag,
                     remaining: stream.session.remaining(now.unix_time),
                 });

@@ -61,7 +61,7 @@ async fn shows_the_streams_of_one_user_as_they_are() {
     let unread = OpenStream {
         request: tab("a", "tab").request,
         position: Some(id(0)),
-        silent: s(5),
+        since_last_write: s(5),
         lag,
         // The first of all streams has its whole time.
         remaining: Some(s(995)),
