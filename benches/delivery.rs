@@ -22,8 +22,8 @@ use domain::{
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
-    inbound::{EventStream, StreamRequest, Subscribe as _},
-    outbound::{Connection, Frames as _, SourceEvent},
+    inbound::{Connection, EventStream, StreamRequest, Subscribe as _},
+    outbound::{Frames as _, SourceEvent},
 };
 use tokio::{
     runtime::{Builder, Runtime},

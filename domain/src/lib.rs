@@ -5,7 +5,7 @@
 //! - [`notification`] and [`content`]: an event. [`identity`]: users. [`language`]: the languages that users prefer.
 //! - [`session`] and [`keepalive`]: when a stream ends and when it needs a comment. [`jitter`]: how simultaneous timers are distributed.
 //! - [`revocation`]: tokens that are refused before they expire. [`origin`]: the web pages that may read the service's answers.
-//! - [`distribution`]: histograms.
+//! - [`statistics`] and [`distribution`]: the figures that an administrator sees.
 //!
 //! **Invariant:** the domain has no async, no I/O, no clock and no vendor's type in any signature. The time is an argument.
 
@@ -25,4 +25,5 @@ pub mod notification;
 pub mod origin;
 pub mod revocation;
 pub mod session;
+pub mod statistics;
 mod sync;

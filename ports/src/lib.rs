@@ -10,3 +10,8 @@ pub mod inbound;
 #[cfg(feature = "mock")]
 pub mod obligations;
 pub mod outbound;
+
+/// Encoded bytes, ready to be written to any number of streams. Clones share the memory; it is freed when the last clone is dropped.
+///
+/// The outbound port [`outbound::Frames`] encodes them, and the inbound port [`inbound::EventStream`] returns them.
+pub type Frame = bytes::Bytes;

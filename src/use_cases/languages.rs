@@ -8,7 +8,7 @@ use domain::{
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
 };
 use ports::{
-    inbound::{ChooseLanguage, UserLanguage},
+    inbound::{ChoiceNotStored, ChooseLanguage, UserLanguage},
     outbound::{LanguagePreferences, NotStored, StoreUpdate},
 };
 use tracing::debug;
@@ -30,9 +30,10 @@ impl ChooseLanguage for LanguageChoices {
         self.subscriptions.language(user, requested)
     }
 
-    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), NotStored> {
+    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), ChoiceNotStored> {
         let after = self.subscriptions.chosen_at(&user);
-        let choice = self.preferences.choose(user, language, after).await?;
+        let choice =
+            self.preferences.choose(user, language, after).await.map_err(|NotStored| ChoiceNotStored)?;
         self.subscriptions.learn(choice);
         Ok(())
     }

@@ -21,14 +21,14 @@ use domain::{
     jitter::Jitter,
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
-    log::{EventLog, LATE_AFTER, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
+    log::{EndReason, EventLog, LATE_AFTER, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
     revocation::Revocations,
     session::{Now, Session},
 };
 use parking_lot::Mutex;
 use ports::{
-    inbound::{StreamRequest, Subscribe, SubscribeError, Subscription},
-    outbound::{BookmarkExchange, Clock, Connection, EndReason, Frames, Metrics},
+    inbound::{Connection, StreamRequest, Subscribe, SubscribeError, Subscription},
+    outbound::{BookmarkExchange, Clock, Frames, Metrics},
 };
 
 use self::{

@@ -34,16 +34,17 @@ use domain::{
     identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
-    log::{LATE_AFTER, LogLimits, StreamLimits},
+    log::{EndReason, LATE_AFTER, LogLimits, StreamLimits},
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use mockall::predicate::eq;
 use parking_lot::Mutex;
 use ports::{
+    Frame,
     inbound::{NotReady, Readiness as _, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{
-        BookmarkExchange, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
-        RegistryUnavailable, ServiceRegistry, SourceEvent,
+        BookmarkExchange, Frames, MockFrames, MockMetrics, NotStored, Outcome, RegistryUnavailable,
+        ServiceRegistry, SourceEvent,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};

@@ -29,8 +29,8 @@ use domain::{
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
-    inbound::{EventStream, StreamRequest, Subscribe as _, SubscribeError},
-    outbound::{Clock, MockConnection, SourceEvent},
+    inbound::{EventStream, MockConnection, StreamRequest, Subscribe as _, SubscribeError},
+    outbound::{Clock, SourceEvent},
 };
 
 const POLICY: StreamPolicy = StreamPolicy {

@@ -1,8 +1,8 @@
 //! Streams that are open, that lag or are silent, that end, and that are refused.
 
-use domain::{bookmark::RequestId, keepalive::KeepalivePolicy, revocation::AccountChange};
+use domain::{bookmark::RequestId, keepalive::KeepalivePolicy, log::EndReason, revocation::AccountChange};
 use ocis_sse::use_cases::Inspection;
-use ports::{inbound::Inspect as _, outbound::EndReason};
+use ports::inbound::Inspect as _;
 
 use super::*;
 

@@ -4,8 +4,6 @@ use domain::{
     language::{LanguagePriorityList, LanguageTag},
 };
 
-use crate::outbound::NotStored;
-
 /// The users' choices of a language.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
@@ -17,8 +15,8 @@ pub trait ChooseLanguage: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns [`NotStored`] if the choice could not be stored. Nothing has changed then.
-    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), NotStored>;
+    /// Returns [`ChoiceNotStored`] if the choice could not be stored. Nothing has changed then.
+    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), ChoiceNotStored>;
 }
 
 /// The language of a user.
@@ -29,3 +27,8 @@ pub struct UserLanguage {
     /// The most preferred language, whether chosen or not.
     pub effective: LanguageTag,
 }
+
+/// The error of a choice that could not be stored. The user may retry later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the choice cannot be stored at present")]
+pub struct ChoiceNotStored;

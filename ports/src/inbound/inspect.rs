@@ -5,9 +5,8 @@ use domain::{
     identity::UserId,
     log::Lag,
     notification::{EventId, EventType},
+    statistics::Statistics,
 };
-
-use crate::outbound::Statistics;
 
 /// What an administrator can see and do.
 ///

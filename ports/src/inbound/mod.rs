@@ -1,11 +1,13 @@
 //! The ports that the application offers to its callers.
 
 mod choose_language;
+mod connection;
 mod inspect;
 mod readiness;
 mod subscribe;
 
-pub use choose_language::{ChooseLanguage, UserLanguage};
+pub use choose_language::{ChoiceNotStored, ChooseLanguage, UserLanguage};
+pub use connection::Connection;
 pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
 pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subscription, Taken};
@@ -13,6 +15,7 @@ pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subsc
 #[cfg(feature = "mock")]
 pub use {
     choose_language::MockChooseLanguage,
+    connection::MockConnection,
     inspect::MockInspect,
     readiness::MockReadiness,
     subscribe::{MockEventStream, MockSubscribe},

@@ -4,9 +4,11 @@ use domain::{
     bookmark::RequestId,
     identity::Principal,
     language::{LanguagePriorityList, LanguageTag},
+    log::EndReason,
 };
 
-use crate::outbound::{Connection, EndReason, Frame};
+use super::Connection;
+use crate::Frame;
 
 /// Opens event streams.
 #[cfg_attr(feature = "mock", mockall::automock)]

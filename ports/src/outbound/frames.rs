@@ -4,13 +4,11 @@ use domain::{
     content::TranslationIndex,
     gap::Gap,
     language::LanguageTag,
+    log::EndReason,
     notification::{EventId, Notification},
 };
 
-use super::EndReason;
-
-/// Encoded bytes, ready to be written to any number of streams. Clones share the memory; it is freed when the last clone is dropped.
-pub type Frame = bytes::Bytes;
+use crate::Frame;
 
 /// Encodes what is written to a stream.
 ///

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use domain::{
     gap::GapReason,
-    log::{Lag, LimitReached},
+    log::{EndReason, Lag, LimitReached},
 };
 
-use super::{EndReason, TokenRejected};
+use super::TokenRejected;
 
 /// The metrics of the application. No call blocks or fails.
 #[cfg_attr(feature = "mock", mockall::automock)]

@@ -1,7 +1,6 @@
 //! Streams end with their user's account.
 
-use domain::{identity::Principal, revocation::AccountChange};
-use ports::outbound::EndReason;
+use domain::{identity::Principal, log::EndReason, revocation::AccountChange};
 
 use super::Subscriptions;
 

@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use domain::{
-    log::{Appended, Entry, NewEvent},
+    log::{Appended, EndReason, Entry, NewEvent},
     notification::{EventId, Notification, Recipients},
 };
 use parking_lot::MutexGuard;
-use ports::outbound::EndReason;
 
 use super::{Encoded, NatsState, Shared, Stream, Subscriptions};
 

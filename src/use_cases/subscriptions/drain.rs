@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ports::outbound::EndReason;
+use domain::log::EndReason;
 
 use super::Subscriptions;
 

@@ -1,10 +1,7 @@
 //! What an administrator may ask of the streams.
 
-use domain::{identity::UserId, notification::EventId};
-use ports::{
-    inbound::{OpenStream, RecentEvent},
-    outbound::EndReason,
-};
+use domain::{identity::UserId, log::EndReason, notification::EventId};
+use ports::inbound::{OpenStream, RecentEvent};
 
 use super::Subscriptions;
 

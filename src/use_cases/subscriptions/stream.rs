@@ -9,8 +9,8 @@ use domain::{
     notification::EventId,
 };
 use ports::{
+    Frame,
     inbound::{EventStream, Taken},
-    outbound::Frame,
 };
 
 use super::{Encoded, Mailbox, Shared};

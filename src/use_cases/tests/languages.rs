@@ -2,7 +2,7 @@
 
 use domain::content::{Translation, TranslationIndex};
 use ports::{
-    inbound::{ChooseLanguage as _, UserLanguage},
+    inbound::{ChoiceNotStored, ChooseLanguage as _, UserLanguage},
     outbound::LanguagePreferences as _,
 };
 
@@ -155,7 +155,7 @@ async fn are_stored_before_they_count() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open_asking("a", "fr");
     *service.preferences.away.lock() = true;
-    assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(NotStored));
+    assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(ChoiceNotStored));
     let asked = LanguagePriorityList::from_accept_language("fr");
     let before = UserLanguage { chosen: None, effective: tag("fr") };
     assert_eq!(service.languages.language(&user("a"), asked.clone()), before);

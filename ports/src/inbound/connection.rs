@@ -3,7 +3,7 @@
 /// No call blocks.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Connection: Send + Sync {
-    /// Makes the connection call [`EventStream::take`](crate::inbound::EventStream::take) as soon as it can be written to.
+    /// Makes the connection call [`EventStream::take`](super::EventStream::take) as soon as it can be written to.
     ///
     /// Returns whether it can be written to at present, as far as that is known. If not, its client has to read first.
     fn wake(&self) -> bool;
