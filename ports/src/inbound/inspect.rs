@@ -11,7 +11,6 @@ use domain::{
 /// What an administrator can see and do.
 ///
 /// No data is collected for this port. It costs nothing unless it is called.
-#[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Inspect: Send + Sync {
     /// Returns the current and the accumulated figures.
     fn statistics(&self) -> Statistics;

@@ -16,7 +16,5 @@ pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subsc
 pub use {
     choose_language::MockChooseLanguage,
     connection::MockConnection,
-    inspect::MockInspect,
-    readiness::MockReadiness,
     subscribe::{MockEventStream, MockSubscribe},
 };

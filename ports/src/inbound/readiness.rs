@@ -1,5 +1,4 @@
 /// The readiness of this instance.
-#[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Readiness: Send + Sync {
     /// Checks that the platform's proxy finds this instance, that new streams are accepted, and that events reach them.
     ///

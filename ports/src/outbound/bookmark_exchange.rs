@@ -6,7 +6,6 @@ use super::StoreUpdate;
 /// Shares the bookmarks of ended streams with the other instances, and with the successor of this one.
 ///
 /// `obligations::bookmark_exchange` tests the obligations of an implementation.
-#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait BookmarkExchange: Send + Sync {
     /// Publishes a bookmark in the background. It is lost if too many bookmarks wait or the store cannot be reached.

@@ -10,7 +10,6 @@ use domain::{
 /// The source of events: a reader of NATS.
 ///
 /// The functions of `obligations::event_source` test the obligations of an implementation.
-#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait EventSource: Send {
     /// Waits for the next event. A source never ends: when it loses its connection to NATS, it reports that and reconnects.

@@ -11,7 +11,6 @@ use super::StoreUpdate;
 /// The persistent store of the users' language choices, which all instances share.
 ///
 /// `obligations::language_preferences` tests the obligations of an implementation.
-#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait LanguagePreferences: Send + Sync {
     /// Stores a choice that `user` makes now. Returns the latest choice in the store, which may be a later one.

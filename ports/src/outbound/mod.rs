@@ -30,8 +30,6 @@ pub use traces::{Origin, Traces};
 
 #[cfg(feature = "mock")]
 pub use {
-    bookmark_exchange::MockBookmarkExchange, clock::MockClock, event_source::MockEventSource,
-    frames::MockFrames, http_metrics::MockHttpMetrics, language_preferences::MockLanguagePreferences,
-    measurements::MockMeasurements, metrics::MockMetrics, publish::MockPublish,
-    service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier, traces::MockTraces,
+    clock::MockClock, frames::MockFrames, http_metrics::MockHttpMetrics, measurements::MockMeasurements,
+    metrics::MockMetrics, token_verifier::MockTokenVerifier, traces::MockTraces,
 };

@@ -2,7 +2,6 @@ use async_trait::async_trait;
 use domain::{content::Content, identity::UserId, notification::EventType};
 
 /// Publishes events. Only the demonstration uses it; the service itself only reads.
-#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait Publish: Send + Sync {
     /// Publishes an event for `recipients`.

@@ -5,7 +5,6 @@ use async_trait::async_trait;
 /// The platform's service registry, in which other services find this instance.
 ///
 /// `obligations::service_registry` tests the obligations of an implementation.
-#[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ServiceRegistry: Send + Sync {
     /// Creates or renews the entry of this instance. Returns its lifetime: an entry that is not renewed within that time disappears.
