@@ -84,7 +84,7 @@ impl ResumePoint {
 pub struct Bookmarks {
     window: Duration,
     limits: BookmarkLimits,
-    users: HashMap<UserId, HashMap<RequestId, Stored>>,
+    users: HashMap<UserId, HashMap<RequestId, StoredBookmark>>,
     /// The keys of all bookmarks by their number, the oldest first.
     order: BTreeMap<u64, (UserId, RequestId)>,
     /// The number of the next bookmark.
@@ -102,7 +102,7 @@ pub struct BookmarkLimits {
 
 /// A bookmark without its keys.
 #[derive(Debug)]
-struct Stored {
+struct StoredBookmark {
     point: ResumePoint,
     stored_at: Instant,
     /// The key in `order`.
@@ -129,7 +129,7 @@ impl Bookmarks {
         let number = self.next_number;
         self.next_number += 1;
         self.order.insert(number, (user.clone(), request.clone()));
-        self.users.entry(user).or_default().insert(request, Stored { point, stored_at: now, number });
+        self.users.entry(user).or_default().insert(request, StoredBookmark { point, stored_at: now, number });
     }
 
     /// Removes the bookmark of a client and returns where the client continues.

@@ -1,4 +1,4 @@
-//! Jitter: events that would happen to many streams at once are distributed over a span of time.
+//! Jitter: distributes over time what would happen to many streams at once.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use std::time::Duration;
 pub struct Jitter(f64);
 
 /// The fractional part of the golden ratio, in units of 2⁻⁶⁴. Its multiples modulo one are the most evenly distributed.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+const GOLDEN_RATIO: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// The number of 32-bit values.
-const VALUES: f64 = 4_294_967_296.0;
+/// 2³², which converts 32 bits into a fraction.
+const TWO_POW_32: f64 = 4_294_967_296.0;
 
 /// A time is shortened by at most one part in this many, which is 5 %.
 const SHORTENING_DIVISOR: u32 = 20;
@@ -20,9 +20,9 @@ impl Jitter {
     /// Returns the jitter with the number `n`.
     #[must_use]
     pub fn of(n: u64) -> Self {
-        let [.., first, second, third, fourth] = n.wrapping_mul(GOLDEN).to_le_bytes();
+        let [.., first, second, third, fourth] = n.wrapping_mul(GOLDEN_RATIO).to_le_bytes();
         let upper = u32::from_le_bytes([first, second, third, fourth]);
-        Self(f64::from(upper) / VALUES)
+        Self(f64::from(upper) / TWO_POW_32)
     }
 
     /// Shortens `time` by up to 5 %, but by no more than `limit`.

@@ -1,7 +1,7 @@
 //! The rules of the service.
 //!
-//! - [`log`]: the log of recent events and the streams that read it. [`gap`]: what a client learns when events are missing. [`bookmark`]: the
-//!   positions of ended streams.
+//! - [`log`]: the log of recent events and the streams that read it. [`gap`]: what a client learns when events are missing. [`bookmark`]:
+//!   the positions of ended streams.
 //! - [`notification`] and [`content`]: an event. [`identity`]: users. [`language`]: the languages that users prefer.
 //! - [`session`] and [`keepalive`]: when a stream ends and when it needs a comment. [`jitter`]: how simultaneous timers are distributed.
 //! - [`revocation`]: tokens that are refused before they expire. [`origin`]: the web pages that may read the service's answers.

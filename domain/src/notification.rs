@@ -6,14 +6,14 @@ use crate::{content::Content, identity::UserId};
 
 /// The incarnation of the NATS stream that an event belongs to.
 ///
-/// Sequences restart when a NATS stream is deleted and recreated; the incarnation distinguishes the two streams. It is the same number on every
-/// instance and after every restart.
+/// Sequences restart when a NATS stream is deleted and recreated; the incarnation distinguishes the two streams. It is the same number on
+/// every instance and after every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(NonZeroU64);
 
 impl Incarnation {
-    /// Creates the incarnation with this number. Zero, which would be a stream created in 1970, counts as one: without a zero, an optional id takes
-    /// no more memory than an id, and each open stream has an optional id.
+    /// Creates the incarnation with this number. Zero, which would be a stream created in 1970, counts as one: without a zero, an optional
+    /// id takes no more memory than an id, and each open stream has an optional id.
     #[must_use]
     pub const fn of(number: u64) -> Self {
         match NonZeroU64::new(number) {
@@ -25,8 +25,8 @@ impl Incarnation {
 
 /// The id of an event. A client receives it in the `id` field and sends it back in `Last-Event-ID`.
 ///
-/// Its text is the incarnation in hexadecimal, a hyphen and the sequence: `19ab4cf02d1-5123`. It has no character that the WHATWG event stream
-/// format forbids in an id.
+/// Its text is the incarnation in hexadecimal, a hyphen and the sequence: `19ab4cf02d1-5123`. It has no character that the WHATWG event
+/// stream format forbids in an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
     /// The incarnation of the NATS stream.

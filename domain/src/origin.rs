@@ -149,8 +149,8 @@ fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
 }
 
-/// Returns whether `text` is a domain that may follow a `*`: a dot and at least two labels, because a top-level domain such as `.org` has many
-/// owners.
+/// Returns whether `text` is a domain that may follow a `*`: a dot and at least two labels, because a top-level domain such as `.org` has
+/// many owners.
 fn is_domain(text: &str) -> bool {
     text.strip_prefix('.').is_some_and(|domain| is_name(domain) && domain.contains('.'))
 }

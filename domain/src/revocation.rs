@@ -55,8 +55,8 @@ impl Revocations {
         Self { limit, disabled: BTreeMap::new(), by_time: BTreeSet::new() }
     }
 
-    /// Applies a change unless a later one of the same account is known. Forgets the accounts that were disabled so long before the change that
-    /// all their tokens have expired.
+    /// Applies a change unless a later one of the same account is known. Forgets the accounts that were disabled so long before the change
+    /// that all their tokens have expired.
     pub fn apply(&mut self, change: &AccountChange) {
         let AccountChange { user, is_enabled, changed_at } = change;
         if let Some(known) = self.disabled.get(user).copied() {

@@ -9,8 +9,8 @@ use crate::{jitter::Jitter, keepalive::KeepalivePolicy};
 
 /// The timers of a stream: when it was last written to, and when it ends.
 ///
-/// The end is a time of the wall clock, like the expiry of a token. So a stream also ends in time if the machine was suspended or its clock was
-/// set.
+/// The end is a time of the wall clock, like the expiry of a token. So a stream also ends in time if the machine was suspended or its clock
+/// was set.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
     last_write: Instant,
@@ -56,8 +56,8 @@ impl Session {
     /// Creates the session of a stream that is opened at `now`. It ends when the token expires at `expires_at`, the time since 1970, or at
     /// `max_age`.
     ///
-    /// `jitter` shortens the session by up to 5 %, and before the expiry of a token by up to ten minutes, so that sessions that start together do
-    /// not end together.
+    /// `jitter` shortens the session by up to 5 %, and before the expiry of a token by up to ten minutes, so that sessions that start
+    /// together do not end together.
     #[must_use]
     pub fn new(now: Now, expires_at: Duration, max_age: Option<Duration>, jitter: Jitter) -> Self {
         let left = expires_at.saturating_sub(now.unix_time);

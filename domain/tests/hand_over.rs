@@ -1,5 +1,5 @@
-//! The handover of an event from the thread that appends it to the connection that takes it. The model checker loom runs every interleaving of
-//! the threads: a connection that waits is woken by the next event, and takes each event once and in order.
+//! The handover of an event from the thread that appends it to the connection that takes it. The model checker loom runs every interleaving
+//! of the threads: a connection that waits is woken by the next event, and takes each event once and in order.
 
 #![cfg(loom)]
 

@@ -20,8 +20,8 @@ pub struct LanguageChoice {
 }
 
 impl LanguageChoice {
-    /// Returns the time of a choice that NATS stored at `time` and that replaces the choice of the time `replaced`. It is later than `replaced`,
-    /// even if the clock of NATS was set back.
+    /// Returns the time of a choice that NATS stored at `time` and that replaces the choice of the time `replaced`. It is later than
+    /// `replaced`, even if the clock of NATS was set back.
     #[must_use]
     pub fn time_after(replaced: Option<Duration>, time: Duration) -> Duration {
         replaced.map_or(time, |replaced| time.max(replaced.saturating_add(Duration::from_nanos(1))))
@@ -33,13 +33,13 @@ impl LanguageChoice {
 pub struct Languages {
     default: Arc<LanguagePriorityList>,
     default_language: LanguageTag,
-    choices: HashMap<UserId, Chosen>,
+    choices: HashMap<UserId, KnownChoice>,
     /// The preferences of all streams. Equal ones are shared, and there are few different ones.
     preferences: HashSet<Arc<PreferredLanguages>>,
 }
 
 #[derive(Debug)]
-struct Chosen {
+struct KnownChoice {
     language: Option<LanguageTag>,
     chosen_at: Duration,
     /// Whether the choice was read from a store that is gone, and not yet from the store that replaced it.
@@ -109,7 +109,7 @@ impl Languages {
         let is_later =
             self.choices.get(&user).is_none_or(|known| known.is_stale || chosen_at > known.chosen_at);
         if is_later {
-            self.choices.insert(user, Chosen { language, chosen_at, is_stale: false });
+            self.choices.insert(user, KnownChoice { language, chosen_at, is_stale: false });
         }
         is_later
     }

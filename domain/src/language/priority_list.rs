@@ -126,8 +126,8 @@ fn matches(tag: &str, range: &str) -> bool {
         && matches!(tag.as_bytes().get(range.len()), None | Some(b'-'))
 }
 
-/// Returns the range, and then the range without its last subtags, one after the other. A single-character subtag is removed together with the
-/// subtag that it introduces (RFC 4647, 3.4).
+/// Returns the range, and then the range without its last subtags, one after the other. A single-character subtag is removed together with
+/// the subtag that it introduces (RFC 4647, 3.4).
 fn lookup_sequence(range: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(range), |range| {
         let (mut rest, _) = range.rsplit_once('-')?;

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 /// A language tag (RFC 5646) such as `de-CH-1996`: a language, and optionally a script, a region and more.
 ///
-/// A tag is well-formed (RFC 5646, 2.2.9). Whether it is also valid, with registered and unique subtags, is not checked. Its case is normalized
-/// as RFC 5646, 2.1.1 recommends, so spellings that differ in case are equal. Cloning is cheap: all clones share one allocation.
+/// A tag is well-formed (RFC 5646, 2.2.9). Whether it is also valid, with registered and unique subtags, is not checked. Its case is
+/// normalized as RFC 5646, 2.1.1 recommends, so spellings that differ in case are equal. Cloning is cheap: all clones share one allocation.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LanguageTag(Arc<str>);
 
@@ -25,8 +25,8 @@ impl LanguageTag {
         Ok(Self(tag.into_inner().into()))
     }
 
-    /// Creates a language tag from `text`, which may have `_` in place of `-`, as in `pt_BR`. Infinite Scale and OpenCloud name their translations
-    /// like POSIX locales.
+    /// Creates a language tag from `text`, which may have `_` in place of `-`, as in `pt_BR`. Infinite Scale and OpenCloud name their
+    /// translations like POSIX locales.
     ///
     /// # Errors
     ///

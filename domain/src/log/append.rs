@@ -6,7 +6,8 @@ use super::{Entry, EventLog, Extent, Mailbox, NewEvent, RetainedEntry, USER_SHAR
 use crate::{gap::GapReason, identity::UserId, notification::Recipients};
 
 /// The number of mailboxes that one call of [`EventLog::append_batch`] appends to. Other users of the log wait less than a millisecond for
-/// it, however many users an event names. An eviction visits four times as many at a time. Tests name few users, so their batches are small.
+/// it, however many users an event names. An eviction visits four times as many at a time. Tests name few users, so their batches are
+/// small.
 pub(super) const MAILBOXES_PER_BATCH: usize = if cfg!(test) { 2 } else { 500 };
 
 /// An append in progress: some mailboxes have the event already.
@@ -146,7 +147,7 @@ impl<F, C> EventLog<F, C> {
         Appended { streams: *streams, bytes: entry.bytes, is_delivered }
     }
 
-    /// Records that users without a mailbox miss the event that is being appended. One of them may have just left, and is told of a gap on
+    /// Records that users without a mailbox miss the event that is being appended. One of them may have just left, and gets a gap on
     /// return. Users with a mailbox still get the event.
     fn mark_missed(&mut self, entry: &Entry<F>) {
         if let Some(extent) = &mut self.extent {
@@ -154,8 +155,8 @@ impl<F, C> EventLog<F, C> {
         }
     }
 
-    /// Returns the mailbox of `user`, and creates it if necessary. Returns none if there is no mailbox and no history: nobody could ever take
-    /// the event.
+    /// Returns the mailbox of `user`, and creates it if necessary. Returns none if there is no mailbox and no history: nobody could ever
+    /// take the event.
     fn mailbox_for(&mut self, user: UserId) -> Option<Arc<Mailbox<F, C>>> {
         if let Some(mailbox) = self.mailbox(&user) {
             return Some(Arc::clone(mailbox));

@@ -49,8 +49,8 @@ impl<F, C> Mailbox<F, C> {
 
     /// Takes the next items of a stream at `now`, up to `limit` bytes or one larger event.
     ///
-    /// Calls `write` for each item with the stream's language preference; `write` returns the encoded size in bytes. The outcome for a stream
-    /// that was closed is [`TurnOutcome::End`].
+    /// Calls `write` for each item with the stream's language preference; `write` returns the encoded size in bytes. The outcome for a
+    /// stream that was closed is [`TurnOutcome::End`].
     pub fn take(
         &self,
         id: StreamId,
@@ -79,8 +79,8 @@ impl<F, C> Mailbox<F, C> {
         }
     }
 
-    /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection is
-    /// dead and this has not been noticed yet. Only streams older than `id` count.
+    /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection
+    /// is dead and this has not been noticed yet. Only streams older than `id` count.
     ///
     /// What was written after `confirmed_until` may not have arrived.
     #[must_use]

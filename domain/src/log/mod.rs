@@ -1,12 +1,12 @@
 //! The log of recent events, and the streams that read it.
 //!
-//! An event is appended once. Each of its recipients has a [`Mailbox`]: the user's events, and the user's open streams. A stream is a position
-//! in the mailbox of its user. When its connection can be written to, it takes the events after its position; nothing waits for a slow
-//! connection. Clients that are new, that return and that are slow differ only in their positions. A stream whose position the log no longer
-//! reaches is told of a gap, and continues with the events that are still held.
+//! An event is appended once. Each of its recipients has a [`Mailbox`]: the user's events, and the user's open streams. A stream is a
+//! position in the mailbox of its user. When its connection can be written to, it takes the events after its position; nothing waits for a
+//! slow connection. Clients that are new, that return and that are slow differ only in their positions. A stream whose position the log no
+//! longer reaches gets a gap, and continues with the events that are still held.
 //!
-//! The log is limited by age and bytes. The events of one user take at most half of the bytes, except that a single larger event is kept. So
-//! events of other users are held for as long as all of them together take less than the other half, however many events one user gets.
+//! The log is limited by age and bytes. The events of one user take at most half of the bytes, except that a single larger event is kept.
+//! So events of other users are held for as long as all of them together take less than the other half, however many events one user gets.
 
 mod append;
 mod entry;
@@ -99,7 +99,7 @@ pub struct EventLog<F, C> {
     connected_users: usize,
 }
 
-/// Which events the log has.
+/// The range of events in the log.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     /// The floor of every user without a mailbox, not counting the event that is being appended.
@@ -209,8 +209,8 @@ impl<F, C> EventLog<F, C> {
 
     /// Restarts the log empty at the position `after`, because the event bus may have lost events before it.
     ///
-    /// The events appended from now on were published after `after`. Each stream that has not taken everything up to `after`, or was past it,
-    /// is told of a gap. Calls `wake` for each connection that waits for an event.
+    /// The events appended from now on were published after `after`. Each stream that has not taken everything up to `after`, or was past
+    /// it, gets a gap. Calls `wake` for each connection that waits for an event.
     pub fn resync(&mut self, after: EventId, now: Instant, wake: &mut dyn FnMut(&C)) {
         let floor = Floor { after, reason: GapReason::Expired, recorded: None };
         self.extent = Some(Extent { floor, appending: None, latest: after });

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{capacity::reduced_capacity, gap::GapReason};
 
-/// The log remembers whose events it has evicted for its maximum age and one part in this many longer. A client may return with an id that is
-/// older than the end of its stream by that much.
+/// The log remembers whose events it has evicted for its maximum age and one part in this many longer. A client may return with an id that
+/// is older than the end of its stream by that much.
 const FLOOR_LEEWAY_DIVISOR: u32 = 4;
 
 /// An event in the log, and the mailboxes that hold it.

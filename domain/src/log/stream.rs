@@ -46,11 +46,11 @@ pub enum EndReason {
     Client,
     /// The client has not read what was written to it.
     Slow,
-    /// The token that opened it has expired.
+    /// The token that opened the stream has expired.
     Expired,
     /// The user has logged out.
     Logout,
-    /// The user's account was disabled or deleted after the token that opened it was issued.
+    /// The user's account was disabled or deleted after the token that opened the stream was issued.
     Revoked,
     /// The stream has reached the maximum age.
     MaxAge,
@@ -76,7 +76,8 @@ pub struct Stream<C> {
     pub preference: LanguagePreference,
     /// When the token that opened the stream was issued.
     pub issued_at: IssuedAt,
-    /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream starts.
+    /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
+    /// starts.
     pub(super) position: Option<EventId>,
     /// None for most streams. Boxed, because every open stream has the field.
     pub(super) progress: Option<Box<Progress>>,
@@ -102,8 +103,8 @@ pub struct Resumable {
     pub(super) late: Option<Box<LateWindow>>,
 }
 
-/// The delay between recording and taking an event from which the event counts as taken late. An event taken within this time counts as taken
-/// when it was recorded.
+/// The delay between recording and taking an event from which the event counts as taken late. An event taken within this time counts as
+/// taken when it was recorded.
 pub const LATE_AFTER: Duration = Duration::from_secs(1);
 
 /// The state of a stream that replays missed events, reports a gap, has reached a logout or ends.
@@ -160,8 +161,8 @@ impl<C> Stream<C> {
         self.id
     }
 
-    /// Returns the last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
-    /// starts.
+    /// Returns the last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the
+    /// stream starts.
     #[must_use]
     pub fn position(&self) -> Option<EventId> {
         self.position
@@ -199,7 +200,8 @@ impl<C> Stream<C> {
         was_waiting
     }
 
-    /// Sends the id `position` to the client if it is newer and nothing else waits to be taken. Returns whether the connection has to be woken.
+    /// Sends the id `position` to the client if it is newer and nothing else waits to be taken. Returns whether the connection has to be
+    /// woken.
     pub fn refresh_position(&mut self, position: EventId) -> bool {
         // An event that waits to be taken has a later id.
         let is_due = self.is_waiting && self.position.is_some_and(|sent| position.follows(sent));
@@ -209,8 +211,8 @@ impl<C> Stream<C> {
         is_due && self.add_note(Note::Position)
     }
 
-    /// Starts the stream after the event `position`. `after` is the last event that the client has. If it is an earlier one, `progress` has the
-    /// gap.
+    /// Starts the stream after the event `position`. `after` is the last event that the client has. If it is an earlier one, `progress` has
+    /// the gap.
     pub(super) fn start(&mut self, after: EventId, position: EventId, progress: Option<Progress>) {
         if self.is_open() {
             self.progress = progress.map(Box::new);
@@ -293,8 +295,8 @@ impl<C> Stream<C> {
 
     /// Ends the stream: it still takes the events up to `latest`, and then a closing comment.
     ///
-    /// A stream that replays takes no more missed events, because the client's next stream replays them. After [`EndReason::Revoked`] there is
-    /// no next stream, so all of them are still taken.
+    /// A stream that replays takes no more missed events, because the client's next stream replays them. After [`EndReason::Revoked`] there
+    /// is no next stream, so all of them are still taken.
     pub(super) fn end(&mut self, reason: EndReason, latest: Option<EventId>) {
         let is_at_logout = self.progress.as_ref().is_some_and(|progress| progress.is_at_logout);
         let leaves_replay = self.is_replaying() && reason != EndReason::Revoked;

@@ -43,8 +43,8 @@ impl<F, C> EventLog<F, C> {
         (mailbox, id)
     }
 
-    /// Starts a stream after the event `after`. Its client is told of `gap` first, or of the gap between `after` and the first event that the
-    /// log still holds. Returns whether the connection has to be woken.
+    /// Starts a stream after the event `after`. Its client gets `gap` first, or the gap between `after` and the first event that
+    /// the log still holds. Returns whether the connection has to be woken.
     pub fn start(&self, mailbox: &Mailbox<F, C>, id: StreamId, after: EventId, gap: Option<Gap>) -> bool {
         let Some(extent) = self.extent else { return false };
         mailbox.lock().start(id, after, gap, extent.floor(), extent.latest)
@@ -77,8 +77,8 @@ impl<F, C> EventLog<F, C> {
 
     /// Ends a stream: it still takes the events published until now, and then a closing comment.
     ///
-    /// What was written after `confirmed_until` may not have arrived, so the bookmark lies before it. Returns none if the stream has ended or
-    /// was closed before.
+    /// What was written after `confirmed_until` may not have arrived, so the bookmark lies before it. Returns none if the stream has ended
+    /// or was closed before.
     pub fn end(
         &mut self,
         mailbox: &Mailbox<F, C>,

@@ -11,7 +11,8 @@ pub trait ChooseLanguage: Send + Sync {
     /// Returns what `user` has chosen, and the language of a stream whose request has the preference `requested`.
     fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> UserLanguage;
 
-    /// Sets the language of all streams of `user`, from the next event on. With none, the preference of each stream's request takes effect again.
+    /// Sets the language of all streams of `user`, from the next event on. With none, the preference of each stream's request takes effect
+    /// again.
     ///
     /// # Errors
     ///

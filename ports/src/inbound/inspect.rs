@@ -43,7 +43,8 @@ pub struct RecentEvent {
 pub struct OpenStream {
     /// The id of the request that opened the stream, if its client sent one.
     pub request: Option<RequestId>,
-    /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream starts.
+    /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
+    /// starts.
     pub position: Option<EventId>,
     /// The time since the stream was last written to.
     pub since_last_write: Duration,

@@ -13,8 +13,8 @@ use crate::Frame;
 /// Opens event streams.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Subscribe: Send + Sync {
-    /// Opens a stream of all events for the user, starting with the events that the client has missed. If they are no longer known, the first
-    /// event is a gap. `connection` is woken whenever there is something to take.
+    /// Opens a stream of all events for the user, starting with the events that the client has missed. If they are no longer known, the
+    /// first event is a gap. `connection` is woken whenever there is something to take.
     ///
     /// # Errors
     ///
@@ -56,11 +56,12 @@ pub struct Subscription {
 /// Obligations of the connection:
 /// - it calls [`EventStream::take`] once after it has received the stream, and again after each [`Connection::wake`], as soon as it can be
 ///   written to. Reading from NATS pauses for a few milliseconds for connections that were woken and could be written to;
-/// - it writes the frames in order and without gaps, and drops each frame once it is written. A frame shares its memory with the log and with
-///   other streams, so a frame that is kept is memory that no limit of the log counts;
+/// - it writes the frames in order and without gaps, and drops each frame once it is written. A frame shares its memory with the log and
+///   with other streams, so a frame that is kept is memory that no limit of the log counts;
 /// - it calls `take` again only when all frames of the previous call are written;
-/// - it drops the stream when the client is gone, and after the last frame. Dropping closes the stream with [`EndReason::Client`], unless it has
-///   ended or was closed for another reason. Frames that were taken cannot be returned: a client that has lost some gets them by reconnecting.
+/// - it drops the stream when the client is gone, and after the last frame. Dropping closes the stream with [`EndReason::Client`], unless
+///   it has ended or was closed for another reason. Frames that were taken cannot be returned: a client that has lost some gets them by
+///   reconnecting.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait EventStream: Send + Sync {
     /// Takes the next frames, up to a limited number of bytes or one larger event. It does not block.

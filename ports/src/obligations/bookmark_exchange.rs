@@ -52,8 +52,8 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
     assert_eq!(next.next_update().await, StoreUpdate::Entry(bookmark("c", 30)));
 }
 
-/// Tests a [`BookmarkExchange`] whose store is lost. `lose` loses it, and `instance` creates the exchange of another instance. The store is empty
-/// at first.
+/// Tests a [`BookmarkExchange`] whose store is lost. `lose` loses it, and `instance` creates the exchange of another instance. The store is
+/// empty at first.
 ///
 /// # Panics
 ///

@@ -1,5 +1,5 @@
-//! The obligations of an [`EventSource`]. The tests drop several calls of [`EventSource::next`] before they wait for one, because that loses
-//! nothing.
+//! The obligations of an [`EventSource`]. The tests drop several calls of [`EventSource::next`] before they wait for one, because that
+//! loses nothing.
 
 use std::{
     future::poll_fn,
@@ -189,8 +189,8 @@ pub async fn reports_lost_events(bus: &impl FailingEventBus) {
     reader.source.close().await;
 }
 
-/// Tests that a source reads a limited number of bytes ahead: messages beyond that wait on the bus, where they can be lost. The obligation does not
-/// apply to a fake that has everything in memory.
+/// Tests that a source reads a limited number of bytes ahead: messages beyond that wait on the bus, where they can be lost. The obligation
+/// does not apply to a fake that has everything in memory.
 ///
 /// # Panics
 ///

@@ -53,8 +53,8 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
     assert_eq!(stored, Some(kept));
 }
 
-/// Tests a [`LanguagePreferences`] whose store is lost. `lose` loses it, and `instance` creates the preferences of another instance. The store is
-/// empty at first.
+/// Tests a [`LanguagePreferences`] whose store is lost. `lose` loses it, and `instance` creates the preferences of another instance. The
+/// store is empty at first.
 ///
 /// # Panics
 ///

@@ -1,6 +1,7 @@
 use crate::outbound::ServiceRegistry;
 
-/// Tests a [`ServiceRegistry`] without entries. `instance` creates the registry of another instance, and `entries` returns the number of entries.
+/// Tests a [`ServiceRegistry`] without entries. `instance` creates the registry of another instance, and `entries` returns the number of
+/// entries.
 ///
 /// # Panics
 ///

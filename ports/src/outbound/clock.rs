@@ -8,7 +8,7 @@ pub trait Clock: Send + Sync {
     /// Returns the time on the monotonic clock. It never goes back, and setting the wall clock does not affect it.
     fn now(&self) -> Instant;
 
-    /// Returns the wall clock, as the time since 1970 (RFC 7519, 2, `NumericDate`). It may go back, so it is only for comparison with times of
-    /// other machines.
+    /// Returns the wall clock, as the time since 1970 (RFC 7519, 2, `NumericDate`). It may go back, so it is only for comparison with times
+    /// of other machines.
     fn unix_time(&self) -> Duration;
 }

@@ -16,8 +16,8 @@ pub trait EventSource: Send {
     ///
     /// Obligations:
     /// - [`SourceEvent::Resync`] is returned before the first notification;
-    /// - every notification and every change of an account published after the position of `Resync` is returned exactly once and in the order of
-    ///   NATS, also across interruptions. The recent ones are returned before the first [`SourceEvent::Subscribed`];
+    /// - every notification and every change of an account published after the position of `Resync` is returned exactly once and in the
+    ///   order of NATS, also across interruptions. The recent ones are returned before the first [`SourceEvent::Subscribed`];
     /// - if NATS has lost messages before they were read, another [`SourceEvent::Resync`] is returned. It is returned for no other reason;
     /// - the number of bytes that the source reads ahead of the caller is limited. Further messages wait on NATS;
     /// - the source counts messages that are not notifications, and counts and logs unreadable ones. It does not return them;

@@ -14,10 +14,10 @@ use crate::Frame;
 ///
 /// Obligations:
 /// - each frame is a complete block, so that any frame can follow any other one;
-/// - the memory of a frame is about its length. It is not a slice of a larger buffer, because the log keeps the frames of its events and counts
-///   their lengths only;
-/// - neither encoding nor dropping a frame has a side effect. The frame of an event is encoded once, shared by many streams, and perhaps never
-///   written. A stream is closed by dropping its [`EventStream`](crate::inbound::EventStream), not by dropping frames;
+/// - the memory of a frame is about its length. It is not a slice of a larger buffer, because the log keeps the frames of its events and
+///   counts the length of their texts only;
+/// - neither encoding nor dropping a frame has a side effect. The frame of an event is encoded once, shared by many streams, and perhaps
+///   never written. A stream is closed by dropping its [`EventStream`](crate::inbound::EventStream), not by dropping frames;
 /// - no call blocks or fails. The mailbox of a user is locked during the call.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Frames: Send + Sync {

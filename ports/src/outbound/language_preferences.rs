@@ -27,12 +27,12 @@ pub trait LanguagePreferences: Send + Sync {
         after: Option<Duration>,
     ) -> Result<LanguageChoice, NotStored>;
 
-    /// Stores a choice that was made elsewhere in the background, unless a later one is stored. It is stored as soon as possible, and lost only if
-    /// too many choices wait.
+    /// Stores a choice that was made elsewhere in the background, unless a later one is stored. It is stored as soon as possible, and lost
+    /// only if too many choices wait.
     fn keep(&self, choice: LanguageChoice);
 
-    /// Waits for the next update: first the choices in the store, each at least once, then new ones. The choices of one user are in the order in
-    /// which they were stored.
+    /// Waits for the next update: first the choices in the store, each at least once, then new ones. The choices of one user are in the
+    /// order in which they were stored.
     ///
     /// [`StoreUpdate::UpToDate`] or [`StoreUpdate::Unavailable`] is returned within five seconds after NATS was first reached.
     ///

@@ -7,7 +7,7 @@ pub enum StoreUpdate<T> {
     Recreated,
     /// All entries of the store have been returned.
     UpToDate,
-    /// The store could not be reached for five seconds, so nothing should wait for it. When it is back, its entries are returned again, and then
-    /// `UpToDate`.
+    /// The store could not be reached for five seconds, so nothing should wait for it. When it is back, its entries are returned again, and
+    /// then `UpToDate`.
     Unavailable,
 }

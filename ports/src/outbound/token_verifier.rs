@@ -12,11 +12,12 @@ pub trait TokenVerifier: Send + Sync {
     /// # Errors
     ///
     /// - [`TokenRejected::Expired`] if the token has expired, leeway included, and has no other fault;
-    /// - [`TokenRejected::Invalid`] if the token was not signed with the platform's secret and algorithm, has another audience, or lacks a claim;
+    /// - [`TokenRejected::Invalid`] if the token was not signed with the platform's secret and algorithm, has another audience, or lacks a
+    ///   claim;
     /// - [`TokenRejected::NoUser`] if the token is valid, but names no user;
     /// - [`TokenRejected::Scope`] if the token is valid, but gives no access to a user's own events;
-    /// - [`TokenRejected::Revoked`] if the token is valid, but its user's account was disabled or deleted after it was issued. An adapter that
-    ///   does not know accounts never returns it.
+    /// - [`TokenRejected::Revoked`] if the token is valid, but its user's account was disabled or deleted after it was issued. An adapter
+    ///   that does not know accounts never returns it.
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected>;
 }
 

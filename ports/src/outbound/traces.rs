@@ -3,8 +3,8 @@ use tracing::Span;
 /// Connects spans of this service to traces of other services.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Traces: Send + Sync {
-    /// Makes `span`, which has not been entered yet, a part of the trace of `origin`, and adds the baggage as attributes. The size of the baggage is
-    /// limited, because any client may choose it. Without tracing, or without a trace in `origin`, the call has no effect.
+    /// Makes `span`, which has not been entered yet, a part of the trace of `origin`, and adds the baggage as attributes. The size of the
+    /// baggage is limited, because any client may choose it. Without tracing, or without a trace in `origin`, the call has no effect.
     fn continue_from(&self, span: &Span, origin: Origin);
 }
 

@@ -66,8 +66,8 @@ impl<F, C> Contents<F, C> {
         Some((&mut self.streams[position], self.index.as_deref()))
     }
 
-    /// Returns the last event, where `latest` is the last event that was appended completely. The mailbox may already have the event that is
-    /// being appended.
+    /// Returns the last event, where `latest` is the last event that was appended completely. The mailbox may already have the event that
+    /// is being appended.
     pub(in crate::log) fn latest(&self, latest: EventId) -> EventId {
         let newest = self.index.as_ref().and_then(|index| index.newest());
         newest.map_or(latest, |newest| latest.max(newest.notification.id))
@@ -178,8 +178,8 @@ impl<F, C> Contents<F, C> {
         }
     }
 
-    /// Starts a stream after the event `after`, where `latest` is the last event of the log. Its client is told of `gap` first. Returns whether
-    /// the connection has to be woken.
+    /// Starts a stream after the event `after`, where `latest` is the last event of the log. Its client gets `gap` first. Returns
+    /// whether the connection has to be woken.
     pub(in crate::log) fn start(
         &mut self,
         id: StreamId,
@@ -208,8 +208,8 @@ impl<F, C> Contents<F, C> {
         stream.wake_if_waiting()
     }
 
-    /// Returns the position after which the user's events since `time` follow, and the reason if some of them have been removed. `latest` is
-    /// the last event of the log.
+    /// Returns the position after which the user's events since `time` follow, and the reason if some of them have been removed. `latest`
+    /// is the last event of the log.
     pub(in crate::log) fn position_before(
         &self,
         time: Instant,
@@ -222,8 +222,8 @@ impl<F, C> Contents<F, C> {
         }
     }
 
-    /// Returns where a stream starts that was opened when `position` was the last event of the log, and the reason if events for the user since
-    /// then have been removed.
+    /// Returns where a stream starts that was opened when `position` was the last event of the log, and the reason if events for the user
+    /// since then have been removed.
     pub(in crate::log) fn start_position(
         &self,
         position: EventId,
@@ -239,8 +239,8 @@ impl<F, C> Contents<F, C> {
         }
     }
 
-    /// Returns the last event up to which the client has certainly received everything. What was written after `confirmed_until` may not have
-    /// arrived. None if it is not known where the stream starts.
+    /// Returns the last event up to which the client has certainly received everything. What was written after `confirmed_until` may not
+    /// have arrived. None if it is not known where the stream starts.
     pub(in crate::log) fn confirmed_position(
         &self,
         id: StreamId,

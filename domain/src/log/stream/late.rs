@@ -34,11 +34,11 @@ impl LateWindow {
         (self.last_taken >= confirmed_until).then_some(self.after)
     }
 
-    /// Records that everything written before `confirmed_until` has arrived, and that the stream is at `position` now. Returns whether some of
-    /// the range is still unconfirmed.
+    /// Records that everything written before `confirmed_until` has arrived, and that the stream is at `position` now. Returns whether some
+    /// of the range is still unconfirmed.
     ///
-    /// `after` moves up to the checkpoint when everything up to the checkpoint has arrived; `position` is the next checkpoint. So a client that
-    /// is always late has no more unconfirmed events than it took in two such periods.
+    /// `after` moves up to the checkpoint when everything up to the checkpoint has arrived; `position` is the next checkpoint. So a client
+    /// that is always late has no more unconfirmed events than it took in two such periods.
     pub(super) fn confirm(&mut self, position: EventId, now: Instant, confirmed_until: Instant) -> bool {
         if self.checkpoint_time < confirmed_until {
             self.after = self.checkpoint;

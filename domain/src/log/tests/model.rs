@@ -77,8 +77,8 @@ impl StreamModel {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Each stream gets each event of its user once and in order, or a gap. A connection that has taken everything is woken by the next event.
-    /// The log stays within its limits.
+    /// Each stream gets each event of its user once and in order, or a gap. A connection that has taken everything is woken by the next
+    /// event. The log stays within its limits.
     #[test]
     fn each_stream_gets_each_event_once_or_a_gap(
         steps in prop::collection::vec(step(), 1..80),
@@ -138,8 +138,8 @@ proptest! {
         }
     }
 
-    /// The events of other users are held for as long as all of them and the mailboxes take at most half of the log, however many events one
-    /// user gets.
+    /// The events of other users are held for as long as all of them and the mailboxes take at most half of the log, however many events
+    /// one user gets.
     #[test]
     fn one_user_takes_at_most_half_of_the_log(
         events in prop::collection::vec((prop::bool::weighted(0.8), 0..600_usize), 1..200),
