@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub use sd_notify::NotifyState;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+pub use tokio::signal::unix::Signal;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -35,24 +36,45 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
 
 /// Tells the service manager, where there is one, that clients are served, or no longer (`sd_notify(3)`).
 pub fn tell_service_manager(state: NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+    tell(&[state]);
+}
+
+/// Tells the service manager that the configuration is read again, until [`NotifyState::Ready`] (`sd_notify(3)`, `RELOADING=1`).
+pub fn tell_service_manager_of_reload() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => warn!(%error, "the service manager cannot be told"),
+    }
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         warn!(%error, "the service manager cannot be told");
     }
 }
 
-/// Reopens the log whenever SIGHUP comes, if it is a file. The signal never ends the process.
+/// Returns the SIGHUPs that come from now on. From the first call on, the signal no longer ends the process. Several that come while none is
+/// awaited count as one.
 ///
 /// # Errors
 ///
 /// The signal cannot be caught.
-pub fn reopen_on_hangup(log: Option<Arc<LogFile>>) -> std::io::Result<()> {
-    let mut hangup = signal(SignalKind::hangup())?;
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
+}
+
+/// Reopens the log whenever SIGHUP comes.
+///
+/// # Errors
+///
+/// The signal cannot be caught.
+pub fn reopen_on_hangup(log: Arc<LogFile>) -> std::io::Result<()> {
+    let mut hangups = hangups()?;
     tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match log.as_ref().map(|log| log.reopen()) {
-                Some(Ok(())) => info!("the log was opened anew"),
-                Some(Err(error)) => error!(%error, "the log cannot be opened anew, the old file is kept"),
-                None => info!("SIGHUP ignored: the log is no file that could be opened anew"),
+        while hangups.recv().await.is_some() {
+            match log.reopen() {
+                Ok(()) => info!("log file reopened"),
+                Err(error) => error!(%error, "log file not reopened, the old one is kept"),
             }
         }
     });

@@ -13,7 +13,7 @@ use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
     composition::{self, Application, Demo, StartError, Watched},
     configuration::{self, Configuration, Environment},
-    lifecycle::stop_on_signals,
+    lifecycle::{Signal, hangups, stop_on_signals},
     telemetry::{Logging, start_logging},
 };
 use tikv_jemallocator::Jemalloc;
@@ -29,10 +29,14 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 #[tokio::main]
 async fn main() -> ExitCode {
     match CommandLine::parse().command {
-        Command::Server(Configured { config }) => match configured(config) {
-            Ok(configuration) => finish(server(&configuration).await),
-            Err(status) => status,
-        },
+        Command::Server(Configured { config }) => {
+            // Caught before the configuration is read: a signal that comes meanwhile must not end the service.
+            let hangups = hangups();
+            match configured(config) {
+                Ok(configuration) => finish(server(&configuration, hangups).await),
+                Err(status) => status,
+            }
+        }
         Command::Health(Configured { config }) => match configured(config) {
             Ok(configuration) => health(&configuration).await,
             Err(status) => status,
@@ -48,10 +52,12 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn server(configuration: &Configuration) -> Result<(), StartError> {
+async fn server(configuration: &Configuration, hangups: io::Result<Signal>) -> Result<(), StartError> {
+    let hangups = hangups.map_err(StartError::Signals)?;
     let watched = Watched::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
-    Application::build(configuration, Some(&watched))?.run_until(stop.cancelled()).await
+    let application = Application::build(configuration, Some(&watched))?;
+    application.reload_on(hangups, Environment::of_process()).run_until(stop.cancelled()).await
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {

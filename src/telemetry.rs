@@ -26,6 +26,7 @@ use tracing_subscriber::{
     },
     layer::SubscriberExt as _,
     registry::LookupSpan,
+    reload,
     util::SubscriberInitExt as _,
 };
 
@@ -50,13 +51,9 @@ pub struct Logging {
 }
 
 /// Begins to log, and to tell `listeners` of spans. Only the first call has an effect.
-pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) {
+pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) -> LogLevelHandle {
     let Logging { level, pretty, color, file } = logging;
-    let ours = |level| OURS.map(|target| (target, LevelFilter::from_level(level)));
-    // The bus's client repeats itself with each attempt; what it has to say, `/readyz` and our own log say.
-    let repetitive = [("async_nats", LevelFilter::OFF)];
-    let others = OTHERS.min(LevelFilter::from_level(level));
-    let heard = Targets::new().with_default(others).with_targets(repetitive).with_targets(ours(level));
+    let (heard, reload) = reload::Layer::new(heard(level));
     let writer = match file {
         Some(file) => BoxMakeWriter::new(file),
         None => BoxMakeWriter::new(io::stderr),
@@ -66,11 +63,38 @@ pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) {
     // Spans do not depend on what is logged, and are not made when nobody listens.
     let spans =
         if listeners.is_empty() { Targets::new() } else { Targets::new().with_targets(ours(Level::INFO)) };
+    let set = move |level| {
+        // It fails when another call was the first.
+        reload.reload(self::heard(level)).ok();
+    };
     tracing_subscriber::registry()
         .with(listeners.with_filter(spans))
         .with(lines.with_filter(heard))
         .try_init()
         .ok();
+    LogLevelHandle(Box::new(set))
+}
+
+/// What is logged from `level` on.
+fn heard(level: Level) -> Targets {
+    // The NATS client and the exporter of traces log each attempt. Our own log reports a failure once.
+    let repetitive = ["async_nats", "opentelemetry-otlp"].map(|target| (target, LevelFilter::OFF));
+    let others = OTHERS.min(LevelFilter::from_level(level));
+    Targets::new().with_default(others).with_targets(repetitive).with_targets(ours(level))
+}
+
+fn ours(level: Level) -> [(&'static str, LevelFilter); OURS.len()] {
+    OURS.map(|target| (target, LevelFilter::from_level(level)))
+}
+
+/// Changes the level of what is logged.
+pub struct LogLevelHandle(Box<dyn Fn(Level) + Send + Sync>);
+
+impl LogLevelHandle {
+    /// Logs what is as grave as `level` or graver from now on.
+    pub fn set(&self, level: Level) {
+        (self.0)(level);
+    }
 }
 
 /// What hears of spans.

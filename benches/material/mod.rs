@@ -104,5 +104,5 @@ pub(crate) fn token() -> (RevaTokens, String) {
     let captured: Value = serde_json::from_str(include_str!("../../tests/wire/tokens.json")).expect("JSON");
     let secret = captured["secret"].as_str().expect("a secret");
     let token = captured["tokens"]["user-scope"].as_str().expect("a token");
-    (RevaTokens::new(secret), token.to_owned())
+    (RevaTokens::new(secret, None), token.to_owned())
 }

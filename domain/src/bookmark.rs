@@ -88,7 +88,7 @@ pub struct Bookmarks {
     /// The keys of all bookmarks by their number, the oldest first.
     order: BTreeMap<u64, (UserId, RequestId)>,
     /// The number of the next bookmark.
-    next_number: u64,
+    next_stream_number: u64,
 }
 
 /// The limits of the number of bookmarks. Beyond a limit the oldest bookmark is removed: of the same user, or of all users.
@@ -113,7 +113,12 @@ impl Bookmarks {
     /// Creates an empty collection that keeps each bookmark for `window`. With a window of zero it keeps none.
     #[must_use]
     pub fn new(window: Duration, limits: BookmarkLimits) -> Self {
-        Self { window, limits, users: HashMap::new(), order: BTreeMap::new(), next_number: 0 }
+        Self { window, limits, users: HashMap::new(), order: BTreeMap::new(), next_stream_number: 0 }
+    }
+
+    /// Sets the limits that hold from now on. Bookmarks of a user beyond the new limit are removed when the user's next one is inserted.
+    pub fn set_limits(&mut self, limits: BookmarkLimits) {
+        self.limits = limits;
     }
 
     /// Inserts a bookmark at `now`. If the client has one already, the later position counts, in whatever order instances publish them.
@@ -126,8 +131,8 @@ impl Bookmarks {
         let known = self.remove(&user, &request);
         let point = known.map_or(point, |known| known.latest(point));
         self.make_room(&user);
-        let number = self.next_number;
-        self.next_number += 1;
+        let number = self.next_stream_number;
+        self.next_stream_number += 1;
         self.order.insert(number, (user.clone(), request.clone()));
         self.users.entry(user).or_default().insert(request, StoredBookmark { point, stored_at: now, number });
     }
@@ -164,9 +169,11 @@ impl Bookmarks {
 
     /// Makes room for one more bookmark of `user` within the limits.
     fn make_room(&mut self, user: &UserId) {
-        let own = self.users.get(user).filter(|own| own.len() >= self.limits.per_user);
-        let oldest = own.and_then(|own| own.iter().min_by_key(|(_, stored)| stored.number));
-        if let Some(request) = oldest.map(|(request, _)| request.clone()) {
+        while let Some(own) = self.users.get(user)
+            && own.len() >= self.limits.per_user
+            && let Some((request, _)) = own.iter().min_by_key(|(_, stored)| stored.number)
+        {
+            let request = request.clone();
             self.remove(user, &request);
         }
         while self.order.len() >= self.limits.total.max(1) {
@@ -296,6 +303,21 @@ mod tests {
         assert_eq!(bookmarks.take_of("b", "tab", now), Some(id(1)));
         let kept: Vec<_> = bookmarks.all(now).into_iter().map(|bookmark| bookmark.point.position).collect();
         assert_eq!(kept, [id(98), id(99), id(100)]);
+    }
+
+    #[test]
+    fn lower_limits_apply_to_the_next_insert() {
+        let now = Instant::now();
+        let mut bookmarks = Bookmarks::new(WINDOW, LIMITS);
+        for sequence in 1..=4 {
+            bookmarks.insert_at("a", &sequence.to_string(), id(sequence), now);
+        }
+        bookmarks.set_limits(BookmarkLimits { per_user: 2, ..LIMITS });
+        bookmarks.insert_at("b", "1", id(1), now);
+        bookmarks.insert_at("a", "5", id(5), now);
+        let kept = ["1", "2", "3", "4", "5"].map(|tab| bookmarks.take_of("a", tab, now).is_some());
+        assert_eq!(kept, [false, false, false, true, true]);
+        assert!(bookmarks.take_of("b", "1", now).is_some());
     }
 
     #[test]

@@ -70,6 +70,7 @@ fn read_again(configuration: &Configuration, shown: &str, variables: &[(&str, St
 
 fn settings(configuration: &Configuration) -> String {
     let Configuration {
+        file: _,
         log,
         tracing,
         debug,

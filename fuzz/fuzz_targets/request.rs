@@ -33,7 +33,10 @@ use ports::{
     outbound::{MockMetrics, MockTokenVerifier, MockTraces, TokenRejected},
 };
 use serde_json::Value;
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::watch,
+};
 
 /// The one valid token. No other part of a request, of an answer or of the log contains it.
 const TOKEN: &str = "hunter2.hunter2.hunter2";
@@ -187,6 +190,15 @@ fn app() -> App {
     metrics.expect_authentication_failed().return_const(());
     let mut traces = MockTraces::new();
     traces.expect_continue_from().return_const(());
+    let (_, cross_origin) = watch::channel(CrossOrigin {
+        allow_origins: [NAMED_ORIGIN, "https://*.b.example"]
+            .map(|origin| AllowedOrigin::try_new(origin).expect("an origin"))
+            .into(),
+        allow_methods: vec!["GET".into()],
+        allow_headers: vec!["Authorization".into()],
+        allow_credentials: true,
+        token_cookie: Some("token".into()),
+    });
     let http = Http {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
@@ -194,15 +206,7 @@ fn app() -> App {
         metrics: Arc::new(metrics),
         clock: Arc::new(SystemClock),
         traces: Arc::new(traces),
-        cross_origin: CrossOrigin {
-            allow_origins: [NAMED_ORIGIN, "https://*.b.example"]
-                .map(|origin| AllowedOrigin::try_new(origin).expect("an origin"))
-                .into(),
-            allow_methods: vec!["GET".into()],
-            allow_headers: vec!["Authorization".into()],
-            allow_credentials: true,
-            token_cookie: Some("token".into()),
-        },
+        cross_origin,
         root: "/".into(),
         version: "0",
     };

@@ -18,7 +18,7 @@ const SECRET: &str = "a secret of at least thirty-two bytes";
 /// How much later than its `exp` a token expires.
 const LEEWAY: f64 = 5.0;
 
-static TOKENS: LazyLock<RevaTokens> = LazyLock::new(|| RevaTokens::new(SECRET));
+static TOKENS: LazyLock<RevaTokens> = LazyLock::new(|| RevaTokens::new(SECRET, None));
 static KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(SECRET.as_bytes()));
 
 fuzz_target!(|text: &str| {

@@ -23,6 +23,7 @@ use domain::{
     notification::Incarnation,
 };
 use ports::outbound::Clock as _;
+use tokio::sync::watch;
 
 use super::{Core, Running, StartError, listen};
 use crate::use_cases::StreamPolicy;
@@ -81,7 +82,7 @@ impl Demo {
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
         let app = core
-            .http(Arc::new(RevaTokens::new(&secret)), same_origin(), "/")
+            .http(Arc::new(RevaTokens::new(&secret, None)), same_origin(), "/")
             .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
         let running = Running {
             core,
@@ -126,7 +127,7 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    core().http(Arc::new(RevaTokens::new("")), same_origin(), "/").specification()
+    core().http(Arc::new(RevaTokens::new("", None)), same_origin(), "/").specification()
 }
 
 fn core() -> Core {
@@ -146,14 +147,15 @@ fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
 }
 
 /// Pages of other origins have no business here.
-fn same_origin() -> CrossOrigin {
-    CrossOrigin {
+fn same_origin() -> watch::Receiver<CrossOrigin> {
+    let (_, policy) = watch::channel(CrossOrigin {
         allow_origins: Vec::new(),
         allow_methods: Vec::new(),
         allow_headers: Vec::new(),
         allow_credentials: false,
         token_cookie: None,
-    }
+    });
+    policy
 }
 
 /// A secret of this run alone.

@@ -2,6 +2,7 @@
 
 mod capacity;
 mod demo;
+mod reload;
 mod server;
 mod watched;
 
@@ -24,7 +25,7 @@ use adapters::{
 };
 use domain::language::LanguageTag;
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::{demo::Demo, server::Application, watched::Watched};
@@ -73,7 +74,12 @@ impl Core {
         Self { subscriptions, languages, exchange, status: Arc::default(), metrics, clock }
     }
 
-    fn http(&self, verifier: Arc<dyn TokenVerifier>, cross_origin: CrossOrigin, root: &str) -> Http {
+    fn http(
+        &self,
+        verifier: Arc<dyn TokenVerifier>,
+        cross_origin: watch::Receiver<CrossOrigin>,
+        root: &str,
+    ) -> Http {
         Http {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),
@@ -224,9 +230,6 @@ pub enum StartError {
     /// The endpoint cannot be served over TLS.
     #[error("http.tls: the certificate cannot be used")]
     Certificate(#[source] UnusableCertificate),
-    /// Traces cannot be sent.
-    #[error("tracing: the collector cannot be used")]
-    Tracing(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A token for the demo could not be made.
     #[error("no token could be made")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

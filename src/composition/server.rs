@@ -5,9 +5,9 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use adapters::{
     http_server::{
         App, ConnectionLimits, Listener, serve,
-        tls::{self, CertificateFiles, TlsAcceptor},
+        tls::{self, CertificateFiles, Renewal, TlsAcceptor},
     },
-    inbound::{debug::Debug, http::CrossOrigin},
+    inbound::debug::Debug,
     outbound::{
         host,
         jwt::RevaTokens,
@@ -18,25 +18,24 @@ use adapters::{
         prometheus::{self, HttpServerMetrics, PrometheusMetrics, Transport},
     },
 };
-use domain::{
-    keepalive::KeepalivePolicy,
-    log::{LogLimits, StreamLimits},
-};
 use ports::outbound::BookmarkExchange;
+use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
-use super::{Core, Running, StartError, VERSION, Watched, capacity::Capacity, listen};
+use super::{
+    Core, Running, StartError, VERSION, Watched,
+    capacity::Capacity,
+    listen,
+    reload::{LiveParts, Reload, cross_origin, debug_token, policy, warn_of_short_secrets},
+};
 use crate::{
     configuration::{
-        Address, Configuration, Cors, Credentials, Events, Limits, RegistryKind, Secret, Server, Tls,
+        Address, Configuration, Credentials, Environment, Events, Limits, RegistryKind, Secret, Server, Tls,
         TokenManager,
     },
-    lifecycle::{NotifyState, raise_descriptor_limit, tell_service_manager},
-    use_cases::{Announcement, Status, StreamPolicy},
+    lifecycle::{NotifyState, Signal, raise_descriptor_limit, tell_service_manager},
+    use_cases::{Announcement, Status},
 };
-
-/// A shorter secret can be guessed (RFC 7518, 3.2).
-const SHORTEST_SECRET_BYTES: usize = 32;
 
 /// The service, listening, but not yet running.
 pub struct Application {
@@ -44,6 +43,8 @@ pub struct Application {
     debug: (Listener, App),
     nats: connection::Connection,
     addresses: [SocketAddr; 2],
+    reload: Reload,
+    hangups: Option<(Signal, Environment)>,
 }
 
 impl Application {
@@ -54,15 +55,7 @@ impl Application {
     /// An address cannot be listened at or used, or the certificate cannot.
     pub fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
-        for (setting, secret) in [
-            ("token_manager.jwt_secret", Some(jwt_secret)),
-            ("token_manager.jwt_secret_previous", jwt_secret_previous.as_ref()),
-        ] {
-            let bytes = secret.map_or(usize::MAX, |secret| secret.reveal().len());
-            if bytes < SHORTEST_SECRET_BYTES {
-                warn!(setting, bytes, least = SHORTEST_SECRET_BYTES, "a secret is too short to be safe");
-            }
-        }
+        warn_of_short_secrets(&configuration.token_manager);
         let bus = bus(&configuration.events)?;
         if matches!(bus.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set: whoever answers is taken for the bus");
@@ -74,7 +67,8 @@ impl Application {
         let preferences = Arc::new(KeyValuePreferences::new(&nats));
         let default_language = configuration.languages.default.0.clone();
         // The limit of descriptors is raised whatever is set.
-        let capacity = Capacity::of(raise_descriptor_limit(), configuration.limits.max_connections);
+        let descriptors = raise_descriptor_limit();
+        let capacity = Capacity::of(descriptors, configuration.limits.max_connections);
         let core = Core::new(policy(configuration, capacity), default_language, preferences, exchange);
         let source = JetStreamSource::new(&nats, core.metrics.clone(), core.clock.clone(), recently);
 
@@ -86,24 +80,22 @@ impl Application {
         let (debug, limits) = (&configuration.debug.addr, limits_for(capacity.debug_connections));
         let counts = core.metrics.http_server(prometheus::Server::Debug, Transport::Plaintext);
         let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
-        let tls = tls(&configuration.tls, address)?;
+        let (tls, certificate) = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;
-        let verifier = RevaTokens::new(jwt_secret.reveal());
-        let verifier = Arc::new(match jwt_secret_previous {
-            Some(previous) => verifier.also_accepting(previous.reveal()),
-            None => verifier,
-        });
-        let app = core
-            .http(verifier, cross_origin(&configuration.cors), http.root.as_str())
-            .app(std::convert::identity);
-        let (metrics, effective) = (core.metrics.clone(), configuration.effective.to_string());
+        let previous = jwt_secret_previous.as_ref().map(Secret::reveal);
+        let tokens = Arc::new(RevaTokens::new(jwt_secret.reveal(), previous));
+        let (cross_origin, allowed) = watch::channel(cross_origin(&configuration.cors));
+        let app = core.http(tokens.clone(), allowed, http.root.as_str()).app(std::convert::identity);
+        let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
+        let (effective, shown) = watch::channel(configuration.effective.clone());
+        let metrics = core.metrics.clone();
         let debug = Debug {
             readiness: core.status.clone(),
             inspect: Arc::new(core.inspection()),
             clock: core.clock.clone(),
             version: VERSION,
             metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
-            configuration: ("application/yaml", Box::new(move || effective.clone())),
+            configuration: ("application/yaml", Box::new(move || shown.borrow().to_string())),
             spans: watched.and_then(Watched::spans).map(|spans| {
                 (
                     "text/html; charset=utf-8",
@@ -111,9 +103,21 @@ impl Application {
                 )
             }),
             profiles: configuration.debug.pprof,
-            token: configuration.debug.token.as_ref().map(|token| token.reveal().to_owned()),
+            token,
         };
         let debug = (debug_listener, debug.app());
+        let parts = LiveParts {
+            log_level: watched.map(Watched::log_level),
+            subscriptions: core.subscriptions.clone(),
+            tokens,
+            cross_origin,
+            debug_token,
+            connections: listener.connection_limit(),
+            descriptors,
+            certificate,
+            effective,
+        };
+        let reload = Reload { configuration: configuration.clone(), parts };
         let running = Running {
             core,
             source: Box::new(source),
@@ -123,7 +127,13 @@ impl Application {
             tls,
             app,
         };
-        Ok(Self { running, debug, nats, addresses: [address, debug_address] })
+        Ok(Self { running, debug, nats, addresses: [address, debug_address], reload, hangups: None })
+    }
+
+    /// Reads the configuration again on each of `hangups`, from the file that it was read from and from `environment`, for as long as it serves.
+    #[must_use]
+    pub fn reload_on(self, hangups: Signal, environment: Environment) -> Self {
+        Self { hangups: Some((hangups, environment)), ..self }
     }
 
     /// Where clients connect.
@@ -146,8 +156,13 @@ impl Application {
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         info!(address = %self.http_address(), debug = %self.debug_address(), "listening");
         tell_service_manager(NotifyState::Ready);
+        let mut reloading = JoinSet::new();
+        if let Some((hangups, environment)) = self.hangups {
+            reloading.spawn(self.reload.on_each(hangups, environment));
+        }
         let stop = async {
             stop.await;
+            reloading.abort_all();
             tell_service_manager(NotifyState::Stopping);
         };
         let (listener, app) = self.debug;
@@ -172,17 +187,18 @@ fn bind(
     Ok((listener, bound))
 }
 
-/// What encrypts the endpoint at `bound`.
-fn tls(settings: &Tls, bound: SocketAddr) -> Result<Option<TlsAcceptor>, StartError> {
+/// What encrypts the endpoint at `bound`, and what renews its certificate.
+fn tls(settings: &Tls, bound: SocketAddr) -> Result<(Option<TlsAcceptor>, Option<Renewal>), StartError> {
     let acceptor = match (settings.enabled, settings.cert.clone(), settings.key.clone()) {
-        (false, ..) => return Ok(None),
-        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles { certificate, key }),
+        (false, ..) => return Ok((None, None)),
+        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles { certificate, key })
+            .map(|(acceptor, renewal)| (Some(acceptor), Some(renewal))),
         (true, ..) => {
             warn!("http.tls has no certificate: a temporary one is used, which nobody else has signed");
-            tls::temporary(&bound.ip().to_string())
+            tls::temporary(&bound.ip().to_string()).map(|acceptor| (Some(acceptor), None))
         }
     };
-    acceptor.map(Some).map_err(StartError::Certificate)
+    acceptor.map_err(StartError::Certificate)
 }
 
 /// The bus's servers and how to meet them.
@@ -263,25 +279,6 @@ fn credentials(
     }
 }
 
-/// How streams are treated.
-fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
-    let Configuration { history, streams, limits, keepalive, .. } = configuration;
-    let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
-    StreamPolicy {
-        limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
-        log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
-        // Without a history nobody could go on where they stood.
-        resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },
-        // What the kernel did not take at once waits for one, what it has taken for the other.
-        unacknowledged: limits.write_timeout.0 + limits.tcp_user_timeout.0,
-        keepalive: KeepalivePolicy::every(keepalive.interval.0),
-        max_age: unless_zero(streams.max_age.0),
-        reconnection_time: unless_zero(streams.reconnection_time.0),
-        close_on_logout: streams.close_on_logout,
-        replace_streams: streams.replace,
-    }
-}
-
 fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
     ConnectionLimits {
         connections,
@@ -289,15 +286,5 @@ fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
         write_timeout: limits.write_timeout.0,
         send_buffer: limits.send_buffer.0,
         user_timeout: limits.tcp_user_timeout.0,
-    }
-}
-
-fn cross_origin(cors: &Cors) -> CrossOrigin {
-    CrossOrigin {
-        allow_origins: cors.allow_origins.clone(),
-        allow_methods: cors.allow_methods.iter().map(|method| method.as_str().to_owned()).collect(),
-        allow_headers: cors.allow_headers.iter().map(|name| name.as_str().to_owned()).collect(),
-        allow_credentials: cors.allow_credentials,
-        token_cookie: cors.token_cookie.as_ref().map(|name| name.as_str().to_owned()),
     }
 }

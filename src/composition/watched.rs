@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapters::outbound::{
     clock::SystemClock,
-    otlp::{Collector, OtlpTraces},
+    otlp::{Collector, Findings, OtlpTraces, Protocol},
     spans::RecentSpans,
 };
 
@@ -12,7 +12,7 @@ use super::{StartError, VERSION};
 use crate::{
     configuration::{CollectorKind, Configuration, Log, Tracing},
     lifecycle::reopen_on_hangup,
-    telemetry::{LogFile, Logging, SpanListener, start_logging},
+    telemetry::{LogFile, LogLevelHandle, Logging, SpanListener, start_logging},
 };
 
 /// What the service is called among the platform's.
@@ -24,6 +24,7 @@ pub struct Watched {
     traces: Option<OtlpTraces>,
     /// What the debug server shows of spans.
     spans: Option<RecentSpans>,
+    log_level: Arc<LogLevelHandle>,
 }
 
 impl Watched {
@@ -31,18 +32,24 @@ impl Watched {
     ///
     /// # Errors
     ///
-    /// The log's file cannot be written, or the collector's address cannot be used.
+    /// The log's file cannot be written. What is wrong with traces is logged; it keeps nothing from starting.
     pub fn start(configuration: &Configuration) -> Result<Self, StartError> {
-        let traces = collector(&configuration.tracing)
-            .map(|collector| OtlpTraces::start(collector, SERVICE, VERSION))
-            .transpose()
-            .map_err(|error| StartError::Tracing(error.into()))?;
+        let (traces, findings) = match collector(&configuration.tracing) {
+            Some(collector) => OtlpTraces::start(collector, SERVICE, VERSION),
+            None => (None, Findings::without_tracing()),
+        };
         let spans = configuration.debug.zpages.then(|| RecentSpans::new(Arc::new(SystemClock)));
         let mut listeners = Vec::new();
         listeners.extend(traces.as_ref().map(|traces| Box::new(traces.layer()) as SpanListener));
         listeners.extend(spans.clone().map(|spans| Box::new(spans) as SpanListener));
-        start_logging(logging(&configuration.log)?, listeners);
-        Ok(Self { traces, spans })
+        let log_level = Arc::new(start_logging(logging(&configuration.log)?, listeners));
+        findings.log();
+        Ok(Self { traces, spans, log_level })
+    }
+
+    /// The level of what is logged.
+    pub(super) fn log_level(&self) -> Arc<LogLevelHandle> {
+        Arc::clone(&self.log_level)
     }
 
     /// The spans that the debug server shows, when it is to.
@@ -65,21 +72,24 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
     let file = match file {
         Some(path) => {
             let unusable = |source| StartError::LogFile { path: path.clone(), source };
-            Some(Arc::new(LogFile::open(path.into()).map_err(unusable)?))
+            let file = Arc::new(LogFile::open(path.into()).map_err(unusable)?);
+            reopen_on_hangup(Arc::clone(&file)).map_err(StartError::Signals)?;
+            Some(file)
         }
         None => None,
     };
-    reopen_on_hangup(file.clone()).map_err(StartError::Signals)?;
     Ok(Logging { level: level.0, pretty: *pretty, color: *color, file })
 }
 
 fn collector(tracing: &Tracing) -> Option<Collector> {
     let Tracing { enabled, kind, endpoint, collector } = tracing;
+    let at = |protocol, url: &str| Collector::At { protocol, url: url.to_owned() };
     enabled.then(|| match (kind, endpoint, collector) {
         (Some(CollectorKind::OtlpHttp), _, Some(collector)) | (_, None, Some(collector)) => {
-            Collector::Http(collector.url().into())
+            at(Protocol::Http, collector.url())
         }
-        (_, Some(endpoint), _) => Collector::Grpc(endpoint.url().into()),
-        (_, None, None) => Collector::Standard,
+        (_, Some(endpoint), _) => at(Protocol::Grpc, endpoint.url()),
+        (Some(CollectorKind::OtlpGrpc), None, None) => Collector::Standard { protocol: Some(Protocol::Grpc) },
+        (_, None, None) => Collector::Standard { protocol: None },
     })
 }

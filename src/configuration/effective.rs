@@ -25,6 +25,21 @@ impl Effective {
         };
         Self(SETTINGS.iter().map(entry).collect())
     }
+
+    /// Takes what is in `new` of the settings that can change without a restart.
+    pub(super) fn reload(&mut self, new: Self) {
+        for (entry, new) in self.0.iter_mut().zip(new.0) {
+            if entry.setting.reloadable {
+                *entry = new;
+            }
+        }
+    }
+
+    /// The value of a setting, as it may be shown.
+    pub(super) fn value(&self, setting: &Setting) -> &str {
+        let entry = self.0.iter().find(|entry| entry.setting.key == setting.key);
+        entry.map(|entry| entry.value.as_str()).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Effective {
@@ -46,8 +61,9 @@ impl fmt::Display for Defaults {
         SETTINGS.iter().try_for_each(|setting| {
             let indent = groups.enter(f, setting.key)?;
             let variables: Vec<_> = setting.all_variables().collect();
+            let changes = if setting.reloadable { "; reloaded on SIGHUP" } else { "" };
             writeln!(f, "{indent}# {}.", setting.meaning)?;
-            writeln!(f, "{indent}# {}", variables.join(", "))?;
+            writeln!(f, "{indent}# {}{changes}", variables.join(", "))?;
             let name = name(setting.key);
             match setting.default {
                 Some(default) => writeln!(f, "{indent}{name}: {}", Scalar::of(setting, default)),

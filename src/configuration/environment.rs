@@ -3,14 +3,18 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fs::File,
-    io::Read as _,
     path::{Path, PathBuf},
 };
 
 use figment::{Figment, Source};
 
-use super::{SETTINGS, layer::Layer, mistakes::Mistake, settings::Setting};
+use super::{
+    SETTINGS,
+    file_content::{self, NO_TEXT},
+    layer::Layer,
+    mistakes::Mistake,
+    settings::Setting,
+};
 
 /// What a variable's name has behind it when its value is in a file, as secrets of Docker and Kubernetes are.
 const FILE_SUFFIX: &str = "_FILE";
@@ -20,8 +24,6 @@ const MAX_FILE_BYTES: u64 = 64 << 10;
 const OWN_VARIABLES: &str = "SSE_";
 /// So many characters are wrong, missing, too many or exchanged in a name that is meant to be another.
 const MAX_MISSPELLING: usize = 2;
-/// What is wrong with a value that is no text.
-const NO_TEXT: &str = "is no UTF-8";
 
 /// The variables that are set, as they were when it was made.
 #[derive(Clone, Default)]
@@ -131,14 +133,7 @@ fn content(path: &Path) -> Result<String, String> {
     if path.as_os_str().is_empty() {
         return Err("names no file".into());
     }
-    let cannot_be_read = |error| format!("cannot be read: {error}");
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(cannot_be_read)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(cannot_be_read)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("is a file of more than {MAX_FILE_BYTES} bytes"));
-    }
-    let text = String::from_utf8(bytes).map_err(|_| format!("is a file whose content {NO_TEXT}"))?;
+    let text = file_content::read(path, MAX_FILE_BYTES)?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("is an empty file".into()),
         value => Ok(value.to_owned()),

@@ -8,6 +8,7 @@ use super::{
     SETTINGS,
     environment::Environment,
     expansion::expanded,
+    file_content,
     layer::Layer,
     mistakes::{Mistake, Mistakes},
     product,
@@ -17,16 +18,17 @@ use super::{
 
 /// The name of the file in its directory.
 const FILE_NAME: &str = "sse.yaml";
+/// A configuration is not larger than this, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
 /// Further names of settings, as OpenCloud has them.
 const OTHER_KEYS: &[(&str, &str)] = &[("loglevel", "log.level")];
 
 /// The defaults with the file's values upon them, and what is wrong with the file as such.
-pub(super) fn layers(named: Option<PathBuf>, environment: &Environment) -> (Figment, Mistakes) {
-    let path = named.or_else(|| find(environment));
-    let defaults = product::add_to(defaults(), environment, path.as_deref());
+pub(super) fn layers(path: Option<&Path>, environment: &Environment) -> (Figment, Mistakes) {
+    let defaults = product::add_to(defaults(), environment, path);
     let Some(path) = path else { return (defaults, Mistakes::default()) };
-    let mut file = Contents { path: &path, environment, values: Vec::new(), mistakes: Vec::new() };
-    match read(&path) {
+    let mut file = Contents { path, environment, values: Vec::new(), mistakes: Vec::new() };
+    match read(path) {
         Ok(nodes) => file.take(nodes, ""),
         Err(wrong) => file.mistakes.push(Mistake {
             place: path.display().to_string(),
@@ -37,7 +39,7 @@ pub(super) fn layers(named: Option<PathBuf>, environment: &Environment) -> (Figm
     }
     let Contents { values, mistakes, .. } = file;
     let layers = values.into_iter().fold(defaults, |layers, (setting, value)| {
-        layers.merge(Layer { setting, value, source: Some(Source::File(path.clone())) })
+        layers.merge(Layer { setting, value, source: Some(Source::File(path.to_owned())) })
     });
     (layers, Mistakes(mistakes))
 }
@@ -51,7 +53,7 @@ fn defaults() -> Figment {
 }
 
 /// The file in the directory that the environment names, else in the first usual one that has it.
-fn find(environment: &Environment) -> Option<PathBuf> {
+pub(super) fn find(environment: &Environment) -> Option<PathBuf> {
     let named = environment.path("OC_CONFIG_DIR").or_else(|| environment.path("OCIS_CONFIG_DIR"));
     let directories = match named {
         Some(directory) => vec![directory.to_owned()],
@@ -64,7 +66,7 @@ fn find(environment: &Environment) -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Vec<(String, Node)>, String> {
-    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let text = file_content::read(path, MAX_BYTES)?;
     match Node::parse(&text)? {
         Node::Group(nodes) => Ok(nodes),
         Node::Value(Value::Empty(..)) => Ok(Vec::new()),

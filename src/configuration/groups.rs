@@ -6,6 +6,7 @@ use domain::origin::AllowedOrigin;
 use validator::{Validate, ValidationError};
 
 use super::{
+    SETTINGS, Setting,
     reader::Reader,
     values::{
         Address, AgeInNats, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HeaderName,
@@ -32,6 +33,18 @@ macro_rules! group {
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = reader.read($key, &[$($switch)?]);)*
                 Some(Self { $($field: $field?,)* })
+            }
+
+            /// Takes the values of `new`, as far as they can change without a restart. Each setting whose value differs is added to `changed`.
+            pub(super) fn reload(&mut self, new: Self, changed: &mut Vec<&'static Setting>) {
+                $(if self.$field != new.$field
+                    && let Some(setting) = SETTINGS.iter().find(|setting| setting.key == $key)
+                {
+                    changed.push(setting);
+                    if setting.reloadable {
+                        self.$field = new.$field;
+                    }
+                })*
             }
         }
     };

@@ -7,11 +7,13 @@ mod effective;
 mod environment;
 mod expansion;
 mod file;
+mod file_content;
 mod groups;
 mod layer;
 mod mistakes;
 mod product;
 mod reader;
+mod reload;
 mod settings;
 mod values;
 mod yaml;
@@ -29,6 +31,7 @@ pub use self::{
         TokenManager, Tracing,
     },
     mistakes::{Mistake, Mistakes},
+    reload::{Change, Reloaded},
     settings::{SETTINGS, Setting},
     values::{
         Address, AgeInNats, Bytes, CollectorKind, CookieName, Credentials, GoDuration, GrpcEndpoint,
@@ -40,6 +43,8 @@ pub use self::{
 /// The configuration as a whole, checked.
 #[derive(Clone, Debug, Validate)]
 pub struct Configuration {
+    /// The file that it was read from; none where there was none.
+    pub file: Option<PathBuf>,
     /// What is logged.
     pub log: Log,
     /// Where traces go.
@@ -85,10 +90,11 @@ impl Configuration {
     ///
     /// All mistakes that were found.
     pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, Mistakes> {
-        let (layers, mut mistakes) = file::layers(file, environment);
+        let file = file.or_else(|| file::find(environment));
+        let (layers, mut mistakes) = file::layers(file.as_deref(), environment);
         mistakes.0.extend(environment.misspelled());
         let mut reader = Reader::new(layers, environment, &mut mistakes);
-        let configuration = Self::from_reader(&mut reader);
+        let configuration = Self::from_reader(file, &mut reader);
         match configuration {
             Some(configuration) => {
                 if let Err(errors) = configuration.validate() {
@@ -101,7 +107,7 @@ impl Configuration {
     }
 
     /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
-    fn from_reader(reader: &mut Reader<'_>) -> Option<Self> {
+    fn from_reader(file: Option<PathBuf>, reader: &mut Reader<'_>) -> Option<Self> {
         let log = Log::read(reader);
         let tracing = Tracing::read(reader);
         let debug = Debug::read(reader);
@@ -117,6 +123,7 @@ impl Configuration {
         let languages = Languages::read(reader);
         let limits = Limits::read(reader);
         Some(Self {
+            file,
             log: log?,
             tracing: tracing?,
             debug: debug?,

@@ -14,6 +14,8 @@ pub struct Setting {
     pub example: &'static str,
     /// Whether its value is never shown.
     pub secret: bool,
+    /// Whether the running service takes a new value when it is told to reload (SIGHUP). Else that counts from the next start on.
+    pub reloadable: bool,
     /// What it is, for an administrator.
     pub meaning: &'static str,
 }
@@ -25,6 +27,14 @@ impl Setting {
             let fork = name.strip_prefix("OCIS_").map(|rest| format!("OC_{rest}"));
             [Some((*name).to_owned()), fork].into_iter().flatten()
         })
+    }
+
+    const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+
+    const fn reloadable(self) -> Self {
+        Self { reloadable: true, ..self }
     }
 
     /// Whether it is an address, which may have a user and a password in front.
@@ -48,6 +58,7 @@ macro_rules! setting {
             default: $default,
             example: $example,
             secret: false,
+            reloadable: false,
             meaning: $meaning,
         }
     };
@@ -64,7 +75,8 @@ pub const SETTINGS: &[Setting] = &[
         Some("error"),
         "info",
         "What is logged: panic, fatal, error, warn, info, debug or trace, and what is graver"
-    ),
+    )
+    .reloadable(),
     setting!(
         "log.pretty",
         ["OCIS_LOG_PRETTY", "SSE_LOG_PRETTY"],
@@ -84,14 +96,14 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_LOG_FILE", "SSE_LOG_FILE"],
         NONE,
         "/var/log/ocis/sse.log",
-        "The file that the log is added to, opened anew on SIGHUP; none for standard error"
+        "The file that the log is added to, reopened on SIGHUP; none for standard error"
     ),
     setting!(
         "tracing.enabled",
         ["OCIS_TRACING_ENABLED", "SSE_TRACING_ENABLED"],
         Some("false"),
         "true",
-        "Whether traces are sent to a collector (OTLP)"
+        "Whether traces are sent to a collector (OTLP); without it no OTEL_… variable has an effect"
     ),
     setting!(
         "tracing.type",
@@ -105,14 +117,14 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_TRACING_ENDPOINT", "SSE_TRACING_ENDPOINT"],
         NONE,
         "127.0.0.1:4317",
-        "The collector's address for OTLP by gRPC; where it and the next are not set, OTEL_EXPORTER_OTLP_… counts"
+        "The collector's address for OTLP by gRPC, with https:// over TLS; where it and the next are not set, OTEL_EXPORTER_OTLP_… counts"
     ),
     setting!(
         "tracing.collector",
         ["OCIS_TRACING_COLLECTOR", "SSE_TRACING_COLLECTOR"],
         NONE,
         "http://127.0.0.1:4318/v1/traces",
-        "The collector's URL for OTLP by HTTP; counts only without an endpoint, or with tracing.type otlp_http"
+        "The collector's URL for OTLP by HTTP, with https:// over TLS; counts only without an endpoint, or with tracing.type otlp_http"
     ),
     setting!(
         "debug.addr",
@@ -121,16 +133,15 @@ pub const SETTINGS: &[Setting] = &[
         "127.0.0.1:9139",
         "Address of the debug server: health, readiness, metrics"
     ),
-    Setting {
-        secret: true,
-        ..setting!(
-            "debug.token",
-            ["SSE_DEBUG_TOKEN"],
-            NONE,
-            "a text that Prometheus is told as well",
-            "The bearer token for all of the debug server but health and readiness; none for everybody"
-        )
-    },
+    setting!(
+        "debug.token",
+        ["SSE_DEBUG_TOKEN"],
+        NONE,
+        "a text that Prometheus is told as well",
+        "The bearer token for all of the debug server but health and readiness; none for everybody"
+    )
+    .secret()
+    .reloadable(),
     setting!(
         "debug.pprof",
         ["SSE_DEBUG_PPROF"],
@@ -151,7 +162,8 @@ pub const SETTINGS: &[Setting] = &[
         Some("0s"),
         "30s",
         "A stream that has been silent for so long gets a comment; 0s for none"
-    ),
+    )
+    .reloadable(),
     setting!(
         "events.endpoint",
         ["OCIS_EVENTS_ENDPOINT", "SSE_EVENTS_ENDPOINT"],
@@ -187,16 +199,14 @@ pub const SETTINGS: &[Setting] = &[
         "sse",
         "The user to be towards the bus; counts only where events.endpoint names none"
     ),
-    Setting {
-        secret: true,
-        ..setting!(
-            "events.password",
-            ["OCIS_EVENTS_AUTH_PASSWORD", "SSE_EVENTS_AUTH_PASSWORD"],
-            NONE,
-            "that user's password",
-            "That user's password"
-        )
-    },
+    setting!(
+        "events.password",
+        ["OCIS_EVENTS_AUTH_PASSWORD", "SSE_EVENTS_AUTH_PASSWORD"],
+        NONE,
+        "that user's password",
+        "That user's password"
+    )
+    .secret(),
     setting!(
         "events.cluster",
         ["OCIS_EVENTS_CLUSTER", "SSE_EVENTS_CLUSTER"],
@@ -225,16 +235,14 @@ pub const SETTINGS: &[Setting] = &[
         "sse",
         "The user to be towards the registry; counts only where registry.address names none"
     ),
-    Setting {
-        secret: true,
-        ..setting!(
-            "registry.password",
-            ["MICRO_REGISTRY_AUTH_PASSWORD"],
-            NONE,
-            "that user's password",
-            "That user's password"
-        )
-    },
+    setting!(
+        "registry.password",
+        ["MICRO_REGISTRY_AUTH_PASSWORD"],
+        NONE,
+        "that user's password",
+        "That user's password"
+    )
+    .secret(),
     setting!(
         "registry.service_name",
         ["SSE_SERVICE_NAME"],
@@ -277,14 +285,16 @@ pub const SETTINGS: &[Setting] = &[
         Some("*"),
         "https://cloud.example.org",
         "Origins whose pages may read the streams; a * may stand for all subdomains or for any port, and alone for all origins, without their users' credentials"
-    ),
+    )
+    .reloadable(),
     setting!(
         "http.cors.allow_methods",
         ["OCIS_CORS_ALLOW_METHODS", "SSE_CORS_ALLOW_METHODS"],
         Some("GET,PUT,DELETE"),
         "GET,PUT,DELETE",
         "Methods told to a preflight"
-    ),
+    )
+    .reloadable(),
     setting!(
         "http.cors.allow_headers",
         ["OCIS_CORS_ALLOW_HEADERS", "SSE_CORS_ALLOW_HEADERS"],
@@ -293,21 +303,24 @@ pub const SETTINGS: &[Setting] = &[
         ),
         "Authorization,X-Request-Id",
         "Headers told to a preflight"
-    ),
+    )
+    .reloadable(),
     setting!(
         "http.cors.allow_credentials",
         ["OCIS_CORS_ALLOW_CREDENTIALS", "SSE_CORS_ALLOW_CREDENTIALS"],
         Some("true"),
         "true",
         "Whether pages of origins that are named may send their users' credentials"
-    ),
+    )
+    .reloadable(),
     setting!(
         "http.cors.token_cookie",
         ["SSE_TOKEN_COOKIE"],
         NONE,
         "__Host-sse-token",
         "A cookie that may carry the token where no header does, for pages of our own origin and of those that are named without a *"
-    ),
+    )
+    .reloadable(),
     setting!(
         "http.tls.enabled",
         ["OCIS_HTTP_TLS_ENABLED"],
@@ -320,7 +333,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_HTTP_TLS_CERTIFICATE"],
         NONE,
         "/etc/ocis/sse.crt",
-        "The certificate's file (PEM), taken up anew when it is renewed; none for a temporary one that nobody else has signed"
+        "The certificate's file (PEM), loaded again when it is renewed, and on SIGHUP; none for a temporary one that nobody else has signed"
     ),
     setting!(
         "http.tls.key",
@@ -329,26 +342,24 @@ pub const SETTINGS: &[Setting] = &[
         "/etc/ocis/sse.key",
         "The file of the certificate's key (PEM)"
     ),
-    Setting {
-        secret: true,
-        ..setting!(
-            "token_manager.jwt_secret",
-            ["OCIS_JWT_SECRET", "SSE_JWT_SECRET"],
-            None,
-            "the text that the platform's other services have in OCIS_JWT_SECRET",
-            "The secret that the platform signs its tokens with; at least 32 bytes"
-        )
-    },
-    Setting {
-        secret: true,
-        ..setting!(
-            "token_manager.jwt_secret_previous",
-            ["SSE_JWT_SECRET_PREVIOUS"],
-            NONE,
-            "the text that was in OCIS_JWT_SECRET before",
-            "A second secret with which tokens may be signed, so that the first can be changed without an end to all streams; none but the first by default"
-        )
-    },
+    setting!(
+        "token_manager.jwt_secret",
+        ["OCIS_JWT_SECRET", "SSE_JWT_SECRET"],
+        None,
+        "the text that the platform's other services have in OCIS_JWT_SECRET",
+        "The secret that the platform signs its tokens with; at least 32 bytes"
+    )
+    .secret()
+    .reloadable(),
+    setting!(
+        "token_manager.jwt_secret_previous",
+        ["SSE_JWT_SECRET_PREVIOUS"],
+        NONE,
+        "the text that was in OCIS_JWT_SECRET before",
+        "A second secret with which tokens may be signed, so that the first can be changed without an end to all streams; none but the first by default"
+    )
+    .secret()
+    .reloadable(),
     setting!(
         "history.max_age",
         ["SSE_HISTORY_MAX_AGE"],
@@ -376,28 +387,32 @@ pub const SETTINGS: &[Setting] = &[
         Some("3s"),
         "3s",
         "How long clients are asked to wait before they come back, up to half as long again for some; 0s for not at all"
-    ),
+    )
+    .reloadable(),
     setting!(
         "streams.max_age",
         ["SSE_MAX_STREAM_AGE"],
         Some("0s"),
         "1h",
         "The age at which streams are ended, up to 5 % earlier for some, for load balancers that need turnover; 0s for never"
-    ),
+    )
+    .reloadable(),
     setting!(
         "streams.close_on_logout",
         ["SSE_CLOSE_ON_LOGOUT"],
         Some("true"),
         "true",
         "Whether a user's streams are ended after an event of type backchannel-logout"
-    ),
+    )
+    .reloadable(),
     setting!(
         "streams.replace",
         ["SSE_REPLACE_STREAMS"],
         Some("true"),
         "true",
         "Whether a newer stream with the same X-Request-ID ends the user's older one, once that is 5 s old"
-    ),
+    )
+    .reloadable(),
     setting!(
         "streams.drain_timeout",
         ["SSE_DRAIN_TIMEOUT"],
@@ -418,14 +433,16 @@ pub const SETTINGS: &[Setting] = &[
         NONE,
         "10000",
         "Maximum number of open streams; connections may be a few more, for requests that open none. By default as many as there are file descriptors for"
-    ),
+    )
+    .reloadable(),
     setting!(
         "limits.max_connections_per_user",
         ["SSE_MAX_CONNECTIONS_PER_USER"],
         Some("64"),
         "64",
         "Maximum number of open streams of one user"
-    ),
+    )
+    .reloadable(),
     setting!(
         "limits.send_buffer",
         ["SSE_SEND_BUFFER"],

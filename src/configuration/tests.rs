@@ -7,6 +7,7 @@ use super::*;
 
 mod mistakes;
 mod platform;
+mod reload;
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
 
@@ -251,7 +252,7 @@ fn the_list_of_settings_is_sound() {
 }
 
 #[test]
-fn the_readme_shows_the_settings_as_they_are() {
+fn page_shows_the_settings_as_they_are() {
     let code = |text: &str| format!("`{text}`");
     let rows = SETTINGS.iter().map(|setting| {
         let variables: Vec<_> = setting.variables.iter().map(|name| code(name)).collect();
@@ -261,13 +262,14 @@ fn the_readme_shows_the_settings_as_they_are() {
             Some(default) => code(default),
         };
         let Setting { key, meaning, .. } = setting;
-        format!("| `{key}` | {} | {default} | {meaning} |\n", variables.join(" "))
+        let change = if setting.reloadable { "SIGHUP" } else { "restart" };
+        format!("| `{key}` | {} | {default} | {change} | {meaning} |\n", variables.join(" "))
     });
     let table: String = rows.collect();
-    let readme = include_str!("../../README.md");
+    let page = include_str!("../../docs/settings.md");
     assert!(
-        readme.contains(&format!("| --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
-        "README.md's table of settings is stale; its rows are now:\n{table}"
+        page.contains(&format!("| --- | --- | --- | --- | --- |\n{table}<!-- end of settings -->")),
+        "the table of docs/settings.md is stale; its rows are now:\n{table}"
     );
 }
 

@@ -3,8 +3,8 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use domain::notification::Notification;
-use ports::outbound::{Clock, EventSource, Metrics, Origin, Outcome, SourceEvent, Traces};
-use tracing::{debug, error, info, info_span, warn};
+use ports::outbound::{Clock, Delivery, EventSource, Metrics, Origin, Outcome, SourceEvent, Traces};
+use tracing::{Span, debug, error, info, info_span, warn};
 
 use super::{LanguageChoices, Status, Subscriptions, pace::Pacer};
 
@@ -47,9 +47,9 @@ impl Relay {
     /// Does what follows from what NATS brings; returns by how many bytes the log has grown.
     pub fn handle(&self, event: SourceEvent) -> usize {
         match event {
-            SourceEvent::Notification { notification, age, trace_parent } => {
-                let span = info_span!("deliver", event = %notification.id, r#type = notification.event_type.as_str());
-                let origin = Origin { trace_parent: trace_parent.into(), ..Origin::default() };
+            SourceEvent::Notification { notification, age, delivery } => {
+                let span = span(&notification, &delivery);
+                let origin = Origin { trace_parent: delivery.trace_parent.into(), ..Origin::default() };
                 self.traces.continue_from(&span, origin);
                 return span.in_scope(|| self.append(notification, age));
             }
@@ -100,4 +100,20 @@ impl Relay {
         }
         appended.map_or(0, |appended| appended.bytes)
     }
+}
+
+/// The span of one event, from NATS to the log, with the attributes that OpenTelemetry's conventions have for a message. There is no group
+/// of consumers: every instance reads everything.
+fn span(notification: &Notification, delivery: &Delivery) -> Span {
+    info_span!(
+        "deliver",
+        "otel.kind" = "consumer",
+        "messaging.system" = delivery.system,
+        "messaging.destination.name" = delivery.destination,
+        "messaging.operation.type" = "process",
+        "messaging.operation.name" = "process",
+        "messaging.message.body.size" = delivery.body_bytes,
+        event = %notification.id,
+        r#type = notification.event_type.as_str(),
+    )
 }

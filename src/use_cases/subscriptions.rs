@@ -25,7 +25,7 @@ use domain::{
     revocation::Revocations,
     session::{Now, Session},
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use ports::{
     inbound::{Connection, StreamRequest, Subscribe, SubscribeError, Subscription},
     outbound::{BookmarkExchange, Clock, Frames, Metrics},
@@ -43,7 +43,7 @@ type Mailbox = domain::log::Mailbox<Encoded, Arc<dyn Connection>>;
 /// An open stream.
 type Stream = domain::log::Stream<Arc<dyn Connection>>;
 
-/// How streams are treated.
+/// How streams are treated. While the service runs, all but `log`, `resume_window` and `unacknowledged` can change.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamPolicy {
     /// How many may be open.
@@ -75,6 +75,11 @@ const MAX_REVOKED_ACCOUNTS: usize = 50_000;
 /// How long a client that is refused is asked to wait at least; half as long again at most.
 const RETRY_AFTER: Duration = Duration::from_secs(6);
 
+/// A user has as many bookmarks as streams.
+fn bookmark_limits(limits: StreamLimits) -> BookmarkLimits {
+    BookmarkLimits { total: MAX_BOOKMARKS, per_user: limits.per_user }
+}
+
 /// Every stream that is open, and the log that they read.
 #[derive(Clone)]
 pub struct Subscriptions {
@@ -85,7 +90,11 @@ struct Shared {
     state: Mutex<State>,
     pace: Pace,
     started: Instant,
-    policy: StreamPolicy,
+    /// The policy's part that never changes, which is needed for each stream and each sweep.
+    log: LogLimits,
+    unacknowledged: Duration,
+    /// Read where a stream opens or ends, and once a sweep; never where an event is delivered.
+    policy: RwLock<StreamPolicy>,
     default_language: LanguageTag,
     frames: Arc<dyn Frames>,
     metrics: Arc<dyn Metrics>,
@@ -141,10 +150,7 @@ impl Subscriptions {
         let started = clock.now();
         let state = State {
             log: EventLog::new(policy.log, policy.limits),
-            bookmarks: Bookmarks::new(
-                policy.resume_window,
-                BookmarkLimits { total: MAX_BOOKMARKS, per_user: policy.limits.per_user },
-            ),
+            bookmarks: Bookmarks::new(policy.resume_window, bookmark_limits(policy.limits)),
             languages: Languages::new(default_language.clone()),
             revocations: Revocations::new(MAX_REVOKED_ACCOUNTS),
             openings: Vec::new(),
@@ -156,10 +162,29 @@ impl Subscriptions {
             tidy_due: started,
             refused: 0,
         };
-        let (state, pace) = (Mutex::new(state), Pace::default());
-        let shared =
-            Shared { state, pace, started, policy, default_language, frames, metrics, clock, exchange };
+        let shared = Shared {
+            state: Mutex::new(state),
+            pace: Pace::default(),
+            started,
+            log: policy.log,
+            unacknowledged: policy.unacknowledged,
+            policy: RwLock::new(policy),
+            default_language,
+            frames,
+            metrics,
+            clock,
+            exchange,
+        };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// Treats streams by `policy` from now on. No stream ends because limits are lower: they hold for new streams, as does the age. The
+    /// interval of keepalives holds from the next sweep on, for all. `log`, `resume_window` and `unacknowledged` stay as they were.
+    pub fn set_policy(&self, policy: StreamPolicy) {
+        let mut state = self.shared.state.lock();
+        state.log.set_stream_limits(policy.limits);
+        state.bookmarks.set_limits(bookmark_limits(policy.limits));
+        *self.shared.policy.write() = policy;
     }
 
     /// How far the connections have come.
@@ -202,7 +227,7 @@ impl Subscribe for Subscriptions {
             (None, None) => Beginning::Opening,
         };
         let jitter = Jitter::of(state.log.next_stream_number());
-        let session = Session::new(now, expires_at, shared.policy.max_age, jitter);
+        let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
         let preference = state.languages.preference(&user, accept_language);
         let language = shared.language(&preference);
         let (mailbox, id) =
@@ -259,7 +284,12 @@ impl Shared {
 
     /// Whether clients that return are given what they have missed.
     fn keeps_history(&self) -> bool {
-        !self.policy.log.max_age.is_zero()
+        !self.log.max_age.is_zero()
+    }
+
+    /// How streams are treated at present.
+    fn policy(&self) -> StreamPolicy {
+        *self.policy.read()
     }
 
     fn now(&self) -> Now {
@@ -268,7 +298,7 @@ impl Shared {
 
     /// What was written since then may not have arrived; none when that is everything.
     fn written_since(&self, now: Instant) -> Option<Instant> {
-        now.checked_sub(self.policy.unacknowledged + LATE_AFTER)
+        now.checked_sub(self.unacknowledged + LATE_AFTER)
     }
 
     /// There is something for a stream that has taken everything.

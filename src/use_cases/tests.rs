@@ -16,6 +16,7 @@ mod logout;
 mod model;
 mod nats;
 mod pace;
+mod policy;
 mod request_id;
 mod returning;
 mod slow_client;
@@ -43,7 +44,7 @@ use ports::{
     Frame,
     inbound::{NotReady, Readiness as _, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{
-        BookmarkExchange, Frames, MockFrames, MockMetrics, NotStored, Outcome, RegistryUnavailable,
+        BookmarkExchange, Delivery, Frames, MockFrames, MockMetrics, NotStored, Outcome, RegistryUnavailable,
         ServiceRegistry, SourceEvent,
     },
 };
@@ -154,7 +155,7 @@ impl Service {
     fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let notification = notification(self.sequence, users, event_type, content);
-        self.receive(SourceEvent::Notification { notification, age, trace_parent: Box::default() });
+        self.receive(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
     }
 
     fn receive(&self, event: SourceEvent) {

@@ -30,6 +30,13 @@ fn every_setting_that_is_set_exists() {
     }
 }
 
+/// The end-to-end tests show that it reloads on SIGHUP, and tells systemd.
+#[test]
+fn systemd_reloads_by_the_signal() {
+    let says = |line: &str| UNIT.lines().any(|found| found == line);
+    assert!(says("Type=notify") && says("ExecReload=/bin/kill -HUP $MAINPID"));
+}
+
 #[test]
 fn the_page_about_proxies_shows_their_files() {
     let files = [

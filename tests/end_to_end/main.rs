@@ -34,6 +34,7 @@ mod program;
 mod proxy;
 mod refusals;
 mod registry;
+mod reload;
 mod returning;
 mod reverse_proxies;
 mod service;

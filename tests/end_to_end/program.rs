@@ -69,6 +69,15 @@ impl Program {
         kill_process(id.expect("it runs"), signal).expect("told");
     }
 
+    /// Whether it handles the signal, instead of being ended by it.
+    pub(crate) fn catches(&self, signal: Signal) -> bool {
+        let id = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("readable");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("the signals");
+        let caught = u64::from_str_radix(caught.trim(), 16).expect("a set");
+        caught & (1 << (signal.as_raw() - 1)) != 0
+    }
+
     pub(crate) async fn status(&mut self) -> Option<i32> {
         tokio::time::timeout(PATIENCE, self.child.wait())
             .await

@@ -26,21 +26,21 @@ use crate::{
 };
 
 /// A certificate for 127.0.0.1 and its key, in files.
-struct Files {
+pub(crate) struct Files {
     directory: TempDir,
 }
 
 impl Files {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { directory: tempfile::tempdir().expect("a directory") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Puts another certificate there, and answers whom it has to be known by.
-    fn renew(&self) -> RootCertStore {
+    pub(crate) fn renew(&self) -> RootCertStore {
         let CertifiedKey { cert, signing_key }: CertifiedKey<KeyPair> =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
         fs::write(self.path("key"), signing_key.serialize_pem()).expect("written");

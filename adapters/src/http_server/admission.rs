@@ -25,13 +25,20 @@ const LIST_SLACK: usize = 64;
 /// The open connections of one server, and the answers in progress on them.
 pub(super) struct Connections {
     open: AtomicUsize,
+    limit: AtomicUsize,
     answers: AtomicUsize,
     metrics: Arc<dyn HttpMetrics>,
 }
 
 impl Connections {
-    pub(super) fn new(metrics: Arc<dyn HttpMetrics>) -> Arc<Self> {
-        Arc::new(Self { open: AtomicUsize::new(0), answers: AtomicUsize::new(0), metrics })
+    /// None is open, and up to `limit` may be.
+    pub(super) fn new(limit: usize, metrics: Arc<dyn HttpMetrics>) -> Arc<Self> {
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            limit: limit.into(),
+            answers: AtomicUsize::new(0),
+            metrics,
+        })
     }
 
     /// Where what happens to connections is counted.
@@ -39,9 +46,19 @@ impl Connections {
         &*self.metrics
     }
 
-    /// How many are open.
-    pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+    /// Whether as many are open as may be.
+    pub(super) fn are_all_in_use(&self) -> bool {
+        self.open.load(Ordering::Relaxed) >= self.limit()
+    }
+
+    /// How many may be open.
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Lets at least `limit` be open.
+    pub(super) fn raise_limit(&self, limit: usize) {
+        self.limit.fetch_max(limit, Ordering::Relaxed);
     }
 
     /// One more is open, until the permit is dropped or handed over.
@@ -139,7 +156,25 @@ impl Newcomers {
 
 #[cfg(test)]
 mod tests {
+    use ports::outbound::MockHttpMetrics;
+
     use super::*;
+
+    #[test]
+    fn limit_of_connections_is_raised_and_never_lowered() {
+        let mut metrics = MockHttpMetrics::new();
+        metrics.expect_connection_accepted().return_const(());
+        metrics.expect_connection_closed().return_const(());
+        let connections = Connections::new(2, Arc::new(metrics));
+        let _open = [connections.enter(), connections.enter()];
+        assert!(connections.are_all_in_use());
+        connections.raise_limit(3);
+        assert!(!connections.are_all_in_use());
+        connections.raise_limit(1);
+        assert!(!connections.are_all_in_use());
+        let _one_more = connections.enter();
+        assert!(connections.are_all_in_use());
+    }
 
     #[test]
     fn oldest_connections_without_a_request_make_room() {

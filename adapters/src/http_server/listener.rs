@@ -44,7 +44,7 @@ impl Listener {
         for address in addresses {
             listened = listened.or_else(|_| limits.listen(*address));
         }
-        let connections = Connections::new(metrics);
+        let connections = Connections::new(limits.connections, metrics);
         let reactor = Reactor::new(Arc::clone(&connections), limits.write_timeout)?;
         Ok(Self { socket: listened?, reactor, limits, connections })
     }
@@ -56,6 +56,23 @@ impl Listener {
     /// The kernel does not say.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// What raises the limit of connections, also while they are served.
+    #[must_use]
+    pub fn connection_limit(&self) -> ConnectionLimit {
+        ConnectionLimit(Arc::clone(&self.connections))
+    }
+}
+
+/// How many connections of a server may be open at a time.
+pub struct ConnectionLimit(Arc<Connections>);
+
+impl ConnectionLimit {
+    /// Lets at least so many be open. A limit is never lowered: those that are open would leave no room for anybody who is to be told that
+    /// there are too many.
+    pub fn raise(&self, connections: usize) {
+        self.0.raise_limit(connections);
     }
 }
 

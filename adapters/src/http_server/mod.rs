@@ -57,7 +57,7 @@ use self::{
 };
 pub use self::{
     connection_handle::ConnectionHandle,
-    listener::{ConnectionLimits, Listener},
+    listener::{ConnectionLimit, ConnectionLimits, Listener},
     protocol::Protocol,
 };
 
@@ -210,10 +210,10 @@ impl Acceptor {
 
     /// Waits while all connections are in use, and has the oldest of those without a request make room.
     async fn make_room(&mut self) {
-        while self.connections.open() >= self.limits.connections {
+        while self.connections.are_all_in_use() {
             tokio::time::sleep(ACCEPT_PAUSE).await;
-            if self.connections.open() >= self.limits.connections {
-                let evicted = self.newcomers.evict(self.limits.connections);
+            if self.connections.are_all_in_use() {
+                let evicted = self.newcomers.evict(self.connections.limit());
                 self.connections.metrics().connections_evicted(evicted);
             }
         }

@@ -2,7 +2,8 @@
 
 use std::{
     error::Error,
-    fs, io,
+    fs::File,
+    io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Weak},
     time::Duration,
@@ -24,6 +25,8 @@ use tracing::{error, info};
 pub(super) const HTTP_2: &[u8] = b"h2";
 /// The name of HTTP/1.1 in ALPN (RFC 7301, 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
+/// A file with certificates or a key is not larger than this, in bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 /// How often the files are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(5);
 
@@ -36,13 +39,44 @@ pub struct CertificateFiles {
     pub key: PathBuf,
 }
 
-/// Serves with the certificate in `files`, and with the next one when they are renewed.
+/// Serves with the certificate in `files`, and with the next one when they are renewed. What is returned beside the acceptor has the files
+/// read at once.
 ///
 /// # Errors
 ///
 /// A file cannot be read, or does not hold what it has to.
-pub fn acceptor(files: CertificateFiles) -> Result<TlsAcceptor, UnusableCertificate> {
-    Ok(with(watch(files)?))
+pub fn acceptor(files: CertificateFiles) -> Result<(TlsAcceptor, Renewal), UnusableCertificate> {
+    let current = watch(files.clone())?;
+    Ok((with(Arc::clone(&current)), Renewal { files, current }))
+}
+
+/// Renews a certificate that is in use, for those who do not want to wait until its files are looked at again.
+#[derive(Clone)]
+pub struct Renewal {
+    files: CertificateFiles,
+    current: Arc<Current>,
+}
+
+/// A certificate that can be used.
+pub struct Renewed(CertifiedKey);
+
+impl Renewal {
+    /// Reads the files, and returns what is in them if it is another certificate than the one in use. Nothing changes yet. It blocks.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be read, or does not hold what it has to.
+    pub fn read(&self) -> Result<Option<Renewed>, UnusableCertificate> {
+        let contents = self.files.read()?;
+        let certificate = self.files.load(&contents)?;
+        let is_in_use = self.current.0.read().cert == certificate.cert;
+        Ok((!is_in_use).then_some(Renewed(certificate)))
+    }
+
+    /// Shows this certificate to the next client. Those that are connected notice nothing.
+    pub fn set(&self, Renewed(certificate): Renewed) {
+        *self.current.0.write() = Arc::new(certificate);
+    }
 }
 
 /// Serves with a certificate that is made now, for `host`, and signed by nobody else.
@@ -118,7 +152,7 @@ struct Contents {
 
 impl CertificateFiles {
     fn read(&self) -> Result<Contents, UnusableCertificate> {
-        let read = |path: &PathBuf| fs::read(path).map_err(UnusableCertificate::unreadable(path));
+        let read = |path: &PathBuf| read_file(path).map_err(UnusableCertificate::unreadable(path));
         Ok(Contents { certificate: read(&self.certificate)?, key: read(&self.key)? })
     }
 
@@ -132,6 +166,12 @@ impl CertificateFiles {
         let (_, private) = read_pem(&contents.key).map_err(UnusableCertificate::unreadable(key))?;
         certified(chain, private.ok_or_else(|| UnusableCertificate::NoKey { path: key.clone() })?)
     }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
 /// Reads the certificates and the first private key in `pem`.
@@ -187,7 +227,8 @@ impl UnusableCertificate {
     }
 
     /// The error with its cause, in one line.
-    fn with_cause(&self) -> String {
+    #[must_use]
+    pub fn with_cause(&self) -> String {
         self.source().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
     }
 }
@@ -195,7 +236,7 @@ impl UnusableCertificate {
 #[cfg(test)]
 mod tests {
     use std::{
-        fs::File,
+        fs::{self, File},
         os::unix::fs::symlink,
         sync::atomic::{AtomicUsize, Ordering},
         time::SystemTime,
@@ -331,6 +372,23 @@ mod tests {
         fixture.uses(&old, 2).await;
         fs::write(fixture.path("key"), &newest.key).unwrap();
         fixture.uses(&newest, 2).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn renewed_certificate_can_be_loaded_at_once() {
+        let [old, new] = [Pair::new(), Pair::new()];
+        let folder = tempfile::tempdir().unwrap();
+        old.write(folder.path());
+        let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
+        let (_, renewal) = acceptor(CertificateFiles { certificate, key }).unwrap();
+        assert!(renewal.read().unwrap().is_none(), "it is in use");
+        fs::write(folder.path().join("key"), "-".repeat(2 << 20)).unwrap();
+        assert!(renewal.read().is_err());
+        new.write(folder.path());
+        let renewed = renewal.read().unwrap().unwrap();
+        assert!(renewal.current.0.read().cert[0] == old.der, "nothing changes by reading");
+        renewal.set(renewed);
+        assert!(renewal.current.0.read().cert[0] == new.der, "another certificate is in use");
     }
 
     #[tokio::test(start_paused = true)]

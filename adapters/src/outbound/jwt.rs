@@ -1,9 +1,10 @@
 //! reva's access tokens: JSON Web Tokens (RFC 7519), signed with HS256 by a secret that all services share.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::identity::{IssuedAt, Principal, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, errors::ErrorKind};
+use parking_lot::RwLock;
 use ports::outbound::{TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
@@ -16,18 +17,31 @@ const USER_SCOPE: &str = "user";
 
 /// Verifies access tokens.
 pub struct RevaTokens {
-    key: DecodingKey,
-    /// The previous secret, with which tokens may still be signed.
-    previous: Option<DecodingKey>,
+    keys: RwLock<Arc<Keys>>,
     validation: Validation,
     /// The same, whatever the time is.
     at_any_time: Validation,
 }
 
+/// With what tokens may be signed.
+struct Keys {
+    key: DecodingKey,
+    /// The previous secret, with which tokens may still be signed.
+    previous: Option<DecodingKey>,
+}
+
+impl Keys {
+    fn new(secret: &str, previous: Option<&str>) -> Self {
+        let key = |secret: &str| DecodingKey::from_secret(secret.as_bytes());
+        Self { key: key(secret), previous: previous.map(key) }
+    }
+}
+
 impl RevaTokens {
-    /// Verifies tokens that were signed with `secret`.
+    /// Verifies tokens that were signed with `secret`, or with the `previous` one, so that it can be replaced without an end to tokens from
+    /// before.
     #[must_use]
-    pub fn new(secret: &str) -> Self {
+    pub fn new(secret: &str, previous: Option<&str>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
@@ -35,14 +49,13 @@ impl RevaTokens {
         validation.validate_nbf = true;
         let mut at_any_time = validation.clone();
         at_any_time.validate_exp = false;
-        let key = DecodingKey::from_secret(secret.as_bytes());
-        Self { key, previous: None, validation, at_any_time }
+        let keys = RwLock::new(Arc::new(Keys::new(secret, previous)));
+        Self { keys, validation, at_any_time }
     }
 
-    /// Verifies tokens that were signed with `secret` as well, so that it can be replaced without an end to tokens from before.
-    #[must_use]
-    pub fn also_accepting(self, secret: &str) -> Self {
-        Self { previous: Some(DecodingKey::from_secret(secret.as_bytes())), ..self }
+    /// Verifies tokens by these secrets from now on.
+    pub fn set_secrets(&self, secret: &str, previous: Option<&str>) {
+        *self.keys.write() = Arc::new(Keys::new(secret, previous));
     }
 }
 
@@ -84,8 +97,9 @@ impl TokenVerifier for RevaTokens {
 
 impl RevaTokens {
     fn decode(&self, token: &str, validation: &Validation) -> Result<Claims, TokenRejected> {
+        let Keys { key, previous } = &*Arc::clone(&self.keys.read());
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, validation);
-        let decoded = match (decode(&self.key), &self.previous) {
+        let decoded = match (decode(key), previous) {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),
             (decoded, _) => decoded,
         };
@@ -180,14 +194,14 @@ mod tests {
     }
 
     fn verify(token: &str) -> Result<String, TokenRejected> {
-        RevaTokens::new(SECRET).verify(token).map(|principal| principal.user.to_string())
+        RevaTokens::new(SECRET, None).verify(token).map(|principal| principal.user.to_string())
     }
 
     #[test]
     fn the_captured_tokens_are_judged_as_the_platform_means_them() {
         let file: Value =
             serde_json::from_str(include_str!("../../../tests/wire/tokens.json")).expect("JSON");
-        let tokens = RevaTokens::new(file["secret"].as_str().expect("a secret"));
+        let tokens = RevaTokens::new(file["secret"].as_str().expect("a secret"), None);
         let check = |name: &str, expected: Result<&str, TokenRejected>| {
             let token = file["tokens"][name].as_str().expect("a token");
             let user = tokens.verify(token).map(|principal| principal.user.to_string());
@@ -200,7 +214,7 @@ mod tests {
 
     #[test]
     fn verifier_meets_the_obligations_of_its_port() {
-        obligations::token_verifier(&RevaTokens::new(SECRET), |token| {
+        obligations::token_verifier(&RevaTokens::new(SECRET, None), |token| {
             let mut claims = claims();
             claims["user"]["id"]["opaque_id"] = json!("a");
             claims["iat"] = json!(token.issued_at.map(|issued| issued.as_secs()));
@@ -262,7 +276,7 @@ mod tests {
             let mut claims = claims();
             claims["exp"] = exp;
             let token = sign(Algorithm::HS256, SECRET, &claims);
-            RevaTokens::new(SECRET).verify(&token).map(|principal| principal.expires_at)
+            RevaTokens::new(SECRET, None).verify(&token).map(|principal| principal.expires_at)
         };
         assert_eq!(until(json!(FAR_FUTURE)), Ok(Duration::from_secs(FAR_FUTURE + 5)));
         assert_eq!(until(json!(4e9 + 0.5)), Ok(Duration::from_millis(4_000_000_005_500)));
@@ -274,7 +288,7 @@ mod tests {
         let check = |iat: Value, expected: Result<IssuedAt, TokenRejected>| {
             let mut claims = claims();
             claims["iat"] = iat.clone();
-            let principal = RevaTokens::new(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims));
+            let principal = RevaTokens::new(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims));
             assert_eq!(principal.map(|principal| principal.issued_at), expected, "{iat}");
         };
         let at = |seconds| Ok(IssuedAt::new(Duration::from_secs(seconds)));
@@ -284,7 +298,7 @@ mod tests {
         check(json!(-1), Ok(IssuedAt::UNKNOWN));
         check(json!(1e300), Ok(IssuedAt::UNKNOWN));
         check(json!("yesterday"), Err(TokenRejected::Invalid));
-        let principal = RevaTokens::new(SECRET).verify(&sign(Algorithm::HS256, SECRET, &claims()));
+        let principal = RevaTokens::new(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims()));
         assert_eq!(principal.map(|principal| principal.issued_at), Ok(IssuedAt::UNKNOWN));
     }
 
@@ -334,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_token_may_be_signed_with_the_previous_secret() {
-        let tokens = RevaTokens::new(SECRET).also_accepting("the previous secret");
+        let tokens = RevaTokens::new(SECRET, Some("the previous secret"));
         let verify = |secret| {
             let token = sign(Algorithm::HS256, secret, &claims());
             tokens.verify(&token).map(|principal| principal.user.to_string())
@@ -346,6 +360,20 @@ mod tests {
         expired["exp"] = json!(1);
         let token = sign(Algorithm::HS256, "the previous secret", &expired);
         assert_eq!(tokens.verify(&token), Err(TokenRejected::Expired));
+    }
+
+    #[test]
+    fn secrets_may_be_replaced() {
+        let tokens = RevaTokens::new("the previous secret", None);
+        let verify = |secret| {
+            let token = sign(Algorithm::HS256, secret, &claims());
+            tokens.verify(&token).map(|principal| principal.user.to_string())
+        };
+        assert_eq!(verify(SECRET), Err(TokenRejected::Invalid));
+        tokens.set_secrets(SECRET, Some("the previous secret"));
+        assert_eq!([SECRET, "the previous secret"].map(verify), ["einstein"; 2].map(|name| Ok(name.into())));
+        tokens.set_secrets(SECRET, None);
+        assert_eq!(verify("the previous secret"), Err(TokenRejected::Invalid));
     }
 
     #[test]

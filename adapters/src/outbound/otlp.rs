@@ -1,59 +1,144 @@
 //! Traces for a collector, over OTLP.
 
-use std::collections::HashMap;
+mod checks;
+mod exporter;
+mod settings;
+mod tls;
+mod trace_context;
+mod variables;
 
-use opentelemetry::{
-    Context, KeyValue, baggage::BaggageExt as _, propagation::TextMapPropagator as _,
-    trace::TracerProvider as _,
-};
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig as _};
+use std::{sync::mpsc, thread, time::Duration};
+
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_sdk::{
     Resource,
-    propagation::{BaggagePropagator, TraceContextPropagator},
+    resource::{EnvResourceDetector, TelemetryResourceDetector},
     runtime::Tokio,
     trace::{SdkTracerProvider, span_processor_with_async_runtime::BatchSpanProcessor},
 };
-use ports::outbound::{Origin, Traces};
-use tracing::{Dispatch, Span, Subscriber, dispatcher};
-use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use tracing::{Subscriber, error, info};
 use tracing_subscriber::{Layer, registry::LookupSpan};
+
+pub use self::trace_context::TraceContext;
+use self::{
+    exporter::ReportingExporter,
+    settings::{Off, Settings},
+    variables::{Unusable, Variables},
+};
+
+/// The time for what is left when the service stops.
+const MAX_FLUSH: Duration = Duration::from_secs(5);
 
 /// Where traces go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Collector {
-    /// By gRPC to this URL.
-    Grpc(String),
-    /// By HTTP to this URL, path included.
-    Http(String),
-    /// By gRPC to where the standard variables (`OTEL_EXPORTER_OTLP_…`) say, else to this machine.
-    Standard,
+    /// To this URL, path included.
+    At {
+        /// By this.
+        protocol: Protocol,
+        /// It.
+        url: String,
+    },
+    /// To where the standard variables (`OTEL_EXPORTER_OTLP_…`) say, else to this machine.
+    Standard {
+        /// By this, or by what the variables say.
+        protocol: Option<Protocol>,
+    },
+}
+
+/// How a collector is spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// OTLP by gRPC.
+    Grpc,
+    /// OTLP by HTTP, in Protocol Buffers.
+    Http,
+}
+
+impl Protocol {
+    /// As `OTEL_EXPORTER_OTLP_PROTOCOL` has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Http => "http/protobuf",
+        }
+    }
+}
+
+/// What there is to say of the settings of traces, once there is a log.
+#[derive(Debug, Default)]
+#[must_use = "nobody else says what is wrong"]
+pub struct Findings {
+    unusable: Vec<Unusable>,
+    off_by: Option<&'static str>,
+    are_without_effect: bool,
+}
+
+impl Findings {
+    /// Those of a service that does not trace.
+    pub fn without_tracing() -> Self {
+        Self { are_without_effect: Variables::of_process().any("OTEL_EXPORTER_OTLP_"), ..Self::default() }
+    }
+
+    /// Logs them.
+    pub fn log(&self) {
+        for unusable in &self.unusable {
+            unusable.log();
+        }
+        if let Some(variable) = self.off_by {
+            info!(variable, "no traces are sent, as a variable says");
+        }
+        if self.are_without_effect {
+            info!("no traces are sent: OTEL_EXPORTER_OTLP_… has an effect with tracing.enabled only");
+        }
+    }
 }
 
 /// Sends spans in batches, in the background. A collector that is away costs the spans that it would have got.
 pub struct OtlpTraces(SdkTracerProvider);
 
 impl OtlpTraces {
-    /// Begins to collect spans of the program `service`. To be called within the runtime.
-    ///
-    /// # Errors
-    ///
-    /// The collector's address cannot be used.
+    /// Begins to collect spans of the program `service`. To be called within the runtime. None if a variable says that there are to be no
+    /// traces, or if something cannot be used without which they cannot be sent.
     pub fn start(
         collector: Collector,
         service: &'static str,
         version: &'static str,
-    ) -> Result<Self, ExporterBuildError> {
-        let exporter = match collector {
-            Collector::Grpc(url) => SpanExporter::builder().with_tonic().with_endpoint(url).build()?,
-            Collector::Http(url) => SpanExporter::builder().with_http().with_endpoint(url).build()?,
-            Collector::Standard => SpanExporter::builder().with_tonic().build()?,
+    ) -> (Option<Self>, Findings) {
+        let mut variables = Variables::of_process();
+        let settings = Settings::read(collector, &mut variables);
+        let off_by = match settings {
+            Err(Off::By(variable)) => Some(variable),
+            Err(Off::Unusable) | Ok(_) => None,
         };
-        let resource = Resource::builder()
+        let traces = settings.ok().and_then(|settings| match ReportingExporter::build(&settings) {
+            Ok(exporter) => Some(Self::with(exporter, settings, service, version)),
+            Err(error) => {
+                let (setting, url) = (settings.destination.setting, settings.destination.shown());
+                variables.reject(setting, Some(&url), error.to_string(), "no traces are sent");
+                None
+            }
+        });
+        let unusable = variables.into_unusable();
+        (traces, Findings { unusable, off_by, ..Findings::default() })
+    }
+
+    fn with(
+        exporter: ReportingExporter,
+        settings: Settings,
+        service: &'static str,
+        version: &'static str,
+    ) -> Self {
+        let Settings { batches, service_name, .. } = settings;
+        // The later one counts. What the program is called is for the administrator to say, which version it is for the program.
+        let resource = Resource::builder_empty()
             .with_service_name(service)
+            .with_detectors(&[Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())])
+            .with_attributes(service_name.map(|name| KeyValue::new("service.name", name)))
             .with_attribute(KeyValue::new("service.version", version))
             .build();
-        let batches = BatchSpanProcessor::builder(exporter, Tokio).build();
-        Ok(Self(SdkTracerProvider::builder().with_span_processor(batches).with_resource(resource).build()))
+        let batches = BatchSpanProcessor::builder(exporter, Tokio).with_batch_config(batches).build();
+        Self(SdkTracerProvider::builder().with_span_processor(batches).with_resource(resource).build())
     }
 
     /// What hears of spans.
@@ -62,71 +147,17 @@ impl OtlpTraces {
         tracing_opentelemetry::layer().with_tracer(self.0.tracer("ocis-sse"))
     }
 
-    /// Sends what is left. It blocks until that is done or given up.
+    /// Sends what is left. It blocks until that is done or given up, for five seconds at most.
     pub fn finish(&self) {
-        self.0.shutdown().ok();
-    }
-}
-
-/// So many entries of a list that came along are looked at, as long as they are not longer than that together.
-const MAX_ENTRIES: usize = 32;
-const MAX_BYTES: usize = 1024;
-
-/// Reads headers as W3C Trace Context and W3C Baggage have them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TraceContext;
-
-impl Traces for TraceContext {
-    fn continue_from(&self, span: &Span, origin: Origin) {
-        if span.is_disabled() || origin == Origin::default() {
-            return;
+        let (done, finished) = mpsc::channel();
+        let provider = self.0.clone();
+        // The SDK waits for as long as the batch before takes, and this one after it. Its own limit is not observed.
+        thread::spawn(move || {
+            provider.shutdown().ok();
+            done.send(()).ok();
+        });
+        if finished.recv_timeout(MAX_FLUSH).is_err() {
+            error!(seconds = MAX_FLUSH.as_secs(), "the last traces cannot be sent in time");
         }
-        let context = context(origin);
-        for (name, (value, _)) in context.baggage() {
-            span.set_attribute(format!("baggage.{name}"), value.clone());
-        }
-        // Without tracing there is nothing to set it on.
-        span.set_parent(context).ok();
-    }
-}
-
-fn context(Origin { trace_parent, trace_state, baggage }: Origin) -> Context {
-    let headers = HashMap::from([
-        ("traceparent".to_owned(), trace_parent),
-        ("tracestate".to_owned(), first_entries(&trace_state).to_owned()),
-        ("baggage".to_owned(), first_entries(&baggage).to_owned()),
-    ]);
-    // The propagators would log what they cannot read, and with it all that they could.
-    dispatcher::with_default(&Dispatch::none(), || {
-        let context = TraceContextPropagator::new().extract(&headers);
-        BaggagePropagator::new().extract_with_context(&context, &headers)
-    })
-}
-
-/// As much of a list as is within the limits, from its beginning: there, in `tracestate`, stands what is newest.
-fn first_entries(list: &str) -> &str {
-    let ends = list.match_indices(',').map(|(end, _)| end).chain([list.len()]);
-    let end = ends.take(MAX_ENTRIES).take_while(|end| *end <= MAX_BYTES).last().unwrap_or(0);
-    &list[..end]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_a_list_whole_entries_are_taken_up_to_the_limits() {
-        let check = |list: &str, expected: &str| assert_eq!(first_entries(list), expected);
-        check("", "");
-        check("a=1", "a=1");
-        check("a=1,b=2", "a=1,b=2");
-        let fitting = format!("a={}", "x".repeat(MAX_BYTES - 2));
-        check(&fitting, &fitting);
-        check(&format!("{fitting},b=2"), &fitting);
-        check(&format!("b=2,{fitting}"), "b=2");
-        check(&format!("{fitting}x"), "");
-        let many = vec!["a=1"; MAX_ENTRIES].join(",");
-        check(&many, &many);
-        check(&format!("{many},b=2"), &many);
     }
 }

@@ -12,7 +12,7 @@ use ports::outbound::Clock;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
-    span::{Attributes, Id},
+    span::{Attributes, Id, Record},
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
@@ -142,6 +142,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecentSpans {
         }
     }
 
+    fn on_record(&self, id: &Id, values: &Record<'_>, _: Context<'_, S>) {
+        if let Some(running) = self.state.lock().running.get_mut(&id.into_u64()) {
+            let mut fields = Fields(std::mem::take(&mut running.fields));
+            values.record(&mut fields);
+            running.fields = fields.0;
+        }
+    }
+
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         if *event.metadata().level() == Level::ERROR
             && let Some(span) = context.event_span(event)
@@ -199,12 +207,16 @@ mod tests {
             for n in 0..20 {
                 drop(info_span!("deliver", event = n, text = "<b>"));
             }
-            info_span!("admit").in_scope(|| error!("failed"));
+            let admission = info_span!("admit", status = tracing::field::Empty);
+            admission.in_scope(|| error!("failed"));
+            admission.record("status", 503);
+            drop(admission);
             let running = info_span!("still");
             let page = spans.render();
             drop(running);
             assert!(page.contains("<tr><td>still<td>running<td"), "{page}");
             assert!(page.contains("<tr><td>admit<td>error<td"), "{page}");
+            assert!(page.contains("status=503"), "{page}");
             assert!(page.contains("event=19 text=&lt;b>"), "{page}");
             assert!(!page.contains("event=0 "), "only the last ten of a class\n{page}");
         });

@@ -13,6 +13,11 @@ use crate::{
 };
 
 impl<F, C> EventLog<F, C> {
+    /// Sets the limits of the streams that are opened from now on. Streams beyond the new limits stay open.
+    pub fn set_stream_limits(&mut self, limits: StreamLimits) {
+        self.stream_limits = limits;
+    }
+
     /// Checks that `user` may open one more stream.
     ///
     /// # Errors

@@ -59,7 +59,20 @@ pub enum SourceEvent {
         notification: Notification,
         /// The time since NATS stored the event, by the clock of NATS and that of this machine.
         age: Duration,
-        /// The trace of the publisher (W3C Trace Context, `traceparent`). Empty if there is none.
-        trace_parent: Box<str>,
+        /// How it came, for traces.
+        delivery: Delivery,
     },
+}
+
+/// How a message came, for traces. What is not known is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// The messaging system, as OpenTelemetry names it (`messaging.system`).
+    pub system: &'static str,
+    /// What the message was published to.
+    pub destination: &'static str,
+    /// The size of the message as it came, in bytes.
+    pub body_bytes: usize,
+    /// The trace that its publisher has begun (W3C Trace Context, `traceparent`).
+    pub trace_parent: Box<str>,
 }

@@ -16,7 +16,7 @@ mod traces;
 
 pub use bookmark_exchange::BookmarkExchange;
 pub use clock::Clock;
-pub use event_source::{EventSource, SourceEvent};
+pub use event_source::{Delivery, EventSource, SourceEvent};
 pub use frames::Frames;
 pub use http_metrics::HttpMetrics;
 pub use language_preferences::{LanguagePreferences, NotStored};

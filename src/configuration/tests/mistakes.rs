@@ -2,6 +2,8 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
 use super::*;
 
 /// Of a file and variables, what is wrong.
@@ -116,7 +118,11 @@ fn a_file_of_a_secret_that_cannot_be_used_is_named() {
         std::fs::write(&path, content).expect("written");
         path.into_os_string().into_string().expect("Unicode")
     };
+    let pipe = path("pipe", b"");
+    std::fs::remove_file(&pipe).expect("removed");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
     let rows = [
+        (pipe, "is a pipe, but a file is wanted"),
         ("/nowhere/secret".to_owned(), "cannot be read: No such file or directory"),
         (directory.path().display().to_string(), "cannot be read: Is a directory"),
         (String::new(), "names no file"),

@@ -105,16 +105,16 @@ impl FromStr for HttpCollector {
                 "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318".into()
             );
         }
-        let rest = match text.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(_) => return Err("is no URL that we can use: it does not begin with http://".into()),
-            None => text,
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
+            Some(_) => return Err("is no URL that begins with http:// or https://".into()),
+            None => ("http", text),
         };
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         host_and_port(address)?;
         // The path is the same for every collector (OTLP 1.0, "OTLP/HTTP Request").
         let path = if path.is_empty() { "v1/traces" } else { path };
-        Ok(Self(format!("http://{address}/{path}")))
+        Ok(Self(format!("{scheme}://{address}/{path}")))
     }
 }
 
@@ -196,8 +196,9 @@ mod tests {
         let thrift = "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318";
         check::<HttpCollector>("http://jaeger:14268/api/traces", Err(thrift));
         check("jaeger:4318", http("http://jaeger:4318/v1/traces"));
-        let other = Err("is no URL that we can use: it does not begin with http://");
-        check::<HttpCollector>("https://jaeger:4318", other);
+        check("https://jaeger:4318", http("https://jaeger:4318/v1/traces"));
+        let other = Err("is no URL that begins with http:// or https://");
+        check::<HttpCollector>("grpc://jaeger:4318", other);
         for (text, kind) in [
             ("jaeger", CollectorKind::Otlp),
             ("OTLP", CollectorKind::Otlp),

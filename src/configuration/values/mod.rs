@@ -16,6 +16,7 @@ pub use self::{
     quantity::{AgeInNats, Bytes, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
     server::{Credentials, Server},
 };
+use super::file_content;
 
 /// A value that is read from what somebody wrote: one text, or several.
 pub(super) trait FromTexts: Sized {
@@ -127,10 +128,8 @@ impl FromTexts for PathBuf {
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let path = Self::from(String::from_texts(texts)?);
-        match std::fs::File::open(&path) {
-            Ok(_) => Ok(path),
-            Err(error) => Err(format!("cannot be read: {error}")),
-        }
+        file_content::open(&path)?;
+        Ok(path)
     }
 }
 

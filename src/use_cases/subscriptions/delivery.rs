@@ -70,7 +70,7 @@ impl Subscriptions {
         if appended.is_delivered {
             shared.metrics.delivery_completed(now.saturating_duration_since(published));
         }
-        if let Some(recipients) = logged_out.filter(|_| shared.policy.close_on_logout) {
+        if let Some(recipients) = logged_out.filter(|_| shared.policy().close_on_logout) {
             let users = match recipients {
                 Recipients::Users(users) => users,
                 Recipients::Everyone => self.users(),

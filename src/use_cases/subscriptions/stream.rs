@@ -46,7 +46,7 @@ impl EventStream for OpenStream {
             shared.pace.taken();
         }
         if outcome == TurnOutcome::LoggedOut {
-            if shared.policy.close_on_logout {
+            if shared.policy().close_on_logout {
                 shared.end(mailbox, *id, EndReason::Logout);
             }
             outcome = mailbox.take(*id, now, TURN_BYTES, &mut write).outcome;
@@ -85,7 +85,7 @@ impl Shared {
             Item::Note(note, position) => self.note(id, preference, note, position),
             Item::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
-                    let time = self.policy.reconnection_time.unwrap_or(RECONNECTION_TIME);
+                    let time = self.policy().reconnection_time.unwrap_or(RECONNECTION_TIME);
                     Jitter::of(id.number()).lengthen(time)
                 });
                 Some(self.frames.closing(reason, time))
@@ -104,7 +104,7 @@ impl Shared {
         let position = position.filter(|_| self.keeps_history());
         match note {
             Note::Opening => {
-                let time = self.policy.reconnection_time.map(|time| Jitter::of(id.number()).lengthen(time));
+                let time = self.policy().reconnection_time.map(|time| Jitter::of(id.number()).lengthen(time));
                 self.frames.opening(time, position)
             }
             Note::Language => Some(self.frames.language(&self.language(preference))),

@@ -12,7 +12,7 @@ use domain::{
 use parking_lot::MutexGuard;
 use tokio::time::MissedTickBehavior;
 
-use super::{Shared, State, Stream, Subscriptions};
+use super::{Shared, State, Stream, StreamPolicy, Subscriptions};
 
 /// How often it is looked what is due, when keepalives do not ask for more.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -26,13 +26,19 @@ const MIN_REPLACED_AGE: Duration = Duration::from_secs(5);
 impl Subscriptions {
     /// Keeps silent streams alive, ends those whose time is over, and forgets what is too old. Runs until it is dropped.
     pub async fn look_after(self) {
-        let period = self.shared.policy.keepalive.as_ref().map_or(SWEEP, KeepalivePolicy::sweep_period);
-        let mut sweep = tokio::time::interval(period);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            sweep.tick().await;
-            self.sweep();
+            let period = self.sweep_period();
+            let mut sweep = tokio::time::interval(period);
+            sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            while self.sweep_period() == period {
+                sweep.tick().await;
+                self.sweep();
+            }
         }
+    }
+
+    fn sweep_period(&self) -> Duration {
+        self.shared.policy().keepalive.as_ref().map_or(SWEEP, KeepalivePolicy::sweep_period)
     }
 
     fn sweep(&self) {
@@ -54,7 +60,8 @@ impl Subscriptions {
         let swept = std::mem::replace(&mut state.swept, now);
         let mailboxes: Vec<_> = state.log.mailboxes().cloned().collect();
         drop(state);
-        let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| shared.policy.replace_streams);
+        let StreamPolicy { keepalive, replace_streams, .. } = shared.policy();
+        let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| replace_streams);
         let mut endings = Vec::new();
         for mailboxes in mailboxes.chunks(SWEPT_AT_A_TIME) {
             // Others have their turn between one part and the next.
@@ -65,7 +72,7 @@ impl Subscriptions {
             let refresh = shared.refresh(&state, swept, now);
             for mailbox in mailboxes {
                 mailbox.for_each_stream(|stream, lag| {
-                    if let Some(reason) = self.look_at(stream, lag, refresh, time) {
+                    if let Some(reason) = self.look_at(stream, lag, keepalive, refresh, time) {
                         endings.push((mailbox, stream.id(), reason));
                     }
                 });
@@ -89,6 +96,7 @@ impl Subscriptions {
         &self,
         stream: &mut Stream,
         lag: Lag,
+        keepalive: Option<KeepalivePolicy>,
         refresh: Option<Refresh>,
         time: Now,
     ) -> Option<EndReason> {
@@ -105,7 +113,7 @@ impl Subscriptions {
             stream.session.record_write(now);
             shared.wake(&stream.connection);
         }
-        match stream.session.due(shared.policy.keepalive, time) {
+        match stream.session.due(keepalive, time) {
             Some(Due::End(SessionEnd::TokenExpired)) => return Some(EndReason::Expired),
             Some(Due::End(SessionEnd::MaxAge)) => return Some(EndReason::MaxAge),
             // Where something waits, it keeps the connection alive as soon as the client takes it.
@@ -124,7 +132,7 @@ impl Shared {
     /// Which streams are told the id of the last event, when all were last looked at at the time `swept`.
     fn refresh(&self, state: &State, swept: Instant, now: Instant) -> Option<Refresh> {
         let position = state.log.latest().filter(|_| self.keeps_history())?;
-        let period = self.policy.log.max_age / REFRESHES_IN_MAX_AGE;
+        let period = self.log.max_age / REFRESHES_IN_MAX_AGE;
         Some(Refresh { position, period, from: swept - self.started, until: now - self.started })
     }
 }

@@ -1,6 +1,6 @@
 //! From NATS to the streams.
 
-use ports::outbound::{MockTraces, Origin};
+use ports::outbound::{Delivery, MockTraces, Origin};
 
 use super::*;
 
@@ -104,7 +104,7 @@ async fn is_a_part_of_the_trace_that_led_to_the_event() {
     relay.handle(SourceEvent::Notification {
         notification: notification(1, &["a"], "t", "1"),
         age: Duration::ZERO,
-        trace_parent: trace_parent.into(),
+        delivery: Delivery { trace_parent: trace_parent.into(), ..Delivery::default() },
     });
     assert_eq!(service.held(), [1]);
     service.stop().await;

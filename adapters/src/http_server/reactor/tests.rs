@@ -96,7 +96,7 @@ impl Scene {
     /// One connection, which was handed off with what is `waiting`.
     fn new(chunked: bool, waiting: &[&'static str]) -> Self {
         let counts = Arc::<Counts>::default();
-        let connections = Connections::new(counts.clone());
+        let connections = Connections::new(1000, counts.clone());
         connections.enter().hand_over();
         let reactor = Reactor::new(connections, WRITE_TIMEOUT).expect("a reactor");
         let inbox = reactor.inbox();
@@ -337,7 +337,7 @@ impl Body for OneOf {
 impl Crowd {
     /// Hands all off to a reactor and has them be ready at once.
     async fn gather(self) -> (Vec<TcpStream>, JoinHandle<()>) {
-        let connections = Connections::new(Arc::<Counts>::default());
+        let connections = Connections::new(1000, Arc::<Counts>::default());
         for _ in 0..CROWD {
             connections.enter().hand_over();
         }

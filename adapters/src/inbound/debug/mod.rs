@@ -17,6 +17,7 @@ use ports::{
     outbound::Clock,
 };
 use subtle::ConstantTimeEq as _;
+use tokio::sync::watch;
 
 use self::inspect::Inspection;
 pub use self::probe::{Unhealthy, probe};
@@ -61,18 +62,19 @@ pub struct Debug {
     pub spans: Option<Page>,
     /// Whether `/debug/pprof/` makes profiles.
     pub profiles: bool,
-    /// The bearer token that the pages are shown to; none for everybody. Probes need none.
-    pub token: Option<String>,
+    /// The bearer token that the pages are shown to; none for everybody. Probes need none. It may change while requests are answered.
+    pub token: watch::Receiver<DebugToken>,
 }
+
+/// The bearer token of the debug server, if it has one.
+pub type DebugToken = Option<Arc<str>>;
 
 impl Debug {
     /// `/healthz`, `/readyz` and the page at `/inspect`, and behind the token what that page shows, `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and
     /// `/debug/tracez`.
     #[must_use]
     pub fn app(self) -> App {
-        let may_end = self.token.is_some();
-        let inspection =
-            Inspection::new(self.inspect, Arc::clone(&self.readiness), self.clock, self.version, may_end);
+        let inspection = Inspection::new(self.inspect, Arc::clone(&self.readiness), self.clock, self.version);
         let readiness = self.readiness;
         let health = make_sync(|_| "OK");
         let ready = make_sync(move |_| match readiness.check() {
@@ -96,9 +98,9 @@ impl Debug {
                 .at("/debug/pprof/", web::only([Method::GET], flame_graph))
                 .at("/debug/pprof/profile", web::only([Method::GET], profile::protobuf.data(profiling)));
         }
-        let token: Option<Arc<str>> = self.token.map(Into::into);
+        let token = self.token;
         let guarded = guarded
-            .around(move |endpoint, request| only_with(token.clone(), endpoint, request))
+            .around(move |endpoint, request| only_with(token.borrow().clone(), endpoint, request))
             .with(SetHeader::new().overriding(header::CACHE_CONTROL, "no-store"));
         let open = Route::new().at("/healthz", web::get(health)).at("/readyz", web::get(ready));
         let routes = inspect::page(open).nest_no_strip("/", guarded);
@@ -111,11 +113,15 @@ fn page((media_type, render): Page) -> impl Endpoint {
     make_sync(move |_| Response::builder().content_type(media_type).body(render()))
 }
 
+/// Whether a request that passed has shown a token, because there is one.
+#[derive(Clone, Copy)]
+struct TokenShown(bool);
+
 /// Lets those pass who show the token.
 async fn only_with<E: Endpoint>(
-    token: Option<Arc<str>>,
+    token: DebugToken,
     endpoint: Arc<E>,
-    request: Request,
+    mut request: Request,
 ) -> poem::Result<Response> {
     let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     if let Some(token) = &token
@@ -124,6 +130,7 @@ async fn only_with<E: Endpoint>(
         let response = Response::builder().status(StatusCode::UNAUTHORIZED);
         return Ok(response.header(header::WWW_AUTHENTICATE, "Bearer").finish());
     }
+    request.set_data(TokenShown(token.is_some()));
     Ok(endpoint.call(request).await?.into_response())
 }
 

@@ -17,7 +17,7 @@ use ports::{
     outbound::{Clock, Metrics, Origin, TokenVerifier, Traces},
 };
 
-use tracing::info_span;
+use tracing::{Span, field, info_span};
 
 use crate::http_server::ConnectionHandle;
 
@@ -106,7 +106,7 @@ impl Api {
 impl Api {
     /// The span is as long as the admission, not as the stream.
     fn admit(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
-        let span = info_span!("admit");
+        let span = span(request);
         // Without tracing, what other services say of it is not even looked at.
         if !span.is_disabled() {
             let origin = Origin {
@@ -116,7 +116,14 @@ impl Api {
             };
             self.traces.continue_from(&span, origin);
         }
-        span.in_scope(|| self.open(request, credentials, last_event_id))
+        let answer = span.in_scope(|| self.open(request, credentials, last_event_id));
+        let status = answer.status();
+        span.record("http.response.status_code", status.as_u16());
+        if status.is_server_error() {
+            span.record("error.type", status.as_str());
+            span.record("otel.status_code", "ERROR");
+        }
+        answer
     }
 
     fn open(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
@@ -147,6 +154,21 @@ impl Api {
             Err(refused) => Answer::refused(refused),
         }
     }
+}
+
+/// The span of a stream's admission, with the attributes that OpenTelemetry's conventions have for a request. The query is none of them, for
+/// there may be a token in it.
+fn span(request: &Request) -> Span {
+    info_span!(
+        "admit",
+        "otel.kind" = "server",
+        "otel.status_code" = field::Empty,
+        "http.request.method" = request.method().as_str(),
+        "http.response.status_code" = field::Empty,
+        "url.scheme" = request.scheme().as_str(),
+        "url.path" = request.original_uri().path(),
+        "error.type" = field::Empty,
+    )
 }
 
 #[derive(ApiResponse)]
@@ -199,6 +221,16 @@ enum Answer {
 }
 
 impl Answer {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Open(..) => StatusCode::OK,
+            Self::Unauthorized(..) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(..) => StatusCode::FORBIDDEN,
+            Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Unavailable(..) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
     fn refused(refused: SubscribeError) -> Self {
         let problem = |status| Json(Problem::new(status, refused.to_string()));
         match refused {

@@ -8,6 +8,7 @@ use poem::{
     Endpoint, IntoResponse, Middleware, Request, Response, Result,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
 };
+use tokio::sync::watch;
 
 /// Whom we answer across origins. The default of the platform is `*` with credentials, a pair that browsers refuse for
 /// credentialed requests, and that is its safety: `*` is therefore never replaced by the origin that asks.
@@ -62,17 +63,20 @@ impl CrossOrigin {
     }
 }
 
-impl<E: Endpoint> Middleware<E> for CrossOrigin {
+/// Answers by the policy of the moment.
+pub(super) struct ByPolicy(pub(super) watch::Receiver<CrossOrigin>);
+
+impl<E: Endpoint> Middleware<E> for ByPolicy {
     type Output = CrossOriginEndpoint<E>;
 
     fn transform(&self, inner: E) -> Self::Output {
-        CrossOriginEndpoint { policy: self.clone(), inner }
+        CrossOriginEndpoint { policy: self.0.clone(), inner }
     }
 }
 
 /// An endpoint that answers preflights itself.
-pub struct CrossOriginEndpoint<E> {
-    policy: CrossOrigin,
+pub(super) struct CrossOriginEndpoint<E> {
+    policy: watch::Receiver<CrossOrigin>,
     inner: E,
 }
 
@@ -84,14 +88,14 @@ impl<E: Endpoint> Endpoint for CrossOriginEndpoint<E> {
         let is_preflight = request.method() == Method::OPTIONS
             && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let mut response = match &origin {
-            Some(origin) if is_preflight => self.policy.preflight(origin),
+            Some(origin) if is_preflight => self.policy.borrow().preflight(origin),
             _ => {
-                self.policy.take_up_token_cookie(request.headers_mut());
+                self.policy.borrow().take_up_token_cookie(request.headers_mut());
                 self.inner.call(request).await?.into_response()
             }
         };
         if let (Some(origin), false) = (&origin, is_preflight) {
-            self.policy.add_headers(origin, response.headers_mut());
+            self.policy.borrow().add_headers(origin, response.headers_mut());
         }
         // The answer differs by origin, and a cache between us and the browser has to know.
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));

@@ -26,10 +26,12 @@ use ports::{
     inbound::{ChooseLanguage, Subscribe},
     outbound::{Clock, Metrics, TokenVerifier, Traces},
 };
+use tokio::sync::watch;
 
 use self::{
     access_log::AccessLog,
     api::{Api, EventStream},
+    cors::ByPolicy,
     language::LanguageApi,
 };
 pub use self::{cors::CrossOrigin, frame::EventFrames};
@@ -63,8 +65,8 @@ pub struct Http {
     pub clock: Arc<dyn Clock>,
     /// What ties a request to what led to it.
     pub traces: Arc<dyn Traces>,
-    /// Which other origins may read.
-    pub cross_origin: CrossOrigin,
+    /// Which other origins may read. It may change while requests are answered.
+    pub cross_origin: watch::Receiver<CrossOrigin>,
     /// The path below which everything lies, `/` for none.
     pub root: String,
     /// Told in `X-Sse-Version`.
@@ -97,7 +99,7 @@ impl Http {
         });
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(&root, routes) };
-        let answered = routes.catch_all_error(problem::unanswered).with(cross_origin);
+        let answered = routes.catch_all_error(problem::unanswered).with(ByPolicy(cross_origin));
         App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 

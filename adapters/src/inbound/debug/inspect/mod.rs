@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 use tracing::info;
 
+use super::TokenShown;
 use crate::web::{self, page::Source};
 
 /// So many pages are fed at a time.
@@ -37,8 +38,6 @@ pub(super) struct Inspection {
     pub(super) readiness: Arc<dyn Readiness>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) version: &'static str,
-    /// Whether whoever asks has shown a token. Without one, any page that a person has open could end streams.
-    pub(super) may_end: bool,
     pages: Arc<Semaphore>,
 }
 
@@ -48,10 +47,9 @@ impl Inspection {
         readiness: Arc<dyn Readiness>,
         clock: Arc<dyn Clock>,
         version: &'static str,
-        may_end: bool,
     ) -> Arc<Self> {
         let pages = Arc::new(Semaphore::new(MOST_PAGES));
-        Arc::new(Self { inspect, readiness, clock, version, may_end, pages })
+        Arc::new(Self { inspect, readiness, clock, version, pages })
     }
 }
 
@@ -124,9 +122,10 @@ impl From<OpenStream> for Stream {
 fn streams(
     Query(asked): Query<Asked>,
     Data(inspection): Data<&Arc<Inspection>>,
+    Data(TokenShown(may_end)): Data<&TokenShown>,
 ) -> poem::Result<Json<Streams>> {
     let streams = inspection.inspect.streams_of(&asked.user()?).into_iter().map(Stream::from).collect();
-    Ok(Json(Streams { may_end: inspection.may_end, streams }))
+    Ok(Json(Streams { may_end: *may_end, streams }))
 }
 
 #[derive(Serialize)]
@@ -134,10 +133,15 @@ struct Ended {
     ended: usize,
 }
 
-/// What is sent has to be JSON: no page of another origin can send that without being asked first.
+/// What is sent has to be JSON: no page of another origin can send that without being asked first. Without a token, any page that a person has
+/// open could end streams.
 #[handler]
-fn end(Json(asked): Json<Asked>, Data(inspection): Data<&Arc<Inspection>>) -> poem::Result<Json<Ended>> {
-    if !inspection.may_end {
+fn end(
+    Json(asked): Json<Asked>,
+    Data(inspection): Data<&Arc<Inspection>>,
+    Data(TokenShown(is_shown)): Data<&TokenShown>,
+) -> poem::Result<Json<Ended>> {
+    if !is_shown {
         let why = "streams can be ended here when debug.token (SSE_DEBUG_TOKEN) is set";
         return Err(poem::Error::from_string(why, StatusCode::FORBIDDEN));
     }

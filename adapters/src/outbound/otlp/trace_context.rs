@@ -1,0 +1,72 @@
+//! The trace that a request or a message belongs to, as other services tell it.
+
+use std::collections::HashMap;
+
+use opentelemetry::{Context, baggage::BaggageExt as _, propagation::TextMapPropagator as _};
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use ports::outbound::{Origin, Traces};
+use tracing::{Dispatch, Span, dispatcher};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// So many entries of a list that came along are looked at, as long as they are not longer than that together.
+const MAX_ENTRIES: usize = 32;
+const MAX_BYTES: usize = 1024;
+
+/// Reads headers as W3C Trace Context and W3C Baggage have them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TraceContext;
+
+impl Traces for TraceContext {
+    fn continue_from(&self, span: &Span, origin: Origin) {
+        if span.is_disabled() || origin == Origin::default() {
+            return;
+        }
+        let context = context(origin);
+        for (name, (value, _)) in context.baggage() {
+            span.set_attribute(format!("baggage.{name}"), value.clone());
+        }
+        // Without tracing there is nothing to set it on.
+        span.set_parent(context).ok();
+    }
+}
+
+fn context(Origin { trace_parent, trace_state, baggage }: Origin) -> Context {
+    let headers = HashMap::from([
+        ("traceparent".to_owned(), trace_parent),
+        ("tracestate".to_owned(), first_entries(&trace_state).to_owned()),
+        ("baggage".to_owned(), first_entries(&baggage).to_owned()),
+    ]);
+    // The propagators would log what they cannot read, and with it all that they could.
+    dispatcher::with_default(&Dispatch::none(), || {
+        let context = TraceContextPropagator::new().extract(&headers);
+        BaggagePropagator::new().extract_with_context(&context, &headers)
+    })
+}
+
+/// As much of a list as is within the limits, from its beginning: there, in `tracestate`, stands what is newest.
+fn first_entries(list: &str) -> &str {
+    let ends = list.match_indices(',').map(|(end, _)| end).chain([list.len()]);
+    let end = ends.take(MAX_ENTRIES).take_while(|end| *end <= MAX_BYTES).last().unwrap_or(0);
+    &list[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_list_whole_entries_are_taken_up_to_the_limits() {
+        let check = |list: &str, expected: &str| assert_eq!(first_entries(list), expected);
+        check("", "");
+        check("a=1", "a=1");
+        check("a=1,b=2", "a=1,b=2");
+        let fitting = format!("a={}", "x".repeat(MAX_BYTES - 2));
+        check(&fitting, &fitting);
+        check(&format!("{fitting},b=2"), &fitting);
+        check(&format!("b=2,{fitting}"), "b=2");
+        check(&format!("{fitting}x"), "");
+        let many = vec!["a=1"; MAX_ENTRIES].join(",");
+        check(&many, &many);
+        check(&format!("{many},b=2"), &many);
+    }
+}

@@ -1,0 +1,122 @@
+//! What a configuration that is read again changes.
+
+use super::*;
+use crate::configuration::Reloaded;
+
+/// What comes of the first file when it has become the second.
+fn reloaded(before: &str, after: &str) -> Reloaded {
+    let [before, after] = [before, after].map(|file| {
+        with_file(file, |path| Configuration::read(Some(path), &[SECRET].into())).expect("no mistake")
+    });
+    before.reloaded(after)
+}
+
+fn texts(changes: &[Change]) -> Vec<String> {
+    changes.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn only_what_can_change_without_a_restart_does() {
+    let reloaded = reloaded(
+        "log: {level: info}\nlimits: {max_connections_per_user: 5, write_timeout: 10s}",
+        "keepalive_interval: 30s\nlimits: {max_connections_per_user: 2, write_timeout: 20s}",
+    );
+    assert_eq!(
+        texts(&reloaded.changed),
+        [
+            "log.level: \"info\" -> \"error\"",
+            "keepalive_interval: \"0s\" -> \"30s\"",
+            "limits.max_connections_per_user: \"5\" -> \"2\"",
+        ]
+    );
+    assert_eq!(texts(&reloaded.pending), ["limits.write_timeout: \"10s\" -> \"20s\""]);
+    let Configuration { log, keepalive, limits, effective, .. } = reloaded.configuration;
+    assert_eq!((log.level.0, keepalive.interval.0.as_secs()), (Level::ERROR, 30));
+    assert_eq!((limits.max_connections_per_user, limits.write_timeout.0.as_secs()), (2, 10));
+    let shown = effective.to_string();
+    for line in ["\n  max_connections_per_user: 2 # ", "\n  write_timeout: 10s # "] {
+        assert!(shown.contains(line), "{line:?} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn what_means_the_same_has_not_changed() {
+    let check = |before: &str, after: &str| {
+        let Reloaded { changed, pending, .. } = reloaded(before, after);
+        assert_eq!((texts(&changed), texts(&pending)), (vec![], vec![]), "{before:?} {after:?}");
+    };
+    check("", "");
+    check("", "log: {level: fatal}\nstreams: {drain_timeout: 10000ms}");
+    check(
+        "http: {cors: {allow_origins: 'https://a.example'}}",
+        "http: {cors: {allow_origins: ['https://a.example']}}",
+    );
+    // Of a feature that is off.
+    check("", "http: {tls: {cert: /nowhere, key: /nowhere}}");
+}
+
+#[test]
+fn secrets_are_named_without_their_values() {
+    let reloaded = reloaded(
+        "debug: {token: hidden}\nevents: {endpoint: 'nats://u:hidden@a'}",
+        "debug: {token: hidden-too}\ntoken_manager: {jwt_secret_previous: hidden}\nevents: {endpoint: 'nats://u:hidden-too@b'}",
+    );
+    assert_eq!(
+        texts(&reloaded.changed),
+        ["debug.token", "token_manager.jwt_secret_previous: \"\" -> \"***\""]
+    );
+    assert_eq!(texts(&reloaded.pending), ["events.endpoint: \"nats://***@a\" -> \"nats://***@b\""]);
+    assert!(!format!("{reloaded:?}").contains("hidden"));
+}
+
+#[test]
+fn file_that_has_been_found_is_read_from_then_on() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let environment = [SECRET, ("OCIS_CONFIG_DIR", directory.path().to_str().expect("Unicode"))].into();
+    let read = |file| Configuration::read(file, &environment);
+    let without = read(None).expect("no mistake");
+    assert_eq!(without.file, None);
+    let path = directory.path().join("sse.yaml");
+    std::fs::write(&path, "").expect("written");
+    let with = without.reloaded(read(without.file.clone()).expect("no mistake")).configuration;
+    assert_eq!(with.file, Some(path.clone()));
+    std::fs::remove_file(&path).expect("removed");
+    assert!(read(with.file).is_err());
+}
+
+/// A rule that ties settings together holds for older and newer values mixed, because these change together or not at all.
+#[test]
+fn groups_with_rules_change_as_a_whole() {
+    for group in ["tracing.", "events.", "registry.", "http.cors.", "http.tls."] {
+        let mut settings = SETTINGS.iter().filter(|setting| setting.key.starts_with(group));
+        let first = settings.next().expect("a setting");
+        assert!(settings.all(|setting| setting.reloadable == first.reloadable), "{group}");
+    }
+}
+
+/// Each of these has a part that takes it: `composition::reload`.
+#[test]
+fn these_can_change_without_a_restart() {
+    let reloadable = SETTINGS.iter().filter(|setting| setting.reloadable).map(|setting| setting.key);
+    assert_eq!(
+        reloadable.collect::<Vec<_>>(),
+        [
+            "log.level",
+            "debug.token",
+            "keepalive_interval",
+            "http.cors.allow_origins",
+            "http.cors.allow_methods",
+            "http.cors.allow_headers",
+            "http.cors.allow_credentials",
+            "http.cors.token_cookie",
+            "token_manager.jwt_secret",
+            "token_manager.jwt_secret_previous",
+            "streams.reconnection_time",
+            "streams.max_age",
+            "streams.close_on_logout",
+            "streams.replace",
+            "limits.max_connections",
+            "limits.max_connections_per_user",
+        ]
+    );
+}

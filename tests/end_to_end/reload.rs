@@ -1,0 +1,412 @@
+//! SIGHUP: what can change without a restart changes, and nothing does when something is wrong.
+
+use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf};
+
+use jsonwebtoken::{EncodingKey, Header};
+use rustix::{
+    fs::{CWD, FileType, Mode, mknodat},
+    process::Signal,
+    pty::{OpenptFlags, openpt, ptsname, unlockpt},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::{TcpStream, UnixDatagram};
+use tokio_rustls::rustls::RootCertStore;
+
+use crate::{
+    PATIENCE,
+    client::{Stream, get, say},
+    eventually,
+    line::{self, Server},
+    nats::Nats,
+    program::{Program, server_with},
+    service::{SECRET, token},
+    tls::Files,
+};
+
+/// What the last line about a reload says.
+const RELOADED: &str = "configuration reloaded";
+const NOT_RELOADED: &str = "configuration not reloaded, nothing has changed";
+/// What the line about settings that have to wait says.
+const PENDING: &str = "changed settings that take effect after a restart";
+
+/// A service whose configuration is in a file.
+struct Configured {
+    directory: TempDir,
+    program: Program,
+    http: Server,
+    debug: SocketAddr,
+}
+
+impl Configured {
+    async fn start(nats: &Nats, file: &str) -> Self {
+        Self::start_with(nats, file, &[]).await
+    }
+
+    async fn start_with(nats: &Nats, file: &str, variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        fs::write(directory.path().join("sse.yaml"), file).expect("written");
+        let place = directory.path().to_str().expect("Unicode").to_owned();
+        // An empty level leaves it to the file.
+        let variables = [&[("OCIS_CONFIG_DIR", place.as_str()), ("SSE_LOG_LEVEL", "")], variables].concat();
+        let mut program = server_with(nats, &variables);
+        let (http, debug) = program.logged_addresses().await;
+        Self { directory, program, http, debug }
+    }
+
+    /// Waits until NATS has what events are published to.
+    async fn is_ready(&self) {
+        eventually("ready", async || get(self.debug, "/readyz", &[]).await.status == 200).await;
+    }
+
+    fn file(&self) -> PathBuf {
+        self.directory.path().join("sse.yaml")
+    }
+
+    /// Has it reload with this in its file. The last line that is returned says how that ended.
+    async fn reload(&mut self, file: &str) -> Vec<Value> {
+        fs::write(self.file(), file).expect("written");
+        self.hang_up().await
+    }
+
+    async fn hang_up(&mut self) -> Vec<Value> {
+        self.program.signal(Signal::HUP);
+        let mut lines = Vec::new();
+        loop {
+            let line = self.program.error_line().await.expect("a line about the reload");
+            let line: Value = serde_json::from_str(&line).expect("JSON");
+            let is_last = line["message"] == RELOADED || line["message"] == NOT_RELOADED;
+            lines.push(line);
+            if is_last {
+                return lines;
+            }
+        }
+    }
+
+    /// Has it reload with this in its file, which is right, and returns what has changed.
+    async fn reloaded(&mut self, file: &str) -> String {
+        let last = self.reload(file).await.pop().expect("a line");
+        assert_eq!(last["message"], RELOADED, "{last}");
+        last["changed"].as_str().expect("a text").to_owned()
+    }
+
+    /// Has it reload what is wrong, and returns the mistakes.
+    async fn refused(&mut self) -> Vec<String> {
+        let mut lines = self.hang_up().await;
+        let last = lines.pop().expect("a line");
+        assert_eq!((&last["message"], &last["level"]), (&NOT_RELOADED.into(), &"error".into()));
+        let mistakes = lines.iter().filter_map(|line| line["mistake"].as_str());
+        let mistakes: Vec<_> = mistakes.map(|mistake| mistake.replace(&self.place(), "DIR")).collect();
+        assert_eq!(last["mistakes"], mistakes.len(), "each of them is named");
+        mistakes
+    }
+
+    fn place(&self) -> String {
+        self.directory.path().display().to_string()
+    }
+
+    async fn follow(&self, user: &str) -> Stream {
+        Stream::open(self.http, "/sse", &[("x-access-token", &token(user))]).await
+    }
+
+    /// The status of a request that would open a stream if it were not refused.
+    async fn refusal(&self, token: &str) -> u16 {
+        get(self.http, "/sse", &[("x-access-token", token)]).await.status
+    }
+}
+
+#[tokio::test]
+async fn changes_the_log_level() {
+    let nats = Nats::down();
+    let mut service = Configured::start(&nats, "log: {level: info}").await;
+    let changed = service.reloaded("log: {level: debug}").await;
+    assert_eq!(changed, r#"log.level: "info" -> "debug""#);
+    get(service.http, "/openapi.json", &[]).await;
+    while !service.program.error_line().await.expect("a line").contains("access-log") {}
+    // It is still said that less is said from now on.
+    assert_eq!(service.reloaded("log: {level: error}").await, r#"log.level: "debug" -> "error""#);
+    get(service.http, "/openapi.json", &[]).await;
+    service.program.terminate();
+    assert_eq!(service.program.complaints().await, "");
+}
+
+#[tokio::test]
+async fn lowers_a_limit_for_new_streams_alone() {
+    let nats = Nats::start().await;
+    let mut service =
+        Configured::start(&nats, "log: {level: info}\nlimits: {max_connections_per_user: 2}").await;
+    service.is_ready().await;
+    let mut open = [service.follow("einstein").await, service.follow("einstein").await];
+    let changed = service
+        .reloaded("log: {level: info}\nlimits: {max_connections_per_user: 1, max_connections: 3}")
+        .await;
+    assert_eq!(changed, r#"limits.max_connections: "" -> "3"; limits.max_connections_per_user: "2" -> "1""#);
+    assert_eq!(service.refusal(&token("einstein")).await, 429);
+    let _marie = service.follow("marie").await;
+    assert_eq!(service.refusal(&token("richard")).await, 503);
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    for stream in &mut open {
+        assert_eq!(stream.content().await, "hello");
+    }
+    service.reloaded("log: {level: info}\nlimits: {max_connections_per_user: 3, max_connections: 4}").await;
+    service.follow("einstein").await;
+}
+
+#[tokio::test]
+async fn gives_an_open_stream_keepalives() {
+    let nats = Nats::down();
+    let mut service = Configured::start(&nats, "log: {level: info}").await;
+    let mut stream = service.follow("einstein").await;
+    service.reloaded("log: {level: info}\nkeepalive_interval: 20ms").await;
+    for _ in 0..3 {
+        assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
+    }
+}
+
+#[tokio::test]
+async fn changes_which_origins_may_read() {
+    let nats = Nats::down();
+    let file =
+        |origin: &str| format!("log: {{level: info}}\nhttp: {{cors: {{allow_origins: ['{origin}']}}}}");
+    let mut service = Configured::start(&nats, &file("https://a.example")).await;
+    let http = service.http;
+    let allowed = async |origin: &str| {
+        let answer = get(http, "/openapi.json", &[("origin", origin)]).await;
+        answer.header("access-control-allow-origin") == Some(origin)
+    };
+    assert!(allowed("https://a.example").await && !allowed("https://b.example").await);
+    service.reloaded(&file("https://b.example")).await;
+    assert!(!allowed("https://a.example").await && allowed("https://b.example").await);
+}
+
+#[tokio::test]
+async fn changes_secrets_that_are_in_files() {
+    let nats = Nats::start().await;
+    let secrets = tempfile::tempdir().expect("a directory");
+    let [jwt, previous, debug] = ["jwt", "previous", "debug"].map(|name| secrets.path().join(name));
+    fs::write(&jwt, SECRET).expect("written");
+    fs::write(&previous, "a secret that nobody has ever had at all").expect("written");
+    fs::write(&debug, "one").expect("written");
+    let variables = [
+        ("SSE_JWT_SECRET_FILE", jwt.to_str().expect("Unicode")),
+        ("SSE_JWT_SECRET_PREVIOUS_FILE", previous.to_str().expect("Unicode")),
+        ("SSE_DEBUG_TOKEN_FILE", debug.to_str().expect("Unicode")),
+    ];
+    let mut service = Configured::start_with(&nats, "log: {level: info}", &variables).await;
+    service.is_ready().await;
+    let mut stream = service.follow("einstein").await;
+    let new_secret = "another secret of more than thirty-two bytes";
+    let key = EncodingKey::from_secret(new_secret.as_bytes());
+    let claims = json!({ "aud": ["reva"], "exp": 4_000_000_000_u64, "user": { "id": { "opaque_id": "marie" } }, "scope": { "user": {} } });
+    let new = jsonwebtoken::encode(&Header::default(), &claims, &key).expect("signs");
+    assert_eq!(service.refusal(&new).await, 401);
+    fs::write(&jwt, new_secret).expect("written");
+    fs::write(&previous, SECRET).expect("written");
+    fs::write(&debug, "two").expect("written");
+    let log = service.hang_up().await;
+    assert_eq!(
+        log.last().expect("a line")["changed"],
+        "debug.token; token_manager.jwt_secret; token_manager.jwt_secret_previous",
+        "no value"
+    );
+    // Both secrets are taken, …
+    Stream::open(service.http, "/sse", &[("x-access-token", &new)]).await;
+    service.follow("einstein").await;
+    let status = async |token: &str| {
+        get(service.debug, "/metrics", &[("authorization", &format!("Bearer {token}"))]).await.status
+    };
+    assert_eq!((status("one").await, status("two").await), (401, 200));
+    // … and then the new one alone. The stream that was opened with the old one goes on.
+    fs::write(&previous, "a secret that nobody has ever had at all").expect("written");
+    service.hang_up().await;
+    assert_eq!(service.refusal(&token("einstein")).await, 401);
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    assert_eq!(stream.content().await, "hello");
+}
+
+#[tokio::test]
+async fn loads_the_certificate() {
+    let (nats, files) = (Nats::start().await, Files::new());
+    let [certificate, key] = ["certificate", "key"].map(|name| files.path(name).display().to_string());
+    let old = files.renew();
+    let variables = [
+        ("OCIS_HTTP_TLS_ENABLED", "true"),
+        ("OCIS_HTTP_TLS_CERTIFICATE", certificate.as_str()),
+        ("OCIS_HTTP_TLS_KEY", key.as_str()),
+    ];
+    let mut service = Configured::start_with(&nats, "log: {level: info}", &variables).await;
+    service.is_ready().await;
+    let http = service.http;
+    let connect = async |roots: &RootCertStore| {
+        let stream = TcpStream::connect(http.address).await.expect("connected");
+        line::connector(roots, b"http/1.1").connect(http.address.ip().into(), stream).await
+    };
+    let headers = [("x-access-token", &*token("einstein"))];
+    let mut stream =
+        Stream::open_on(connect(&old).await.expect("a known server"), http, "/sse", &headers).await;
+
+    // Nothing else changes either while it cannot be used.
+    fs::write(service.file(), "log: {level: info}\nlimits: {max_connections_per_user: 5}").expect("written");
+    fs::write(files.path("certificate"), "no PEM").expect("written");
+    let mistakes = service.refused().await;
+    assert!(mistakes[0].starts_with("http.tls: there is no certificate in "), "{mistakes:?}");
+    connect(&old).await.expect("the same server");
+
+    let new = files.renew();
+    let log = service.hang_up().await;
+    let changed = log.last().expect("a line")["changed"].as_str().expect("a text");
+    assert!(changed.starts_with(r#"limits.max_connections_per_user: "64" -> "5""#), "{changed}");
+    connect(&new).await.expect("a new certificate");
+    assert!(connect(&old).await.is_err(), "the old one is not shown any more");
+    nats.publisher().await.event(&["einstein"], "t", "hello").await;
+    assert_eq!(stream.content().await, "hello");
+}
+
+#[tokio::test]
+async fn names_every_mistake_and_changes_nothing() {
+    let nats = Nats::down();
+    let secrets = tempfile::tempdir().expect("a directory");
+    let token_file = secrets.path().join("token");
+    fs::write(&token_file, "one").expect("written");
+    let variables = [("SSE_DEBUG_TOKEN_FILE", token_file.to_str().expect("Unicode"))];
+    let file = "log: {level: info}\nlimits: {max_connections_per_user: 1}";
+    let mut service = Configured::start_with(&nats, file, &variables).await;
+    let _open = service.follow("einstein").await;
+    fs::write(&token_file, "").expect("written");
+    let wrong = "log: {level: loud}\nhtp: {addr: 'a:1'}\nlimits: {max_connections_per_user: 2}";
+    fs::write(service.file(), wrong).expect("written");
+    let mistakes: Vec<_> = service.refused().await;
+    let secret = format!("SSE_DEBUG_TOKEN_FILE: {:?} is an empty file", token_file.display().to_string());
+    assert_eq!(
+        mistakes,
+        [
+            "DIR/sse.yaml, htp: is no setting; right would be: http",
+            "DIR/sse.yaml, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
+            &secret,
+        ]
+    );
+    assert_eq!(service.refusal(&token("einstein")).await, 429, "the limit is as before");
+    let headers = [("authorization", "Bearer one")];
+    assert_eq!(get(service.debug, "/config", &headers).await.status, 200, "and so is the token");
+    // Once it is right, it is taken.
+    fs::write(&token_file, "one").expect("written");
+    let changed = service.reloaded(&wrong.replace("loud", "info").replace("htp: {addr: 'a:1'}", "")).await;
+    assert_eq!(changed, r#"limits.max_connections_per_user: "1" -> "2""#);
+    service.follow("einstein").await;
+    let shown = get(service.debug, "/config", &headers).await.body;
+    assert!(shown.contains("max_connections_per_user: 2 # "), "{shown}");
+}
+
+#[tokio::test]
+async fn names_what_needs_a_restart() {
+    let nats = Nats::down();
+    let mut service = Configured::start(&nats, "log: {level: info}").await;
+    let file = "log: {level: info}\nhttp: {root: /events}\nevents: {username: u, password: 'hidden'}";
+    for _ in 0..2 {
+        // It is said each time, for it does not count yet.
+        let log = service.reload(file).await;
+        let warning = log.iter().find(|line| line["message"] == PENDING).expect("a warning");
+        assert_eq!(warning["level"], "warn");
+        assert_eq!(
+            warning["settings"],
+            r#"events.username: "" -> "u"; events.password: "" -> "***"; http.root: "/" -> "/events""#
+        );
+        assert_eq!(log.last().expect("a line")["changed"], "nothing");
+    }
+    let headers = [("x-access-token", &*token("einstein"))];
+    Stream::open(service.http, "/sse", &headers).await;
+    let shown = get(service.debug, "/config", &[]).await.body;
+    assert!(shown.contains("\n  root: / # default\n"), "what is in effect: {shown}");
+    let log = service.reload("log: {level: info}").await;
+    assert!(log.iter().all(|line| line["message"] != PENDING), "{log:?}");
+}
+
+#[tokio::test]
+async fn refuses_unusable_files() {
+    let nats = Nats::down();
+    let mut service = Configured::start(&nats, "log: {level: info}").await;
+    fs::remove_file(service.file()).expect("removed");
+    let vanished = "DIR/sse.yaml: cannot be read: No such file or directory (os error 2)";
+    assert_eq!(service.refused().await, [vanished]);
+    // Nobody will ever write into it.
+    mknodat(CWD, service.file(), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+    assert_eq!(service.refused().await, ["DIR/sse.yaml: is a pipe, but a file is wanted"]);
+    fs::remove_file(service.file()).expect("removed");
+    fs::write(service.file(), "#".repeat(2 << 20)).expect("written");
+    assert_eq!(service.refused().await, ["DIR/sse.yaml: is a file of more than 1048576 bytes"]);
+    fs::write(service.file(), "log: {level: debug, pret").expect("written");
+    assert!(service.refused().await[0].starts_with("DIR/sse.yaml: is no valid YAML"));
+    assert_eq!(service.reloaded("log: {level: info}").await, "nothing");
+    service.program.terminate();
+    assert_eq!(service.program.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn gives_up_on_a_file_that_does_not_answer() {
+    let nats = Nats::down();
+    let secrets = tempfile::tempdir().expect("a directory");
+    let file = secrets.path().join("token");
+    fs::write(&file, "one").expect("written");
+    let variables = [("SSE_DEBUG_TOKEN_FILE", file.to_str().expect("Unicode"))];
+    let mut service = Configured::start_with(&nats, "log: {level: info}", &variables).await;
+    // A terminal at which nobody types.
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    unlockpt(&terminal).expect("unlocked");
+    let path = ptsname(&terminal, Vec::new()).expect("a path");
+    fs::remove_file(&file).expect("removed");
+    symlink(path.to_str().expect("Unicode"), &file).expect("a link");
+    assert_eq!(service.refused().await, ["the configuration: was not read within 10 s"]);
+    // Nor does the end wait for it.
+    service.program.terminate();
+    assert_eq!(service.program.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn ends_nothing_at_any_time() {
+    let nats = Nats::down();
+    // While it starts.
+    let mut program = server_with(&nats, &[]);
+    while !program.catches(Signal::HUP) {
+        tokio::task::yield_now().await;
+    }
+    program.signal(Signal::HUP);
+    let (http, _) = program.logged_addresses().await;
+    // Several at once.
+    for _ in 0..3 {
+        program.signal(Signal::HUP);
+    }
+    while !program.error_line().await.expect("a line").contains(RELOADED) {}
+    // While it stops: a request whose head never ends keeps it.
+    let mut unfinished = http.connect().await.expect("connected");
+    say(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
+    let mut stream = Stream::open(http, "/sse", &[("x-access-token", &token("einstein"))]).await;
+    program.terminate();
+    assert_eq!(stream.last_words().await, "the service is stopping");
+    program.signal(Signal::HUP);
+    assert_eq!(program.status().await, Some(0));
+}
+
+#[tokio::test]
+async fn is_told_to_the_service_manager() {
+    let nats = Nats::down();
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let mut program = server_with(&nats, &[("NOTIFY_SOCKET", path.to_str().expect("Unicode"))]);
+    let told = async || {
+        let mut buffer = [0; 128];
+        let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time");
+        String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
+    };
+    assert_eq!(told().await.trim(), "READY=1");
+    program.signal(Signal::HUP);
+    let reloading = told().await;
+    let lines: Vec<_> = reloading.lines().collect();
+    assert_eq!(lines[0], "RELOADING=1");
+    let time = lines[1].strip_prefix("MONOTONIC_USEC=").expect("the time");
+    assert!(time.parse::<u64>().is_ok(), "{time}");
+    assert_eq!(told().await.trim(), "READY=1");
+    program.terminate();
+    assert_eq!(told().await.trim(), "STOPPING=1");
+    assert_eq!(program.status().await, Some(0));
+}

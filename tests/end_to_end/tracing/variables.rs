@@ -1,0 +1,134 @@
+//! The variables of OpenTelemetry.
+
+use super::{
+    collector::{Certified, Collector, Encryption, Received, grpc, http},
+    *,
+};
+
+/// The admission of a stream, as it is traced with `settings`.
+async fn admission(settings: &[(&str, &str)], collector: &mut Collector) -> Received {
+    admit(settings).await;
+    collector.next("admit").await
+}
+
+#[tokio::test]
+async fn of_every_signal_are_honoured() {
+    let certified = Certified::new();
+    let mut collector = http(Encryption::with(&certified)).await;
+    let url = format!("https://{}", collector.address);
+    let settings = [
+        ENABLED,
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", certified.certificate()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20c2VjcmV0,x-tenant=physics"),
+        ("OTEL_SERVICE_NAME", "notifications"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "deployment.environment.name=staging,service.name=other,service.version=9",
+        ),
+    ];
+    let Received { resource, headers, .. } = admission(&settings, &mut collector).await;
+    let header = |name: &str| headers.get(name).map(|value| value.to_str().expect("text").to_owned());
+    assert_eq!(header("authorization").as_deref(), Some("Basic c2VjcmV0"));
+    assert_eq!(header("x-tenant").as_deref(), Some("physics"));
+    assert_eq!(header("content-type").as_deref(), Some("application/x-protobuf"));
+    let attribute = |name: &str| resource.get(name).map(String::as_str);
+    assert_eq!(attribute("service.name"), Some("notifications"));
+    assert_eq!(attribute("service.version"), Some(env!("CARGO_PKG_VERSION")));
+    assert_eq!(attribute("deployment.environment.name"), Some("staging"));
+}
+
+#[tokio::test]
+async fn of_traces_count_before_those_of_every_signal() {
+    let certified = Certified::new();
+    let mut collector = grpc(Encryption::with(&certified)).await;
+    // Without a scheme gRPC is encrypted.
+    let address = collector.address.to_string();
+    let settings = [
+        ENABLED,
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &address),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
+        ("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", certified.certificate()),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=other"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "x-tenant=physics"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=notifications"),
+    ];
+    let Received { resource, headers, .. } = admission(&settings, &mut collector).await;
+    assert_eq!(headers["x-tenant"], "physics");
+    assert_eq!(resource["service.name"], "notifications");
+}
+
+#[tokio::test]
+async fn platforms_settings_count_before_the_variables() {
+    let mut collector = grpc(Encryption::default()).await;
+    let address = collector.address.to_string();
+    let settings = [
+        ENABLED,
+        ("OC_TRACING_ENDPOINT", &*address),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1"),
+        ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
+    ];
+    // What the platform has no setting for is the variables' to say; the service is called as before where they say nothing.
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=physics");
+    let all: Vec<_> = settings.into_iter().chain([headers]).collect();
+    let Received { resource, headers, .. } = admission(&all, &mut collector).await;
+    assert_eq!(headers["x-tenant"], "physics");
+    assert_eq!(resource["service.name"], "sse");
+}
+
+#[tokio::test]
+async fn without_one_the_authorities_of_the_system_count() {
+    let certified = Certified::new();
+    let system = ("SSL_CERT_FILE", certified.certificate());
+    let mut by_grpc = grpc(Encryption::with(&certified)).await;
+    let url = format!("https://{}", by_grpc.address);
+    admission(&[ENABLED, ("OCIS_TRACING_ENDPOINT", &url), system], &mut by_grpc).await;
+    let mut by_http = http(Encryption::with(&certified)).await;
+    let url = format!("https://{}", by_http.address);
+    admission(&[ENABLED, ("OCIS_TRACING_COLLECTOR", &url), system], &mut by_http).await;
+}
+
+#[tokio::test]
+async fn collector_may_ask_for_a_certificate() {
+    let (server, client) = (Certified::new(), Certified::new());
+    let both = Encryption { server: Some(&server), client: Some(&client) };
+    let identity = [
+        ENABLED,
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", server.certificate()),
+        ("OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE", client.certificate()),
+        ("OTEL_EXPORTER_OTLP_CLIENT_KEY", client.key()),
+    ];
+    let mut by_grpc = grpc(both).await;
+    let url = format!("https://{}", by_grpc.address);
+    let settings: Vec<_> = identity.into_iter().chain([("OCIS_TRACING_ENDPOINT", &*url)]).collect();
+    admission(&settings, &mut by_grpc).await;
+    let mut by_http = http(both).await;
+    let url = format!("https://{}", by_http.address);
+    let settings: Vec<_> = identity.into_iter().chain([("OCIS_TRACING_COLLECTOR", &*url)]).collect();
+    admission(&settings, &mut by_http).await;
+}
+
+#[tokio::test]
+async fn switch_traces_off_but_never_on() {
+    let mut collector = grpc(Encryption::default()).await;
+    let url = format!("http://{}", collector.address);
+    let collected = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url), ("OTEL_TRACES_EXPORTER", "otlp")];
+    let log = admit(&collected).await;
+    assert!(log.contains("has an effect with tracing.enabled only"), "{log}");
+    for off in [
+        ("OTEL_SDK_DISABLED", "True"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+        ("OTEL_TRACES_SAMPLER", "always_off"),
+    ] {
+        let settings: Vec<_> = collected.into_iter().chain([ENABLED, off]).collect();
+        let log = admit(&settings).await;
+        assert!(!log.contains("cannot be"), "{log}");
+        assert!(collector.has_nothing(), "{off:?}");
+    }
+    let settings: Vec<_> = collected.into_iter().chain([ENABLED]).collect();
+    admission(&settings, &mut collector).await;
+}
