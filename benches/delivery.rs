@@ -23,7 +23,7 @@ use domain::{
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
     inbound::{Connection, EventStream, StreamRequest, Subscribe as _},
-    outbound::{Delivery, Frames as _, SourceEvent},
+    outbound::{Frames as _, MessageMetadata, SourceEvent},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -152,7 +152,7 @@ impl House {
                 SourceEvent::Notification {
                     notification: notification.clone(),
                     age: Duration::ZERO,
-                    delivery: Delivery::default(),
+                    metadata: MessageMetadata::default(),
                 }
             },
             |event| {

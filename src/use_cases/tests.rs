@@ -44,8 +44,8 @@ use ports::{
     Frame,
     inbound::{NotReady, Readiness as _, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{
-        BookmarkExchange, Delivery, Frames, MockFrames, MockMetrics, NotStored, Outcome, RegistryUnavailable,
-        ServiceRegistry, SourceEvent,
+        BookmarkExchange, Frames, MessageMetadata, MockFrames, MockMetrics, NotStored, Outcome,
+        RegistryUnavailable, ServiceRegistry, SourceEvent,
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -155,7 +155,7 @@ impl Service {
     fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let notification = notification(self.sequence, users, event_type, content);
-        self.receive(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
+        self.receive(SourceEvent::Notification { notification, age, metadata: MessageMetadata::default() });
     }
 
     fn receive(&self, event: SourceEvent) {

@@ -30,7 +30,7 @@ use domain::{
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
     inbound::{EventStream, MockConnection, StreamRequest, Subscribe as _, SubscribeError},
-    outbound::{Clock, Delivery, SourceEvent},
+    outbound::{Clock, MessageMetadata, SourceEvent},
 };
 
 const POLICY: StreamPolicy = StreamPolicy {
@@ -178,7 +178,11 @@ impl Service {
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: "x".into(),
         };
-        self.relay.handle(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
+        self.relay.handle(SourceEvent::Notification {
+            notification,
+            age,
+            metadata: MessageMetadata::default(),
+        });
     }
 }
 

@@ -15,7 +15,7 @@ use domain::{
 };
 use parking_lot::Mutex;
 use ports::outbound::{
-    Clock, Delivery, EventSource, LanguagePreferences, NotStored, Publish, SourceEvent, StoreUpdate,
+    Clock, EventSource, LanguagePreferences, MessageMetadata, NotStored, Publish, SourceEvent, StoreUpdate,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -80,7 +80,7 @@ impl EventSource for EmbeddedSource {
         match self.events.recv().await {
             Some(Published { notification, since }) => {
                 let age = self.clock.now().saturating_duration_since(since);
-                SourceEvent::Notification { notification, age, delivery: Delivery::default() }
+                SourceEvent::Notification { notification, age, metadata: MessageMetadata::default() }
             }
             // Without a publisher nothing will ever come, and a source never ends.
             None => std::future::pending().await,

@@ -59,20 +59,20 @@ pub enum SourceEvent {
         notification: Notification,
         /// The time since NATS stored the event, by the clock of NATS and that of this machine.
         age: Duration,
-        /// How it came, for traces.
-        delivery: Delivery,
+        /// The metadata of the message, for traces.
+        metadata: MessageMetadata,
     },
 }
 
-/// How a message came, for traces. What is not known is empty.
+/// The metadata of a message, for traces. Unknown values are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
+pub struct MessageMetadata {
     /// The messaging system, as OpenTelemetry names it (`messaging.system`).
     pub system: &'static str,
-    /// What the message was published to.
+    /// The destination that the message was published to (`messaging.destination.name`).
     pub destination: &'static str,
-    /// The size of the message as it came, in bytes.
+    /// The size of the received message, in bytes (`messaging.message.body.size`).
     pub body_bytes: usize,
-    /// The trace that its publisher has begun (W3C Trace Context, `traceparent`).
+    /// The trace of the publisher (W3C Trace Context, `traceparent`).
     pub trace_parent: Box<str>,
 }

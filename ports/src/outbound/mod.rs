@@ -16,7 +16,7 @@ mod traces;
 
 pub use bookmark_exchange::BookmarkExchange;
 pub use clock::Clock;
-pub use event_source::{Delivery, EventSource, SourceEvent};
+pub use event_source::{EventSource, MessageMetadata, SourceEvent};
 pub use frames::Frames;
 pub use http_metrics::HttpMetrics;
 pub use language_preferences::{LanguagePreferences, NotStored};
@@ -26,7 +26,7 @@ pub use publish::Publish;
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use store_update::StoreUpdate;
 pub use token_verifier::{TokenRejected, TokenVerifier};
-pub use traces::{Origin, Traces};
+pub use traces::{TraceHeaders, Traces};
 
 #[cfg(feature = "mock")]
 pub use {

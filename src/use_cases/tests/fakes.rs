@@ -3,7 +3,7 @@
 use domain::bookmark::Bookmark;
 use ports::{
     obligations,
-    outbound::{Clock, EventSource, LanguagePreferences, Origin, StoreUpdate, Traces},
+    outbound::{Clock, EventSource, LanguagePreferences, StoreUpdate, TraceHeaders, Traces},
 };
 use tokio::sync::watch;
 
@@ -12,7 +12,7 @@ use super::*;
 pub(super) struct NoTraces;
 
 impl Traces for NoTraces {
-    fn continue_from(&self, _: &tracing::Span, _: Origin) {}
+    fn continue_from(&self, _: &tracing::Span, _: TraceHeaders) {}
 }
 
 /// A clock that stands still but for the time that a test lets pass. Its wall clock begins at 1970.

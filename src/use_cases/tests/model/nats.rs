@@ -218,7 +218,7 @@ impl Message {
             Payload::Event { recipients, event_type, content } => SourceEvent::Notification {
                 notification: Notification { id, recipients, event_type, content },
                 age,
-                delivery: Delivery::default(),
+                metadata: MessageMetadata::default(),
             },
             Payload::Language(choice) => SourceEvent::LanguageChosen(choice),
         }
