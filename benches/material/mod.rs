@@ -1,8 +1,11 @@
 //! What the parts work on, the same for those who time them and for those who count their instructions.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use adapters::outbound::jwt::RevaTokens;
+use adapters::outbound::{clock::SystemClock, jwt::RevaTokens};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     identity::UserId,
@@ -104,5 +107,5 @@ pub(crate) fn token() -> (RevaTokens, String) {
     let captured: Value = serde_json::from_str(include_str!("../../tests/wire/tokens.json")).expect("JSON");
     let secret = captured["secret"].as_str().expect("a secret");
     let token = captured["tokens"]["user-scope"].as_str().expect("a token");
-    (RevaTokens::new(secret, None), token.to_owned())
+    (RevaTokens::new(secret, None, Arc::new(SystemClock)), token.to_owned())
 }

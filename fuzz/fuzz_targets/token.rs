@@ -3,9 +3,12 @@
 
 #![no_main]
 
-use std::{sync::LazyLock, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use adapters::outbound::jwt::RevaTokens;
+use adapters::outbound::{clock::SystemClock, jwt::RevaTokens};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::identity::IssuedAt;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto::sign, get_current_timestamp};
@@ -18,7 +21,7 @@ const SECRET: &str = "a secret of at least thirty-two bytes";
 /// How much later than its `exp` a token expires.
 const LEEWAY: f64 = 5.0;
 
-static TOKENS: LazyLock<RevaTokens> = LazyLock::new(|| RevaTokens::new(SECRET, None));
+static TOKENS: LazyLock<RevaTokens> = LazyLock::new(|| RevaTokens::new(SECRET, None, Arc::new(SystemClock)));
 static KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(SECRET.as_bytes()));
 
 fuzz_target!(|text: &str| {

@@ -81,8 +81,9 @@ impl Demo {
         )?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
+        let verifier = Arc::new(RevaTokens::new(&secret, None, core.clock.clone()));
         let app = core
-            .http(Arc::new(RevaTokens::new(&secret, None)), same_origin(), "/")
+            .http(verifier, same_origin(), "/")
             .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
         let running = Running {
             core,
@@ -127,7 +128,9 @@ impl Demo {
 
 /// The description of the API needs no bus and no real secret.
 pub(super) fn specification() -> String {
-    core().http(Arc::new(RevaTokens::new("", None)), same_origin(), "/").specification()
+    let core = core();
+    let verifier = Arc::new(RevaTokens::new("", None, core.clock.clone()));
+    core.http(verifier, same_origin(), "/").specification()
 }
 
 fn core() -> Core {

@@ -83,7 +83,7 @@ impl Application {
         let (tls, certificate) = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;
         let previous = jwt_secret_previous.as_ref().map(Secret::reveal);
-        let tokens = Arc::new(RevaTokens::new(jwt_secret.reveal(), previous));
+        let tokens = Arc::new(RevaTokens::new(jwt_secret.reveal(), previous, core.clock.clone()));
         let (cross_origin, allowed) = watch::channel(cross_origin(&configuration.cors));
         let app = core.http(tokens.clone(), allowed, http.root.as_str()).app(std::convert::identity);
         let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
@@ -189,10 +189,13 @@ fn bind(
 
 /// What encrypts the endpoint at `bound`, and what renews its certificate.
 fn tls(settings: &Tls, bound: SocketAddr) -> Result<(Option<TlsAcceptor>, Option<Renewal>), StartError> {
-    let acceptor = match (settings.enabled, settings.cert.clone(), settings.key.clone()) {
+    let acceptor = match (settings.enabled, &settings.cert, &settings.key) {
         (false, ..) => return Ok((None, None)),
-        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles { certificate, key })
-            .map(|(acceptor, renewal)| (Some(acceptor), Some(renewal))),
+        (true, Some(certificate), Some(key)) => tls::acceptor(CertificateFiles {
+            certificate: certificate.path().to_owned(),
+            key: key.path().to_owned(),
+        })
+        .map(|(acceptor, renewal)| (Some(acceptor), Some(renewal))),
         (true, ..) => {
             warn!("http.tls has no certificate: a temporary one is used, which nobody else has signed");
             tls::temporary(&bound.ip().to_string()).map(|acceptor| (Some(acceptor), None))
@@ -205,7 +208,7 @@ fn tls(settings: &Tls, bound: SocketAddr) -> Result<(Option<TlsAcceptor>, Option
 fn bus(events: &Events) -> Result<Servers, StartError> {
     let encryption = match (events.enable_tls, &events.tls_root_ca_certificate, events.tls_insecure) {
         (false, _, _) => Encryption::None,
-        (true, Some(file), _) => Encryption::Roots(file.clone()),
+        (true, Some(file), _) => Encryption::Roots(file.path().to_owned()),
         (true, None, false) => Encryption::SystemRoots,
         (true, None, true) => Encryption::Unverified,
     };

@@ -8,14 +8,10 @@ use std::{
 
 use figment::{Figment, Source};
 
-use super::{
-    SETTINGS,
-    file_content::{self, NO_TEXT},
-    layer::Layer,
-    mistakes::Mistake,
-    settings::Setting,
-};
+use super::{SETTINGS, bounded_file, layer::Layer, mistakes::Mistake, settings::Setting};
 
+/// What is wrong with a value that is not a text.
+const NO_TEXT: &str = "is no UTF-8";
 /// What a variable's name has behind it when its value is in a file, as secrets of Docker and Kubernetes are.
 const FILE_SUFFIX: &str = "_FILE";
 /// A file with one value is not larger than this, in bytes.
@@ -133,7 +129,8 @@ fn content(path: &Path) -> Result<String, String> {
     if path.as_os_str().is_empty() {
         return Err("names no file".into());
     }
-    let text = file_content::read(path, MAX_FILE_BYTES)?;
+    let bytes = bounded_file::read(path, MAX_FILE_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("is a file whose content {NO_TEXT}"))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("is an empty file".into()),
         value => Ok(value.to_owned()),

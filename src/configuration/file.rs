@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use figment::{Figment, Source, value::Value};
 
 use super::{
-    SETTINGS,
+    SETTINGS, bounded_file,
     environment::Environment,
     expansion::expanded,
-    file_content,
     layer::Layer,
     mistakes::{Mistake, Mistakes},
     product,
@@ -18,7 +17,7 @@ use super::{
 
 /// The name of the file in its directory.
 const FILE_NAME: &str = "sse.yaml";
-/// A configuration is not larger than this, in bytes.
+/// Maximum size of the file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 /// Further names of settings, as OpenCloud has them.
 const OTHER_KEYS: &[(&str, &str)] = &[("loglevel", "log.level")];
@@ -66,7 +65,8 @@ pub(super) fn find(environment: &Environment) -> Option<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Vec<(String, Node)>, String> {
-    let text = file_content::read(path, MAX_BYTES)?;
+    let bytes = bounded_file::read(path, MAX_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| "is no UTF-8")?;
     match Node::parse(&text)? {
         Node::Group(nodes) => Ok(nodes),
         Node::Value(Value::Empty(..)) => Ok(Vec::new()),

@@ -1,7 +1,5 @@
 //! The settings as the program uses them, group by group, and what has to fit together in each.
 
-use std::path::PathBuf;
-
 use domain::origin::AllowedOrigin;
 use validator::{Validate, ValidationError};
 
@@ -9,9 +7,9 @@ use super::{
     SETTINGS, Setting,
     reader::Reader,
     values::{
-        Address, AgeInNats, Bytes, CollectorKind, CookieName, GoDuration, GrpcEndpoint, HeaderName,
-        HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind, Secret,
-        SendBuffer, Server, Timeout, UserTimeout,
+        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, GoDuration, GrpcEndpoint,
+        HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile, ReconnectionTime,
+        RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
@@ -115,7 +113,7 @@ group! {
         /// Whether the line is encrypted.
         enable_tls: bool = "events.enable_tls",
         /// The only authorities that count.
-        tls_root_ca_certificate: Option<PathBuf> = "events.tls_root_ca_certificate" if "events.enable_tls",
+        tls_root_ca_certificate: Option<CertificateFile> = "events.tls_root_ca_certificate" if "events.enable_tls",
         /// Whether the servers may be anybody.
         tls_insecure: bool = "events.tls_insecure" if "events.enable_tls",
         /// Who to be.
@@ -188,9 +186,9 @@ group! {
         /// Whether it is.
         enabled: bool = "http.tls.enabled",
         /// The certificate's file.
-        cert: Option<PathBuf> = "http.tls.cert" if "http.tls.enabled",
+        cert: Option<CertificateFile> = "http.tls.cert" if "http.tls.enabled",
         /// Its key's file.
-        key: Option<PathBuf> = "http.tls.key" if "http.tls.enabled",
+        key: Option<PrivateKeyFile> = "http.tls.key" if "http.tls.enabled",
     }
 }
 
@@ -317,6 +315,10 @@ fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
     let (missing, message) = match (&tls.cert, &tls.key) {
         (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert is useless without it"),
         (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key is useless without it"),
+        (Some(certificate), Some(key)) if !key.is_key_of(certificate) => (
+            "http.tls.key",
+            "is not the key of the first certificate in http.tls.cert, or of a kind that cannot be used",
+        ),
         (Some(_), Some(_)) | (None, None) => return Ok(()),
     };
     Err(ValidationError::new(missing).with_message(message.into()))

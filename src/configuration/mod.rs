@@ -3,11 +3,11 @@
 //! Defaults, then the file, then the environment (figment's layers); `settings` is the one list of all there is. A value
 //! that cannot be used is never ignored: every mistake is found and named before anything starts.
 
+mod bounded_file;
 mod effective;
 mod environment;
 mod expansion;
 mod file;
-mod file_content;
 mod groups;
 mod layer;
 mod mistakes;
@@ -34,9 +34,9 @@ pub use self::{
     reload::{Change, Reloaded},
     settings::{SETTINGS, Setting},
     values::{
-        Address, AgeInNats, Bytes, CollectorKind, CookieName, Credentials, GoDuration, GrpcEndpoint,
-        HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, ReconnectionTime, RegistryKind,
-        Secret, SendBuffer, Server, Timeout, UserTimeout,
+        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Credentials, GoDuration,
+        GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile,
+        ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 

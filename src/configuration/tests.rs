@@ -5,6 +5,7 @@ use tracing::Level;
 
 use super::*;
 
+mod files;
 mod mistakes;
 mod platform;
 mod reload;
@@ -197,7 +198,8 @@ fn passwords_in_wrong_places_are_not_shown() {
 #[test]
 fn a_certificate_needs_its_key() {
     const TLS: (&str, &str) = ("OCIS_HTTP_TLS_ENABLED", "true");
-    with_file("", |certificate| {
+    let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
+    with_file(&made.cert.pem(), |certificate| {
         let certificate = certificate.to_str().expect("Unicode");
         assert_eq!(
             mistakes("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),

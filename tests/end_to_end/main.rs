@@ -22,6 +22,7 @@ mod inspect;
 mod languages;
 mod leaks;
 mod ledger;
+mod limits_of_nats;
 mod line;
 mod lives;
 mod metrics;

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, process::Stdio, sync::Arc};
 use async_nats::{ConnectOptions, jetstream};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use parking_lot::Mutex;
+use rustix::process::{Pid, Signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
@@ -100,6 +101,13 @@ impl Nats {
     /// Kills it, as a crash or the kernel would.
     pub(crate) async fn kill(&mut self) {
         self.process.take().expect("it runs").kill().await.expect("killed");
+    }
+
+    /// Has it read its configuration again.
+    pub(crate) fn reload(&self) {
+        let id = self.process.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok());
+        let process = id.and_then(Pid::from_raw).expect("it runs");
+        rustix::process::kill_process(process, Signal::HUP).expect("signalled");
     }
 
     pub(crate) fn address(&self) -> String {

@@ -30,7 +30,8 @@ async fn nats_without(permission: &str) -> (Nats, TempDir) {
         std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
         path
     };
-    write("permissions.conf", &PERMISSIONS.replace(&line, ""));
+    // In an empty list, the server would allow everything.
+    write("permissions.conf", &PERMISSIONS.replace(&line, "\"none\""));
     let configuration = write(
         "nats.conf",
         r#"authorization { users = [
@@ -105,6 +106,25 @@ async fn that_are_missing_are_named_where_the_service_is_not_ready() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn for_answers_are_named_and_may_be_given_later() {
+    let (nats, folder) = nats_without("_INBOX.>").await;
+    with_queue(&nats).await;
+    let service = Service::start_unready(&nats, &CREDENTIALS);
+    let reason = "NATS does not permit Subscription to \"_INBOX.>\"";
+    eventually("named", async || service.readiness().await.1.contains(reason)).await;
+    // It stays so while it is tried again and again.
+    eventually("several attempts", async || {
+        let (status, text) = service.readiness().await;
+        assert!(status == 503 && text.contains(reason), "{status} {text}");
+        nats.logged("Violation").len() >= 4
+    })
+    .await;
+    std::fs::write(folder.path().join("permissions.conf"), PERMISSIONS).expect("written");
+    nats.reload();
+    service.is_ready().await;
 }
 
 /// The server may limit how many messages are asked for.

@@ -38,15 +38,23 @@ async fn the_status_says_what_was_wrong() {
     let address = taken.local_addr().expect("bound").to_string();
     let environment = [secret, ("SSE_HTTP_ADDR", &address)];
     check(&["server"], &environment, 1, &format!("http.addr {address} cannot be listened at")).await;
-    let no_pem = [
+    let no_roots =
+        [secret, ("OCIS_EVENTS_ENABLE_TLS", "true"), ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", "/dev/null")];
+    let named = "OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE: \"/dev/null\" is no regular file";
+    check(&["server"], &no_roots, 64, named).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let [certificate, other_key] = ["certificate", "key"].map(|name| directory.path().join(name));
+    let [made, other] =
+        [(); 2].map(|()| rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("made"));
+    std::fs::write(&certificate, made.cert.pem()).expect("written");
+    std::fs::write(&other_key, other.signing_key.serialize_pem()).expect("written");
+    let no_pair = [
         secret,
         ("OCIS_HTTP_TLS_ENABLED", "true"),
-        ("OCIS_HTTP_TLS_CERTIFICATE", "/dev/null"),
-        ("OCIS_HTTP_TLS_KEY", "/dev/null"),
-        ("SSE_HTTP_ADDR", "127.0.0.1:0"),
-        ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
+        ("OCIS_HTTP_TLS_CERTIFICATE", certificate.to_str().expect("Unicode")),
+        ("OCIS_HTTP_TLS_KEY", other_key.to_str().expect("Unicode")),
     ];
-    check(&["server"], &no_pem, 1, "there is no certificate in /dev/null").await;
+    check(&["server"], &no_pair, 64, "is not the key of the first certificate in http.tls.cert").await;
     let log = [secret, ("SSE_LOG_FILE", "/nowhere/sse.log")];
     check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
 }

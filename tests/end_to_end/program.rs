@@ -1,6 +1,6 @@
 //! The running program, as a process of its own.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::{collections::VecDeque, net::SocketAddr, process::Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -20,6 +20,8 @@ pub(crate) struct Program {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
     errors: Lines<BufReader<ChildStderr>>,
+    /// The lines that were logged before the addresses. NATS may be reached before.
+    before_addresses: VecDeque<String>,
 }
 
 impl Program {
@@ -40,7 +42,7 @@ impl Program {
             .expect("it runs");
         let output = BufReader::new(child.stdout.take().expect("piped")).lines();
         let errors = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Self { child, output, errors }
+        Self { child, output, errors, before_addresses: VecDeque::new() }
     }
 
     /// The next line of its output, with its end.
@@ -51,6 +53,13 @@ impl Program {
 
     /// The next line that it complains or logs.
     pub(crate) async fn error_line(&mut self) -> Option<String> {
+        match self.before_addresses.pop_front() {
+            Some(line) => Some(line),
+            None => self.next_error_line().await,
+        }
+    }
+
+    async fn next_error_line(&mut self) -> Option<String> {
         let line = tokio::time::timeout(PATIENCE, self.errors.next_line()).await.expect("a line in time");
         line.expect("readable")
     }
@@ -104,11 +113,13 @@ impl Program {
     /// Where clients and where probes connect, as the log says.
     pub(crate) async fn logged_addresses(&mut self) -> (Server, SocketAddr) {
         loop {
-            let line = self.log_line().await;
+            let text = self.next_error_line().await.expect("a line with the addresses");
+            let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             if line["message"] == "listening" {
                 let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
                 return (line::service_at(address("address")), address("debug"));
             }
+            self.before_addresses.push_back(text);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{io::Write as _, path::Path};
 
 use async_nats::ConnectOptions;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 
 use crate::{eventually, nats::Nats, service::Service};
@@ -71,6 +72,18 @@ fn path(file: &NamedTempFile) -> &str {
     Path::to_str(file.path()).expect("Unicode")
 }
 
+/// As `openssl req -x509` makes one: it says that it is an authority, and is a server's all the same.
+fn self_signed_authority(name: &str, last_year: i32) -> Certificates {
+    let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
+    params.distinguished_name.push(DnType::CommonName, "nats");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(last_year, 12, 31);
+    let key = KeyPair::generate().expect("a key");
+    let made = params.self_signed(&key).expect("a certificate");
+    Certificates { certificate: file(&made.pem()), key: file(&key.serialize_pem()) }
+}
+
 /// For a server at 127.0.0.1, and its own authority.
 fn certificates() -> Certificates {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -93,4 +106,42 @@ async fn it_wants_to_know_who_the_bus_is() {
     // With a file of authorities nobody else counts, whatever is set besides.
     is_refused(&nats, &[enabled, unknown, ("OCIS_INSECURE", "true")], "invalid peer certificate").await;
     is_refused(&nats, &[enabled], "invalid peer certificate").await;
+}
+
+#[tokio::test]
+async fn a_server_may_be_its_own_authority_and_nobody_else() {
+    const TLS: (&str, &str) = ("OCIS_EVENTS_ENABLE_TLS", "true");
+    async fn serve(certificates: &Certificates) -> Nats {
+        let [certificate, key] = [&certificates.certificate, &certificates.key].map(path);
+        Nats::start_with(&["--tls", "--tlscert", certificate, "--tlskey", key], ConnectOptions::new).await
+    }
+    let known = self_signed_authority("127.0.0.1", 2099);
+    let roots = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&known.certificate));
+    let nats = serve(&known).await;
+    Service::start(&nats, &[TLS, roots]).await;
+
+    let same_subject = serve(&self_signed_authority("127.0.0.1", 2099)).await;
+    is_refused(&same_subject, &[TLS, roots], "CaUsedAsEndEntity").await;
+    for (other, reason) in [
+        (self_signed_authority("other.example", 2099), "certificate not valid for name"),
+        (self_signed_authority("127.0.0.1", 2020), "certificate expired"),
+    ] {
+        let roots = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&other.certificate));
+        is_refused(&serve(&other).await, &[TLS, roots], reason).await;
+    }
+}
+
+#[tokio::test]
+async fn authorities_may_be_renewed_while_it_runs() {
+    let (old, new) = (self_signed_authority("127.0.0.1", 2099), self_signed_authority("127.0.0.1", 2099));
+    let roots = file(&std::fs::read_to_string(&old.certificate).expect("read"));
+    let [certificate, key] = [&new.certificate, &new.key].map(path);
+    let nats =
+        Nats::start_with(&["--tls", "--tlscert", certificate, "--tlskey", key], ConnectOptions::new).await;
+    let settings =
+        [("OCIS_EVENTS_ENABLE_TLS", "true"), ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&roots))];
+    let service = Service::start_unready(&nats, &settings);
+    eventually("refused", async || service.readiness().await.1.contains("CaUsedAsEndEntity")).await;
+    std::fs::copy(&new.certificate, &roots).expect("renewed");
+    service.is_ready().await;
 }

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::{Arc, Weak},
@@ -25,10 +25,11 @@ use tracing::{error, info};
 pub(super) const HTTP_2: &[u8] = b"h2";
 /// The name of HTTP/1.1 in ALPN (RFC 7301, 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
-/// A file with certificates or a key is not larger than this, in bytes.
-const MAX_FILE_BYTES: u64 = 1 << 20;
 /// How often the files are looked at.
 const RENEWAL_CHECK: Duration = Duration::from_secs(5);
+
+/// Maximum size of a file, in bytes.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The files of a certificate and its key, in PEM.
 #[derive(Clone, Debug)]
@@ -168,7 +169,11 @@ impl CertificateFiles {
     }
 }
 
+/// Reads a regular file of up to [`MAX_FILE_BYTES`]. A pipe or a device may have no end.
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_FILE_BYTES { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
@@ -382,13 +387,25 @@ mod tests {
         let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
         let (_, renewal) = acceptor(CertificateFiles { certificate, key }).unwrap();
         assert!(renewal.read().unwrap().is_none(), "it is in use");
-        fs::write(folder.path().join("key"), "-".repeat(2 << 20)).unwrap();
+        fs::write(folder.path().join("key"), "-".repeat(5 << 20)).unwrap();
         assert!(renewal.read().is_err());
         new.write(folder.path());
         let renewed = renewal.read().unwrap().unwrap();
         assert!(renewal.current.0.read().cert[0] == old.der, "nothing changes by reading");
         renewal.set(renewed);
         assert!(renewal.current.0.read().cert[0] == new.der, "another certificate is in use");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn file_without_an_end_is_not_read() {
+        let [old, new] = [Pair::new(), Pair::new()];
+        let fixture = Fixture::new(|folder| old.write(folder)).await;
+        fs::remove_file(fixture.path("key")).unwrap();
+        symlink("/dev/zero", fixture.path("key")).unwrap();
+        fixture.uses(&old, 1).await;
+        fs::remove_file(fixture.path("key")).unwrap();
+        new.write(fixture.folder.path());
+        fixture.uses(&new, 1).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use domain::identity::{IssuedAt, Principal, UserId};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, errors::ErrorKind};
 use parking_lot::RwLock;
-use ports::outbound::{TokenRejected, TokenVerifier};
+use ports::outbound::{Clock, TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
 /// The one audience of reva's tokens.
 const AUDIENCE: &str = "reva";
 /// How far the clocks of two machines may differ.
-const LEEWAY_SECONDS: u64 = 5;
+const LEEWAY: Duration = Duration::from_secs(5);
 /// A scope whose name begins so gives access to a user's own things.
 const USER_SCOPE: &str = "user";
 
@@ -19,8 +19,7 @@ const USER_SCOPE: &str = "user";
 pub struct RevaTokens {
     keys: RwLock<Arc<Keys>>,
     validation: Validation,
-    /// The same, whatever the time is.
-    at_any_time: Validation,
+    clock: Arc<dyn Clock>,
 }
 
 /// With what tokens may be signed.
@@ -38,19 +37,17 @@ impl Keys {
 }
 
 impl RevaTokens {
-    /// Verifies tokens that were signed with `secret`, or with the `previous` one, so that it can be replaced without an end to tokens from
-    /// before.
+    /// Verifies tokens that were signed with `secret`, or with the `previous` secret, by the time of `clock`. The previous secret lets the
+    /// platform's secret be replaced while older tokens are in use.
     #[must_use]
-    pub fn new(secret: &str, previous: Option<&str>) -> Self {
+    pub fn new(secret: &str, previous: Option<&str>, clock: Arc<dyn Clock>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
-        validation.leeway = LEEWAY_SECONDS;
-        validation.validate_nbf = true;
-        let mut at_any_time = validation.clone();
-        at_any_time.validate_exp = false;
-        let keys = RwLock::new(Arc::new(Keys::new(secret, previous)));
-        Self { keys, validation, at_any_time }
+        // The library would ask the machine's clock.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        Self { keys: RwLock::new(Arc::new(Keys::new(secret, previous))), validation, clock }
     }
 
     /// Verifies tokens by these secrets from now on.
@@ -63,6 +60,8 @@ impl RevaTokens {
 struct Claims {
     /// In seconds since 1970, not necessarily whole ones (RFC 7519, 2, `NumericDate`).
     exp: f64,
+    /// Likewise.
+    nbf: Option<f64>,
     /// Likewise.
     iat: Option<f64>,
     user: Option<User>,
@@ -84,26 +83,28 @@ struct OpaqueId {
 
 impl TokenVerifier for RevaTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
-        match self.decode(token, &self.validation) {
-            // The library checks the time first, but any other fault takes precedence.
-            Err(TokenRejected::Expired) => {
-                principal(self.decode(token, &self.at_any_time)?)?;
-                Err(TokenRejected::Expired)
-            }
-            decoded => principal(decoded?),
+        let claims = self.decode(token)?;
+        let now = self.clock.unix_time();
+        if claims.nbf.is_some_and(|time| time > (now + LEEWAY).as_secs_f64()) {
+            return Err(TokenRejected::Invalid);
         }
+        let principal = principal(claims)?;
+        // Any other fault takes precedence.
+        if principal.expires_at <= now { Err(TokenRejected::Expired) } else { Ok(principal) }
     }
 }
 
 impl RevaTokens {
-    fn decode(&self, token: &str, validation: &Validation) -> Result<Claims, TokenRejected> {
+    /// Returns the claims of a token that is for us, whatever the time is.
+    fn decode(&self, token: &str) -> Result<Claims, TokenRejected> {
         let Keys { key, previous } = &*Arc::clone(&self.keys.read());
-        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, validation);
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
         let decoded = match (decode(key), previous) {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),
             (decoded, _) => decoded,
         };
-        let TokenData { header, claims, .. } = decoded.map_err(|error| rejection(error.kind()))?;
+        // The library's errors can quote parts of a token.
+        let TokenData { header, claims, .. } = decoded.map_err(|_| TokenRejected::Invalid)?;
         // None is known here that would be critical.
         if header.crit.is_some() { Err(TokenRejected::Invalid) } else { Ok(claims) }
     }
@@ -119,15 +120,7 @@ fn principal(claims: Claims) -> Result<Principal, TokenRejected> {
     let expires = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
     let issued_at = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
     let issued_at = issued_at.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
-    Ok(Principal { user, issued_at, expires_at: expires.saturating_add(Duration::from_secs(LEEWAY_SECONDS)) })
-}
-
-/// The library's errors can quote parts of a token; what leaves here cannot.
-fn rejection(error: &ErrorKind) -> TokenRejected {
-    match error {
-        ErrorKind::ExpiredSignature => TokenRejected::Expired,
-        _ => TokenRejected::Invalid,
-    }
+    Ok(Principal { user, issued_at, expires_at: expires.saturating_add(LEEWAY) })
 }
 
 /// Makes tokens as the platform does, for those who try the service out and for tests.
@@ -170,15 +163,39 @@ impl RevaTokenIssuer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-    use ports::obligations::{self, Fault};
+    use ports::{
+        obligations::{self, Fault},
+        outbound::MockClock,
+    };
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     use super::*;
 
     const SECRET: &str = "a secret of at least thirty-two bytes";
+    /// Another time than the machine's.
+    const NOW: u64 = 3_000_000_000;
     const FAR_FUTURE: u64 = 4_000_000_000;
+
+    /// A clock that stands still, so many milliseconds after [`NOW`].
+    struct FixedClock(u64);
+
+    impl Clock for FixedClock {
+        fn now(&self) -> Instant {
+            unreachable!("a token knows the wall clock alone")
+        }
+
+        fn unix_time(&self) -> Duration {
+            Duration::from_secs(NOW) + Duration::from_millis(self.0)
+        }
+    }
+
+    fn tokens(secret: &str, previous: Option<&str>) -> RevaTokens {
+        RevaTokens::new(secret, previous, Arc::new(FixedClock(0)))
+    }
 
     fn claims() -> Value {
         json!({
@@ -194,14 +211,19 @@ mod tests {
     }
 
     fn verify(token: &str) -> Result<String, TokenRejected> {
-        RevaTokens::new(SECRET, None).verify(token).map(|principal| principal.user.to_string())
+        tokens(SECRET, None).verify(token).map(|principal| principal.user.to_string())
     }
 
     #[test]
     fn the_captured_tokens_are_judged_as_the_platform_means_them() {
         let file: Value =
             serde_json::from_str(include_str!("../../../tests/wire/tokens.json")).expect("JSON");
-        let tokens = RevaTokens::new(file["secret"].as_str().expect("a secret"), None);
+        // They are from 2026, and expire in 2036.
+        let secret = file["secret"].as_str().expect("a secret");
+        let captured = Duration::from_secs(1_795_450_249);
+        let mut clock = MockClock::new();
+        clock.expect_unix_time().return_const(captured);
+        let tokens = RevaTokens::new(secret, None, Arc::new(clock));
         let check = |name: &str, expected: Result<&str, TokenRejected>| {
             let token = file["tokens"][name].as_str().expect("a token");
             let user = tokens.verify(token).map(|principal| principal.user.to_string());
@@ -214,7 +236,7 @@ mod tests {
 
     #[test]
     fn verifier_meets_the_obligations_of_its_port() {
-        obligations::token_verifier(&RevaTokens::new(SECRET, None), |token| {
+        obligations::token_verifier(&tokens(SECRET, None), |token| {
             let mut claims = claims();
             claims["user"]["id"]["opaque_id"] = json!("a");
             claims["iat"] = json!(token.issued_at.map(|issued| issued.as_secs()));
@@ -276,7 +298,7 @@ mod tests {
             let mut claims = claims();
             claims["exp"] = exp;
             let token = sign(Algorithm::HS256, SECRET, &claims);
-            RevaTokens::new(SECRET, None).verify(&token).map(|principal| principal.expires_at)
+            tokens(SECRET, None).verify(&token).map(|principal| principal.expires_at)
         };
         assert_eq!(until(json!(FAR_FUTURE)), Ok(Duration::from_secs(FAR_FUTURE + 5)));
         assert_eq!(until(json!(4e9 + 0.5)), Ok(Duration::from_millis(4_000_000_005_500)));
@@ -288,7 +310,7 @@ mod tests {
         let check = |iat: Value, expected: Result<IssuedAt, TokenRejected>| {
             let mut claims = claims();
             claims["iat"] = iat.clone();
-            let principal = RevaTokens::new(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims));
+            let principal = tokens(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims));
             assert_eq!(principal.map(|principal| principal.issued_at), expected, "{iat}");
         };
         let at = |seconds| Ok(IssuedAt::new(Duration::from_secs(seconds)));
@@ -298,26 +320,40 @@ mod tests {
         check(json!(-1), Ok(IssuedAt::UNKNOWN));
         check(json!(1e300), Ok(IssuedAt::UNKNOWN));
         check(json!("yesterday"), Err(TokenRejected::Invalid));
-        let principal = RevaTokens::new(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims()));
+        let principal = tokens(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims()));
         assert_eq!(principal.map(|principal| principal.issued_at), Ok(IssuedAt::UNKNOWN));
     }
 
     #[test]
-    fn the_leeway_is_five_seconds() {
-        let at = |exp: u64| {
+    fn token_times_are_compared_with_the_clock_of_the_port() {
+        let check = |claim: &str, time: Value, millis: u64, expected: Result<(), TokenRejected>| {
             let mut claims = claims();
-            claims["exp"] = json!(exp);
-            verify(&sign(Algorithm::HS256, SECRET, &claims))
+            claims[claim] = time.clone();
+            let tokens = RevaTokens::new(SECRET, None, Arc::new(FixedClock(millis)));
+            let verified = tokens.verify(&sign(Algorithm::HS256, SECRET, &claims)).map(drop);
+            assert_eq!(verified, expected, "{claim} {time}, {millis} ms after NOW");
         };
-        loop {
-            let now = jsonwebtoken::get_current_timestamp();
-            let verdicts = [at(now - 4), at(now - 6)];
-            // Only if no second has passed meanwhile do they mean what they say.
-            if jsonwebtoken::get_current_timestamp() == now {
-                assert_eq!(verdicts, [Ok("einstein".into()), Err(TokenRejected::Expired)]);
-                break;
-            }
-        }
+        check("exp", json!(NOW), 4_999, Ok(()));
+        check("exp", json!(NOW), 5_000, Err(TokenRejected::Expired));
+        check("exp", json!(3e9 + 0.5), 5_499, Ok(()));
+        check("exp", json!(-1), 0, Err(TokenRejected::Invalid));
+        check("nbf", json!(NOW), 0, Ok(()));
+        check("nbf", json!(NOW + 10), 4_999, Err(TokenRejected::Invalid));
+        check("nbf", json!(NOW + 10), 5_000, Ok(()));
+        check("nbf", json!(3e9 + 10.5), 5_499, Err(TokenRejected::Invalid));
+        check("nbf", json!(3e9 + 10.5), 5_500, Ok(()));
+        check("nbf", json!(-1), 0, Ok(()));
+        check("nbf", json!(null), 0, Ok(()));
+        check("nbf", json!(1e300), 0, Err(TokenRejected::Invalid));
+        check("nbf", json!("soon"), 0, Err(TokenRejected::Invalid));
+    }
+
+    #[test]
+    fn token_that_is_not_valid_yet_is_invalid_even_if_it_has_expired() {
+        let mut claims = claims();
+        claims["nbf"] = json!(FAR_FUTURE);
+        claims["exp"] = json!(1);
+        assert_eq!(verify(&sign(Algorithm::HS256, SECRET, &claims)), Err(TokenRejected::Invalid));
     }
 
     #[test]
@@ -348,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_token_may_be_signed_with_the_previous_secret() {
-        let tokens = RevaTokens::new(SECRET, Some("the previous secret"));
+        let tokens = tokens(SECRET, Some("the previous secret"));
         let verify = |secret| {
             let token = sign(Algorithm::HS256, secret, &claims());
             tokens.verify(&token).map(|principal| principal.user.to_string())
@@ -364,7 +400,7 @@ mod tests {
 
     #[test]
     fn secrets_may_be_replaced() {
-        let tokens = RevaTokens::new("the previous secret", None);
+        let tokens = tokens("the previous secret", None);
         let verify = |secret| {
             let token = sign(Algorithm::HS256, secret, &claims());
             tokens.verify(&token).map(|principal| principal.user.to_string())

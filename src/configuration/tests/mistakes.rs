@@ -2,8 +2,6 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
-
 use super::*;
 
 /// Of a file and variables, what is wrong.
@@ -106,41 +104,6 @@ fn a_variable_that_is_no_text_is_not_passed_over() {
             let environment = on.into_iter().chain(variables).collect();
             let found = mistakes_of("", &environment);
             assert_eq!(found, [format!("{name}: is no UTF-8")]);
-        }
-    }
-}
-
-#[test]
-fn a_file_of_a_secret_that_cannot_be_used_is_named() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = |name: &str, content: &[u8]| {
-        let path = directory.path().join(name);
-        std::fs::write(&path, content).expect("written");
-        path.into_os_string().into_string().expect("Unicode")
-    };
-    let pipe = path("pipe", b"");
-    std::fs::remove_file(&pipe).expect("removed");
-    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
-    let rows = [
-        (pipe, "is a pipe, but a file is wanted"),
-        ("/nowhere/secret".to_owned(), "cannot be read: No such file or directory"),
-        (directory.path().display().to_string(), "cannot be read: Is a directory"),
-        (String::new(), "names no file"),
-        (path("empty", b""), "is an empty file"),
-        (path("break", b"\r\n"), "is an empty file"),
-        (path("bytes", b"a\xff"), "is a file whose content is no UTF-8"),
-        (path("large", &vec![b'a'; (64 << 10) + 1]), "is a file of more than 65536 bytes"),
-    ];
-    for (path, wrong) in rows {
-        for variable in ["SSE_DEBUG_TOKEN_FILE", "OCIS_JWT_SECRET_FILE"] {
-            let environment = [("SSE_LOG_LEVEL", "loud"), (variable, path.as_str())].into_iter();
-            let environment = match variable {
-                "OCIS_JWT_SECRET_FILE" => environment.collect(),
-                _ => environment.chain([SECRET]).collect(),
-            };
-            let found = mistakes_of("", &environment);
-            let named = format!("{variable}: {path:?} {wrong}");
-            assert!(found.len() == 2 && found.iter().any(|found| found.starts_with(&named)), "{found:?}");
         }
     }
 }

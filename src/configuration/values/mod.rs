@@ -2,10 +2,11 @@
 
 mod address;
 mod name;
+mod pem;
 mod quantity;
 mod server;
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use domain::{language::LanguageTag, origin::AllowedOrigin};
 
@@ -13,10 +14,10 @@ use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot},
     name::{CookieName, HeaderName, Method},
+    pem::{CertificateFile, PrivateKeyFile},
     quantity::{AgeInNats, Bytes, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
     server::{Credentials, Server},
 };
-use super::file_content;
 
 /// A value that is read from what somebody wrote: one text, or several.
 pub(super) trait FromTexts: Sized {
@@ -119,17 +120,6 @@ impl FromTexts for String {
             [text] => Ok(text.trim().to_owned()),
             _ => Err("is a list, but one value is wanted".into()),
         }
-    }
-}
-
-/// A file that can be read.
-impl FromTexts for PathBuf {
-    const IS_TEXT: bool = true;
-
-    fn from_texts(texts: &[String]) -> Result<Self, String> {
-        let path = Self::from(String::from_texts(texts)?);
-        file_content::open(&path)?;
-        Ok(path)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_nats::{
     Client,
+    client::PublishErrorKind,
     jetstream::{self, kv},
 };
 use async_trait::async_trait;
@@ -14,7 +15,7 @@ use domain::{
 use ports::outbound::{BookmarkExchange, StoreUpdate};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
-use tracing::debug;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use super::{bucket, bucket_watch::BucketWatch, connection::Connection, invalid::InvalidJson};
@@ -95,6 +96,8 @@ async fn write(
     mut receiver: mpsc::Receiver<Outgoing>,
     instance: String,
 ) {
+    // Clients decide how large a bookmark is, so it is logged once.
+    let mut is_logged = false;
     while let Some(outgoing) = receiver.recv().await {
         let Ok(client) = bucket.wait_for(Option::is_some).await.map(|client| client.clone()) else { return };
         let Some(client) = client else { continue };
@@ -102,7 +105,13 @@ async fn write(
             Outgoing::Bookmark(bookmark) => {
                 let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
                 // No acknowledgement is awaited: when the bucket is lost, all bookmarks are published again.
-                client.publish(subject, value(&bookmark, &instance).into()).await.ok();
+                let published = client.publish(subject, value(&bookmark, &instance).into()).await;
+                if let Err(error) = published
+                    && error.kind() == PublishErrorKind::MaxPayloadExceeded
+                    && !std::mem::replace(&mut is_logged, true)
+                {
+                    warn!(%error, "bookmarks larger than NATS accepts are not shared with other instances");
+                }
             }
             Outgoing::Flush(done) => {
                 // NATS handles the messages of a connection in order, so its answer follows on the bookmarks.

@@ -138,7 +138,7 @@ impl<T: Send> BucketWatch<T> {
             self.updates.send(StoreUpdate::Recreated).await.ok();
         }
         let watch = self.connection.denials.permitted(&self.config.name, store.watch_with_history(">"));
-        let mut entries = in_time(watch).await?;
+        let mut entries = in_time(Box::pin(watch)).await?;
         // Before anybody writes it.
         let denied = Box::pin(self.connection.denials.denied(&store.name));
         self.client.send_replace(Some(client));

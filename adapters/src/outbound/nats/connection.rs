@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{permissions::Denials, unverified};
+use super::{permissions::Denials, tls};
 
 /// How the line is at present.
 #[derive(Clone, Default)]
@@ -22,6 +22,8 @@ pub(super) struct LineState {
     pub(super) connected: bool,
     /// Why it is not, as far as is known.
     pub(super) trouble: Option<String>,
+    /// Whether NATS denied all answers over the one before, as it may deny them again.
+    pub(super) was_denied: bool,
 }
 
 /// A connection to NATS that is made again whenever it is lost.
@@ -52,6 +54,8 @@ const FIRST_DELAY: Duration = Duration::from_millis(50);
 const PING: Duration = Duration::from_secs(10);
 /// The longest pause between two attempts.
 const LONGEST_DELAY: Duration = Duration::from_secs(4);
+/// How often a connection is made again over which NATS denies all answers.
+const ANSWERS_RETRY: Duration = Duration::from_secs(5);
 
 /// Where the servers are, and how they are to be met.
 #[derive(Clone)]
@@ -106,7 +110,10 @@ pub fn connect(servers: Servers) -> Connection {
 async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denials: Denials) {
     for attempt in 1.. {
         match options(&servers, state.clone(), denials.clone()).connect(&servers.addresses).await {
-            Ok(client) => return state.send_modify(|state| state.client = Some(client)),
+            Ok(client) => {
+                state.send_modify(|state| state.client = Some(client.clone()));
+                return ask_for_answers(client, state, denials).await;
+            }
             Err(error) => drop(state.send_if_modified(|state| trouble(state, error.to_string()))),
         }
         tokio::select! {
@@ -118,15 +125,34 @@ async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denial
     }
 }
 
+/// Makes the connection again from time to time while NATS denies all answers. NATS does not say when they are permitted, and the client
+/// subscribes to them once for each connection.
+async fn ask_for_answers(client: Client, state: watch::Sender<LineState>, denials: Denials) {
+    let denied = async {
+        loop {
+            denials.answers_denied().await;
+            tokio::time::sleep(ANSWERS_RETRY).await;
+            client.force_reconnect().await.ok();
+            denials.answers_permitted().await;
+        }
+    };
+    tokio::select! {
+        // It has no end.
+        () = denied => {}
+        // Nobody uses the connection any more.
+        () = state.closed() => {}
+    }
+}
+
 fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials) -> ConnectOptions {
     let options = match &servers.encryption {
         Encryption::None => ConnectOptions::new(),
         Encryption::SystemRoots => ConnectOptions::new().require_tls(true),
         Encryption::Roots(file) => {
-            ConnectOptions::new().require_tls(true).add_root_certificates(file.clone())
+            ConnectOptions::new().require_tls(true).tls_client_config(tls::with_roots(file.clone()))
         }
         Encryption::Unverified => {
-            ConnectOptions::new().require_tls(true).tls_client_config(unverified::tls())
+            ConnectOptions::new().require_tls(true).tls_client_config(tls::unverified())
         }
     };
     let options = match servers.credentials.clone() {
@@ -140,10 +166,13 @@ fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials)
         .max_reconnects(None)
         .reconnect_delay_callback(delay)
         .event_callback(move |event| {
-            if let Event::ServerError(error) = &event {
-                denials.note(error);
+            let denied = denials.answers().map(|denied| denied.to_string());
+            match &event {
+                Event::ServerError(error) => denials.note(error),
+                Event::Connected => denials.connected(),
+                _ => {}
             }
-            note(&state, &event);
+            note(&state, &event, denied);
             std::future::ready(())
         })
 }
@@ -155,18 +184,20 @@ fn delay(attempts: usize) -> Duration {
     full.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
-fn note(state: &watch::Sender<LineState>, event: &Event) {
+/// Notes what an event says of the connection, over which NATS has denied something for this reason.
+fn note(state: &watch::Sender<LineState>, event: &Event, denied: Option<String>) {
     debug!(%event, "NATS");
     state.send_if_modified(|state| match event {
         Event::Connected => {
             state.generation += 1;
             state.connected = true;
             state.trouble = None;
+            state.was_denied = denied.is_some();
             true
         }
         Event::Disconnected | Event::Closed => {
             state.connected = false;
-            state.trouble = Some("the connection to NATS was lost".into());
+            state.trouble = Some(denied.unwrap_or_else(|| "the connection to NATS was lost".into()));
             true
         }
         Event::ServerError(error) => !state.connected && trouble(state, error.to_string()),

@@ -19,7 +19,7 @@ mod queue;
 mod registry;
 mod source;
 mod subscription;
-mod unverified;
+mod tls;
 
 pub use bookmarks::KeyValueBookmarks;
 pub use preferences::KeyValuePreferences;

@@ -1,7 +1,7 @@
-//! Permissions that NATS denies.
+//! What NATS denies.
 
 use async_nats::{Error, ServerError};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// Denials that are kept for a task that has not received them yet.
 const CAPACITY: usize = 64;
@@ -9,26 +9,66 @@ const CAPACITY: usize = 64;
 const VIOLATION: &str = "Permissions Violation for ";
 /// A request that is about no stream.
 const ACCOUNT: &str = "\"$JS.API.INFO\"";
+/// What the denial of a subject for answers begins with. A subject of its own, for one connection or one request, follows.
+const ANSWERS: &str = "Subscription to \"_INBOX.";
+/// What NATS says when a connection has as many subscriptions as it may have; each is for answers.
+const TOO_MANY_SUBSCRIPTIONS: &str = "maximum subscriptions exceeded";
 
 /// The denials of a connection. NATS does not answer a request that it denies: it sends an error on the connection instead.
 #[derive(Clone)]
-pub(super) struct Denials(broadcast::Sender<String>);
+pub(super) struct Denials {
+    all: broadcast::Sender<String>,
+    /// Which denial concerns the answers to all requests, if one does. The client subscribes to them once for each connection, whichever
+    /// task is the first to ask for something; all of them have to know.
+    answers: watch::Sender<Option<Denied>>,
+}
 
 impl Default for Denials {
     fn default() -> Self {
-        Self(broadcast::Sender::new(CAPACITY))
+        Self { all: broadcast::Sender::new(CAPACITY), answers: watch::Sender::new(None) }
     }
 }
 
 impl Denials {
     /// Records an error of NATS, if it is a denial.
     pub(super) fn note(&self, error: &ServerError) {
-        if let ServerError::Other(text) = error
-            && let Some(denied) = text.strip_prefix(VIOLATION)
-        {
+        let ServerError::Other(text) = error else { return };
+        if text == TOO_MANY_SUBSCRIPTIONS {
+            self.answers.send_replace(Some(Denied("more subscriptions (max_subscriptions)".into())));
+        } else if let Some(denied) = text.strip_prefix(VIOLATION) {
+            if denied.starts_with(ANSWERS) {
+                self.answers.send_replace(Some(Denied(format!("{ANSWERS}>\""))));
+            }
             // It fails when no task waits for a denial.
-            self.0.send(denied.to_owned()).ok();
+            self.all.send(denied.to_owned()).ok();
         }
+    }
+
+    /// A new connection was made, in which the client subscribes to its answers anew.
+    pub(super) fn connected(&self) {
+        self.answers.send_replace(None);
+    }
+
+    /// Returns the denial of the answers to all requests, if there is one.
+    pub(super) fn answers(&self) -> Option<Denied> {
+        self.answers.borrow().clone()
+    }
+
+    /// Waits until the answers to all requests are denied.
+    pub(super) fn answers_denied(&self) -> impl Future<Output = Denied> + use<> {
+        let mut answers = self.answers.subscribe();
+        async move {
+            let denied = answers.wait_for(Option::is_some).await.ok().and_then(|denied| denied.clone());
+            match denied {
+                Some(denied) => denied,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Waits until the answers to all requests are not known to be denied.
+    pub(super) async fn answers_permitted(&self) {
+        self.answers.subscribe().wait_for(Option::is_none).await.ok();
     }
 
     /// Returns the answer to a request about the stream or bucket `name`.
@@ -49,10 +89,11 @@ impl Denials {
         }
     }
 
-    /// Waits for a denial about the stream or bucket `name` that comes after the call.
+    /// Waits for a denial about the stream or bucket `name` that comes after the call, or about the answers to all requests.
     pub(super) fn denied(&self, name: &str) -> impl Future<Output = Denied> + use<> {
-        let (mut denials, name) = (self.0.subscribe(), name.to_owned());
-        async move {
+        let (mut denials, name) = (self.all.subscribe(), name.to_owned());
+        let answers = self.answers_denied();
+        let about_name = async move {
             loop {
                 match denials.recv().await {
                     Ok(denied) => {
@@ -64,6 +105,12 @@ impl Denials {
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 }
+            }
+        };
+        async move {
+            tokio::select! {
+                denied = about_name => denied,
+                denied = answers => denied,
             }
         }
     }
@@ -81,12 +128,14 @@ fn about(denied: &str, name: &str) -> Option<String> {
 }
 
 /// A permission that NATS denies.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("NATS does not permit {0}")]
 pub(super) struct Denied(String);
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[test]
@@ -102,5 +151,22 @@ mod tests {
         let next = r#"Publish to "$JS.API.CONSUMER.MSG.NEXT.main-queue.ocis-sse-5a""#;
         check(next, "main-queue", Some(r#"Publish to "$JS.API.CONSUMER.MSG.NEXT.main-queue.>""#));
         check(r#"Publish to "$JS.API.INFO""#, "service-registry", Some(r#"Publish to "$JS.API.INFO""#));
+    }
+
+    #[tokio::test]
+    async fn denied_answers_are_known_to_all_until_the_next_connection() {
+        let denials = Denials::default();
+        let before = denials.denied("main-queue");
+        let inbox = "Permissions Violation for Subscription to \"_INBOX.5AbCd.*\"";
+        denials.note(&ServerError::Other(inbox.into()));
+        let named = "NATS does not permit Subscription to \"_INBOX.>\"";
+        assert_eq!(before.await.to_string(), named);
+        assert_eq!(denials.denied("sse-resume").await.to_string(), named);
+        denials.connected();
+        assert!(denials.answers().is_none());
+        assert!(denials.denied("sse-resume").now_or_never().is_none());
+        denials.note(&ServerError::Other("maximum subscriptions exceeded".into()));
+        let named = "NATS does not permit more subscriptions (max_subscriptions)";
+        assert_eq!(denials.denied("sse-resume").await.to_string(), named);
     }
 }

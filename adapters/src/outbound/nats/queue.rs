@@ -8,7 +8,7 @@ use async_nats::{
         self,
         consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
         context::GetStreamErrorKind,
-        stream::{Config, RetentionPolicy, StorageType, Stream},
+        stream::{Config, ConsumerLimits, RetentionPolicy, StorageType, Stream},
     },
 };
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ pub(super) const NAME: &str = "main-queue";
 /// stream that is made while the one before is still being deleted may exist and store nothing (measured with nats-server 2.15).
 const DELETION: Duration = Duration::from_secs(2);
 /// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are killed. It is longer than
-/// the relay pauses behind a batch.
+/// the relay pauses behind a batch; where the queue allows less, a consumer that was forgotten meanwhile is made again.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(15);
 /// The server says at least so often that it is there; after two silences the consumer is made again.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -62,12 +62,22 @@ pub(super) async fn consumer(queue: &Stream, start: Start) -> Result<Consumer<pu
         description: Some("ocis-sse: pushes events to browsers".into()),
         deliver_policy,
         ack_policy: AckPolicy::None,
-        inactive_threshold: INACTIVE_THRESHOLD,
+        inactive_threshold: inactive_threshold(queue.cached_info().config.consumer_limits.as_ref()),
         memory_storage: true,
         num_replicas: 1,
         ..pull::Config::default()
     };
     Ok(queue.create_consumer(config).await?)
+}
+
+/// For how long nobody has to ask a consumer for anything before the server forgets it, when the queue has these limits.
+fn inactive_threshold(limits: Option<&ConsumerLimits>) -> Duration {
+    match limits {
+        Some(limits) if !limits.inactive_threshold.is_zero() => {
+            INACTIVE_THRESHOLD.min(limits.inactive_threshold)
+        }
+        _ => INACTIVE_THRESHOLD,
+    }
 }
 
 /// What the consumer delivers, when the largest message of the server has so many bytes.

@@ -44,8 +44,8 @@ pub struct JetStreamSource {
     said: Option<String>,
     /// Whether to pause before the next attempt to subscribe, and for how long.
     pause: bool,
-    /// Whether the last consumer brought nothing before it was lost, so that the next one has still to prove itself. Where NATS permits to make
-    /// a consumer, but not to ask it for messages, readiness would change to and fro otherwise.
+    /// Whether the last consumer brought nothing before it was lost, or NATS denied it, so that the next one has still to prove itself. Where
+    /// NATS permits to make a consumer, but not to ask it for messages, readiness would change to and fro otherwise.
     is_unproven: bool,
     delays: ExponentialBackoff,
     /// The line over which the last attempt was made.
@@ -232,7 +232,7 @@ impl JetStreamSource {
         if state.generation != self.generation {
             self.generation = state.generation;
             self.pause = false;
-            self.is_unproven = false;
+            self.is_unproven = state.was_denied;
             self.delays = delays();
         }
         if std::mem::take(&mut self.pause) {

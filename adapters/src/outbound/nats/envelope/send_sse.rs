@@ -41,10 +41,10 @@ pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, PassedO
     };
     let (content, translations) = content(event.message, &event.language, event.messages)?;
     let event_type = EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?;
-    let users = event.users.len();
-    let mut named: Vec<_> = event.users.into_iter().filter_map(|user| user.0).collect();
-    let users = users - named.len();
-    named.extend(event.user.0);
+    let listed = event.users.len();
+    let mut named: Vec<_> = event.users.into_iter().filter_map(Recipient::user).collect();
+    let users = listed - named.len() + usize::from(matches!(event.user, Recipient::Invalid));
+    named.extend(event.user.user());
     let is_for_everyone = named.iter().any(|user| user.as_str() == EVERYONE);
     let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(named) };
     Ok((Notification { id, recipients, event_type, content }, PassedOver { translations, users }))
@@ -142,17 +142,41 @@ fn string(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// A user, or nobody if the value is not a user's id. It is made without a copy in between.
+/// A user of an event. It is made without a copy in between.
 #[derive(Default)]
-struct Recipient(Option<UserId>);
+enum Recipient {
+    /// Nobody is named: the value is missing or empty, which is the same to Go.
+    #[default]
+    Nobody,
+    User(UserId),
+    /// The value is not a user's id.
+    Invalid,
+}
+
+impl Recipient {
+    fn named(text: &str) -> Self {
+        match UserId::try_new(text) {
+            Ok(user) => Self::User(user),
+            Err(_) if text.is_empty() => Self::Nobody,
+            Err(_) => Self::Invalid,
+        }
+    }
+
+    fn user(self) -> Option<UserId> {
+        match self {
+            Self::User(user) => Some(user),
+            Self::Nobody | Self::Invalid => None,
+        }
+    }
+}
 
 impl<'a> Unmarshal<'a> for Recipient {
     fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
         match serde_json::from_str(json) {
             Ok(None) => {}
-            Ok(Some(LossyText(text))) => self.0 = UserId::try_new(&text).ok(),
+            Ok(Some(LossyText(text))) => *self = Self::named(&text),
             // The event is for the other users all the same.
-            Err(_) => self.0 = None,
+            Err(_) => *self = Self::Invalid,
         }
         Ok(())
     }
@@ -170,7 +194,7 @@ impl<'de> Deserialize<'de> for Recipient {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Recipient, E> {
-                Ok(Recipient(UserId::try_new(text).ok()))
+                Ok(Recipient::named(text))
             }
         }
 

@@ -187,16 +187,27 @@ fn what_is_wrong_costs_nothing_but_itself() {
 
 #[test]
 fn users_that_are_passed_over_are_counted() {
-    let check = |users: &str, expected: usize| {
-        let message = envelope(send_sse::TYPE, format!(r#"{{"UserIDs":{users}}}"#));
+    let check_event = |event: &str, expected: usize| {
+        let message = envelope(send_sse::TYPE, event);
         let read = read(message.as_bytes(), ID).expect("readable");
         let Some(Event::Notification { passed_over, .. }) = read else { panic!("{read:?}") };
-        assert_eq!(passed_over, PassedOver { users: expected, translations: 0 }, "{users}");
+        assert_eq!(passed_over, PassedOver { users: expected, translations: 0 }, "{event}");
     };
+    let check = |users: &str, expected| check_event(&format!(r#"{{"UserIDs":{users}}}"#), expected);
     check("null", 0);
     check(r#"["a","b"]"#, 0);
     check(r#"["a","","b"]"#, 1);
     check(r#"["a",null,7,["b"]]"#, 3);
+    // The only user of Infinite Scale 4. To Go, an empty text is none.
+    check_event(r#"{"UserID":"a"}"#, 0);
+    check_event(r#"{"UserID":""}"#, 0);
+    check_event(r#"{"UserID":null}"#, 0);
+    check_event(r#"{"UserID":7}"#, 1);
+    check_event(r#"{"userid":["a"],"UserIDs":["b",7]}"#, 2);
+    check_event(&format!(r#"{{"UserID":"{}"}}"#, "a".repeat(513)), 1);
+    // The last value of a name counts.
+    check_event(r#"{"UserID":7,"UserID":"a"}"#, 0);
+    check_event(r#"{"UserID":"a","UserID":7}"#, 1);
 }
 
 #[test]
