@@ -22,8 +22,8 @@ use domain::{
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
-    inbound::{EventStream, StreamRequest, Subscribe as _},
-    outbound::{Connection, Delivery, Frames as _, SourceEvent},
+    inbound::{Connection, EventStream, StreamRequest, Subscribe as _},
+    outbound::{Frames as _, MessageMetadata, SourceEvent},
 };
 use tokio::{
     runtime::{Builder, Runtime},
@@ -124,7 +124,11 @@ impl House {
         runtime.block_on(yield_now());
         let open = (0..streams).map(|n| {
             let request = StreamRequest {
-                principal: Principal { user: user(n), issued: IssuedAt::UNKNOWN, until: Duration::MAX },
+                principal: Principal {
+                    user: user(n),
+                    issued_at: IssuedAt::UNKNOWN,
+                    expires_at: Duration::MAX,
+                },
                 last_event_id: None,
                 request: None,
                 accept_language: LanguagePriorityList::from_accept_language(
@@ -148,7 +152,7 @@ impl House {
                 SourceEvent::Notification {
                     notification: notification.clone(),
                     age: Duration::ZERO,
-                    delivery: Delivery::default(),
+                    metadata: MessageMetadata::default(),
                 }
             },
             |event| {

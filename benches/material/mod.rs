@@ -94,9 +94,9 @@ pub(crate) fn full_log(events: &mut impl Iterator<Item = NewEvent<()>>, now: Ins
 
 /// Appends an event, and returns its size in the log.
 pub(crate) fn append(log: &mut Log, event: NewEvent<()>, now: Instant) -> usize {
-    let Some(mut appending) = log.append(event, now) else { return 0 };
+    let Some(mut appending) = log.start_append(event, now) else { return 0 };
     loop {
-        if let Some(appended) = log.append_some(&mut appending, now, &mut |()| ()) {
+        if let Some(appended) = log.append_batch(&mut appending, now, &mut |()| ()) {
             return appended.bytes;
         }
     }

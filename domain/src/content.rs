@@ -1,17 +1,17 @@
-//! The content of an event, in one language or in several.
+//! The content of an event, in one language or several.
 
 use crate::language::{LanguagePriorityList, LanguageTag};
 
-/// A text, and its translations if there are any. It is usually JSON; the service does not parse it.
+/// The text of an event and its translations. A text is usually JSON; the service does not parse it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     fallback: String,
-    /// The language of the fallback, if it is known.
+    /// The language of the fallback. None if it is not known.
     language: Option<LanguageTag>,
     translations: Vec<Translation>,
 }
 
-/// A text in a certain language.
+/// A text in a language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translation {
     /// The language.
@@ -20,15 +20,15 @@ pub struct Translation {
     pub text: String,
 }
 
-/// Names one text of a [`Content`]: the fallback or a translation.
+/// The index of a text in a [`Content`]: the fallback or a translation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TranslationIndex(usize);
 
 impl TranslationIndex {
-    /// The text for a client that prefers none of the languages of a content.
+    /// The text for clients that prefer none of the languages.
     pub const FALLBACK: Self = Self(0);
 
-    /// Its position among the texts of its content, from 0 for the fallback.
+    /// Returns the position among the texts of the content. The fallback has position 0.
     #[must_use]
     pub fn position(self) -> usize {
         self.0
@@ -36,8 +36,9 @@ impl TranslationIndex {
 }
 
 impl Content {
-    /// Creates a content of a text, in `language` if that is known, and its `translations`. Without a text the translation in `language`
-    /// becomes the fallback, else the first translation, else an empty text.
+    /// Creates a content from a text in `language` and its `translations`.
+    ///
+    /// Without a text, the fallback is the translation in `language`, else the first translation, else an empty text.
     #[must_use]
     pub fn new(
         fallback: Option<String>,
@@ -56,13 +57,13 @@ impl Content {
         Self { fallback: text, language: Some(language), translations }
     }
 
-    /// The number of texts: the fallback and its translations.
+    /// Returns the number of texts: the fallback and its translations.
     #[must_use]
     pub fn texts(&self) -> usize {
         1 + self.translations.len()
     }
 
-    /// Returns the text that matches these preferences best (RFC 4647, 3.4).
+    /// Looks up the text that matches the preferred languages best (RFC 4647, 3.4).
     #[must_use]
     pub fn lookup(&self, preferred: &LanguagePriorityList) -> TranslationIndex {
         if self.translations.is_empty() {
@@ -79,14 +80,14 @@ impl Content {
         }
     }
 
-    /// Returns the text that `index` names.
+    /// Returns the text at an index.
     #[must_use]
     pub fn text(&self, TranslationIndex(position): TranslationIndex) -> &str {
         let translation = position.checked_sub(1).and_then(|position| self.translations.get(position));
         translation.map_or(&self.fallback, |translation| &translation.text)
     }
 
-    /// The length of all texts together, in bytes.
+    /// Returns the length of all texts together, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.fallback.len()
@@ -95,7 +96,7 @@ impl Content {
 }
 
 impl From<String> for Content {
-    /// Creates a content of one text for all clients.
+    /// Creates a content with one text for all clients.
     fn from(fallback: String) -> Self {
         Self { fallback, ..Self::default() }
     }
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn lookup_finds_the_preferred_translation_or_the_fallback() {
+    fn lookup_finds_preferred_translation_or_fallback() {
         let check = |fallback: Option<&str>,
                      language: Option<&str>,
                      others: &[&str],
@@ -149,15 +150,15 @@ mod tests {
     }
 
     #[test]
-    fn texts_have_positions_and_count_for_their_bytes() {
+    fn texts_have_positions_and_sizes() {
         let content = Content::new(Some("English".into()), Some(tag("en")), translations(&["de", "fr"]));
-        let place = |text: &str| content.lookup(&LanguagePriorityList::of(&tag(text))).position();
-        assert_eq!(["en", "de", "fr", "it"].map(place), [0, 1, 2, 0]);
+        let position = |text: &str| content.lookup(&LanguagePriorityList::from_tag(&tag(text))).position();
+        assert_eq!(["en", "de", "fr", "it"].map(position), [0, 1, 2, 0]);
         assert_eq!((content.texts(), content.bytes()), (3, "Englishdefr".len()));
     }
 
     #[test]
-    fn text_alone_has_no_translations() {
+    fn plain_text_has_no_translations() {
         for content in [Content::from("text"), Content::from("text".to_owned())] {
             assert_eq!(content, Content::new(Some("text".into()), None, Vec::new()));
         }

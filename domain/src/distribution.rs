@@ -1,9 +1,8 @@
-//! How values are distributed: how many fell between which bounds.
+//! Distributions of durations, as histograms.
 
 use std::time::Duration;
 
-/// Counts of values by size. A value counts where it is no greater than the bound and greater than the one before; what is greater
-/// than every bound counts last.
+/// A histogram. A value belongs to the bucket of the first bound that it does not exceed. The last bucket has the values above every bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     bounds: Vec<Duration>,
@@ -11,33 +10,35 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    /// `bounds` rise, and there is one count more than there are bounds; what is missing is zero, and what is too much is left out.
+    /// Creates a histogram of ascending `bounds` and one count more than bounds. Missing counts are zero, and excess counts are ignored.
     #[must_use]
     pub fn new(bounds: Vec<Duration>, mut counts: Vec<u64>) -> Self {
         counts.resize(bounds.len() + 1, 0);
         Self { bounds, counts }
     }
 
-    /// What has been counted since `earlier`, which has the same bounds.
+    /// Returns the values added since `earlier`, a histogram with the same bounds.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let counts = self.counts.iter().zip(&earlier.counts).map(|(now, then)| now.saturating_sub(*then));
+        let counts =
+            self.counts.iter().zip(&earlier.counts).map(|(now, earlier)| now.saturating_sub(*earlier));
         Self { bounds: self.bounds.clone(), counts: counts.collect() }
     }
 
-    /// Which value so great a `share` of all do not exceed, about: within its bounds the values count as spread evenly, and
-    /// beyond the last bound nothing is known. None when there is no value.
+    /// Estimates the value that a fraction `quantile` of all values, from 0 to 1, does not exceed. None if there is no value.
+    ///
+    /// Values are assumed to be distributed evenly within a bucket. The estimate for the last bucket is the last bound.
     #[must_use]
-    pub fn quantile(&self, share: f64) -> Option<Duration> {
+    pub fn quantile(&self, quantile: f64) -> Option<Duration> {
         let total: u64 = self.counts.iter().sum();
         if total == 0 {
             return None;
         }
-        let rank = share * as_number(total);
+        let rank = quantile * to_float(total);
         let (mut below, mut lower) = (0, Duration::ZERO);
         for (bound, count) in self.bounds.iter().zip(&self.counts) {
-            if *count > 0 && as_number(below + count) >= rank {
-                let part = (rank - as_number(below)) / as_number(*count);
+            if *count > 0 && to_float(below + count) >= rank {
+                let part = (rank - to_float(below)) / to_float(*count);
                 return Some(lower + bound.saturating_sub(lower).mul_f64(part.clamp(0.0, 1.0)));
             }
             below += count;
@@ -47,8 +48,8 @@ impl Distribution {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "of so many values one more or less is nothing")]
-fn as_number(count: u64) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "an error of one in 2^53 does not matter for an estimate")]
+fn to_float(count: u64) -> f64 {
     count as f64
 }
 
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_lies_where_so_many_values_are_below_it() {
+    fn quantile_is_interpolated_within_its_bucket() {
         let check = |counts: &[u64], share: f64, expected: Option<Duration>| {
             assert_eq!(distribution(counts).quantile(share), expected, "{counts:?} {share}");
         };
@@ -81,9 +82,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_came_since_counts() {
-        let (then, now) = (distribution(&[5, 1]), distribution(&[5, 3, 2]));
-        assert_eq!(now.since(&then), distribution(&[0, 2, 2]));
-        assert_eq!(then.since(&then).quantile(0.5), None);
+    fn difference_has_only_later_values() {
+        let (earlier, now) = (distribution(&[5, 1]), distribution(&[5, 3, 2]));
+        assert_eq!(now.since(&earlier), distribution(&[0, 2, 2]));
+        assert_eq!(earlier.since(&earlier).quantile(0.5), None);
     }
 }

@@ -1,56 +1,56 @@
-//! Who a stream belongs to.
+//! The identity of a user.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-/// Whom a token speaks for, since when, and until when.
+/// The user of a token, and the times between which the token is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// Who that is.
+    /// The user.
     pub user: UserId,
     /// When the token was issued.
-    pub issued: IssuedAt,
-    /// When the token has expired, leeway included: the time since 1970 (RFC 7519, 2, `NumericDate`).
-    pub until: Duration,
+    pub issued_at: IssuedAt,
+    /// When the token expires, leeway included, as the time since 1970 (RFC 7519, 2, `NumericDate`).
+    pub expires_at: Duration,
 }
 
 /// The second in which a token was issued (RFC 7519, 4.1.6, `iat`).
 ///
-/// Each open stream keeps it, so it takes four bytes.
+/// It takes four bytes only, because each open stream has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct IssuedAt(u32);
 
 impl IssuedAt {
-    /// A token that does not say when it was issued counts as older than any other.
+    /// The time of a token without `iat`. Such a token counts as older than any other.
     pub const UNKNOWN: Self = Self(0);
 
-    /// At `time` since 1970, rounded down to the second. A time after 2106 counts as 2106.
+    /// Creates the time of issue from the time since 1970, rounded down to the second. A time after 2106 counts as 2106.
     #[must_use]
     pub fn new(time: Duration) -> Self {
         Self(u32::try_from(time.as_secs()).unwrap_or(u32::MAX))
     }
 
-    /// The time since 1970.
+    /// Returns the time since 1970.
     #[must_use]
     pub fn unix_time(self) -> Duration {
         Duration::from_secs(self.0.into())
     }
 }
 
-/// The user a token speaks for and a notification names: reva's opaque id, any non-empty text.
+/// The id of a user in tokens and events: reva's opaque id, any text that is not empty.
 ///
-/// A copy is cheap: all of them share one allocation.
+/// Cloning is cheap: all clones share one allocation.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(Arc<str>);
 
 impl UserId {
-    /// The longest id that is taken, in bytes. The platform's are UUIDs of 36.
+    /// The maximum length of an id, in bytes. The platform's ids are UUIDs of 36 bytes.
     pub const MAX_BYTES: usize = 512;
 
-    /// Checks that `text` can be a user's id.
+    /// Creates a user id from `text`.
     ///
     /// # Errors
     ///
-    /// The text is empty or longer than [`UserId::MAX_BYTES`].
+    /// Returns an error if the text is empty or longer than [`UserId::MAX_BYTES`].
     pub fn try_new(text: &str) -> Result<Self, InvalidUserId> {
         match text.len() {
             0 => Err(InvalidUserId::Empty),
@@ -59,7 +59,7 @@ impl UserId {
         }
     }
 
-    /// The id as it stands in tokens and events.
+    /// Returns the id as it is written in tokens and events.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -78,16 +78,16 @@ impl fmt::Display for UserId {
     }
 }
 
-/// Why a text is no user id.
+/// The error for a text that is not a user id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidUserId {
-    /// There is nothing in it.
+    /// The text is empty.
     #[error("a user id is empty")]
     Empty,
-    /// It is longer than [`UserId::MAX_BYTES`].
+    /// The text is longer than [`UserId::MAX_BYTES`].
     #[error("a user id has {bytes} bytes, more than {max}", max = UserId::MAX_BYTES)]
     TooLong {
-        /// How long it is.
+        /// The length of the text, in bytes.
         bytes: usize,
     },
 }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn any_text_up_to_the_limit_is_a_user_id() {
+    fn user_id_is_any_text_up_to_the_limit() {
         let check = |text: &str, expected: Result<(), InvalidUserId>| {
             let made = UserId::try_new(text);
             assert_eq!(made.clone().map(drop), expected);

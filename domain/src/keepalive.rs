@@ -1,30 +1,32 @@
-//! When a silent stream needs a sign of life.
+//! When a silent stream needs a keepalive comment.
 
 use std::time::{Duration, Instant};
 
-/// How long a stream may be silent before it gets a comment, so that proxies between us and the browser do not take the
-/// line for dead (WHATWG HTML, 9.2.7, recommends one about every 15 seconds).
+/// How long a stream may be silent before it gets a comment.
+///
+/// Proxies between the service and the browser may close connections that are silent for longer. WHATWG HTML, 9.2.7, recommends a comment
+/// about every 15 seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepalivePolicy {
     interval: Duration,
 }
 
 impl KeepalivePolicy {
-    /// A comment after every `interval` of silence; none at all when it is zero.
+    /// Creates a policy of one comment after each `interval` of silence. Returns none if the interval is zero.
     #[must_use]
     pub const fn every(interval: Duration) -> Option<Self> {
         if interval.is_zero() { None } else { Some(Self { interval }) }
     }
 
-    /// Whether a stream that was last written to at `last_written` is to get a comment at `now`.
+    /// Returns whether a stream that was last written to at `last_written` needs a comment at `now`.
     #[must_use]
     pub fn is_due(&self, last_written: Instant, now: Instant) -> bool {
         now.saturating_duration_since(last_written) >= self.interval
     }
 
-    /// How often to look for silent streams: one look at all of them is cheaper than a timer for each.
+    /// Returns the period of the sweep that finds silent streams. A sweep over all streams is cheaper than a timer for each.
     ///
-    /// A comment comes late by at most this long, a tenth of the interval and never more than a second.
+    /// The period is a tenth of the interval and at most a second. A comment is late by at most one period.
     #[must_use]
     pub fn sweep_period(&self) -> Duration {
         (self.interval / 10).clamp(Duration::from_millis(1), Duration::from_secs(1))
@@ -36,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_comment_is_due_after_the_interval_and_not_before() {
+    fn comment_is_due_after_the_interval() {
         let policy = KeepalivePolicy::every(Duration::from_secs(30)).expect("not zero");
         let written = Instant::now();
         let check = |seconds: u64, expected: bool| {
@@ -51,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_comment_is_late_by_a_tenth_of_the_interval_at_most() {
+    fn sweep_period_is_a_tenth_of_the_interval() {
         let check = |interval: Duration, expected: Duration| {
             let policy = KeepalivePolicy::every(interval).expect("not zero");
             assert_eq!(policy.sweep_period(), expected);
@@ -62,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn zero_is_off() {
+    fn zero_interval_disables_keepalives() {
         assert_eq!(KeepalivePolicy::every(Duration::ZERO), None);
     }
 }

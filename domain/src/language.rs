@@ -1,4 +1,4 @@
-//! Which language somebody reads: tags (RFC 5646), wishes (RFC 9110, 12.5.4), and which of them counts.
+//! Languages: tags (RFC 5646), preferences (RFC 9110, 12.5.4), and which preference of a user takes effect.
 
 mod choice;
 mod priority_list;

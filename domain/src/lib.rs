@@ -1,16 +1,18 @@
-//! The rules of the service, and nothing else.
+//! The rules of the service.
 //!
-//! The recent events and the streams that read them ([`log`]), what a client is told when events are missing ([`gap`]), what a notification
-//! is ([`notification`]) and says ([`content`]), whom it is for ([`identity`]), whose tokens are refused before they expire ([`revocation`]), which web pages may read ([`origin`]), where ended streams
-//! had come ([`bookmark`]), what is due when in a stream's life ([`session`]), when a silent one needs a keepalive ([`keepalive`]), which
-//! language is read on it ([`language`]), how what would happen to many at once gets jitter ([`jitter`]), and how values are distributed
-//! ([`distribution`]).
+//! - [`log`]: the log of recent events and the streams that read it. [`gap`]: what a client learns when events are missing. [`bookmark`]:
+//!   the positions of ended streams.
+//! - [`notification`] and [`content`]: an event. [`identity`]: users. [`language`]: the languages that users prefer.
+//! - [`session`] and [`keepalive`]: when a stream ends and when it needs a comment. [`jitter`]: how simultaneous timers are distributed.
+//! - [`revocation`]: tokens that are refused before they expire. [`origin`]: the web pages that may read the service's answers.
+//! - [`statistics`] and [`distribution`]: the figures that an administrator sees.
 //!
-//! **Invariant:** no async, no I/O, no clock and no vendor's type in any signature. The time is an argument.
+//! **Invariant:** the domain has no async, no I/O, no clock and no vendor's type in any signature. The time is an argument.
 
-#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "a test starts at any time"))]
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests start at an arbitrary time"))]
 
 pub mod bookmark;
+mod capacity;
 pub mod content;
 pub mod distribution;
 pub mod gap;
@@ -23,5 +25,5 @@ pub mod notification;
 pub mod origin;
 pub mod revocation;
 pub mod session;
-mod spare;
+pub mod statistics;
 mod sync;

@@ -1,19 +1,19 @@
-//! What happened, for whom, and by which id a client names it.
+//! Events and their ids.
 
 use std::{fmt, num::NonZeroU64, str::FromStr};
 
 use crate::{content::Content, identity::UserId};
 
-/// Which making of a bus's stream an event belongs to.
+/// The incarnation of the NATS stream that an event belongs to.
 ///
-/// Sequences start anew when a stream is deleted and made again. The incarnation tells the two apart: on every instance
-/// and after every restart it is the same number for the same stream.
+/// Sequences restart when a NATS stream is deleted and recreated; the incarnation distinguishes the two streams. It is the same number on
+/// every instance and after every restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Incarnation(NonZeroU64);
 
 impl Incarnation {
-    /// The one of this number. Zero, which would be a stream made in 1970, is taken for one: so an id that may be missing needs no
-    /// more place than one that may not, and each stream has such.
+    /// Creates the incarnation with this number. Zero, which would be a stream created in 1970, counts as one: without a zero, an optional
+    /// id takes no more memory than an id, and each open stream has an optional id.
     #[must_use]
     pub const fn of(number: u64) -> Self {
         match NonZeroU64::new(number) {
@@ -23,15 +23,15 @@ impl Incarnation {
     }
 }
 
-/// The id of an event, as a client gets it in the `id` field and gives it back in `Last-Event-ID`.
+/// The id of an event. A client receives it in the `id` field and sends it back in `Last-Event-ID`.
 ///
-/// It is printed as the incarnation in hexadecimal, a hyphen and the sequence: `19ab4cf02d1-5123`. By construction it has
-/// no character that the WHATWG event stream format forbids in an id.
+/// Its text is the incarnation in hexadecimal, a hyphen and the sequence: `19ab4cf02d1-5123`. It has no character that the WHATWG event
+/// stream format forbids in an id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
-    /// Which making of the stream.
+    /// The incarnation of the NATS stream.
     pub incarnation: Incarnation,
-    /// The event's position in that stream, from 1.
+    /// The sequence of the event in that stream, from 1.
     pub sequence: u64,
 }
 
@@ -42,7 +42,7 @@ impl fmt::Display for EventId {
 }
 
 impl EventId {
-    /// Whether this event comes after `other` in the same stream; ids of two makings of a stream have no order.
+    /// Returns whether this event comes after `other` in the same incarnation. Ids of different incarnations have no order.
     #[must_use]
     pub fn follows(self, other: Self) -> bool {
         self.incarnation == other.incarnation && self.sequence > other.sequence
@@ -52,7 +52,7 @@ impl EventId {
 impl FromStr for EventId {
     type Err = InvalidEventId;
 
-    /// Reads what [`EventId`] prints, and nothing that merely resembles it: an id has one spelling.
+    /// Parses the text that [`EventId`] prints. Other spellings of the same numbers are errors.
     fn from_str(text: &str) -> Result<Self, InvalidEventId> {
         let (incarnation, sequence) = text.split_once('-').ok_or(InvalidEventId)?;
         let incarnation = u64::from_str_radix(incarnation, 16).map_err(|_| InvalidEventId)?;
@@ -62,46 +62,46 @@ impl FromStr for EventId {
     }
 }
 
-/// A text that is no event's id; not one of ours, at least.
+/// The error for a text that is not an event id of this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this is no id that an event of this service has")]
 pub struct InvalidEventId;
 
-/// What kind of event it is: the `event` field of the event stream.
+/// The type of an event: the `event` field of the event stream.
 ///
-/// It has no line break, which would end the field and let a publisher's text add fields of its own, and no NUL.
+/// It has no line break, which would end the field and let a publisher inject other fields, and no NUL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventType(Box<str>);
 
 impl EventType {
-    /// Checks that `text` fits into one line of an event stream (WHATWG HTML, 9.2.5).
+    /// Creates an event type from `text`, which has to fit into one line of an event stream (WHATWG HTML, 9.2.5).
     ///
     /// # Errors
     ///
-    /// It contains CR, LF or NUL.
+    /// Returns an error if the text contains CR, LF or NUL.
     pub fn try_new(text: &str) -> Result<Self, InvalidEventType> {
         if text.contains(['\r', '\n', '\0']) { Err(InvalidEventType) } else { Ok(Self(text.into())) }
     }
 
-    /// The type as it is written on the stream.
+    /// Returns the type as it is written to the stream.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A text that contains CR, LF or NUL cannot be an event's type.
+/// The error for a text that contains CR, LF or NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an event type contains a line break or NUL")]
 pub struct InvalidEventType;
 
-/// The type of the event that tells a user's clients that the user has logged out.
+/// The type of the event with which the platform logs out a user's clients.
 const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
 
-/// The users whose streams get an event.
+/// The users who receive an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipients {
-    /// These users. A user who is named twice gets it once.
+    /// These users. A user who is named twice receives the event once.
     Users(Vec<UserId>),
     /// Every user, connected or not.
     Everyone,
@@ -113,21 +113,21 @@ impl FromIterator<UserId> for Recipients {
     }
 }
 
-/// Something that happened, and whom it concerns.
+/// An event, with its recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notification {
-    /// Names it, on every instance.
+    /// The id, which is the same on every instance.
     pub id: EventId,
-    /// Whose streams get it.
+    /// The users who receive it.
     pub recipients: Recipients,
-    /// Which kind of event it is.
+    /// The type.
     pub event_type: EventType,
-    /// What the client reads.
+    /// The text and its translations.
     pub content: Content,
 }
 
 impl Notification {
-    /// Whether it says that its recipients have logged out.
+    /// Returns whether the event says that its recipients have logged out.
     #[must_use]
     pub fn is_logout(&self) -> bool {
         self.event_type.as_str() == BACKCHANNEL_LOGOUT
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_type_is_one_line() {
+    fn event_type_is_one_line() {
         let check = |text: &str, expected: bool| {
             assert_eq!(EventType::try_new(text).is_ok(), expected, "{text:?}");
         };
@@ -152,13 +152,13 @@ mod tests {
     }
 
     #[test]
-    fn an_event_id_is_short_and_printable() {
+    fn event_id_is_short_and_printable() {
         let id = EventId { incarnation: Incarnation::of(0x0019_ab4c_f02d), sequence: 5123 };
         assert_eq!(id.to_string(), "19ab4cf02d-5123");
     }
 
     #[test]
-    fn an_event_id_has_one_spelling() {
+    fn event_id_has_one_spelling() {
         let check = |text: &str, expected: Option<(u64, u64)>| {
             let expected = expected.map(|(incarnation, sequence)| EventId {
                 incarnation: Incarnation::of(incarnation),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn only_within_one_making_of_a_stream_is_there_an_order() {
+    fn only_ids_of_one_incarnation_are_ordered() {
         let id = |incarnation, sequence| EventId { incarnation: Incarnation::of(incarnation), sequence };
         assert!(id(1, 2).follows(id(1, 1)));
         assert!(!id(1, 1).follows(id(1, 1)));

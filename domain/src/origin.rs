@@ -1,14 +1,14 @@
-//! The origins of web pages.
+//! The origins of web pages that may read the service's answers.
 
-/// Origins whose pages may read what the service answers: one origin, those that fit a pattern, or every one.
+/// One origin, a pattern of origins, or every origin. Pages of these origins may read the service's answers.
 ///
-/// It is written as browsers send an origin (RFC 6454, 6.2): `https://cloud.example.org:9200`. A `*` before the domain,
-/// `https://*.example.org`, stands for one label or several; a `*` for the port stands for any port.
+/// The text is an origin as browsers send it (RFC 6454, 6.2), such as `https://cloud.example.org:9200`. A `*` before the domain, as in
+/// `https://*.example.org`, stands for one or more labels; a `*` as the port stands for any port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedOrigin {
     /// Every origin, written `*`.
     Any,
-    /// The origins with this scheme, on these hosts and ports.
+    /// The origins with this scheme, these hosts and these ports.
     Matching {
         /// The scheme, such as `https`.
         scheme: String,
@@ -22,29 +22,29 @@ pub enum AllowedOrigin {
 /// The hosts of an [`AllowedOrigin`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedHost {
-    /// This host.
-    Exactly(String),
-    /// All hosts whose name ends with this text, which begins with a dot.
-    Below(String),
+    /// One host.
+    Exact(String),
+    /// All subdomains of a domain. The text starts with a dot.
+    Subdomains(String),
 }
 
 /// The ports of an [`AllowedOrigin`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedPort {
-    /// The port that the scheme implies, which browsers do not send.
+    /// The default port of the scheme, which browsers do not send.
     Default,
-    /// This port.
-    Exactly(u16),
+    /// One port.
+    Exact(u16),
     /// Every port.
     Any,
 }
 
 impl AllowedOrigin {
-    /// Checks that `text` is an origin, or a pattern of origins. The case of letters does not matter.
+    /// Creates an allowed origin from an origin or a pattern of origins. The case of letters does not matter.
     ///
     /// # Errors
     ///
-    /// A browser sends no such origin, or a `*` could stand for a domain of somebody else.
+    /// Returns an error if no browser sends such an origin, or if a `*` could match a domain of another owner.
     pub fn try_new(text: &str) -> Result<Self, InvalidOrigin> {
         if text == "*" {
             return Ok(Self::Any);
@@ -53,7 +53,8 @@ impl AllowedOrigin {
             return Err(InvalidOrigin::Credentials);
         }
         let origin = text.to_ascii_lowercase();
-        let Some(Parts { scheme, host, port }) = Parts::of(&origin).filter(|parts| is_scheme(parts.scheme))
+        let Some(Parts { scheme, host, port }) =
+            Parts::parse(&origin).filter(|parts| is_scheme(parts.scheme))
         else {
             return Err(InvalidOrigin::Scheme { origin });
         };
@@ -61,8 +62,8 @@ impl AllowedOrigin {
             return Err(InvalidOrigin::Path { origin });
         }
         let host = match host.strip_prefix('*') {
-            Some(domain) if is_domain(domain) => AllowedHost::Below(domain.to_owned()),
-            None if is_host(host) => AllowedHost::Exactly(host.to_owned()),
+            Some(domain) if is_domain(domain) => AllowedHost::Subdomains(domain.to_owned()),
+            None if is_host(host) => AllowedHost::Exact(host.to_owned()),
             _ if host.contains('*') => return Err(InvalidOrigin::Wildcard { origin }),
             _ => return Err(InvalidOrigin::Host { origin }),
         };
@@ -73,31 +74,31 @@ impl AllowedOrigin {
                 return Err(InvalidOrigin::DefaultPort { origin });
             }
             (_, Some(port)) => match port_number(port) {
-                Some(port) => AllowedPort::Exactly(port),
+                Some(port) => AllowedPort::Exact(port),
                 None => return Err(InvalidOrigin::Port { origin }),
             },
         };
         Ok(Self::Matching { scheme: scheme.to_owned(), host, port })
     }
 
-    /// Whether this is one origin, without any `*`.
+    /// Returns whether this is one origin, without a `*`.
     #[must_use]
     pub fn is_single(&self) -> bool {
         matches!(
             self,
             Self::Matching {
-                host: AllowedHost::Exactly(_),
-                port: AllowedPort::Default | AllowedPort::Exactly(_),
+                host: AllowedHost::Exact(_),
+                port: AllowedPort::Default | AllowedPort::Exact(_),
                 ..
             }
         )
     }
 
-    /// Whether pages of `origin` are allowed.
+    /// Returns whether pages of `origin` are allowed.
     #[must_use]
     pub fn allows(&self, origin: &str) -> bool {
         let Self::Matching { scheme, host, port } = self else { return true };
-        Parts::of(origin)
+        Parts::parse(origin)
             .is_some_and(|parts| parts.scheme == scheme && host.allows(parts.host) && port.allows(parts.port))
     }
 }
@@ -105,8 +106,8 @@ impl AllowedOrigin {
 impl AllowedHost {
     fn allows(&self, host: &str) -> bool {
         match self {
-            Self::Exactly(allowed) => host == allowed,
-            Self::Below(domain) => host.strip_suffix(&**domain).is_some_and(is_name),
+            Self::Exact(allowed) => host == allowed,
+            Self::Subdomains(domain) => host.strip_suffix(&**domain).is_some_and(is_name),
         }
     }
 }
@@ -115,8 +116,8 @@ impl AllowedPort {
     fn allows(&self, port: Option<&str>) -> bool {
         match (self, port) {
             (Self::Default | Self::Any, None) => true,
-            (Self::Default, Some(_)) | (Self::Exactly(_), None) => false,
-            (Self::Exactly(allowed), Some(port)) => port_number(port) == Some(*allowed),
+            (Self::Default, Some(_)) | (Self::Exact(_), None) => false,
+            (Self::Exact(allowed), Some(port)) => port_number(port) == Some(*allowed),
             (Self::Any, Some(port)) => port_number(port).is_some(),
         }
     }
@@ -130,9 +131,9 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(origin: &'a str) -> Option<Self> {
+    fn parse(origin: &'a str) -> Option<Self> {
         let (scheme, rest) = origin.split_once("://")?;
-        // The colons of an IPv6 address stand in brackets.
+        // An IPv6 address has its colons in brackets.
         let (host, port) = match rest.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, Some(port)),
             _ => (rest, None),
@@ -148,7 +149,8 @@ fn is_scheme(text: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte))
 }
 
-/// Whether `text` can be below a `*`: a domain of at least two labels, for one alone may belong to everybody, as `.org` does.
+/// Returns whether `text` is a domain that may follow a `*`: a dot and at least two labels, because a top-level domain such as `.org` has
+/// many owners.
 fn is_domain(text: &str) -> bool {
     text.strip_prefix('.').is_some_and(|domain| is_name(domain) && domain.contains('.'))
 }
@@ -163,41 +165,41 @@ fn is_host(text: &str) -> bool {
     }
 }
 
-/// Whether `text` is a host's name or IPv4 address, or some labels of one.
+/// Returns whether `text` is a host name, an IPv4 address, or some labels of a host name.
 fn is_name(text: &str) -> bool {
     let is_label = |label: &str| {
-        let may_stand =
+        let is_allowed =
             |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-        !label.is_empty() && label.bytes().all(may_stand)
+        !label.is_empty() && label.bytes().all(is_allowed)
     };
     text.split('.').all(is_label)
 }
 
-/// A port as browsers send it.
+/// Parses a port as browsers send it, without leading zeros.
 fn port_number(text: &str) -> Option<u16> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit()) && !text.starts_with('0');
     text.parse().ok().filter(|_| digits)
 }
 
-/// Why a text is neither an origin nor a pattern of origins.
+/// The error for a text that is neither an origin nor a pattern of origins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOrigin {
-    /// The scheme is missing, or is none.
+    /// The scheme is missing or invalid.
     #[error("{origin} has no scheme; write it like https://cloud.example.org")]
     Scheme {
         /// The text.
         origin: String,
     },
-    /// There is a user or a password. They are not repeated.
+    /// The text has a user or a password. The message does not repeat them.
     #[error("an origin has no user and no password")]
     Credentials,
-    /// There is something behind the host and the port.
+    /// The text has a path, a query or a fragment.
     #[error("{origin} has a path, which browsers leave out; leave out all from the third slash on")]
     Path {
         /// The text.
         origin: String,
     },
-    /// The host is missing, or is none.
+    /// The host is missing or invalid.
     #[error(
         "{origin} has no host as browsers send it; write a name of a-z, 0-9, - and _ (xn--… for others), or an address"
     )]
@@ -205,7 +207,7 @@ pub enum InvalidOrigin {
         /// The text.
         origin: String,
     },
-    /// A `*` could stand for a domain of somebody else.
+    /// A `*` could match a domain of another owner.
     #[error(
         "in {origin}, a * has to stand for whole labels before a domain or for a port, as in https://*.example.org or \
          https://cloud.example.org:*"
@@ -214,13 +216,13 @@ pub enum InvalidOrigin {
         /// The text.
         origin: String,
     },
-    /// The port is no port.
-    #[error("{origin} has no port from 1 to 65535 behind its host; * stands for any")]
+    /// The port is invalid.
+    #[error("{origin} has no port from 1 to 65535 after its host; * stands for any")]
     Port {
         /// The text.
         origin: String,
     },
-    /// The port is the one that the scheme implies.
+    /// The port is the default port of the scheme.
     #[error("{origin} has the port of its scheme, which browsers leave out; leave it out")]
     DefaultPort {
         /// The text.
@@ -233,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pattern_allows_nobody_elses_origin() {
+    fn pattern_matches_no_foreign_origin() {
         let check = |pattern: &str, origin: &str, expected: bool| {
             let allowed = AllowedOrigin::try_new(pattern).expect("a pattern");
             assert_eq!(allowed.allows(origin), expected, "{pattern} {origin}");
@@ -269,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_is_no_origin_is_refused() {
+    fn malformed_origin_is_rejected() {
         let check = |text: &str, expected: fn(String) -> InvalidOrigin| {
             assert_eq!(AllowedOrigin::try_new(text), Err(expected(text.to_owned())));
         };

@@ -1,4 +1,4 @@
-//! Tokens that are refused although they have not expired: their user's account was disabled or deleted after they were issued.
+//! Token revocation: a token is refused before it expires if its user's account was disabled or deleted after it was issued.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,84 +7,85 @@ use std::{
 
 use crate::identity::{IssuedAt, UserId};
 
-/// How far the clocks of the machines that issue tokens and that take events may differ. The time of issue has whole seconds, so a token
-/// that was issued in the second of an event may be older or newer than the event; it counts as older.
+/// The maximum difference between the clocks of the identity provider and of NATS. It also covers the fraction of a second that the time of
+/// issue lacks: a token issued in the second of an event counts as older than the event.
 const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
-/// The longest life of a token, with leeways: those of the platform's proxy live 24 hours.
-const MAX_TOKEN_LIFE: Duration = Duration::from_hours(25);
+/// The maximum lifetime of a token, leeways included. Tokens of the platform's proxy are valid for 24 hours.
+const MAX_TOKEN_LIFETIME: Duration = Duration::from_hours(25);
 
 /// An account was disabled or deleted, or enabled again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountChange {
-    /// Whose account it is.
+    /// The user of the account.
     pub user: UserId,
-    /// Whether it can be used from then on.
+    /// Whether the account is enabled from then on.
     pub is_enabled: bool,
-    /// When NATS took the event that says so, by the clock of NATS: the time since 1970.
-    pub at: Duration,
+    /// When NATS stored the event about the change, by the clock of NATS, as the time since 1970.
+    pub changed_at: Duration,
 }
 
 impl AccountChange {
-    /// Whether a token of the user that was issued at `issued` is no longer accepted.
+    /// Returns whether the change revokes a token of the user that was issued at `issued_at`.
     #[must_use]
-    pub fn revokes(&self, issued: IssuedAt) -> bool {
-        !self.is_enabled && is_revoked(issued, self.at)
+    pub fn revokes(&self, issued_at: IssuedAt) -> bool {
+        !self.is_enabled && is_revoked(issued_at, self.changed_at)
     }
 }
 
-fn is_revoked(issued: IssuedAt, disabled: Duration) -> bool {
-    issued.unix_time() <= disabled.saturating_add(CLOCK_LEEWAY)
+fn is_revoked(issued_at: IssuedAt, disabled_at: Duration) -> bool {
+    issued_at.unix_time() <= disabled_at.saturating_add(CLOCK_LEEWAY)
 }
 
-/// The accounts that were disabled or deleted so lately that a token from before may not have expired yet.
+/// The accounts that were disabled or deleted recently, so that a token issued before may not have expired yet.
 ///
-/// Once an account is enabled again, tokens from before are accepted again: it is the same person's account, and a token says nothing else.
+/// When an account is enabled again, its tokens are accepted again, because they still belong to the same person.
 #[derive(Debug)]
 pub struct Revocations {
     limit: usize,
-    /// When each account was disabled.
+    /// When each account was disabled or deleted.
     disabled: BTreeMap<UserId, Duration>,
-    /// The same, the longest ago first.
+    /// The same accounts by that time, the oldest first.
     by_time: BTreeSet<(Duration, UserId)>,
 }
 
 impl Revocations {
-    /// Remembers `limit` accounts at most; beyond that those are forgotten that were disabled longest ago.
+    /// Creates an empty collection of up to `limit` accounts. Beyond that it forgets the accounts that were disabled longest ago.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Self { limit, disabled: BTreeMap::new(), by_time: BTreeSet::new() }
     }
 
-    /// Takes note of a change, unless a later one of the same account is known. Forgets accounts that were disabled so long before it that
-    /// every token from then has expired.
-    pub fn learn(&mut self, change: &AccountChange) {
-        let AccountChange { user, is_enabled, at } = change;
+    /// Applies a change unless a later one of the same account is known. Forgets the accounts that were disabled so long before the change
+    /// that all their tokens have expired.
+    pub fn apply(&mut self, change: &AccountChange) {
+        let AccountChange { user, is_enabled, changed_at } = change;
         if let Some(known) = self.disabled.get(user).copied() {
-            if known > *at {
+            if known > *changed_at {
                 return;
             }
             self.forget(known, user);
         }
         if !is_enabled {
-            self.disabled.insert(user.clone(), *at);
-            self.by_time.insert((*at, user.clone()));
+            self.disabled.insert(user.clone(), *changed_at);
+            self.by_time.insert((*changed_at, user.clone()));
         }
-        while let Some((disabled, user)) = self.by_time.first().cloned()
-            && (self.disabled.len() > self.limit || disabled.saturating_add(MAX_TOKEN_LIFE) < *at)
+        while let Some((disabled_at, user)) = self.by_time.first().cloned()
+            && (self.disabled.len() > self.limit
+                || disabled_at.saturating_add(MAX_TOKEN_LIFETIME) < *changed_at)
         {
-            self.forget(disabled, &user);
+            self.forget(disabled_at, &user);
         }
     }
 
-    /// Whether a token of `user` that was issued at `issued` is refused.
+    /// Returns whether a token of `user` that was issued at `issued_at` is revoked.
     #[must_use]
-    pub fn is_revoked(&self, user: &UserId, issued: IssuedAt) -> bool {
-        self.disabled.get(user).is_some_and(|disabled| is_revoked(issued, *disabled))
+    pub fn is_revoked(&self, user: &UserId, issued_at: IssuedAt) -> bool {
+        self.disabled.get(user).is_some_and(|disabled_at| is_revoked(issued_at, *disabled_at))
     }
 
-    fn forget(&mut self, disabled: Duration, user: &UserId) {
+    fn forget(&mut self, disabled_at: Duration, user: &UserId) {
         self.disabled.remove(user);
-        self.by_time.remove(&(disabled, user.clone()));
+        self.by_time.remove(&(disabled_at, user.clone()));
     }
 }
 
@@ -94,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    /// Some day in 2026.
+    /// An arbitrary time in 2026.
     const START: Duration = Duration::from_secs(1_795_450_249);
     const DAY_BEFORE: Duration = Duration::from_secs(1_795_363_849);
 
@@ -102,32 +103,32 @@ mod tests {
         UserId::try_new(&number.to_string()).expect("a user id")
     }
 
-    fn change(number: usize, is_enabled: bool, at: Duration) -> AccountChange {
-        AccountChange { user: user(number), is_enabled, at }
+    fn change(number: usize, is_enabled: bool, changed_at: Duration) -> AccountChange {
+        AccountChange { user: user(number), is_enabled, changed_at }
     }
 
-    fn learned(limit: usize, changes: &[AccountChange]) -> Revocations {
+    fn revocations_after(limit: usize, changes: &[AccountChange]) -> Revocations {
         let mut revocations = Revocations::new(limit);
         for change in changes {
-            revocations.learn(change);
+            revocations.apply(change);
         }
         revocations
     }
 
     #[test]
-    fn token_is_refused_unless_it_was_issued_after_the_event() {
+    fn token_issued_before_the_event_is_refused() {
         let at = START + Duration::from_millis(300);
         let disabled = change(1, false, at);
         let check = |issued: IssuedAt, expected: bool| {
             assert_eq!(disabled.revokes(issued), expected, "{issued:?}");
-            let revocations = learned(10, std::slice::from_ref(&disabled));
+            let revocations = revocations_after(10, std::slice::from_ref(&disabled));
             assert_eq!(revocations.is_revoked(&user(1), issued), expected, "{issued:?}");
             assert!(!revocations.is_revoked(&user(2), issued), "another user's token");
             assert!(!change(1, true, at).revokes(issued));
         };
         check(IssuedAt::UNKNOWN, true);
         check(IssuedAt::new(DAY_BEFORE), true);
-        // It may have been issued a moment before the event or a moment after it.
+        // The token may have been issued shortly before the event or shortly after it.
         check(IssuedAt::new(START), true);
         check(IssuedAt::new(START + CLOCK_LEEWAY), true);
         check(IssuedAt::new(START + CLOCK_LEEWAY + Duration::from_secs(1)), false);
@@ -135,12 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn account_that_is_enabled_again_accepts_its_tokens() {
+    fn enabled_account_accepts_its_tokens_again() {
         let at = |seconds: u64| START + Duration::from_secs(seconds);
         let check = |changes: &[(bool, u64)], expected: bool| {
             let changes: Vec<_> =
                 changes.iter().map(|(is_enabled, seconds)| change(1, *is_enabled, at(*seconds))).collect();
-            let revocations = learned(10, &changes);
+            let revocations = revocations_after(10, &changes);
             assert_eq!(revocations.is_revoked(&user(1), IssuedAt::new(START)), expected, "{changes:?}");
         };
         check(&[], false);
@@ -148,14 +149,15 @@ mod tests {
         check(&[(false, 1), (true, 2)], false);
         check(&[(false, 1), (true, 2), (false, 3)], true);
         check(&[(false, 3), (true, 2)], true);
-        // Of two events at the same time the one that comes later counts.
+        // Of two changes at the same time the one applied last takes effect.
         check(&[(false, 1), (true, 1)], false);
     }
 
     #[test]
     fn account_is_forgotten_when_its_tokens_have_expired() {
         let check = |later: Duration, expected: bool| {
-            let revocations = learned(10, &[change(1, false, START), change(2, true, START + later)]);
+            let revocations =
+                revocations_after(10, &[change(1, false, START), change(2, true, START + later)]);
             assert_eq!(revocations.is_revoked(&user(1), IssuedAt::new(START)), expected);
             assert_eq!(
                 (revocations.disabled.len(), revocations.by_time.len()),
@@ -163,20 +165,20 @@ mod tests {
             );
         };
         check(Duration::from_hours(24), true);
-        check(MAX_TOKEN_LIFE, true);
-        check(MAX_TOKEN_LIFE + Duration::from_nanos(1), false);
+        check(MAX_TOKEN_LIFETIME, true);
+        check(MAX_TOKEN_LIFETIME + Duration::from_nanos(1), false);
     }
 
     #[test]
-    fn as_many_accounts_as_the_limit_says_are_remembered() {
+    fn limit_forgets_the_accounts_disabled_first() {
         let at = |seconds: u64| START + Duration::from_secs(seconds);
         let changes = [change(1, false, at(0)), change(2, false, at(1)), change(3, false, at(2))];
-        let revocations = learned(2, &changes);
+        let revocations = revocations_after(2, &changes);
         let refused = [1, 2, 3].map(|number| revocations.is_revoked(&user(number), IssuedAt::UNKNOWN));
         assert_eq!(refused, [false, true, true]);
     }
 
-    /// Changes in the order of NATS, each some time after the one before.
+    /// Changes in the order of NATS. Each happens after the previous one.
     fn changes() -> impl Strategy<Value = Vec<AccountChange>> {
         prop::collection::vec((0_usize..6, any::<bool>(), 0_u64..20_000), 0..60).prop_map(|steps| {
             let mut now = START;
@@ -188,7 +190,7 @@ mod tests {
         })
     }
 
-    /// What counts for a user's tokens: the latest change.
+    /// Returns the change that decides about a user's tokens: the latest one.
     fn latest(changes: &[AccountChange], number: usize) -> Option<&AccountChange> {
         changes.iter().rfind(|change| change.user == user(number))
     }
@@ -200,27 +202,27 @@ mod tests {
             number in 0_usize..6,
             issued in 0_u64..1_200_000,
         ) {
-            let revocations = learned(usize::MAX, &changes);
+            let revocations = revocations_after(usize::MAX, &changes);
             let issued = IssuedAt::new(DAY_BEFORE + Duration::from_secs(issued));
             let expected = latest(&changes, number).is_some_and(|change| change.revokes(issued));
-            let now = changes.last().map_or(START, |change| change.at);
+            let now = changes.last().map_or(START, |change| change.changed_at);
             let has_expired = issued.unix_time() + Duration::from_hours(24) < now;
             prop_assert!(revocations.is_revoked(&user(number), issued) == expected || has_expired);
         }
 
         #[test]
-        fn number_of_accounts_is_bounded_and_the_oldest_are_forgotten(
+        fn number_of_accounts_is_limited(
             changes in changes(),
             limit in 0_usize..6,
         ) {
-            let (bounded, all) = (learned(limit, &changes), learned(usize::MAX, &changes));
+            let (bounded, all) = (revocations_after(limit, &changes), revocations_after(usize::MAX, &changes));
             prop_assert!(bounded.disabled.len() <= limit);
             let pairs: BTreeSet<_> = bounded.disabled.iter().map(|(user, at)| (*at, user.clone())).collect();
             prop_assert_eq!(&pairs, &bounded.by_time);
-            // What is remembered is a part of what would be without the limit, and nothing older is remembered than what was forgotten.
+            // With the limit, a subset of the accounts is remembered, and none of them was disabled before a forgotten one.
             let forgotten = all.by_time.difference(&bounded.by_time);
             prop_assert!(bounded.by_time.is_subset(&all.by_time));
-            prop_assert!(forgotten.last().zip(bounded.by_time.first()).is_none_or(|(lost, kept)| lost < kept));
+            prop_assert!(forgotten.last().zip(bounded.by_time.first()).is_none_or(|(forgotten, kept)| forgotten < kept));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One stream's life: what is due when.
+//! The timers of a stream.
 
 use std::{
     num::NonZeroU32,
@@ -7,96 +7,100 @@ use std::{
 
 use crate::{jitter::Jitter, keepalive::KeepalivePolicy};
 
-/// When a stream was last written to, and when its life is over. It never asks for the time.
+/// The timers of a stream: when it was last written to, and when it ends.
 ///
-/// The end is the wall clock's, as that of its token is: it comes in time also when the machine has slept or its clock was set.
+/// The end is a time of the wall clock, like the expiry of a token. So a stream also ends in time if the machine was suspended or its clock
+/// was set.
 #[derive(Clone, Copy, Debug)]
 pub struct Session {
-    written: Instant,
-    /// In seconds since 1970; none when it does not come before 2106. Each stream has room for it.
+    last_write: Instant,
+    /// The end, in seconds since 1970. None if it is after 2106. Four bytes, because each open stream has one.
     end: Option<NonZeroU32>,
     reason: SessionEnd,
 }
 
-/// Why a stream's life is over.
+/// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
-    /// The token that opened it expires.
+    /// The token that opened the stream expires.
     TokenExpired,
-    /// It has reached the age at which streams are ended.
+    /// The stream has reached the maximum age.
     MaxAge,
 }
 
-/// What is due.
+/// An action that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// A sign of life.
+    /// A keepalive comment has to be written.
     Keepalive,
-    /// The end.
+    /// The stream has to be ended.
     End(SessionEnd),
 }
 
-/// The present time, on both clocks.
+/// The current time on both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
-    /// On a clock that never goes back.
+    /// The time on the monotonic clock.
     pub instant: Instant,
-    /// On the wall clock: the time since 1970.
+    /// The time on the wall clock, since 1970.
     pub unix_time: Duration,
 }
 
-/// A token of which less is left is used to its end. A client that comes back with the same token is so sent away once before that, not in ever
-/// shorter turns.
+/// A token that is valid for less than this is used until it expires. Otherwise a client that reconnects with the same token would be
+/// disconnected again and again, each time a little earlier.
 const MIN_JITTERED_TOKEN: Duration = Duration::from_mins(20);
-/// The longest time that a stream ends before its token does.
-const MAX_EARLIER: Duration = Duration::from_mins(10);
+/// The maximum time by which a stream ends before its token expires.
+const MAX_TOKEN_SHORTENING: Duration = Duration::from_mins(10);
 
 impl Session {
-    /// A stream that is opened `now` with a token that is valid until `token_end`, the time since 1970, and that may grow `max_age` old. Lives
-    /// that begin together do not end together: `jitter` takes up to 5 % off, of a token's ten minutes at most.
+    /// Creates the session of a stream that is opened at `now`. It ends when the token expires at `expires_at`, the time since 1970, or at
+    /// `max_age`.
+    ///
+    /// `jitter` shortens the session by up to 5 %, and before the expiry of a token by up to ten minutes, so that sessions that start
+    /// together do not end together.
     #[must_use]
-    pub fn new(now: Now, token_end: Duration, max_age: Option<Duration>, jitter: Jitter) -> Self {
-        let left = token_end.saturating_sub(now.unix_time);
+    pub fn new(now: Now, expires_at: Duration, max_age: Option<Duration>, jitter: Jitter) -> Self {
+        let left = expires_at.saturating_sub(now.unix_time);
         let (time, reason) = match max_age {
-            Some(age) if age < left => (jitter.earlier(age, Duration::MAX), SessionEnd::MaxAge),
+            Some(age) if age < left => (jitter.shorten(age, Duration::MAX), SessionEnd::MaxAge),
             _ if left < MIN_JITTERED_TOKEN => (left, SessionEnd::TokenExpired),
-            _ => (jitter.earlier(left, MAX_EARLIER), SessionEnd::TokenExpired),
+            _ => (jitter.shorten(left, MAX_TOKEN_SHORTENING), SessionEnd::TokenExpired),
         };
         let end = now.unix_time.saturating_add(time).as_secs();
         let end = u32::try_from(end).ok().map(|end| NonZeroU32::new(end).unwrap_or(NonZeroU32::MIN));
-        Self { written: now.instant, end, reason }
+        Self { last_write: now.instant, end, reason }
     }
 
-    /// Something was written at `now`.
-    pub fn write(&mut self, now: Instant) {
-        self.written = now;
+    /// Records that the stream was written to at `now`.
+    pub fn record_write(&mut self, now: Instant) {
+        self.last_write = now;
     }
 
-    /// When it was last written to, or opened.
-    pub(crate) fn written(&self) -> Instant {
-        self.written
+    /// Returns when the stream was last written to, or opened.
+    pub(crate) fn last_write(&self) -> Instant {
+        self.last_write
     }
 
-    /// For how long nothing was written at `now`.
+    /// Returns for how long nothing was written at `now`.
     #[must_use]
-    pub fn silent(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.written)
+    pub fn time_since_write(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.last_write)
     }
 
-    /// How much of its life is left `unix_time`; none when it does not end.
+    /// Returns the time left at `unix_time`. None if the session does not end.
     #[must_use]
     pub fn remaining(&self, unix_time: Duration) -> Option<Duration> {
         let end = Duration::from_secs(self.end?.get().into());
         Some(end.saturating_sub(unix_time))
     }
 
-    /// What is due `now`; what it answers counts as done.
+    /// Returns what is due at `now`. A keepalive counts as written.
     pub fn due(&mut self, keepalive: Option<KeepalivePolicy>, now: Now) -> Option<Due> {
         if self.remaining(now.unix_time).is_some_and(|remaining| remaining.is_zero()) {
             return Some(Due::End(self.reason));
         }
-        if keepalive.is_some_and(|policy| policy.is_due(self.written, now.instant)) {
-            self.written = now.instant;
+        if keepalive.is_some_and(|policy| policy.is_due(self.last_write, now.instant)) {
+            self.last_write = now.instant;
             return Some(Due::Keepalive);
         }
         None
@@ -115,7 +119,7 @@ mod tests {
         KeepalivePolicy::every(s(30))
     }
 
-    /// The time at which the tests begin, and a time after that on both clocks.
+    /// The start of a test on the monotonic clock.
     struct Start(Instant);
 
     impl Start {
@@ -128,16 +132,16 @@ mod tests {
         }
     }
 
-    /// The wall clock so long after the start.
+    /// Returns the wall clock this many seconds after the start.
     fn wall(seconds: u64) -> Duration {
         s(1_800_000_000 + seconds)
     }
 
     #[test]
-    fn the_shorter_of_token_and_age_ends_a_stream() {
+    fn token_or_age_ends_a_stream() {
         let check = |token: u64, age: Option<u64>, ends: u64, reason: SessionEnd| {
             let start = Start::now();
-            // Zero has the place zero: nothing is taken off.
+            // The jitter of zero is zero.
             let mut session = Session::new(start.after(0), wall(token), age.map(s), Jitter::of(0));
             assert_eq!(session.due(None, start.after(ends - 1)), None);
             assert_eq!(session.due(None, start.after(ends)), Some(Due::End(reason)));
@@ -148,26 +152,26 @@ mod tests {
     }
 
     #[test]
-    fn end_is_that_of_the_wall_clock() {
+    fn session_ends_by_the_wall_clock() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(7200), None, Jitter::of(0));
-        let slept = Now { instant: start.0, unix_time: wall(7200) };
-        assert_eq!(session.due(None, slept), Some(Due::End(SessionEnd::TokenExpired)));
+        let after_suspend = Now { instant: start.0, unix_time: wall(7200) };
+        assert_eq!(session.due(None, after_suspend), Some(Due::End(SessionEnd::TokenExpired)));
         let set_back = Now { instant: start.0 + s(7200), unix_time: wall(0) };
         assert_eq!(session.due(None, set_back), None);
     }
 
     #[test]
-    fn it_tells_how_long_it_has_been_silent_and_has_to_live() {
+    fn session_knows_its_silence_and_remaining_time() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(100), None, Jitter::of(0));
-        session.write(start.after(20).instant);
-        assert_eq!(session.silent(start.after(50).instant), s(30));
+        session.record_write(start.after(20).instant);
+        assert_eq!(session.time_since_write(start.after(50).instant), s(30));
         assert_eq!(session.remaining(wall(50)), Some(s(50)));
         assert_eq!(session.remaining(wall(101)), Some(s(0)));
     }
 
-    /// When each of a thousand streams ends that are opened together with tokens of so many seconds.
+    /// Returns when a thousand streams end that are opened together with tokens valid for `token` seconds.
     fn ends(token: u64) -> Vec<u64> {
         let start = Start::now();
         let end = |n| {
@@ -178,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thousand_tokens_that_were_made_together_do_not_end_together() {
+    fn streams_of_simultaneous_tokens_end_apart() {
         for (token, earlier) in [(2000, 100), (24 * 3600, 600)] {
             let ends = ends(token);
             for tenth in 0..10 {
@@ -191,26 +195,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_of_a_token_after_an_early_end_is_used_to_its_end() {
+    fn short_remaining_token_time_has_no_jitter() {
         assert!(ends(600).iter().all(|end| *end == 600));
     }
 
     #[test]
-    fn silence_is_broken_once_an_interval() {
+    fn keepalive_is_due_once_per_interval() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), wall(1000), None, Jitter::of(0));
         assert_eq!(session.due(keepalive(), start.after(29)), None);
         assert_eq!(session.due(keepalive(), start.after(30)), Some(Due::Keepalive));
         assert_eq!(session.due(keepalive(), start.after(30)), None);
-        session.write(start.after(50).instant);
+        session.record_write(start.after(50).instant);
         assert_eq!(session.due(keepalive(), start.after(70)), None);
         assert_eq!(session.due(keepalive(), start.after(80)), Some(Due::Keepalive));
         let end = Some(Due::End(SessionEnd::TokenExpired));
-        assert_eq!(session.due(keepalive(), start.after(1000)), end, "not both");
+        assert_eq!(session.due(keepalive(), start.after(1000)), end, "the end takes precedence");
     }
 
     #[test]
-    fn token_for_ever_is_no_end() {
+    fn token_without_expiry_never_ends() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), Duration::MAX, None, Jitter::of(0));
         assert_eq!(session.remaining(wall(0)), None);
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn token_that_has_expired_ends_at_once() {
+    fn expired_token_ends_at_once() {
         let start = Start::now();
         let mut session = Session::new(start.after(0), Duration::ZERO, None, Jitter::of(0));
         assert_eq!(session.due(None, start.after(0)), Some(Due::End(SessionEnd::TokenExpired)));

@@ -1,4 +1,4 @@
-//! What threads share a mailbox by. A model checker runs the same code with its own.
+//! The synchronization primitives of a mailbox. The model checker loom replaces them with its own.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

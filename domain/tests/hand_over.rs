@@ -1,5 +1,5 @@
-//! The hand-over from whoever appends an event to the connection that takes it, on every interleaving of their threads: a connection that
-//! has taken everything is woken by the next event, and takes each event once and in order.
+//! The handover of an event from the thread that appends it to the connection that takes it. The model checker loom runs every interleaving
+//! of the threads: a connection that waits is woken by the next event, and takes each event once and in order.
 
 #![cfg(loom)]
 
@@ -25,11 +25,11 @@ use loom::{
     thread,
 };
 
-/// A connection sleeps until it is woken.
+/// A connection is a thread that sleeps until it is woken.
 type Connection = Arc<Notify>;
 type Log = EventLog<(), Connection>;
 
-/// Interleavings with more switches than this in the midst of a thread find nothing more, and are too many.
+/// The maximum number of preemptions in an interleaving. More of them find no further faults and take too long.
 const MAX_PREEMPTIONS: usize = 3;
 
 fn id(sequence: u64) -> EventId {
@@ -45,7 +45,7 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// A log that has started, and nothing is in it.
+/// Returns an empty log that has started.
 fn log(max_age: Duration) -> Log {
     let limits = LogLimits { max_age, max_bytes: usize::MAX };
     let mut log = EventLog::new(limits, StreamLimits { total: usize::MAX, per_user: usize::MAX });
@@ -53,6 +53,7 @@ fn log(max_age: Duration) -> Log {
     log
 }
 
+/// Appends an event. Returns whether it is already delivered.
 fn append(log: &Mutex<Log>, sequence: u64) -> bool {
     let notification = Notification {
         id: id(sequence),
@@ -62,23 +63,23 @@ fn append(log: &Mutex<Log>, sequence: u64) -> bool {
     };
     let event = NewEvent { notification, encoded: (), published: now() };
     let mut log = log.lock().expect("no panic");
-    let mut appending = log.append(event, now()).expect("the log has started");
-    let appended = log.append_some(&mut appending, now(), &mut |connection| connection.notify());
+    let mut appending = log.start_append(event, now()).expect("the log has started");
+    let appended = log.append_batch(&mut appending, now(), &mut |connection| connection.notify());
     appended.expect("one user at a time").is_delivered
 }
 
-fn tidy(log: &mut Log) {
+fn prune(log: &mut Log) {
     let mailboxes: Vec<_> = log.mailboxes().cloned().collect();
-    log.tidy(&mailboxes, now(), Some(now()));
+    log.prune(&mailboxes, now(), Some(now()));
 }
 
-/// A stream, as its connection has it.
+/// A stream as its connection sees it.
 struct Reader {
     mailbox: Arc<Mailbox<(), Connection>>,
     id: StreamId,
     connection: Connection,
     taken: Vec<u64>,
-    /// Events of which it was the last stream.
+    /// The number of events whose last reader the stream was.
     completed: usize,
 }
 
@@ -91,25 +92,25 @@ impl Reader {
             None,
             Jitter::of(0),
         );
-        let wish = Languages::new(LanguageTag::default()).wish(&user(), None);
+        let preference = Languages::new(LanguageTag::default()).preference(&user(), None);
         let stream = NewStream {
             connection: Arc::clone(&connection),
             session,
             request: None,
-            wish,
-            issued: IssuedAt::UNKNOWN,
+            preference,
+            issued_at: IssuedAt::UNKNOWN,
         };
         let (mailbox, id) = log.open(&user(), stream);
         log.start(&mailbox, id, self::id(0), None);
         Self { mailbox, id, connection, taken: Vec::new(), completed: 0 }
     }
 
-    /// Takes as connections do, until `enough` or the end.
-    fn run(mut self, enough: impl Fn(&Self) -> bool) -> Self {
+    /// Takes turns as a connection does, until `is_done` or the end of the stream.
+    fn run(mut self, is_done: impl Fn(&Self) -> bool) -> Self {
         loop {
             match self.turn() {
                 TurnOutcome::End => return self,
-                _ if enough(&self) => return self,
+                _ if is_done(&self) => return self,
                 TurnOutcome::Wait => self.connection.wait(),
                 TurnOutcome::More | TurnOutcome::LoggedOut => {}
             }
@@ -118,7 +119,7 @@ impl Reader {
 
     fn turn(&mut self) -> TurnOutcome {
         let Self { mailbox, id, taken, completed, .. } = self;
-        // So small a limit that each event needs a turn of its own.
+        // With such a small limit each event needs its own turn.
         mailbox
             .take(*id, now(), 1, &mut |_, item| {
                 if let Item::Event(entry, delivery) = item {
@@ -127,7 +128,7 @@ impl Reader {
                 }
                 1
             })
-            .next
+            .outcome
     }
 }
 
@@ -152,7 +153,7 @@ fn each_event_is_taken_once_and_in_order() {
 }
 
 #[test]
-fn two_streams_of_a_user_complete_each_delivery_once() {
+fn two_streams_complete_a_delivery_once() {
     on_every_interleaving(|| {
         let mut log = log(Duration::MAX);
         let readers = [Reader::open(&mut log), Reader::open(&mut log)];
@@ -167,7 +168,7 @@ fn two_streams_of_a_user_complete_each_delivery_once() {
 }
 
 #[test]
-fn stream_that_is_ended_meanwhile_takes_what_was_published_before() {
+fn stream_ended_meanwhile_takes_earlier_events() {
     on_every_interleaving(|| {
         let mut log = log(Duration::MAX);
         let reader = Reader::open(&mut log);
@@ -190,7 +191,7 @@ fn stream_that_is_ended_meanwhile_takes_what_was_published_before() {
 }
 
 #[test]
-fn note_wakes_a_connection_that_waits() {
+fn note_wakes_a_waiting_connection() {
     on_every_interleaving(|| {
         let mut log = log(Duration::MAX);
         let reader = Reader::open(&mut log);
@@ -226,20 +227,20 @@ fn note_wakes_a_connection_that_waits() {
     });
 }
 
-/// Without a history the log is tidied while connections take.
+/// Without a history the log is pruned while connections take events.
 #[test]
-fn nothing_is_removed_that_is_still_to_be_taken() {
+fn pruning_keeps_events_to_take() {
     on_every_interleaving(|| {
         let mut log = log(Duration::ZERO);
         let reader = Reader::open(&mut log);
         let log = Mutex::new(log);
         let reading = thread::spawn(move || reader.run(|reader| reader.taken.len() == 2));
         append(&log, 1);
-        tidy(&mut log.lock().expect("no panic"));
+        prune(&mut log.lock().expect("no panic"));
         append(&log, 2);
         assert_eq!(reading.join().expect("no panic").taken, [1, 2]);
         let mut log = log.lock().expect("no panic");
-        tidy(&mut log);
-        assert_eq!(log.newest().count(), 0);
+        prune(&mut log);
+        assert_eq!(log.newest_first().count(), 0);
     });
 }

@@ -28,7 +28,7 @@ use poem::{
 };
 use ports::{
     inbound::{
-        LanguageOf, MockChooseLanguage, MockEventStream, MockSubscribe, StreamRequest, Subscription, Taken,
+        MockChooseLanguage, MockEventStream, MockSubscribe, StreamRequest, Subscription, Taken, UserLanguage,
     },
     outbound::{MockMetrics, MockTokenVerifier, MockTraces, TokenRejected},
 };
@@ -164,7 +164,9 @@ fn app() -> App {
     let user = UserId::try_new("einstein").expect("a user id");
     let mut verifier = MockTokenVerifier::new();
     verifier.expect_verify().returning(move |token| match token {
-        TOKEN => Ok(Principal { user: user.clone(), issued: IssuedAt::UNKNOWN, until: Duration::MAX }),
+        TOKEN => {
+            Ok(Principal { user: user.clone(), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX })
+        }
         "expired" => Err(TokenRejected::Expired),
         "nobody" => Err(TokenRejected::NoUser),
         "share" => Err(TokenRejected::Scope),
@@ -182,7 +184,7 @@ fn app() -> App {
     choose_language.expect_choose().returning(|_, _| Ok(()));
     choose_language.expect_language().returning(|_, requested| {
         let effective = requested.as_ref().and_then(LanguagePriorityList::first).unwrap_or_default();
-        LanguageOf { chosen: None, effective }
+        UserLanguage { chosen: None, effective }
     });
     let mut metrics = MockMetrics::new();
     metrics.expect_authentication_failed().return_const(());

@@ -43,9 +43,11 @@ fuzz_target!(|text: &str| {
     assert!(scopes.keys().any(|scope| scope.starts_with("user")));
     assert_eq!(claims["user"]["id"]["opaque_id"], principal.user.as_str());
     let issued = claims["iat"].as_f64().and_then(|time| Duration::try_from_secs_f64(time).ok());
-    assert_eq!(principal.issued, issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new));
+    assert_eq!(principal.issued_at, issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new));
     let expires = claims["exp"].as_f64().expect("a number");
     let until = Duration::try_from_secs_f64(expires + LEEWAY).unwrap_or(Duration::MAX);
-    assert!(until.abs_diff(principal.until) < Duration::from_secs(1) || until > Duration::from_secs(1 << 53));
-    assert!(principal.until >= Duration::from_secs(get_current_timestamp() - 1), "it has expired");
+    assert!(
+        until.abs_diff(principal.expires_at) < Duration::from_secs(1) || until > Duration::from_secs(1 << 53)
+    );
+    assert!(principal.expires_at >= Duration::from_secs(get_current_timestamp() - 1), "it has expired");
 });

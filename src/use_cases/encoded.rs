@@ -8,7 +8,7 @@ use domain::{
     notification::Notification,
 };
 use parking_lot::Mutex;
-use ports::outbound::{Frame, Frames};
+use ports::{Frame, outbound::Frames};
 
 /// Different language preferences for which it is remembered which translation they get. A client may send any others.
 const MAX_LOOKUPS: usize = 32;

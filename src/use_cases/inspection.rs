@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use domain::{identity::UserId, notification::EventId};
+use domain::{identity::UserId, notification::EventId, statistics::Statistics};
 use ports::{
     inbound::{Inspect, OpenStream, RecentEvent},
-    outbound::{Measurements, Statistics},
+    outbound::Measurements,
 };
 
 use super::Subscriptions;

@@ -8,7 +8,7 @@ use domain::{
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
 };
 use ports::{
-    inbound::{ChooseLanguage, LanguageOf},
+    inbound::{ChoiceNotStored, ChooseLanguage, UserLanguage},
     outbound::{LanguagePreferences, NotStored, StoreUpdate},
 };
 use tracing::debug;
@@ -26,13 +26,14 @@ pub struct LanguageChoices {
 
 #[async_trait]
 impl ChooseLanguage for LanguageChoices {
-    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> LanguageOf {
+    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> UserLanguage {
         self.subscriptions.language(user, requested)
     }
 
-    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), NotStored> {
+    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), ChoiceNotStored> {
         let after = self.subscriptions.chosen_at(&user);
-        let choice = self.preferences.choose(user, language, after).await?;
+        let choice =
+            self.preferences.choose(user, language, after).await.map_err(|NotStored| ChoiceNotStored)?;
         self.subscriptions.learn(choice);
         Ok(())
     }

@@ -3,7 +3,9 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use domain::notification::Notification;
-use ports::outbound::{Clock, Delivery, EventSource, Metrics, Origin, Outcome, SourceEvent, Traces};
+use ports::outbound::{
+    Clock, EventSource, MessageMetadata, Metrics, Outcome, SourceEvent, TraceHeaders, Traces,
+};
 use tracing::{Span, debug, error, info, info_span, warn};
 
 use super::{LanguageChoices, Status, Subscriptions, pace::Pacer};
@@ -47,10 +49,11 @@ impl Relay {
     /// Does what follows from what NATS brings; returns by how many bytes the log has grown.
     pub fn handle(&self, event: SourceEvent) -> usize {
         match event {
-            SourceEvent::Notification { notification, age, delivery } => {
-                let span = span(&notification, &delivery);
-                let origin = Origin { trace_parent: delivery.trace_parent.into(), ..Origin::default() };
-                self.traces.continue_from(&span, origin);
+            SourceEvent::Notification { notification, age, metadata } => {
+                let span = span(&notification, &metadata);
+                let headers =
+                    TraceHeaders { trace_parent: metadata.trace_parent.into(), ..TraceHeaders::default() };
+                self.traces.continue_from(&span, headers);
                 return span.in_scope(|| self.append(notification, age));
             }
             SourceEvent::LanguageChosen(choice) => {
@@ -104,15 +107,15 @@ impl Relay {
 
 /// The span of one event, from NATS to the log, with the attributes that OpenTelemetry's conventions have for a message. There is no group
 /// of consumers: every instance reads everything.
-fn span(notification: &Notification, delivery: &Delivery) -> Span {
+fn span(notification: &Notification, metadata: &MessageMetadata) -> Span {
     info_span!(
         "deliver",
         "otel.kind" = "consumer",
-        "messaging.system" = delivery.system,
-        "messaging.destination.name" = delivery.destination,
+        "messaging.system" = metadata.system,
+        "messaging.destination.name" = metadata.destination,
         "messaging.operation.type" = "process",
         "messaging.operation.name" = "process",
-        "messaging.message.body.size" = delivery.body_bytes,
+        "messaging.message.body.size" = metadata.body_bytes,
         event = %notification.id,
         r#type = notification.event_type.as_str(),
     )

@@ -21,14 +21,14 @@ use domain::{
     jitter::Jitter,
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
-    log::{EventLog, LimitReached, LogLimits, NewStream, PROMPT, StreamId, StreamLimits},
+    log::{EndReason, EventLog, LATE_AFTER, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
     revocation::Revocations,
     session::{Now, Session},
 };
 use parking_lot::{Mutex, RwLock};
 use ports::{
-    inbound::{StreamRequest, Subscribe, SubscribeError, Subscription},
-    outbound::{BookmarkExchange, Clock, Connection, EndReason, Frames, Metrics},
+    inbound::{Connection, StreamRequest, Subscribe, SubscribeError, Subscription},
+    outbound::{BookmarkExchange, Clock, Frames, Metrics},
 };
 
 use self::{
@@ -201,7 +201,7 @@ impl Subscriptions {
     fn end_streams(&self, user: &UserId, reason: EndReason, meant: impl Fn(&Stream) -> bool) -> usize {
         let Some(mailbox) = self.shared.state.lock().log.mailbox(user).cloned() else { return 0 };
         let mut open = Vec::new();
-        mailbox.each_stream(|stream, _| open.extend(meant(stream).then(|| stream.id())));
+        mailbox.for_each_stream(|stream, _| open.extend(meant(stream).then(|| stream.id())));
         for id in &open {
             self.shared.end(&mailbox, *id, reason);
         }
@@ -218,7 +218,7 @@ impl Subscribe for Subscriptions {
         let shared = &self.shared;
         let now = shared.now();
         let StreamRequest { principal, last_event_id, request, accept_language } = request;
-        let Principal { user, issued, until } = principal;
+        let Principal { user, issued_at, expires_at } = principal;
         let mut state = shared.state.lock();
         state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
         let beginning = match (last_event_id, &request) {
@@ -226,13 +226,13 @@ impl Subscribe for Subscriptions {
             (None, Some(request)) => Beginning::Remembered(request.clone()),
             (None, None) => Beginning::Opening,
         };
-        let jitter = Jitter::of(state.log.next_number());
-        let session = Session::new(now, until, shared.policy().max_age, jitter);
+        let jitter = Jitter::of(state.log.next_stream_number());
+        let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
         let preference = state.languages.preference(&user, accept_language);
         let language = shared.language(&preference);
         let (mailbox, id) =
-            state.log.open(&user, NewStream { connection, session, request, preference, issued });
-        shared.metrics.stream_opened(state.log.streams(), state.log.users());
+            state.log.open(&user, NewStream { connection, session, request, preference, issued_at });
+        shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
         if let Beginning::After(position) = &beginning {
             // There the stream ended, should it end before it starts.
             mailbox.with_stream(id, |stream| stream.set_start(*position));
@@ -248,7 +248,7 @@ impl Subscribe for Subscriptions {
         if !shared.start(&mut state, &mut opening, now.instant) {
             state.openings.push(opening);
         }
-        let is_revoked = state.revocations.is_revoked(&user, issued);
+        let is_revoked = state.revocations.is_revoked(&user, issued_at);
         drop(state);
         if is_revoked {
             // The account was disabled after the token was verified.
@@ -261,7 +261,7 @@ impl Subscribe for Subscriptions {
 
 impl State {
     fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
-        let retry_after = Jitter::of(self.refused).later(RETRY_AFTER);
+        let retry_after = Jitter::of(self.refused).lengthen(RETRY_AFTER);
         let admitted = match self.log.check_limits(user) {
             _ if self.stopping => Err(SubscribeError::Stopping { retry_after }),
             Ok(()) => return Ok(()),
@@ -298,7 +298,7 @@ impl Shared {
 
     /// What was written since then may not have arrived; none when that is everything.
     fn written_since(&self, now: Instant) -> Option<Instant> {
-        now.checked_sub(self.unacknowledged + PROMPT)
+        now.checked_sub(self.unacknowledged + LATE_AFTER)
     }
 
     /// There is something for a stream that has taken everything.
@@ -323,7 +323,7 @@ impl Shared {
     fn leave(&self, state: &mut State, mailbox: &Mailbox, id: StreamId, reason: EndReason) -> bool {
         let now = self.clock.now();
         let Some(ended) = state.log.end(mailbox, id, reason, self.written_since(now)) else { return false };
-        self.metrics.stream_closed(reason, state.log.streams(), state.log.users());
+        self.metrics.stream_closed(reason, state.log.open_streams(), state.log.connected_users());
         // Should it still be to start, it neither does nor takes the bookmark of a client that returns.
         if let Ok(place) = state.openings.binary_search_by_key(&id, |opening| opening.id) {
             state.openings.remove(place);
@@ -332,9 +332,9 @@ impl Shared {
             if let Some(exchange) = &self.exchange {
                 exchange.publish(bookmark.clone());
             }
-            state.bookmarks.leave(bookmark, now);
+            state.bookmarks.insert(bookmark, now);
         }
-        ended.wakes
+        ended.needs_wake
     }
 
     /// Takes a stream away. Unless it was ended before, `reason` is why.

@@ -35,15 +35,16 @@ use domain::{
     identity::{IssuedAt, Principal, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
-    log::{LogLimits, PROMPT, StreamLimits},
+    log::{EndReason, LATE_AFTER, LogLimits, StreamLimits},
     notification::{EventId, EventType, Incarnation, Notification, Recipients},
 };
 use mockall::predicate::eq;
 use parking_lot::Mutex;
 use ports::{
+    Frame,
     inbound::{NotReady, Readiness as _, StreamRequest, Subscribe as _, SubscribeError},
     outbound::{
-        BookmarkExchange, Delivery, EndReason, Frame, Frames, MockFrames, MockMetrics, NotStored, Outcome,
+        BookmarkExchange, Frames, MessageMetadata, MockFrames, MockMetrics, NotStored, Outcome,
         RegistryUnavailable, ServiceRegistry, SourceEvent,
     },
 };
@@ -154,7 +155,7 @@ impl Service {
     fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let notification = notification(self.sequence, users, event_type, content);
-        self.receive(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
+        self.receive(SourceEvent::Notification { notification, age, metadata: MessageMetadata::default() });
     }
 
     fn receive(&self, event: SourceEvent) {
@@ -187,7 +188,7 @@ impl Service {
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
+    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 

@@ -10,7 +10,7 @@ use async_nats::jetstream::stream;
 use async_trait::async_trait;
 use domain::notification::{EventId, Incarnation};
 use ports::{
-    obligations::event_source::{self, Bus, FailingBus, Message},
+    obligations::event_source::{self, EventBus, FailingEventBus, Message},
     outbound::{Clock as _, EventSource, MockMetrics, Outcome, SourceEvent},
 };
 use serde_json::json;
@@ -51,7 +51,7 @@ impl JetStreamBus {
 }
 
 #[async_trait(?Send)]
-impl Bus for JetStreamBus {
+impl EventBus for JetStreamBus {
     async fn source(&self) -> Box<dyn EventSource> {
         let connection = connection_to(&self.proxy.address.to_string());
         let (metrics, clock) = (self.metrics.clone(), Arc::new(SystemClock));
@@ -83,7 +83,7 @@ impl Bus for JetStreamBus {
 }
 
 #[async_trait(?Send)]
-impl FailingBus for JetStreamBus {
+impl FailingEventBus for JetStreamBus {
     async fn interrupt(&self) {
         self.proxy.blackhole(true);
         self.proxy.cut();
@@ -115,14 +115,14 @@ async fn meets(obligation: impl AsyncFn(&JetStreamBus)) {
 }
 
 #[tokio::test]
-async fn brings_everything_in_order() {
+async fn returns_everything_in_order() {
     let mut metrics = metrics();
     for passed_over in [Outcome::OtherType, Outcome::Unreadable] {
         let counted = mockall::predicate::eq(passed_over);
         metrics.expect_event_received().once().with(counted).return_const(());
     }
     let bus = JetStreamBus::start(metrics).await;
-    let tested = event_source::brings_everything_in_order(&bus);
+    let tested = event_source::returns_everything_in_order(&bus);
     tokio::time::timeout(PATIENCE, tested).await.expect("in time");
 }
 
@@ -145,21 +145,21 @@ async fn counts_what_waits_on_nats() {
 }
 
 #[tokio::test]
-async fn goes_on_after_an_interruption() {
-    meets(event_source::goes_on_after_an_interruption).await;
+async fn resumes_after_an_interruption() {
+    meets(event_source::resumes_after_an_interruption).await;
 }
 
 #[tokio::test]
 async fn tells_what_nats_has_lost() {
-    meets(event_source::tells_what_the_bus_has_lost).await;
+    meets(event_source::reports_lost_events).await;
 }
 
 #[tokio::test]
-async fn reads_no_more_ahead() {
-    meets(event_source::reads_no_more_ahead).await;
+async fn limits_read_ahead() {
+    meets(event_source::limits_read_ahead).await;
 }
 
 #[tokio::test]
 async fn closes_without_nats() {
-    meets(event_source::closes_without_a_bus).await;
+    meets(event_source::closes_while_interrupted).await;
 }

@@ -18,17 +18,17 @@ async fn events_are_counted_once_and_by_what_becomes_of_them() {
         service.publish(&["nobody"], "t", s(0));
     }
     service.changes([r#"sse_events_received_total{outcome="no_subscriber"} 3"#]);
-    for made in 1..=4 {
+    for chosen_at in 1..=4 {
         let language = LanguageTag::try_new("de").ok();
         service.relay.handle(SourceEvent::LanguageChosen(LanguageChoice {
             user: user("nobody"),
             language,
-            made: s(made),
+            chosen_at: s(chosen_at),
         }));
     }
     service.changes([r#"sse_events_received_total{outcome="language_chosen"} 4"#]);
     for _ in 0..5 {
-        let enabled = AccountChange { user: user("nobody"), is_enabled: true, at: s(0) };
+        let enabled = AccountChange { user: user("nobody"), is_enabled: true, changed_at: s(0) };
         service.relay.handle(SourceEvent::AccountChanged(enabled));
     }
     service.changes([r#"sse_events_received_total{outcome="account_changed"} 5"#]);

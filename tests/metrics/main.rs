@@ -29,8 +29,8 @@ use domain::{
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
-    inbound::{EventStream, StreamRequest, Subscribe as _, SubscribeError},
-    outbound::{Clock, Delivery, MockConnection, SourceEvent},
+    inbound::{EventStream, MockConnection, StreamRequest, Subscribe as _, SubscribeError},
+    outbound::{Clock, MessageMetadata, SourceEvent},
 };
 
 const POLICY: StreamPolicy = StreamPolicy {
@@ -178,7 +178,11 @@ impl Service {
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: "x".into(),
         };
-        self.relay.handle(SourceEvent::Notification { notification, age, delivery: Delivery::default() });
+        self.relay.handle(SourceEvent::Notification {
+            notification,
+            age,
+            metadata: MessageMetadata::default(),
+        });
     }
 }
 
@@ -205,7 +209,7 @@ const NOTHING: [&str; 0] = [];
 
 /// A request with a token that never ends.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued: IssuedAt::UNKNOWN, until: Duration::MAX };
+    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 

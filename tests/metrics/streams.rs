@@ -1,8 +1,8 @@
 //! Streams that are open, that lag or are silent, that end, and that are refused.
 
-use domain::{bookmark::RequestId, keepalive::KeepalivePolicy, revocation::AccountChange};
+use domain::{bookmark::RequestId, keepalive::KeepalivePolicy, log::EndReason, revocation::AccountChange};
 use ocis_sse::use_cases::Inspection;
-use ports::{inbound::Inspect as _, outbound::EndReason};
+use ports::inbound::Inspect as _;
 
 use super::*;
 
@@ -54,7 +54,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
     streams.clear();
     service.changes(ended("administrator", 2));
 
-    let principal = Principal { until: s(10), ..request("a").principal };
+    let principal = Principal { expires_at: s(10), ..request("a").principal };
     let expiring = StreamRequest { principal, ..request("a") };
     streams = service.open(std::iter::repeat_n(expiring, 3));
     service.forget();
@@ -80,7 +80,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
 
     streams = service.open(requests("a", 6));
     service.forget();
-    let disabled = AccountChange { user: user("a"), is_enabled: false, at: s(1000) };
+    let disabled = AccountChange { user: user("a"), is_enabled: false, changed_at: s(1000) };
     service.relay.handle(SourceEvent::AccountChanged(disabled));
     streams.clear();
     let changed = r#"sse_events_received_total{outcome="account_changed"} 1"#.to_owned();

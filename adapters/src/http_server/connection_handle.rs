@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ports::outbound::Connection;
+use ports::inbound::Connection;
 
 use super::reactor::ReactorHandle;
 

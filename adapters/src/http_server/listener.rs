@@ -129,7 +129,7 @@ impl ConnectionLimits {
     /// Gives each connection its own time for the first probe, after a third of the user timeout or up to half as much later: a crowd that
     /// has come at once is not probed at once.
     pub(super) fn jitter(&self, socket: &TcpStream, number: u64) {
-        let first = Jitter::of(number).later(self.first_probe());
+        let first = Jitter::of(number).lengthen(self.first_probe());
         if let Err(error) = sockopt::set_tcp_keepidle(socket, first) {
             debug!(%error, "keepalive probes have no jitter");
         }

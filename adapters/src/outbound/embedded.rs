@@ -15,7 +15,7 @@ use domain::{
 };
 use parking_lot::Mutex;
 use ports::outbound::{
-    Clock, Delivery, EventSource, LanguagePreferences, NotStored, Publish, SourceEvent, StoreUpdate,
+    Clock, EventSource, LanguagePreferences, MessageMetadata, NotStored, Publish, SourceEvent, StoreUpdate,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -80,7 +80,7 @@ impl EventSource for EmbeddedSource {
         match self.events.recv().await {
             Some(Published { notification, since }) => {
                 let age = self.clock.now().saturating_duration_since(since);
-                SourceEvent::Notification { notification, age, delivery: Delivery::default() }
+                SourceEvent::Notification { notification, age, metadata: MessageMetadata::default() }
             }
             // Without a publisher nothing will ever come, and a source never ends.
             None => std::future::pending().await,
@@ -126,8 +126,8 @@ struct Choices {
 }
 
 impl Choices {
-    fn made(&self, user: &UserId) -> Option<Duration> {
-        self.latest.get(user).map(|(_, choice)| choice.made)
+    fn chosen_at(&self, user: &UserId) -> Option<Duration> {
+        self.latest.get(user).map(|(_, choice)| choice.chosen_at)
     }
 
     fn put(&mut self, choice: LanguageChoice) {
@@ -163,9 +163,10 @@ impl LanguagePreferences for EmbeddedPreferences {
         language: Option<LanguageTag>,
         after: Option<Duration>,
     ) -> Result<LanguageChoice, NotStored> {
-        let mut choice = LanguageChoice { user, language, made: self.clock.unix_time() };
+        let mut choice = LanguageChoice { user, language, chosen_at: self.clock.unix_time() };
         self.store.0.send_modify(|choices| {
-            choice.made = LanguageChoice::time_after(after.max(choices.made(&choice.user)), choice.made);
+            choice.chosen_at =
+                LanguageChoice::time_after(after.max(choices.chosen_at(&choice.user)), choice.chosen_at);
             choices.put(choice.clone());
         });
         Ok(choice)
@@ -173,7 +174,8 @@ impl LanguagePreferences for EmbeddedPreferences {
 
     fn keep(&self, choice: LanguageChoice) {
         self.store.0.send_if_modified(|choices| {
-            let is_later = choices.made(&choice.user).is_none_or(|made| choice.made > made);
+            let is_later =
+                choices.chosen_at(&choice.user).is_none_or(|chosen_at| choice.chosen_at > chosen_at);
             if is_later {
                 choices.put(choice);
             }
@@ -200,7 +202,7 @@ mod tests {
     use ports::{
         obligations::{
             self,
-            event_source::{self, Bus, Message},
+            event_source::{self, EventBus, Message},
         },
         outbound::MockClock,
     };
@@ -234,7 +236,7 @@ mod tests {
     }
 
     #[async_trait(?Send)]
-    impl Bus for MemoryBus {
+    impl EventBus for MemoryBus {
         async fn source(&self) -> Box<dyn EventSource> {
             Box::new(self.source.lock().take().expect("taken once"))
         }
@@ -263,7 +265,7 @@ mod tests {
         clock.expect_now().returning(now);
         let (publisher, source) = bus(INCARNATION, Arc::new(clock));
         let bus = MemoryBus { publisher, source: Some(source).into(), sequence: AtomicU64::new(0) };
-        let tested = event_source::brings_everything_in_order(&bus);
+        let tested = event_source::returns_everything_in_order(&bus);
         tokio::time::timeout(Duration::from_mins(1), tested).await.expect("in time");
     }
 }

@@ -90,7 +90,7 @@ impl TokenVerifier for RevaTokens {
         }
         let principal = principal(claims)?;
         // Any other fault takes precedence.
-        if principal.until <= now { Err(TokenRejected::Expired) } else { Ok(principal) }
+        if principal.expires_at <= now { Err(TokenRejected::Expired) } else { Ok(principal) }
     }
 }
 
@@ -118,9 +118,9 @@ fn principal(claims: Claims) -> Result<Principal, TokenRejected> {
     let id = claims.user.and_then(|user| user.id).ok_or(TokenRejected::NoUser)?;
     let user = UserId::try_new(&id.opaque_id).map_err(|_| TokenRejected::NoUser)?;
     let expires = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
-    let issued = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
-    let issued = issued.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
-    Ok(Principal { user, issued, until: expires.saturating_add(LEEWAY) })
+    let issued_at = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
+    let issued_at = issued_at.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
+    Ok(Principal { user, issued_at, expires_at: expires.saturating_add(LEEWAY) })
 }
 
 /// Makes tokens as the platform does, for those who try the service out and for tests.
@@ -239,7 +239,7 @@ mod tests {
         obligations::token_verifier(&tokens(SECRET, None), |token| {
             let mut claims = claims();
             claims["user"]["id"]["opaque_id"] = json!("a");
-            claims["iat"] = json!(token.issued.map(|issued| issued.as_secs()));
+            claims["iat"] = json!(token.issued_at.map(|issued| issued.as_secs()));
             if token.is_expired {
                 claims["exp"] = json!(2_000_000);
             }
@@ -298,7 +298,7 @@ mod tests {
             let mut claims = claims();
             claims["exp"] = exp;
             let token = sign(Algorithm::HS256, SECRET, &claims);
-            tokens(SECRET, None).verify(&token).map(|principal| principal.until)
+            tokens(SECRET, None).verify(&token).map(|principal| principal.expires_at)
         };
         assert_eq!(until(json!(FAR_FUTURE)), Ok(Duration::from_secs(FAR_FUTURE + 5)));
         assert_eq!(until(json!(4e9 + 0.5)), Ok(Duration::from_millis(4_000_000_005_500)));
@@ -311,7 +311,7 @@ mod tests {
             let mut claims = claims();
             claims["iat"] = iat.clone();
             let principal = tokens(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims));
-            assert_eq!(principal.map(|principal| principal.issued), expected, "{iat}");
+            assert_eq!(principal.map(|principal| principal.issued_at), expected, "{iat}");
         };
         let at = |seconds| Ok(IssuedAt::new(Duration::from_secs(seconds)));
         check(json!(1_795_450_249), at(1_795_450_249));
@@ -321,7 +321,7 @@ mod tests {
         check(json!(1e300), Ok(IssuedAt::UNKNOWN));
         check(json!("yesterday"), Err(TokenRejected::Invalid));
         let principal = tokens(SECRET, None).verify(&sign(Algorithm::HS256, SECRET, &claims()));
-        assert_eq!(principal.map(|principal| principal.issued), Ok(IssuedAt::UNKNOWN));
+        assert_eq!(principal.map(|principal| principal.issued_at), Ok(IssuedAt::UNKNOWN));
     }
 
     #[test]

@@ -14,9 +14,12 @@ mod tests;
 
 use std::sync::atomic::AtomicI64;
 
-use domain::{gap::GapReason, log::LimitReached};
+use domain::{
+    gap::GapReason,
+    log::{EndReason, LimitReached},
+};
 use parking_lot::Mutex;
-use ports::outbound::{AuthenticationFailure, Bucket, EndReason, Outcome};
+use ports::outbound::{AuthenticationFailure, Bucket, Outcome};
 use prometheus_client::{
     encoding::text,
     metrics::{

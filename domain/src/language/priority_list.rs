@@ -1,113 +1,118 @@
 use super::LanguageTag;
 
-/// What somebody parsed to read, the most preferred first (RFC 4647, 2.3), and what on no account.
+/// A language priority list (RFC 4647, 2.3): language ranges, the most preferred first, and excluded ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LanguagePriorityList {
-    /// Basic language ranges (RFC 4647, 2.1), without `*`: in a lookup it says nothing (RFC 4647, 3.4).
+    /// Basic language ranges (RFC 4647, 2.1). `*` is left out, because a lookup ignores it (RFC 4647, 3.4).
     preferred: Box<[Box<str>]>,
-    refused: Box<[Box<str>]>,
+    /// Basic language ranges with weight 0.
+    excluded: Box<[Box<str>]>,
 }
 
-/// Of a header, so much is looked at.
+/// The part of a header field that is parsed, in bytes.
 const MAX_BYTES: usize = 1024;
-/// So many ranges are taken from it.
+/// The maximum number of ranges in a list.
 const MAX_RANGES: usize = 32;
 
 impl LanguagePriorityList {
-    /// The wish for one language.
+    /// Creates the list of one language.
     #[must_use]
-    pub fn of(language: &LanguageTag) -> Self {
-        Self { preferred: [language.as_str().into()].into(), refused: Box::default() }
+    pub fn from_tag(language: &LanguageTag) -> Self {
+        Self { preferred: [language.as_str().into()].into(), excluded: Box::default() }
     }
 
-    /// Reads the field `Accept-Language` (RFC 9110, 12.5.4). An entry that cannot be read is passed over, and of a field of
-    /// absurd length the end. None when it names nothing that is preferred.
+    /// Parses the field `Accept-Language` (RFC 9110, 12.5.4).
+    ///
+    /// Invalid entries are ignored, and so are entries beyond 1 KiB or the 32nd range. Returns none if there is no preferred range.
     #[must_use]
     pub fn from_accept_language(field: &str) -> Option<Self> {
-        let (mut preferred, mut refused) = (Vec::new(), Vec::new());
-        for (range, weight) in beginning(field).split(',').filter_map(entry).take(MAX_RANGES) {
+        let (mut preferred, mut excluded) = (Vec::new(), Vec::new());
+        for (range, weight) in truncate(field).split(',').filter_map(parse_entry).take(MAX_RANGES) {
             match weight {
-                0 => refused.push(range.into()),
+                0 => excluded.push(range.into()),
                 weight => preferred.push((weight, range)),
             }
         }
-        // Of the same weight, what comes first is preferred more: the sort keeps it so.
+        // The sort is stable: of two ranges with the same weight, the first one is preferred.
         preferred.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
         let preferred: Box<[Box<str>]> = preferred.into_iter().map(|(_, range)| range.into()).collect();
-        (!preferred.is_empty()).then(|| Self { preferred, refused: refused.into() })
+        (!preferred.is_empty()).then(|| Self { preferred, excluded: excluded.into() })
     }
 
-    /// Which of `offered` is to be read, by its position (RFC 4647, 3.4): the first range for which there is one, each made
-    /// shorter until there is. None when there is none for any.
+    /// Looks up the best match (RFC 4647, 3.4). Returns its position in `available`, or none if no range matches.
+    ///
+    /// The ranges are tried in the order of preference. Each is shortened until it matches.
     #[must_use]
-    pub fn lookup<'a, I>(&self, offered: I) -> Option<usize>
+    pub fn lookup<'a, I>(&self, available: I) -> Option<usize>
     where
         I: IntoIterator<Item = &'a LanguageTag>,
         I::IntoIter: Clone,
     {
-        let offered = offered.into_iter();
-        self.preferred.iter().flat_map(|range| shortened(range)).find_map(|range| {
-            let position = offered.clone().position(|tag| tag.as_str().eq_ignore_ascii_case(range))?;
-            (!self.refuses(range)).then_some(position)
+        let available = available.into_iter();
+        self.preferred.iter().flat_map(|range| lookup_sequence(range)).find_map(|range| {
+            let position = available.clone().position(|tag| tag.as_str().eq_ignore_ascii_case(range))?;
+            (!self.excludes(range)).then_some(position)
         })
     }
 
-    /// The language that is preferred most.
+    /// Returns the most preferred language.
     #[must_use]
     pub fn first(&self) -> Option<LanguageTag> {
         self.preferred.iter().find_map(|range| LanguageTag::try_new(range).ok())
     }
 
-    /// Of the ranges that `tag` is within, the most specific one counts.
-    fn refuses(&self, tag: &str) -> bool {
+    /// Returns whether `tag` is excluded. The most specific range that matches the tag decides.
+    fn excludes(&self, tag: &str) -> bool {
         let most_specific = |ranges: &[Box<str>]| {
-            ranges.iter().filter(|range| is_within(tag, range)).map(|range| range.len()).max()
+            ranges.iter().filter(|range| matches(tag, range)).map(|range| range.len()).max()
         };
-        // An option that is none is the least.
-        !self.refused.is_empty() && most_specific(&self.refused) > most_specific(&self.preferred)
+        // None is less than any length.
+        !self.excluded.is_empty() && most_specific(&self.excluded) > most_specific(&self.preferred)
     }
 }
 
-/// The field up to the last entry that is not cut.
-fn beginning(field: &str) -> &str {
+/// Truncates the field after its last complete entry.
+fn truncate(field: &str) -> &str {
     if field.len() <= MAX_BYTES {
         return field;
     }
-    let beginning = &field[..field.floor_char_boundary(MAX_BYTES + 1)];
-    beginning.rfind(',').map_or("", |end| &beginning[..end])
+    let start = &field[..field.floor_char_boundary(MAX_BYTES + 1)];
+    start.rfind(',').map_or("", |end| &start[..end])
 }
 
-/// One entry of the list: its range, and its weight in thousandths. None when it says nothing, or cannot be read.
-fn entry(entry: &str) -> Option<(&str, u16)> {
+/// Parses an entry into its range and its weight in thousandths. Returns none if it is invalid or `*`.
+fn parse_entry(entry: &str) -> Option<(&str, u16)> {
     let (range, parameter) = match entry.split_once(';') {
         Some((range, parameter)) => (range, Some(parameter)),
         None => (entry, None),
     };
-    let weight = match parameter.map(without_space) {
+    let weight = match parameter.map(trim_whitespace) {
         None => 1000,
         Some(parameter) => {
             let (name, value) = parameter.split_once('=')?;
-            thousandths(value).filter(|_| name.eq_ignore_ascii_case("q"))?
+            parse_weight(value).filter(|_| name.eq_ignore_ascii_case("q"))?
         }
     };
-    Some(without_space(range)).filter(|range| is_range(range)).map(|range| (range, weight))
+    Some(trim_whitespace(range)).filter(|range| is_range(range)).map(|range| (range, weight))
 }
 
-/// Without optional white space around it (RFC 9110, 5.6.3).
-fn without_space(text: &str) -> &str {
+/// Removes optional whitespace at both ends (RFC 9110, 5.6.3).
+fn trim_whitespace(text: &str) -> &str {
     text.trim_matches([' ', '\t'])
 }
 
-/// A basic language range (RFC 4647, 2.1) other than `*`.
+/// Returns whether `text` is a basic language range (RFC 4647, 2.1) other than `*`.
 fn is_range(text: &str) -> bool {
     let mut subtags = text.split('-');
-    let in_length = |subtag: &str| (1..=8).contains(&subtag.len());
-    subtags.next().is_some_and(|first| in_length(first) && first.bytes().all(|c| c.is_ascii_alphabetic()))
-        && subtags.all(|subtag| in_length(subtag) && subtag.bytes().all(|c| c.is_ascii_alphanumeric()))
+    let has_valid_length = |subtag: &str| (1..=8).contains(&subtag.len());
+    subtags
+        .next()
+        .is_some_and(|first| has_valid_length(first) && first.bytes().all(|c| c.is_ascii_alphabetic()))
+        && subtags.all(|subtag| has_valid_length(subtag) && subtag.bytes().all(|c| c.is_ascii_alphanumeric()))
 }
 
-/// A weight (RFC 9110, 12.4.2): from 0 to 1, with three digits after the point at most.
-fn thousandths(text: &str) -> Option<u16> {
+/// Parses a weight (RFC 9110, 12.4.2), from 0 to 1 with up to three decimals, into thousandths.
+fn parse_weight(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_weight =
         matches!(whole, "0" | "1") && fraction.len() <= 3 && fraction.bytes().all(|c| c.is_ascii_digit());
@@ -115,15 +120,15 @@ fn thousandths(text: &str) -> Option<u16> {
     (thousandths <= 1000).then_some(thousandths)
 }
 
-/// Whether `range` is `tag`, or the beginning of it (RFC 4647, 3.3.1).
-fn is_within(tag: &str, range: &str) -> bool {
-    tag.get(..range.len()).is_some_and(|beginning| beginning.eq_ignore_ascii_case(range))
+/// Returns whether `range` matches `tag` by basic filtering (RFC 4647, 3.3.1): it is equal to the tag or to its first subtags.
+fn matches(tag: &str, range: &str) -> bool {
+    tag.get(..range.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(range))
         && matches!(tag.as_bytes().get(range.len()), None | Some(b'-'))
 }
 
-/// The range, and what is left of it when subtags are taken away from its end, one after the other; one of a single character
-/// goes with what it introduces (RFC 4647, 3.4).
-fn shortened(range: &str) -> impl Iterator<Item = &str> {
+/// Returns the range, and then the range without its last subtags, one after the other. A single-character subtag is removed together with
+/// the subtag that it introduces (RFC 4647, 3.4).
+fn lookup_sequence(range: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(range), |range| {
         let (mut rest, _) = range.rsplit_once('-')?;
         while let Some((before, _)) = rest.rsplit_once('-').filter(|(_, last)| last.len() == 1) {

@@ -1,22 +1,21 @@
 use std::{fmt, sync::Arc};
 
-/// Names a language, and perhaps a script, a region or more: `de-CH-1996`. It is well-formed (RFC 5646, 2.2.9); whether it is
-/// valid, its subtags registered and none of them twice, is not asked.
+/// A language tag (RFC 5646) such as `de-CH-1996`: a language, and optionally a script, a region and more.
 ///
-/// Two spellings that differ in case are one tag: it is kept in the case that RFC 5646, 2.1.1 recommends. A copy is cheap:
-/// all of them share one allocation.
+/// A tag is well-formed (RFC 5646, 2.2.9). Whether it is also valid, with registered and unique subtags, is not checked. Its case is
+/// normalized as RFC 5646, 2.1.1 recommends, so spellings that differ in case are equal. Cloning is cheap: all clones share one allocation.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct LanguageTag(Arc<str>);
 
 impl LanguageTag {
-    /// The longest tag that is taken, in bytes. RFC 5646, 4.4.1 asks for 35 at least.
+    /// The maximum length of a tag, in bytes. RFC 5646, 4.4.1 requires at least 35.
     pub const MAX_BYTES: usize = 100;
 
-    /// Checks that `text` is a language tag.
+    /// Creates a language tag from `text`.
     ///
     /// # Errors
     ///
-    /// It is not well-formed, or longer than [`LanguageTag::MAX_BYTES`].
+    /// Returns an error if the text is not well-formed, or longer than [`LanguageTag::MAX_BYTES`].
     pub fn try_new(text: &str) -> Result<Self, InvalidLanguageTag> {
         if text.len() > Self::MAX_BYTES {
             return Err(InvalidLanguageTag::TooLong { bytes: text.len() });
@@ -26,17 +25,17 @@ impl LanguageTag {
         Ok(Self(tag.into_inner().into()))
     }
 
-    /// Checks that `text` is a language tag, or one with `_` in place of `-`: `pt_BR`. So the translations of Infinite Scale and
-    /// OpenCloud are named, as locales of POSIX are.
+    /// Creates a language tag from `text`, which may have `_` in place of `-`, as in `pt_BR`. Infinite Scale and OpenCloud name their
+    /// translations like POSIX locales.
     ///
     /// # Errors
     ///
-    /// It is neither, or longer than [`LanguageTag::MAX_BYTES`].
+    /// Returns an error if the text is not well-formed, or longer than [`LanguageTag::MAX_BYTES`].
     pub fn try_from_locale(text: &str) -> Result<Self, InvalidLanguageTag> {
         if text.contains('_') { Self::try_new(&text.replace('_', "-")) } else { Self::try_new(text) }
     }
 
-    /// The tag, in the recommended case.
+    /// Returns the tag in normalized case.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -44,7 +43,7 @@ impl LanguageTag {
 }
 
 impl Default for LanguageTag {
-    /// English, in which computers speak to those who have not said what they read.
+    /// English.
     fn default() -> Self {
         Self("en".into())
     }
@@ -62,19 +61,19 @@ impl fmt::Display for LanguageTag {
     }
 }
 
-/// Why a text is no language tag.
+/// The error for a text that is not a language tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLanguageTag {
-    /// It is not built as a tag is.
+    /// The text is not well-formed.
     #[error("this is no language tag such as `en` or `de-AT` (RFC 5646): {reason}")]
     NotWellFormed {
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// It is longer than [`LanguageTag::MAX_BYTES`].
+    /// The text is longer than [`LanguageTag::MAX_BYTES`].
     #[error("a language tag has {bytes} bytes, more than {max}", max = LanguageTag::MAX_BYTES)]
     TooLong {
-        /// How long it is.
+        /// The length of the text, in bytes.
         bytes: usize,
     },
 }
@@ -83,12 +82,12 @@ pub enum InvalidLanguageTag {
 mod tests {
     use super::*;
 
-    fn spelled(text: &str) -> Option<String> {
+    fn normalized(text: &str) -> Option<String> {
         LanguageTag::try_new(text).ok().map(|tag| tag.to_string())
     }
 
     #[test]
-    fn the_examples_of_rfc_5646_are_tags() {
+    fn examples_of_rfc_5646_are_tags() {
         // RFC 5646, appendix A, and 2.2.8.
         for tag in [
             "de",
@@ -133,8 +132,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_well_formed_is_no_tag() {
-        // Of its appendix A; `ar-a-aaa-b-bbb-a-ccc` there is well-formed, but not valid.
+    fn malformed_text_is_rejected() {
+        // From RFC 5646, appendix A. Its `ar-a-aaa-b-bbb-a-ccc` is well-formed, though not valid.
         for text in [
             "",
             "-",
@@ -154,9 +153,9 @@ mod tests {
             "x-",
             "de-x",
         ] {
-            assert_eq!(spelled(text), None, "{text:?}");
+            assert_eq!(normalized(text), None, "{text:?}");
         }
-        assert_eq!(spelled(&format!("x{}", "-abcdefgh".repeat(11))).map(|tag| tag.len()), Some(100));
+        assert_eq!(normalized(&format!("x{}", "-abcdefgh".repeat(11))).map(|tag| tag.len()), Some(100));
         assert_eq!(
             LanguageTag::try_new(&format!("x{}", "-abcdefgh".repeat(12))),
             Err(InvalidLanguageTag::TooLong { bytes: 109 })
@@ -164,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn locale_is_a_tag_with_underscores() {
+    fn locale_with_underscores_is_a_tag() {
         let check = |text: &str, expected: Option<&str>| {
             let tag = LanguageTag::try_from_locale(text).ok();
             assert_eq!(tag.as_ref().map(LanguageTag::as_str), expected, "{text:?}");
@@ -180,9 +179,9 @@ mod tests {
     }
 
     #[test]
-    fn case_makes_no_difference() {
+    fn case_is_normalized() {
         // RFC 5646, 2.1.1.
-        assert_eq!(spelled("MN-cYRL-mn").as_deref(), Some("mn-Cyrl-MN"));
+        assert_eq!(normalized("MN-cYRL-mn").as_deref(), Some("mn-Cyrl-MN"));
         assert_eq!(LanguageTag::try_new("de-ch-1996"), LanguageTag::try_new("DE-CH-1996"));
         assert_eq!(format!("{:?}", LanguageTag::try_new("DE-CH-1996")), r#"Ok("de-CH-1996")"#);
     }

@@ -1,17 +1,18 @@
-//! An event is appended to the log.
+//! Appending events to the log.
 
 use std::{sync::Arc, time::Instant, vec};
 
-use super::{Entry, EventLog, Extent, Held, Mailbox, NewEvent, SHARE_OF_USER};
+use super::{Entry, EventLog, Extent, Mailbox, NewEvent, RetainedEntry, USER_SHARE_DIVISOR};
 use crate::{gap::GapReason, identity::UserId, notification::Recipients};
 
-/// An event is put into so many mailboxes at a time, and removed from a few times as many: whoever needs the log waits for less than a
-/// millisecond, however many users an event names. (Tests name few.)
-pub(super) const STEP: usize = if cfg!(test) { 2 } else { 500 };
+/// The number of mailboxes that one call of [`EventLog::append_batch`] appends to. Other users of the log wait less than a millisecond for
+/// it, however many users an event names. An eviction visits four times as many at a time. Tests name few users, so their batches are
+/// small.
+pub(super) const MAILBOXES_PER_BATCH: usize = if cfg!(test) { 2 } else { 500 };
 
-/// An event that is being appended: some mailboxes that it is for have it already.
+/// An append in progress: some mailboxes have the event already.
 ///
-/// A stream that starts or ends meanwhile does so by what its user has.
+/// A stream that starts or ends meanwhile is judged by the events in its user's mailbox.
 #[derive(Debug)]
 pub struct Appending<F, C> {
     entry: Arc<Entry<F>>,
@@ -19,12 +20,12 @@ pub struct Appending<F, C> {
     streams: usize,
 }
 
-/// Where an event is still to be put.
+/// The recipients that do not have the event yet.
 #[derive(Debug)]
 enum Remaining<F, C> {
-    /// Into the mailboxes of these users.
+    /// The users that the event names.
     Users(vec::IntoIter<UserId>),
-    /// Into these mailboxes. One that is new gets the event when it is made.
+    /// The mailboxes of everyone. A mailbox that is created meanwhile gets the event when it is created.
     Mailboxes(vec::IntoIter<Arc<Mailbox<F, C>>>),
 }
 
@@ -37,23 +38,25 @@ impl<F, C> Remaining<F, C> {
     }
 }
 
-/// What came of an event that was appended.
+/// The result of appending an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Open streams that are to take it.
+    /// The number of open streams that have to take the event.
     pub streams: usize,
-    /// Bytes that it counts for among the events of each user it names.
+    /// The bytes that the event counts for in the mailbox of each recipient.
     pub bytes: usize,
-    /// Whether the last of these streams has already taken it.
+    /// Whether there are such streams and all of them have taken the event already.
     pub is_delivered: bool,
 }
 
 impl<F, C> EventLog<F, C> {
-    /// Begins to append the newest event, which was `recorded` at a time that is not before that of the last one; [`EventLog::append_some`] goes
-    /// on, and no other event may be appended before it is done. None when it is not known yet where the log starts.
-    pub fn append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
+    /// Starts to append an event, recorded at `recorded` or when the last event was recorded, whichever is later.
+    ///
+    /// The caller completes the append with [`EventLog::append_batch`] before it starts the next one. Returns none if the log does not know
+    /// yet where it starts.
+    pub fn start_append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
         self.extent?;
-        let recorded = self.newest().next().map_or(recorded, |(_, last)| last.max(recorded));
+        let recorded = self.newest_first().next().map_or(recorded, |(_, last)| last.max(recorded));
         let (entry, recipients) = Entry::new(event, self.appended, recorded);
         self.appended += 1;
         let entry = Arc::new(entry);
@@ -63,66 +66,68 @@ impl<F, C> EventLog<F, C> {
                 Remaining::Mailboxes(self.mailboxes().cloned().collect::<Vec<_>>().into_iter())
             }
         };
-        let outlives_mailboxes = entry.is_for_everyone() && !self.keeps_none();
-        if outlives_mailboxes {
+        let is_for_later_mailboxes = entry.is_for_everyone() && !self.is_history_off();
+        if is_for_later_mailboxes {
             self.for_everyone.push_back(entry.number);
         } else if entry.is_for_everyone() {
-            // Without a history it is put into no mailbox that is made later.
-            self.is_missed(&entry);
+            // Without a history, mailboxes that are created later do not get the event.
+            self.mark_missed(&entry);
         }
         let bytes = entry.bytes_in_log(remaining.len());
         self.bytes += bytes;
-        self.entries.insert(entry.number, Held::new(Arc::clone(&entry), bytes, outlives_mailboxes));
+        let retained = RetainedEntry::new(Arc::clone(&entry), bytes, is_for_later_mailboxes);
+        self.entries.insert(entry.number, retained);
         Some(Appending { entry, remaining, streams: 0 })
     }
 
-    /// Puts an event into some of the mailboxes, at the time `now`. `wake` is called for the connections that wait for an event of theirs.
-    /// None when there are more: others may have their turn at the log first.
-    pub fn append_some(
+    /// Adds the event to the next batch of mailboxes at the time `now`, and calls `wake` for each connection that waits for an event.
+    ///
+    /// Returns none while mailboxes remain. The caller may give others a turn at the log before it calls again.
+    pub fn append_batch(
         &mut self,
         appending: &mut Appending<F, C>,
         now: Instant,
         wake: &mut dyn FnMut(&C),
     ) -> Option<Appended> {
-        // It was there when this began.
-        let Some(Extent { floor, .. }) = self.extent else { return Some(self.complete(appending)) };
-        let share = (self.limits.max_bytes / SHARE_OF_USER) as u64;
-        let keeps_none = self.keeps_none();
-        let mut beyond = Vec::new();
+        // `start_append` has checked that there is an extent.
+        let Some(Extent { floor, .. }) = self.extent else { return Some(self.finish(appending)) };
+        let user_limit = (self.limits.max_bytes / USER_SHARE_DIVISOR) as u64;
+        let is_history_off = self.is_history_off();
+        let mut evicted = Vec::new();
         let mut mailboxes = self.next_mailboxes(appending);
         let Appending { entry, remaining, streams } = appending;
         mailboxes.retain(|mailbox| {
             let mut contents = mailbox.lock();
             let Some(readers) = contents.append(entry, now, floor, wake) else { return false };
             *streams += readers;
-            beyond.extend(contents.keep_within(share));
-            if keeps_none {
-                beyond.extend(contents.remove_taken());
+            evicted.extend(contents.evict_beyond(user_limit));
+            if is_history_off {
+                evicted.extend(contents.remove_taken());
             }
             true
         });
-        if let Some(held) = self.entries.get_mut(&entry.number) {
-            held.put_into(mailboxes);
+        if let Some(retained) = self.entries.get_mut(&entry.number) {
+            retained.add_mailboxes(mailboxes);
         }
-        for entry in beyond {
+        for entry in evicted {
             self.release(entry.number);
         }
-        let appended = (remaining.len() == 0).then(|| self.complete(appending));
-        self.forget(now);
+        let appended = (remaining.len() == 0).then(|| self.finish(appending));
+        self.evict(now);
         appended
     }
 
-    /// The mailboxes that an event is put into next.
+    /// Returns the mailboxes of the next batch.
     fn next_mailboxes(&mut self, appending: &mut Appending<F, C>) -> Vec<Arc<Mailbox<F, C>>> {
         let Appending { entry, remaining, .. } = appending;
         match remaining {
-            Remaining::Mailboxes(mailboxes) => mailboxes.take(STEP).collect(),
+            Remaining::Mailboxes(mailboxes) => mailboxes.take(MAILBOXES_PER_BATCH).collect(),
             Remaining::Users(users) => {
-                let mut mailboxes = Vec::with_capacity(STEP.min(users.len()));
-                for user in users.take(STEP) {
+                let mut mailboxes = Vec::with_capacity(MAILBOXES_PER_BATCH.min(users.len()));
+                for user in users.take(MAILBOXES_PER_BATCH) {
                     match self.mailbox_for(user) {
                         Some(mailbox) => mailboxes.push(mailbox),
-                        None => self.is_missed(entry),
+                        None => self.mark_missed(entry),
                     }
                 }
                 mailboxes
@@ -130,9 +135,9 @@ impl<F, C> EventLog<F, C> {
         }
     }
 
-    fn complete(&mut self, appending: &Appending<F, C>) -> Appended {
+    fn finish(&mut self, appending: &Appending<F, C>) -> Appended {
         let Appending { entry, streams, .. } = appending;
-        self.hold(entry.number);
+        self.mark_appended(entry.number);
         if let Some(extent) = &mut self.extent {
             extent.latest = entry.notification.id;
             extent.floor = extent.floor();
@@ -142,19 +147,20 @@ impl<F, C> EventLog<F, C> {
         Appended { streams: *streams, bytes: entry.bytes, is_delivered }
     }
 
-    /// The event that is being appended is missed by users without a mailbox, who may have just left and are to be told when they come back.
-    /// Those who have one are still to get it.
-    fn is_missed(&mut self, entry: &Entry<F>) {
+    /// Records that users without a mailbox miss the event that is being appended. One of them may have just left, and gets a gap on
+    /// return. Users with a mailbox still get the event.
+    fn mark_missed(&mut self, entry: &Entry<F>) {
         if let Some(extent) = &mut self.extent {
             extent.appending = Some(entry.floor(GapReason::Expired));
         }
     }
 
-    /// The mailbox in which an event for `user` is put. None when nobody could ever take it: nothing is held for users without a stream.
+    /// Returns the mailbox of `user`, and creates it if necessary. Returns none if there is no mailbox and no history: nobody could ever
+    /// take the event.
     fn mailbox_for(&mut self, user: UserId) -> Option<Arc<Mailbox<F, C>>> {
         if let Some(mailbox) = self.mailbox(&user) {
             return Some(Arc::clone(mailbox));
         }
-        (!self.keeps_none()).then(|| self.add_mailbox(user))
+        (!self.is_history_off()).then(|| self.add_mailbox(user))
     }
 }

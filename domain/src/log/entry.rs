@@ -9,36 +9,36 @@ use crate::{
     sync::{AtomicUsize, Ordering},
 };
 
-/// An event in the log, shared by the mailboxes of all users it names.
+/// An event in the log. The mailboxes of all its recipients share it.
 #[derive(Debug)]
 pub struct Entry<F> {
-    /// The event. Its recipients are left out.
+    /// The event without its recipients.
     pub notification: Notification,
-    /// Its encoded frames, which are made when the first stream asks for them.
+    /// The encoded frames of the event. Each is encoded when the first stream needs it.
     pub encoded: F,
-    /// When NATS took it.
+    /// When NATS stored the event.
     pub published: Instant,
-    /// When it was recorded. It never decreases from one entry to the next.
+    /// When the event was recorded in the log. It never decreases from one entry to the next.
     pub(super) recorded: Instant,
-    /// Its place among all entries that were ever appended.
+    /// The number of entries that were appended to the log before this one.
     pub(super) number: u64,
-    /// How many users it names; none when it is for everyone.
+    /// The number of users that the event names. None for an event for everyone.
     pub recipients: Option<usize>,
-    /// Bytes that it counts for among the events of each of them.
+    /// The bytes that the event counts for in each mailbox.
     pub(super) bytes: usize,
-    /// Open streams that are still to take it, and one more while it is being appended.
+    /// The number of open streams that have not taken the event yet, plus one while it is being appended.
     unread: AtomicUsize,
 }
 
-/// What an entry takes beside its texts, about: its fields, its place in the log, and what the allocator adds …
+/// The approximate memory of an entry without its texts, in bytes: its fields, its place in the log and the allocator's overhead.
 const ENTRY_BYTES: usize = 300;
-/// … and for each recipient: a place in the mailbox, and in the list of those who hold it.
+/// The memory for each recipient, in bytes: a place in the mailbox, and one in the entry's list of mailboxes.
 pub(super) const RECIPIENT_BYTES: usize = 48;
-/// What it takes to remember who gets which translation, where there are some.
+/// The memory of the table that maps language preferences to translations, in bytes.
 const TRANSLATED_BYTES: usize = 2048;
 
 impl<F> Entry<F> {
-    /// An entry, and the recipients of the event, which it does not keep.
+    /// Creates an entry. The recipients of the event are returned, because the entry does not keep them.
     pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> (Self, Recipients) {
         let NewEvent { mut notification, encoded, published } = event;
         let bytes = cost(&notification);
@@ -48,43 +48,43 @@ impl<F> Entry<F> {
         (Self { notification, encoded, published, recorded, number, recipients, bytes, unread }, to)
     }
 
-    /// Whether it is for everyone.
+    /// Returns whether the event is for everyone.
     pub(super) fn is_for_everyone(&self) -> bool {
         self.recipients.is_none()
     }
 
-    /// Bytes that it counts for in the log while so many mailboxes hold it.
+    /// Returns the bytes that the event counts for in the log while `mailboxes` mailboxes hold it.
     pub(super) fn bytes_in_log(&self, mailboxes: usize) -> usize {
         self.bytes + mailboxes.saturating_sub(1) * RECIPIENT_BYTES
     }
 
-    /// It is missing, and so may be what was before it.
+    /// Returns the floor of a log or a mailbox from which this event was removed for `reason`.
     pub(super) fn floor(&self, reason: GapReason) -> Floor {
         Floor { after: self.notification.id, reason, recorded: Some(self.recorded) }
     }
 
-    /// One more stream is to take it.
+    /// Counts one more stream that has to take the event.
     pub(super) fn add_reader(&self) {
         self.unread.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A stream has taken it or has ended; true for the last of them.
+    /// Counts one stream less: it has taken the event or has ended. Returns whether it was the last one.
     pub(super) fn remove_reader(&self) -> bool {
         self.unread.fetch_sub(1, Ordering::AcqRel) == 1
     }
 }
 
-/// An event that is to be appended to the log.
+/// An event to append to the log.
 pub struct NewEvent<F> {
     /// The event.
     pub notification: Notification,
-    /// Its encoded frames, none of which is made yet.
+    /// The encoded frames of the event, all of them still empty.
     pub encoded: F,
-    /// When NATS took it.
+    /// When NATS stored the event.
     pub published: Instant,
 }
 
-/// Bytes that an event for one user takes while it is held. Its text counts twice, as it came and as a frame.
+/// Returns the bytes that an event for one user takes while the log holds it. Its texts count twice: as received and as encoded frames.
 fn cost(notification: &Notification) -> usize {
     let translated = if notification.content.texts() > 1 { TRANSLATED_BYTES } else { 0 };
     let texts = notification.content.bytes() + notification.event_type.as_str().len();
@@ -101,8 +101,8 @@ mod tests {
     };
 
     #[test]
-    fn event_counts_for_its_texts_twice_and_for_what_holds_them() {
-        let check = |content: Content, mailboxes: usize, of_each: usize, in_log: usize| {
+    fn size_counts_texts_twice_and_overhead() {
+        let check = |content: Content, mailboxes: usize, in_mailbox: usize, in_log: usize| {
             let notification = Notification {
                 id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
                 recipients: Recipients::Everyone,
@@ -111,7 +111,7 @@ mod tests {
             };
             let now = Instant::now();
             let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 0, now);
-            assert_eq!((entry.bytes, entry.bytes_in_log(mailboxes)), (of_each, in_log));
+            assert_eq!((entry.bytes, entry.bytes_in_log(mailboxes)), (in_mailbox, in_log));
         };
         check("text".into(), 1, 364, 364);
         check("text".into(), 3, 364, 460);

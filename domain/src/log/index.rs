@@ -1,21 +1,21 @@
-//! The events of the log that are for one user.
+//! The events of one user in the log.
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use super::Entry;
-use crate::{gap::GapReason, notification::EventId, spare::shrunk};
+use super::{Entry, Lag};
+use crate::{capacity::reduced_capacity, gap::GapReason, notification::EventId};
 
-/// An event up to which events are not held any more, and the reason.
+/// The event up to which events have been removed, and the reason. Everything after it is held.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Floor {
     pub(super) after: EventId,
     pub(super) reason: GapReason,
-    /// When that event was recorded; none where the log itself starts.
+    /// When that event was recorded. None if nothing was removed, and the log merely starts there.
     pub(super) recorded: Option<Instant>,
 }
 
 impl Floor {
-    /// Whether everything after `position` is held; else the reason why not.
+    /// Returns the reason why events after `position` are missing. None if all of them are held.
     pub(super) fn gap_after(&self, position: EventId) -> Option<GapReason> {
         if position.incarnation == self.after.incarnation {
             self.after.follows(position).then_some(self.reason)
@@ -24,7 +24,7 @@ impl Floor {
         }
     }
 
-    /// More is missing: up to `other`, unless that comes before.
+    /// Moves the floor up to `other`, unless it is there already.
     pub(super) fn raise(&mut self, other: Self) {
         if other.after.follows(self.after) {
             *self = other;
@@ -32,108 +32,109 @@ impl Floor {
     }
 }
 
-/// The events of the log that are for one user.
+/// The events of one user in the log, the oldest first.
 #[derive(Debug)]
 pub(super) struct Index<F> {
     pub(super) floor: Floor,
     entries: VecDeque<Indexed<F>>,
-    /// Bytes of all events that were ever added.
-    added: u64,
-    /// Bytes of those that were removed.
-    removed: u64,
+    /// The bytes of all events that were ever added.
+    added_bytes: u64,
+    /// The bytes of all events that were ever removed.
+    removed_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Indexed<F> {
     entry: Arc<Entry<F>>,
-    /// Bytes of all events that were added, up to this one.
-    through: u64,
+    /// The value of `added_bytes` when this event had been added.
+    cumulative_bytes: u64,
 }
 
 impl<F> Index<F> {
-    /// An empty index: nothing after `floor` is missing.
+    /// Creates an empty index that is complete after `floor`.
     pub(super) fn new(floor: Floor) -> Self {
-        Self { floor, entries: VecDeque::new(), added: 0, removed: 0 }
+        Self { floor, entries: VecDeque::new(), added_bytes: 0, removed_bytes: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether it holds more than one event.
-    pub(super) fn has_several(&self) -> bool {
-        self.entries.len() > 1
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     #[cfg(test)]
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn capacity(&self) -> usize {
         self.entries.capacity()
     }
 
-    /// Bytes of the events that it holds.
+    /// Returns the bytes of the events that the index holds.
     pub(super) fn bytes(&self) -> u64 {
-        self.added - self.removed
+        self.added_bytes - self.removed_bytes
     }
 
-    /// The event that was added last.
+    /// Returns the event that was added last.
     pub(super) fn newest(&self) -> Option<&Arc<Entry<F>>> {
         self.entries.back().map(|indexed| &indexed.entry)
     }
 
-    /// The event that was added first.
+    /// Returns the event that was added first.
     pub(super) fn oldest(&self) -> Option<&Arc<Entry<F>>> {
         self.entries.front().map(|indexed| &indexed.entry)
     }
 
     pub(super) fn push(&mut self, entry: Arc<Entry<F>>) {
-        self.added += entry.bytes as u64;
-        self.entries.push_back(Indexed { entry, through: self.added });
+        self.added_bytes += entry.bytes as u64;
+        self.entries.push_back(Indexed { entry, cumulative_bytes: self.added_bytes });
     }
 
-    /// Removes the oldest event. From now on it is missing for `reason`.
+    /// Removes the oldest event for `reason` and raises the floor to it.
     pub(super) fn pop(&mut self, reason: GapReason) -> Option<Arc<Entry<F>>> {
-        let Indexed { entry, through } = self.entries.pop_front()?;
-        self.removed = through;
+        let Indexed { entry, cumulative_bytes } = self.entries.pop_front()?;
+        self.removed_bytes = cumulative_bytes;
         self.floor = Floor { after: entry.notification.id, reason, recorded: Some(entry.recorded) };
-        // What a burst took is given back.
-        if let Some(capacity) = shrunk(self.entries.capacity(), self.entries.len()) {
+        // Frees the memory that a burst of events took.
+        if let Some(capacity) = reduced_capacity(self.entries.capacity(), self.entries.len()) {
             self.entries.shrink_to(capacity);
         }
         Some(entry)
     }
 
-    /// The reason why events after `position` are missing, and the event after which none are.
+    /// Returns the reason why events after `position` are missing, and the event after which all are held.
     pub(super) fn gap_after(&self, position: EventId) -> Option<(GapReason, EventId)> {
         Some((self.floor.gap_after(position)?, self.floor.after))
     }
 
-    /// The events after `position`, the oldest first.
+    /// Returns the events after `position`, the oldest first.
     pub(super) fn after(&self, position: EventId) -> impl Iterator<Item = &Arc<Entry<F>>> {
-        self.entries.range(self.place_after(position)..).map(|indexed| &indexed.entry)
+        self.entries.range(self.first_after(position)..).map(|indexed| &indexed.entry)
     }
 
-    /// How many events there are after `position`, and how many bytes they count for.
-    pub(super) fn amount_after(&self, position: EventId) -> (usize, u64) {
-        let place = self.place_after(position);
-        let before = place.checked_sub(1).map_or(self.removed, |last| self.entries[last].through);
-        (self.entries.len() - place, self.added - before)
+    /// Returns how many events follow `position`, and their bytes.
+    pub(super) fn lag_after(&self, position: EventId) -> Lag {
+        let first = self.first_after(position);
+        let before =
+            first.checked_sub(1).map_or(self.removed_bytes, |last| self.entries[last].cumulative_bytes);
+        Lag { events: self.entries.len() - first, bytes: self.added_bytes - before }
     }
 
-    /// The last event before `time`, or the floor. With it comes a reason when events since `time` are not held any more.
-    pub(super) fn before(&self, time: Instant) -> (EventId, Option<GapReason>) {
-        let place = self.entries.partition_point(|indexed| indexed.entry.recorded < time);
-        if let Some(last) = place.checked_sub(1) {
+    /// Returns the last event recorded before `time`, or the floor. A reason comes with it if events since `time` have been removed.
+    pub(super) fn position_before(&self, time: Instant) -> (EventId, Option<GapReason>) {
+        let first = self.entries.partition_point(|indexed| indexed.entry.recorded < time);
+        if let Some(last) = first.checked_sub(1) {
             return (self.entries[last].entry.notification.id, None);
         }
         let Floor { after, reason, recorded } = self.floor;
         (after, recorded.filter(|recorded| *recorded >= time).map(|_| reason))
     }
 
-    fn place_after(&self, position: EventId) -> usize {
+    /// Returns where in `entries` the first event after `position` is.
+    fn first_after(&self, position: EventId) -> usize {
         let follows = |indexed: &Indexed<F>| indexed.entry.notification.id.follows(position);
         match self.entries.len() {
             0 => 0,
-            // Mostly a stream has taken everything but the last event.
+            // The common case, without a search: the stream has taken everything but the last event.
             len if len < 2 || !follows(&self.entries[len - 2]) => {
                 len - usize::from(follows(&self.entries[len - 1]))
             }

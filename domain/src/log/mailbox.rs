@@ -1,4 +1,4 @@
-//! A user's mailbox: the events of the log that are for this user, and the user's open streams.
+//! The mailbox of a user.
 
 mod contents;
 
@@ -18,21 +18,21 @@ use crate::{
     sync::{Mutex, MutexGuard},
 };
 
-/// A user's mailbox: the events of the log that are for this user, and the user's open streams.
+/// The mailbox of a user: the user's events in the log, and the user's open streams.
 ///
-/// It has a lock of its own, so that connections of different users take what is next at the same time.
+/// Each mailbox has its own lock, so that the connections of different users take events in parallel.
 #[derive(Debug)]
 pub struct Mailbox<F, C> {
     user: UserId,
     contents: Mutex<Contents<F, C>>,
 }
 
-/// What a stream has still to take.
+/// The events that a stream has not taken yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lag {
-    /// Events.
+    /// The number of events.
     pub events: usize,
-    /// Bytes that they count for in the log.
+    /// The bytes that they count for in the log.
     pub bytes: u64,
 }
 
@@ -41,14 +41,16 @@ impl<F, C> Mailbox<F, C> {
         Self { user, contents: Mutex::new(Contents::default()) }
     }
 
-    /// Whose mailbox it is.
+    /// Returns the user of the mailbox.
     #[must_use]
     pub fn user(&self) -> &UserId {
         &self.user
     }
 
-    /// Takes what is next for a stream at `now`, up to `limit` bytes or one larger event. `write` is called for each with the languages that are
-    /// preferred, and returns its size in bytes. A stream that is not there any more has ended.
+    /// Takes the next items of a stream at `now`, up to `limit` bytes or one larger event.
+    ///
+    /// Calls `write` for each item with the stream's language preference; `write` returns the encoded size in bytes. The outcome for a
+    /// stream that was closed is [`TurnOutcome::End`].
     pub fn take(
         &self,
         id: StreamId,
@@ -62,68 +64,67 @@ impl<F, C> Mailbox<F, C> {
         }
     }
 
-    /// Visits the stream, unless it has been closed.
+    /// Calls `visit` with the stream. Returns none if the stream was closed.
     pub fn with_stream<R>(&self, id: StreamId, visit: impl FnOnce(&mut Stream<C>) -> R) -> Option<R> {
         self.lock().stream(id).map(|(stream, _)| visit(stream))
     }
 
-    /// Visits each open stream, with what it has still to take.
-    pub fn each_stream(&self, mut visit: impl FnMut(&mut Stream<C>, Lag)) {
+    /// Calls `visit` with each open stream and its lag.
+    pub fn for_each_stream(&self, mut visit: impl FnMut(&mut Stream<C>, Lag)) {
         let mut contents = self.lock();
         let Contents { index, streams } = &mut *contents;
         for stream in streams.iter_mut().filter(|stream| stream.is_open()) {
-            let lag = index.as_ref().zip(stream.position).map(|(index, position)| {
-                let (events, bytes) = index.amount_after(position);
-                Lag { events, bytes }
-            });
+            let lag = index.as_ref().zip(stream.position).map(|(index, position)| index.lag_after(position));
             visit(stream, lag.unwrap_or_default());
         }
     }
 
-    /// From where a client goes on that has opened another stream before `id` with the same `request`, and it is still open, as when its
-    /// connection is dead. What was written since `written` may not have arrived.
+    /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection
+    /// is dead and this has not been noticed yet. Only streams older than `id` count.
+    ///
+    /// What was written after `confirmed_until` may not have arrived.
     #[must_use]
     pub fn resume_point(
         &self,
         id: StreamId,
         request: &RequestId,
-        written: Option<Instant>,
+        confirmed_until: Option<Instant>,
     ) -> Option<ResumePoint> {
         let contents = self.lock();
-        let of_client = |stream: &&Stream<C>| {
+        let is_of_client = |stream: &&Stream<C>| {
             stream.id < id
                 && stream.is_open()
-                && stream.resumable.as_ref().is_some_and(|it| it.request == *request)
+                && stream.resumable.as_ref().is_some_and(|resumable| resumable.request == *request)
         };
-        let points = contents.streams.iter().filter(of_client).filter_map(|stream| {
-            let position = contents.confirmed_position(stream.id, written)?;
+        let points = contents.streams.iter().filter(is_of_client).filter_map(|stream| {
+            let position = contents.confirmed_position(stream.id, confirmed_until)?;
             let logged_out = stream.resumable.as_ref().and_then(|resumable| resumable.logged_out);
             Some(ResumePoint { position, logged_out })
         });
         points.reduce(ResumePoint::latest)
     }
 
-    /// The streams that were opened before `time` and whose client has opened a newer one since, with the same request id.
+    /// Returns the streams opened before `time` whose client has opened a newer stream with the same request id.
     #[must_use]
-    pub fn replaced(&self, time: Instant) -> Vec<StreamId> {
+    pub fn replaced_streams(&self, time: Instant) -> Vec<StreamId> {
         let contents = self.lock();
         let open: Vec<_> = contents.streams.iter().filter(|stream| stream.is_open()).collect();
-        let is_replaced = |place: usize| {
-            let Some(resumable) = &open[place].resumable else { return false };
-            let is_same = |newer: &Resumable| newer.request == resumable.request;
-            let newer = open[place + 1..].iter().filter_map(|newer| newer.resumable.as_deref());
-            resumable.opened < time && newer.into_iter().any(is_same)
+        let is_replaced = |index: usize| {
+            let Some(resumable) = &open[index].resumable else { return false };
+            let has_same_request = |newer: &Resumable| newer.request == resumable.request;
+            let newer = open[index + 1..].iter().filter_map(|newer| newer.resumable.as_deref());
+            resumable.opened < time && newer.into_iter().any(has_same_request)
         };
-        (0..open.len()).filter(|place| is_replaced(*place)).map(|place| open[place].id).collect()
+        (0..open.len()).filter(|index| is_replaced(*index)).map(|index| open[index].id).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents<F, C>> {
-        // No panic leaves it half changed that another thread could meet.
+        // No code panics between two changes that belong together, so the contents are consistent after a panic.
         self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A mailbox that is found by its user.
+/// A mailbox in a set that is keyed by user. A map would hold each user's id a second time.
 #[derive(Debug)]
 pub(super) struct ByUser<F, C>(pub(super) Arc<Mailbox<F, C>>);
 

@@ -1,19 +1,18 @@
 //! The log of recent events, and the streams that read it.
 //!
-//! An event is appended once, and each user it names finds it in a [`Mailbox`]. A stream is a position in the mailbox of its user: it takes
-//! what comes after its position when its connection can be written to, and nobody waits for it. A client that returns, one that is new
-//! and one that is slow differ in their positions alone. A stream whose position the log no longer reaches is told of a gap, and goes on
-//! with what is held.
+//! An event is appended once. Each of its recipients has a [`Mailbox`]: the user's events, and the user's open streams. A stream is a
+//! position in the mailbox of its user. When its connection can be written to, it takes the events after its position; nothing waits for a
+//! slow connection. Clients that are new, that return and that are slow differ only in their positions. A stream whose position the log no
+//! longer reaches gets a gap, and continues with the events that are still held.
 //!
-//! What the log holds is bounded by age and bytes, and no user's events may take more than half of the bytes, but for
-//! a single larger one. So the events that other users can
-//! miss are held for as long as all of them together take less than the other half, whatever one user is sent.
+//! The log is limited by age and bytes. The events of one user take at most half of the bytes, except that a single larger event is kept.
+//! So events of other users are held for as long as all of them together take less than the other half, however many events one user gets.
 
 mod append;
-mod bounds;
 mod entry;
 mod index;
 mod mailbox;
+mod retention;
 mod stream;
 mod streams;
 
@@ -27,12 +26,12 @@ pub use self::{
     append::{Appended, Appending},
     entry::{Entry, NewEvent},
     mailbox::{Lag, Mailbox},
-    stream::{Delivery, EndReason, Item, Note, PROMPT, Resumable, Stream, StreamId, Turn, TurnOutcome},
+    stream::{Delivery, EndReason, Item, LATE_AFTER, Note, Resumable, Stream, StreamId, Turn, TurnOutcome},
 };
 use self::{
-    bounds::{Held, Removing},
     index::Floor,
     mailbox::ByUser,
+    retention::{Eviction, RetainedEntry},
 };
 use crate::{
     bookmark::{Bookmark, RequestId},
@@ -43,73 +42,76 @@ use crate::{
     session::Session,
 };
 
-/// How far back the log reaches.
+/// The limits of the log.
 #[derive(Clone, Copy, Debug)]
 pub struct LogLimits {
-    /// An older event is removed. Zero keeps none but those that open streams have still to take.
+    /// The maximum age of an event. With zero there is no history: events are held only until the open streams have taken them.
     pub max_age: Duration,
-    /// The oldest events are removed when all together take more memory than this, in bytes.
+    /// The maximum memory of all events, in bytes. The oldest events are evicted first.
     pub max_bytes: usize,
 }
 
-/// How many streams may be open.
+/// The limits of the number of open streams.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamLimits {
-    /// Of all users together.
+    /// The maximum for all users together.
     pub total: usize,
-    /// Of one user.
+    /// The maximum for each user.
     pub per_user: usize,
 }
 
-/// The limit that stands in the way of one more stream.
+/// The limit that prevents one more stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
-    /// The number of all streams.
+    /// The limit of all streams.
     Total,
-    /// The number of the user's streams.
+    /// The limit of the user's streams.
     PerUser,
 }
 
-/// What a mailbox takes, about: itself, its user's name, and room for a few events.
+/// The approximate memory of a mailbox, in bytes: its fields, its user's id and room for a few events.
 const MAILBOX_BYTES: usize = 300;
-/// The part of the log's bytes that one user may take.
-const SHARE_OF_USER: usize = 2;
+/// The events of one user take at most the log's bytes divided by this.
+const USER_SHARE_DIVISOR: usize = 2;
 
-/// The log of recent events, and the streams that read it. `F` are the encoded frames of an event, `C` is the connection of a stream.
+/// The log of recent events, and the streams that read it. `F` holds the encoded frames of an event, `C` is the connection of a stream.
 ///
-/// It holds nothing of a user who has no stream open, and had no event lately.
+/// The log holds nothing for a user without an open stream and without a recent event.
 #[derive(Debug)]
 pub struct EventLog<F, C> {
     limits: LogLimits,
     stream_limits: StreamLimits,
     mailboxes: HashSet<ByUser<F, C>>,
-    entries: BTreeMap<u64, Held<F, C>>,
-    /// Those of the entries that are for everyone, the oldest first.
+    /// By the number of the entry.
+    entries: BTreeMap<u64, RetainedEntry<F, C>>,
+    /// The numbers of the entries for everyone, the oldest first.
     for_everyone: VecDeque<u64>,
-    /// What is being removed.
-    removing: Option<Removing<F, C>>,
+    eviction: Option<Eviction<F, C>>,
+    /// The number of entries that were ever appended.
     appended: u64,
+    /// The bytes of all entries.
     bytes: usize,
-    /// None until it is known after which event it is complete.
+    /// None until it is known after which event the log is complete.
     extent: Option<Extent>,
-    opened: u64,
-    open: usize,
-    /// Users with an open stream.
-    users: usize,
+    /// The number of streams that were ever opened.
+    opened_streams: u64,
+    open_streams: usize,
+    connected_users: usize,
 }
 
+/// The range of events in the log.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
-    /// Nothing after this is missing of any user whose mailbox does not say so …
+    /// The floor of every user without a mailbox, not counting the event that is being appended.
     floor: Floor,
-    /// … but the event that is being appended, of users without a mailbox.
+    /// The event that is being appended, if a user without a mailbox misses it.
     appending: Option<Floor>,
-    /// The last event, or where the log starts.
+    /// The last event, or the position at which the log starts.
     latest: EventId,
 }
 
 impl Extent {
-    /// Nothing after this is missing of a user who comes back now and whose mailbox does not say so.
+    /// Returns the floor of a user without a mailbox.
     fn floor(self) -> Floor {
         let mut floor = self.floor;
         if let Some(appending) = self.appending {
@@ -119,22 +121,22 @@ impl Extent {
     }
 }
 
-/// A stream that is to be opened.
+/// A stream to open.
 pub struct NewStream<C> {
-    /// The connection that it is written to.
+    /// The connection that the stream is written to.
     pub connection: C,
-    /// What is due when.
+    /// The timers of the stream.
     pub session: Session,
-    /// The id of the request that opens it, if its client has chosen one.
+    /// The id of the request that opens the stream, if its client has sent one.
     pub request: Option<RequestId>,
-    /// The languages that are preferred on it.
+    /// The language preference of the stream.
     pub preference: LanguagePreference,
-    /// When the token that opens it was issued.
-    pub issued: IssuedAt,
+    /// When the token of the request was issued.
+    pub issued_at: IssuedAt,
 }
 
 impl<F, C> EventLog<F, C> {
-    /// An empty log that does not know yet where it starts. No stream is open.
+    /// Creates an empty log without streams. It does not know where it starts before [`EventLog::resync`].
     #[must_use]
     pub fn new(limits: LogLimits, stream_limits: StreamLimits) -> Self {
         Self {
@@ -143,76 +145,78 @@ impl<F, C> EventLog<F, C> {
             mailboxes: HashSet::new(),
             entries: BTreeMap::new(),
             for_everyone: VecDeque::new(),
-            removing: None,
+            eviction: None,
             appended: 0,
             bytes: 0,
             extent: None,
-            opened: 0,
-            open: 0,
-            users: 0,
+            opened_streams: 0,
+            open_streams: 0,
+            connected_users: 0,
         }
     }
 
-    /// The last event, or where the log starts; none when that is not known yet.
+    /// Returns the last event, or the position at which the log starts. None if that is not known yet.
     #[must_use]
     pub fn latest(&self) -> Option<EventId> {
         self.extent.map(|extent| extent.latest)
     }
 
-    /// Open streams.
+    /// Returns the number of open streams.
     #[must_use]
-    pub fn streams(&self) -> usize {
-        self.open
+    pub fn open_streams(&self) -> usize {
+        self.open_streams
     }
 
-    /// Users with an open stream.
+    /// Returns the number of users with an open stream.
     #[must_use]
-    pub fn users(&self) -> usize {
-        self.users
+    pub fn connected_users(&self) -> usize {
+        self.connected_users
     }
 
-    /// The number of the next stream.
+    /// Returns the number that the next stream will have.
     #[must_use]
-    pub fn next_number(&self) -> u64 {
-        self.opened
+    pub fn next_stream_number(&self) -> u64 {
+        self.opened_streams
     }
 
-    /// Users with a mailbox: they have a stream, or may have missed something.
+    /// Returns the mailboxes of all users who have a stream, or had an event lately.
     pub fn mailboxes(&self) -> impl Iterator<Item = &Arc<Mailbox<F, C>>> {
         self.mailboxes.iter().map(|ByUser(mailbox)| mailbox)
     }
 
-    /// The mailbox of `user`, if there is one.
+    /// Returns the mailbox of `user`.
     #[must_use]
     pub fn mailbox(&self, user: &UserId) -> Option<&Arc<Mailbox<F, C>>> {
         self.mailboxes.get(user).map(|ByUser(mailbox)| mailbox)
     }
 
-    /// The events that it holds, the newest first, each with when it was recorded.
-    pub fn newest(&self) -> impl Iterator<Item = (&Arc<Entry<F>>, Instant)> {
-        self.entries.values().rev().map(|held| (&held.entry, held.entry.recorded))
+    /// Returns the events of the log, the newest first, each with the time at which it was recorded.
+    pub fn newest_first(&self) -> impl Iterator<Item = (&Arc<Entry<F>>, Instant)> {
+        self.entries.values().rev().map(|retained| (&retained.entry, retained.entry.recorded))
     }
 
-    /// Whether an event is held for open streams alone.
-    fn keeps_none(&self) -> bool {
+    /// Returns whether events are held only for open streams.
+    fn is_history_off(&self) -> bool {
         self.limits.max_age.is_zero()
     }
 
     fn add_mailbox(&mut self, user: UserId) -> Arc<Mailbox<F, C>> {
         let mailbox = Arc::new(Mailbox::new(user));
         self.mailboxes.insert(ByUser(Arc::clone(&mailbox)));
-        self.catch_up(&mailbox);
+        self.add_events_for_everyone(&mailbox);
         mailbox
     }
 
-    /// What is appended from now on was published after `after`, and events before that may be lost: the log starts anew. Each stream that
-    /// had come further, or elsewhere, is told of a gap; those that wait are woken.
+    /// Restarts the log empty at the position `after`, because the event bus may have lost events before it.
+    ///
+    /// The events appended from now on were published after `after`. Each stream that has not taken everything up to `after`, or was past
+    /// it, gets a gap. Calls `wake` for each connection that waits for an event.
     pub fn resync(&mut self, after: EventId, now: Instant, wake: &mut dyn FnMut(&C)) {
         let floor = Floor { after, reason: GapReason::Expired, recorded: None };
         self.extent = Some(Extent { floor, appending: None, latest: after });
         self.entries.clear();
         self.for_everyone.clear();
-        self.removing = None;
+        self.eviction = None;
         self.bytes = 0;
         for mailbox in self.mailboxes() {
             mailbox.lock().reset(floor, now, wake);
@@ -220,13 +224,13 @@ impl<F, C> EventLog<F, C> {
     }
 }
 
-/// What a stream leaves behind when it ends.
+/// The result of ending a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// For a client that returns.
+    /// The position of the client, if it is recognized by its request id.
     pub bookmark: Option<Bookmark>,
-    /// Whether its connection has to be woken.
-    pub wakes: bool,
+    /// Whether the connection has to be woken.
+    pub needs_wake: bool,
 }
 
 #[cfg(test)]

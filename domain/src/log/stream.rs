@@ -1,4 +1,4 @@
-//! An open stream: a position in its user's mailbox.
+//! A stream: a position in the mailbox of its user.
 
 mod late;
 mod note;
@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{late::Late, note::Notes};
+use self::{late::LateWindow, note::Notes};
 pub use self::{
     note::Note,
     turn::{Delivery, Item, Turn, TurnOutcome},
@@ -27,12 +27,12 @@ use crate::{
     session::Session,
 };
 
-/// Names one stream among all that were ever opened here.
+/// The id of a stream, unique within this instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(super) u64);
 
 impl StreamId {
-    /// The number of streams that were opened before this one.
+    /// Returns the number of streams that were opened before this one.
     #[must_use]
     pub fn number(self) -> u64 {
         self.0
@@ -44,93 +44,97 @@ impl StreamId {
 pub enum EndReason {
     /// The client has closed the connection.
     Client,
-    /// The client has taken nothing of what was written to it.
+    /// The client has not read what was written to it.
     Slow,
-    /// The token that opened it has expired.
+    /// The token that opened the stream has expired.
     Expired,
     /// The user has logged out.
     Logout,
-    /// The user's account was disabled or deleted after the token that opened it was issued.
+    /// The user's account was disabled or deleted after the token that opened the stream was issued.
     Revoked,
-    /// It has reached the maximum age of streams.
+    /// The stream has reached the maximum age.
     MaxAge,
-    /// Its client has opened a newer stream.
+    /// The client has opened a newer stream.
     Replaced,
-    /// An administrator has ended it.
+    /// An administrator has ended the stream.
     Administrator,
     /// The service is stopping.
     Stopping,
 }
 
-/// An open stream. `C` is the connection that it is written to.
+/// A stream. `C` is the connection that it is written to.
 #[derive(Debug)]
 pub struct Stream<C> {
     pub(super) id: StreamId,
-    /// The connection that it is written to.
+    /// The connection that the stream is written to.
     pub connection: C,
-    /// What is due when.
+    /// The timers of the stream.
     pub session: Session,
-    /// By what its client is recognized when it returns.
+    /// How the client is recognized when it returns. None if it sent no request id.
     pub resumable: Option<Box<Resumable>>,
-    /// The languages that are preferred on it.
+    /// The language preference of the stream.
     pub preference: LanguagePreference,
-    /// When the token that opened it was issued.
-    pub issued: IssuedAt,
-    /// The last event that it has taken, or whose id its client was told; none until it is known where the stream starts.
+    /// When the token that opened the stream was issued.
+    pub issued_at: IssuedAt,
+    /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
+    /// starts.
     pub(super) position: Option<EventId>,
-    /// Mostly there is nothing special to know.
+    /// None for most streams. Boxed, because every open stream has the field.
     pub(super) progress: Option<Box<Progress>>,
     notes: Notes,
-    /// Whether it has taken everything, so that its connection has to be woken when there is more.
+    /// Whether the stream has taken everything. Its connection is woken when there is more.
     is_waiting: bool,
-    /// Whether its connection was woken, and has not taken anything since.
+    /// Whether the connection was woken and has not taken anything since.
     is_woken: bool,
 }
 
-/// The request that opened a stream. A client that cannot say which event it has had repeats the id of its request.
+/// What the service knows of a client that sends a request id. When such a client cannot name its last event, it is recognized by that id.
 #[derive(Debug)]
 pub struct Resumable {
-    /// The id of the request.
+    /// The id of the request that opened the stream.
     pub request: RequestId,
+    /// When the stream was opened.
     pub(super) opened: Instant,
-    /// The event that the stream starts after, once that is known. Its client has, or never needed, everything up to it.
+    /// The event after which the stream starts. The client needs nothing up to it. None until it is known where the stream starts.
     pub start_after: Option<EventId>,
-    /// A logout up to this event has already ended a stream of its client.
+    /// The last logout that has already ended a stream of this client. It ends no other.
     pub logged_out: Option<EventId>,
-    /// Mostly nothing is.
-    pub(super) late: Option<Box<Late>>,
+    /// The events that the stream has taken late. None for most streams.
+    pub(super) late: Option<Box<LateWindow>>,
 }
 
-/// An event that is taken within this time counts as taken when it was recorded.
-pub const PROMPT: Duration = Duration::from_secs(1);
+/// The delay between recording and taking an event from which the event counts as taken late. An event taken within this time counts as
+/// taken when it was recorded.
+pub const LATE_AFTER: Duration = Duration::from_secs(1);
 
-/// What is known of a stream that replays, or that ends.
+/// The state of a stream that replays missed events, reports a gap, has reached a logout or ends.
 #[derive(Debug, Default)]
 pub(super) struct Progress {
-    /// The client is told of this first.
+    /// The gap to report before anything else.
     pub(super) gap: Option<Gap>,
-    /// Events up to this one its client has missed; what follows was appended while the stream was open.
+    /// The last event that is a replay. The events after it were appended while the stream was open.
     pub(super) live_after: Option<EventId>,
-    /// Whether the event that it took last says that the user has logged out.
+    /// Whether the last event that the stream took is a logout.
     pub(super) is_at_logout: bool,
     pub(super) ending: Option<Ending>,
 }
 
+/// The end of a stream that still has items to take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ending {
     reason: EndReason,
-    /// What was published after this is not for it.
+    /// The last event that the stream takes. None if it takes no event.
     until: Option<EventId>,
-    /// The last event that was appended before.
+    /// The last event of the log when the stream ended. The stream is a reader of the events up to it.
     latest: Option<EventId>,
-    /// Whether the closing comment was taken.
-    is_told: bool,
+    /// Whether the stream has taken its closing comment.
+    is_closed: bool,
 }
 
 impl<C> Stream<C> {
     pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
-        let NewStream { connection, session, request, preference, issued } = stream;
-        let opened = session.written();
+        let NewStream { connection, session, request, preference, issued_at } = stream;
+        let opened = session.last_write();
         let resumable = request.map(|request| {
             Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
         });
@@ -142,7 +146,7 @@ impl<C> Stream<C> {
             session,
             resumable,
             preference,
-            issued,
+            issued_at,
             position: None,
             progress: None,
             notes,
@@ -151,61 +155,64 @@ impl<C> Stream<C> {
         }
     }
 
-    /// Its name.
+    /// Returns the id of the stream.
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.id
     }
 
-    /// The last event that it has taken, or whose id its client was told; none until it is known where it starts.
+    /// Returns the last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the
+    /// stream starts.
     #[must_use]
     pub fn position(&self) -> Option<EventId> {
         self.position
     }
 
-    /// Whether it has not been ended.
+    /// Returns whether the stream has not been ended.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.progress.as_ref().is_none_or(|progress| progress.ending.is_none())
     }
 
-    /// Whether it takes what its client has missed; also before it is known where it starts.
+    /// Returns whether the stream still replays events that its client has missed. True until it is known where the stream starts.
     #[must_use]
     pub fn is_replaying(&self) -> bool {
         let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
         self.position.is_none_or(|position| live_after.is_some_and(|live_after| live_after.follows(position)))
     }
 
-    /// Whether it has taken everything.
+    /// Returns whether the stream has taken everything.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         self.is_waiting
     }
 
-    /// Has `note` written. True when its connection has to be woken.
+    /// Adds a note for the client. Returns whether the connection has to be woken.
     pub fn add_note(&mut self, note: Note) -> bool {
         self.notes.add(note);
-        self.wakes()
+        self.wake_if_waiting()
     }
 
-    /// Whether its connection has to be woken now that there is something to take.
-    pub(super) fn wakes(&mut self) -> bool {
-        let wakes = std::mem::take(&mut self.is_waiting);
-        self.is_woken |= wakes;
-        wakes
+    /// Records that there is something to take. Returns whether the connection has to be woken for it.
+    pub(super) fn wake_if_waiting(&mut self) -> bool {
+        let was_waiting = std::mem::take(&mut self.is_waiting);
+        self.is_woken |= was_waiting;
+        was_waiting
     }
 
-    /// Has the newer id `position` written, unless the client is told a later one anyway. True when its connection has to be woken.
+    /// Sends the id `position` to the client if it is newer and nothing else waits to be taken. Returns whether the connection has to be
+    /// woken.
     pub fn refresh_position(&mut self, position: EventId) -> bool {
-        // While there is something to take, its id tells more.
-        let is_due = self.is_waiting && self.position.is_some_and(|told| position.follows(told));
+        // An event that waits to be taken has a later id.
+        let is_due = self.is_waiting && self.position.is_some_and(|sent| position.follows(sent));
         if is_due {
             self.position = Some(position);
         }
         is_due && self.add_note(Note::Position)
     }
 
-    /// It is known that the stream starts after the event `position`. Its client has come to `after`; it is told of a gap between them.
+    /// Starts the stream after the event `position`. `after` is the last event that the client has. If it is an earlier one, `progress` has
+    /// the gap.
     pub(super) fn start(&mut self, after: EventId, position: EventId, progress: Option<Progress>) {
         if self.is_open() {
             self.progress = progress.map(Box::new);
@@ -217,10 +224,10 @@ impl<C> Stream<C> {
         }
     }
 
-    /// The log starts anew after `floor`, with events that were not there before.
+    /// Resets the stream when the log restarts at `floor`. The events that follow may have the sequences of lost ones.
     pub(super) fn reset(&mut self, floor: Floor) {
         if let Some(resumable) = &mut self.resumable {
-            // The same sequences come again.
+            // A later event with the same sequence is another logout.
             resumable.logged_out = resumable.logged_out.filter(|id| !id.follows(floor.after));
         }
         if let Some(progress) = &mut self.progress {
@@ -230,27 +237,27 @@ impl<C> Stream<C> {
                 ending.latest = Some(floor.after);
             }
         }
-        // A stream that has come further would not find the gap by its position: the same sequences come again.
+        // A stream past the floor has no gap by its position, because later events have the same sequences.
         if let Some(position) = self.position.filter(|position| position.follows(floor.after)) {
             let gap = Gap { last_event_id: Some(position.to_string()), reason: floor.reason };
             self.progress.get_or_insert_default().gap.get_or_insert(gap);
             self.position = Some(floor.after);
             self.set_start(floor.after);
             if let Some(resumable) = &mut self.resumable {
-                // What it says is about events that are there no more.
+                // The window is about events that are lost.
                 resumable.late = None;
             }
         }
     }
 
-    /// The stream starts after the event `after`, or will.
+    /// Records that the stream starts after the event `after`.
     pub fn set_start(&mut self, after: EventId) {
         if let Some(resumable) = &mut self.resumable {
             resumable.start_after = Some(after);
         }
     }
 
-    /// The stream goes on for a client that has had another before.
+    /// Continues an earlier stream of the same client at `point`.
     pub fn resume(&mut self, point: ResumePoint) {
         self.set_start(point.position);
         if let Some(resumable) = &mut self.resumable {
@@ -258,60 +265,62 @@ impl<C> Stream<C> {
         }
     }
 
-    /// Whether the event `id`, a logout, has already ended a stream of the same client.
+    /// Returns whether the logout `id` has already ended a stream of the same client.
     #[must_use]
-    pub fn has_ended_before(&self, id: EventId) -> bool {
+    pub fn has_handled_logout(&self, id: EventId) -> bool {
         let logged_out = self.resumable.as_ref().and_then(|resumable| resumable.logged_out);
         logged_out.is_some_and(|logged_out| logged_out == id || logged_out.follows(id))
     }
 
-    /// What follows the event `after` is taken late: events long after they were recorded, or a gap in their place.
-    fn note_late(&mut self, after: EventId, now: Instant) {
+    /// Records that the stream takes the events after `after` late, or a gap in their place.
+    fn record_late(&mut self, after: EventId, now: Instant) {
         if let Some(resumable) = &mut self.resumable {
-            resumable.late.get_or_insert_with(|| Box::new(Late::new(after, now))).take(now);
+            resumable.late.get_or_insert_with(|| Box::new(LateWindow::new(after, now))).extend(now);
         }
     }
 
-    /// The gap is taken that the stream starts with.
-    fn note_gap(&mut self, now: Instant) {
+    /// Records that the stream takes the gap with which it starts.
+    fn record_late_gap(&mut self, now: Instant) {
         if let Some(start) = self.resumable.as_ref().and_then(|resumable| resumable.start_after) {
-            self.note_late(start, now);
+            self.record_late(start, now);
         }
     }
 
-    /// What was written before `written` has arrived.
-    pub fn confirm(&mut self, now: Instant, written: Instant) {
+    /// Records at `now` that everything written before `confirmed_until` has arrived.
+    pub fn confirm(&mut self, now: Instant, confirmed_until: Instant) {
         if let (Some(resumable), Some(position)) = (&mut self.resumable, self.position) {
-            resumable.late.take_if(|late| !late.confirm(position, now, written));
+            resumable.late.take_if(|late| !late.confirm(position, now, confirmed_until));
         }
     }
 
-    /// From now on it takes no more than what was published up to `latest`, and then a closing comment. What its client has missed is given
-    /// to the next stream, unless there is none because the account was disabled or deleted.
+    /// Ends the stream: it still takes the events up to `latest`, and then a closing comment.
+    ///
+    /// A stream that replays takes no more missed events, because the client's next stream replays them. After [`EndReason::Revoked`] there
+    /// is no next stream, so all of them are still taken.
     pub(super) fn end(&mut self, reason: EndReason, latest: Option<EventId>) {
         let is_at_logout = self.progress.as_ref().is_some_and(|progress| progress.is_at_logout);
-        let leaves_missed = self.is_replaying() && reason != EndReason::Revoked;
-        let until = if is_at_logout || leaves_missed { self.position } else { latest };
+        let leaves_replay = self.is_replaying() && reason != EndReason::Revoked;
+        let until = if is_at_logout || leaves_replay { self.position } else { latest };
         let progress = self.progress.get_or_insert_default();
-        progress.ending = Some(Ending { reason, until, latest, is_told: false });
+        progress.ending = Some(Ending { reason, until, latest, is_closed: false });
         if let (EndReason::Logout, Some(resumable)) = (reason, &mut self.resumable) {
             resumable.logged_out = resumable.logged_out.max(until);
         }
     }
 
-    /// Whether the event `id` of its user is still to be taken, as far as that is known.
+    /// Returns whether the stream still has to take the event `id`, or may have to.
     pub(super) fn needs(&self, id: EventId) -> bool {
-        let is_for_it = self
+        let is_before_end = self
             .ending()
-            .is_none_or(|ending| !ending.is_told && ending.until.is_some_and(|until| !id.follows(until)));
-        is_for_it && self.position.is_none_or(|position| id.follows(position))
+            .is_none_or(|ending| !ending.is_closed && ending.until.is_some_and(|until| !id.follows(until)));
+        is_before_end && self.position.is_none_or(|position| id.follows(position))
     }
 
     fn ending(&self) -> Option<Ending> {
         self.progress.as_ref()?.ending
     }
 
-    /// The events whose delivery is complete because this stream does not take them any more.
+    /// Removes the stream as a reader of the events that it has not taken. Returns the events whose last reader it was.
     pub(super) fn abandon<'a, F>(
         &self,
         index: Option<&'a Index<F>>,
@@ -319,7 +328,7 @@ impl<C> Stream<C> {
         let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
         let untaken = self.position.map(|position| live_after.map_or(position, |live| live.max(position)));
         let untaken = untaken.zip(index).into_iter().flat_map(|(after, index)| index.after(after));
-        // What was appended after the end does not wait for this stream.
+        // The stream is no reader of the events appended after its end.
         let ending = self.ending();
         let was_open = move |id: EventId| {
             ending.is_none_or(|ending| ending.latest.is_some_and(|latest| latest == id || latest.follows(id)))

@@ -1,4 +1,4 @@
-//! The streams of the log: they open, start, end and close.
+//! The life of the log's streams: open, start, end, close.
 
 use std::{sync::Arc, time::Instant};
 
@@ -13,19 +13,19 @@ use crate::{
 };
 
 impl<F, C> EventLog<F, C> {
-    /// Limits the streams that are opened from now on. Those that are open stay open, also where they are more.
+    /// Sets the limits of the streams that are opened from now on. Streams beyond the new limits stay open.
     pub fn set_stream_limits(&mut self, limits: StreamLimits) {
         self.stream_limits = limits;
     }
 
-    /// Whether `user` may open one more stream.
+    /// Checks that `user` may open one more stream.
     ///
     /// # Errors
     ///
-    /// The limit that is reached.
+    /// Returns the limit that is reached.
     pub fn check_limits(&self, user: &UserId) -> Result<(), LimitReached> {
         let StreamLimits { total, per_user } = self.stream_limits;
-        if self.open >= total {
+        if self.open_streams >= total {
             return Err(LimitReached::Total);
         }
         match self.mailbox(user) {
@@ -34,52 +34,65 @@ impl<F, C> EventLog<F, C> {
         }
     }
 
-    /// Opens a stream of `user`. It takes no event before it is started.
+    /// Opens a stream of `user`. It takes no event before [`EventLog::start`].
     pub fn open(&mut self, user: &UserId, stream: NewStream<C>) -> (Arc<Mailbox<F, C>>, StreamId) {
-        let id = StreamId(self.opened);
-        self.opened += 1;
-        self.open += 1;
+        let id = StreamId(self.opened_streams);
+        self.opened_streams += 1;
+        self.open_streams += 1;
         let mailbox = self.mailbox(user).cloned();
         let mailbox = mailbox.unwrap_or_else(|| self.add_mailbox(user.clone()));
         let mut contents = mailbox.lock();
-        self.users += usize::from(contents.open_streams() == 0);
+        self.connected_users += usize::from(contents.open_streams() == 0);
         contents.open(Stream::new(id, stream));
         drop(contents);
         (mailbox, id)
     }
 
-    /// Starts a stream after the event `after`. `gap` is what its client is told first. Events that are not held any more are told by a gap
-    /// as well. True when its connection has to be woken.
+    /// Starts a stream after the event `after`. Its client gets `gap` first, or the gap between `after` and the first event that
+    /// the log still holds. Returns whether the connection has to be woken.
     pub fn start(&self, mailbox: &Mailbox<F, C>, id: StreamId, after: EventId, gap: Option<Gap>) -> bool {
         let Some(extent) = self.extent else { return false };
         mailbox.lock().start(id, after, gap, extent.floor(), extent.latest)
     }
 
-    /// The last event before `time` that matters to the user of the mailbox, with a reason when events since then are not held any more.
-    /// None when it is not known yet where the log starts.
+    /// Returns the position after which the user's events since `time` follow, and the reason if some of them have been removed.
+    ///
+    /// Returns none if the log does not know yet where it starts.
     #[must_use]
-    pub fn before(&self, mailbox: &Mailbox<F, C>, time: Instant) -> Option<(EventId, Option<GapReason>)> {
-        Some(mailbox.lock().before(time, self.latest()?))
+    pub fn position_before(
+        &self,
+        mailbox: &Mailbox<F, C>,
+        time: Instant,
+    ) -> Option<(EventId, Option<GapReason>)> {
+        Some(mailbox.lock().position_before(time, self.latest()?))
     }
 
-    /// Where a stream starts that was opened when `position` was the last event of all, with a reason when events for its user since then are
-    /// not held any more. None when it is not known yet where the log starts.
+    /// Returns where a stream starts that was opened when `position` was the last event of the log, and the reason if events for its user
+    /// since then have been removed.
+    ///
+    /// Returns none if the log does not know yet where it starts.
     #[must_use]
-    pub fn since(&self, mailbox: &Mailbox<F, C>, position: EventId) -> Option<(EventId, Option<GapReason>)> {
-        Some(mailbox.lock().since(position, self.extent?.floor()))
+    pub fn start_position(
+        &self,
+        mailbox: &Mailbox<F, C>,
+        position: EventId,
+    ) -> Option<(EventId, Option<GapReason>)> {
+        Some(mailbox.lock().start_position(position, self.extent?.floor()))
     }
 
-    /// Ends a stream: it takes what was published until now, and then a closing comment. What it leaves behind is returned for a client
-    /// that returns. Only the first call has an effect; the answer is none then.
+    /// Ends a stream: it still takes the events published until now, and then a closing comment.
+    ///
+    /// What was written after `confirmed_until` may not have arrived, so the bookmark lies before it. Returns none if the stream has ended
+    /// or was closed before.
     pub fn end(
         &mut self,
         mailbox: &Mailbox<F, C>,
         id: StreamId,
         reason: EndReason,
-        written: Option<Instant>,
+        confirmed_until: Option<Instant>,
     ) -> Option<Ended> {
         let mut contents = mailbox.lock();
-        let confirmed = contents.confirmed_position(id, written);
+        let confirmed = contents.confirmed_position(id, confirmed_until);
         let latest = self.latest().map(|latest| contents.latest(latest));
         let (stream, _) = contents.stream(id)?;
         if !stream.is_open() {
@@ -91,13 +104,13 @@ impl<F, C> EventLog<F, C> {
             request: resumable.request.clone(),
             point: ResumePoint { position, logged_out: resumable.logged_out },
         });
-        let wakes = stream.wakes();
-        self.open -= 1;
-        self.users -= usize::from(contents.open_streams() == 0);
-        Some(Ended { bookmark, wakes })
+        let needs_wake = stream.wake_if_waiting();
+        self.open_streams -= 1;
+        self.connected_users -= usize::from(contents.open_streams() == 0);
+        Some(Ended { bookmark, needs_wake })
     }
 
-    /// Takes a stream away, whether it has ended or not. `abandoned` is called for each event whose delivery is thereby complete.
+    /// Removes a stream, whether it has ended or not. Calls `abandoned` for each event whose last reader this stream was.
     pub fn close(
         &mut self,
         mailbox: &Mailbox<F, C>,
@@ -110,8 +123,8 @@ impl<F, C> EventLog<F, C> {
         }
         let stream = contents.close(id)?;
         if stream.is_open() {
-            self.open -= 1;
-            self.users -= usize::from(contents.open_streams() == 0);
+            self.open_streams -= 1;
+            self.connected_users -= usize::from(contents.open_streams() == 0);
         }
         let is_unused = contents.is_unused();
         drop(contents);

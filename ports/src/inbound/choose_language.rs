@@ -4,29 +4,32 @@ use domain::{
     language::{LanguagePriorityList, LanguageTag},
 };
 
-use crate::outbound::NotStored;
-
-/// Lets users choose which language they read.
+/// The users' choices of a language.
 #[cfg_attr(feature = "mock", mockall::automock)]
 #[async_trait]
 pub trait ChooseLanguage: Send + Sync {
-    /// What `user` has chosen, and what counts for a stream whose request asks for `requested`.
-    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> LanguageOf;
+    /// Returns what `user` has chosen, and the language of a stream whose request has the preference `requested`.
+    fn language(&self, user: &UserId, requested: Option<LanguagePriorityList>) -> UserLanguage;
 
-    /// From the next event on `user` reads `language` on every stream, the open ones included; or, with none, what each
-    /// stream's request asks for.
+    /// Sets the language of all streams of `user`, from the next event on. With none, the preference of each stream's request takes effect
+    /// again.
     ///
     /// # Errors
     ///
-    /// It could not be stored, and nothing has changed.
-    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), NotStored>;
+    /// Returns [`ChoiceNotStored`] if the choice could not be stored. Nothing has changed then.
+    async fn choose(&self, user: UserId, language: Option<LanguageTag>) -> Result<(), ChoiceNotStored>;
 }
 
-/// Which language somebody reads.
+/// The language of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LanguageOf {
-    /// The one that the user has chosen.
+pub struct UserLanguage {
+    /// The language that the user has chosen.
     pub chosen: Option<LanguageTag>,
-    /// The one that is wished most, chosen or not.
+    /// The most preferred language, whether chosen or not.
     pub effective: LanguageTag,
 }
+
+/// The error of a choice that could not be stored. The user may retry later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the choice cannot be stored at present")]
+pub struct ChoiceNotStored;

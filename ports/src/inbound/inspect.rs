@@ -5,52 +5,51 @@ use domain::{
     identity::UserId,
     log::Lag,
     notification::{EventId, EventType},
+    statistics::Statistics,
 };
 
-use crate::outbound::Statistics;
-
-/// Lets an administrator look inside.
+/// What an administrator can see and do.
 ///
-/// Nothing is gathered for it: it costs when it is asked, and nothing else.
-#[cfg_attr(feature = "mock", mockall::automock)]
+/// No data is collected for this port. It costs nothing unless it is called.
 pub trait Inspect: Send + Sync {
-    /// What is open now, and what has been counted since the start.
+    /// Returns the current and the accumulated figures.
     fn statistics(&self) -> Statistics;
 
-    /// The last events that came after `after`, of all users, the oldest first; some dozens at most.
+    /// Returns the recent events after `after`, of all users, the oldest first. The number is limited to some dozens.
     fn recent_events(&self, after: Option<EventId>) -> Vec<RecentEvent>;
 
-    /// The streams that the user has open.
+    /// Returns the open streams of the user.
     fn streams_of(&self, user: &UserId) -> Vec<OpenStream>;
 
-    /// Ends the streams that the user has open, and answers how many they were. Their clients may come back.
+    /// Ends the open streams of the user and returns their number. Their clients may reconnect.
     fn end_streams_of(&self, user: &UserId) -> usize;
 }
 
-/// An event without its content, and without the names of those whom it is for.
+/// An event without its content and without its recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentEvent {
-    /// Its id.
+    /// The id.
     pub id: EventId,
-    /// Which kind of event it is.
+    /// The type.
     pub event_type: EventType,
-    /// How many users it names; none when it is for everyone.
+    /// The number of users that the event names. None for an event for everyone.
     pub recipients: Option<usize>,
-    /// For how long it has been known here.
+    /// The time since the event was recorded in the log.
     pub age: Duration,
 }
 
-/// How it stands with a stream.
+/// The state of an open stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenStream {
-    /// The id of the request that opened it, when its client has chosen it.
+    /// The id of the request that opened the stream, if its client sent one.
     pub request: Option<RequestId>,
-    /// The last event that it has taken, or whose id its client was told; none until it is known where it starts.
+    /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
+    /// starts.
     pub position: Option<EventId>,
-    /// For how long nothing was put on it.
-    pub silent: Duration,
-    /// What it has still to take.
+    /// The time since the stream was last written to.
+    pub since_last_write: Duration,
+    /// The events that the stream has not taken yet.
     pub lag: Lag,
-    /// How much is left of its life; none when it has no end.
+    /// The time until the stream ends. None if it does not end.
     pub remaining: Option<Duration>,
 }

@@ -1,11 +1,13 @@
-//! What the application does for those who drive it.
+//! The ports that the application offers to its callers.
 
 mod choose_language;
+mod connection;
 mod inspect;
 mod readiness;
 mod subscribe;
 
-pub use choose_language::{ChooseLanguage, LanguageOf};
+pub use choose_language::{ChoiceNotStored, ChooseLanguage, UserLanguage};
+pub use connection::Connection;
 pub use inspect::{Inspect, OpenStream, RecentEvent};
 pub use readiness::{NotReady, Readiness};
 pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subscription, Taken};
@@ -13,7 +15,6 @@ pub use subscribe::{EventStream, StreamRequest, Subscribe, SubscribeError, Subsc
 #[cfg(feature = "mock")]
 pub use {
     choose_language::MockChooseLanguage,
-    inspect::MockInspect,
-    readiness::MockReadiness,
+    connection::MockConnection,
     subscribe::{MockEventStream, MockSubscribe},
 };

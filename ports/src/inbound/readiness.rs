@@ -1,39 +1,38 @@
-/// Whether this instance does its work.
-#[cfg_attr(feature = "mock", mockall::automock)]
+/// The readiness of this instance.
 pub trait Readiness: Send + Sync {
-    /// Whether the platform's proxy finds this instance, new streams are accepted, and what is published reaches them.
+    /// Checks that the platform's proxy finds this instance, that new streams are accepted, and that events reach them.
     ///
     /// # Errors
     ///
-    /// The reason why not, for an administrator.
+    /// Returns the reason why one of these is not the case, for an administrator.
     fn check(&self) -> Result<(), NotReady>;
 }
 
-/// Why this instance does not do its work at present.
+/// Why this instance is not ready.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
-    /// It has not yet read from the bus.
+    /// The instance has not subscribed to NATS yet.
     #[error("starting: not yet subscribed to the bus")]
     Starting,
-    /// It cannot read from the bus at present.
+    /// The instance cannot read from NATS at present.
     #[error("the bus cannot be read: {reason}")]
     Interrupted {
-        /// What stands in the way.
+        /// The cause.
         reason: String,
     },
-    /// It reads more slowly than others publish.
+    /// The instance reads more slowly than others publish.
     #[error("{messages} messages wait on the bus to be read")]
     Lagging {
-        /// How many wait.
+        /// The number of messages that wait to be read.
         messages: u64,
     },
-    /// The platform's proxy cannot find it.
+    /// The platform's proxy cannot find the instance.
     #[error("the service registry has no entry of this instance: {reason}")]
     NotAnnounced {
-        /// What stands in the way.
+        /// The cause.
         reason: String,
     },
-    /// It is about to end.
+    /// The instance is stopping.
     #[error("stopping")]
     Stopping,
 }

@@ -4,23 +4,25 @@ use domain::{
     bookmark::RequestId,
     identity::Principal,
     language::{LanguagePriorityList, LanguageTag},
+    log::EndReason,
 };
 
-use crate::outbound::{Connection, EndReason, Frame};
+use super::Connection;
+use crate::Frame;
 
-/// Opens streams.
+/// Opens event streams.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Subscribe: Send + Sync {
-    /// Opens a stream with every event for the user, beginning with what its client has missed. Where that is no longer known, the first
-    /// event says so. Whenever there is something to take, `connection` is woken.
+    /// Opens a stream of all events for the user, starting with the events that the client has missed. If they are no longer known, the
+    /// first event is a gap. `connection` is woken whenever there is something to take.
     ///
     /// # Errors
     ///
-    /// - [`SubscribeError::Stopping`]: the service is about to end;
-    /// - [`SubscribeError::TooMany`]: as many streams are open as may be;
-    /// - [`SubscribeError::TooManyOfUser`]: the user has as many open as one may have.
+    /// - [`SubscribeError::Stopping`] if the service is stopping;
+    /// - [`SubscribeError::TooMany`] if the limit of all streams is reached;
+    /// - [`SubscribeError::TooManyOfUser`] if the limit of the user's streams is reached.
     ///
-    /// Each says when to come back.
+    /// Each error has the time after which the client may retry.
     fn subscribe(
         &self,
         request: StreamRequest,
@@ -28,68 +30,77 @@ pub trait Subscribe: Send + Sync {
     ) -> Result<Subscription, SubscribeError>;
 }
 
-/// Who asks for a stream, and from where on.
+/// A request for a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamRequest {
-    /// Whose events, and until when.
+    /// The user, and how long the user's token is valid.
     pub principal: Principal,
-    /// The id of the last event that the client has had, as it says (WHATWG HTML, 9.2.4): any text.
+    /// The id of the client's last event, as the client sends it (WHATWG HTML, 9.2.4). It may be any text.
     pub last_event_id: Option<String>,
-    /// The id of the request, when the client has chosen it. Without a `last_event_id` it tells which stream is continued.
+    /// The id of the request, if the client sent one. Without a `last_event_id` it selects the stream to continue.
     pub request: Option<RequestId>,
-    /// The languages that it asks for, if it does.
+    /// The languages that the request prefers.
     pub accept_language: Option<LanguagePriorityList>,
 }
 
-/// An open stream.
+/// A stream that was opened.
 pub struct Subscription {
-    /// The language that is preferred on the stream as it begins.
+    /// The most preferred language of the stream when it is opened.
     pub language: LanguageTag,
-    /// What the connection takes from.
+    /// The stream that the connection takes from.
     pub stream: Box<dyn EventStream>,
 }
 
-/// An open stream, as seen by its connection. Dropping it closes the stream, because the client has gone.
+/// An open stream, as seen by its connection.
+///
+/// Obligations of the connection:
+/// - it calls [`EventStream::take`] once after it has received the stream, and again after each [`Connection::wake`], as soon as it can be
+///   written to. Reading from NATS pauses for a few milliseconds for connections that were woken and could be written to;
+/// - it writes the frames in order and without gaps, and drops each frame once it is written. A frame shares its memory with the log and
+///   with other streams, so a frame that is kept is memory that no limit of the log counts;
+/// - it calls `take` again only when all frames of the previous call are written;
+/// - it drops the stream when the client is gone, and after the last frame. Dropping closes the stream with [`EndReason::Client`], unless
+///   it has ended or was closed for another reason. Frames that were taken cannot be returned: a client that has lost some gets them by
+///   reconnecting.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait EventStream: Send + Sync {
-    /// Takes what is next, up to a limited number of bytes. A connection calls it when it can write, and writes what it has taken before it
-    /// calls again.
+    /// Takes the next frames, up to a limited number of bytes or one larger event. It does not block.
     fn take(&mut self) -> Taken;
 
-    /// Closes the stream for a `reason`; only the first call has an effect.
+    /// Closes the stream for a `reason`. Only the first call has an effect.
     fn close(&mut self, reason: EndReason);
 }
 
-/// What a connection has taken.
+/// The frames that a connection has taken.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// What is to be written first. When there is nothing, the connection is woken as soon as there is.
+    /// The first frame to write. None if there is nothing to write at present; the connection is woken when there is.
     pub first: Option<Frame>,
-    /// What is to be written behind it.
+    /// The frames to write after it.
     pub rest: Vec<Frame>,
-    /// Whether the stream ends behind that.
+    /// Whether the stream ends after these frames.
     pub is_last: bool,
 }
 
-/// Why a stream was not opened, although the user may have one.
+/// Why a stream was not opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// The service is about to end.
+    /// The service is stopping.
     #[error("the service is stopping")]
     Stopping {
-        /// When to come back.
+        /// The time after which the client may retry.
         retry_after: Duration,
     },
-    /// No further stream may be open.
+    /// The limit of all streams is reached.
     #[error("as many streams are open as this instance may have")]
     TooMany {
-        /// When to come back.
+        /// The time after which the client may retry.
         retry_after: Duration,
     },
-    /// No further stream of this user may be open.
+    /// The limit of the user's streams is reached.
     #[error("this user has as many streams open as one user may have")]
     TooManyOfUser {
-        /// When to come back.
+        /// The time after which the client may retry.
         retry_after: Duration,
     },
 }

@@ -8,18 +8,18 @@ use domain::{
 use super::{is_pending, user};
 use crate::outbound::{BookmarkExchange, StoreUpdate};
 
-/// Tests a [`BookmarkExchange`]. `instance` makes the exchange of one more instance; nothing was told yet.
+/// Tests a [`BookmarkExchange`] with an empty store. `instance` creates the exchange of another instance.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> E) {
     let (one, other) = (instance().await, instance().await);
     for exchange in [&one, &other] {
-        assert_eq!(exchange.next_update().await, StoreUpdate::UpToDate, "nothing was told yet");
+        assert_eq!(exchange.next_update().await, StoreUpdate::UpToDate, "the store is empty");
     }
 
-    // What others tell is heard, in order, and never what was told here, also when it comes first.
+    // An exchange returns the bookmarks of others in order, and none of its own.
     one.publish(bookmark("own", 1));
     one.close().await;
     other.publish(bookmark("a", 2));
@@ -29,60 +29,60 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
     }
     assert_eq!(other.next_update().await, StoreUpdate::Entry(bookmark("own", 1)));
 
-    // What was told before an exchange was closed has arrived: an instance that comes later hears it, then that it is all.
+    // Bookmarks published before `close` are in the store. A new instance reads all of them, and then `UpToDate`.
     for sequence in 10..20 {
         other.publish(bookmark(&sequence.to_string(), sequence));
     }
     other.close().await;
     drop(other);
     let next = instance().await;
-    let mut heard = Vec::new();
+    let mut read = Vec::new();
     while let StoreUpdate::Entry(bookmark) = next.next_update().await {
-        heard.push(bookmark.point.position.sequence);
+        read.push(bookmark.point.position.sequence);
     }
-    heard.sort_unstable();
-    assert_eq!(heard, [1, 2, 3].into_iter().chain(10..20).collect::<Vec<_>>());
+    read.sort_unstable();
+    assert_eq!(read, [1, 2, 3].into_iter().chain(10..20).collect::<Vec<_>>());
 
     // A call that is dropped before it is ready loses nothing.
     {
         let waiting = pin!(next.next_update());
-        assert!(is_pending(waiting), "there is nothing more to hear");
+        assert!(is_pending(waiting), "there is no further update");
     }
     one.publish(bookmark("c", 30));
     assert_eq!(next.next_update().await, StoreUpdate::Entry(bookmark("c", 30)));
 }
 
-/// Tests a [`BookmarkExchange`] whose store is lost, which `lose` does. `instance` makes the exchange of one more instance; nothing was told
-/// yet.
+/// Tests a [`BookmarkExchange`] whose store is lost. `lose` loses it, and `instance` creates the exchange of another instance. The store is
+/// empty at first.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub async fn bookmark_exchange_that_is_lost<E: BookmarkExchange>(
     instance: impl AsyncFn() -> E,
     lose: impl AsyncFn(),
 ) {
     let (one, other) = (instance().await, instance().await);
     for exchange in [&one, &other] {
-        assert_eq!(exchange.next_update().await, StoreUpdate::UpToDate, "nothing was told yet");
+        assert_eq!(exchange.next_update().await, StoreUpdate::UpToDate, "the store is empty");
     }
     one.publish(bookmark("a", 1));
     assert_eq!(other.next_update().await, StoreUpdate::Entry(bookmark("a", 1)));
     lose().await;
     assert_eq!(one.next_update().await, StoreUpdate::Recreated);
-    // What is told from then on is heard.
+    // Bookmarks published from now on are returned.
     one.publish(bookmark("a", 1));
     one.publish(bookmark("b", 2));
     assert_eq!(other.next_update().await, StoreUpdate::Recreated);
-    let mut told = Vec::new();
-    while told.len() < 2 {
+    let mut read = Vec::new();
+    while read.len() < 2 {
         match other.next_update().await {
-            StoreUpdate::Entry(bookmark) => told.push(bookmark.point.position.sequence),
+            StoreUpdate::Entry(bookmark) => read.push(bookmark.point.position.sequence),
             StoreUpdate::UpToDate => {}
-            heard => panic!("{heard:?}"),
+            update => panic!("{update:?}"),
         }
     }
-    assert_eq!(told, [1, 2]);
+    assert_eq!(read, [1, 2]);
 }
 
 fn bookmark(request: &str, sequence: u64) -> Bookmark {

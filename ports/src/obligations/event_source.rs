@@ -1,4 +1,5 @@
-//! What an [`EventSource`] is obliged to. Each call for what comes next is dropped several times before it is waited for: that loses nothing.
+//! The obligations of an [`EventSource`]. The tests drop several calls of [`EventSource::next`] before they wait for one, because that
+//! loses nothing.
 
 use std::{
     future::poll_fn,
@@ -16,26 +17,26 @@ use domain::{
 use super::user;
 use crate::outbound::{EventSource, SourceEvent};
 
-/// The bus of a source that is tested, as seen by those who publish on it.
+/// The event bus of the source under test, as seen by its publishers. NATS is one.
 #[async_trait(?Send)]
-pub trait Bus {
-    /// A source that begins with what was published in the last minute.
+pub trait EventBus {
+    /// Creates a source that starts with the messages of the last minute.
     async fn source(&self) -> Box<dyn EventSource>;
 
-    /// Publishes a message, and returns its id when the bus has it; none when this bus has no such messages.
+    /// Publishes a message and returns its id when the bus has stored it. Returns none if this bus has no such messages.
     async fn publish(&self, message: Message<'_>) -> Option<EventId>;
 
-    /// The time on the clock that the test runs on.
+    /// Returns the time on the clock of the test.
     fn now(&self) -> Instant;
 
-    /// Lets time pass on a paused clock. A real one goes on by itself.
+    /// Advances a paused clock. A real clock advances by itself.
     async fn let_time_pass(&self) {}
 }
 
-/// A bus that may be lost, or lose what it has.
+/// An event bus whose faults a test can cause.
 #[async_trait(?Send)]
-pub trait FailingBus: Bus {
-    /// Keeps the source from the bus. Those who publish reach it.
+pub trait FailingEventBus: EventBus {
+    /// Interrupts the connection of the source. Publishers still reach the bus.
     async fn interrupt(&self);
 
     /// Ends the interruption.
@@ -44,11 +45,11 @@ pub trait FailingBus: Bus {
     /// Loses every message.
     async fn purge(&self);
 
-    /// Is deleted and made anew. Its sequences begin again.
+    /// Deletes and recreates the bus. Its sequences restart.
     async fn recreate(&self);
 }
 
-/// What is published.
+/// A message to publish.
 #[derive(Clone, Copy, Debug)]
 pub enum Message<'a> {
     /// An event of the type `t` with this content, for the user `a`.
@@ -57,36 +58,36 @@ pub enum Message<'a> {
     LanguageChosen,
     /// The account of the user `a` was disabled.
     AccountDisabled,
-    /// A message that is for another service.
+    /// A message for another service.
     OfAnotherService,
-    /// A message that cannot be read.
+    /// A message that cannot be decoded.
     Unreadable,
 }
 
-/// How far the clock of the bus may differ from the one of the test.
+/// The maximum difference between the clock of the bus and the clock of the test.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
-/// A source gives up what it holds within two seconds. So much more is left to a busy machine.
-const CLOSING: Duration = Duration::from_secs(3);
-/// No source reads so many bytes of contents ahead.
-const READ_AHEAD: usize = 10 << 20;
+/// The maximum time for closing a source: two seconds, and one more for a busy machine.
+const MAX_CLOSE_TIME: Duration = Duration::from_secs(3);
+/// The maximum number of bytes of contents that a source reads ahead.
+const MAX_READ_AHEAD: usize = 10 << 20;
 
-/// Tests that everything comes once and in the order of the bus, the recent before [`SourceEvent::Subscribed`].
+/// Tests that every event is returned once and in the order of the bus, the recent ones before [`SourceEvent::Subscribed`].
 ///
 /// # Panics
 ///
-/// An obligation is not met.
-pub async fn brings_everything_in_order(bus: &impl Bus) {
+/// Panics if an obligation is not met.
+pub async fn returns_everything_in_order(bus: &impl EventBus) {
     let mut recent = Vec::new();
     for content in ["1", "2", "3"] {
         recent.push(publish(bus, content).await);
     }
     bus.let_time_pass().await;
     let mut reader = Reader { bus, source: bus.source().await };
-    let SourceEvent::Resync { after } = reader.next().await else { panic!("it begins") };
+    let SourceEvent::Resync { after } = reader.next().await else { panic!("no resync") };
     let first = recent[0].id;
-    assert_eq!(EventId { sequence: after.sequence + 1, ..after }, first, "nothing is left out");
+    assert_eq!(EventId { sequence: after.sequence + 1, ..after }, first, "the first recent event follows");
     for published in &recent {
-        reader.brings(published).await;
+        reader.expect_next(published).await;
     }
     assert_eq!(reader.next().await, SourceEvent::Subscribed);
 
@@ -95,17 +96,17 @@ pub async fn brings_everything_in_order(bus: &impl Bus) {
         new.push(publish(bus, &number.to_string()).await);
     }
     for published in &new {
-        reader.brings(published).await;
+        reader.expect_next(published).await;
     }
 
-    // In their place among the others; what is no notification, or none that can be read, is passed over.
+    // Choices and account changes are returned in order. Other and unreadable messages are skipped.
     let before = publish(bus, "before").await;
     let chosen = bus.publish(Message::LanguageChosen).await;
     bus.publish(Message::OfAnotherService).await;
     let disabled = bus.publish(Message::AccountDisabled).await;
     bus.publish(Message::Unreadable).await;
-    let behind = publish(bus, "behind").await;
-    reader.brings(&before).await;
+    let last = publish(bus, "last").await;
+    reader.expect_next(&before).await;
     if chosen.is_some() {
         let event = reader.next().await;
         let SourceEvent::LanguageChosen(choice) = event else { panic!("{event:?}") };
@@ -117,24 +118,24 @@ pub async fn brings_everything_in_order(bus: &impl Bus) {
         let SourceEvent::AccountChanged(change) = event else { panic!("{event:?}") };
         assert_eq!((change.user, change.is_enabled), (user(), false));
     }
-    reader.brings(&behind).await;
+    reader.expect_next(&last).await;
     reader.source.close().await;
 }
 
-/// Tests that the source says when its bus is lost, and goes on where it stopped.
+/// Tests that the source reports an interruption and resumes where it stopped.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
-pub async fn goes_on_after_an_interruption(bus: &impl FailingBus) {
-    // The bus is away at first.
+/// Panics if an obligation is not met.
+pub async fn resumes_after_an_interruption(bus: &impl FailingEventBus) {
+    // The bus is out of reach at first.
     bus.interrupt().await;
     let mut reader = Reader { bus, source: bus.source().await };
     let first = publish(bus, "first").await;
     bus.let_time_pass().await;
     bus.restore().await;
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
-    reader.goes_on(Some(after), &[&first]).await;
+    reader.expect_resumed(Some(after), &[&first]).await;
 
     for _ in 0..2 {
         bus.interrupt().await;
@@ -144,30 +145,30 @@ pub async fn goes_on_after_an_interruption(bus: &impl FailingBus) {
         bus.let_time_pass().await;
         bus.restore().await;
         let three = publish(bus, "three").await;
-        reader.goes_on(None, &[&one, &two, &three]).await;
+        reader.expect_resumed(None, &[&one, &two, &three]).await;
         let four = publish(bus, "four").await;
-        reader.brings(&four).await;
+        reader.expect_next(&four).await;
     }
     reader.source.close().await;
 }
 
-/// Tests that what the bus has lost is told, unless it was read before.
+/// Tests that the source reports events that the bus has lost, unless it had read them.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
-pub async fn tells_what_the_bus_has_lost(bus: &impl FailingBus) {
+/// Panics if an obligation is not met.
+pub async fn reports_lost_events(bus: &impl FailingEventBus) {
     let first = publish(bus, "first").await;
     let mut reader = Reader { bus, source: bus.source().await };
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
-    reader.goes_on(Some(after), &[&first]).await;
+    reader.expect_resumed(Some(after), &[&first]).await;
 
-    // What was read is not missed.
+    // Losing an event that was read is not reported.
     bus.purge().await;
     let second = publish(bus, "second").await;
-    reader.brings(&second).await;
+    reader.expect_next(&second).await;
 
-    // What was not is.
+    // Losing an event that was not read is reported.
     bus.interrupt().await;
     let event = reader.next().await;
     assert!(matches!(event, SourceEvent::Interrupted { .. }), "{event:?}");
@@ -176,30 +177,31 @@ pub async fn tells_what_the_bus_has_lost(bus: &impl FailingBus) {
     bus.purge().await;
     bus.restore().await;
     let third = publish(bus, "third").await;
-    reader.goes_on(Some(lost.id), &[&third]).await;
+    reader.expect_resumed(Some(lost.id), &[&third]).await;
 
-    // Of another making of the bus everything is new, whatever its sequence.
+    // Every event of a recreated bus is new, whatever its sequence.
     bus.recreate().await;
-    let anew = publish(bus, "anew").await;
-    assert_ne!(anew.id.incarnation, third.id.incarnation);
-    reader.goes_on(Some(EventId { sequence: 0, ..anew.id }), &[&anew]).await;
+    let recreated = publish(bus, "recreated").await;
+    assert_ne!(recreated.id.incarnation, third.id.incarnation);
+    reader.expect_resumed(Some(EventId { sequence: 0, ..recreated.id }), &[&recreated]).await;
     let further = publish(bus, "further").await;
-    reader.brings(&further).await;
+    reader.expect_next(&further).await;
     reader.source.close().await;
 }
 
-/// Tests that what nobody asks for waits on the bus, where it can still be lost. A fake that holds everything in memory is not meant.
+/// Tests that a source reads a limited number of bytes ahead: messages beyond that wait on the bus, where they can be lost. The obligation
+/// does not apply to a fake that has everything in memory.
 ///
 /// # Panics
 ///
-/// The obligation is not met.
-pub async fn reads_no_more_ahead(bus: &impl FailingBus) {
+/// Panics if the obligation is not met.
+pub async fn limits_read_ahead(bus: &impl FailingEventBus) {
     let first = publish(bus, "first").await;
     let mut reader = Reader { bus, source: bus.source().await };
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
-    reader.goes_on(Some(after), &[&first]).await;
+    reader.expect_resumed(Some(after), &[&first]).await;
     let large = "x".repeat(500_000);
-    for _ in 0..3 * READ_AHEAD / large.len() {
+    for _ in 0..3 * MAX_READ_AHEAD / large.len() {
         publish(bus, &large).await;
     }
     bus.purge().await;
@@ -213,51 +215,51 @@ pub async fn reads_no_more_ahead(bus: &impl FailingBus) {
             event => panic!("{event:?}"),
         }
     }
-    assert!(bytes <= READ_AHEAD, "{bytes} bytes were read ahead");
-    assert_eq!(gaps, 1, "the rest is lost");
+    assert!(bytes <= MAX_READ_AHEAD, "{bytes} bytes were read ahead");
+    assert_eq!(gaps, 1, "the other messages are lost");
 }
 
-/// Tests that a source is given up in time, also while its bus is out of reach.
+/// Tests that closing a source takes a limited time while its bus is out of reach.
 ///
 /// # Panics
 ///
-/// The obligation is not met.
-pub async fn closes_without_a_bus(bus: &impl FailingBus) {
+/// Panics if the obligation is not met.
+pub async fn closes_while_interrupted(bus: &impl FailingEventBus) {
     let first = publish(bus, "first").await;
     let mut reader = Reader { bus, source: bus.source().await };
     let after = EventId { sequence: first.id.sequence - 1, ..first.id };
-    reader.goes_on(Some(after), &[&first]).await;
+    reader.expect_resumed(Some(after), &[&first]).await;
     bus.interrupt().await;
-    let began = bus.now();
+    let started = bus.now();
     reader.source.close().await;
-    let taken = bus.now() - began;
-    assert!(taken < CLOSING, "{taken:?}");
+    let taken = bus.now() - started;
+    assert!(taken < MAX_CLOSE_TIME, "{taken:?}");
 }
 
-/// An event that the bus has.
+/// An event that the bus has stored.
 struct Published {
     id: EventId,
     content: String,
-    /// When it was given to the bus …
-    given: Instant,
-    /// … and when the bus had it.
-    had: Instant,
+    /// When the event was sent to the bus.
+    sent: Instant,
+    /// When the bus had stored the event.
+    stored: Instant,
 }
 
-async fn publish(bus: &impl Bus, content: &str) -> Published {
-    let given = bus.now();
+async fn publish(bus: &impl EventBus, content: &str) -> Published {
+    let sent = bus.now();
     let id = bus.publish(Message::Event(content)).await.expect("every bus has events");
-    Published { id, content: content.into(), given, had: bus.now() }
+    Published { id, content: content.into(), sent, stored: bus.now() }
 }
 
-/// A source, and the bus that it reads.
+/// A source and its bus.
 struct Reader<'a, B> {
     bus: &'a B,
     source: Box<dyn EventSource>,
 }
 
-impl<B: Bus> Reader<'_, B> {
-    /// What comes next, after some calls that were dropped.
+impl<B: EventBus> Reader<'_, B> {
+    /// Returns the next event, after some dropped calls.
     async fn next(&mut self) -> SourceEvent {
         for polls in 1..=3 {
             if let Some(event) = self.next_unless_pending(polls).await {
@@ -267,7 +269,7 @@ impl<B: Bus> Reader<'_, B> {
         self.source.next().await
     }
 
-    /// Drops the call when it is still pending after so many polls.
+    /// Drops the call if it is still pending after this number of polls.
     async fn next_unless_pending(&mut self, polls: u32) -> Option<SourceEvent> {
         let mut next = pin!(self.source.next());
         let mut left = polls;
@@ -282,56 +284,56 @@ impl<B: Bus> Reader<'_, B> {
         .await
     }
 
-    /// The very next is this event.
-    async fn brings(&mut self, published: &Published) {
+    /// Checks that the next event is `published`.
+    async fn expect_next(&mut self, published: &Published) {
         let asked = self.bus.now();
         let event = self.next().await;
-        self.is(&event, published, asked);
+        self.check(&event, published, asked);
     }
 
-    /// The event is this one, and the bus has had it since it was published.
-    fn is(&self, event: &SourceEvent, published: &Published, asked: Instant) {
+    /// Checks that `event` is `published`, and that its age is right.
+    fn check(&self, event: &SourceEvent, published: &Published, asked: Instant) {
         let SourceEvent::Notification { notification, age, .. } = event else {
             panic!("{event:?} instead of {}", published.content)
         };
         assert_eq!((notification.id, text(&notification.content)), (published.id, &*published.content));
         let recipients = Recipients::Users(vec![user()]);
         assert_eq!((notification.event_type.as_str(), &notification.recipients), ("t", &recipients));
-        let least = asked.saturating_duration_since(published.had).saturating_sub(CLOCK_TOLERANCE);
-        let most = self.bus.now() - published.given + CLOCK_TOLERANCE;
-        assert!((least..=most).contains(age), "{age:?} is not within {least:?} and {most:?}");
+        let min = asked.saturating_duration_since(published.stored).saturating_sub(CLOCK_TOLERANCE);
+        let max = self.bus.now() - published.sent + CLOCK_TOLERANCE;
+        assert!((min..=max).contains(age), "{age:?} is not within {min:?} and {max:?}");
     }
 
-    /// The source is subscribed, and brings these events, in order and nothing else. What follows `after` is new to it, if that is given.
-    async fn goes_on(&mut self, mut after: Option<EventId>, published: &[&Published]) {
-        let (mut published, mut said) = (published.iter(), None);
+    /// Checks that the source subscribes again and returns exactly these events, in order. If `after` is given, a resync to it comes first.
+    async fn expect_resumed(&mut self, mut after: Option<EventId>, published: &[&Published]) {
+        let (mut published, mut reported) = (published.iter(), None);
         let mut is_subscribed = false;
         while !is_subscribed || published.len() > 0 {
             let asked = self.bus.now();
             match self.next().await {
-                SourceEvent::Resync { after: told } => {
-                    assert_eq!(after.take(), Some(told), "what comes follows on that");
+                SourceEvent::Resync { after: resynced } => {
+                    assert_eq!(after.take(), Some(resynced), "an unexpected resync");
                 }
                 SourceEvent::Subscribed => {
-                    assert!(!is_subscribed, "it is said once");
+                    assert!(!is_subscribed, "reported twice");
                     is_subscribed = true;
                 }
                 SourceEvent::Interrupted { reason } => {
-                    // An outage may have one reason after the other.
-                    assert_ne!(said.as_ref(), Some(&reason), "it is said once");
-                    said = Some(reason);
+                    // The reason of an outage may change.
+                    assert_ne!(reported.as_ref(), Some(&reason), "reported twice");
+                    reported = Some(reason);
                     is_subscribed = false;
                 }
                 event => {
-                    assert_eq!(after, None, "{event:?} before what it follows on");
-                    self.is(&event, published.next().expect("nothing else"), asked);
+                    assert_eq!(after, None, "{event:?} before the resync");
+                    self.check(&event, published.next().expect("one of the expected events"), asked);
                 }
             }
         }
     }
 }
 
-/// The text of a content that comes in no other language.
+/// Returns the text of a content without translations.
 fn text(content: &Content) -> &str {
     content.text(TranslationIndex::FALLBACK)
 }

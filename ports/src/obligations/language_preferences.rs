@@ -5,44 +5,45 @@ use domain::language::{LanguageChoice, LanguageTag};
 use super::{is_pending, user};
 use crate::outbound::{LanguagePreferences, StoreUpdate};
 
-/// Tests a [`LanguagePreferences`]. `instance` makes the preferences of one more instance; nothing is stored yet.
+/// Tests a [`LanguagePreferences`] with an empty store. `instance` creates the preferences of another instance.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn() -> P) {
     let (one, other) = (instance().await, instance().await);
     for preferences in [&one, &other] {
-        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "nothing is stored yet");
+        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "the store is empty");
     }
 
     // A call that is dropped before it is ready loses nothing.
-    assert!(is_pending(pin!(other.next_update())), "there is nothing more to hear");
+    assert!(is_pending(pin!(other.next_update())), "there is no further update");
 
-    // A choice is heard by others, and is later than the one before, wherever that was made.
+    // Other instances read a choice. It is later than the previous one of any instance.
     let first = choose(&one, Some("de"), None).await;
     assert_eq!(other.next_update().await, StoreUpdate::Entry(first.clone()));
     let second = choose(&other, None, None).await;
-    assert!(second.made > first.made);
-    hears(&one, &second).await;
+    assert!(second.chosen_at > first.chosen_at);
+    expect_choice(&one, &second).await;
 
-    // It is later than what the caller knows of, whatever the clock says.
-    let future = second.made + Duration::from_hours(1);
+    // A choice is later than the latest one that the caller knows, even if that is in the future.
+    let future = second.chosen_at + Duration::from_hours(1);
     let third = choose(&one, Some("fr"), Some(future)).await;
-    assert!(third.made > future);
-    // And later than what is stored, of which the caller has not heard yet.
+    assert!(third.chosen_at > future);
+    // A choice is later than a stored one that the caller has not read yet.
     let fourth = choose(&other, Some("it"), None).await;
-    assert!(fourth.made > third.made);
-    hears(&one, &fourth).await;
+    assert!(fourth.chosen_at > third.chosen_at);
+    expect_choice(&one, &fourth).await;
 
-    // Of what was chosen elsewhere the later counts.
-    let at = |made, language| LanguageChoice { language: Some(tag(language)), made, ..first.clone() };
-    one.keep(at(third.made, "sv"));
-    let kept = at(fourth.made + Duration::from_secs(1), "nl");
+    // `keep` stores a choice only if it is later than the stored one.
+    let at =
+        |made, language| LanguageChoice { language: Some(tag(language)), chosen_at: made, ..first.clone() };
+    one.keep(at(third.chosen_at, "sv"));
+    let kept = at(fourth.chosen_at + Duration::from_secs(1), "nl");
     one.keep(kept.clone());
-    hears(&other, &kept).await;
+    expect_choice(&other, &kept).await;
 
-    // What is stored is known to an instance that comes later, and is the same for all.
+    // A new instance reads what is stored.
     drop((one, other));
     let next = instance().await;
     let mut stored = None;
@@ -52,34 +53,34 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
     assert_eq!(stored, Some(kept));
 }
 
-/// Tests a [`LanguagePreferences`] whose store is lost, which `lose` does. `instance` makes the preferences of one more instance; nothing is
-/// stored yet.
+/// Tests a [`LanguagePreferences`] whose store is lost. `lose` loses it, and `instance` creates the preferences of another instance. The
+/// store is empty at first.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub async fn language_preferences_that_are_lost<P: LanguagePreferences>(
     instance: impl AsyncFn() -> P,
     lose: impl AsyncFn(),
 ) {
     let (one, other) = (instance().await, instance().await);
     for preferences in [&one, &other] {
-        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "nothing is stored yet");
+        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "the store is empty");
     }
     let first = choose(&one, Some("de"), None).await;
     for preferences in [&one, &other] {
-        hears(preferences, &first).await;
+        expect_choice(preferences, &first).await;
     }
     lose().await;
     for preferences in [&one, &other] {
         assert_eq!(preferences.next_update().await, StoreUpdate::Recreated);
-        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "nothing is in it any more");
+        assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "the new store is empty");
     }
     let new = choose(&other, Some("fr"), None).await;
-    hears(&one, &new).await;
+    expect_choice(&one, &new).await;
 }
 
-/// Makes a choice, which holds as it was made.
+/// Makes a choice and checks that it was stored unchanged.
 async fn choose(
     preferences: &impl LanguagePreferences,
     language: Option<&str>,
@@ -91,14 +92,14 @@ async fn choose(
     choice
 }
 
-/// Waits until a choice is heard; until then none that is later, and none before one that was made before.
-async fn hears(preferences: &impl LanguagePreferences, expected: &LanguageChoice) {
+/// Waits for a choice. Until then, updates are in the order of their times, and none is later than the expected choice.
+async fn expect_choice(preferences: &impl LanguagePreferences, expected: &LanguageChoice) {
     let mut last = Duration::ZERO;
     loop {
-        let heard = preferences.next_update().await;
-        let StoreUpdate::Entry(choice) = heard else { panic!("{heard:?}") };
-        assert!((last..=expected.made).contains(&choice.made), "{choice:?} out of order");
-        last = choice.made;
+        let update = preferences.next_update().await;
+        let StoreUpdate::Entry(choice) = update else { panic!("{update:?}") };
+        assert!((last..=expected.chosen_at).contains(&choice.chosen_at), "{choice:?} out of order");
+        last = choice.chosen_at;
         if choice == *expected {
             return;
         }

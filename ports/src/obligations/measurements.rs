@@ -4,11 +4,11 @@ use domain::log::EndReason;
 
 use crate::outbound::{Measurements, Metrics, Outcome};
 
-/// Tests that [`Measurements`] are what was counted by the same [`Metrics`]. Nothing was counted yet.
+/// Tests that [`Measurements`] returns what was counted by the same [`Metrics`]. Nothing was counted before.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub fn measurements(counts: &(impl Metrics + Measurements)) {
     const REASONS: [EndReason; 9] = [
         EndReason::Client,
@@ -26,7 +26,7 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
     assert_eq!((before.events, before.deliveries), (0, 0));
     assert_eq!((before.latency.quantile(0.5), before.nats_connected, before.nats_lag), (None, false, 0));
 
-    // Each reason one time more than the one before.
+    // Each reason is counted once more than the previous one.
     for (times, reason) in (1..).zip(REASONS) {
         for _ in 0..times {
             counts.stream_opened(9, 5);
@@ -49,7 +49,7 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
     counts.nats_lag(5);
 
     let statistics = counts.statistics();
-    assert_eq!((statistics.streams, statistics.users), (3, 2), "those that are open now");
+    assert_eq!((statistics.streams, statistics.users), (3, 2), "the streams open now");
     assert_eq!(statistics.opened, (1..=9).sum::<u64>());
     let mut ended = statistics.ended;
     ended.retain(|(_, times)| *times > 0);
@@ -57,7 +57,7 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
     for (times, reason) in (1..).zip(REASONS) {
         assert!(ended.contains(&(reason, times)), "{times} of {reason:?} in {ended:?}");
     }
-    assert_eq!((statistics.events, statistics.deliveries), (2, 7), "those for us");
+    assert_eq!((statistics.events, statistics.deliveries), (2, 7), "events for this service");
     assert_eq!(statistics.latency.quantile(1.0), Some(Duration::from_millis(10)));
     assert_eq!((statistics.nats_connected, statistics.nats_lag), (true, 5));
     counts.nats_connected(false);

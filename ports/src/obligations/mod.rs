@@ -1,6 +1,6 @@
-//! What implementations of a port are obliged to, as tests that run against each of them, the fakes included.
+//! The obligations of ports, as tests that every implementation passes, fakes included.
 //!
-//! A test that waits for ever has failed: whoever runs it sets a limit.
+//! A test may wait forever if an obligation is not met. The caller sets a time limit.
 
 mod bookmark_exchange;
 mod clock;

@@ -1,11 +1,11 @@
 use crate::outbound::ServiceRegistry;
 
-/// Tests a [`ServiceRegistry`]. `instance` makes the registry of one more instance, and `entries` counts those that others find. Nobody was
-/// announced yet.
+/// Tests a [`ServiceRegistry`] without entries. `instance` creates the registry of another instance, and `entries` returns the number of
+/// entries.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub async fn service_registry<R: ServiceRegistry>(
     instance: impl Fn() -> R,
     entries: impl AsyncFn() -> usize,
@@ -14,27 +14,27 @@ pub async fn service_registry<R: ServiceRegistry>(
     one.announce().await.expect("announced");
     assert_eq!(entries().await, 1);
     one.announce().await.expect("renewed");
-    assert_eq!(entries().await, 1, "an entry is renewed, not doubled");
+    assert_eq!(entries().await, 1, "the entry is renewed, not duplicated");
     other.announce().await.expect("announced");
-    assert_eq!(entries().await, 2, "each instance has an entry of its own");
+    assert_eq!(entries().await, 2, "each instance has its own entry");
 
     one.withdraw().await.expect("withdrawn");
-    assert_eq!(entries().await, 1, "an instance takes its own entry away");
+    assert_eq!(entries().await, 1, "an instance removes its own entry");
     one.withdraw().await.expect("nothing to withdraw");
     one.announce().await.expect("announced again");
     assert_eq!(entries().await, 2);
 }
 
-/// Tests a [`ServiceRegistry`] that has announced its instance and was then kept from where its entries are, until `restore` ends that.
+/// Tests a [`ServiceRegistry`] that has announced its instance and has lost its connection since. `restore` restores the connection.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub async fn service_registry_out_of_reach(registry: &impl ServiceRegistry, restore: impl AsyncFn()) {
     registry.changed().await;
     for failed in [registry.announce().await.map(drop), registry.withdraw().await] {
-        let error = failed.expect_err("nobody can be reached");
-        assert!(!error.reason.is_empty(), "an administrator is told why");
+        let error = failed.expect_err("out of reach");
+        assert!(!error.reason.is_empty(), "the cause for an administrator");
     }
     restore().await;
     registry.changed().await;

@@ -5,43 +5,43 @@ use domain::identity::IssuedAt;
 use super::user;
 use crate::outbound::{TokenRejected, TokenVerifier};
 
-/// A token of the user `a`, with nothing or something wrong with it.
+/// A token of the user `a`, valid or with faults.
 #[derive(Clone, Copy, Debug)]
 pub struct Token {
-    /// When it was issued, since 1970, if it says so.
-    pub issued: Option<Duration>,
-    /// Whether its time is over.
+    /// When the token was issued, as the time since 1970. None for a token without `iat`.
+    pub issued_at: Option<Duration>,
+    /// Whether the token has expired.
     pub is_expired: bool,
-    /// What else is wrong with it.
+    /// Another fault of the token.
     pub fault: Option<Fault>,
 }
 
-/// What may be wrong with a token.
+/// A fault of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Somebody else has signed it.
+    /// The token is signed with another secret.
     Signature,
-    /// It is for somebody else.
+    /// The token has another audience.
     Audience,
-    /// It names no user.
+    /// The token names no user.
     NoUser,
-    /// It is for a public share.
+    /// The token is for a public share.
     Scope,
 }
 
-/// Tests a [`TokenVerifier`] with tokens that `make` makes. No account was disabled.
+/// Tests a [`TokenVerifier`] with tokens created by `make`. No account is disabled.
 ///
 /// # Panics
 ///
-/// An obligation is not met.
+/// Panics if an obligation is not met.
 pub fn token_verifier(verifier: &impl TokenVerifier, make: impl Fn(Token) -> String) {
     const ISSUED: Duration = Duration::from_secs(1_000_000);
-    let good = Token { issued: Some(ISSUED), is_expired: false, fault: None };
+    let good = Token { issued_at: Some(ISSUED), is_expired: false, fault: None };
     let verify = |token: Token| verifier.verify(&make(token));
-    let principal = verify(good).expect("nothing is wrong with it");
-    assert_eq!((principal.user, principal.issued), (user(), IssuedAt::new(ISSUED)));
-    let unknown = verify(Token { issued: None, ..good }).expect("it need not say when it was issued");
-    assert_eq!(unknown.issued, IssuedAt::UNKNOWN);
+    let principal = verify(good).expect("a valid token");
+    assert_eq!((principal.user, principal.issued_at), (user(), IssuedAt::new(ISSUED)));
+    let unknown = verify(Token { issued_at: None, ..good }).expect("`iat` is optional");
+    assert_eq!(unknown.issued_at, IssuedAt::UNKNOWN);
 
     for (fault, rejected) in [
         (Fault::Signature, TokenRejected::Invalid),
@@ -49,7 +49,7 @@ pub fn token_verifier(verifier: &impl TokenVerifier, make: impl Fn(Token) -> Str
         (Fault::NoUser, TokenRejected::NoUser),
         (Fault::Scope, TokenRejected::Scope),
     ] {
-        // An expired one with nothing else wrong is replaced by its client; this one would not be any better.
+        // `Expired` makes the client renew its token, which would not help against the other fault.
         for is_expired in [false, true] {
             let token = Token { is_expired, fault: Some(fault), ..good };
             assert_eq!(verify(token).err(), Some(rejected), "{token:?}");

@@ -3,25 +3,23 @@ use domain::bookmark::Bookmark;
 
 use super::StoreUpdate;
 
-/// Where streams stood when they ended, told to the other instances and to the next one of this.
+/// Shares the bookmarks of ended streams with the other instances, and with the successor of this one.
 ///
-/// What implementations are obliged to is tested by `obligations::bookmark_exchange`.
-#[cfg_attr(feature = "mock", mockall::automock)]
+/// `obligations::bookmark_exchange` tests the obligations of an implementation.
 #[async_trait]
 pub trait BookmarkExchange: Send + Sync {
-    /// Tells the others. Nobody waits for it: what cannot be told, because too much waits or nobody can be reached, is lost.
+    /// Publishes a bookmark in the background. It is lost if too many bookmarks wait or the store cannot be reached.
     fn publish(&self, bookmark: Bookmark);
 
-    /// Returns what was told by others, the recent first, then what is new; never what was told by this instance. It waits for as long
-    /// as there is nothing. Within five seconds after NATS was reached for the first time it has returned [`StoreUpdate::UpToDate`] or
-    /// [`StoreUpdate::Unavailable`].
+    /// Waits for the next update: first the bookmarks in the store, then new ones. Bookmarks of this instance are left out.
     ///
-    /// After [`StoreUpdate::Recreated`], what was told before is known to nobody who has not heard it: the caller tells again what it
-    /// remembers.
+    /// [`StoreUpdate::UpToDate`] or [`StoreUpdate::Unavailable`] is returned within five seconds after NATS was first reached.
     ///
-    /// To be called by one listener at a time. A call that is dropped before it is ready loses nothing.
+    /// After [`StoreUpdate::Recreated`] the store has no bookmark from before, so the caller publishes again the ones that it remembers.
+    ///
+    /// There is one caller at a time. A call that is dropped before it is ready loses nothing.
     async fn next_update(&self) -> StoreUpdate<Bookmark>;
 
-    /// Waits until what was told has arrived where other instances and the next one hear it, for two seconds at most.
+    /// Waits until the published bookmarks are in the store, for at most two seconds.
     async fn close(&self);
 }

@@ -1,14 +1,14 @@
 use std::time::{Duration, Instant};
 
-/// Tells the time.
+/// The clocks of the machine.
 ///
-/// What implementations are obliged to is tested by `obligations::clock`.
+/// `obligations::clock` tests the obligations of an implementation.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Clock: Send + Sync {
-    /// The time on a clock that never goes back, and goes on at the same pace whatever happens to the wall clock.
+    /// Returns the time on the monotonic clock. It never goes back, and setting the wall clock does not affect it.
     fn now(&self) -> Instant;
 
-    /// What the wall clock says, as the time since 1970 (RFC 7519, 2, `NumericDate`). For comparing with what other
-    /// machines have written down, and nothing else: it may go back.
+    /// Returns the wall clock, as the time since 1970 (RFC 7519, 2, `NumericDate`). It may go back, so it is only for comparison with times
+    /// of other machines.
     fn unix_time(&self) -> Duration;
 }

@@ -7,76 +7,72 @@ use domain::{
     revocation::AccountChange,
 };
 
-/// The bus, as seen by the one who reads it.
+/// The source of events: a reader of NATS.
 ///
-/// What implementations are obliged to is tested by the functions of `obligations::event_source`.
-#[cfg_attr(feature = "mock", mockall::automock)]
+/// The functions of `obligations::event_source` test the obligations of an implementation.
 #[async_trait]
 pub trait EventSource: Send {
-    /// Returns what comes next. It waits for as long as nothing does, and it never ends: a source that loses its bus says so and keeps
-    /// trying.
+    /// Waits for the next event. A source never ends: when it loses its connection to NATS, it reports that and reconnects.
     ///
     /// Obligations:
-    /// - [`SourceEvent::Resync`] comes before the first notification;
-    /// - every notification and every change of an account that was published after what it names comes exactly once and in the order of the bus, also
-    ///   across interruptions; the recent ones come before the first [`SourceEvent::Subscribed`];
-    /// - what the bus has lost before it could be read is told by another [`SourceEvent::Resync`], and nothing else is;
-    /// - no more is read ahead than a bounded number of bytes: what nobody asks for waits on the bus;
-    /// - what is no notification, or cannot be read as one, is counted (and the latter logged) by the source, not returned;
+    /// - [`SourceEvent::Resync`] is returned before the first notification;
+    /// - every notification and every change of an account published after the position of `Resync` is returned exactly once and in the
+    ///   order of NATS, also across interruptions. The recent ones are returned before the first [`SourceEvent::Subscribed`];
+    /// - if NATS has lost messages before they were read, another [`SourceEvent::Resync`] is returned. It is returned for no other reason;
+    /// - the number of bytes that the source reads ahead of the caller is limited. Further messages wait on NATS;
+    /// - the source counts messages that are not notifications, and counts and logs unreadable ones. It does not return them;
     /// - a call that is dropped before it is ready loses nothing.
     async fn next(&mut self) -> SourceEvent;
 
-    /// Gives up what is held on the bus for this source, as far as the bus can be reached within two seconds. Nothing is
-    /// asked of the source afterwards.
+    /// Releases what NATS holds for this source, if NATS can be reached within two seconds. The source is not called afterwards.
     async fn close(&mut self);
 }
 
-/// What the bus has to say.
+/// An event of the source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceEvent {
-    /// What comes now was published after `after`, and nothing that was is left out. Unless this is the first, events
-    /// before that are lost.
+    /// The source continues after `after`. Except for the first `Resync`, events before that are lost.
     Resync {
-        /// The last event before what comes, of whatever type; of sequence zero when there was none.
+        /// The last message before the following events, of any type. Its sequence is zero if there is none.
         after: EventId,
     },
-    /// What was published recently has come, and from here on what is published arrives.
+    /// The recent events have been returned, and new events arrive as they are published.
     Subscribed,
-    /// For now nothing arrives; the source keeps trying, and [`SourceEvent::Subscribed`] follows. An outage may have one reason after the
-    /// other, and each is said once.
+    /// NATS cannot be read at present. [`SourceEvent::Subscribed`] follows when it can. If the reason of an outage changes, the new one is
+    /// reported as well, once.
     Interrupted {
-        /// What stands in the way, for an administrator.
+        /// The cause, for an administrator.
         reason: String,
     },
-    /// Events arrive, but many later than they should; [`SourceEvent::Subscribed`] follows when they do no longer.
+    /// The source reads more slowly than others publish. [`SourceEvent::Subscribed`] follows when it has caught up.
     Lagging {
-        /// How many messages wait to be read.
+        /// The number of messages that wait to be read.
         messages: u64,
     },
-    /// A user has chosen a language elsewhere on the platform. After an interruption of this service it may be told again.
+    /// A user has chosen a language elsewhere on the platform. The same choice may be returned again after an interruption.
     LanguageChosen(LanguageChoice),
-    /// An account was disabled or deleted, or enabled again. What comes before this in the order of the bus was published before.
+    /// An account was disabled, deleted or enabled. All events returned before were published before the change.
     AccountChanged(AccountChange),
-    /// Something to tell people.
+    /// An event for users.
     Notification {
-        /// What that is.
+        /// The event.
         notification: Notification,
-        /// For how long the bus has had it, by the bus's clock and ours.
+        /// The time since NATS stored the event, by the clock of NATS and that of this machine.
         age: Duration,
-        /// How it came, for traces.
-        delivery: Delivery,
+        /// The metadata of the message, for traces.
+        metadata: MessageMetadata,
     },
 }
 
-/// How a message came, for traces. What is not known is empty.
+/// The metadata of a message, for traces. Unknown values are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Delivery {
+pub struct MessageMetadata {
     /// The messaging system, as OpenTelemetry names it (`messaging.system`).
     pub system: &'static str,
-    /// What the message was published to.
+    /// The destination that the message was published to (`messaging.destination.name`).
     pub destination: &'static str,
-    /// The size of the message as it came, in bytes.
+    /// The size of the received message, in bytes (`messaging.message.body.size`).
     pub body_bytes: usize,
-    /// The trace that its publisher has begun (W3C Trace Context, `traceparent`).
+    /// The trace of the publisher (W3C Trace Context, `traceparent`).
     pub trace_parent: Box<str>,
 }

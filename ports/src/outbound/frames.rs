@@ -4,36 +4,41 @@ use domain::{
     content::TranslationIndex,
     gap::Gap,
     language::LanguageTag,
+    log::EndReason,
     notification::{EventId, Notification},
 };
 
-use super::EndReason;
+use crate::Frame;
 
-/// Bytes that are ready to be written to any number of streams; a copy shares them.
-pub type Frame = bytes::Bytes;
-
-/// How events look on a stream.
+/// Encodes what is written to a stream.
+///
+/// Obligations:
+/// - each frame is a complete block, so that any frame can follow any other one;
+/// - the memory of a frame is about its length. It is not a slice of a larger buffer, because the log keeps the frames of its events and
+///   counts the length of their texts only;
+/// - neither encoding nor dropping a frame has a side effect. The frame of an event is encoded once, shared by many streams, and perhaps
+///   never written. A stream is closed by dropping its [`EventStream`](crate::inbound::EventStream), not by dropping frames;
+/// - no call blocks or fails. The mailbox of a user is locked during the call.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Frames: Send + Sync {
-    /// The event as its clients read it, in one of its versions.
+    /// Encodes one translation of an event.
     fn event(&self, notification: &Notification, translation: TranslationIndex) -> Frame;
 
-    /// What a stream begins with: how long to wait before a reconnection, and the id with which to come back if nothing
-    /// else was written. None when there is neither.
+    /// Encodes the first block of a stream: the reconnection time, and the id to come back with. Returns none if there is neither.
     fn opening(&self, reconnection_time: Option<Duration>, position: Option<EventId>) -> Option<Frame>;
 
-    /// The id with which to come back from now on. It is no event.
+    /// Encodes a new id to come back with, in a block that is not an event.
     fn position(&self, position: EventId) -> Frame;
 
-    /// An event that says that others are missing, up to `position`.
+    /// Encodes the event that reports a gap up to `position`.
     fn gap(&self, gap: &Gap, position: EventId) -> Frame;
 
-    /// A comment that from now on events come in another language, where there is a choice.
+    /// Encodes a comment that the language of the stream is now `language`.
     fn language(&self, language: &LanguageTag) -> Frame;
 
-    /// A comment that keeps the connection alive. Clients do not see it.
+    /// Encodes a comment that keeps the connection alive. Clients ignore it.
     fn keepalive(&self) -> Frame;
 
-    /// The last of a stream: how long to wait before a reconnection, and a comment that says why it ends.
+    /// Encodes the last block of a stream: the reconnection time, and a comment with the reason for the end.
     fn closing(&self, reason: EndReason, reconnection_time: Option<Duration>) -> Frame;
 }

@@ -1,24 +1,24 @@
-/// Counts the connections and requests of one HTTP server. No call blocks or fails.
+/// Metrics of the connections and requests of one HTTP server. No call blocks or fails.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait HttpMetrics: Send + Sync {
-    /// A connection was accepted; now `open` are open.
+    /// Counts an accepted connection. `open` connections are open now.
     fn connection_accepted(&self, open: usize);
 
-    /// A connection was closed; now `open` are open.
+    /// Counts a closed connection. `open` connections are open now.
     fn connection_closed(&self, open: usize);
 
-    /// So many connections without a request were closed to make room for others.
+    /// Counts connections without a request that were closed to make room for others.
     fn connections_evicted(&self, connections: usize);
 
-    /// A TLS handshake failed.
+    /// Counts a failed TLS handshake.
     fn handshake_failed(&self);
 
-    /// A connection was closed because no complete request came in time.
+    /// Counts a connection that was closed because no complete request arrived in time.
     fn request_timed_out(&self);
 
-    /// A connection or an HTTP/2 stream was cut because its client did not take what was written to it in time.
+    /// Counts a connection or an HTTP/2 stream that was cut because its client did not read in time.
     fn write_timed_out(&self);
 
-    /// A request to `route`, one of a fixed set, was answered with `status`.
+    /// Counts a request to `route`, one of a fixed set, that was answered with `status`.
     fn answered(&self, route: &'static str, status: u16);
 }

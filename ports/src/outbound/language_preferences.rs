@@ -8,18 +8,18 @@ use domain::{
 
 use super::StoreUpdate;
 
-/// Which languages users have chosen, kept beyond the end of this instance and shared with the others.
+/// The persistent store of the users' language choices, which all instances share.
 ///
-/// What implementations are obliged to is tested by `obligations::language_preferences`.
-#[cfg_attr(feature = "mock", mockall::automock)]
+/// `obligations::language_preferences` tests the obligations of an implementation.
 #[async_trait]
 pub trait LanguagePreferences: Send + Sync {
-    /// Stores what `user` chooses now, and returns when it is stored: with what counts now, which may be a still later
-    /// choice. The choice is later than the one that it replaces in the store, and later than `after`, whatever the clock says.
+    /// Stores a choice that `user` makes now. Returns the latest choice in the store, which may be a later one.
+    ///
+    /// The choice is later than the one that it replaces in the store, and later than `after`, even if a clock was set back.
     ///
     /// # Errors
     ///
-    /// It cannot be stored at present. It is tried for five seconds at most.
+    /// Returns [`NotStored`] if the choice cannot be stored within five seconds.
     async fn choose(
         &self,
         user: UserId,
@@ -27,21 +27,22 @@ pub trait LanguagePreferences: Send + Sync {
         after: Option<Duration>,
     ) -> Result<LanguageChoice, NotStored>;
 
-    /// Stores a choice that was made elsewhere, unless a later one is stored. Nobody waits for it: it is stored as soon as it can
-    /// be, and lost only when too many wait.
+    /// Stores a choice that was made elsewhere in the background, unless a later one is stored. It is stored as soon as possible, and lost
+    /// only if too many choices wait.
     fn keep(&self, choice: LanguageChoice);
 
-    /// Returns what is stored, each user's choice once or more often, then what changes, those of one user in the order in which they
-    /// were stored. It waits for as long as there is nothing. Within five seconds after NATS was reached for the first time it has
-    /// returned [`StoreUpdate::UpToDate`] or [`StoreUpdate::Unavailable`].
+    /// Waits for the next update: first the choices in the store, each at least once, then new ones. The choices of one user are in the
+    /// order in which they were stored.
     ///
-    /// After [`StoreUpdate::Recreated`], of what was heard before only that holds which is heard again before [`StoreUpdate::UpToDate`].
+    /// [`StoreUpdate::UpToDate`] or [`StoreUpdate::Unavailable`] is returned within five seconds after NATS was first reached.
     ///
-    /// To be called by one listener at a time. A call that is dropped before it is ready loses nothing.
+    /// After [`StoreUpdate::Recreated`] an earlier choice is valid only if it is returned again before [`StoreUpdate::UpToDate`].
+    ///
+    /// There is one caller at a time. A call that is dropped before it is ready loses nothing.
     async fn next_update(&self) -> StoreUpdate<LanguageChoice>;
 }
 
-/// A choice could not be stored; it may be tried again later.
+/// The error of a choice that could not be stored. The caller may retry later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the choice cannot be stored at present")]
 pub struct NotStored;

@@ -2,91 +2,91 @@ use std::time::Duration;
 
 use domain::{
     gap::GapReason,
-    log::{Lag, LimitReached},
+    log::{EndReason, Lag, LimitReached},
 };
 
-use super::{EndReason, TokenRejected};
+use super::TokenRejected;
 
-/// Counts what happens. No call blocks or fails.
+/// The metrics of the application. No call blocks or fails.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Metrics: Send + Sync {
-    /// A stream was opened; now `streams` of `users` users are.
+    /// Counts an opened stream. `streams` streams of `users` users are open now.
     fn stream_opened(&self, streams: usize, users: usize);
 
-    /// A stream has ended; now `streams` of `users` users are open.
+    /// Counts an ended stream. `streams` streams of `users` users are open now.
     fn stream_closed(&self, reason: EndReason, streams: usize, users: usize);
 
-    /// A message came from the bus.
+    /// Counts a message from NATS.
     fn event_received(&self, outcome: Outcome);
 
-    /// `translations` of an event could not be read; the rest of it could.
+    /// Counts translations of an event that are unreadable. The rest of the event was readable.
     fn translations_unreadable(&self, translations: usize);
 
-    /// One event was appended for `streams` open streams.
+    /// Counts an event that was appended for `streams` open streams.
     fn delivered(&self, streams: usize);
 
-    /// The last of its streams took an event for writing, `latency` after NATS had taken it.
+    /// Records that the last of an event's streams has taken it, `latency` after NATS stored it.
     fn delivery_completed(&self, latency: Duration);
 
-    /// A stream took an event that its client had missed.
+    /// Counts an event that a stream has taken as a replay.
     fn replayed(&self);
 
-    /// A client was told that it has missed events which nobody can give it any more.
+    /// Counts a gap that was reported to a client.
     fn gap_reported(&self, reason: GapReason);
 
-    /// Somebody was refused a stream because as many are open as may be.
+    /// Counts a stream that was refused because of a limit.
     fn limit_reached(&self, limit: LimitReached);
 
-    /// So many messages stand on the bus behind the one that was just read.
+    /// Sets the number of messages on NATS after the one that was just read.
     fn nats_lag(&self, messages: u64);
 
-    /// A stream has still to take this much. It is asked now and then of each stream that has not taken everything.
+    /// Records the lag of a stream. It is sampled regularly for each stream that has not taken everything.
     fn lagging(&self, lag: Lag);
 
-    /// A silent stream got a keepalive comment.
+    /// Counts a keepalive comment.
     fn keepalive_sent(&self);
 
-    /// The bus can be read, or no longer.
+    /// Sets whether NATS can be read.
     fn nats_connected(&self, connected: bool);
 
-    /// What instances share can be read, or could not be for five seconds.
+    /// Sets whether a bucket is available. It is unavailable when it could not be read for five seconds.
     fn bucket_available(&self, bucket: Bucket, available: bool);
 
-    /// Somebody was refused a stream because of the token.
+    /// Counts a stream that was refused because of its token.
     fn authentication_failed(&self, reason: AuthenticationFailure);
 }
 
-/// What instances share, in a bucket of NATS each.
+/// A bucket of NATS that instances share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Bucket {
-    /// Where streams stood when they ended.
+    /// The bookmarks of ended streams.
     Bookmarks,
-    /// Which languages users have chosen.
+    /// The users' language choices.
     Languages,
 }
 
-/// Why somebody was refused a stream.
+/// Why a request was not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthenticationFailure {
-    /// There was no token.
+    /// The request had no token.
     Missing,
-    /// There was one, but it opens no stream.
+    /// The token was rejected.
     Rejected(TokenRejected),
 }
 
-/// What became of a message from the bus.
+/// The outcome of a message from NATS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// At least one stream is to take it.
+    /// The message is an event that at least one stream has to take.
     Delivered,
-    /// It was for us, but nobody whom it names has a stream open.
+    /// The message is an event, but none of its recipients has an open stream.
     NoSubscriber,
-    /// A user has chosen a language.
+    /// The message is a user's choice of a language.
     LanguageChosen,
-    /// An account was disabled or deleted, or enabled again.
+    /// The message is the change of an account.
     AccountChanged,
-    /// It was for another service.
+    /// The message is for other services.
     OtherType,
-    /// It was for us, or for nobody, and could not be read.
+    /// The message is for this service, or its type is unreadable, and it could not be decoded.
     Unreadable,
 }

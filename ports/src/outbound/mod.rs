@@ -1,10 +1,7 @@
-//! What the application needs from the world.
-
-pub use domain::log::EndReason;
+//! The ports that the application needs from its environment.
 
 mod bookmark_exchange;
 mod clock;
-mod connection;
 mod event_source;
 mod frames;
 mod http_metrics;
@@ -19,24 +16,20 @@ mod traces;
 
 pub use bookmark_exchange::BookmarkExchange;
 pub use clock::Clock;
-pub use connection::Connection;
-pub use event_source::{Delivery, EventSource, SourceEvent};
-pub use frames::{Frame, Frames};
+pub use event_source::{EventSource, MessageMetadata, SourceEvent};
+pub use frames::Frames;
 pub use http_metrics::HttpMetrics;
 pub use language_preferences::{LanguagePreferences, NotStored};
-pub use measurements::{Measurements, Statistics};
+pub use measurements::Measurements;
 pub use metrics::{AuthenticationFailure, Bucket, Metrics, Outcome};
 pub use publish::Publish;
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use store_update::StoreUpdate;
 pub use token_verifier::{TokenRejected, TokenVerifier};
-pub use traces::{Origin, Traces};
+pub use traces::{TraceHeaders, Traces};
 
 #[cfg(feature = "mock")]
 pub use {
-    bookmark_exchange::MockBookmarkExchange, clock::MockClock, connection::MockConnection,
-    event_source::MockEventSource, frames::MockFrames, http_metrics::MockHttpMetrics,
-    language_preferences::MockLanguagePreferences, measurements::MockMeasurements, metrics::MockMetrics,
-    publish::MockPublish, service_registry::MockServiceRegistry, token_verifier::MockTokenVerifier,
-    traces::MockTraces,
+    clock::MockClock, frames::MockFrames, http_metrics::MockHttpMetrics, measurements::MockMeasurements,
+    metrics::MockMetrics, token_verifier::MockTokenVerifier, traces::MockTraces,
 };

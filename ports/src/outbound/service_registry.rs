@@ -2,35 +2,34 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-/// Where others find this instance.
+/// The platform's service registry, in which other services find this instance.
 ///
-/// What implementations are obliged to is tested by `obligations::service_registry`.
-#[cfg_attr(feature = "mock", mockall::automock)]
+/// `obligations::service_registry` tests the obligations of an implementation.
 #[async_trait]
 pub trait ServiceRegistry: Send + Sync {
-    /// Puts this instance's entry there, or renews it. Answers how long the entry holds: one that is not renewed within that time disappears.
+    /// Creates or renews the entry of this instance. Returns its lifetime: an entry that is not renewed within that time disappears.
     ///
     /// # Errors
     ///
-    /// The registry cannot be reached; to be tried again.
+    /// Returns [`RegistryUnavailable`] if the registry cannot be reached. The caller retries.
     async fn announce(&self) -> Result<Duration, RegistryUnavailable>;
 
-    /// Waits until the registry is another one than when the entry was last put, or tried to be put: the connection is lost or there again, or
-    /// the registry was recreated. The entry may be gone.
+    /// Waits until the entry may be gone: since the last call of [`ServiceRegistry::announce`] the connection was lost or restored, or the
+    /// registry was recreated.
     async fn changed(&self);
 
-    /// Takes the entry away, if there is one, so that nobody is sent here any more.
+    /// Removes the entry of this instance, if there is one.
     ///
     /// # Errors
     ///
-    /// The registry cannot be reached; the entry will disappear by itself.
+    /// Returns [`RegistryUnavailable`] if the registry cannot be reached. The entry then disappears at the end of its lifetime.
     async fn withdraw(&self) -> Result<(), RegistryUnavailable>;
 }
 
-/// The registry could not be reached, or refused.
+/// The error of a registry that could not be reached or refused the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the service registry is not available: {reason}")]
 pub struct RegistryUnavailable {
-    /// What stands in the way, for an administrator.
+    /// The cause, for an administrator.
     pub reason: String,
 }

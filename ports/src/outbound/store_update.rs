@@ -1,13 +1,13 @@
-/// What is heard of a store that instances share.
+/// An update of a store that instances share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUpdate<T> {
     /// An entry of the store.
     Entry(T),
-    /// The store that was heard of before is gone, and what was in it. The entries of the new one follow.
+    /// The store was lost with all its entries and was recreated. The entries of the new store follow.
     Recreated,
-    /// Everything that is in the store has been heard.
+    /// All entries of the store have been returned.
     UpToDate,
-    /// The store has been out of reach for five seconds: nothing is to wait for it. When it is back, its entries are heard again, and
+    /// The store could not be reached for five seconds, so nothing should wait for it. When it is back, its entries are returned again, and
     /// then `UpToDate`.
     Unavailable,
 }

@@ -1,41 +1,42 @@
 use domain::identity::Principal;
 
-/// Tells whom an access token speaks for.
+/// Verifies access tokens.
 ///
-/// What implementations are obliged to is tested by `obligations::token_verifier`.
+/// `obligations::token_verifier` tests the obligations of an implementation.
 #[cfg_attr(feature = "mock", mockall::automock)]
 pub trait TokenVerifier: Send + Sync {
-    /// The user whose token this is, when it was issued, and until when it is valid.
+    /// Verifies a token. Returns its user, when it was issued and when it expires.
     ///
-    /// No part of the token may reach a log or an error.
+    /// No part of the token may appear in a log or an error.
     ///
     /// # Errors
     ///
-    /// - [`TokenRejected::Expired`]: its time is over, leeway included; nothing else is wrong with it;
-    /// - [`TokenRejected::Invalid`]: it was not signed with our secret and algorithm, is not for us, or lacks a claim;
-    /// - [`TokenRejected::NoUser`]: it is valid, but names no user;
-    /// - [`TokenRejected::Scope`]: it is valid, but gives no access to a user's own events;
-    /// - [`TokenRejected::Revoked`]: it is valid, but its user's account was disabled or deleted after it was issued. An adapter that knows
-    ///   nothing of accounts never says so.
+    /// - [`TokenRejected::Expired`] if the token has expired, leeway included, and has no other fault;
+    /// - [`TokenRejected::Invalid`] if the token was not signed with the platform's secret and algorithm, has another audience, or lacks a
+    ///   claim;
+    /// - [`TokenRejected::NoUser`] if the token is valid, but names no user;
+    /// - [`TokenRejected::Scope`] if the token is valid, but gives no access to a user's own events;
+    /// - [`TokenRejected::Revoked`] if the token is valid, but its user's account was disabled or deleted after it was issued. An adapter
+    ///   that does not know accounts never returns it.
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected>;
 }
 
-/// Why a token opens no stream.
+/// Why a token was rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum TokenRejected {
-    /// Its time is over.
+    /// The token has expired.
     #[error("the token has expired")]
     Expired,
-    /// It was not made by our platform for us.
+    /// The token was not issued by the platform for this service.
     #[error("the token is not valid")]
     Invalid,
-    /// It names no user.
+    /// The token names no user.
     #[error("the token names no user")]
     NoUser,
-    /// It gives access to something else, a public share for example.
+    /// The token gives access to something else, for example to a public share.
     #[error("the token's scope gives no access to a user's events")]
     Scope,
-    /// Its user's account was disabled or deleted after it was issued.
+    /// The user's account was disabled or deleted after the token was issued.
     #[error("the token was issued before its user's account was disabled or deleted")]
     Revoked,
 }

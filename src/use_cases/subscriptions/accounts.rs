@@ -1,7 +1,6 @@
 //! Streams end with their user's account.
 
-use domain::{identity::Principal, revocation::AccountChange};
-use ports::outbound::EndReason;
+use domain::{identity::Principal, log::EndReason, revocation::AccountChange};
 
 use super::Subscriptions;
 
@@ -10,12 +9,12 @@ impl Subscriptions {
     /// what was published before. Returns how many were ended.
     pub(in crate::use_cases) fn account_changed(&self, change: &AccountChange) -> usize {
         // A stream that is opened after this finds the account among the revoked ones, one that was opened before is found below.
-        self.shared.state.lock().revocations.learn(change);
-        self.end_streams(&change.user, EndReason::Revoked, |stream| change.revokes(stream.issued))
+        self.shared.state.lock().revocations.apply(change);
+        self.end_streams(&change.user, EndReason::Revoked, |stream| change.revokes(stream.issued_at))
     }
 
     /// Whether the account was disabled or deleted after the token was issued.
     pub(in crate::use_cases) fn is_revoked(&self, principal: &Principal) -> bool {
-        self.shared.state.lock().revocations.is_revoked(&principal.user, principal.issued)
+        self.shared.state.lock().revocations.is_revoked(&principal.user, principal.issued_at)
     }
 }

@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use domain::{
-    log::{Appended, Entry, NewEvent},
+    log::{Appended, EndReason, Entry, NewEvent},
     notification::{EventId, Notification, Recipients},
 };
 use parking_lot::MutexGuard;
-use ports::outbound::EndReason;
 
 use super::{Encoded, NatsState, Shared, Stream, Subscriptions};
 
@@ -53,14 +52,14 @@ impl Subscriptions {
         let logged_out = notification.is_logout().then(|| notification.recipients.clone());
         let id = notification.id;
         let mut state = shared.state.lock();
-        let opened = state.log.next_number();
+        let opened = state.log.next_stream_number();
         // A client had not missed yet what arrives late.
         let recorded = if state.nats == NatsState::Filling { published } else { now };
         let event = NewEvent { notification, encoded, published };
-        let mut appending = state.log.append(event, recorded)?;
+        let mut appending = state.log.start_append(event, recorded)?;
         let appended = loop {
             let wake = &mut |connection: &_| shared.wake(connection);
-            if let Some(appended) = state.log.append_some(&mut appending, now, wake) {
+            if let Some(appended) = state.log.append_batch(&mut appending, now, wake) {
                 break appended;
             }
             // Whoever opens or ends a stream has a turn.
@@ -79,7 +78,7 @@ impl Subscriptions {
             for user in &users {
                 // A stream that replays finds the logout when it comes to it; one that was opened since begins after it.
                 let is_meant = |stream: &Stream| {
-                    stream.id().number() < opened && !stream.is_replaying() && !stream.has_ended_before(id)
+                    stream.id().number() < opened && !stream.is_replaying() && !stream.has_handled_logout(id)
                 };
                 self.end_streams(user, EndReason::Logout, is_meant);
             }

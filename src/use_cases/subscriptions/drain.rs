@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ports::outbound::EndReason;
+use domain::log::EndReason;
 
 use super::Subscriptions;
 
@@ -18,7 +18,7 @@ impl Subscriptions {
         };
         let mut open = Vec::new();
         for mailbox in mailboxes {
-            mailbox.each_stream(|stream, _| open.push((Arc::clone(&mailbox), stream.id())));
+            mailbox.for_each_stream(|stream, _| open.push((Arc::clone(&mailbox), stream.id())));
         }
         let began = shared.clock.now();
         let streams = u32::try_from(open.len()).unwrap_or(u32::MAX);

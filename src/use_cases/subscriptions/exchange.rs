@@ -14,7 +14,7 @@ impl Subscriptions {
             match exchange.next_update().await {
                 StoreUpdate::Entry(bookmark) => {
                     let now = self.shared.clock.now();
-                    self.shared.state.lock().bookmarks.leave(bookmark, now);
+                    self.shared.state.lock().bookmarks.insert(bookmark, now);
                 }
                 StoreUpdate::Recreated => {
                     for bookmark in self.bookmarks() {

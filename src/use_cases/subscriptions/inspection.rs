@@ -1,10 +1,7 @@
 //! What an administrator may ask of the streams.
 
-use domain::{identity::UserId, notification::EventId};
-use ports::{
-    inbound::{OpenStream, RecentEvent},
-    outbound::EndReason,
-};
+use domain::{identity::UserId, log::EndReason, notification::EventId};
+use ports::inbound::{OpenStream, RecentEvent};
 
 use super::Subscriptions;
 
@@ -17,7 +14,7 @@ impl Subscriptions {
     ) -> Vec<RecentEvent> {
         let now = self.shared.clock.now();
         let state = self.shared.state.lock();
-        let newest = state.log.newest().take_while(|(entry, _)| {
+        let newest = state.log.newest_first().take_while(|(entry, _)| {
             let id = entry.notification.id;
             after.is_none_or(|after| id != after && !after.follows(id))
         });
@@ -38,11 +35,11 @@ impl Subscriptions {
         let state = self.shared.state.lock();
         let mut open = Vec::new();
         if let Some(mailbox) = state.log.mailbox(user) {
-            mailbox.each_stream(|stream, lag| {
+            mailbox.for_each_stream(|stream, lag| {
                 open.push(OpenStream {
                     request: stream.resumable.as_ref().map(|resumable| resumable.request.clone()),
                     position: stream.position(),
-                    silent: stream.session.silent(now.instant),
+                    since_last_write: stream.session.time_since_write(now.instant),
                     lag,
                     remaining: stream.session.remaining(now.unix_time),
                 });

@@ -7,7 +7,7 @@ use domain::{
     language::{LanguageChoice, LanguagePreference, LanguagePriorityList, LanguageTag},
     log::Note,
 };
-use ports::{inbound::LanguageOf, outbound::Bucket};
+use ports::{inbound::UserLanguage, outbound::Bucket};
 
 use super::{Shared, State, Subscriptions};
 
@@ -17,22 +17,22 @@ impl Subscriptions {
         &self,
         user: &UserId,
         requested: Option<LanguagePriorityList>,
-    ) -> LanguageOf {
+    ) -> UserLanguage {
         let languages = &mut self.shared.state.lock().languages;
         let preference = languages.preference(user, requested);
-        LanguageOf { chosen: languages.chosen(user).cloned(), effective: languages.language(&preference) }
+        UserLanguage { chosen: languages.chosen(user).cloned(), effective: languages.language(&preference) }
     }
 
     /// When the present choice of `user` was made, if there is one.
     pub(in crate::use_cases) fn chosen_at(&self, user: &UserId) -> Option<Duration> {
-        self.shared.state.lock().languages.made(user)
+        self.shared.state.lock().languages.chosen_at(user)
     }
 
     /// From the next event on `choice` holds on all streams of its user, unless a later one is known.
     pub(in crate::use_cases) fn learn(&self, choice: LanguageChoice) {
         let user = choice.user.clone();
         let mut state = self.shared.state.lock();
-        if state.languages.learn(choice) {
+        if state.languages.apply(choice) {
             self.shared.renew_languages(&mut state, &user);
         }
     }
@@ -46,7 +46,7 @@ impl Subscriptions {
     pub(in crate::use_cases) fn know_languages(&self) {
         self.shared.metrics.bucket_available(Bucket::Languages, true);
         let mut state = self.shared.state.lock();
-        for user in state.languages.forget_stale() {
+        for user in state.languages.remove_stale() {
             self.shared.renew_languages(&mut state, &user);
         }
         self.start_with_languages(&mut state);
@@ -69,8 +69,8 @@ impl Shared {
     fn renew_languages(&self, state: &mut State, user: &UserId) {
         let State { log, languages, .. } = state;
         let Some(mailbox) = log.mailbox(user) else { return };
-        mailbox.each_stream(|stream, _| {
-            if languages.renew(user, &mut stream.preference).is_some() && stream.add_note(Note::Language) {
+        mailbox.for_each_stream(|stream, _| {
+            if languages.refresh(user, &mut stream.preference).is_some() && stream.add_note(Note::Language) {
                 self.wake(&stream.connection);
             }
         });

@@ -93,8 +93,8 @@ impl Shared {
         let opening_position = || {
             let time = opened.checked_sub(CLOCK_LEEWAY).unwrap_or(*opened);
             let position = match *opened_at {
-                Some(position) => log.since(mailbox, position),
-                None => log.before(mailbox, time),
+                Some(position) => log.start_position(mailbox, position),
+                None => log.position_before(mailbox, time),
             };
             position.unwrap_or((latest, None))
         };

@@ -9,8 +9,8 @@ use domain::{
     notification::EventId,
 };
 use ports::{
+    Frame,
     inbound::{EventStream, Taken},
-    outbound::Frame,
 };
 
 use super::{Encoded, Mailbox, Shared};
@@ -86,7 +86,7 @@ impl Shared {
             Item::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
                     let time = self.policy().reconnection_time.unwrap_or(RECONNECTION_TIME);
-                    Jitter::of(id.number()).later(time)
+                    Jitter::of(id.number()).lengthen(time)
                 });
                 Some(self.frames.closing(reason, time))
             }
@@ -104,7 +104,7 @@ impl Shared {
         let position = position.filter(|_| self.keeps_history());
         match note {
             Note::Opening => {
-                let time = self.policy().reconnection_time.map(|time| Jitter::of(id.number()).later(time));
+                let time = self.policy().reconnection_time.map(|time| Jitter::of(id.number()).lengthen(time));
                 self.frames.opening(time, position)
             }
             Note::Language => Some(self.frames.language(&self.language(preference))),

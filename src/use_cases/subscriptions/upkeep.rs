@@ -50,9 +50,9 @@ impl Subscriptions {
         let is_tidying = now >= state.tidy_due;
         if is_tidying {
             state.tidy_due = now + SWEEP;
-            state.bookmarks.forget(now);
-            state.languages.forget();
-            while state.log.forget(now) {
+            state.bookmarks.remove_expired(now);
+            state.languages.remove_unused();
+            while state.log.evict(now) {
                 MutexGuard::bump(&mut state);
             }
         }
@@ -67,18 +67,21 @@ impl Subscriptions {
             // Others have their turn between one part and the next.
             let mut state = shared.state.lock();
             if is_tidying {
-                state.log.tidy(mailboxes, now, shared.written_since(now));
+                state.log.prune(mailboxes, now, shared.written_since(now));
             }
             let refresh = shared.refresh(&state, swept, now);
             for mailbox in mailboxes {
-                mailbox.each_stream(|stream, lag| {
+                mailbox.for_each_stream(|stream, lag| {
                     if let Some(reason) = self.look_at(stream, lag, keepalive, refresh, time) {
                         endings.push((mailbox, stream.id(), reason));
                     }
                 });
                 if let Some(time) = replaced_before {
                     endings.extend(
-                        mailbox.replaced(time).into_iter().map(|id| (mailbox, id, EndReason::Replaced)),
+                        mailbox
+                            .replaced_streams(time)
+                            .into_iter()
+                            .map(|id| (mailbox, id, EndReason::Replaced)),
                     );
                 }
             }
@@ -107,7 +110,7 @@ impl Subscriptions {
         // It keeps the connection alive as well, and comes first: a keepalive would put it off.
         let position = refresh.and_then(|refresh| refresh.position_for(stream.id()));
         if position.is_some_and(|position| stream.refresh_position(position)) {
-            stream.session.write(now);
+            stream.session.record_write(now);
             shared.wake(&stream.connection);
         }
         match stream.session.due(keepalive, time) {
@@ -147,7 +150,7 @@ struct Refresh {
 
 impl Refresh {
     fn position_for(&self, stream: StreamId) -> Option<EventId> {
-        let is_due = Jitter::of(stream.number()).comes_between(self.from, self.until, self.period);
+        let is_due = Jitter::of(stream.number()).is_due_between(self.from, self.until, self.period);
         is_due.then_some(self.position)
     }
 }

@@ -16,14 +16,14 @@ impl Service {
         self.change_account(name, false, DISABLED);
     }
 
-    fn change_account(&self, name: &str, is_enabled: bool, at: Duration) {
-        self.receive(SourceEvent::AccountChanged(AccountChange { user: user(name), is_enabled, at }));
+    fn change_account(&self, name: &str, is_enabled: bool, changed_at: Duration) {
+        self.receive(SourceEvent::AccountChanged(AccountChange { user: user(name), is_enabled, changed_at }));
     }
 }
 
 /// The same request with a token that was issued at this time.
 fn issued(request: StreamRequest, issued: Duration) -> StreamRequest {
-    let principal = Principal { issued: IssuedAt::new(issued), ..request.principal };
+    let principal = Principal { issued_at: IssuedAt::new(issued), ..request.principal };
     StreamRequest { principal, ..request }
 }
 
@@ -120,7 +120,7 @@ struct PlainTokens;
 
 impl TokenVerifier for PlainTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
-        let [name, issued, faults @ ..] = &token.split(' ').collect::<Vec<_>>()[..] else {
+        let [name, issued_at, faults @ ..] = &token.split(' ').collect::<Vec<_>>()[..] else {
             return Err(TokenRejected::Invalid);
         };
         match faults {
@@ -130,8 +130,8 @@ impl TokenVerifier for PlainTokens {
             ["Scope", ..] => return Err(TokenRejected::Scope),
             _ => return Err(TokenRejected::Invalid),
         }
-        let issued = issued.parse().map_or(IssuedAt::UNKNOWN, |seconds| IssuedAt::new(s(seconds)));
-        Ok(Principal { user: user(name), issued, until: Duration::MAX })
+        let issued_at = issued_at.parse().map_or(IssuedAt::UNKNOWN, |seconds| IssuedAt::new(s(seconds)));
+        Ok(Principal { user: user(name), issued_at, expires_at: Duration::MAX })
     }
 }
 
@@ -140,8 +140,8 @@ async fn check_meets_the_obligations_of_its_port() {
     let service = Service::start(POLICY).await;
     let check =
         AccountCheck { verifier: Arc::new(PlainTokens), subscriptions: service.subscriptions.clone() };
-    obligations::token_verifier(&check, |Token { issued, is_expired, fault }| {
-        let issued = issued.map_or("unknown".to_owned(), |issued| issued.as_secs().to_string());
+    obligations::token_verifier(&check, |Token { issued_at, is_expired, fault }| {
+        let issued = issued_at.map_or("unknown".to_owned(), |issued| issued.as_secs().to_string());
         let fault = fault.map_or(String::new(), |fault| format!(" {fault:?}"));
         format!("a {issued}{fault}{}", if is_expired { " expired" } else { "" })
     });

@@ -2,10 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ports::{
-    inbound::{EventStream, Subscription, Taken},
-    outbound::Connection,
-};
+use ports::inbound::{Connection, EventStream, Subscription, Taken};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::*;

@@ -1,6 +1,6 @@
 //! From NATS to the streams.
 
-use ports::outbound::{Delivery, MockTraces, Origin};
+use ports::outbound::{MessageMetadata, MockTraces, TraceHeaders};
 
 use super::*;
 
@@ -91,8 +91,8 @@ async fn is_a_part_of_the_trace_that_led_to_the_event() {
     let service = Service::start(POLICY).await;
     let trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let mut traces = MockTraces::new();
-    let origin = Origin { trace_parent: trace_parent.into(), ..Origin::default() };
-    traces.expect_continue_from().once().withf(move |_, named| *named == origin).return_const(());
+    let headers = TraceHeaders { trace_parent: trace_parent.into(), ..TraceHeaders::default() };
+    traces.expect_continue_from().once().withf(move |_, named| *named == headers).return_const(());
     let relay = Relay {
         subscriptions: service.subscriptions.clone(),
         languages: service.languages.clone(),
@@ -104,7 +104,7 @@ async fn is_a_part_of_the_trace_that_led_to_the_event() {
     relay.handle(SourceEvent::Notification {
         notification: notification(1, &["a"], "t", "1"),
         age: Duration::ZERO,
-        delivery: Delivery { trace_parent: trace_parent.into(), ..Delivery::default() },
+        metadata: MessageMetadata { trace_parent: trace_parent.into(), ..MessageMetadata::default() },
     });
     assert_eq!(service.held(), [1]);
     service.stop().await;

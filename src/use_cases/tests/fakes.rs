@@ -3,7 +3,7 @@
 use domain::bookmark::Bookmark;
 use ports::{
     obligations,
-    outbound::{Clock, EventSource, LanguagePreferences, Origin, StoreUpdate, Traces},
+    outbound::{Clock, EventSource, LanguagePreferences, StoreUpdate, TraceHeaders, Traces},
 };
 use tokio::sync::watch;
 
@@ -12,7 +12,7 @@ use super::*;
 pub(super) struct NoTraces;
 
 impl Traces for NoTraces {
-    fn continue_from(&self, _: &tracing::Span, _: Origin) {}
+    fn continue_from(&self, _: &tracing::Span, _: TraceHeaders) {}
 }
 
 /// A clock that stands still but for the time that a test lets pass. Its wall clock begins at 1970.
@@ -134,8 +134,8 @@ impl FakePreferences {
     }
 }
 
-fn made(choices: &[LanguageChoice], user: &UserId) -> Option<Duration> {
-    choices.iter().rev().find(|choice| choice.user == *user).map(|choice| choice.made)
+fn chosen_at(choices: &[LanguageChoice], user: &UserId) -> Option<Duration> {
+    choices.iter().rev().find(|choice| choice.user == *user).map(|choice| choice.chosen_at)
 }
 
 #[async_trait]
@@ -149,10 +149,10 @@ impl LanguagePreferences for FakePreferences {
         if *self.away.lock() {
             return Err(NotStored);
         }
-        let mut choice = LanguageChoice { user, language, made: Duration::ZERO };
+        let mut choice = LanguageChoice { user, language, chosen_at: Duration::ZERO };
         self.store.send_modify(|choices| {
             let time = s(choices.len() as u64);
-            choice.made = LanguageChoice::time_after(after.max(made(choices, &choice.user)), time);
+            choice.chosen_at = LanguageChoice::time_after(after.max(chosen_at(choices, &choice.user)), time);
             choices.push(choice.clone());
         });
         Ok(choice)
@@ -160,7 +160,7 @@ impl LanguagePreferences for FakePreferences {
 
     fn keep(&self, choice: LanguageChoice) {
         self.store.send_modify(|choices| {
-            if made(choices, &choice.user).is_none_or(|made| choice.made > made) {
+            if chosen_at(choices, &choice.user).is_none_or(|chosen_at| choice.chosen_at > chosen_at) {
                 choices.push(choice);
             }
         });

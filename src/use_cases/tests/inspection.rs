@@ -50,7 +50,7 @@ async fn shows_recent_events_once_and_the_oldest_first() {
 async fn shows_the_streams_of_one_user_as_they_are() {
     let mut service = Service::start(POLICY).await;
     let inspection = look_into(&service);
-    let principal = Principal { until: s(1000), ..request("a").principal };
+    let principal = Principal { expires_at: s(1000), ..request("a").principal };
     let mut client = service.ask(StreamRequest { principal, ..tab("a", "tab") }).expect("a place");
     let _other = service.open("b");
     service.publish(&["a"], "1");
@@ -61,7 +61,7 @@ async fn shows_the_streams_of_one_user_as_they_are() {
     let unread = OpenStream {
         request: tab("a", "tab").request,
         position: Some(id(0)),
-        silent: s(5),
+        since_last_write: s(5),
         lag,
         // The first of all streams has its whole time.
         remaining: Some(s(995)),

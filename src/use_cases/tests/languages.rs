@@ -2,7 +2,7 @@
 
 use domain::content::{Translation, TranslationIndex};
 use ports::{
-    inbound::{ChooseLanguage as _, LanguageOf},
+    inbound::{ChoiceNotStored, ChooseLanguage as _, UserLanguage},
     outbound::LanguagePreferences as _,
 };
 
@@ -34,11 +34,11 @@ fn asking_after(event: u64, name: &str, field: &str) -> StreamRequest {
     StreamRequest { last_event_id: Some(id(event).to_string()), ..asking(name, field) }
 }
 
-fn chosen(name: &str, language: Option<&str>, made: u64) -> SourceEvent {
+fn chosen(name: &str, language: Option<&str>, chosen_at: u64) -> SourceEvent {
     SourceEvent::LanguageChosen(LanguageChoice {
         user: user(name),
         language: language.map(tag),
-        made: s(made),
+        chosen_at: s(chosen_at),
     })
 }
 
@@ -155,14 +155,14 @@ async fn are_stored_before_they_count() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open_asking("a", "fr");
     *service.preferences.away.lock() = true;
-    assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(NotStored));
+    assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(ChoiceNotStored));
     let asked = LanguagePriorityList::from_accept_language("fr");
-    let before = LanguageOf { chosen: None, effective: tag("fr") };
+    let before = UserLanguage { chosen: None, effective: tag("fr") };
     assert_eq!(service.languages.language(&user("a"), asked.clone()), before);
     assert_eq!(client.read(), NOTHING);
     *service.preferences.away.lock() = false;
     assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Ok(()));
-    let after = LanguageOf { chosen: Some(tag("de")), effective: tag("de") };
+    let after = UserLanguage { chosen: Some(tag("de")), effective: tag("de") };
     assert_eq!(service.languages.language(&user("a"), asked), after);
     service.greet(&["a"], 1);
     settle().await;
@@ -175,7 +175,7 @@ async fn that_are_chosen_elsewhere_are_stored() {
     let service = Service::start(POLICY).await;
     service.receive(chosen("a", Some("de"), 7));
     settle().await;
-    let expected = LanguageChoice { user: user("a"), language: Some(tag("de")), made: s(7) };
+    let expected = LanguageChoice { user: user("a"), language: Some(tag("de")), chosen_at: s(7) };
     assert_eq!(*service.preferences.store.borrow(), [expected]);
     service.stop().await;
 }
@@ -218,7 +218,11 @@ fn open_before_languages() -> (Subscriptions, Client) {
 #[tokio::test(start_paused = true)]
 async fn are_known_before_a_stream_starts() {
     let (subscriptions, mut client) = open_before_languages();
-    subscriptions.learn(LanguageChoice { user: user("a"), language: Some(tag("de")), made: Duration::ZERO });
+    subscriptions.learn(LanguageChoice {
+        user: user("a"),
+        language: Some(tag("de")),
+        chosen_at: Duration::ZERO,
+    });
     subscriptions.know_languages();
     assert_eq!(client.read(), ["in de", "at 1-0", "Hallo 1"]);
 }
@@ -234,7 +238,7 @@ async fn are_not_waited_for_when_they_are_unavailable() {
 #[tokio::test(start_paused = true)]
 async fn take_the_place_of_the_last_ones_whatever_the_time() {
     let service = Service::start(POLICY).await;
-    let before = LanguageChoice { user: user("a"), language: Some(tag("de")), made: s(100) };
+    let before = LanguageChoice { user: user("a"), language: Some(tag("de")), chosen_at: s(100) };
     service.subscriptions.learn(before);
     assert_eq!(service.languages.choose(user("a"), Some(tag("fr"))).await, Ok(()));
     assert_eq!(service.languages.language(&user("a"), None).chosen, Some(tag("fr")));
@@ -254,7 +258,11 @@ async fn that_are_not_in_a_new_store_are_forgotten() {
     service.greet(&["a", "b"], 1);
     settle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["Hallo 1"], ["Hallo 1"]]);
-    service.subscriptions.learn(LanguageChoice { user: user("a"), language: Some(tag("fr")), made: s(1) });
+    service.subscriptions.learn(LanguageChoice {
+        user: user("a"),
+        language: Some(tag("fr")),
+        chosen_at: s(1),
+    });
     service.subscriptions.know_languages();
     service.greet(&["a", "b"], 2);
     settle().await;

@@ -5,7 +5,7 @@ use super::*;
 /// A request with a token that is valid for so long.
 fn request_for(name: &str, time: Duration) -> StreamRequest {
     let request = request(name);
-    StreamRequest { principal: Principal { until: time, ..request.principal }, ..request }
+    StreamRequest { principal: Principal { expires_at: time, ..request.principal }, ..request }
 }
 
 #[tokio::test(start_paused = true)]

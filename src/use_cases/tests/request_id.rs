@@ -112,7 +112,7 @@ async fn gets_again_what_was_written_a_moment_after_it_was_published() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.ask(tab("a", "tab")).expect("a place");
     service.publish(&["a"], "1");
-    tokio::time::sleep(PROMPT).await;
+    tokio::time::sleep(LATE_AFTER).await;
     assert_eq!(client.read(), ["1"]);
     tokio::time::sleep(POLICY.unacknowledged).await;
     drop(client);

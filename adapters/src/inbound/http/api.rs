@@ -14,7 +14,7 @@ use poem_openapi::{
 };
 use ports::{
     inbound::{StreamRequest, Subscribe, SubscribeError, Subscription},
-    outbound::{Clock, Metrics, Origin, TokenVerifier, Traces},
+    outbound::{Clock, Metrics, TokenVerifier, TraceHeaders, Traces},
 };
 
 use tracing::{Span, field, info_span};
@@ -109,12 +109,12 @@ impl Api {
         let span = span(request);
         // Without tracing, what other services say of it is not even looked at.
         if !span.is_disabled() {
-            let origin = Origin {
+            let headers = TraceHeaders {
                 trace_parent: request.header("traceparent").unwrap_or_default().into(),
                 trace_state: list(request.headers(), "tracestate"),
                 baggage: list(request.headers(), "baggage"),
             };
-            self.traces.continue_from(&span, origin);
+            self.traces.continue_from(&span, headers);
         }
         let answer = span.in_scope(|| self.open(request, credentials, last_event_id));
         let status = answer.status();

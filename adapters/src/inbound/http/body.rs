@@ -8,11 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use domain::log::EndReason;
 use http_body::{Body, Frame};
-use ports::{
-    inbound::{EventStream, Taken},
-    outbound::EndReason,
-};
+use ports::inbound::{EventStream, Taken};
 
 use super::access_log::StreamLog;
 use crate::http_server::ConnectionHandle;

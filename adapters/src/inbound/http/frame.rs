@@ -7,10 +7,11 @@ use domain::{
     content::TranslationIndex,
     gap::{Gap, GapReason},
     language::LanguageTag,
+    log::EndReason,
     notification::{EventId, Notification},
 };
 use memchr::{memchr2, memchr2_iter};
-use ports::outbound::{EndReason, Frame, Frames};
+use ports::{Frame, outbound::Frames};
 
 /// Encodes events and what is no event.
 #[derive(Clone, Copy, Debug)]

@@ -9,8 +9,8 @@ use domain::{
 use poem::{Body, Endpoint, Error, IntoResponse, Request, Response, Result, http::StatusCode};
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Header, payload::Json};
 use ports::{
-    inbound::{ChooseLanguage, LanguageOf},
-    outbound::{Metrics, NotStored, TokenVerifier},
+    inbound::{ChoiceNotStored, ChooseLanguage, UserLanguage},
+    outbound::{Metrics, TokenVerifier},
 };
 use validator::{Validate, ValidationError, ValidationErrors};
 
@@ -115,7 +115,7 @@ impl LanguageApi {
     }
 
     fn of(&self, user: &UserId, request: &Request) -> Answer {
-        let LanguageOf { chosen, effective } = self.choose.language(user, accept_language(request));
+        let UserLanguage { chosen, effective } = self.choose.language(user, accept_language(request));
         let language =
             Language { language: chosen.as_ref().map(TagText::from), effective: TagText::from(&effective) };
         Answer::Language(Json(language), "no-store".into())
@@ -230,8 +230,8 @@ impl From<Denied> for Answer {
     }
 }
 
-impl From<NotStored> for Answer {
-    fn from(not_stored: NotStored) -> Self {
+impl From<ChoiceNotStored> for Answer {
+    fn from(not_stored: ChoiceNotStored) -> Self {
         let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, not_stored.to_string());
         Self::Unavailable(Json(problem), RETRY_AFTER)
     }

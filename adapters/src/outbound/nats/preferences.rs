@@ -68,7 +68,7 @@ impl KeyValuePreferences {
         let language = language.map(|tag| tag.to_string());
         let revision = loop {
             let replaced = store.entry(&key).await?;
-            let after = after.max(replaced.as_ref().and_then(read).map(|replaced| replaced.made));
+            let after = after.max(replaced.as_ref().and_then(read).map(|replaced| replaced.chosen_at));
             let value = Value { language: language.clone(), made: None, after };
             match store.update(&key, value.write(), replaced.map_or(0, |entry| entry.revision)).await {
                 Ok(revision) => break revision,
@@ -132,11 +132,11 @@ async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), a
     let store = open(connection).await?;
     let key = bucket::encode(choice.user.as_str());
     let language = choice.language.as_ref().map(ToString::to_string);
-    let value = Value { language, made: Some(choice.made), after: None }.write();
+    let value = Value { language, made: Some(choice.chosen_at), after: None }.write();
     loop {
         let stored = store.entry(&key).await?;
-        let made = stored.as_ref().and_then(read).map(|stored| stored.made);
-        if made.is_some_and(|made| made >= choice.made) {
+        let chosen_at = stored.as_ref().and_then(read).map(|stored| stored.chosen_at);
+        if chosen_at.is_some_and(|chosen_at| chosen_at >= choice.chosen_at) {
             return Ok(());
         }
         let revision = stored.map_or(0, |stored| stored.revision);
@@ -197,6 +197,6 @@ fn read(entry: &Entry) -> Option<LanguageChoice> {
     };
     let language = value.language.map(|language| LanguageTag::try_new(&language)).transpose().ok()?;
     let stored = u64::try_from(entry.created.unix_timestamp_nanos()).ok().map(Duration::from_nanos)?;
-    let made = LanguageChoice::time_after(value.after, value.made.unwrap_or(stored));
-    Some(LanguageChoice { user, language, made })
+    let chosen_at = LanguageChoice::time_after(value.after, value.made.unwrap_or(stored));
+    Some(LanguageChoice { user, language, chosen_at })
 }

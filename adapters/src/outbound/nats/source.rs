@@ -6,7 +6,7 @@ use async_nats::{Client, jetstream};
 use async_trait::async_trait;
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use domain::{language::LanguageChoice, notification::EventId, revocation::AccountChange};
-use ports::outbound::{Clock, Delivery, EventSource, Metrics, Outcome, SourceEvent};
+use ports::outbound::{Clock, EventSource, MessageMetadata, Metrics, Outcome, SourceEvent};
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -161,24 +161,24 @@ impl JetStreamSource {
                     warn!(sequence, unreadable = users, "users of an event were passed over");
                 }
                 let age = self.clock.unix_time().saturating_sub(*published);
-                let delivery = Delivery {
+                let metadata = MessageMetadata {
                     system: "nats",
                     destination: queue::NAME,
                     body_bytes: message.payload.len(),
                     trace_parent,
                 };
-                self.queued.push_back(SourceEvent::Notification { notification, age, delivery });
+                self.queued.push_back(SourceEvent::Notification { notification, age, metadata });
             }
             Ok(Some(Event::UserChanged { user, changes })) => {
                 for change in changes {
                     let user = user.clone();
                     match change {
                         Ok(UserChange::Account { is_enabled }) => {
-                            let change = AccountChange { user, is_enabled, at: *published };
+                            let change = AccountChange { user, is_enabled, changed_at: *published };
                             self.queued.push_back(SourceEvent::AccountChanged(change));
                         }
                         Ok(UserChange::Language(language)) => {
-                            let choice = LanguageChoice { user, language, made: *published };
+                            let choice = LanguageChoice { user, language, chosen_at: *published };
                             self.queued.push_back(SourceEvent::LanguageChosen(choice));
                         }
                         Err(error) => self.pass_over(sequence, &error),

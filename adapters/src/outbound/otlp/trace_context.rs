@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use opentelemetry::{Context, baggage::BaggageExt as _, propagation::TextMapPropagator as _};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
-use ports::outbound::{Origin, Traces};
+use ports::outbound::{TraceHeaders, Traces};
 use tracing::{Dispatch, Span, dispatcher};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -17,11 +17,11 @@ const MAX_BYTES: usize = 1024;
 pub struct TraceContext;
 
 impl Traces for TraceContext {
-    fn continue_from(&self, span: &Span, origin: Origin) {
-        if span.is_disabled() || origin == Origin::default() {
+    fn continue_from(&self, span: &Span, headers: TraceHeaders) {
+        if span.is_disabled() || headers == TraceHeaders::default() {
             return;
         }
-        let context = context(origin);
+        let context = context(headers);
         for (name, (value, _)) in context.baggage() {
             span.set_attribute(format!("baggage.{name}"), value.clone());
         }
@@ -30,7 +30,7 @@ impl Traces for TraceContext {
     }
 }
 
-fn context(Origin { trace_parent, trace_state, baggage }: Origin) -> Context {
+fn context(TraceHeaders { trace_parent, trace_state, baggage }: TraceHeaders) -> Context {
     let headers = HashMap::from([
         ("traceparent".to_owned(), trace_parent),
         ("tracestate".to_owned(), first_entries(&trace_state).to_owned()),

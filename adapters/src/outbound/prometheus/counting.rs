@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use domain::{
     gap::GapReason,
-    log::{Lag, LimitReached},
+    log::{EndReason, Lag, LimitReached},
 };
-use ports::outbound::{AuthenticationFailure, Bucket, EndReason, Metrics, Outcome};
+use ports::outbound::{AuthenticationFailure, Bucket, Metrics, Outcome};
 
 use super::PrometheusMetrics;
 

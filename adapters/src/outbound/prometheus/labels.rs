@@ -1,7 +1,10 @@
 //! The values of labels, as Prometheus reads them.
 
-use domain::{gap::GapReason, log::LimitReached};
-use ports::outbound::{AuthenticationFailure, Bucket, EndReason, Outcome, TokenRejected};
+use domain::{
+    gap::GapReason,
+    log::{EndReason, LimitReached},
+};
+use ports::outbound::{AuthenticationFailure, Bucket, Outcome, TokenRejected};
 
 pub(super) const END_REASONS: [(EndReason, &str); 9] = [
     (EndReason::Client, "client"),

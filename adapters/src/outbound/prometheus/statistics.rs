@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicI64;
 
-use ports::outbound::{Measurements, Outcome, Statistics};
+use domain::statistics::Statistics;
+use ports::outbound::{Measurements, Outcome};
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::PrometheusMetrics;

@@ -1,4 +1,4 @@
-//! Against the examples of the RFCs, and against a plain reading of them that is written for no speed at all.
+//! Language priority lists, checked against the examples of the RFCs and against a naive implementation.
 
 use proptest::prelude::*;
 
@@ -8,42 +8,44 @@ fn tags(tags: &[&str]) -> Vec<LanguageTag> {
     tags.iter().map(|tag| LanguageTag::try_new(tag).expect("a language tag")).collect()
 }
 
+/// Returns the preferred and the excluded ranges of a field.
 fn parsed(field: &str) -> Option<(Vec<String>, Vec<String>)> {
     let texts = |ranges: &[Box<str>]| ranges.iter().map(ToString::to_string).collect();
     LanguagePriorityList::from_accept_language(field)
-        .map(|list| (texts(&list.preferred), texts(&list.refused)))
+        .map(|list| (texts(&list.preferred), texts(&list.excluded)))
 }
 
-fn found(field: &str, offered: &[&str]) -> Option<String> {
-    let offered = tags(offered);
-    let position = LanguagePriorityList::from_accept_language(field)?.lookup(&offered)?;
-    Some(offered[position].to_string())
+/// Returns the tag that is found for a field.
+fn found(field: &str, available: &[&str]) -> Option<String> {
+    let available = tags(available);
+    let position = LanguagePriorityList::from_accept_language(field)?.lookup(&available)?;
+    Some(available[position].to_string())
 }
 
 #[test]
-fn the_examples_of_the_rfcs_hold() {
-    let check = |field: &str, offered: &[&str], expected: Option<&str>| {
-        assert_eq!(found(field, offered).as_deref(), expected, "{field} among {offered:?}");
+fn lookup_passes_the_examples_of_the_rfcs() {
+    let check = |field: &str, available: &[&str], expected: Option<&str>| {
+        assert_eq!(found(field, available).as_deref(), expected, "{field} among {available:?}");
     };
-    // RFC 4647, 3.4: what is tried for a range, one after the other.
+    // RFC 4647, 3.4: the sequence of a range.
     let tried = ["zh-Hant-CN-x-private1-private2", "zh-Hant-CN-x-private1", "zh-Hant-CN", "zh-Hant", "zh"];
     for first in 0..tried.len() {
         let rest: Vec<_> = tried[first..].iter().rev().copied().collect();
         check(tried[0], &rest, Some(tried[first]));
     }
     check(tried[0], &["de"], None);
-    assert_eq!(shortened(tried[0]).collect::<Vec<_>>(), tried);
-    assert_eq!(shortened("i-klingon").collect::<Vec<_>>(), ["i-klingon"]);
+    assert_eq!(lookup_sequence(tried[0]).collect::<Vec<_>>(), tried);
+    assert_eq!(lookup_sequence("i-klingon").collect::<Vec<_>>(), ["i-klingon"]);
     // RFC 4647, 3.4: "fr-FR, zh-Hant" tries fr-FR, fr, zh-Hant, zh.
     check("fr-FR, zh-Hant", &["zh", "zh-Hant", "fr", "fr-FR"], Some("fr-FR"));
     check("fr-FR, zh-Hant", &["zh", "zh-Hant", "fr"], Some("fr"));
     check("fr-FR, zh-Hant", &["zh", "zh-Hant"], Some("zh-Hant"));
     check("fr-FR, zh-Hant", &["zh"], Some("zh"));
     check("fr-FR, zh-Hant", &["en"], None);
-    // RFC 4647, 3.4: `*` matches anything, and so says nothing.
+    // RFC 4647, 3.4: a lookup ignores `*`.
     check("*, fr", &["en", "fr"], Some("fr"));
     check("fr, *", &["en"], None);
-    // RFC 9110, 12.5.4: Danish, else British English, else any English.
+    // RFC 9110, 12.5.4: Danish, else British English, else other English.
     let danish = "da, en-gb;q=0.8, en;q=0.7";
     check(danish, &["en", "en-GB", "da"], Some("da"));
     check(danish, &["en-US", "en", "en-GB"], Some("en-GB"));
@@ -57,12 +59,12 @@ fn the_examples_of_the_rfcs_hold() {
 }
 
 #[test]
-fn what_can_be_read_of_a_field_is() {
+fn invalid_entries_are_ignored() {
     let check = |field: &str, expected: Option<(&[&str], &[&str])>| {
         let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(
             parsed(field),
-            expected.map(|(preferred, refused)| (owned(preferred), owned(refused))),
+            expected.map(|(preferred, excluded)| (owned(preferred), owned(excluded))),
             "{field:?}"
         );
     };
@@ -70,7 +72,7 @@ fn what_can_be_read_of_a_field_is() {
     check("en;q=0.2, de, fr;q=1.000, it;q=0.201", Some((&["de", "fr", "it", "en"], &[])));
     check(" \tde ;\tQ=0.5 ,, ,fr", Some((&["fr", "de"], &[])));
     check("de;q=0, fr;q=0.000, it;q=0.001, en;q=0.", Some((&["it"], &["de", "fr", "en"])));
-    // Each of these is no entry, and does not take the others with it.
+    // An invalid entry does not affect the others.
     for bad in [
         "",
         "1",
@@ -102,11 +104,11 @@ fn what_can_be_read_of_a_field_is() {
 }
 
 #[test]
-fn of_an_absurd_field_the_end_is_passed_over() {
+fn oversized_field_is_truncated_between_entries() {
     let many = "de;q=0.5,".repeat(1_000) + "fr";
-    let (preferred, _) = parsed(&many).expect("something to read");
+    let (preferred, _) = parsed(&many).expect("preferred ranges");
     assert_eq!(preferred, vec!["de"; MAX_RANGES]);
-    // An entry that is cut would say something else.
+    // A truncated entry would be a different range.
     let cut = format!("fr,{}en-GB", ",".repeat(MAX_BYTES - 5));
     assert_eq!(parsed(&cut), Some((vec!["fr".into()], vec![])));
     let whole = format!("fr,{}de,en", ",".repeat(MAX_BYTES - 5));
@@ -115,8 +117,8 @@ fn of_an_absurd_field_the_end_is_passed_over() {
     assert_eq!(parsed(&"é".repeat(100_000)), None);
 }
 
-/// RFC 4647, 3.4, step by step on owned texts; and RFC 9110, 12.4.2, for what is excluded.
-fn plain_lookup(entries: &[(String, u16)], offered: &[LanguageTag]) -> Option<LanguageTag> {
+/// A naive implementation of RFC 4647, 3.4, and of the exclusions of RFC 9110, 12.4.2.
+fn naive_lookup(entries: &[(String, u16)], available: &[LanguageTag]) -> Option<LanguageTag> {
     let mut preferred: Vec<_> =
         entries.iter().filter(|(range, weight)| *weight > 0 && range != "*").collect();
     preferred.sort_by(|(_, one), (_, other)| other.cmp(one));
@@ -126,14 +128,14 @@ fn plain_lookup(entries: &[(String, u16)], offered: &[LanguageTag]) -> Option<La
             range == tag || tag.starts_with(&format!("{range}-"))
         };
         let matching = entries.iter().filter(|(range, _)| prefix(range));
-        // The longest counts, and of two of one length the kinder one.
+        // The longest range decides, and of equal ones the one with the greater weight.
         matching.max_by_key(|(range, weight)| (range.len(), *weight)).map_or(1, |(_, weight)| *weight)
     };
     for (range, _) in preferred {
         let mut subtags: Vec<&str> = range.split('-').collect();
         while !subtags.is_empty() {
             let candidate = subtags.join("-");
-            let same = offered.iter().find(|tag| tag.as_str().to_lowercase() == candidate.to_lowercase());
+            let same = available.iter().find(|tag| tag.as_str().to_lowercase() == candidate.to_lowercase());
             if let Some(tag) = same.filter(|_| quality(&candidate) > 0) {
                 return Some(tag.clone());
             }
@@ -159,22 +161,22 @@ fn weight() -> impl Strategy<Value = u16> {
 
 proptest! {
     #[test]
-    fn lookup_is_a_plain_reading_of_the_rfcs(
+    fn lookup_agrees_with_a_naive_implementation(
         entries in prop::collection::vec((range(), weight()), 0..6),
-        offered in prop::collection::vec("(de|fr|zh)(-(CH|Hant))?(-(x-b|AT|CN|1901|1996))?", 0..5),
+        available in prop::collection::vec("(de|fr|zh)(-(CH|Hant))?(-(x-b|AT|CN|1901|1996))?", 0..5),
     ) {
-        let offered: Vec<_> = offered.iter().filter_map(|tag| LanguageTag::try_new(tag).ok()).collect();
+        let available: Vec<_> = available.iter().filter_map(|tag| LanguageTag::try_new(tag).ok()).collect();
         let field: Vec<_> = entries
             .iter()
             .map(|(range, weight)| format!("{range};q={}.{:03}", weight / 1000, weight % 1000))
             .collect();
         let list = LanguagePriorityList::from_accept_language(&field.join(", "));
-        let found = list.and_then(|list| list.lookup(&offered)).map(|position| offered[position].clone());
-        prop_assert_eq!(found, plain_lookup(&entries, &offered));
+        let found = list.and_then(|list| list.lookup(&available)).map(|position| available[position].clone());
+        prop_assert_eq!(found, naive_lookup(&entries, &available));
     }
 
     #[test]
-    fn good_entries_are_read_whatever_stands_between(
+    fn valid_entries_are_read_among_invalid_ones(
         entries in prop::collection::vec(("[a-z]{2,3}(-[A-Z]{2})?", 1_u16..=1000, "[ \t]{0,2}", "[^,]{0,9}"), 0..8),
     ) {
         let (mut field, mut expected) = (Vec::new(), Vec::new());
@@ -182,8 +184,8 @@ proptest! {
             field.push(format!("{space}{range}{space};{space}q={}.{:03}", weight / 1000, weight % 1000));
             expected.push((range.clone(), *weight));
             field.push(between.clone());
-            // What stands between may be an entry as well.
-            expected.extend(entry(between).map(|(range, weight)| (range.to_owned(), weight)));
+            // The random text between two entries may be a valid entry as well.
+            expected.extend(parse_entry(between).map(|(range, weight)| (range.to_owned(), weight)));
         }
         expected.retain(|(_, weight)| *weight > 0);
         expected.sort_by_key(|(_, weight)| std::cmp::Reverse(*weight));
@@ -193,9 +195,9 @@ proptest! {
     }
 
     #[test]
-    fn no_field_does_any_harm(field in ".{0,2000}", offered in "[a-z]{2}") {
+    fn arbitrary_field_never_panics(field in ".{0,2000}", available in "[a-z]{2}") {
         if let Some(list) = LanguagePriorityList::from_accept_language(&field) {
-            let _ = list.lookup(&tags(&[&offered]));
+            let _ = list.lookup(&tags(&[&available]));
             let _ = list.first();
         }
     }

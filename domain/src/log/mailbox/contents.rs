@@ -1,4 +1,4 @@
-//! What is in a mailbox: the events that are for its user, and the user's streams.
+//! The contents of a mailbox.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,12 +12,12 @@ use crate::{
     notification::EventId,
 };
 
-/// What is in a mailbox.
+/// The contents of a mailbox: the events of its user, and the user's streams.
 #[derive(Debug)]
 pub(in crate::log) struct Contents<F, C> {
-    /// None while nothing is held for the user and every stream has taken everything.
+    /// The events. None while the log holds none for the user and every stream has taken everything.
     pub(super) index: Option<Box<Index<F>>>,
-    /// In the order of their ids.
+    /// The streams in the order of their ids.
     pub(super) streams: Box<[Stream<C>]>,
 }
 
@@ -36,63 +36,64 @@ impl<F, C> Contents<F, C> {
         self.streams.iter().filter(|stream| stream.is_open()).count()
     }
 
-    /// Whether nothing is lost with it: there is no stream, and no event of its user was ever removed, as far as is known.
+    /// Returns whether the mailbox can be removed: it has no stream, no event, and no knowledge of evicted events.
     pub(in crate::log) fn is_unused(&self) -> bool {
         self.streams.is_empty() && self.index.is_none()
     }
 
-    /// For so many events there is room.
     #[cfg(test)]
-    pub(in crate::log) fn index_room(&self) -> usize {
-        self.index.as_ref().map_or(0, |index| index.room())
+    pub(in crate::log) fn index_capacity(&self) -> usize {
+        self.index.as_ref().map_or(0, |index| index.capacity())
     }
 
     pub(in crate::log) fn open(&mut self, stream: Stream<C>) {
         let others = std::mem::take(&mut self.streams);
-        // Mostly it stays the only one.
+        // A boxed slice has no spare capacity: most users have one stream only.
         self.streams = others.into_iter().chain([stream]).collect();
     }
 
-    /// Takes a stream away.
+    /// Removes a stream.
     pub(in crate::log) fn close(&mut self, id: StreamId) -> Option<Stream<C>> {
-        let place = find(&self.streams, id)?;
+        let position = find(&self.streams, id)?;
         let mut streams = std::mem::take(&mut self.streams).into_vec();
-        let stream = streams.remove(place);
+        let stream = streams.remove(position);
         self.streams = streams.into();
         Some(stream)
     }
 
     pub(in crate::log) fn stream(&mut self, id: StreamId) -> Option<(&mut Stream<C>, Option<&Index<F>>)> {
-        let place = find(&self.streams, id)?;
-        Some((&mut self.streams[place], self.index.as_deref()))
+        let position = find(&self.streams, id)?;
+        Some((&mut self.streams[position], self.index.as_deref()))
     }
 
-    /// The last event, of which `latest` is the last that was appended for everybody: a later one may already be there.
+    /// Returns the last event, where `latest` is the last event that was appended completely. The mailbox may already have the event that
+    /// is being appended.
     pub(in crate::log) fn latest(&self, latest: EventId) -> EventId {
         let newest = self.index.as_ref().and_then(|index| index.newest());
         newest.map_or(latest, |newest| latest.max(newest.notification.id))
     }
 
-    /// The event up to which events for the user may be missing, when `floor` is that of the log.
-    fn floor(&self, floor: Floor) -> Floor {
+    /// Returns the floor of the user's events, where `log_floor` is the floor of users without a mailbox.
+    fn floor(&self, log_floor: Floor) -> Floor {
         if let Some(index) = &self.index {
             return index.floor;
         }
-        // Without an index each stream has taken everything, so nothing was for this user behind any position.
+        // Without an index each stream has taken everything. So the user had no event after the position of any stream.
         let positions = self.streams.iter().filter_map(Stream::position);
-        let known = positions.filter(|position| position.incarnation == floor.after.incarnation).min();
-        known.filter(|known| floor.after.follows(*known)).map_or(floor, |after| Floor { after, ..floor })
+        let known = positions.filter(|position| position.incarnation == log_floor.after.incarnation).min();
+        let known = known.filter(|known| log_floor.after.follows(*known));
+        known.map_or(log_floor, |after| Floor { after, ..log_floor })
     }
 
-    fn index(&mut self, floor: Floor) -> &mut Index<F> {
+    fn index(&mut self, log_floor: Floor) -> &mut Index<F> {
         // None of the user's own events was removed.
-        let floor = Floor { recorded: None, ..self.floor(floor) };
+        let floor = Floor { recorded: None, ..self.floor(log_floor) };
         self.index.get_or_insert_with(|| Box::new(Index::new(floor)))
     }
 
-    /// Adds the newest event. False when it was added already because the user is named twice.
-    pub(in crate::log) fn add(&mut self, entry: &Arc<Entry<F>>, floor: Floor) -> bool {
-        let index = self.index(floor);
+    /// Adds the newest event. Returns false if the mailbox has it already, because the event names the user twice.
+    pub(in crate::log) fn add(&mut self, entry: &Arc<Entry<F>>, log_floor: Floor) -> bool {
+        let index = self.index(log_floor);
         let is_new = index.newest().is_none_or(|newest| newest.number != entry.number);
         if is_new {
             index.push(Arc::clone(entry));
@@ -100,38 +101,39 @@ impl<F, C> Contents<F, C> {
         is_new
     }
 
-    /// Adds the newest event. Returns how many open streams are to take it, and wakes those that wait; none when it was added already.
+    /// Adds the newest event and calls `wake` for each connection that waits for one. Returns how many open streams have to take the event,
+    /// or none if the mailbox has it already.
     pub(in crate::log) fn append(
         &mut self,
         entry: &Arc<Entry<F>>,
         now: Instant,
-        floor: Floor,
+        log_floor: Floor,
         wake: &mut dyn FnMut(&C),
     ) -> Option<usize> {
-        if !self.add(entry, floor) {
+        if !self.add(entry, log_floor) {
             return None;
         }
         let mut readers = 0;
         for stream in self.streams.iter_mut().filter(|stream| stream.is_open() && stream.position.is_some()) {
             entry.add_reader();
             readers += 1;
-            stream.session.write(now);
-            if stream.wakes() {
+            stream.session.record_write(now);
+            if stream.wake_if_waiting() {
                 wake(&stream.connection);
             }
         }
         Some(readers)
     }
 
-    /// Removes the oldest events until the rest count for `share` bytes at most, or only one is left.
-    pub(in crate::log) fn keep_within(&mut self, share: u64) -> impl Iterator<Item = Arc<Entry<F>>> {
+    /// Removes the oldest events until the others take at most `limit` bytes, or only one is left.
+    pub(in crate::log) fn evict_beyond(&mut self, limit: u64) -> impl Iterator<Item = Arc<Entry<F>>> {
         std::iter::from_fn(move || {
             let index = self.index.as_mut()?;
-            if index.bytes() > share && index.has_several() { index.pop(GapReason::Limit) } else { None }
+            if index.bytes() > limit && index.len() > 1 { index.pop(GapReason::Limit) } else { None }
         })
     }
 
-    /// Removes an event, which is the oldest if it is there at all.
+    /// Removes the oldest event if it has this `number`. The mailbox may have removed the event already.
     pub(in crate::log) fn remove(&mut self, number: u64, reason: GapReason) {
         if let Some(index) = &mut self.index
             && index.oldest().is_some_and(|oldest| oldest.number == number)
@@ -140,124 +142,135 @@ impl<F, C> Contents<F, C> {
         }
     }
 
-    /// Removes the events that every stream has taken.
+    /// Removes the oldest events that every stream has taken.
     pub(in crate::log) fn remove_taken(&mut self) -> impl Iterator<Item = Arc<Entry<F>>> {
         std::iter::from_fn(|| {
             let index = self.index.as_mut()?;
             let id = index.oldest()?.notification.id;
-            let is_awaited = self.streams.iter().any(|stream| stream.needs(id));
-            if is_awaited { None } else { index.pop(GapReason::Expired) }
+            let is_needed = self.streams.iter().any(|stream| stream.needs(id));
+            if is_needed { None } else { index.pop(GapReason::Expired) }
         })
     }
 
-    /// Forgets which events were removed if that was before `time`, and no stream has missed them. Returns up to where they were.
-    pub(in crate::log) fn tidy(&mut self, time: Option<Instant>) -> Option<Floor> {
+    /// Removes an empty index if the last event was removed before `time` and no stream has missed it. Returns the floor of the index.
+    pub(in crate::log) fn prune(&mut self, time: Option<Instant>) -> Option<Floor> {
         let streams = &self.streams;
         let index = self.index.take_if(|index| {
+            let has_missed_nothing = |stream: &Stream<C>| {
+                stream.position.is_some_and(|position| index.floor.gap_after(position).is_none())
+            };
             index.is_empty()
                 && index.floor.recorded.is_none_or(|recorded| time.is_some_and(|time| recorded <= time))
-                && streams
-                    .iter()
-                    .all(|stream| stream.position.is_some_and(|it| index.floor.gap_after(it).is_none()))
+                && streams.iter().all(has_missed_nothing)
         })?;
         Some(index.floor)
     }
 
-    /// Nothing before `floor` is there any more: a stream that has not come so far is told. Those that wait are woken.
+    /// Removes all events: the log restarts at `floor`. Calls `wake` for each connection that waits, because its stream may have a gap.
     pub(in crate::log) fn reset(&mut self, floor: Floor, now: Instant, wake: &mut dyn FnMut(&C)) {
         self.index = Some(Box::new(Index::new(floor)));
         for stream in self.streams.iter_mut().filter(|stream| stream.position.is_some()) {
             stream.reset(floor);
-            stream.session.write(now);
-            if stream.wakes() {
+            stream.session.record_write(now);
+            if stream.wake_if_waiting() {
                 wake(&stream.connection);
             }
         }
     }
 
-    /// Starts a stream after the event `after`, when `latest` is the last event of all. `gap` is what its client is told first. True when
-    /// its connection has to be woken.
+    /// Starts a stream after the event `after`, where `latest` is the last event of the log. Its client gets `gap` first. Returns
+    /// whether the connection has to be woken.
     pub(in crate::log) fn start(
         &mut self,
         id: StreamId,
         after: EventId,
         mut gap: Option<Gap>,
-        floor: Floor,
+        log_floor: Floor,
         latest: EventId,
     ) -> bool {
-        let (floor, latest) = (self.floor(floor), self.latest(latest));
-        let Some(place) = find(&self.streams, id) else { return false };
+        let (floor, latest) = (self.floor(log_floor), self.latest(latest));
+        let Some(position) = find(&self.streams, id) else { return false };
         let mut start = after;
         if let Some(reason) = floor.gap_after(after) {
             gap = gap.or(Some(Gap { last_event_id: Some(after.to_string()), reason }));
             start = if reason == GapReason::Unknown { latest } else { floor.after };
         }
-        let missed = self.index.as_ref().is_some_and(|index| index.after(start).next().is_some());
-        let progress = if missed || gap.is_some() {
+        let has_missed = self.index.as_ref().is_some_and(|index| index.after(start).next().is_some());
+        let progress = if has_missed || gap.is_some() {
             Some(Progress { gap, live_after: Some(latest), ..Progress::default() })
         } else {
-            // An id that is ahead of the log stays: what comes up to it is not new to the client.
+            // An id that is ahead of the log stays: its client already has the events up to it.
             start = start.max(latest);
             None
         };
-        let stream = &mut self.streams[place];
+        let stream = &mut self.streams[position];
         stream.start(after.min(start), start, progress);
-        stream.wakes()
+        stream.wake_if_waiting()
     }
 
-    /// The last event for this user before `time`, or the event up to which events may be missing; with a reason when events since `time`
-    /// are not held any more. `latest` is the last event of all: without an index none of them was for this user.
-    pub(in crate::log) fn before(&self, time: Instant, latest: EventId) -> (EventId, Option<GapReason>) {
+    /// Returns the position after which the user's events since `time` follow, and the reason if some of them have been removed. `latest`
+    /// is the last event of the log.
+    pub(in crate::log) fn position_before(
+        &self,
+        time: Instant,
+        latest: EventId,
+    ) -> (EventId, Option<GapReason>) {
         match &self.index {
-            Some(index) => index.before(time),
+            Some(index) => index.position_before(time),
+            // Without an index the user had no event lately.
             None => (latest, None),
         }
     }
 
-    /// Where a stream starts that was opened when `position` was the last event of all; with a reason when events for this user since then are
-    /// not held any more.
-    pub(in crate::log) fn since(&self, position: EventId, floor: Floor) -> (EventId, Option<GapReason>) {
-        let was_removed = self.index.as_ref().is_some_and(|index| index.floor.recorded.is_some());
-        let floor = self.floor(floor);
+    /// Returns where a stream starts that was opened when `position` was the last event of the log, and the reason if events for the user
+    /// since then have been removed.
+    pub(in crate::log) fn start_position(
+        &self,
+        position: EventId,
+        log_floor: Floor,
+    ) -> (EventId, Option<GapReason>) {
+        let has_removed = self.index.as_ref().is_some_and(|index| index.floor.recorded.is_some());
+        let floor = self.floor(log_floor);
         match floor.gap_after(position) {
             None => (position, None),
-            Some(reason) if was_removed || reason == GapReason::Unknown => (floor.after, Some(reason)),
-            // It was for others, for whoever has a stream has a mailbox.
+            Some(reason) if has_removed || reason == GapReason::Unknown => (floor.after, Some(reason)),
+            // The removed events were for others: a user with a stream has a mailbox, and this one has removed none.
             Some(_) => (floor.after, None),
         }
     }
 
-    /// The last event up to which the client of the stream certainly has everything, when what was written since `written` may not have
-    /// arrived. None when it is not known where the stream starts.
+    /// Returns the last event up to which the client has certainly received everything. What was written after `confirmed_until` may not
+    /// have arrived. None if it is not known where the stream starts.
     pub(in crate::log) fn confirmed_position(
         &self,
         id: StreamId,
-        written: Option<Instant>,
+        confirmed_until: Option<Instant>,
     ) -> Option<EventId> {
         let stream = &self.streams[find(&self.streams, id)?];
         let resumable = stream.resumable.as_ref()?;
         let start = resumable.start_after?;
         let Some(position) = stream.position else { return Some(start) };
-        let Some(written) = written else { return Some(start) };
+        let Some(confirmed_until) = confirmed_until else { return Some(start) };
         if stream.progress.as_ref().is_some_and(|progress| progress.gap.is_some()) {
             return Some(start);
         }
-        // What was taken late may not have arrived, although it was recorded long ago.
-        let unconfirmed = resumable.late.as_ref().and_then(|late| late.unconfirmed_after(written));
+        // An event that was taken late may not have arrived, although it was recorded long ago.
+        let unconfirmed = resumable.late.as_ref().and_then(|late| late.unconfirmed_after(confirmed_until));
         let position = unconfirmed.map_or(position, |after| after.min(position));
         if start.follows(position) {
             return Some(start);
         }
         let Some(index) = &self.index else { return Some(position) };
-        let (confirmed, lost) = index.before(written);
-        if lost.is_some() || start.follows(confirmed) {
+        let (confirmed, gap) = index.position_before(confirmed_until);
+        if gap.is_some() || start.follows(confirmed) {
             return Some(start);
         }
-        let is_all = index.newest().is_none_or(|newest| newest.recorded < written);
-        Some(if is_all { position } else { confirmed.min(position) })
+        let is_all_confirmed = index.newest().is_none_or(|newest| newest.recorded < confirmed_until);
+        Some(if is_all_confirmed { position } else { confirmed.min(position) })
     }
 }
 
+/// Returns where in `streams` the stream is.
 fn find<C>(streams: &[Stream<C>], id: StreamId) -> Option<usize> {
     streams.binary_search_by_key(&id, Stream::id).ok()
 }

@@ -1,49 +1,50 @@
-//! What a stream takes long after it was recorded.
+//! The events that a stream takes long after they were recorded.
 
 use std::time::Instant;
 
 use crate::notification::EventId;
 
-/// Events that a stream has taken long after they were recorded, because its client was away or slow, and gaps.
+/// The range of events and gaps that a stream has taken late, because its client was away or slow, and that may not have arrived yet.
 ///
-/// When an event was recorded does not say then whether it has arrived.
+/// For other events the time at which they were recorded shows whether they have arrived. For these it does not.
 #[derive(Debug)]
-pub(in crate::log) struct Late {
-    /// The events follow this one.
+pub(in crate::log) struct LateWindow {
+    /// The event before the range.
     after: EventId,
-    /// When the last of them was taken.
-    taken: Instant,
-    /// Where the stream stood at the time `reached`: a client that is always late has this some day.
+    /// When the stream last took something late.
+    last_taken: Instant,
+    /// The position of the stream at `checkpoint_time`. `after` moves up to it even if the client never stops being late.
     checkpoint: EventId,
-    reached: Instant,
+    checkpoint_time: Instant,
 }
 
-impl Late {
-    /// What follows the event `after` is taken late.
+impl LateWindow {
+    /// Creates a range of events after `after`, the first of which is taken at `now`.
     pub(super) fn new(after: EventId, now: Instant) -> Self {
-        Self { after, taken: now, checkpoint: after, reached: now }
+        Self { after, last_taken: now, checkpoint: after, checkpoint_time: now }
     }
 
-    /// More is taken late.
-    pub(super) fn take(&mut self, now: Instant) {
-        self.taken = now;
+    /// Extends the range by what is taken at `now`.
+    pub(super) fn extend(&mut self, now: Instant) {
+        self.last_taken = now;
     }
 
-    /// The last event before those that may not have arrived, when that is what was taken since `written`.
-    pub(in crate::log) fn unconfirmed_after(&self, written: Instant) -> Option<EventId> {
-        (self.taken >= written).then_some(self.after)
+    /// Returns the event before the range if some of the range was taken at `confirmed_until` or later, and so may not have arrived.
+    pub(in crate::log) fn unconfirmed_after(&self, confirmed_until: Instant) -> Option<EventId> {
+        (self.last_taken >= confirmed_until).then_some(self.after)
     }
 
-    /// What was written before `written` has arrived; the stream stands at `position` now. False when that is all.
+    /// Records that everything written before `confirmed_until` has arrived, and that the stream is at `position` now. Returns whether some
+    /// of the range is still unconfirmed.
     ///
-    /// While more is taken late, the checkpoint moves on, and `after` follows it when everything up to there was written before `written`: of a
-    /// client that is always late, no more than the last two such times is unconfirmed.
-    pub(super) fn confirm(&mut self, position: EventId, now: Instant, written: Instant) -> bool {
-        if self.reached < written {
+    /// `after` moves up to the checkpoint when everything up to the checkpoint has arrived; `position` is the next checkpoint. So a client
+    /// that is always late has no more unconfirmed events than it took in two such periods.
+    pub(super) fn confirm(&mut self, position: EventId, now: Instant, confirmed_until: Instant) -> bool {
+        if self.checkpoint_time < confirmed_until {
             self.after = self.checkpoint;
-            (self.checkpoint, self.reached) = (position, now);
+            (self.checkpoint, self.checkpoint_time) = (position, now);
         }
-        self.taken >= written
+        self.last_taken >= confirmed_until
     }
 }
 
@@ -58,20 +59,20 @@ mod tests {
         EventId { incarnation: Incarnation::of(1), sequence }
     }
 
-    /// It takes an event late every ten seconds, and what was written ten seconds ago has arrived.
+    /// The stream takes an event late every ten seconds, and what was written ten seconds ago has arrived.
     #[test]
     fn stream_that_is_always_late_is_confirmed_step_by_step() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
-        let mut late = Late::new(id(0), at(10));
+        let mut late = LateWindow::new(id(0), at(10));
         let mut check = |position: u64, now: u64, after: Option<u64>| {
-            let written = at(now - 10);
-            assert_eq!(late.confirm(id(position), at(now), written), after.is_some(), "{now} s");
-            assert_eq!(late.unconfirmed_after(written), after.map(id), "{now} s");
-            late.take(at(now));
+            let confirmed_until = at(now - 10);
+            assert_eq!(late.confirm(id(position), at(now), confirmed_until), after.is_some(), "{now} s");
+            assert_eq!(late.unconfirmed_after(confirmed_until), after.map(id), "{now} s");
+            late.extend(at(now));
         };
         check(1, 20, Some(0));
-        // What it had taken by now is known to have arrived ten seconds later.
+        // Ten seconds later, what the stream has taken by now has arrived.
         check(2, 21, Some(0));
         check(3, 31, Some(0));
         check(4, 32, Some(2));

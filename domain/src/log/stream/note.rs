@@ -1,11 +1,11 @@
-//! What is written to a stream and is not an event.
+//! What a stream writes besides events.
 
-/// Something that is written to a stream and is not an event. Of each at most one is pending.
+/// Something that a stream writes besides events. At most one of each kind is pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// The first of a stream: how long to wait before a reconnection, and the id to come back with.
+    /// The first block of a stream: the reconnection time, and the id to come back with.
     Opening = 1,
-    /// Another language is preferred than before.
+    /// A comment that the language of the stream has changed.
     Language = 2,
     /// A comment that keeps the connection alive.
     Keepalive = 4,
@@ -13,7 +13,7 @@ pub enum Note {
     Position = 8,
 }
 
-/// The notes that are pending.
+/// The set of pending notes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Notes(u8);
 

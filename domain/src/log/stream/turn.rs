@@ -1,8 +1,8 @@
-//! A turn of a stream: what its connection takes at a time.
+//! A turn of a stream: one batch of items that its connection takes.
 
 use std::{sync::Arc, time::Instant};
 
-use super::{EndReason, Note, PROMPT, Stream};
+use super::{EndReason, LATE_AFTER, Note, Stream};
 use crate::{
     gap::Gap,
     language::LanguagePreference,
@@ -10,54 +10,54 @@ use crate::{
     notification::EventId,
 };
 
-/// What a stream takes next.
+/// An item that a stream takes.
 pub enum Item<'a, F> {
-    /// A note, with the id to come back with when that is known and no gap has to be told first.
+    /// A note, with the id to come back with. There is no id if it is not known yet, or if a gap has to be reported first.
     Note(Note, Option<EventId>),
-    /// Events up to this one are missing.
+    /// A gap: events up to this one are missing.
     Gap(Gap, EventId),
     /// An event.
     Event(&'a Arc<Entry<F>>, Delivery),
-    /// The last of a stream.
+    /// The closing comment, which is the last item of a stream.
     Closing(EndReason),
 }
 
-/// How an event comes to a stream.
+/// How an event is delivered to a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// The stream was open when the event was appended. The last of these streams completes the delivery.
+    /// The stream was open when the event was appended.
     Live {
-        /// Whether it is the last of them.
+        /// Whether all other such streams have taken the event, so that its delivery is complete.
         is_last: bool,
     },
-    /// Its client had missed it.
+    /// The client had missed the event.
     Replay,
 }
 
-/// What came of a stream's turn.
+/// The result of a stream's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// What follows.
+    /// What the connection does next.
     pub outcome: TurnOutcome,
-    /// Whether its connection was woken for this.
+    /// Whether the connection was woken for this turn.
     pub was_woken: bool,
 }
 
-/// What follows behind a stream's turn.
+/// What the connection does after a stream's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnOutcome {
-    /// There is more to take.
+    /// There are more items to take.
     More,
-    /// It has taken that the user has logged out, and takes nothing more before it is known whether it ends with that.
+    /// The last event is a logout. The caller decides whether the stream ends with it, and takes again.
     LoggedOut,
-    /// It has taken everything. Its connection is woken when there is more.
+    /// The stream has taken everything. The connection is woken when there is more.
     Wait,
-    /// It has taken everything, and nothing comes any more.
+    /// The stream has taken its last item.
     End,
 }
 
 impl<C> Stream<C> {
-    /// Takes what is next at `now`, up to `limit` bytes or one larger event. `write` returns the size of each.
+    /// Takes the next items at `now`, up to `limit` bytes or one larger event. `write` returns the size of each item in bytes.
     pub(in crate::log) fn take<F>(
         &mut self,
         now: Instant,
@@ -77,29 +77,29 @@ impl<C> Stream<C> {
         limit: usize,
         write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize,
     ) -> TurnOutcome {
-        if self.ending().is_some_and(|ending| ending.is_told) {
+        if self.ending().is_some_and(|ending| ending.is_closed) {
             return TurnOutcome::End;
         }
         let gap = self.progress.as_mut().and_then(|progress| progress.gap.take());
-        let told = self.position.filter(|_| gap.is_none());
+        let position = self.position.filter(|_| gap.is_none());
         let mut bytes = 0;
         for note in self.notes.take() {
-            bytes += write(&self.preference, Item::Note(note, told));
+            bytes += write(&self.preference, Item::Note(note, position));
         }
         if let (Some(gap), Some(position)) = (gap, self.position) {
             bytes += write(&self.preference, Item::Gap(gap, position));
-            self.note_gap(now);
+            self.record_late_gap(now);
         }
         if let (Some(position), Some(index)) = (self.position, index)
-            && let Some(then) = self.read(now, position, index, limit.saturating_sub(bytes), write)
+            && let Some(outcome) = self.take_events(now, position, index, limit.saturating_sub(bytes), write)
         {
-            return then;
+            return outcome;
         }
         self.finish(write)
     }
 
-    /// Takes events, up to `limit` bytes or one larger event. None when it has taken all.
-    fn read<F>(
+    /// Takes events, up to `limit` bytes or one larger event. Returns none when the stream has taken all of them.
+    fn take_events<F>(
         &mut self,
         now: Instant,
         mut position: EventId,
@@ -110,7 +110,7 @@ impl<C> Stream<C> {
         if let Some((reason, after)) = index.gap_after(position) {
             let gap = Gap { last_event_id: Some(position.to_string()), reason };
             write(&self.preference, Item::Gap(gap, after));
-            self.note_late(position, now);
+            self.record_late(position, now);
             position = after;
             self.position = Some(position);
         }
@@ -132,12 +132,12 @@ impl<C> Stream<C> {
             let delivery =
                 if is_live { Delivery::Live { is_last: entry.remove_reader() } } else { Delivery::Replay };
             bytes += write(&self.preference, Item::Event(entry, delivery));
-            if now.saturating_duration_since(entry.recorded) > PROMPT {
-                self.note_late(position, now);
+            if now.saturating_duration_since(entry.recorded) > LATE_AFTER {
+                self.record_late(position, now);
             }
             position = id;
             self.position = Some(id);
-            if until.is_none() && entry.notification.is_logout() && !self.has_ended_before(id) {
+            if until.is_none() && entry.notification.is_logout() && !self.has_handled_logout(id) {
                 self.progress.get_or_insert_default().is_at_logout = true;
                 return Some(TurnOutcome::LoggedOut);
             }
@@ -145,15 +145,15 @@ impl<C> Stream<C> {
         None
     }
 
-    /// Everything was taken.
+    /// Ends a turn that has taken every event: the stream waits, or takes its closing comment.
     fn finish<F>(&mut self, write: &mut dyn FnMut(&LanguagePreference, Item<'_, F>) -> usize) -> TurnOutcome {
         if let Some(progress) = &mut self.progress {
             if let Some(ending) = &mut progress.ending {
-                ending.is_told = true;
+                ending.is_closed = true;
                 write(&self.preference, Item::Closing(ending.reason));
                 return TurnOutcome::End;
             }
-            // What its client has missed may have ended before the last event of all.
+            // The last missed event may lie before the last event of the log, whose id is the better one to come back with.
             if let (Some(latest), Some(position)) = (progress.live_after, self.position)
                 && latest.follows(position)
             {

@@ -1,11 +1,11 @@
-//! The log as its connections see it: what each stream takes, and when its connection is woken.
+//! The log as seen by its connections: what each stream takes, and when its connection is woken.
 
 mod append;
-mod bounds;
 mod everyone;
 mod missing;
 mod model;
 mod resuming;
+mod retention;
 mod streams;
 
 use std::{
@@ -26,10 +26,10 @@ const MINUTE: Duration = Duration::from_mins(1);
 const NO_LIMITS: LogLimits = LogLimits { max_age: MINUTE, max_bytes: usize::MAX };
 const ANY_STREAMS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
 
-/// The connection of a stream is its name.
+/// A log in which the connection of a stream is a name.
 type Log = EventLog<(), &'static str>;
 
-/// The time `instant`, whatever the wall clock says.
+/// Returns `instant` with an arbitrary wall clock.
 fn present(instant: Instant) -> Now {
     Now { instant, unix_time: Duration::ZERO }
 }
@@ -56,31 +56,31 @@ fn event(sequence: u64, recipients: Recipients, event_type: &str, bytes: usize) 
     NewEvent { notification, encoded: (), published: Instant::now() }
 }
 
-/// A log with a time that goes on when a test says so, and a memory of which connections were woken.
-struct Played {
+/// A log with a clock that the test advances. It records which connections were woken.
+struct Harness {
     log: Log,
     now: Rc<Cell<Instant>>,
     sequence: u64,
     woken: Vec<&'static str>,
 }
 
-/// A stream as its connection has it.
+/// A stream as its connection sees it.
 struct Reader {
     now: Rc<Cell<Instant>>,
     mailbox: Arc<Mailbox<(), &'static str>>,
     id: StreamId,
 }
 
-impl Played {
+impl Harness {
     fn new(limits: LogLimits) -> Self {
-        let mut played = Self {
+        let mut harness = Self {
             log: EventLog::new(limits, ANY_STREAMS),
             now: Rc::new(Cell::new(Instant::now())),
             sequence: 0,
             woken: Vec::new(),
         };
-        played.resync(id(0));
-        played
+        harness.resync(id(0));
+        harness
     }
 
     fn resync(&mut self, after: EventId) {
@@ -88,12 +88,12 @@ impl Played {
         self.sequence = after.sequence;
     }
 
-    fn pass(&mut self, time: Duration) {
+    fn advance(&mut self, time: Duration) {
         self.now.set(self.now.get() + time);
         let now = self.now.get();
-        while self.log.forget(now) {}
+        while self.log.evict(now) {}
         let mailboxes: Vec<_> = self.log.mailboxes().cloned().collect();
-        self.log.tidy(&mailboxes, now, Some(now));
+        self.log.prune(&mailboxes, now, Some(now));
     }
 
     fn append(&mut self, users: &[&str]) -> Appended {
@@ -107,42 +107,43 @@ impl Played {
     fn append_for(&mut self, recipients: Recipients, event_type: &str, bytes: usize) -> Appended {
         self.sequence += 1;
         let event = event(self.sequence, recipients, event_type, bytes);
-        let mut appending = self.log.append(event, self.now.get()).expect("the log has started");
+        let mut appending = self.log.start_append(event, self.now.get()).expect("the log has started");
         loop {
-            if let Some(appended) = self.append_some(&mut appending) {
+            if let Some(appended) = self.append_batch(&mut appending) {
                 return appended;
             }
-            // Others have a turn at the log.
-            self.pass(Duration::ZERO);
+            // Something else uses the log between two batches.
+            self.advance(Duration::ZERO);
         }
     }
 
-    fn append_some(&mut self, appending: &mut Appending<(), &'static str>) -> Option<Appended> {
-        self.log.append_some(appending, self.now.get(), &mut |name| self.woken.push(name))
+    fn append_batch(&mut self, appending: &mut Appending<(), &'static str>) -> Option<Appended> {
+        self.log.append_batch(appending, self.now.get(), &mut |name| self.woken.push(name))
     }
 
+    /// Returns the connections woken since the last call.
     fn woken(&mut self) -> Vec<&'static str> {
         std::mem::take(&mut self.woken)
     }
 
-    /// Opens a stream that is started later.
-    fn join(&mut self, name: &str, connection: &'static str) -> Reader {
+    /// Opens a stream without starting it.
+    fn open_unstarted(&mut self, name: &str, connection: &'static str) -> Reader {
         let session = Session::new(present(self.now.get()), Duration::MAX, None, Jitter::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
         let preference = Languages::new(LanguageTag::default()).preference(&user(name), None);
-        let stream = NewStream { connection, session, request, preference, issued: IssuedAt::UNKNOWN };
+        let stream = NewStream { connection, session, request, preference, issued_at: IssuedAt::UNKNOWN };
         let (mailbox, id) = self.log.open(&user(name), stream);
         Reader { now: Rc::clone(&self.now), mailbox, id }
     }
 
-    /// Opens a stream that starts after an event.
+    /// Opens a stream that starts after the event `after`.
     fn open_after(&mut self, user: &str, connection: &'static str, after: EventId) -> Reader {
-        let reader = self.join(user, connection);
+        let reader = self.open_unstarted(user, connection);
         self.log.start(&reader.mailbox, reader.id, after, None);
         reader
     }
 
-    /// Opens a stream that starts now and has taken its opening note.
+    /// Opens a stream that starts after the last event and has taken its opening note.
     fn open(&mut self, user: &str, connection: &'static str) -> Reader {
         let latest = self.log.latest().expect("the log has started");
         let reader = self.open_after(user, connection, latest);
@@ -154,6 +155,7 @@ impl Played {
         self.log.end(&reader.mailbox, reader.id, reason, Some(self.now.get()))
     }
 
+    /// Closes a stream. Returns the sequences of the events whose last reader it was.
     fn close(&mut self, reader: &Reader) -> Vec<u64> {
         let abandoned = RefCell::new(Vec::new());
         self.log.close(&reader.mailbox, reader.id, &mut |entry| {
@@ -168,10 +170,10 @@ impl Reader {
         self.take_up_to(usize::MAX)
     }
 
-    /// Takes what is next, in words.
+    /// Takes the next items. Each is described in words, for example `3 replay` or `position at 5`.
     fn take_up_to(&self, limit: usize) -> (Vec<String>, TurnOutcome) {
         let mut taken = Vec::new();
-        let Turn { outcome: then, .. } = self.mailbox.take(self.id, self.now.get(), limit, &mut |_, item| {
+        let Turn { outcome, .. } = self.mailbox.take(self.id, self.now.get(), limit, &mut |_, item| {
             let (words, bytes) = match item {
                 Item::Note(note, position) => {
                     let position = position.map_or("?".to_owned(), |position| position.sequence.to_string());
@@ -185,7 +187,7 @@ impl Reader {
                     let how = match delivery {
                         Delivery::Live { is_last: true } => " last",
                         Delivery::Live { is_last: false } => "",
-                        Delivery::Replay => " again",
+                        Delivery::Replay => " replay",
                     };
                     let Notification { id, content, .. } = &entry.notification;
                     (format!("{}{how}", id.sequence), content.bytes())
@@ -195,19 +197,19 @@ impl Reader {
             taken.push(words);
             bytes
         });
-        (taken, then)
+        (taken, outcome)
     }
 
-    /// Takes everything, which is no more than one turn.
+    /// Takes everything in one turn.
     fn take_all(&self) -> Vec<String> {
-        let (taken, then) = self.take();
-        assert_eq!(then, TurnOutcome::Wait, "after {taken:?}");
+        let (taken, outcome) = self.take();
+        assert_eq!(outcome, TurnOutcome::Wait, "after {taken:?}");
         taken
     }
 
     fn lag(&self) -> Lag {
         let mut found = None;
-        self.mailbox.each_stream(|stream, lag| {
+        self.mailbox.for_each_stream(|stream, lag| {
             if stream.id() == self.id {
                 found = Some(lag);
             }
@@ -216,7 +218,7 @@ impl Reader {
     }
 }
 
-/// There is one of it for each open stream, in memory of its own: 112 bytes is a size that allocators have.
+/// Every open stream has its own allocations of these types. The next larger size class of the allocator would cost each of them.
 #[test]
 fn stream_takes_little_memory() {
     assert!(size_of::<Stream<Arc<dyn Send>>>() <= 96);

@@ -1,19 +1,21 @@
-//! Against the plainest models there are.
+//! Properties of the log, checked against simple models.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What happens.
+/// A random operation.
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    /// An event for the users whose bit is set, or for everyone, of a size.
+    /// Appends an event of this size in bytes for the users whose bit is set, or for everyone.
     Append(Option<u8>, usize),
-    /// Of a client that has had everything but so many events.
+    /// Opens a stream of this user whose client has missed this number of events.
     Open(usize, u64),
+    /// Lets one of the streams take up to this number of bytes.
     Take(usize, usize),
     Close(usize),
-    Pass(u64),
+    /// Advances the clock by this number of seconds.
+    Advance(u64),
 }
 
 const USERS: [&str; 3] = ["a", "b", "c"];
@@ -25,27 +27,27 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3_usize, prop_oneof![Just(0), 0..20_u64]).prop_map(|(user, missed)| Step::Open(user, missed)),
         5 => (any::<usize>(), 0..2000_usize).prop_map(|(which, limit)| Step::Take(which, limit)),
         1 => any::<usize>().prop_map(Step::Close),
-        1 => (0..30_u64).prop_map(Step::Pass),
+        1 => (0..30_u64).prop_map(Step::Advance),
     ]
 }
 
-/// All users' bits.
+/// The bits of all users.
 const EVERYONE: u8 = 7;
 
 fn named(users: u8) -> Vec<&'static str> {
     USERS.into_iter().enumerate().filter(|(bit, _)| users & (1 << bit) != 0).map(|(_, name)| name).collect()
 }
 
-/// What a stream has been told so far.
-struct Told {
+/// What a stream has taken so far.
+struct StreamModel {
     reader: Reader,
     user: &'static str,
-    /// Up to this sequence it has everything or was told a gap.
+    /// Up to this sequence the stream has taken every event or a gap.
     through: u64,
 }
 
-impl Told {
-    /// Checks what the stream takes against all events that there were.
+impl StreamModel {
+    /// Takes items and checks them against all events that were ever appended.
     fn take(&mut self, limit: usize, all: &[(u64, u8)]) -> Result<(), TestCaseError> {
         let bit = 1 << USERS.iter().position(|name| *name == self.user).expect("a user");
         let (taken, _) = self.reader.take_up_to(limit);
@@ -53,18 +55,18 @@ impl Told {
             if let Some((_, position)) = words.split_once("at ") {
                 let position = position.parse().unwrap_or(self.through);
                 if words.contains("after") {
-                    prop_assert!(position > self.through, "a gap in nothing: {}", words);
+                    prop_assert!(position > self.through, "a gap without missing events: {}", words);
                 } else {
                     let missed = all
                         .iter()
                         .find(|(at, users)| (self.through + 1..=position).contains(at) && users & bit != 0);
-                    prop_assert_eq!(missed, None, "passed over by {}", words);
+                    prop_assert_eq!(missed, None, "skipped by {}", words);
                 }
                 self.through = position;
             } else {
                 let sequence = words.split(' ').next().and_then(|text| text.parse().ok()).expect("an event");
                 let next = all.iter().find(|(at, users)| *at > self.through && users & bit != 0);
-                prop_assert_eq!(next.map(|(at, _)| *at), Some(sequence), "the next one, once");
+                prop_assert_eq!(next.map(|(at, _)| *at), Some(sequence), "the next event, once");
                 self.through = sequence;
             }
         }
@@ -75,17 +77,17 @@ impl Told {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
-    /// Whatever happens: each stream gets each event of its user once and in order, or is told of a gap; a connection that has taken
-    /// everything is woken by the next event; and the log keeps within its limits.
+    /// Each stream gets each event of its user once and in order, or a gap. A connection that has taken everything is woken by the next
+    /// event. The log stays within its limits.
     #[test]
-    fn each_stream_gets_everything_once_or_is_told_of_a_gap(
+    fn each_stream_gets_each_event_once_or_a_gap(
         steps in prop::collection::vec(step(), 1..80),
         max_bytes in 1000..20_000_usize,
         keeps_history in any::<bool>(),
     ) {
         let max_age = if keeps_history { MINUTE } else { Duration::ZERO };
-        let mut played = Played::new(LogLimits { max_age, max_bytes });
-        let (mut all, mut open) = (Vec::new(), Vec::<Told>::new());
+        let mut harness = Harness::new(LogLimits { max_age, max_bytes });
+        let (mut all, mut open) = (Vec::new(), Vec::<StreamModel>::new());
         for step in steps {
             match step {
                 Step::Append(named_users, bytes) => {
@@ -94,76 +96,76 @@ proptest! {
                         Some(users) => named(users).into_iter().map(user).collect(),
                         None => Recipients::Everyone,
                     };
-                    let waiting: Vec<_> = open.iter().filter(|told| {
-                        let is_waiting = told.reader.mailbox.with_stream(told.reader.id, |stream| stream.is_waiting());
-                        is_waiting == Some(true) && named(users).contains(&told.user)
-                    }).map(|told| told.user).collect();
-                    played.woken();
-                    played.append_for(recipients, "t", bytes);
-                    let mut woken = played.woken();
+                    let waiting: Vec<_> = open.iter().filter(|model| {
+                        let is_waiting = model.reader.mailbox.with_stream(model.reader.id, |stream| stream.is_waiting());
+                        is_waiting == Some(true) && named(users).contains(&model.user)
+                    }).map(|model| model.user).collect();
+                    harness.woken();
+                    harness.append_for(recipients, "t", bytes);
+                    let mut woken = harness.woken();
                     woken.sort_unstable();
                     let mut expected = waiting;
                     expected.sort_unstable();
                     prop_assert_eq!(woken, expected);
-                    let mailboxes = played.log.mailboxes.len() * MAILBOX_BYTES;
-                    prop_assert!(played.log.bytes + mailboxes <= max_bytes || played.log.entries.len() <= 1);
-                    all.push((played.sequence, users));
+                    let mailboxes = harness.log.mailboxes.len() * MAILBOX_BYTES;
+                    prop_assert!(harness.log.bytes + mailboxes <= max_bytes || harness.log.entries.len() <= 1);
+                    all.push((harness.sequence, users));
                 }
                 Step::Open(user, missed) => {
-                    let (user, latest) = (USERS[user], played.log.latest().expect("started"));
+                    let (user, latest) = (USERS[user], harness.log.latest().expect("started"));
                     let through = latest.sequence.saturating_sub(missed);
-                    let reader = played.open_after(user, user, id(through));
-                    open.push(Told { reader, user, through });
+                    let reader = harness.open_after(user, user, id(through));
+                    open.push(StreamModel { reader, user, through });
                 }
                 Step::Take(which, limit) if !open.is_empty() => {
                     let which = which % open.len();
                     open[which].take(limit, &all)?;
                 }
                 Step::Close(which) if !open.is_empty() => {
-                    let told = open.swap_remove(which % open.len());
-                    played.close(&told.reader);
+                    let stream = open.swap_remove(which % open.len());
+                    harness.close(&stream.reader);
                 }
-                Step::Pass(seconds) => played.pass(Duration::from_secs(seconds)),
+                Step::Advance(seconds) => harness.advance(Duration::from_secs(seconds)),
                 Step::Take(..) | Step::Close(_) => {}
             }
-            let held: usize = played.log.entries.values().map(|held| held.bytes).sum();
-            prop_assert_eq!(played.log.bytes, held);
+            let held: usize = harness.log.entries.values().map(|entry| entry.bytes).sum();
+            prop_assert_eq!(harness.log.bytes, held);
         }
-        for told in &mut open {
-            told.take(usize::MAX, &all)?;
-            let last = all.iter().rev().find(|(_, users)| named(*users).contains(&told.user));
-            prop_assert!(last.is_none_or(|(at, _)| *at <= told.through), "nothing is left");
+        for stream in &mut open {
+            stream.take(usize::MAX, &all)?;
+            let last = all.iter().rev().find(|(_, users)| named(*users).contains(&stream.user));
+            prop_assert!(last.is_none_or(|(at, _)| *at <= stream.through), "the stream has taken everything");
         }
     }
 
-    /// Whatever one user is sent: what the others can miss is held for as long as all of it takes no more than half of the log, and what
-    /// mailboxes take.
+    /// The events of other users are held for as long as all of them and the mailboxes take at most half of the log, however many events
+    /// one user gets.
     #[test]
-    fn one_user_leaves_half_of_the_log_to_the_others(
+    fn one_user_takes_at_most_half_of_the_log(
         events in prop::collection::vec((prop::bool::weighted(0.8), 0..600_usize), 1..200),
         max_bytes in 4000..20_000_usize,
     ) {
-        let mut played = Played::new(LogLimits { max_bytes, ..NO_LIMITS });
+        let mut harness = Harness::new(LogLimits { max_bytes, ..NO_LIMITS });
         let mut of_others = Vec::new();
         for (flood, bytes) in events {
             let user = if flood { "flooded" } else { "other" };
-            let appended = played.append_event(&[user], "t", bytes);
+            let appended = harness.append_event(&[user], "t", bytes);
             if !flood {
-                of_others.push((played.sequence, appended.bytes));
+                of_others.push((harness.sequence, appended.bytes));
             }
         }
         let mut bytes = 0;
         let expected = of_others.iter().rev().take_while(|(_, size)| {
             bytes += size;
-            bytes + 2 * MAILBOX_BYTES <= max_bytes / SHARE_OF_USER
+            bytes + 2 * MAILBOX_BYTES <= max_bytes / USER_SHARE_DIVISOR
         });
         let mut expected: Vec<_> = expected.map(|(at, _)| *at).collect();
         expected.reverse();
         let Some(first) = expected.first() else { return Ok(()) };
         let before = of_others.iter().rev().find(|(at, _)| at < first).map_or(0, |(at, _)| *at);
-        let taken = played.open_after("other", "tab", id(before)).take_all();
-        let taken: Vec<_> = taken.iter().filter(|words| words.ends_with("again")).collect();
-        let expected: Vec<_> = expected.iter().map(|at| format!("{at} again")).collect();
+        let taken = harness.open_after("other", "tab", id(before)).take_all();
+        let taken: Vec<_> = taken.iter().filter(|words| words.ends_with("replay")).collect();
+        let expected: Vec<_> = expected.iter().map(|at| format!("{at} replay")).collect();
         prop_assert_eq!(taken, expected.iter().collect::<Vec<_>>());
     }
 }

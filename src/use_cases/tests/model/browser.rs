@@ -108,7 +108,7 @@ impl Browser {
         let Some(last) = &self.last else { return OLDEST };
         let ended = last.ended.unwrap_or_else(WallClock::present);
         // It is noticed within a second that a stream has ended.
-        let certain = ended.checked_sub(UNACKNOWLEDGED + PROMPT + s(1));
+        let certain = ended.checked_sub(UNACKNOWLEDGED + LATE_AFTER + s(1));
         let told = last.told.iter().filter(|(at, _)| certain.is_some_and(|certain| *at < certain));
         told.map(|(_, id)| *id).next_back().unwrap_or(last.none_before)
     }

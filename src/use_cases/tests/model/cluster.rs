@@ -136,8 +136,8 @@ impl Cluster {
 
     /// A user chooses elsewhere on the platform.
     pub(super) fn choose_elsewhere(&mut self, name: &str, language: Option<LanguageTag>) {
-        let made = self.languages.lock().now();
-        self.queue.publish(Payload::Language(LanguageChoice { user: user(name), language, made }));
+        let chosen_at = self.languages.lock().now();
+        self.queue.publish(Payload::Language(LanguageChoice { user: user(name), language, chosen_at }));
         self.bring_new();
     }
 

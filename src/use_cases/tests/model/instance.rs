@@ -171,11 +171,11 @@ impl Instance {
         }
     }
 
-    fn note_choice(&mut self, LanguageChoice { user, language, made }: &LanguageChoice, now: u64) {
+    fn note_choice(&mut self, LanguageChoice { user, language, chosen_at }: &LanguageChoice, now: u64) {
         let number = USERS.iter().position(|name| *name == user.as_str()).expect("a user");
         let known = &mut self.chosen[number];
-        if known.last().is_some_and(|(_, last, _)| last < made) {
-            known.push((now, *made, language.clone()));
+        if known.last().is_some_and(|(_, last, _)| last < chosen_at) {
+            known.push((now, *chosen_at, language.clone()));
         }
     }
 
@@ -188,8 +188,8 @@ impl Instance {
 
     pub(super) async fn choose(&mut self, user: &UserId, language: Option<LanguageTag>, now: u64) {
         if self.languages.choose(user.clone(), language.clone()).await.is_ok() {
-            let made = self.preferences.bucket.lock().journal.last().expect("stored").made;
-            self.note_choice(&LanguageChoice { user: user.clone(), language, made }, now);
+            let chosen_at = self.preferences.bucket.lock().journal.last().expect("stored").chosen_at;
+            self.note_choice(&LanguageChoice { user: user.clone(), language, chosen_at }, now);
         }
     }
 

@@ -218,7 +218,7 @@ impl Message {
             Payload::Event { recipients, event_type, content } => SourceEvent::Notification {
                 notification: Notification { id, recipients, event_type, content },
                 age,
-                delivery: Delivery::default(),
+                metadata: MessageMetadata::default(),
             },
             Payload::Language(choice) => SourceEvent::LanguageChosen(choice),
         }
@@ -255,13 +255,13 @@ impl LanguageBucket {
     }
 
     /// When what counts for `user` was chosen.
-    pub(super) fn made(&self, user: &UserId) -> Option<Duration> {
-        self.stored.get(user).map(|choice| choice.made)
+    pub(super) fn chosen_at(&self, user: &UserId) -> Option<Duration> {
+        self.stored.get(user).map(|choice| choice.chosen_at)
     }
 
     /// Stores a choice, unless a later one is stored.
     pub(super) fn store(&mut self, choice: LanguageChoice) {
-        if self.made(&choice.user).is_none_or(|made| made < choice.made) {
+        if self.chosen_at(&choice.user).is_none_or(|chosen_at| chosen_at < choice.chosen_at) {
             self.stored.insert(choice.user.clone(), choice.clone());
             self.journal.push(choice);
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use ports::{
     obligations::{
         self,
-        event_source::{self, Bus, FailingBus, Message},
+        event_source::{self, EventBus, FailingEventBus, Message},
     },
     outbound::{EventSource, LanguagePreferences, StoreUpdate},
 };
@@ -51,7 +51,7 @@ impl State {
 }
 
 #[async_trait(?Send)]
-impl Bus for ModelBus {
+impl EventBus for ModelBus {
     async fn source(&self) -> Box<dyn EventSource> {
         let mut state = self.0.lock();
         let (source, events) = mpsc::unbounded_channel();
@@ -69,7 +69,7 @@ impl Bus for ModelBus {
             },
             Message::LanguageChosen => {
                 let language = LanguageTag::try_new("de").ok();
-                Payload::Language(LanguageChoice { user: user("a"), language, made: s(1) })
+                Payload::Language(LanguageChoice { user: user("a"), language, chosen_at: s(1) })
             }
             Message::AccountDisabled | Message::OfAnotherService | Message::Unreadable => return None,
         };
@@ -89,7 +89,7 @@ impl Bus for ModelBus {
 }
 
 #[async_trait(?Send)]
-impl FailingBus for ModelBus {
+impl FailingEventBus for ModelBus {
     async fn interrupt(&self) {
         let mut state = self.0.lock();
         state.is_connected = false;
@@ -123,17 +123,17 @@ async fn meets(obligation: impl AsyncFn(&ModelBus)) {
 
 #[tokio::test(start_paused = true)]
 async fn source_brings_everything_in_order() {
-    meets(event_source::brings_everything_in_order).await;
+    meets(event_source::returns_everything_in_order).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn source_goes_on_after_an_interruption() {
-    meets(event_source::goes_on_after_an_interruption).await;
+    meets(event_source::resumes_after_an_interruption).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn source_tells_what_the_bus_has_lost() {
-    meets(event_source::tells_what_the_bus_has_lost).await;
+    meets(event_source::reports_lost_events).await;
 }
 
 /// Preferences that hear what is new in the bucket when they are asked.

@@ -35,8 +35,8 @@ impl LanguagePreferences for FakePreferences {
             return Err(NotStored);
         }
         let mut bucket = self.bucket.lock();
-        let made = LanguageChoice::time_after(after.max(bucket.made(&user)), bucket.now());
-        let choice = LanguageChoice { user, language, made };
+        let chosen_at = LanguageChoice::time_after(after.max(bucket.chosen_at(&user)), bucket.now());
+        let choice = LanguageChoice { user, language, chosen_at };
         bucket.store(choice.clone());
         Ok(choice)
     }

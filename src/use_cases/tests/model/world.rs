@@ -115,7 +115,7 @@ impl World {
         let Kin { user: of, token, asks_for_german, .. } = browser.kin;
         let until = token.map_or(Duration::MAX, |token| judge.wall + s(token));
         let request = StreamRequest {
-            principal: Principal { user: user(USERS[of]), issued: IssuedAt::UNKNOWN, until },
+            principal: Principal { user: user(USERS[of]), issued_at: IssuedAt::UNKNOWN, expires_at: until },
             last_event_id,
             request: browser
                 .kin

@@ -3,13 +3,10 @@
 use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use domain::notification::EventId;
+use domain::{log::EndReason, notification::EventId, statistics::Statistics};
 use futures_util::stream;
 use poem::{Body, Response, handler, http::StatusCode, web::Data};
-use ports::{
-    inbound::{NotReady, RecentEvent},
-    outbound::{EndReason, Statistics},
-};
+use ports::inbound::{NotReady, RecentEvent};
 use serde::Serialize;
 use serde_json::json;
 use tokio::{

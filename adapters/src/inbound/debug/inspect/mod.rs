@@ -110,7 +110,7 @@ impl From<OpenStream> for Stream {
         Self {
             request_id: stream.request.map(|request| request.as_str().to_owned()),
             last_event_id: stream.position.map(|id| id.to_string()),
-            silent_seconds: stream.silent.as_secs(),
+            silent_seconds: stream.since_last_write.as_secs(),
             lag_events: stream.lag.events,
             lag_bytes: stream.lag.bytes,
             remaining_seconds: stream.remaining.map(|time| time.as_secs()),
