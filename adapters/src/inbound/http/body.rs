@@ -75,7 +75,7 @@ impl EventStreamBody {
 
 impl Drop for EventStreamBody {
     fn drop(&mut self) {
-        if self.handle.is_overdue() {
+        if self.handle.has_timed_out() {
             self.stream.close(EndReason::Slow);
         }
     }
