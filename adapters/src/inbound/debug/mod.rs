@@ -92,9 +92,10 @@ impl Debug {
             let flame_graph = profile::flame_graph.data(profiling.clone());
             let flame_graph = flame_graph.with(web::page::headers(Source::Inline, Source::Inline));
             // HEAD would make a whole profile as well.
-            guarded = guarded
-                .at("/debug/pprof/", web::only([Method::GET], flame_graph))
-                .at("/debug/pprof/profile", web::only([Method::GET], profile::protobuf.data(profiling)));
+            guarded = guarded.at("/debug/pprof/", web::with_methods([Method::GET], flame_graph)).at(
+                "/debug/pprof/profile",
+                web::with_methods([Method::GET], profile::protobuf.data(profiling)),
+            );
         }
         let token: Option<Arc<str>> = self.token.map(Into::into);
         let guarded = guarded

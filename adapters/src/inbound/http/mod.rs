@@ -93,7 +93,7 @@ impl Http {
             .at("/openapi.json", web::get(document))
             .nest("/docs", Route::new().at("/", web::get(page)));
         let routes = described().into_iter().fold(routes, |routes, (path, methods)| {
-            routes.at(path, web::only(methods, Arc::clone(&operations)))
+            routes.at(path, web::with_methods(methods, Arc::clone(&operations)))
         });
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(&root, routes) };

@@ -73,7 +73,7 @@ pub(super) fn answers(routes: Route, inspection: &Arc<Inspection>) -> Route {
     let inspection = || Arc::clone(inspection);
     let ending = end.data(inspection()).with(SizeLimit::new(MAX_REQUEST_BYTES));
     routes
-        .at("/inspect/live", web::only([Method::GET], live::follow.data(inspection())))
+        .at("/inspect/live", web::with_methods([Method::GET], live::follow.data(inspection())))
         .at("/inspect/streams", web::get(streams.data(inspection())))
         .at("/inspect/streams/end", web::post(ending))
 }
