@@ -66,8 +66,8 @@ pub struct Debug {
 }
 
 impl Debug {
-    /// `/healthz`, `/readyz` and the page at `/inspect`, and behind the token what that page shows, `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and
-    /// `/debug/tracez`.
+    /// `/healthz`, `/readyz` and the page at `/inspect`, and behind the token what that page shows, `/metrics`, `/config`, `/debug/pprof/`,
+    /// `/debug/pprof/profile` and `/debug/tracez`.
     #[must_use]
     pub fn app(self) -> App {
         let may_end = self.token.is_some();

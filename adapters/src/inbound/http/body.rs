@@ -1,4 +1,4 @@
-//! The body of an open stream.
+//! The response body of an open stream.
 
 use std::{
     io,
@@ -17,20 +17,20 @@ use ports::{
 use super::access_log::StreamLog;
 use crate::http_server::ConnectionHandle;
 
-/// Writes what its stream takes from the log, for as long as the client stays. Dropping it closes the stream.
+/// A body with the frames that a stream takes from the log. Dropping it closes the stream.
 pub(super) struct EventStreamBody {
     stream: Box<dyn EventStream>,
     handle: ConnectionHandle,
-    /// Boxed, because mostly there is none: each open stream has room for it.
+    /// Boxed, because most open streams have none.
     extra: Option<Box<Extra>>,
 }
 
-/// What is known of a stream while it has more to write than one frame, when it ends, or when its end is to be logged.
+/// The state of a stream that has more frames to write, has ended, or logs its end.
 #[derive(Default)]
 struct Extra {
-    /// What was taken and not handed out yet.
+    /// The frames that were taken but not polled yet.
     rest: vec::IntoIter<Bytes>,
-    /// Whether nothing more can be taken.
+    /// Whether the last frames were taken.
     has_ended: bool,
     log: Option<StreamLog>,
 }
@@ -41,7 +41,7 @@ impl EventStreamBody {
         handle: ConnectionHandle,
         log: Option<StreamLog>,
     ) -> Self {
-        // What a stream begins with.
+        // A new stream has an opening frame.
         handle.set_pending(true);
         let extra = log.map(|log| Box::new(Extra { log: Some(log), ..Extra::default() }));
         Self { stream, handle, extra }
@@ -55,7 +55,7 @@ impl EventStreamBody {
                 next => return Poll::Ready(next),
             }
         }
-        // Before it is looked whether there is something: what comes afterwards wakes the connection.
+        // This comes before the take, so that an event after the take wakes the connection.
         self.handle.register(context);
         self.handle.set_pending(false);
         let Taken { first, rest, is_last } = self.stream.take();
@@ -99,7 +99,7 @@ impl Body for EventStreamBody {
     }
 }
 
-/// There is one for each open stream, in memory of its own.
+/// Each open stream has one, in an allocation of its own.
 #[test]
 fn body_takes_little_memory() {
     assert!(size_of::<EventStreamBody>() <= 32);
