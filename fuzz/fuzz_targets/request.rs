@@ -12,7 +12,7 @@ use std::{
 
 use adapters::{
     http_server::App,
-    inbound::http::{CrossOrigin, Http},
+    inbound::http::{CrossOrigin, HttpApi},
     outbound::clock::SystemClock,
 };
 use domain::{
@@ -185,7 +185,7 @@ fn app() -> App {
     metrics.expect_authentication_failed().return_const(());
     let mut traces = MockTraces::new();
     traces.expect_continue_from().return_const(());
-    let http = Http {
+    let http = HttpApi {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
         verifier: Arc::new(verifier),

@@ -14,7 +14,7 @@ use adapters::{
     },
     inbound::{
         debug::{self, Unhealthy},
-        http::{CrossOrigin, EventFrames, Http},
+        http::{CrossOrigin, EventFrames, HttpApi},
     },
     outbound::{
         clock::SystemClock,
@@ -73,8 +73,8 @@ impl Core {
         Self { subscriptions, languages, exchange, status: Arc::default(), metrics, clock }
     }
 
-    fn http(&self, verifier: Arc<dyn TokenVerifier>, cross_origin: CrossOrigin, root: &str) -> Http {
-        Http {
+    fn http(&self, verifier: Arc<dyn TokenVerifier>, cross_origin: CrossOrigin, root: &str) -> HttpApi {
+        HttpApi {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),
             verifier: Arc::new(AccountCheck { verifier, subscriptions: self.subscriptions.clone() }),

@@ -7,7 +7,7 @@ use adapters::{
         App, ConnectionLimits, Listener, serve,
         tls::{self, CertificateFiles, TlsAcceptor},
     },
-    inbound::{debug::Debug, http::CrossOrigin},
+    inbound::{debug::DebugServer, http::CrossOrigin},
     outbound::{
         host,
         jwt::RevaTokens,
@@ -97,7 +97,7 @@ impl Application {
             .http(verifier, cross_origin(&configuration.cors), http.root.as_str())
             .app(std::convert::identity);
         let (metrics, effective) = (core.metrics.clone(), configuration.effective.to_string());
-        let debug = Debug {
+        let debug = DebugServer {
             readiness: core.status.clone(),
             inspect: Arc::new(core.inspection()),
             clock: core.clock.clone(),

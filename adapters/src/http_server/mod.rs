@@ -101,13 +101,13 @@ impl App {
 }
 
 /// Serves HTTP/1.1 and HTTP/2 until `shutdown` completes. Then it accepts no more connections and waits for the requests in progress, for
-/// `flush` at most. After that it cuts the remaining connections.
+/// `flush_timeout` at most. After that it cuts the remaining connections.
 pub async fn serve(
     listener: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
     shutdown: impl Future<Output = ()>,
-    flush: Duration,
+    flush_timeout: Duration,
 ) {
     let Listener { socket, reactor, limits, connections } = listener;
     // Each connection starts as a task. When all tasks have ended, no connection can be handed off to the reactor any more.
@@ -164,7 +164,7 @@ pub async fn serve(
         inbox.shut_down(ShutdownMode::WhenEmpty);
         (&mut reactor).await.ok();
     };
-    if tokio::time::timeout(flush, ended).await.is_err() {
+    if tokio::time::timeout(flush_timeout, ended).await.is_err() {
         warn!("connections cut that did not end in time");
         abort.cancel();
         inbox.shut_down(ShutdownMode::Now);

@@ -51,9 +51,9 @@ pub fn acceptor(files: CertificateFiles) -> Result<TlsAcceptor, UnusableCertific
 ///
 /// No certificate can be created for this host.
 pub fn temporary(host: &str) -> Result<TlsAcceptor, UnusableCertificate> {
-    let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let certified = certified(vec![made.cert.der().clone()], key.into())?;
+    let generated = rcgen::generate_simple_self_signed([host.to_owned()])?;
+    let key = PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der());
+    let certified = certified(vec![generated.cert.der().clone()], key.into())?;
     Ok(with(Arc::new(Current(RwLock::new(Arc::new(certified))))))
 }
 
@@ -217,11 +217,11 @@ mod tests {
 
     impl Pair {
         fn new() -> Self {
-            let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+            let generated = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
             Self {
-                certificate: made.cert.pem(),
-                key: made.signing_key.serialize_pem(),
-                der: made.cert.der().clone(),
+                certificate: generated.cert.pem(),
+                key: generated.signing_key.serialize_pem(),
+                der: generated.cert.der().clone(),
             }
         }
 

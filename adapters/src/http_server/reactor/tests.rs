@@ -207,7 +207,7 @@ async fn cut_connection_is_reset() {
 async fn body_is_dropped_when_the_client_closes() {
     let mut fixture = Fixture::new(true, &["one"]);
     fixture.reads("3\r\none\r\n");
-    fixture.client.write_all(b"nobody has asked for this").expect("sent");
+    fixture.client.write_all(b"unexpected input").expect("sent");
     fixture.client.shutdown(Shutdown::Write).expect("shut");
     tokio::time::timeout(Duration::from_mins(1), fixture.body.closed()).await.expect("in time");
 }

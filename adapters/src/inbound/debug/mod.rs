@@ -44,7 +44,7 @@ const ROUTES: &[&str] = &[
 ];
 
 /// The dependencies and settings of the debug server.
-pub struct Debug {
+pub struct DebugServer {
     /// The readiness for `/readyz`.
     pub readiness: Arc<dyn Readiness>,
     /// The data of the page at `/inspect`.
@@ -65,7 +65,7 @@ pub struct Debug {
     pub token: Option<String>,
 }
 
-impl Debug {
+impl DebugServer {
     /// Returns the application. `/healthz`, `/readyz` and the page at `/inspect` are open to everyone. The token protects the data of that
     /// page, `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and `/debug/tracez`.
     #[must_use]

@@ -30,7 +30,7 @@ use super::{
 };
 
 /// The dependencies of the operations.
-pub(super) struct Api {
+pub(super) struct StreamApi {
     pub(super) subscribe: Arc<dyn Subscribe>,
     pub(super) verifier: Arc<dyn TokenVerifier>,
     pub(super) metrics: Arc<dyn Metrics>,
@@ -41,7 +41,7 @@ pub(super) struct Api {
 
 #[expect(clippy::unused_async, reason = "poem-openapi takes async operations only")]
 #[OpenApi]
-impl Api {
+impl StreamApi {
     /// Follow the user's notifications
     ///
     /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user of the token. The stream stays open until
@@ -101,7 +101,7 @@ impl Api {
     }
 }
 
-impl Api {
+impl StreamApi {
     /// Opens a stream within a span, which covers the admission but not the stream.
     fn admit(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
         let span = info_span!("admit");

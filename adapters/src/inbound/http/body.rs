@@ -22,12 +22,12 @@ pub(super) struct EventStreamBody {
     stream: Box<dyn EventStream>,
     handle: ConnectionHandle,
     /// Boxed, because most open streams have none.
-    extra: Option<Box<Extra>>,
+    state: Option<Box<StreamState>>,
 }
 
 /// The state of a stream that has more frames to write, has ended, or logs its end.
 #[derive(Default)]
-struct Extra {
+struct StreamState {
     /// The frames that were taken but not polled yet.
     rest: vec::IntoIter<Bytes>,
     /// Whether the last frames were taken.
@@ -43,14 +43,14 @@ impl EventStreamBody {
     ) -> Self {
         // A new stream has an opening frame.
         handle.set_pending(true);
-        let extra = log.map(|log| Box::new(Extra { log: Some(log), ..Extra::default() }));
-        Self { stream, handle, extra }
+        let state = log.map(|log| Box::new(StreamState { log: Some(log), ..StreamState::default() }));
+        Self { stream, handle, state }
     }
 
     fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(extra) = &mut self.extra {
-            match extra.rest.next() {
-                None if extra.has_ended => return Poll::Ready(None),
+        if let Some(state) = &mut self.state {
+            match state.rest.next() {
+                None if state.has_ended => return Poll::Ready(None),
                 None => {}
                 next => return Poll::Ready(next),
             }
@@ -60,11 +60,11 @@ impl EventStreamBody {
         self.handle.set_pending(false);
         let Taken { first, rest, is_last } = self.stream.take();
         if is_last || !rest.is_empty() {
-            let extra = self.extra.get_or_insert_default();
-            extra.rest = rest.into_iter();
-            extra.has_ended = is_last;
-        } else if self.extra.as_ref().is_some_and(|extra| extra.log.is_none()) {
-            self.extra = None;
+            let state = self.state.get_or_insert_default();
+            state.rest = rest.into_iter();
+            state.has_ended = is_last;
+        } else if self.state.as_ref().is_some_and(|state| state.log.is_none()) {
+            self.state = None;
         }
         match first {
             None if !is_last => Poll::Pending,
@@ -90,8 +90,8 @@ impl Body for EventStreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let next = self.poll_next(context);
-        if let (Poll::Ready(Some(frame)), Some(extra)) = (&next, &mut self.extra)
-            && let Some(log) = &mut extra.log
+        if let (Poll::Ready(Some(frame)), Some(state)) = (&next, &mut self.state)
+            && let Some(log) = &mut state.log
         {
             log.bytes += frame.len() as u64;
         }

@@ -29,7 +29,7 @@ use ports::{
 
 use self::{
     access_log::AccessLog,
-    api::{Api, EventStream},
+    api::{EventStream, StreamApi},
     language::LanguageApi,
 };
 pub use self::{cors::CrossOrigin, frame::EventFrames};
@@ -50,7 +50,7 @@ const ROUTES: &[&str] = &[
 
 /// The dependencies and settings of the endpoint.
 #[derive(Clone)]
-pub struct Http {
+pub struct HttpApi {
     /// Opens streams.
     pub subscribe: Arc<dyn Subscribe>,
     /// Lets users choose their language.
@@ -71,7 +71,7 @@ pub struct Http {
     pub version: &'static str,
 }
 
-impl Http {
+impl HttpApi {
     /// Returns the OpenAPI description as JSON.
     #[must_use]
     pub fn specification(self) -> String {
@@ -103,14 +103,14 @@ impl Http {
         App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 
-    fn service(self) -> OpenApiService<(Api, LanguageApi), ()> {
+    fn service(self) -> OpenApiService<(StreamApi, LanguageApi), ()> {
         let (root, version) = (self.root, self.version);
         let languages = LanguageApi {
             choose: self.choose_language,
             verifier: Arc::clone(&self.verifier),
             metrics: Arc::clone(&self.metrics),
         };
-        let streams = Api {
+        let streams = StreamApi {
             subscribe: self.subscribe,
             verifier: self.verifier,
             metrics: self.metrics,
@@ -130,7 +130,7 @@ impl Http {
 /// Returns the paths of the OpenAPI description with their methods.
 fn documented_paths() -> BTreeMap<String, Vec<Method>> {
     let mut paths = BTreeMap::<_, Vec<_>>::new();
-    for path in <(Api, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
+    for path in <(StreamApi, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
         paths.entry(path.path).or_default().extend(path.operations.iter().flat_map(methods));
     }
     paths
