@@ -19,7 +19,7 @@ use super::{
 const MAX_RESPONSES: usize = 4096;
 /// When the limit of connections is reached, the limit divided by this is the maximum number of connections evicted at a time.
 const EVICTION_DIVISOR: usize = 16;
-/// Number of closed connections beyond which the eviction queue is pruned.
+/// The eviction queue is pruned when it has doubled and grown by this number of entries.
 const PRUNE_SLACK: usize = 64;
 
 /// The counts of one server's open connections and of the responses in progress on them.

@@ -56,7 +56,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// The kernel cannot tell the address.
+    /// The kernel reports no address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
