@@ -1,8 +1,8 @@
-//! Translations between the ports and the world: HTTP in front ([`inbound`]), NATS, tokens, metrics and time behind
-//! ([`outbound`]).
+//! The adapters between the ports and the outside world: [`inbound`] serves HTTP, [`outbound`] speaks to NATS and implements tokens, metrics
+//! and time.
 //!
-//! **Invariant:** no adapter names another one; they meet in the composition root alone. [`http_server`] and `web` are no
-//! adapters: the inbound ones stand on them.
+//! **Invariant:** no adapter names another one; only the composition root combines them. [`http_server`] and `web` are not adapters but shared
+//! infrastructure of the inbound adapters.
 
 pub mod http_server;
 pub mod inbound;

@@ -12,7 +12,7 @@ use std::{
 
 use adapters::{
     http_server::App,
-    inbound::http::{CrossOrigin, Http},
+    inbound::http::{CrossOrigin, HttpApi},
     outbound::clock::SystemClock,
 };
 use domain::{
@@ -199,7 +199,7 @@ fn app() -> App {
         allow_credentials: true,
         token_cookie: Some("token".into()),
     });
-    let http = Http {
+    let http = HttpApi {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
         verifier: Arc::new(verifier),

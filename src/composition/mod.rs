@@ -15,7 +15,7 @@ use adapters::{
     },
     inbound::{
         debug::{self, Unhealthy},
-        http::{CrossOrigin, EventFrames, Http},
+        http::{CrossOrigin, EventFrames, HttpApi},
     },
     outbound::{
         clock::SystemClock,
@@ -79,8 +79,8 @@ impl Core {
         verifier: Arc<dyn TokenVerifier>,
         cross_origin: watch::Receiver<CrossOrigin>,
         root: &str,
-    ) -> Http {
-        Http {
+    ) -> HttpApi {
+        HttpApi {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),
             verifier: Arc::new(AccountCheck { verifier, subscriptions: self.subscriptions.clone() }),

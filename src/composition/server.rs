@@ -7,7 +7,7 @@ use adapters::{
         App, ConnectionLimits, Listener, serve,
         tls::{self, CertificateFiles, Renewal, TlsAcceptor},
     },
-    inbound::debug::Debug,
+    inbound::debug::DebugServer,
     outbound::{
         host,
         jwt::RevaTokens,
@@ -89,7 +89,7 @@ impl Application {
         let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
         let (effective, shown) = watch::channel(configuration.effective.clone());
         let metrics = core.metrics.clone();
-        let debug = Debug {
+        let debug = DebugServer {
             readiness: core.status.clone(),
             inspect: Arc::new(core.inspection()),
             clock: core.clock.clone(),

@@ -1,4 +1,4 @@
-// The page of the demonstration: publish, see it arrive, cut a line and see that nothing is missing.
+// The demo page: an event is published and arrives, also after a disconnect.
 
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { visit } from "./fixture/visit.js";
 
 const PROGRAM = process.env.OCIS_SSE ?? fileURLToPath(new URL("../../target/debug/ocis-sse", import.meta.url));
 
-describe("the demonstration's page", () => {
+describe("the demo page", () => {
   let browser, demo, page;
 
   before(async () => {
@@ -38,40 +38,40 @@ describe("the demonstration's page", () => {
     assert.deepEqual(await titles.allTextContents(), types.toReversed());
   };
 
-  it("shows an event to whom it is for and to nobody else", async () => {
+  it("shows an event to its recipients only", async () => {
     await publish("one");
     await events("einstein", "one");
     await events("marie", "one");
     assert.equal(await panel("richard").locator("li").count(), 0);
   });
 
-  it("gives back what was published while a line was cut", async () => {
-    await panel("einstein").getByRole("button", { name: "Cut the line" }).click();
+  it("shows events that were published while disconnected", async () => {
+    await panel("einstein").getByRole("button", { name: "Disconnect" }).click();
     await publish("two");
     await events("marie", "one", "two");
     await publish("three");
-    await panel("einstein").getByText("2 events wait for the line").waitFor();
+    await panel("einstein").getByText("2 events are waiting").waitFor();
     await events("einstein", "one");
-    await panel("einstein").getByRole("button", { name: "Connect again" }).click();
+    await panel("einstein").getByRole("button", { name: "Reconnect" }).click();
     await events("einstein", "one", "two", "three");
     const notes = await panel("einstein").locator(".note").allTextContents();
-    assert.match(notes[0], /^connected again at .*, asked for what came after [0-9a-f]+-1$/);
-    assert.match(notes[1], /^the line was cut at /);
+    assert.match(notes[0], /^reconnected at .*, resumed after [0-9a-f]+-1$/);
+    assert.match(notes[1], /^disconnected at /);
     await publish("four");
     await events("einstein", "one", "two", "three", "four");
   });
 
-  it("shows the next event in the language that somebody has chosen", async () => {
-    await panel("marie").getByLabel("What marie reads").selectOption("Deutsch");
-    await panel("marie").getByText("from now on in de").waitFor();
+  it("shows the next event in the chosen language", async () => {
+    await panel("marie").getByLabel("Language of marie").selectOption("Deutsch");
+    await panel("marie").getByText("language changed to de").waitFor();
     await publish("five");
     await events("marie", "one", "two", "three", "four", "five");
     await events("einstein", "one", "two", "three", "four", "five");
     const latest = (name) => panel(name).locator("li pre").first().textContent();
     assert.match(await latest("marie"), /Der Bericht heißt jetzt anders/);
     assert.match(await latest("einstein"), /The report has a new name/);
-    await panel("marie").getByLabel("What marie reads").selectOption("what the browser asks for");
-    await panel("marie").getByText("from now on in en").waitFor();
+    await panel("marie").getByLabel("Language of marie").selectOption("browser default");
+    await panel("marie").getByText("language changed to en").waitFor();
   });
 
   it("has no fault", () => assert.deepEqual(page.complaints, []));

@@ -1,4 +1,4 @@
-// The page to look inside, as an administrator uses it: with the keyboard alone.
+// The inspect page, as an administrator uses it: with the keyboard only.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -9,7 +9,7 @@ import { visit } from "./fixture/visit.js";
 
 const DEBUG_TOKEN = "let me in";
 
-describe("the page to look inside", () => {
+describe("the inspect page", () => {
   let browser, nats, service, page, streams;
 
   before(async () => {
@@ -37,12 +37,12 @@ describe("the page to look inside", () => {
     await page.waitForSelector("#login:not([hidden])");
     assert.equal(await page.isVisible("main"), false);
     await type("let me");
-    await shows("#login output", "This is not the token.");
+    await shows("#login output", "The token is not valid.");
   });
 
   it("shows with the token what happens", async () => {
     await type(DEBUG_TOKEN);
-    await shows("#state", "what is published reaches clients");
+    await shows("#state", "ready: published events reach clients");
     await shows("#charts", "Streams\n\n2");
     await shows("#charts", "Users\n\n1");
     await nats.publish(["einstein", "marie"], "item-renamed", "a secret");
@@ -53,7 +53,7 @@ describe("the page to look inside", () => {
 
   it("keeps the token for its tab, and shows it in no address", async () => {
     await page.reload();
-    await shows("#state", "what is published reaches clients");
+    await shows("#state", "ready: published events reach clients");
     assert.equal(page.url().includes("let"), false);
     const other = await page.context().newPage();
     await other.goto(page.url());
@@ -64,15 +64,15 @@ describe("the page to look inside", () => {
   it("finds a user's streams and ends them", async () => {
     await page.focus("#id");
     await type("einstein");
-    await shows("#found", "einstein has 2 streams open.");
+    await shows("#found", "einstein has 2 open streams.");
     await shows("#streams", "tab-1");
     await page.focus("#end button");
     await page.keyboard.press("Enter");
-    await shows("#found", "2 ended. einstein has no stream open.");
+    await shows("#found", "2 ended. einstein has no open stream.");
     for (const stream of streams) {
       assert.match(await stream.text(), /: an administrator has ended the stream\n\n$/);
     }
-    await shows("#reasons", "it was ended here\n2");
+    await shows("#reasons", "an administrator ended it\n2");
   });
 
   describe("of two users", () => {
@@ -110,7 +110,7 @@ describe("the page to look inside", () => {
       await find("early");
       await answer.seen;
       await find("late");
-      await shows("#found", "late has 1 stream open.");
+      await shows("#found", "late has 1 open stream.");
       answer.release();
       // It is shown again with each sample; by then the stale answer has come.
       for (let n = 0; n < 2; n++) await page.waitForResponse("**/inspect/streams?user=late");
@@ -123,12 +123,12 @@ describe("the page to look inside", () => {
       await page.click("#end button");
       await answer.seen;
       await find("early");
-      await shows("#found", "early has 1 stream open.");
+      await shows("#found", "early has 1 open stream.");
       answer.release();
-      await shows("#found", "late: 1 ended. early has 1 stream open.");
+      await shows("#found", "late: 1 ended. early has 1 open stream.");
       assert.equal(await endOf(late), ": an administrator has ended the stream");
       await page.click("#end button");
-      await shows("#found", "1 ended. early has no stream open.");
+      await shows("#found", "1 ended. early has no open stream.");
       assert.equal(await endOf(early), ": an administrator has ended the stream");
     });
   });

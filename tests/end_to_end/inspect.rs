@@ -174,7 +174,7 @@ async fn only_so_many_pages_are_fed_and_one_that_is_closed_makes_room() {
         pages.push(Stream::open(service.debug, "/inspect/live", &[]).await);
     }
     let refused = get(service.debug, "/inspect/live", &[]).await;
-    assert_eq!((refused.status, &*refused.body), (503, "as many pages are open as are fed at a time"));
+    assert_eq!((refused.status, &*refused.body), (503, "too many pages are open"));
     pages.pop();
     eventually("room", async || head(service.debug, "/inspect/live", &[]).await.0 == 200).await;
 }

@@ -1,4 +1,4 @@
-//! What a connection is doing, as far as its deadlines depend on it.
+//! The state of a connection on which its deadlines depend.
 
 use std::sync::{
     Arc,
@@ -7,75 +7,79 @@ use std::sync::{
 
 use super::ConnectionHandle;
 
-/// Progress of an ordinary answer counts in steps of so many bytes: a client that takes a trickle does not hold a connection for ever.
+/// Step in which the progress of an ordinary response counts, in bytes. So a client that reads very slowly cannot hold a connection
+/// forever.
 const PROGRESS_BYTES: u32 = 64 * 1024;
 
-/// The requests of a connection, and how far the answers have come. With HTTP/2 each stream has an activity of its own beside the
-/// connection's.
+/// The requests of a connection and the progress of their responses. With HTTP/2 each stream has an activity too, beside the connection's.
 #[derive(Default)]
 pub(super) struct Activity {
     pub(super) handle: ConnectionHandle,
-    begun: AtomicU32,
+    /// Requests received.
+    started: AtomicU32,
+    /// Requests whose response head is known.
     answered: AtomicU32,
+    /// Requests whose response has ended.
     ended: AtomicU32,
-    streams: AtomicBool,
+    is_stream: AtomicBool,
 }
 
-/// What a connection waits for.
+/// The phase of a connection: the event it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The client, to take the rest of the last answer and to complete another request. It begins when the connection is accepted, and again
-    /// behind each answer; handshake and protocol detection are part of it.
-    Request { begun: u32 },
-    /// The application, to answer.
-    Answer { begun: u32 },
-    /// The application, to produce more of an answer. A silent event stream waits here.
+    /// Waits for the client to take the rest of the last response and to send a complete request. It starts when the connection is
+    /// accepted, TLS handshake and protocol detection included, and again after each response.
+    Request { started: u32 },
+    /// Waits for the application to respond.
+    Response { started: u32 },
+    /// Waits for the application to produce more of a body. Idle event streams are in this phase.
     Body,
-    /// The client, to take more of an answer.
+    /// Waits for the client to take more of a body.
     Write { progress: u32 },
-    /// The client, to take the rest of an answer that has ended, and to close.
-    End,
+    /// Waits for the client to take the rest of an ended response and to close.
+    Close,
 }
 
-/// One request and its answer. The answer has ended when this is dropped.
+/// A request and its response. Dropping it marks the response as ended.
 pub(super) struct Exchange(Arc<Activity>);
 
 impl Activity {
-    /// A request has arrived.
-    pub(super) fn begin(self: &Arc<Self>) -> Exchange {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+    /// Records the arrival of a request.
+    pub(super) fn start_exchange(self: &Arc<Self>) -> Exchange {
+        self.started.fetch_add(1, Ordering::Relaxed);
         Exchange(Arc::clone(self))
     }
 
-    /// Whether no request has ever arrived.
+    /// Returns whether no request has arrived yet.
     pub(super) fn is_new(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) == 0
+        self.started.load(Ordering::Relaxed) == 0
     }
 
-    /// From now on the connection carries a stream and nothing else: any progress counts, and no other request is waited for.
-    pub(super) fn stream(&self) {
-        self.streams.store(true, Ordering::Relaxed);
+    /// Marks the connection as one that carries an event stream: any progress counts, and no further request is expected.
+    pub(super) fn mark_as_stream(&self) {
+        self.is_stream.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the connection waits for a request.
+    /// Returns whether the connection waits for a request.
     pub(super) fn is_idle(&self) -> bool {
-        let has_ended = self.begun.load(Ordering::Relaxed) == self.ended.load(Ordering::Relaxed);
-        has_ended && !self.streams.load(Ordering::Relaxed)
+        let has_ended = self.started.load(Ordering::Relaxed) == self.ended.load(Ordering::Relaxed);
+        has_ended && !self.is_stream.load(Ordering::Relaxed)
     }
 
-    /// What the connection waits for.
+    /// Returns the current phase.
     pub(super) fn phase(&self) -> Phase {
-        let begun = self.begun.load(Ordering::Relaxed);
+        let started = self.started.load(Ordering::Relaxed);
         if self.handle.is_finishing() {
-            Phase::End
+            Phase::Close
         } else if self.is_idle() {
-            // Also while something is left to write: a client that has the server write, by pings of HTTP/2, gains no time.
-            Phase::Request { begun }
+            // Also while bytes are left to write: otherwise a client could gain time by having the server write, for example with HTTP/2
+            // pings.
+            Phase::Request { started }
         } else if self.handle.is_blocked() || self.handle.is_pending() {
-            let step = if self.streams.load(Ordering::Relaxed) { 1 } else { PROGRESS_BYTES };
+            let step = if self.is_stream.load(Ordering::Relaxed) { 1 } else { PROGRESS_BYTES };
             Phase::Write { progress: self.handle.written() / step }
-        } else if begun != self.answered.load(Ordering::Relaxed) {
-            Phase::Answer { begun }
+        } else if started != self.answered.load(Ordering::Relaxed) {
+            Phase::Response { started }
         } else {
             Phase::Body
         }
@@ -83,13 +87,13 @@ impl Activity {
 }
 
 impl Exchange {
-    /// Whether its connection was cut because the client did not take what was written in time.
-    pub(super) fn is_overdue(&self) -> bool {
-        self.0.handle.is_overdue()
+    /// Returns whether the connection was cut because its client did not take the written bytes in time.
+    pub(super) fn has_timed_out(&self) -> bool {
+        self.0.handle.has_timed_out()
     }
 
-    /// The head of the answer is known.
-    pub(super) fn answered(&self) {
+    /// Records that the response head is known.
+    pub(super) fn mark_answered(&self) {
         self.0.answered.fetch_add(1, Ordering::Relaxed);
     }
 }

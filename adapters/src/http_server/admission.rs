@@ -1,4 +1,4 @@
-//! Which connections are let in, and how many.
+//! The limits of open connections and of responses in progress, and the eviction of idle connections.
 
 use std::{
     collections::VecDeque,
@@ -12,91 +12,92 @@ use ports::outbound::HttpMetrics;
 
 use super::{
     activity::{Activity, Phase},
-    deadlines::Overdue,
+    deadlines::Aborted,
 };
 
-/// Ordinary answers that can be in progress at a time. A further request is answered 503 at once, without a body that could wait.
-const MAX_ANSWERS: usize = 4096;
-/// When all connections are in use, this part of them is asked to make room.
-const EVICTED_PART: usize = 16;
-/// The list of connections without a request is looked through when it has grown by so much.
-const LIST_SLACK: usize = 64;
+/// Maximum number of ordinary responses in progress. Further requests get a 503 at once, without a body that could wait for its client.
+const MAX_RESPONSES: usize = 4096;
+/// When the limit of connections is reached, the limit divided by this is the maximum number of connections evicted at a time.
+const EVICTION_DIVISOR: usize = 16;
+/// The eviction queue is pruned when it has doubled and grown by this number of entries.
+const PRUNE_SLACK: usize = 64;
 
-/// The open connections of one server, and the answers in progress on them.
+/// The counts of one server's open connections and of the responses in progress on them.
 pub(super) struct Connections {
     open: AtomicUsize,
     limit: AtomicUsize,
-    answers: AtomicUsize,
+    responses: AtomicUsize,
     metrics: Arc<dyn HttpMetrics>,
 }
 
 impl Connections {
-    /// None is open, and up to `limit` may be.
+    /// Creates counts for a server with up to `limit` open connections.
     pub(super) fn new(limit: usize, metrics: Arc<dyn HttpMetrics>) -> Arc<Self> {
         Arc::new(Self {
             open: AtomicUsize::new(0),
             limit: limit.into(),
-            answers: AtomicUsize::new(0),
+            responses: AtomicUsize::new(0),
             metrics,
         })
     }
 
-    /// Where what happens to connections is counted.
+    /// Returns the metrics of the connections.
     pub(super) fn metrics(&self) -> &dyn HttpMetrics {
         &*self.metrics
     }
 
-    /// Whether as many are open as may be.
-    pub(super) fn are_all_in_use(&self) -> bool {
+    /// Whether the limit is reached.
+    pub(super) fn is_limit_reached(&self) -> bool {
         self.open.load(Ordering::Relaxed) >= self.limit()
     }
 
-    /// How many may be open.
+    /// Returns the maximum number of open connections.
     pub(super) fn limit(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
     }
 
-    /// Lets at least `limit` be open.
+    /// Raises the limit to `limit`, unless it is higher already.
     pub(super) fn raise_limit(&self, limit: usize) {
         self.limit.fetch_max(limit, Ordering::Relaxed);
     }
 
-    /// One more is open, until the permit is dropped or handed over.
+    /// Counts a new connection, until the permit is dropped or handed over.
     pub(super) fn enter(self: &Arc<Self>) -> Permit {
         let open = self.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.metrics.connection_accepted(open);
         Permit(Some(Arc::clone(self)))
     }
 
-    /// One whose permit was handed over is closed.
+    /// Counts the end of a connection whose permit was handed over.
     pub(super) fn leave(&self) {
         let open = self.open.fetch_sub(1, Ordering::Relaxed) - 1;
         self.metrics.connection_closed(open);
     }
 
-    /// Counts a connection or a stream that has missed a deadline.
-    pub(super) fn count(&self, overdue: Overdue) {
-        match overdue {
-            Overdue::Phase(Phase::Request { .. }) => self.metrics.request_timed_out(),
-            Overdue::Phase(_) => self.metrics.write_timed_out(),
-            Overdue::Cut => {}
+    /// Counts the missed deadline of a connection or an HTTP/2 stream. A cut is not counted here.
+    pub(super) fn record_abort(&self, aborted: Aborted) {
+        match aborted {
+            Aborted::TimedOut(Phase::Request { .. }) => self.metrics.request_timed_out(),
+            Aborted::TimedOut(_) => self.metrics.write_timed_out(),
+            Aborted::Cut => {}
         }
     }
 
-    /// One more ordinary answer is in progress, until it is dropped; none when there are too many.
-    pub(super) fn begin_answer(self: &Arc<Self>) -> Option<AnswerPermit> {
-        let permit = AnswerPermit(Arc::clone(self));
-        // Counted first: the permit takes it back where there are too many.
-        let answers = self.answers.fetch_add(1, Ordering::Relaxed);
-        (answers < MAX_ANSWERS).then_some(permit)
+    /// Counts an ordinary response until the permit is dropped; returns `None` when the limit is reached.
+    pub(super) fn start_response(self: &Arc<Self>) -> Option<ResponsePermit> {
+        let permit = ResponsePermit(Arc::clone(self));
+        // The response is counted first; dropping the permit undoes that when the limit is reached.
+        let responses = self.responses.fetch_add(1, Ordering::Relaxed);
+        (responses < MAX_RESPONSES).then_some(permit)
     }
 }
 
-/// An open connection.
+/// A guard that counts an open connection.
 pub(super) struct Permit(Option<Arc<Connections>>);
 
 impl Permit {
-    /// From now on whoever takes the connection over calls [`Connections::leave`]: a silent stream has no room for a permit.
+    /// Gives up the guard. The new owner of the connection calls [`Connections::leave`] instead, because the reactor has no room for a
+    /// permit in each entry.
     pub(super) fn hand_over(mut self) {
         self.0 = None;
     }
@@ -110,45 +111,47 @@ impl Drop for Permit {
     }
 }
 
-/// An ordinary answer in progress.
-pub(super) struct AnswerPermit(Arc<Connections>);
+/// A guard that counts an ordinary response in progress.
+pub(super) struct ResponsePermit(Arc<Connections>);
 
-impl Drop for AnswerPermit {
+impl Drop for ResponsePermit {
     fn drop(&mut self) {
-        self.0.answers.fetch_sub(1, Ordering::Relaxed);
+        self.0.responses.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The connections that may wait for a request, their first or another one, the oldest first. When all are in use, these make room: a client
-/// that connects and says nothing does not keep out those that ask.
+/// The connections that can be evicted while they wait for a request, oldest first. So clients that connect and send nothing do not keep
+/// out others when the limit of connections is reached.
 #[derive(Default)]
-pub(super) struct Newcomers {
-    list: VecDeque<Weak<Activity>>,
-    look_through_at: usize,
+pub(super) struct EvictionQueue {
+    connections: VecDeque<Weak<Activity>>,
+    /// The length at which closed connections are removed.
+    prune_at: usize,
 }
 
-impl Newcomers {
+impl EvictionQueue {
+    /// Adds a connection.
     pub(super) fn add(&mut self, activity: &Arc<Activity>) {
-        if self.list.len() >= self.look_through_at {
-            self.list.retain(|activity| activity.strong_count() > 0);
-            self.look_through_at = 2 * self.list.len() + LIST_SLACK;
+        if self.connections.len() >= self.prune_at {
+            self.connections.retain(|activity| activity.strong_count() > 0);
+            self.prune_at = 2 * self.connections.len() + PRUNE_SLACK;
         }
-        self.list.push_back(Arc::downgrade(activity));
+        self.connections.push_back(Arc::downgrade(activity));
     }
 
-    /// Cuts the oldest of those without a request, up to a part of `limit`; how many that were.
+    /// Cuts the oldest connections without a request, up to a fraction of `limit`, and returns how many it has cut.
     pub(super) fn evict(&mut self, limit: usize) -> usize {
         let mut evicted = 0;
-        let most = limit.div_ceil(EVICTED_PART);
-        // Those that are busy now may be idle later, and keep their place.
-        self.list.retain(|activity| {
+        let max_evicted = limit.div_ceil(EVICTION_DIVISOR);
+        // A connection that is busy now may be idle later, so it stays in the queue.
+        self.connections.retain(|activity| {
             let Some(activity) = activity.upgrade() else { return false };
-            let evicts = evicted < most && activity.is_idle();
-            if evicts {
+            let is_evicted = evicted < max_evicted && activity.is_idle();
+            if is_evicted {
                 activity.handle.cut();
                 evicted += 1;
             }
-            !evicts
+            !is_evicted
         });
         evicted
     }
@@ -167,38 +170,38 @@ mod tests {
         metrics.expect_connection_closed().return_const(());
         let connections = Connections::new(2, Arc::new(metrics));
         let _open = [connections.enter(), connections.enter()];
-        assert!(connections.are_all_in_use());
+        assert!(connections.is_limit_reached());
         connections.raise_limit(3);
-        assert!(!connections.are_all_in_use());
+        assert!(!connections.is_limit_reached());
         connections.raise_limit(1);
-        assert!(!connections.are_all_in_use());
+        assert!(!connections.is_limit_reached());
         let _one_more = connections.enter();
-        assert!(connections.are_all_in_use());
+        assert!(connections.is_limit_reached());
     }
 
     #[test]
-    fn oldest_connections_without_a_request_make_room() {
-        let mut newcomers = Newcomers::default();
+    fn oldest_connections_without_a_request_are_evicted() {
+        let mut queue = EvictionQueue::default();
         let open: Vec<_> = (0..100).map(|_| Arc::<Activity>::default()).collect();
-        let _exchange = open[0].begin();
-        open[2].stream();
+        let _exchange = open[0].start_exchange();
+        open[2].mark_as_stream();
         for activity in &open {
-            newcomers.add(activity);
+            queue.add(activity);
         }
-        assert_eq!(newcomers.evict(32), 2);
+        assert_eq!(queue.evict(32), 2);
         let cut: Vec<_> = (0..100).filter(|at| open[*at].handle.is_cut()).collect();
         assert_eq!(cut, [1, 3]);
-        assert_eq!(newcomers.evict(32), 2);
+        assert_eq!(queue.evict(32), 2);
         let cut: Vec<_> = (0..100).filter(|at| open[*at].handle.is_cut()).collect();
         assert_eq!(cut, [1, 3, 4, 5]);
     }
 
     #[test]
     fn closed_connections_are_forgotten() {
-        let mut newcomers = Newcomers::default();
+        let mut queue = EvictionQueue::default();
         for _ in 0..100_000 {
-            newcomers.add(&Arc::default());
+            queue.add(&Arc::default());
         }
-        assert!(newcomers.list.len() <= 2 * LIST_SLACK);
+        assert!(queue.connections.len() <= 2 * PRUNE_SLACK);
     }
 }

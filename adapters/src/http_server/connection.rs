@@ -1,4 +1,4 @@
-//! One connection, from accepting to its end or until the reactor takes it over.
+//! A connection, from its acceptance to its end or to its handoff to the reactor.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use super::{
     Protocol,
     activity::Activity,
     admission::Permit,
-    deadlines::{Deadlines, Overdue},
+    deadlines::{Aborted, Deadlines},
     http1::{self, HandedOff},
     http2,
-    reactor::{Arrival, Inbox},
+    reactor::{Inbox, NewConnection},
     service::Service,
     socket::Socket,
     tls::HTTP_2,
     tls_stream,
 };
 
-/// A connection that was accepted.
+/// An accepted connection.
 pub(super) struct Connection {
     pub(super) socket: Socket,
     pub(super) service: Arc<Service>,
@@ -32,7 +32,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Finds out what the client speaks and serves it.
+    /// Detects the protocol of a plaintext connection and serves it.
     pub(super) fn serve_plaintext(self, reactor: Arc<Inbox>) -> impl Future<Output = ()> + Send {
         let Self { socket, service, activity, permit, closing } = self;
         async move {
@@ -40,13 +40,13 @@ impl Connection {
             let mut deadlines = Deadlines::new(activity, &service.limits);
             let served = async {
                 let detected = tokio::select! {
-                    // The first bytes have come, or not in time.
-                    detected = deadlines.bound(socket.protocol()) => detected?,
-                    // A client that has not asked yet is not answered.
+                    // The first bytes have arrived, or the deadline has passed.
+                    detected = deadlines.run(socket.protocol()) => detected?,
+                    // The server shuts down. No request has arrived yet, so the connection just closes.
                     () = closing.cancelled() => return Ok(()),
                 };
                 match detected {
-                    // Boxed: most connections have the size of the others.
+                    // Boxed, because most connections use HTTP/1.1 and need no room for this future.
                     Ok(Protocol::Http2) => {
                         let io = TokioIo::new(socket);
                         Box::pin(http2::serve(io, Scheme::HTTP, service, &mut deadlines, closing)).await
@@ -61,13 +61,13 @@ impl Connection {
                     Err(_) => Ok(()),
                 }
             };
-            if let Err(overdue) = served.await {
-                connections.count(overdue);
+            if let Err(aborted) = served.await {
+                connections.record_abort(aborted);
             }
         }
     }
 
-    /// Shakes hands and serves what the client has chosen.
+    /// Performs the TLS handshake and serves the protocol that it has negotiated.
     pub(super) fn serve_tls(self, tls: TlsAcceptor) -> impl Future<Output = ()> + Send {
         let Self { socket, service, activity, permit, closing } = self;
         async move {
@@ -75,16 +75,16 @@ impl Connection {
             let connections = Arc::clone(&service.connections);
             let mut deadlines = Deadlines::new(activity, &service.limits);
             let served = async {
-                // Boxed, as what follows: a task keeps the size of its largest part for as long as it lives.
+                // Boxed, like the futures below, because a task keeps the size of its largest part until it ends.
                 let handshake = Box::pin(async { tls.accept(socket).await.map(Box::new) });
                 let stream = tokio::select! {
-                    // It is done, or has failed, or the client takes too long.
-                    shaken = deadlines.bound(handshake) => shaken?,
-                    // A client that has not asked yet is not answered.
+                    // The handshake has succeeded or failed, or the deadline has passed.
+                    result = deadlines.run(handshake) => result?,
+                    // The server shuts down. No request has arrived yet, so the connection just closes.
                     () = closing.cancelled() => return Ok(()),
                 };
                 match stream {
-                    Ok(stream) => serve_encrypted(stream, service, &mut deadlines, closing).await,
+                    Ok(stream) => serve_negotiated(stream, service, &mut deadlines, closing).await,
                     Err(error) => {
                         debug!(%error, "TLS handshake failed");
                         connections.metrics().handshake_failed();
@@ -92,19 +92,19 @@ impl Connection {
                     }
                 }
             };
-            if let Err(overdue) = served.await {
-                connections.count(overdue);
+            if let Err(aborted) = served.await {
+                connections.record_abort(aborted);
             }
         }
     }
 }
 
-async fn serve_encrypted(
+async fn serve_negotiated(
     stream: Box<TlsStream<Socket>>,
     service: Arc<Service>,
     deadlines: &mut Deadlines,
     closing: CancellationToken,
-) -> Result<(), Overdue> {
+) -> Result<(), Aborted> {
     if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
         return Box::pin(http2::serve(TokioIo::new(stream), Scheme::HTTPS, service, deadlines, closing))
             .await;
@@ -125,8 +125,8 @@ fn move_to_reactor(
     match io.into_std() {
         Ok(socket) => {
             permit.hand_over();
-            reactor.arrives(Arrival { socket, handle, body, excess_input });
+            reactor.hand_off(NewConnection { socket, handle, body, excess_input });
         }
-        Err(error) => debug!(%error, "connection lost behind its request"),
+        Err(error) => debug!(%error, "connection lost before its handoff"),
     }
 }

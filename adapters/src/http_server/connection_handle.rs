@@ -1,4 +1,4 @@
-//! What the answer to a request may know of the connection that carries it, and do to it.
+//! A handle by which the body of a response observes and controls the connection that carries it.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use ports::inbound::Connection;
 
 use super::reactor::ReactorHandle;
 
-/// The connection that carries an answer; with HTTP/2, the one stream of it. It is in each request's extensions.
+/// A handle of the connection that carries a response; with HTTP/2, of the response's stream. Each request has one in its extensions.
 #[derive(Clone, Default)]
 pub struct ConnectionHandle(Arc<HandleState>);
 
@@ -23,22 +23,22 @@ struct HandleState {
     written: AtomicU32,
     blocked: AtomicBool,
     pending: AtomicBool,
-    /// Bits, so that they take one byte together.
-    ends: AtomicU8,
+    /// [`CUT`], [`FINISHING`] and [`TIMED_OUT`] as bits, which take a single byte.
+    flags: AtomicU8,
     writer: Mutex<Writer>,
 }
 
 /// The connection was cut.
 const CUT: u8 = 1;
-/// The answer is about to end.
+/// The response is about to end.
 const FINISHING: u8 = 2;
-/// The client did not take what was written in time.
-const OVERDUE: u8 = 4;
+/// The client did not take the written bytes in time.
+const TIMED_OUT: u8 = 4;
 
-/// Whoever writes to the connection.
+/// The writer of the connection.
 enum Writer {
-    /// A task, and how to wake it while it waits for something to write.
-    /// Boxed, because most connections belong to the reactor and need no room for it.
+    /// A task, with its waker while it waits for bytes to write. Boxed, because most connections belong to the reactor and need no room for
+    /// it.
     Task(Option<Box<Waker>>),
     /// The reactor.
     Reactor(ReactorHandle),
@@ -51,49 +51,49 @@ impl Default for Writer {
 }
 
 impl ConnectionHandle {
-    /// Ends the connection at once and discards what its client has not read; an HTTP/2 stream is reset.
+    /// Closes the connection at once with a reset, which discards unread bytes; an HTTP/2 stream is reset.
     pub fn cut(&self) {
-        self.0.ends.fetch_or(CUT, Ordering::AcqRel);
+        self.0.flags.fetch_or(CUT, Ordering::AcqRel);
         self.wake();
     }
 
-    /// Whether the connection was cut.
+    /// Returns whether the connection was cut.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.0.has_end(CUT)
+        self.0.has_flag(CUT)
     }
 
-    /// Cuts the connection because its client did not take what was written in time.
+    /// Cuts the connection because its client did not take the written bytes in time.
     pub(super) fn time_out(&self) {
-        self.0.ends.fetch_or(OVERDUE, Ordering::AcqRel);
+        self.0.flags.fetch_or(TIMED_OUT, Ordering::AcqRel);
         self.cut();
     }
 
-    /// Whether the connection was cut because its client did not take what was written in time.
+    /// Returns whether the connection was cut because its client did not take the written bytes in time.
     #[must_use]
-    pub fn is_overdue(&self) -> bool {
-        self.0.has_end(OVERDUE)
+    pub fn has_timed_out(&self) -> bool {
+        self.0.has_flag(TIMED_OUT)
     }
 
-    /// Starts the end of a streaming answer: from now on the client has the write timeout to take what is left, and no longer, however
-    /// much of it is taken meanwhile.
+    /// Starts the end of a streaming response: from now on the client has the write timeout to take all remaining bytes. Progress does not
+    /// extend it.
     pub fn finish(&self) {
         Connection::finish(&*self.0);
     }
 
-    /// Whether the answer is about to end.
+    /// Returns whether the response is about to end.
     #[must_use]
     pub fn is_finishing(&self) -> bool {
-        self.0.has_end(FINISHING)
+        self.0.has_flag(FINISHING)
     }
 
-    /// Bytes that the kernel has taken, or HTTP/2's flow control; wraps after 4 GiB.
+    /// Returns the number of bytes taken by the kernel, or by HTTP/2's flow control. It wraps after 4 GiB.
     #[must_use]
     pub fn written(&self) -> u32 {
         self.0.written.load(Ordering::Relaxed)
     }
 
-    /// Whether there is something to write that the client does not take.
+    /// Returns whether bytes wait because the client does not take them.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
         self.0.blocked.load(Ordering::Relaxed)
@@ -109,40 +109,40 @@ impl ConnectionHandle {
         }
     }
 
-    /// Wakes whoever writes to the connection.
+    /// Wakes the writer of the connection.
     pub fn wake(&self) {
         self.0.wake_writer();
     }
 
-    /// The connection, as the application wakes and finishes it.
+    /// Returns the connection as the application's port.
     #[must_use]
     pub fn connection(&self) -> Arc<dyn Connection> {
         Arc::clone(&self.0) as Arc<dyn Connection>
     }
 
-    /// Records whether there is something to take that whoever writes to the connection has not asked for yet.
+    /// Records whether the body has bytes that the writer has not polled yet.
     pub fn set_pending(&self, pending: bool) {
         self.0.pending.store(pending, Ordering::Release);
     }
 
-    /// Whether there is something to take that nobody has asked for, as when HTTP/2's flow control is closed.
+    /// Returns whether the body has bytes that the writer has not polled yet, for example because HTTP/2's flow control is closed.
     pub(super) fn is_pending(&self) -> bool {
         self.0.pending.load(Ordering::Acquire)
     }
 
-    /// From now on the reactor writes to the connection.
+    /// Makes the reactor the writer of the connection.
     pub(super) fn move_to_reactor(&self, handle: ReactorHandle) {
         *self.0.writer.lock() = Writer::Reactor(handle);
     }
 
-    /// A waker of whoever writes to the connection.
+    /// Returns a waker that wakes the writer of the connection.
     pub(super) fn waker(&self) -> Waker {
         Arc::clone(&self.0).into()
     }
 
-    /// Records the outcome of a write to the socket.
-    pub(crate) fn record_write(&self, outcome: &Poll<io::Result<usize>>) {
-        match outcome {
+    /// Records the result of a write to the socket.
+    pub(crate) fn record_write(&self, result: &Poll<io::Result<usize>>) {
+        match result {
             Poll::Ready(Ok(bytes)) => {
                 self.add_written(*bytes);
                 self.set_blocked(false);
@@ -152,21 +152,21 @@ impl ConnectionHandle {
         }
     }
 
-    /// Records whether the client has to act before anything more can be written.
+    /// Records whether the client has to read before more can be written.
     pub(super) fn set_blocked(&self, blocked: bool) {
         self.0.blocked.store(blocked, Ordering::Relaxed);
     }
 
-    /// Records `bytes` that were taken.
+    /// Adds to the number of bytes taken.
     pub(super) fn add_written(&self, bytes: usize) {
-        // Nobody writes 4 GiB at once.
+        // No single write has 4 GiB.
         self.0.written.fetch_add(u32::try_from(bytes).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 }
 
 impl HandleState {
-    fn has_end(&self, end: u8) -> bool {
-        self.ends.load(Ordering::Acquire) & end != 0
+    fn has_flag(&self, flag: u8) -> bool {
+        self.flags.load(Ordering::Acquire) & flag != 0
     }
 
     fn wake_writer(&self) {
@@ -190,7 +190,7 @@ impl Connection for HandleState {
     }
 
     fn finish(&self) {
-        self.ends.fetch_or(FINISHING, Ordering::AcqRel);
+        self.flags.fetch_or(FINISHING, Ordering::AcqRel);
         self.wake_writer();
     }
 }
@@ -205,7 +205,7 @@ impl Wake for HandleState {
     }
 }
 
-/// There is one for each open stream, behind two counts.
+/// Each open stream has one in an `Arc`, which adds two counters.
 #[test]
 fn state_takes_little_memory() {
     assert!(size_of::<HandleState>() + 2 * size_of::<usize>() <= 48);

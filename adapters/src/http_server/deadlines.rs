@@ -1,17 +1,18 @@
-//! The one place where the life of every connection is bounded, whatever its client says, half says or does not read.
+//! The deadlines of every connection. No other module bounds how long a connection lives.
 //!
-//! | the connection waits for | it is given |
+//! | the connection waits for | timeout |
 //! | --- | --- |
-//! | a complete request: from accepting on, TLS handshake and protocol detection included, and again behind each answer | `request_timeout`, and `write_timeout` more where some of that answer is left to take |
-//! | the application, to answer | [`ANSWER_TIMEOUT`] |
-//! | the client, to take more of an answer | `write_timeout` for every 64 KiB, or for anything at all of a stream (16 KiB with HTTP/2) |
+//! | a complete request: from the accept on, TLS handshake and protocol detection included, and again after each response | `request_timeout`, plus `write_timeout` while some of the last response is unread |
+//! | the application, to respond | [`RESPONSE_TIMEOUT`] |
+//! | the client, to take more of a body | `write_timeout` for each 64 KiB, or for any progress of an event stream (16 KiB with HTTP/2) |
 //! | the application, to produce the next event | no limit |
-//! | the client, to take the rest of an ended answer and to close | `write_timeout` in all |
+//! | the client, to take the rest of an ended response and to close | `write_timeout` in total |
 //!
-//! Beside that a request's body has a `request_timeout` of its own ([`service`](super::service)), and a client with HTTP/2 has to answer pings.
+//! In addition, the body of a request has its own `request_timeout` ([`service`](super::service)), and an HTTP/2 client has to answer
+//! pings.
 //!
-//! A task drives each part of a connection's life through [`Deadlines::bound`]. The reactor, which has no task for each connection, keeps
-//! the last three itself, with the same times.
+//! A task runs each part of a connection's work through [`Deadlines::run`]. The reactor has no task for each connection and implements the
+//! last three rows itself, with the same timeouts.
 
 use std::{
     future::poll_fn,
@@ -28,65 +29,65 @@ use super::{
     activity::{Activity, Phase},
 };
 
-/// Longer than any answer needs; the longest is a profile of a minute.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+/// Timeout for the application to respond. It is longer than any response needs; the longest is a profile of one minute.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// The deadlines of one connection, or of one stream of HTTP/2. There is one at a time, that of the present [`Phase`].
+/// The deadlines of one connection, or of one HTTP/2 stream. Only the deadline of the current [`Phase`] is armed.
 pub(super) struct Deadlines {
     activity: Arc<Activity>,
     request_timeout: Duration,
     write_timeout: Duration,
     phase: Option<Phase>,
-    /// Boxed, because a silent event stream has none.
+    /// Boxed, because an idle event stream has none.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-/// Why a part of a connection's life was given up.
+/// The reason why [`Deadlines::run`] has stopped early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Overdue {
+pub(super) enum Aborted {
     /// The deadline of this phase has passed.
-    Phase(Phase),
+    TimedOut(Phase),
     /// The connection was cut.
     Cut,
 }
 
 impl Deadlines {
-    /// Begins with the deadline for a request.
+    /// Starts with the deadline of a request.
     pub(super) fn new(activity: Arc<Activity>, limits: &ConnectionLimits) -> Self {
         let ConnectionLimits { request_timeout, write_timeout, .. } = *limits;
         Self { activity, request_timeout, write_timeout, phase: None, deadline: None }
     }
 
-    /// What the deadlines depend on.
+    /// Returns the activity on which the deadlines depend.
     pub(super) fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 
-    /// From now on the client has the write timeout to take what is left and to close.
+    /// Starts the end: from now on the client has the write timeout to take the remaining bytes and to close.
     pub(super) fn finish(&self) {
         self.activity.handle.finish();
     }
 
-    /// Drives `part` of the connection's life. It can be called again for the same part.
+    /// Runs `part` of the connection's work within the deadlines. It can be called again with the same future.
     ///
     /// # Errors
     ///
-    /// A deadline has passed or the connection was cut. If the client has not taken what was written, the connection is cut now.
-    pub(super) async fn bound<T>(&mut self, part: impl Future<Output = T>) -> Result<T, Overdue> {
+    /// A deadline has passed or the connection was cut. If the client has not taken the written bytes, this call cuts the connection.
+    pub(super) async fn run<T>(&mut self, part: impl Future<Output = T>) -> Result<T, Aborted> {
         let mut part = pin!(part);
         poll_fn(|context| {
             if let Poll::Ready(done) = part.as_mut().poll(context) {
                 return Poll::Ready(Ok(done));
             }
             self.activity.handle.register(context);
-            self.poll_overdue(context).map(Err)
+            self.poll_aborted(context).map(Err)
         })
         .await
     }
 
-    fn poll_overdue(&mut self, context: &mut Context<'_>) -> Poll<Overdue> {
+    fn poll_aborted(&mut self, context: &mut Context<'_>) -> Poll<Aborted> {
         if self.activity.handle.is_cut() {
-            return Poll::Ready(Overdue::Cut);
+            return Poll::Ready(Aborted::Cut);
         }
         let phase = self.activity.phase();
         if self.phase != Some(phase) {
@@ -99,7 +100,7 @@ impl Deadlines {
         if !matches!(phase, Phase::Request { .. }) || self.activity.handle.is_blocked() {
             self.activity.handle.time_out();
         }
-        Poll::Ready(Overdue::Phase(phase))
+        Poll::Ready(Aborted::TimedOut(phase))
     }
 
     fn timeout(&self, phase: Phase) -> Option<Duration> {
@@ -108,15 +109,15 @@ impl Deadlines {
                 Some(self.write_timeout + self.request_timeout)
             }
             Phase::Request { .. } => Some(self.request_timeout),
-            Phase::Answer { .. } => Some(ANSWER_TIMEOUT),
-            Phase::Write { .. } | Phase::End => Some(self.write_timeout),
+            Phase::Response { .. } => Some(RESPONSE_TIMEOUT),
+            Phase::Write { .. } | Phase::Close => Some(self.write_timeout),
             Phase::Body => None,
         }
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+#[expect(clippy::disallowed_methods, reason = "reads the runtime's paused clock")]
 mod tests {
     use std::future::pending;
 
@@ -139,126 +140,126 @@ mod tests {
         (Arc::clone(&activity), Deadlines::new(activity, &limits))
     }
 
-    /// Does `something` every second on a connection that never ends by itself; returns why it was given up, and when.
-    async fn given_up(mut deadlines: Deadlines, mut something: impl FnMut(u64)) -> (Overdue, Duration) {
-        let began = Instant::now();
-        let goes_on = async {
+    /// Calls `action` every second on a connection that never ends by itself, until it is aborted. Returns the reason and the elapsed time.
+    async fn run_until_aborted(mut deadlines: Deadlines, mut action: impl FnMut(u64)) -> (Aborted, Duration) {
+        let start = Instant::now();
+        let endless = async {
             for second in 1.. {
                 sleep(Duration::from_secs(1)).await;
-                something(second);
+                action(second);
             }
         };
-        let overdue = deadlines.bound(goes_on).await.expect_err("it has no end");
-        (overdue, began.elapsed())
+        let aborted = deadlines.run(endless).await.expect_err("it has no end");
+        (aborted, start.elapsed())
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_deadline_holds_for_all_parts_up_to_the_request() {
+    async fn all_parts_up_to_the_request_share_one_deadline() {
         let (_, mut deadlines) = deadlines();
-        let began = Instant::now();
+        let start = Instant::now();
         for part in [4, 5] {
-            assert_eq!(deadlines.bound(sleep(Duration::from_secs(part))).await, Ok(()));
+            assert_eq!(deadlines.run(sleep(Duration::from_secs(part))).await, Ok(()));
         }
-        let overdue = deadlines.bound(pending::<()>()).await;
-        assert_eq!(overdue, Err(Overdue::Phase(Phase::Request { begun: 0 })));
-        assert_eq!(began.elapsed(), REQUEST);
+        let aborted = deadlines.run(pending::<()>()).await;
+        assert_eq!(aborted, Err(Aborted::TimedOut(Phase::Request { started: 0 })));
+        assert_eq!(start.elapsed(), REQUEST);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_answer_renews_the_time_for_a_request() {
+    async fn each_response_renews_the_request_deadline() {
         let (activity, deadlines) = deadlines();
         let requests = Arc::clone(&activity);
-        let (overdue, when) = given_up(deadlines, |second| {
+        let (aborted, when) = run_until_aborted(deadlines, |second| {
             if second <= 60 {
-                requests.begin().answered();
+                requests.start_exchange().mark_answered();
             }
         })
         .await;
-        assert_eq!(overdue, Overdue::Phase(Phase::Request { begun: 60 }));
+        assert_eq!(aborted, Aborted::TimedOut(Phase::Request { started: 60 }));
         assert_eq!(when, Duration::from_mins(1) + REQUEST);
-        assert!(!activity.handle.is_cut(), "nothing is lost that would have to be discarded");
+        assert!(!activity.handle.is_cut(), "no unread bytes, so no reset");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn having_the_server_write_gains_no_time() {
+    async fn writes_do_not_extend_the_request_deadline() {
         let (activity, deadlines) = deadlines();
         let handle = activity.handle.clone();
-        let (overdue, when) = given_up(deadlines, |second| {
+        let (aborted, when) = run_until_aborted(deadlines, |second| {
             handle.add_written(100_000);
             handle.set_blocked(second % 2 == 0);
         })
         .await;
-        assert_eq!((overdue, when), (Overdue::Phase(Phase::Request { begun: 0 }), REQUEST));
+        assert_eq!((aborted, when), (Aborted::TimedOut(Phase::Request { started: 0 }), REQUEST));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn rest_of_an_answer_has_time_of_its_own() {
+    async fn unread_response_extends_the_request_deadline() {
         let (activity, deadlines) = deadlines();
-        activity.begin().answered();
+        activity.start_exchange().mark_answered();
         activity.handle.set_blocked(true);
-        let (_, when) = given_up(deadlines, |_| ()).await;
+        let (_, when) = run_until_aborted(deadlines, |_| ()).await;
         assert_eq!(when, WRITE + REQUEST);
-        assert!(activity.handle.is_overdue());
+        assert!(activity.handle.has_timed_out());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn application_has_its_time_and_a_silent_stream_all_of_it() {
+    async fn application_has_a_deadline_and_an_idle_stream_has_none() {
         let (activity, deadlines) = deadlines();
-        let exchange = activity.begin();
-        let (overdue, when) = given_up(deadlines, |_| ()).await;
-        assert_eq!((overdue, when), (Overdue::Phase(Phase::Answer { begun: 1 }), ANSWER_TIMEOUT));
+        let exchange = activity.start_exchange();
+        let (aborted, when) = run_until_aborted(deadlines, |_| ()).await;
+        assert_eq!((aborted, when), (Aborted::TimedOut(Phase::Response { started: 1 }), RESPONSE_TIMEOUT));
         drop(exchange);
 
         let (activity, mut deadlines) = deadlines_of_a_stream();
-        // hyper has dropped what it held of the request when it handed the connection off.
-        activity.begin().answered();
+        // At the handoff hyper has dropped the exchange.
+        activity.start_exchange().mark_answered();
         let day = Duration::from_hours(24);
-        assert_eq!(deadlines.bound(sleep(day)).await, Ok(()));
+        assert_eq!(deadlines.run(sleep(day)).await, Ok(()));
     }
 
     fn deadlines_of_a_stream() -> (Arc<Activity>, Deadlines) {
         let (activity, deadlines) = deadlines();
-        activity.stream();
+        activity.mark_as_stream();
         (activity, deadlines)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn ordinary_answer_has_to_be_taken_at_a_pace_and_a_stream_at_any() {
+    async fn ordinary_response_has_a_minimum_rate() {
         let (activity, deadlines) = deadlines();
-        let _exchange = activity.begin();
+        let _exchange = activity.start_exchange();
         activity.handle.set_blocked(true);
         let taken = activity.handle.clone();
-        let paced = given_up(deadlines, |_| taken.add_written(4 * 1024));
-        // 64 KiB in 16 s renew it again and again, …
+        let paced = run_until_aborted(deadlines, |_| taken.add_written(4 * 1024));
+        // 64 KiB in 16 s extend the deadline each time, …
         assert!(tokio::time::timeout(10 * WRITE, paced).await.is_err());
         let (activity, deadlines) = self::deadlines();
-        let _exchange = activity.begin();
+        let _exchange = activity.start_exchange();
         activity.handle.set_blocked(true);
         let taken = activity.handle.clone();
-        let (overdue, when) = given_up(deadlines, |_| taken.add_written(1)).await;
+        let (aborted, when) = run_until_aborted(deadlines, |_| taken.add_written(1)).await;
         // … and 1 B/s do not.
-        assert_eq!((overdue, when), (Overdue::Phase(Phase::Write { progress: 0 }), WRITE));
-        assert!(activity.handle.is_overdue());
+        assert_eq!((aborted, when), (Aborted::TimedOut(Phase::Write { progress: 0 }), WRITE));
+        assert!(activity.handle.has_timed_out());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn end_is_not_deferred_by_progress() {
+    async fn close_deadline_ignores_progress() {
         let (activity, deadlines) = deadlines_of_a_stream();
-        let _exchange = activity.begin();
+        let _exchange = activity.start_exchange();
         activity.handle.set_blocked(true);
         let handle = activity.handle.clone();
-        let (overdue, when) = given_up(deadlines, |second| {
+        let (aborted, when) = run_until_aborted(deadlines, |second| {
             handle.add_written(100_000);
             if second == 100 {
                 handle.finish();
             }
         })
         .await;
-        assert_eq!((overdue, when), (Overdue::Phase(Phase::End), Duration::from_secs(100) + WRITE));
+        assert_eq!((aborted, when), (Aborted::TimedOut(Phase::Close), Duration::from_secs(100) + WRITE));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn cut_is_noticed_at_once() {
+    async fn cut_aborts_at_once() {
         let (activity, deadlines) = deadlines();
         let handle = activity.handle.clone();
         tokio::spawn(async move {
@@ -266,9 +267,9 @@ mod tests {
             handle.cut();
         });
         let mut deadlines = deadlines;
-        let began = Instant::now();
-        assert_eq!(deadlines.bound(pending::<()>()).await, Err(Overdue::Cut));
-        assert_eq!(began.elapsed(), Duration::from_secs(3));
-        assert!(!activity.handle.is_overdue());
+        let start = Instant::now();
+        assert_eq!(deadlines.run(pending::<()>()).await, Err(Aborted::Cut));
+        assert_eq!(start.elapsed(), Duration::from_secs(3));
+        assert!(!activity.handle.has_timed_out());
     }
 }

@@ -1,19 +1,19 @@
-//! What a client sends behind its request, while its connection carries a stream. Nobody reads it.
+//! Bytes that a client sends after its request while its connection carries a stream. They are discarded up to a limit.
 
-/// As many bytes as are passed over.
+/// Maximum number of discarded bytes; a client that sends more is cut.
 const MAX_BYTES: u32 = 64 * 1024;
 
-/// How many bytes have come so far.
+/// The number of excess bytes received.
 #[derive(Clone, Copy, Default)]
 pub(super) struct ExcessInput(u32);
 
 impl ExcessInput {
-    /// Counts `bytes` more.
+    /// Adds `bytes`.
     pub(super) fn add(&mut self, bytes: usize) {
         self.0 = self.0.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// Whether more have come than are passed over.
+    /// Returns whether the limit is exceeded.
     pub(super) fn exceeds_limit(self) -> bool {
         self.0 > MAX_BYTES
     }

@@ -1,4 +1,4 @@
-//! What hyper reads and writes with HTTP/1.1.
+//! An I/O wrapper that adds problem details to hyper's own HTTP/1.1 error responses.
 
 use std::{
     io::{self, IoSlice},
@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::refusal::Refusal;
 
-/// A connection on which hyper's own refusals have problem details. hyper answers what is not HTTP by itself, with a head alone, and
-/// leaves nobody a chance to say why.
+/// A connection on which hyper's own error responses get problem details. hyper answers malformed requests by itself, with a head only, and
+/// offers no hook to add a body.
 pub(super) struct Http1Io<I> {
     inner: I,
-    /// What is left of the answer that is written instead of hyper's.
+    /// The rest of the response that replaces hyper's.
     refusal: Option<Bytes>,
 }
 
@@ -30,10 +30,14 @@ impl<I> Http1Io<I> {
 }
 
 impl<I: AsyncWrite + Unpin> Http1Io<I> {
-    /// Writes what is to stand for hyper's `written`, if anything is.
-    fn poll_refuse(&mut self, context: &mut Context<'_>, written: &[u8]) -> Poll<Option<io::Result<usize>>> {
+    /// Writes the replacement for hyper's `written`, or returns `None` if there is none.
+    fn poll_write_refusal(
+        &mut self,
+        context: &mut Context<'_>,
+        written: &[u8],
+    ) -> Poll<Option<io::Result<usize>>> {
         if self.refusal.is_none() {
-            self.refusal = Refusal::of_hyper(written);
+            self.refusal = Refusal::for_hyper(written);
         }
         let Some(refusal) = &mut self.refusal else { return Poll::Ready(None) };
         while !refusal.is_empty() {
@@ -63,7 +67,7 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Http1Io<I> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match ready!(self.poll_refuse(context, bytes)) {
+        match ready!(self.poll_write_refusal(context, bytes)) {
             Some(refused) => Poll::Ready(refused),
             None => Pin::new(&mut self.inner).poll_write(context, bytes),
         }
@@ -74,9 +78,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Http1Io<I> {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        // A refusal is a head alone.
+        // hyper's error responses have a head only, which is one slice.
         if let [head] = slices
-            && let Some(refused) = ready!(self.poll_refuse(context, head))
+            && let Some(refused) = ready!(self.poll_write_refusal(context, head))
         {
             return Poll::Ready(refused);
         }

@@ -1,4 +1,4 @@
-//! Connections with HTTP/2, on which many streams end one by one.
+//! HTTP/2 connections, whose streams end independently.
 
 use std::{
     convert::Infallible,
@@ -25,53 +25,55 @@ use super::{
     ConnectionHandle, ConnectionLimits, WRITE_BUFFER_BYTES,
     activity::{Activity, Exchange, Phase},
     admission::Connections,
-    deadlines::{Deadlines, Overdue},
+    deadlines::{Aborted, Deadlines},
     request_head::{MAX_HEAD_BYTES, MAX_HEADER_FIELDS},
-    service::{AnswerBody, Service},
+    service::{ResponseBody, Service},
 };
 
-/// Requests of one connection at a time; fewer are not recommended (RFC 9113, 6.5.2).
+/// Maximum number of concurrent requests on a connection; RFC 9113, 6.5.2 recommends no less.
 const MAX_STREAMS: u32 = 100;
-/// Bytes that one request may send behind its head before they are read; those of one connection together may send sixteen times as
-/// many, so that a request whose body nobody reads does not stand in the way of the others.
+/// Flow-control window of a request's body, in bytes. The window of the connection is sixteen times as large, so that a request whose body
+/// is not read does not block the others.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-/// See [`STREAM_WINDOW_BYTES`].
+/// Flow-control window of a connection, in bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 16 * STREAM_WINDOW_BYTES;
-/// Bytes that are given to flow control at a time: a client that takes as many has made progress.
+/// Maximum number of bytes given to flow control at a time, and so the step in which a client's progress counts.
 const MAX_PIECE_BYTES: usize = 16 * 1024;
-/// What each header field counts beside its name and value (RFC 9113, 6.5.2).
+/// Overhead of each header field in the size of a header list, in bytes (RFC 9113, 6.5.2).
 const FIELD_OVERHEAD_BYTES: usize = 32;
-/// HTTP/2 refuses a larger head without an answer that says why, so this leaves room for [`request_head`](super::request_head) to do it.
+/// Maximum size of a header list, in bytes. h2 rejects a larger one without problem details, so this leaves room for
+/// [`request_head`](super::request_head) to reject it.
 const MAX_HEADER_LIST_BYTES: usize = 2 * MAX_HEAD_BYTES + 2 * MAX_HEADER_FIELDS * FIELD_OVERHEAD_BYTES;
 
-/// Serves all requests of a connection to its end.
+/// Serves the requests of a connection until it ends.
 pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     io: I,
     scheme: Scheme,
     service: Arc<Service>,
     deadlines: &mut Deadlines,
     closing: CancellationToken,
-) -> Result<(), Overdue> {
+) -> Result<(), Aborted> {
     let (activity, requests) = (Arc::clone(deadlines.activity()), Arc::clone(deadlines.activity()));
     let executor = StreamExecutor {
         next: Arc::default(),
         limits: service.limits,
         connections: Arc::clone(&service.connections),
     };
-    // The client is asked whether it is there, and has time to answer: among many streams, silence of one says nothing.
+    // Pings detect a client that is gone: the interval and the wait for the answer are half of the user timeout each. The silence of a
+    // single stream would not tell, because other streams of the connection may be active.
     let ping = service.limits.user_timeout / 2;
     let next = Arc::clone(&executor.next);
-    let answers = service_fn(move |request: Request<Incoming>| {
-        let on_connection = requests.begin();
-        on_connection.answered();
+    let hyper_service = service_fn(move |request: Request<Incoming>| {
+        let on_connection = requests.start_exchange();
+        on_connection.mark_answered();
         let stream = Arc::<Activity>::default();
         let handle = stream.handle.clone();
-        // Boxed: the stream's task would keep its room for as long as it lives.
-        let answered = Box::pin(service.answer(request, scheme.clone(), handle.clone(), stream.begin()));
+        // Boxed, because the stream's task would reserve its room until it ends.
+        let response =
+            Box::pin(service.call(request, scheme.clone(), handle.clone(), stream.start_exchange()));
         *next.lock() = Some(stream);
         async move {
-            let answer = answered.await;
-            Ok::<_, Infallible>(answer.map(|body| StreamBody {
+            Ok::<_, Infallible>(response.await.map(|body| StreamBody {
                 body,
                 rest: Bytes::new(),
                 handle,
@@ -88,34 +90,35 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_send_buf_size(WRITE_BUFFER_BYTES)
-        .serve_connection(io, answers);
+        .serve_connection(io, hyper_service);
     let mut connection = pin!(connection);
     let served = tokio::select! {
-        // The client has gone, or asks for nothing, or does not take what is written.
-        served = deadlines.bound(connection.as_mut()) => served,
-        // The present answers are the last, and a client that has not asked yet is not answered.
+        // The connection has ended, or a deadline has passed.
+        served = deadlines.run(connection.as_mut()) => served,
+        // The server shuts down: the current responses are the last ones. Without any request the connection just closes.
         () = closing.cancelled() => {
             if activity.is_new() {
                 return Ok(());
             }
             connection.as_mut().graceful_shutdown();
-            deadlines.bound(connection.as_mut()).await
+            deadlines.run(connection.as_mut()).await
         }
     };
-    if let Err(Overdue::Phase(Phase::Request { begun: 1.. })) = served {
-        // The client is told which of its requests were still read (RFC 9113, 6.8).
+    if let Err(Aborted::TimedOut(Phase::Request { started: 1.. })) = served {
+        // GOAWAY tells the client which of its requests were processed (RFC 9113, 6.8).
         connection.as_mut().graceful_shutdown();
-        // One that was on its way is served like any other; else the client has the time for a request once more, to confirm.
-        deadlines.bound(connection).await.ok();
+        // A request that crosses the GOAWAY is served normally. Otherwise the client has another request timeout to close.
+        deadlines.run(connection).await.ok();
     }
     served.map(drop)
 }
 
-/// Runs the task of each stream within the stream's own deadlines. While the client's flow control is closed hyper does not ask for the
-/// body, so nothing but dropping the task ends a stream then: it is reset (RFC 9113, 5.4.2).
+/// Runs the task of each stream within the stream's own deadlines. While the client's flow control is closed, hyper does not poll the body;
+/// then only dropping the task ends the stream, with a reset (RFC 9113, 5.4.2).
 #[derive(Clone)]
 struct StreamExecutor {
-    /// The stream that hyper spawns next: it calls the service and spawns what that returns in one go.
+    /// The activity of the stream that hyper spawns next: hyper calls the service and spawns the returned future without a pause in
+    /// between.
     next: Arc<Mutex<Option<Arc<Activity>>>>,
     limits: ConnectionLimits,
     connections: Arc<Connections>,
@@ -124,23 +127,23 @@ struct StreamExecutor {
 impl<S: Future<Output = ()> + Send + 'static> Executor<S> for StreamExecutor {
     fn execute(&self, stream: S) {
         let activity = self.next.lock().take().unwrap_or_default();
-        activity.stream();
+        activity.mark_as_stream();
         let mut deadlines = Deadlines::new(activity, &self.limits);
         let connections = Arc::clone(&self.connections);
-        // Boxed: an async block would hold it twice, some KiB for each stream.
+        // Boxed, because an async block would reserve room for it twice, some KiB for each stream.
         let mut stream = Box::pin(stream);
         tokio::spawn(async move {
-            if let Err(overdue) = deadlines.bound(stream.as_mut()).await {
-                connections.count(overdue);
+            if let Err(aborted) = deadlines.run(stream.as_mut()).await {
+                connections.record_abort(aborted);
             }
         });
     }
 }
 
-/// The body of an answer on a stream. It notices when the client does not take what is there.
+/// The body of a response on an HTTP/2 stream. It records whether the client takes the bytes.
 struct StreamBody {
-    body: AnswerBody,
-    /// What is left of the last piece.
+    body: ResponseBody,
+    /// The rest of the last frame.
     rest: Bytes,
     handle: ConnectionHandle,
     on_connection: Exchange,
@@ -148,16 +151,16 @@ struct StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
-        // Its own deadline does not pass while flow control is open and the socket is blocked.
-        if self.on_connection.is_overdue() {
+        // The stream's own deadline does not pass while flow control is open but the connection's socket is blocked.
+        if self.on_connection.has_timed_out() {
             self.handle.time_out();
         }
     }
 }
 
 impl StreamBody {
-    /// Takes the rest, or a part of it. The last byte of a body is a piece of its own: hyper keeps it until flow control has let through all before it, and only
-    /// then the stream's task ends, with its deadlines.
+    /// Takes the next piece of the rest. The last byte of a body is a separate piece: hyper holds it until flow control has let everything
+    /// before it through, and only then the stream's task ends, and with it the deadlines.
     fn piece(&mut self) -> Bytes {
         let is_last = self.body.is_end_stream() || self.handle.is_finishing();
         let length = if is_last { self.rest.len() - 1 } else { self.rest.len() };
@@ -173,7 +176,7 @@ impl Body for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        // hyper asks again when the client's flow control has let through all that was given before the last piece.
+        // hyper polls again when the client's flow control has let through all pieces before the last one.
         self.handle.set_blocked(false);
         while self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {

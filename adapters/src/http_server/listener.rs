@@ -1,4 +1,4 @@
-//! Where clients connect.
+//! The listening socket, and the socket options of the connections it accepts.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -11,16 +11,16 @@ use tracing::{debug, warn};
 
 use super::{admission::Connections, reactor::Reactor};
 
-/// Connections that may wait to be accepted, if the kernel allows (`net.core.somaxconn`, 4096 by default). The standard library's 128 are
-/// fewer than come back at once after a restart, and a client that finds no room tries again only a second later, then after three.
+/// Length of the accept queue, which the kernel limits to `net.core.somaxconn` (4096 by default). The standard library's 128 is too small
+/// for the clients that reconnect after a restart: a client whose SYN is dropped tries again after one second, then after three.
 const WAITING_CONNECTIONS: u32 = 65_535;
-/// Interval of the keepalive probes to a silent peer. It is short: where thousands are probed at a moment, the kernel drops most probes, and
-/// nobody is to be given up for that.
+/// Interval of the keepalive probes to a silent peer. It is short, because the kernel drops most probes when it sends thousands at once,
+/// and a peer must not be given up for dropped probes.
 const TCP_KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-/// The largest number of probes that the kernel takes.
+/// The kernel's maximum of keepalive probes.
 const MAX_TCP_KEEPALIVE_PROBES: u32 = 127;
 
-/// A socket at which clients connect, and what serves them.
+/// A listening socket with the reactor and the limits of its connections.
 pub struct Listener {
     pub(super) socket: TcpListener,
     pub(super) reactor: Reactor,
@@ -29,12 +29,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at the first of `addresses` that can be listened at. From now on clients wait in the kernel's queue. What happens is counted in
-    /// `metrics`. Called within a runtime.
+    /// Listens on the first of `addresses` that is available. From now on the kernel queues connections. `metrics` counts them.
     ///
     /// # Errors
     ///
-    /// No address can be listened at, or the kernel has no means left to watch clients.
+    /// No address is available, or the reactor's poller cannot be created.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn bind(
         addresses: &[SocketAddr],
         limits: ConnectionLimits,
@@ -49,11 +52,11 @@ impl Listener {
         Ok(Self { socket: listened?, reactor, limits, connections })
     }
 
-    /// Where clients connect.
+    /// Returns the address that the socket listens on.
     ///
     /// # Errors
     ///
-    /// The kernel does not say.
+    /// The kernel reports no address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
     }
@@ -76,19 +79,20 @@ impl ConnectionLimit {
     }
 }
 
-/// What a server grants its clients. What each time bounds is told in `http_server::deadlines`.
+/// Limits for the connections of a server. `http_server::deadlines` says which phase each timeout bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections that are open at a time. When all are, those without a request make room for others.
+    /// Maximum number of open connections. When it is reached, connections without a request are evicted.
     pub connections: usize,
-    /// Time for a complete request.
+    /// Timeout for receiving a complete request.
     pub request_timeout: Duration,
-    /// Time in which a client has to take something of what is written to it.
+    /// Timeout for a client to take some of the bytes that wait for it.
     pub write_timeout: Duration,
-    /// Bytes that the kernel keeps for a client that does not read, about. Left alone that would grow to megabytes, and show
-    /// progress only once in a while.
+    /// Approximate size of the kernel's send buffer, in bytes. Without it the kernel's buffer grows to megabytes and shows a slow client's
+    /// progress too rarely.
     pub send_buffer: usize,
-    /// Time after which a client that acknowledges nothing is gone. A silent one is probed in time.
+    /// Time after which a client that acknowledges nothing counts as gone (`TCP_USER_TIMEOUT`). Keepalive probes detect silent ones in
+    /// time.
     pub user_timeout: Duration,
 }
 
@@ -96,9 +100,9 @@ impl ConnectionLimits {
     fn listen(&self, address: SocketAddr) -> io::Result<TcpListener> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
-        // What is said of the listener holds for each connection that it accepts (tcp(7)), if it is said before.
+        // Accepted connections inherit the options of the listener that are set before `listen` (tcp(7)).
         if let Err(error) = self.apply(&socket) {
-            warn!(%error, "limits of connections could not be set");
+            warn!(%error, "socket options not set on the listener");
         }
         socket.bind(address)?;
         socket.listen(WAITING_CONNECTIONS)
@@ -112,7 +116,7 @@ impl ConnectionLimits {
         socket.set_tcp_keepalive(&self.keepalive())
     }
 
-    /// The first probe comes after a third of the time, the others in the rest of it.
+    /// Returns the keepalive parameters: the first probe after a third of the user timeout, the other probes in the rest of it.
     fn keepalive(&self) -> TcpKeepalive {
         let probes = (self.user_timeout * 2 / 3).as_secs() / TCP_KEEPALIVE_INTERVAL.as_secs();
         let probes = u32::try_from(probes).unwrap_or(u32::MAX).clamp(1, MAX_TCP_KEEPALIVE_PROBES);
@@ -126,12 +130,12 @@ impl ConnectionLimits {
         (self.user_timeout / 3).max(Duration::from_secs(1))
     }
 
-    /// Gives each connection its own time for the first probe, after a third of the user timeout or up to half as much later: a crowd that
-    /// has come at once is not probed at once.
+    /// Adds jitter to the first keepalive probe of the connection `number`: it comes after a third to a half of the user timeout. Otherwise
+    /// clients that connected at the same moment would be probed at the same moment.
     pub(super) fn jitter(&self, socket: &TcpStream, number: u64) {
         let first = Jitter::of(number).lengthen(self.first_probe());
         if let Err(error) = sockopt::set_tcp_keepidle(socket, first) {
-            debug!(%error, "keepalive probes have no jitter");
+            debug!(%error, "no jitter set for keepalive probes");
         }
     }
 }
@@ -147,9 +151,9 @@ fn limits(user_timeout: Duration) -> ConnectionLimits {
     }
 }
 
-/// After a restart all come back at once, and wait in the kernel before anybody is served.
+/// After a restart all clients reconnect at once, and wait in the kernel's accept queue before they are served.
 #[tokio::test]
-async fn connections_that_wait_to_be_accepted_have_the_same_limits() {
+async fn queued_connections_inherit_the_limits() {
     let user_timeout = Duration::from_secs(7);
     let limits = limits(user_timeout);
     let listener = Listener::bind(
@@ -163,13 +167,13 @@ async fn connections_that_wait_to_be_accepted_have_the_same_limits() {
     let socket = SockRef::from(&accepted);
     assert!(socket.keepalive().expect("known") && socket.tcp_nodelay().expect("known"));
     assert_eq!(socket.tcp_user_timeout().expect("known"), Some(user_timeout));
-    // The kernel doubles it.
+    // The kernel doubles the value (socket(7)).
     assert_eq!(socket.send_buffer_size().expect("known"), 60_000);
     drop(client);
 }
 
 #[tokio::test]
-async fn a_crowd_that_comes_at_once_is_not_probed_at_once() {
+async fn simultaneous_connections_are_probed_at_different_times() {
     let limits = limits(Duration::from_mins(1));
     let listener = Listener::bind(
         &[([127, 0, 0, 1], 0).into()],
@@ -188,7 +192,7 @@ async fn a_crowd_that_comes_at_once_is_not_probed_at_once() {
     }
     // The kernel counts in whole seconds.
     for second in 21..=30 {
-        let asked = seconds.iter().filter(|&&of| of == second).count();
-        assert!((8..=12).contains(&asked), "{asked} after {second} s");
+        let probed = seconds.iter().filter(|&&idle| idle == second).count();
+        assert!((8..=12).contains(&probed), "{probed} after {second} s");
     }
 }

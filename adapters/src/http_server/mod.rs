@@ -1,12 +1,11 @@
-//! The HTTP server that the inbound adapters stand on.
+//! The HTTP server of the inbound adapters.
 //!
-//! The framework has a server of its own. This one exists for what that one does not have: a deadline for each part of a connection's life
-//! (`deadlines`), a limit of connections with room for those who ask (`admission`), and streams that cost next to nothing while they are
-//! silent (`reactor`).
+//! poem has a server too. This one adds a deadline for each phase of a connection (`deadlines`), a limit of connections that evicts idle
+//! ones (`admission`), and event streams that need little memory while they are idle (`reactor`).
 //!
-//! A connection goes this way: it is accepted here; `connection` finds out what its client speaks, by `protocol` or by `tls`; `http1` or
-//! `http2` reads its requests and `service` has them answered. An event stream with HTTP/1.1 leaves hyper behind its head (`handoff`) and goes
-//! to the `reactor`, or to `tls_stream`; with HTTP/2 it stays.
+//! Lifecycle of a connection: this module accepts it; `connection` detects the protocol, from the first bytes (`protocol`) or from the TLS
+//! handshake (`tls`); `http1` or `http2` reads its requests, and `service` passes them to the application. With HTTP/1.1 an event stream is
+//! handed off from hyper after its response head (`handoff`): to the `reactor`, or over TLS to `tls_stream`. With HTTP/2 hyper keeps it.
 
 mod activity;
 mod admission;
@@ -49,9 +48,9 @@ use tracing::warn;
 
 use self::{
     activity::Activity,
-    admission::{Connections, Newcomers},
+    admission::{Connections, EvictionQueue},
     connection::Connection,
-    reactor::End,
+    reactor::ShutdownMode,
     service::Service,
     socket::Socket,
 };
@@ -64,12 +63,12 @@ pub use self::{
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, io::Error>;
 
-/// Bytes that are encoded ahead of the socket, for each connection.
+/// Size of hyper's write buffer for each connection, in bytes.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
-/// After a failed accept, or when all connections are in use: long enough for some to end, too short to be noticed.
+/// Pause after a failed accept, and while the limit of connections is reached. Some connections end meanwhile; clients do not notice it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What answers every request.
+/// The application that answers every request.
 #[derive(Clone)]
 pub struct App {
     endpoint: Arc<dyn DynEndpoint<Output = poem::Response>>,
@@ -78,7 +77,8 @@ pub struct App {
 }
 
 impl App {
-    /// An endpoint whose answers are complete: errors have become responses. Requests are counted by `routes`, which are paths below `root`.
+    /// Creates an application from an endpoint that has turned every error into a response. Requests are counted by `routes`, which are
+    /// paths below `root`.
     pub(crate) fn new(
         endpoint: impl Endpoint<Output = poem::Response> + 'static,
         root: &str,
@@ -93,42 +93,48 @@ impl App {
         self.endpoint.get_response(request).await
     }
 
-    /// The route that `path` counts for.
+    /// Returns the route as which `path` is counted.
     fn route(&self, path: &str) -> &'static str {
         let below = path.strip_prefix(&*self.root);
         self.routes.iter().find(|route| below == Some(route)).copied().unwrap_or("other")
     }
 }
 
-/// Serves HTTP/1.1 and HTTP/2, as the client chooses, until `shutdown` is ready, then lets open requests end. Connections that have not ended after
-/// `flush` are cut.
+/// Serves HTTP/1.1 and HTTP/2 until `shutdown` completes. Then it accepts no more connections and waits for the requests in progress, for
+/// `flush_timeout` at most. After that it cuts the remaining connections.
 pub async fn serve(
     listener: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
     shutdown: impl Future<Output = ()>,
-    flush: Duration,
+    flush_timeout: Duration,
 ) {
     let Listener { socket, reactor, limits, connections } = listener;
-    // Connections of tasks; behind them no connection comes to the reactor.
+    // Each connection starts as a task. When all tasks have ended, no connection can be handed off to the reactor any more.
     let (tasks, inbox) = (TaskTracker::new(), reactor.inbox());
     let mut reactor = tokio::spawn(reactor.run());
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = pin!(shutdown);
-    let mut acceptor =
-        Acceptor { socket, limits, connections, newcomers: Newcomers::default(), fails: false, number: 0 };
+    let mut acceptor = Acceptor {
+        socket,
+        limits,
+        connections,
+        eviction_queue: EvictionQueue::default(),
+        is_failing: false,
+        accepted: 0,
+    };
     let local = LocalAddr(acceptor.socket.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     loop {
         let (stream, remote) = tokio::select! {
-            // Somebody connects.
+            // A client connects.
             accepted = acceptor.accept() => accepted,
-            // We are to end.
+            // The server shuts down.
             () = &mut shutdown => break,
-            // There is a fault in it: no stream is served any more.
+            // The reactor has panicked or failed: it serves no stream any more.
             _ = &mut reactor => return,
         };
         let activity = Arc::<Activity>::default();
-        acceptor.newcomers.add(&activity);
+        acceptor.eviction_queue.add(&activity);
         let handle = activity.handle.clone();
         let connection = Connection {
             socket: Socket::new(stream, handle.clone()),
@@ -143,7 +149,7 @@ pub async fn serve(
             permit: acceptor.connections.enter(),
             closing: closing.clone(),
         };
-        // Boxed: a task that holds it holds it twice, some KiB for each connection.
+        // Boxed, because an async block would reserve room for it twice, some KiB for each connection.
         let connection: BoxFuture = match tls.clone() {
             None => Box::pin(connection.serve_plaintext(Arc::clone(&inbox))),
             Some(tls) => Box::pin(connection.serve_tls(tls)),
@@ -155,36 +161,38 @@ pub async fn serve(
     tasks.close();
     let ended = async {
         tasks.wait().await;
-        inbox.ends(End::Empty);
+        inbox.shut_down(ShutdownMode::WhenEmpty);
         (&mut reactor).await.ok();
     };
-    if tokio::time::timeout(flush, ended).await.is_err() {
-        warn!("connections were cut that did not end in time");
+    if tokio::time::timeout(flush_timeout, ended).await.is_err() {
+        warn!("connections cut that did not end in time");
         abort.cancel();
-        inbox.ends(End::Now);
+        inbox.shut_down(ShutdownMode::Now);
         tasks.wait().await;
         reactor.await.ok();
     }
 }
 
-/// Drives a connection to its end, or cuts it when the server is aborted.
+/// Drives a connection to its end, or cuts it when `abort` is cancelled.
 async fn until_aborted(mut connection: BoxFuture, handle: ConnectionHandle, abort: CancellationToken) {
     tokio::select! {
-        // It has ended.
+        // The connection has ended.
         () = &mut connection => {}
-        // The server's time is over. The connection is dropped behind the cut, which makes its end a reset.
+        // The flush timeout has passed. Because the connection is cut before it is dropped, it closes with a reset.
         () = abort.cancelled() => handle.cut(),
     }
 }
 
-/// Accepts connections, up to a limit.
+/// Accepts connections up to the limit.
 struct Acceptor {
     socket: TcpListener,
     limits: ConnectionLimits,
     connections: Arc<Connections>,
-    newcomers: Newcomers,
-    fails: bool,
-    number: u64,
+    eviction_queue: EvictionQueue,
+    /// Whether the last accept failed. A series of failures is logged once.
+    is_failing: bool,
+    /// Number of connections accepted so far.
+    accepted: u64,
 }
 
 impl Acceptor {
@@ -193,13 +201,13 @@ impl Acceptor {
             self.make_room().await;
             match self.socket.accept().await {
                 Ok((stream, remote)) => {
-                    self.fails = false;
-                    self.limits.jitter(&stream, self.number);
-                    self.number += 1;
+                    self.is_failing = false;
+                    self.limits.jitter(&stream, self.accepted);
+                    self.accepted += 1;
                     return (stream, RemoteAddr(remote.into()));
                 }
                 Err(error) => {
-                    if !std::mem::replace(&mut self.fails, true) {
+                    if !std::mem::replace(&mut self.is_failing, true) {
                         warn!(%error, "connections cannot be accepted");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -208,12 +216,12 @@ impl Acceptor {
         }
     }
 
-    /// Waits while all connections are in use, and has the oldest of those without a request make room.
+    /// Waits while the limit of connections is reached, and evicts the oldest connections without a request.
     async fn make_room(&mut self) {
-        while self.connections.are_all_in_use() {
+        while self.connections.is_limit_reached() {
             tokio::time::sleep(ACCEPT_PAUSE).await;
-            if self.connections.are_all_in_use() {
-                let evicted = self.newcomers.evict(self.connections.limit());
+            if self.connections.is_limit_reached() {
+                let evicted = self.eviction_queue.evict(self.connections.limit());
                 self.connections.metrics().connections_evicted(evicted);
             }
         }

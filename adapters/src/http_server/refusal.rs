@@ -1,4 +1,4 @@
-//! What is answered where no application is asked: problem details (RFC 9457), like all other errors.
+//! Error responses of the server itself, before a request reaches the application: problem details (RFC 9457), like all other errors.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -13,7 +13,7 @@ use super::BoxBody;
 /// The media type of problem details.
 const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request is refused before the application sees it.
+/// The reason why the server rejects a request before the application sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
     pub(super) status: StatusCode,
@@ -22,23 +22,24 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) const BAD_REQUEST: Self =
-        Self { status: StatusCode::BAD_REQUEST, detail: "this is not a request of HTTP/1.1 or HTTP/2" };
+        Self { status: StatusCode::BAD_REQUEST, detail: "the request is not valid HTTP/1.1 or HTTP/2" };
     pub(super) const HEAD_TOO_LARGE: Self = Self {
         status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        detail: "the head of a request can be 64 KiB long and have 100 header fields",
+        detail: "the request head exceeds 64 KiB or 100 header fields",
     };
     pub(super) const URI_TOO_LONG: Self =
-        Self { status: StatusCode::URI_TOO_LONG, detail: "the target of a request can be 64 KiB long" };
-    pub(super) const NO_HOST: Self = Self {
+        Self { status: StatusCode::URI_TOO_LONG, detail: "the request target exceeds 64 KiB" };
+    pub(super) const INVALID_HOST: Self = Self {
         status: StatusCode::BAD_REQUEST,
-        detail: "a request names its host exactly once, as host or host:port (RFC 9112, 3.2)",
+        detail: "the request must have exactly one Host, as host or host:port (RFC 9112, 3.2)",
     };
-    pub(super) const TOO_MANY_ANSWERS: Self = Self {
+    pub(super) const TOO_MANY_RESPONSES: Self = Self {
         status: StatusCode::SERVICE_UNAVAILABLE,
-        detail: "as many requests are being answered as can be; try again in a moment",
+        detail: "too many requests in progress; try again in a moment",
     };
 
-    fn of(status: StatusCode) -> Self {
+    /// Returns the refusal that explains a status code of hyper.
+    fn with_status(status: StatusCode) -> Self {
         match status {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HEAD_TOO_LARGE,
             StatusCode::URI_TOO_LONG => Self::URI_TOO_LONG,
@@ -46,25 +47,25 @@ impl Refusal {
         }
     }
 
-    fn details(self) -> String {
+    fn problem_details(self) -> String {
         let Self { status, detail } = self;
         let title = status.canonical_reason().unwrap_or("Error");
         json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "detail": detail })
             .to_string()
     }
 
-    /// The answer to a request that hyper has read.
-    pub(super) fn answer(self) -> Response<BoxBody> {
-        let body = Full::new(Bytes::from(self.details())).map_err(|never| match never {});
-        let mut answer = Response::new(BoxBody::new(body));
-        *answer.status_mut() = self.status;
-        answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
-        answer
+    /// Returns the response to a request that hyper has parsed.
+    pub(super) fn response(self) -> Response<BoxBody> {
+        let body = Full::new(Bytes::from(self.problem_details())).map_err(|never| match never {});
+        let mut response = Response::new(BoxBody::new(body));
+        *response.status_mut() = self.status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        response
     }
 
-    /// The same on the wire of HTTP/1.1, as the last on its connection.
-    fn bytes(self) -> Bytes {
-        let details = self.details();
+    /// Encodes the response for HTTP/1.1, as the last one on its connection.
+    fn encode_http1(self) -> Bytes {
+        let details = self.problem_details();
         format!(
             "HTTP/1.1 {}\r\n{CONTENT_TYPE}: {MEDIA_TYPE}\r\n{CONNECTION}: close\r\ncontent-length: {}\r\n\r\n{details}",
             self.status,
@@ -73,17 +74,17 @@ impl Refusal {
         .into()
     }
 
-    /// The answer to what hyper refuses because it is not HTTP. `written` is what hyper writes then: a head with neither a body nor a header
-    /// field that says anything. `None` for every other answer.
-    pub(super) fn of_hyper(written: &[u8]) -> Option<Bytes> {
+    /// Returns the replacement for hyper's response to a malformed request, or `None` if `written` is another response. hyper writes a head
+    /// without a body and without any informative header field.
+    pub(super) fn for_hyper(written: &[u8]) -> Option<Bytes> {
         let head = written.strip_prefix(b"HTTP/1.1 ").filter(|head| head.starts_with(b"4"))?;
         let head = std::str::from_utf8(head.strip_suffix(b"\r\n\r\n")?).ok()?;
         let (status, fields) = head.split_once("\r\n")?;
-        let says_nothing = |field: &str| {
+        let is_boilerplate = |field: &str| {
             field == "content-length: 0" || field == "connection: close" || field.starts_with("date: ")
         };
         let status = StatusCode::from_bytes(status.get(..3)?.as_bytes()).ok()?;
-        fields.split("\r\n").all(says_nothing).then(|| Self::of(status).bytes())
+        fields.split("\r\n").all(is_boilerplate).then(|| Self::with_status(status).encode_http1())
     }
 }
 
@@ -92,8 +93,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_hyper_refuses_by_itself_is_replaced() {
-        let replaced = |written: &str| Refusal::of_hyper(written.as_bytes());
+    fn replaces_only_responses_of_hyper_itself() {
+        let replaced = |written: &str| Refusal::for_hyper(written.as_bytes());
         let refusal = replaced(
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Fri\r\n\r\n",
         );

@@ -1,24 +1,28 @@
-//! What is asked of the head of every request, whatever it is for.
+//! Checks of the request head that hold for every request.
 
 use hyper::{HeaderMap, Method, Request, Version, header::HOST, http::uri::Authority};
 
 use super::refusal::Refusal;
 
-/// Largest head of a request: its method and target, and the names and values of its header fields. A token of a user in a
+/// Maximum size of a request head in bytes: method, target, and the names and values of the header fields. The token of a user in a
 /// thousand groups has 17 KiB.
 pub(super) const MAX_HEAD_BYTES: usize = 64 * 1024;
-/// Header fields of a request.
+/// Maximum number of header fields of a request.
 pub(super) const MAX_HEADER_FIELDS: usize = 100;
-/// What a header field takes on the wire of HTTP/1.1 beside its name and value: colon, space and line break.
+/// Overhead of a header field in HTTP/1.1, in bytes: colon, space and line break.
 const FIELD_OVERHEAD_BYTES: usize = 4;
 
 /// Checks the head of a request, with the same limits for all versions of HTTP.
+///
+/// # Errors
+///
+/// The head is too large, or the request does not name its host as its version requires.
 pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
     let headers = request.headers();
     if headers.len() > MAX_HEADER_FIELDS || size(request) > MAX_HEAD_BYTES {
         return Err(Refusal::HEAD_TOO_LARGE);
     }
-    if names_its_host(request) { Ok(()) } else { Err(Refusal::NO_HOST) }
+    if has_valid_host(request) { Ok(()) } else { Err(Refusal::INVALID_HOST) }
 }
 
 fn size<B>(request: &Request<B>) -> usize {
@@ -30,11 +34,10 @@ fn size<B>(request: &Request<B>) -> usize {
     request.method().as_str().len() + authority + path + fields.sum::<usize>()
 }
 
-/// Whether a request names its host as its version of HTTP asks for: RFC 9112, 3.2; RFC 9113, 8.3.1. HTTP/1.0 knows no hosts.
-fn names_its_host<B>(request: &Request<B>) -> bool {
-    let named = hosts(request.headers());
-    match (request.version(), named) {
-        (_, Hosts::Wrong) => false,
+/// Returns whether a request names its host as its version of HTTP requires (RFC 9112, 3.2; RFC 9113, 8.3.1). HTTP/1.0 has no `Host`.
+fn has_valid_host<B>(request: &Request<B>) -> bool {
+    match (request.version(), hosts(request.headers())) {
+        (_, Hosts::Invalid) => false,
         (Version::HTTP_2, Hosts::None) => {
             request.uri().authority().is_some() || request.method() == Method::CONNECT
         }
@@ -43,11 +46,11 @@ fn names_its_host<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// What stands in the `Host` header fields.
+/// The `Host` header fields of a request.
 enum Hosts {
     None,
     One,
-    Wrong,
+    Invalid,
 }
 
 fn hosts(headers: &HeaderMap) -> Hosts {
@@ -55,11 +58,11 @@ fn hosts(headers: &HeaderMap) -> Hosts {
     match (hosts.next(), hosts.next()) {
         (None, _) => Hosts::None,
         (Some(host), None) if is_host(host.as_bytes()) => Hosts::One,
-        _ => Hosts::Wrong,
+        _ => Hosts::Invalid,
     }
 }
 
-/// Whether this is a host, with or without a port; an empty one is a host as well (RFC 3986, 3.2.2).
+/// Returns whether this is a host with an optional port. An empty host is valid (RFC 3986, 3.2.2).
 fn is_host(host: &[u8]) -> bool {
     let is_port =
         |port: &str| port.strip_prefix(':').is_none_or(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
@@ -84,16 +87,16 @@ mod tests {
     }
 
     #[test]
-    fn host_is_named_exactly_once() {
-        let check = |version, target, hosts: &[&[u8]], right: bool| {
+    fn has_exactly_one_host() {
+        let check = |version, target, hosts: &[&[u8]], is_valid: bool| {
             let checked = check(&request(version, target, hosts));
-            assert_eq!(checked.is_ok(), right, "{version:?} {target} {hosts:?}");
+            assert_eq!(checked.is_ok(), is_valid, "{version:?} {target} {hosts:?}");
         };
         let (old, http1, http2) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
-        for right in ["cloud.example", "cloud.example:9200", "127.0.0.1:80", "[::1]:9200", ""] {
-            check(http1, "/sse", &[right.as_bytes()], true);
+        for valid in ["cloud.example", "cloud.example:9200", "127.0.0.1:80", "[::1]:9200", ""] {
+            check(http1, "/sse", &[valid.as_bytes()], true);
         }
-        for wrong in [
+        for invalid in [
             "a b",
             "user@cloud.example",
             "cloud.example/sse",
@@ -104,23 +107,23 @@ mod tests {
             "a:-1",
             "\u{e4}",
         ] {
-            check(http1, "/sse", &[wrong.as_bytes()], false);
-            check(old, "/sse", &[wrong.as_bytes()], false);
+            check(http1, "/sse", &[invalid.as_bytes()], false);
+            check(old, "/sse", &[invalid.as_bytes()], false);
         }
         check(http1, "/sse", &[], false);
         check(http1, "http://cloud.example/sse", &[], false);
         check(http1, "/sse", &[b"a", b"a"], false);
         check(old, "/sse", &[], true);
         check(http2, "http://cloud.example/sse", &[], true);
-        // Gateways may name themselves in one and the client's host in the other; nothing here depends on either.
+        // A proxy may put its own name into one and the client's host into the other. Nothing depends on either.
         check(http2, "http://cloud.example/sse", &[b"other.example"], true);
         check(http2, "http://cloud.example/sse", &[b"a", b"a"], false);
         check(http2, "/sse", &[], false);
     }
 
     #[test]
-    fn size_is_limited_alike_in_all_versions() {
-        let of = |version, bytes: usize, fields: usize| {
+    fn has_the_same_limits_in_all_versions() {
+        let checked = |version, bytes: usize, fields: usize| {
             let mut request = request(version, "http://a/", &[b"a"]);
             let value = hyper::header::HeaderValue::from_bytes(&vec![b'x'; bytes]).expect("a value");
             request.headers_mut().insert("x-access-token", value);
@@ -131,10 +134,10 @@ mod tests {
             check(&request)
         };
         for version in [Version::HTTP_11, Version::HTTP_2] {
-            assert_eq!(of(version, 60 * 1024, 0), Ok(()));
-            assert_eq!(of(version, 65 * 1024, 0), Err(Refusal::HEAD_TOO_LARGE));
-            assert_eq!(of(version, 1, 98), Ok(()));
-            assert_eq!(of(version, 1, 99), Err(Refusal::HEAD_TOO_LARGE));
+            assert_eq!(checked(version, 60 * 1024, 0), Ok(()));
+            assert_eq!(checked(version, 65 * 1024, 0), Err(Refusal::HEAD_TOO_LARGE));
+            assert_eq!(checked(version, 1, 98), Ok(()));
+            assert_eq!(checked(version, 1, 99), Err(Refusal::HEAD_TOO_LARGE));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What answers the requests of one connection.
+//! The service that passes the requests of one connection to the application.
 
 use std::{
     io,
@@ -21,17 +21,17 @@ use tokio::time::{Sleep, sleep};
 use super::{
     App, BoxBody, ConnectionHandle, ConnectionLimits,
     activity::Exchange,
-    admission::{AnswerPermit, Connections},
+    admission::{Connections, ResponsePermit},
     refusal::Refusal,
     request_head,
 };
 
-/// The largest piece of a body. hyper asks for the next one when the client has taken enough of those before, which shows its progress.
-const PIECE_BYTES: usize = 64 * 1024;
-/// The route of requests that the application does not see.
+/// Maximum size of a piece of a body, in bytes. hyper polls the next piece when the client has taken enough, which shows its progress.
+const MAX_PIECE_BYTES: usize = 64 * 1024;
+/// The route as which requests count that do not reach the application.
 const NO_ROUTE: &str = "none";
 
-/// Who is connected to whom, and what answers.
+/// The addresses of a connection and the application that answers its requests.
 pub(super) struct Service {
     pub(super) local: LocalAddr,
     pub(super) remote: RemoteAddr,
@@ -41,93 +41,93 @@ pub(super) struct Service {
 }
 
 impl Service {
-    /// Answers a request. The answer carries `exchange` and ends with it; `handle` is the connection or stream it goes to.
-    pub(super) fn answer(
+    /// Answers a request. The response body holds `exchange`; `handle` is that of the connection or HTTP/2 stream.
+    pub(super) fn call(
         self: &Arc<Self>,
         request: Request<Incoming>,
         scheme: Scheme,
         handle: ConnectionHandle,
         exchange: Exchange,
-    ) -> impl Future<Output = Response<AnswerBody>> + Send + use<> {
+    ) -> impl Future<Output = Response<ResponseBody>> + Send + use<> {
         let service = Arc::clone(self);
         async move {
             let is_head = request.method() == Method::HEAD;
-            let (route, permit, answer) = service.respond(request, scheme, handle).await;
-            exchange.answered();
-            service.connections.metrics().answered(route, answer.status().as_u16());
-            let answer = if is_head { without_body(answer) } else { answer };
-            answer.map(|body| AnswerBody { body, rest: Bytes::new(), exchange, _permit: permit })
+            let (route, permit, response) = service.dispatch(request, scheme, handle).await;
+            exchange.mark_answered();
+            service.connections.metrics().answered(route, response.status().as_u16());
+            let response = if is_head { without_body(response) } else { response };
+            response.map(|body| ResponseBody { body, rest: Bytes::new(), exchange, _permit: permit })
         }
     }
 
-    /// Returns the answer with the route that it counts for. An ordinary answer takes a permit, so that those that nobody reads are limited; a
-    /// stream takes none, so that they do not keep it out.
-    async fn respond(
+    /// Returns the response and its route. An ordinary response takes a permit, which limits unread responses. An event stream takes none,
+    /// so that unread responses cannot keep it out.
+    async fn dispatch(
         &self,
         request: Request<Incoming>,
         scheme: Scheme,
         handle: ConnectionHandle,
-    ) -> (&'static str, Option<AnswerPermit>, Response<BoxBody>) {
+    ) -> (&'static str, Option<ResponsePermit>, Response<BoxBody>) {
         let Self { local, remote, app, limits, connections } = self;
-        let ordinary = |route, permit: Option<AnswerPermit>, answer| match permit {
-            Some(permit) => (route, Some(permit), answer),
-            None => (route, None, too_many_answers()),
+        let ordinary = |route, permit: Option<ResponsePermit>, response| match permit {
+            Some(permit) => (route, Some(permit), response),
+            None => (route, None, too_many_responses()),
         };
         if let Err(refusal) = request_head::check(&request) {
-            return ordinary(NO_ROUTE, connections.begin_answer(), refusal.answer());
+            return ordinary(NO_ROUTE, connections.start_response(), refusal.response());
         }
         let route = app.route(request.uri().path());
-        // A body that is still to come may keep a request in progress for long.
+        // A request whose body is incomplete can stay in progress for long, so it needs a permit already.
         let awaits_body = !request.body().is_end_stream();
-        let permit = if awaits_body { connections.begin_answer() } else { None };
+        let permit = if awaits_body { connections.start_response() } else { None };
         if awaits_body && permit.is_none() {
-            return (route, None, too_many_answers());
+            return (route, None, too_many_responses());
         }
         let mut request = poem::Request::from((request, local.clone(), remote.clone(), scheme));
         request.extensions_mut().insert(handle);
-        limit_time_of_body(&mut request, limits);
-        let answer: Response<BoxBody> = app.answer(request).await.into();
-        if answer.body().size_hint().exact().is_none() {
-            return (route, None, answer);
+        set_body_deadline(&mut request, limits);
+        let response: Response<BoxBody> = app.answer(request).await.into();
+        if response.body().size_hint().exact().is_none() {
+            return (route, None, response);
         }
-        ordinary(route, permit.or_else(|| connections.begin_answer()), answer)
+        ordinary(route, permit.or_else(|| connections.start_response()), response)
     }
 }
 
-/// Nothing of it can wait for the client's flow control.
-fn too_many_answers() -> Response<BoxBody> {
-    let mut answer = without_body(Refusal::TOO_MANY_ANSWERS.answer());
-    answer.headers_mut().remove(CONTENT_LENGTH);
-    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-    answer
+/// Returns a 503 without a body, so that no bytes of it can wait for the client's flow control.
+fn too_many_responses() -> Response<BoxBody> {
+    let mut response = without_body(Refusal::TOO_MANY_RESPONSES.response());
+    response.headers_mut().remove(CONTENT_LENGTH);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
-/// The same head, as HEAD asks for it (RFC 9110, 9.3.2).
-fn without_body(answer: Response<BoxBody>) -> Response<BoxBody> {
-    let (mut head, body) = answer.into_parts();
+/// Returns the response to HEAD: the same head without the body (RFC 9110, 9.3.2).
+fn without_body(response: Response<BoxBody>) -> Response<BoxBody> {
+    let (mut head, body) = response.into_parts();
     if let Some(length) = body.size_hint().exact() {
         head.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     Response::from_parts(head, BoxBody::new(Empty::new().map_err(|never| match never {})))
 }
 
-/// The body of an answer in pieces, with what it counts as until it has gone out or is given up.
-pub(super) struct AnswerBody {
+/// The body of a response in pieces. It holds the response's exchange and permit until it is sent or dropped.
+pub(super) struct ResponseBody {
     pub(super) body: BoxBody,
-    /// What is left of the last frame.
+    /// The rest of the last frame.
     rest: Bytes,
     pub(super) exchange: Exchange,
-    _permit: Option<AnswerPermit>,
+    _permit: Option<ResponsePermit>,
 }
 
 #[cfg(test)]
-impl AnswerBody {
+impl ResponseBody {
     pub(super) fn new(body: BoxBody, exchange: Exchange) -> Self {
         Self { body, rest: Bytes::new(), exchange, _permit: None }
     }
 }
 
-impl Body for AnswerBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -141,7 +141,7 @@ impl Body for AnswerBody {
                 ended => return Poll::Ready(ended),
             }
         }
-        let piece = self.rest.len().min(PIECE_BYTES);
+        let piece = self.rest.len().min(MAX_PIECE_BYTES);
         Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
     }
 
@@ -154,24 +154,24 @@ impl Body for AnswerBody {
     }
 }
 
-/// The body of a request has to arrive within the same time as its head.
-fn limit_time_of_body(request: &mut poem::Request, limits: &ConnectionLimits) {
+/// Gives the request's body a deadline: the request timeout, which starts again after the head.
+fn set_body_deadline(request: &mut poem::Request, limits: &ConnectionLimits) {
     let body: BoxBody = request.take_body().into();
     let body = if body.is_end_stream() {
         body
     } else {
-        BoxBody::new(TimelyBody { body, deadline: Box::pin(sleep(limits.request_timeout)) })
+        BoxBody::new(DeadlineBody { body, deadline: Box::pin(sleep(limits.request_timeout)) })
     };
     request.set_body(body);
 }
 
-/// The body of a request that fails when it has not arrived in time.
-struct TimelyBody {
+/// The body of a request; it fails when the deadline passes.
+struct DeadlineBody {
     body: BoxBody,
     deadline: Pin<Box<Sleep>>,
 }
 
-impl Body for TimelyBody {
+impl Body for DeadlineBody {
     type Data = Bytes;
     type Error = io::Error;
 

@@ -1,4 +1,4 @@
-//! A client's socket.
+//! The socket of a client.
 
 use std::{
     io,
@@ -17,10 +17,10 @@ use tracing::debug;
 
 use super::{ConnectionHandle, Protocol, excess_input::ExcessInput};
 
-/// A client's socket, as hyper reads and writes it. When its connection is cut, what the client has not read is discarded: the kernel would
-/// otherwise keep it for a peer that does not read.
+/// The socket of a client, as hyper reads and writes it. A cut connection closes with a reset, because the kernel would keep the unread
+/// bytes of a peer that does not read.
 pub(super) struct Socket {
-    /// None once the reactor has it.
+    /// `None` after the handoff to the reactor.
     stream: Option<TcpStream>,
     pub(super) handle: ConnectionHandle,
 }
@@ -30,12 +30,12 @@ impl Socket {
         Self { stream: Some(stream), handle }
     }
 
-    /// Finds out which protocol the client speaks.
+    /// Detects the protocol of the client.
     pub(super) async fn protocol(&self) -> io::Result<Protocol> {
-        Protocol::of(self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?).await
+        Protocol::peek(self.stream.as_ref().ok_or(io::ErrorKind::NotConnected)?).await
     }
 
-    /// Returns the bare socket, which the runtime no longer knows.
+    /// Deregisters the socket from the runtime and returns it.
     pub(super) fn into_std(mut self) -> io::Result<std::net::TcpStream> {
         self.stream.take().ok_or(io::ErrorKind::NotConnected)?.into_std()
     }
@@ -45,9 +45,9 @@ impl Socket {
     }
 }
 
-/// What a client's connection is read and written by: a socket, or TLS on one.
+/// The byte stream of a connection: a socket, or TLS on a socket.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
-    /// Returns the socket beneath.
+    /// Returns the underlying socket.
     fn into_socket(self) -> Socket;
 }
 
@@ -63,8 +63,9 @@ impl Transport for Box<TlsStream<Socket>> {
     }
 }
 
-/// Tells the client that nothing more comes and waits until it has closed as well: a socket that is closed with something unread in
-/// it discards what its client has not read yet. What the client sends is not read as TLS any more, for nobody answers it.
+/// Performs a lingering close: shuts down the sending side and waits until the client has closed too. Closing a socket with unread input
+/// would send a reset, which discards bytes that the client has not read yet. The remaining input is not decrypted, because nothing answers
+/// it.
 pub(super) async fn linger(mut transport: impl Transport) {
     if transport.shutdown().await.is_err() {
         return;
@@ -79,10 +80,10 @@ pub(super) async fn linger(mut transport: impl Transport) {
     }
 }
 
-/// Closes `socket` with a reset when it is dropped.
+/// Makes `socket` close with a reset when it is dropped.
 pub(super) fn reset_on_close<'a>(socket: impl Into<SockRef<'a>>) {
     if let Err(error) = socket.into().set_linger(Some(Duration::ZERO)) {
-        debug!(%error, "cut connection is not reset");
+        debug!(%error, "connection cut without a reset");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Streaming answers: those whose length is not known when they begin.
+//! Bodies of streaming responses, whose length is not known when they start.
 
 use std::{
     io::{self, Write as _},
@@ -12,17 +12,17 @@ use hyper::body::{Body as _, Frame};
 
 use super::BoxBody;
 
-/// Bytes that are taken out of a body for one write, or one larger event.
-const BURST_BYTES: usize = 64 * 1024;
-/// Pieces that are taken for one write.
-const BURST_PIECES: usize = 64;
-/// Pieces of one write: the size of the chunk and its end are pieces as well.
-pub(super) const MAX_PIECES: usize = BURST_PIECES + 2;
-/// How an answer in chunks ends (RFC 9112, 7.1).
+/// Number of bytes after which no more pieces are taken for one write. A single larger event is taken whole.
+const MAX_WRITE_BYTES: usize = 64 * 1024;
+/// Number of pieces after which no more are taken for one write.
+const MAX_WRITE_PIECES: usize = 64;
+/// Maximum number of slices of one write: the pieces, the chunk size and the end of the chunk.
+pub(super) const MAX_WRITE_SLICES: usize = MAX_WRITE_PIECES + 2;
+/// The last chunk (RFC 9112, 7.1).
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 const END_OF_CHUNK: &[u8] = b"\r\n";
 
-/// The body of a streaming answer whose head has been written.
+/// The body of a streaming response whose head has been written.
 pub(super) struct StreamingBody {
     body: BoxBody,
     chunked: bool,
@@ -30,34 +30,38 @@ pub(super) struct StreamingBody {
 }
 
 impl StreamingBody {
-    /// A body of which nothing was taken yet. `chunked` says whether the head has announced chunks.
+    /// Creates a body. `chunked` is whether the head announces chunked transfer coding.
     pub(super) fn new(body: BoxBody, chunked: bool) -> Self {
         Self { body, chunked, has_ended: false }
     }
 
-    /// A body that has ended.
+    /// Returns a body that has ended.
     pub(super) fn finished() -> Self {
         let body = BoxBody::new(Empty::new().map_err(|never| match never {}));
         Self { body, chunked: false, has_ended: true }
     }
 
-    /// Whether its end was taken.
+    /// Returns whether the end of the body was taken.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
 
-    /// Returns the next piece, for somebody else to write. It must not be called again after the end or an error.
+    /// Returns the next piece without chunked coding, which the caller adds. It must not be called again after the end or an error.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
-    /// Takes what the body has to give, up to a limit, as one chunk; true when there may be more.
+    /// Takes the available pieces up to the limits of one write, as one chunk, and returns whether there may be more.
+    ///
+    /// # Errors
+    ///
+    /// The body has failed.
     pub(super) fn take(&mut self, context: &mut Context<'_>, pieces: &mut Vec<Bytes>) -> io::Result<bool> {
         let mut bytes = 0;
-        // For the size of the chunk.
+        // Reserved for the chunk size.
         pieces.push(Bytes::new());
         let more = loop {
-            if bytes >= BURST_BYTES || pieces.len() >= BURST_PIECES {
+            if bytes >= MAX_WRITE_BYTES || pieces.len() >= MAX_WRITE_PIECES {
                 break true;
             }
             match self.poll(context) {
@@ -84,11 +88,11 @@ impl StreamingBody {
     }
 }
 
-/// The first line of a chunk of so many bytes (RFC 9112, 7.1).
+/// Returns the first line of a chunk with `bytes` bytes (RFC 9112, 7.1).
 fn chunk_size(bytes: usize) -> Bytes {
     let mut line = [0; 2 * size_of::<usize>() + 2];
     let mut rest = &mut line[..];
-    // There is room for any number.
+    // The line has room for any number.
     write!(rest, "{bytes:x}\r\n").ok();
     let unused = rest.len();
     Bytes::copy_from_slice(&line[..line.len() - unused])

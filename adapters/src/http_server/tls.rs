@@ -1,4 +1,4 @@
-//! The certificate of the server, from files that may be renewed while it is in use.
+//! The certificate of the server, which is reloaded when its files change.
 
 use std::{
     error::Error,
@@ -25,7 +25,7 @@ use tracing::{error, info};
 pub(super) const HTTP_2: &[u8] = b"h2";
 /// The name of HTTP/1.1 in ALPN (RFC 7301, 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
-/// How often the files are looked at.
+/// Interval at which the files are checked for changes.
 const RENEWAL_CHECK: Duration = Duration::from_secs(5);
 
 /// Maximum size of a file, in bytes.
@@ -34,9 +34,9 @@ const MAX_FILE_BYTES: u64 = 4 << 20;
 /// The files of a certificate and its key, in PEM.
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
-    /// The certificate, and those of the authorities between it and a root.
+    /// The certificate, followed by the intermediate certificates.
     pub certificate: PathBuf,
-    /// Its private key.
+    /// The private key of the certificate.
     pub key: PathBuf,
 }
 
@@ -80,15 +80,15 @@ impl Renewal {
     }
 }
 
-/// Serves with a certificate that is made now, for `host`, and signed by nobody else.
+/// Creates an acceptor with a new self-signed certificate for `host`.
 ///
 /// # Errors
 ///
-/// None can be made for such a host.
+/// No certificate can be created for this host.
 pub fn temporary(host: &str) -> Result<TlsAcceptor, UnusableCertificate> {
-    let made = rcgen::generate_simple_self_signed([host.to_owned()])?;
-    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-    let certified = certified(vec![made.cert.der().clone()], key.into())?;
+    let generated = rcgen::generate_simple_self_signed([host.to_owned()])?;
+    let key = PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der());
+    let certified = certified(vec![generated.cert.der().clone()], key.into())?;
     Ok(with(Arc::new(Current(RwLock::new(Arc::new(certified))))))
 }
 
@@ -98,7 +98,7 @@ fn with(current: Arc<Current>) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// The certificate that is shown to the next client.
+/// The current certificate, which the next handshake uses.
 #[derive(Debug)]
 struct Current(RwLock<Arc<CertifiedKey>>);
 
@@ -108,7 +108,7 @@ impl ResolvesServerCert for Current {
     }
 }
 
-/// Loads the certificate in `files`, and again whenever they have changed, for as long as it is in use.
+/// Loads the certificate in `files`, and reloads it when they change, until it is dropped.
 fn watch(files: CertificateFiles) -> Result<Arc<Current>, UnusableCertificate> {
     let contents = files.read()?;
     let current = Arc::new(Current(RwLock::new(Arc::new(files.load(&contents)?))));
@@ -116,15 +116,16 @@ fn watch(files: CertificateFiles) -> Result<Arc<Current>, UnusableCertificate> {
     Ok(current)
 }
 
-/// Compares what the files hold with what was `seen` last. Their times would not tell: a file can be replaced by one of the same
-/// age (Kubernetes swaps a symbolic link, `cp -p` keeps the time), and can become readable without any change of its own.
+/// Reloads the certificate when the contents of the files differ from those `seen` last. Modification times are not enough: a file can be
+/// replaced by one of the same age (Kubernetes swaps a symbolic link, `cp -p` keeps the time), and can become readable without any change
+/// of its own.
 async fn renew(files: CertificateFiles, mut seen: Result<Contents, String>, current: Weak<Current>) {
     let mut check = tokio::time::interval(RENEWAL_CHECK);
     loop {
         check.tick().await;
         let Some(current) = current.upgrade() else { return };
         let reading = files.clone();
-        // The files may be on a network. Without an answer, the runtime is being shut down.
+        // The files may be on a network file system, so they are read on a blocking thread. An error means that the runtime shuts down.
         let Ok(read) = tokio::task::spawn_blocking(move || reading.read()).await else { return };
         let now = read.as_ref().map(Contents::clone).map_err(UnusableCertificate::with_cause);
         if now == seen {
@@ -144,7 +145,7 @@ async fn renew(files: CertificateFiles, mut seen: Result<Contents, String>, curr
     }
 }
 
-/// What the files hold.
+/// The contents of the files.
 #[derive(Clone, PartialEq, Eq)]
 struct Contents {
     certificate: Vec<u8>,
@@ -181,8 +182,8 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 
 /// Reads the certificates and the first private key in `pem`.
 ///
-/// This is the only use of rustls-pemfile. The crate is archived (RUSTSEC-2025-0134), but it is required by name for this service,
-/// and it reads nothing here but the administrator's own files. deny.toml has the same exception.
+/// This is the only use of rustls-pemfile. The crate is archived (RUSTSEC-2025-0134), but this service is required to use it, and it reads
+/// only the administrator's own files. deny.toml has the same exception.
 fn read_pem(pem: &[u8]) -> io::Result<(Vec<CertificateDer<'static>>, Option<PrivateKeyDer<'static>>)> {
     let certificates = certs(&mut &*pem).collect::<Result<_, _>>()?;
     Ok((certificates, private_key(&mut &*pem)?))
@@ -195,10 +196,10 @@ fn certified(
     Ok(CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?)
 }
 
-/// Why a certificate cannot be served with.
+/// The reason why a certificate is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableCertificate {
-    /// A file cannot be read, or is no PEM.
+    /// A file cannot be read, or is not PEM.
     #[error("{} cannot be read", path.display())]
     Unreadable {
         /// The file.
@@ -206,23 +207,23 @@ pub enum UnusableCertificate {
         /// The cause.
         source: io::Error,
     },
-    /// There is no certificate in its file.
+    /// The certificate file has no certificate.
     #[error("there is no certificate in {}", path.display())]
     NoCertificate {
         /// The file.
         path: PathBuf,
     },
-    /// There is no key in its file.
+    /// The key file has no private key.
     #[error("there is no private key in {}", path.display())]
     NoKey {
         /// The file.
         path: PathBuf,
     },
-    /// The key is not the certificate's, or is of a kind that cannot be used.
+    /// The key does not match the certificate, or has an unsupported type.
     #[error("the certificate and the key cannot be used together")]
     Mismatch(#[from] tokio_rustls::rustls::Error),
-    /// No temporary certificate can be made.
-    #[error("no temporary certificate can be made")]
+    /// No self-signed certificate can be created.
+    #[error("no self-signed certificate can be created")]
     Temporary(#[from] rcgen::Error),
 }
 
@@ -231,7 +232,7 @@ impl UnusableCertificate {
         |source| Self::Unreadable { path: path.to_owned(), source }
     }
 
-    /// The error with its cause, in one line.
+    /// Returns the error and its cause in one line.
     #[must_use]
     pub fn with_cause(&self) -> String {
         self.source().map_or_else(|| self.to_string(), |cause| format!("{self}: {cause}"))
@@ -262,11 +263,11 @@ mod tests {
 
     impl Pair {
         fn new() -> Self {
-            let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
+            let generated = rcgen::generate_simple_self_signed(["a.example".to_owned()]).unwrap();
             Self {
-                certificate: made.cert.pem(),
-                key: made.signing_key.serialize_pem(),
-                der: made.cert.der().clone(),
+                certificate: generated.cert.pem(),
+                key: generated.signing_key.serialize_pem(),
+                der: generated.cert.der().clone(),
             }
         }
 
@@ -277,7 +278,7 @@ mod tests {
         }
     }
 
-    /// Files in use, and the failures that were logged about them.
+    /// A certificate in use, its files, and the number of logged errors.
     struct Fixture {
         folder: TempDir,
         current: Arc<Current>,
@@ -297,7 +298,7 @@ mod tests {
     }
 
     impl Fixture {
-        /// Serves with the files that `prepare` puts into a folder.
+        /// Loads the certificate that `prepare` writes into a folder.
         async fn new(prepare: impl FnOnce(&Path)) -> Self {
             let folder = tempfile::tempdir().unwrap();
             prepare(folder.path());
@@ -307,7 +308,7 @@ mod tests {
             let [certificate, key] = ["certificate", "key"].map(|name| folder.path().join(name));
             let current = watch(CertificateFiles { certificate, key }).unwrap();
             let fixture = Self { folder, current, failures, _log: log };
-            fixture.has_looked().await;
+            fixture.wait_for_checks().await;
             fixture
         }
 
@@ -315,14 +316,14 @@ mod tests {
             self.folder.path().join(name)
         }
 
-        /// Waits on the paused clock until the files have been looked at again, three times.
-        async fn has_looked(&self) {
+        /// Waits on the paused clock until the files have been checked three more times.
+        async fn wait_for_checks(&self) {
             tokio::time::sleep(3 * RENEWAL_CHECK + RENEWAL_CHECK / 2).await;
         }
 
-        /// Checks which certificate is in use, and how many failures have been logged.
+        /// Asserts that the certificate of `pair` is in use, and that `failures` errors were logged.
         async fn uses(&self, pair: &Pair, failures: usize) {
-            self.has_looked().await;
+            self.wait_for_checks().await;
             assert!(self.current.0.read().cert[0] == pair.der, "another certificate is in use");
             assert_eq!(self.failures.load(Ordering::Relaxed), failures);
         }
@@ -333,7 +334,7 @@ mod tests {
         let [old, new] = [Pair::new(), Pair::new()];
         let fixture = Fixture::new(|folder| old.write(folder)).await;
         new.write(fixture.folder.path());
-        // Even root cannot read a directory as a file. Like a change of its owner, this leaves the time.
+        // Not even root can read a directory as a file. Like a change of the owner, this keeps the modification time.
         fs::rename(fixture.path("key"), fixture.path("elsewhere")).unwrap();
         fs::create_dir(fixture.path("key")).unwrap();
         let time = fixture.path("elsewhere").metadata().unwrap().modified().unwrap();
@@ -355,7 +356,7 @@ mod tests {
                     File::open(folder.join(name).join(file)).unwrap().set_modified(time).unwrap();
                 }
             }
-            // As Kubernetes lays out a secret.
+            // The layout of a mounted Kubernetes secret.
             symlink("..1", folder.join("..data")).unwrap();
             symlink("..data/certificate", folder.join("certificate")).unwrap();
             symlink("..data/key", folder.join("key")).unwrap();

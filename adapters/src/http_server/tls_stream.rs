@@ -1,5 +1,7 @@
-//! Streaming answers over TLS, which the reactor does not speak. With hyper such a connection would keep two buffers, and its client would
-//! not be heard any more once it has sent something behind its request.
+//! Streaming responses over TLS, which the reactor does not support.
+//!
+//! They are handed off from hyper because it would keep two buffers for each connection, and would stop reading, and so not notice a closed
+//! connection, once the client has sent bytes after its request.
 
 use std::{
     future::poll_fn,
@@ -15,7 +17,7 @@ use tracing::debug;
 
 use super::{
     ConnectionHandle,
-    deadlines::{Deadlines, Overdue},
+    deadlines::{Aborted, Deadlines},
     excess_input::ExcessInput,
     http1::HandedOff,
     socket::{Socket, linger},
@@ -25,35 +27,35 @@ use super::{
 type Reader = ReadHalf<Box<TlsStream<Socket>>>;
 type Writer = WriteHalf<Box<TlsStream<Socket>>>;
 
-/// Serves a connection whose head has been written until all else is, or until its client has gone.
+/// Writes the rest of a response whose head has been written, until it ends or the client closes.
 pub(super) async fn serve(
     HandedOff { io, body, excess_input }: HandedOff<Box<TlsStream<Socket>>>,
     deadlines: &mut Deadlines,
-) -> Result<(), Overdue> {
+) -> Result<(), Aborted> {
     let handle = deadlines.activity().handle.clone();
     let (mut reader, mut writer) = tokio::io::split(io);
     let written = async {
         tokio::select! {
-            // It has ended.
-            written = write(body, &mut writer) => written.inspect_err(|error| debug!(%error, "stream broke off")).is_ok(),
-            // The client has gone, or has sent too much.
-            () = until_gone(&mut reader, &handle, excess_input) => false,
+            // The body has ended, or a write has failed.
+            written = write(body, &mut writer) => written.inspect_err(|error| debug!(%error, "stream failed")).is_ok(),
+            // The client has closed or has sent too many bytes.
+            () = read_until_closed(&mut reader, &handle, excess_input) => false,
         }
     };
-    if deadlines.bound(written).await? {
+    if deadlines.run(written).await? {
         deadlines.finish();
-        deadlines.bound(linger(reader.unsplit(writer))).await?;
+        deadlines.run(linger(reader.unsplit(writer))).await?;
     }
     Ok(())
 }
 
-/// Writes what the body has to give, to its end.
+/// Writes the body to its end.
 async fn write(mut body: StreamingBody, writer: &mut Writer) -> io::Result<()> {
     loop {
         let mut pieces = Vec::new();
         let taken = poll_fn(|context| match body.take(context, &mut pieces) {
             Ok(false) if !body.has_ended() && pieces.iter().all(Bytes::is_empty) => {
-                // Nothing is kept while there is nothing to write.
+                // No memory is kept while there is nothing to write.
                 pieces = Vec::new();
                 Poll::Pending
             }
@@ -68,20 +70,20 @@ async fn write(mut body: StreamingBody, writer: &mut Writer) -> io::Result<()> {
     }
 }
 
-/// Waits until the client has gone, and passes over what it sends. If that is too much, its connection is cut.
-async fn until_gone(reader: &mut Reader, handle: &ConnectionHandle, mut excess_input: ExcessInput) {
-    while let Ok(bytes @ 1..) = discard(reader).await {
+/// Discards input until the client closes. If it sends too many bytes, the connection is cut.
+async fn read_until_closed(reader: &mut Reader, handle: &ConnectionHandle, mut excess_input: ExcessInput) {
+    while let Ok(bytes @ 1..) = read_and_discard(reader).await {
         excess_input.add(bytes);
         if excess_input.exceeds_limit() {
-            debug!("too much data after the request");
+            debug!("too many bytes after the request");
             return handle.cut();
         }
     }
 }
 
-/// How many bytes have come; none at the end.
-async fn discard(reader: &mut Reader) -> io::Result<usize> {
-    // The buffer is not kept while nothing comes.
+/// Discards the next input and returns its length; 0 at the end.
+async fn read_and_discard(reader: &mut Reader) -> io::Result<usize> {
+    // The buffer is on the stack of the poll, so that an idle connection keeps none.
     poll_fn(|context| {
         let mut buffer = [0; 512];
         let mut read = ReadBuf::new(&mut buffer);

@@ -1,4 +1,4 @@
-//! Those who drive the application.
+//! The adapters that drive the application.
 
 pub mod debug;
 pub mod demo;

@@ -1,15 +1,15 @@
-//! The headers of the pages that this service shows.
+//! The headers of this service's HTML pages.
 
 use poem::{http::header, middleware::SetHeader};
 
-/// Where a page has its scripts, or its styles.
+/// The source of a page's scripts or styles.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
-    /// Nowhere: it has none.
+    /// The page has none.
     None,
-    /// In the page itself.
+    /// The page itself.
     Inline,
-    /// In files of the same server.
+    /// Files of the same server.
     Files,
 }
 
@@ -23,8 +23,8 @@ impl Source {
     }
 }
 
-/// The headers of a page that has its `scripts` and `styles` there, and that loads nothing from another server. No other page can
-/// frame it, change where its links lead to, or have it send a form (Content Security Policy 3).
+/// Returns the security headers of a page with these sources of scripts and styles. The page loads nothing from other servers, cannot be
+/// framed, and cannot submit forms or change its base URL (Content Security Policy 3).
 pub(crate) fn headers(scripts: Source, styles: Source) -> SetHeader {
     let policy = format!(
         "default-src 'none'; script-src {}; style-src {}; img-src data:; connect-src 'self'; \

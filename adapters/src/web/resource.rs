@@ -1,7 +1,7 @@
-//! The methods that a path takes.
+//! The methods of a path.
 //!
-//! The framework's own router for methods does not tell `Allow`, and answers HEAD without the length of the body. Here an endpoint answers HEAD
-//! like GET, and the [server](crate::http_server) leaves the body away.
+//! poem's own `RouteMethod` sends no `Allow` and answers HEAD without `Content-Length`. Here an endpoint answers HEAD like GET, and the
+//! [server](crate::http_server) drops the body.
 
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
@@ -9,24 +9,27 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, header},
 };
 
-/// An endpoint together with the methods that it takes. It refuses every other method.
+/// An endpoint with its allowed methods. Other methods get a 405.
 pub(crate) struct Resource<E> {
     methods: Vec<Method>,
     endpoint: E,
 }
 
-/// A resource to read, by GET or HEAD.
+/// Returns a resource for GET and HEAD.
 pub(crate) fn get<E: Endpoint>(endpoint: E) -> Resource<E> {
-    only([Method::GET, Method::HEAD], endpoint)
+    with_methods([Method::GET, Method::HEAD], endpoint)
 }
 
-/// A resource that takes POST.
+/// Returns a resource for POST.
 pub(crate) fn post<E: Endpoint>(endpoint: E) -> Resource<E> {
-    only([Method::POST], endpoint)
+    with_methods([Method::POST], endpoint)
 }
 
-/// A resource that takes `methods`. To the endpoint, HEAD looks like GET.
-pub(crate) fn only<E: Endpoint>(methods: impl IntoIterator<Item = Method>, endpoint: E) -> Resource<E> {
+/// Returns a resource for `methods`. The endpoint sees HEAD as GET.
+pub(crate) fn with_methods<E: Endpoint>(
+    methods: impl IntoIterator<Item = Method>,
+    endpoint: E,
+) -> Resource<E> {
     Resource { methods: methods.into_iter().collect(), endpoint }
 }
 
@@ -46,7 +49,7 @@ impl<E: Endpoint> Endpoint for Resource<E> {
     }
 }
 
-/// A method that its path does not take (RFC 9110, 15.5.6).
+/// The error for a method that a path does not allow (RFC 9110, 15.5.6).
 #[derive(Debug, thiserror::Error)]
 #[error("{method} is not allowed at this path; use {allowed}")]
 pub(crate) struct MethodNotAllowed {
@@ -55,9 +58,9 @@ pub(crate) struct MethodNotAllowed {
 }
 
 impl MethodNotAllowed {
-    /// Adds the methods that the path takes to the answer.
+    /// Sets the `Allow` header of `response`.
     pub(crate) fn set_allow(&self, response: &mut Response) {
-        // The names of methods are tokens, which every header may hold.
+        // Method names are tokens, which are always valid in a header value.
         if let Ok(allowed) = HeaderValue::from_str(&self.allowed) {
             response.headers_mut().insert(header::ALLOW, allowed);
         }

@@ -1,4 +1,4 @@
-//! One connection in the reactor.
+//! A connection of the reactor.
 
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
@@ -16,45 +16,45 @@ use super::{
         ConnectionHandle,
         excess_input::ExcessInput,
         socket::reset_on_close,
-        streaming_body::{MAX_PIECES, StreamingBody},
+        streaming_body::{MAX_WRITE_SLICES, StreamingBody},
     },
     ReactorHandle,
 };
 
-/// Up to so many bytes are joined to one piece for the kernel.
+/// Size up to which the pieces of a write are copied into one buffer, in bytes.
 const JOINED_BYTES: usize = 16 * 1024;
 
-/// A connection that was handed off to the reactor. Its head has been written.
-pub(in super::super) struct Arrival {
+/// A connection that is handed off to the reactor. Its response head has been written.
+pub(in super::super) struct NewConnection {
     pub(in super::super) socket: std::net::TcpStream,
     pub(in super::super) handle: ConnectionHandle,
     pub(in super::super) body: StreamingBody,
-    /// What was read behind the request.
+    /// The bytes read after the request.
     pub(in super::super) excess_input: ExcessInput,
 }
 
-/// A connection, of which only the body is still to be written.
+/// A connection on which the rest of a response body is written.
 pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) handle: ConnectionHandle,
     body: StreamingBody,
-    /// Boxed, because mostly nothing waits for the client, and each connection has room for it.
-    pub(super) unfinished: Option<Box<Unfinished>>,
+    /// Boxed, because most connections do not wait for their client and have none.
+    pub(super) client_wait: Option<Box<ClientWait>>,
     excess_input: ExcessInput,
 }
 
-/// What is known of a connection while it waits for its client.
+/// The state of a connection while it waits for its client.
 #[derive(Default)]
-pub(super) struct Unfinished {
-    /// What the kernel did not take.
+pub(super) struct ClientWait {
+    /// The bytes that the kernel did not take.
     pieces: Vec<Bytes>,
-    /// When the client has to have done something.
+    /// The key of the deadline for the client's next action.
     pub(super) deadline: Option<delay_queue::Key>,
-    /// The deadline is that of the connection's end, which no progress defers.
-    pub(super) is_last: bool,
+    /// Whether the deadline is that of the response's end, which progress does not extend.
+    pub(super) is_final: bool,
 }
 
-/// Memory that is used for one connection after the other.
+/// Buffers that are reused for one connection after the other.
 pub(super) struct Scratch {
     pieces: Vec<Bytes>,
     joined: Vec<u8>,
@@ -67,33 +67,33 @@ impl Scratch {
     }
 }
 
-/// What came of an attempt to write.
+/// The outcome of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WriteOutcome {
-    /// Everything that is there was written.
+    /// All available bytes were written.
     Idle,
-    /// There is more to write, when others had their turn.
+    /// More bytes may be available; other connections come first.
     MoreToWrite,
-    /// The kernel does not take it at present; whether it has taken some.
+    /// The kernel's send buffer is full. `progressed` is whether it has taken some bytes.
     WouldBlock { progressed: bool },
-    /// The body has ended and is written.
+    /// The whole body was written.
     Finished,
     /// The connection is lost or was cut.
     Failed,
 }
 
 impl Connection {
-    pub(super) fn new(arrival: Arrival, place: ReactorHandle) -> Self {
-        let Arrival { socket, handle, body, excess_input } = arrival;
-        handle.move_to_reactor(place);
-        Self { socket: TcpStream::from_std(socket), handle, body, unfinished: None, excess_input }
+    pub(super) fn new(new_connection: NewConnection, reactor_handle: ReactorHandle) -> Self {
+        let NewConnection { socket, handle, body, excess_input } = new_connection;
+        handle.move_to_reactor(reactor_handle);
+        Self { socket: TcpStream::from_std(socket), handle, body, client_wait: None, excess_input }
     }
 
-    /// Writes what there is, as far as the kernel takes it.
+    /// Writes the available bytes until the kernel's send buffer is full.
     pub(super) fn write(&mut self, scratch: &mut Scratch) -> WriteOutcome {
         let waker = self.handle.waker();
         self.try_write(&mut Context::from_waker(&waker), scratch).unwrap_or_else(|error| {
-            debug!(%error, "stream broke off");
+            debug!(%error, "stream failed");
             scratch.pieces.clear();
             WriteOutcome::Failed
         })
@@ -105,8 +105,8 @@ impl Connection {
             self.reset();
             return Ok(WriteOutcome::Failed);
         }
-        if let Some(unfinished) = &mut self.unfinished {
-            pieces.append(&mut unfinished.pieces);
+        if let Some(client_wait) = &mut self.client_wait {
+            pieces.append(&mut client_wait.pieces);
         }
         let more = if !pieces.is_empty() {
             true
@@ -121,13 +121,13 @@ impl Connection {
             Poll::Ready(()) if more => WriteOutcome::MoreToWrite,
             Poll::Ready(()) => WriteOutcome::Idle,
             Poll::Pending => {
-                self.unfinished.get_or_insert_default().pieces.append(pieces);
+                self.client_wait.get_or_insert_default().pieces.append(pieces);
                 WriteOutcome::WouldBlock { progressed: self.handle.written() != written_before }
             }
         })
     }
 
-    /// Ready when the kernel has taken all `pieces`; else they are what is left.
+    /// Writes `pieces`. Returns `Pending` when the kernel's send buffer is full; then `pieces` has the rest.
     fn write_pieces(&mut self, pieces: &mut Vec<Bytes>, joined: &mut Vec<u8>) -> io::Result<Poll<()>> {
         pieces.retain(|piece| !piece.is_empty());
         while !pieces.is_empty() {
@@ -154,7 +154,7 @@ impl Connection {
         Ok(Poll::Ready(()))
     }
 
-    /// What is small is joined: one piece costs the kernel less than several.
+    /// Writes once. Small pieces are joined, because one slice costs the kernel less than several.
     fn write_once(&mut self, pieces: &[Bytes], joined: &mut Vec<u8>) -> io::Result<usize> {
         if pieces.iter().map(Bytes::len).sum::<usize>() <= JOINED_BYTES {
             joined.clear();
@@ -163,22 +163,22 @@ impl Connection {
             }
             return self.socket.write(joined);
         }
-        let mut slices = [IoSlice::new(&[]); MAX_PIECES];
+        let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
         for (slice, piece) in slices.iter_mut().zip(pieces) {
             *slice = IoSlice::new(piece);
         }
-        self.socket.write_vectored(&slices[..pieces.len().min(MAX_PIECES)])
+        self.socket.write_vectored(&slices[..pieces.len().min(MAX_WRITE_SLICES)])
     }
 
-    /// Reads what the client has sent, which interests nobody; true when it has gone or has sent too much.
-    pub(super) fn has_gone(&mut self, scratch: &mut Scratch) -> bool {
+    /// Reads and discards input. Returns true when the client has closed or has sent too many bytes.
+    pub(super) fn discard_input(&mut self, scratch: &mut Scratch) -> bool {
         loop {
             match self.socket.read(&mut scratch.input) {
                 Ok(0) => return true,
                 Ok(bytes) => {
                     self.excess_input.add(bytes);
                     if self.excess_input.exceeds_limit() {
-                        debug!("too much data after the request");
+                        debug!("too many bytes after the request");
                         self.reset();
                         return true;
                     }
@@ -190,26 +190,26 @@ impl Connection {
         }
     }
 
-    /// Whether the client has to act before the connection goes on: take what waits, or close.
+    /// Returns whether the connection waits for its client to take bytes or to close.
     pub(super) fn waits_for_client(&self) -> bool {
         self.body.has_ended()
-            || self.unfinished.as_ref().is_some_and(|unfinished| !unfinished.pieces.is_empty())
+            || self.client_wait.as_ref().is_some_and(|client_wait| !client_wait.pieces.is_empty())
     }
 
-    /// Whether the answer is about to end or has ended.
+    /// Returns whether the response is about to end or has ended.
     pub(super) fn is_ending(&self) -> bool {
         self.body.has_ended() || self.handle.is_finishing()
     }
 
-    /// Closes with a reset when it is dropped: what its client has not read is discarded.
+    /// Makes the connection close with a reset when it is dropped, which discards unread bytes.
     pub(super) fn reset(&self) {
         reset_on_close(&self.socket);
     }
 
-    /// Tells the client that nothing more comes. The connection stays until the client has closed as well: a socket that is closed with
-    /// something unread in it discards what its client has not read yet.
+    /// Starts a lingering close: shuts down the sending side. The connection stays until the client has closed too, because closing a
+    /// socket with unread input would send a reset, which discards bytes that the client has not read yet.
     pub(super) fn linger(&mut self) -> io::Result<()> {
-        // All else of the stream ends now.
+        // Dropping the body ends the stream now.
         self.body = StreamingBody::finished();
         self.socket.shutdown(Shutdown::Write)
     }

@@ -1,42 +1,42 @@
-//! What other threads tell the reactor.
+//! The queue by which other threads reach the reactor.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Arrival;
+use super::NewConnection;
 
-/// Connections that are handed off to the reactor, and those of its own that have something to write.
+/// A queue of connections that are handed off to the reactor, and of notifications for its connections.
 #[derive(Default)]
 pub(in super::super) struct Inbox {
     incoming: Mutex<Incoming>,
     changed: Notify,
 }
 
-/// What has come in since the reactor last looked.
+/// The entries since the reactor last took them.
 #[derive(Default)]
 pub(super) struct Incoming {
-    pub(super) arrivals: VecDeque<Arrival>,
-    /// Connections that may have something to write.
+    pub(super) new_connections: VecDeque<NewConnection>,
+    /// Keys of connections that may have bytes to write.
     pub(super) ready: VecDeque<usize>,
-    /// When the reactor is to end.
-    pub(super) end: End,
+    /// The requested shutdown.
+    pub(super) shutdown: ShutdownMode,
 }
 
-/// When the reactor is to end.
+/// How the reactor shuts down.
 #[derive(Clone, Copy, Default, Eq, Ord, PartialEq, PartialOrd)]
-pub(in super::super) enum End {
-    /// Not yet.
+pub(in super::super) enum ShutdownMode {
+    /// It keeps running.
     #[default]
-    Open,
-    /// When no connection is left; no more arrive.
-    Empty,
-    /// At once.
+    Running,
+    /// It ends when no connection is left. No more are handed off.
+    WhenEmpty,
+    /// It ends at once.
     Now,
 }
 
-/// A connection of the reactor, as others wake it.
+/// A handle by which other threads notify a connection of the reactor.
 pub(in super::super) struct ReactorHandle {
     inbox: Arc<Inbox>,
     key: u32,
@@ -47,39 +47,39 @@ impl ReactorHandle {
         Self { inbox, key: u32::try_from(key).unwrap_or(u32::MAX) }
     }
 
-    /// The connection has something to do.
+    /// Queues the connection as ready.
     pub(in super::super) fn notify(&self) {
-        self.inbox.put(|incoming| incoming.ready.push_back(self.key as usize));
+        self.inbox.update(|incoming| incoming.ready.push_back(self.key as usize));
     }
 }
 
 impl Inbox {
-    /// Hands a connection off to the reactor. Its head has been written.
-    pub(in super::super) fn arrives(&self, arrival: Arrival) {
-        self.put(|incoming| incoming.arrivals.push_back(arrival));
+    /// Hands off a connection to the reactor. Its response head has been written.
+    pub(in super::super) fn hand_off(&self, new_connection: NewConnection) {
+        self.update(|incoming| incoming.new_connections.push_back(new_connection));
     }
 
-    /// Says when the reactor is to end. After [`End::Empty`] nothing may arrive.
-    pub(in super::super) fn ends(&self, end: End) {
-        self.put(|incoming| incoming.end = incoming.end.max(end));
+    /// Requests the shutdown. After [`ShutdownMode::WhenEmpty`] no connection may be handed off.
+    pub(in super::super) fn shut_down(&self, mode: ShutdownMode) {
+        self.update(|incoming| incoming.shutdown = incoming.shutdown.max(mode));
     }
 
-    /// Waits until something has come in, and returns it.
+    /// Waits for entries and takes them.
     pub(super) async fn incoming(&self) -> Incoming {
         self.changed.notified().await;
         self.take()
     }
 
-    /// Returns what has come in.
+    /// Takes the entries.
     pub(super) fn take(&self) -> Incoming {
         std::mem::take(&mut *self.incoming.lock())
     }
 
-    /// The reactor is woken once for all that comes until it looks.
-    fn put(&self, put: impl FnOnce(&mut Incoming)) {
+    /// Adds an entry. Only the first entry since the last take wakes the reactor.
+    fn update(&self, update: impl FnOnce(&mut Incoming)) {
         let mut incoming = self.incoming.lock();
-        let first = incoming.is_empty() && incoming.end == End::Open;
-        put(&mut incoming);
+        let first = incoming.is_empty() && incoming.shutdown == ShutdownMode::Running;
+        update(&mut incoming);
         drop(incoming);
         if first {
             self.changed.notify_one();
@@ -88,8 +88,8 @@ impl Inbox {
 }
 
 impl Incoming {
-    /// Whether no connection has something to do.
+    /// Returns whether no connection is new or ready.
     pub(super) fn is_empty(&self) -> bool {
-        self.arrivals.is_empty() && self.ready.is_empty()
+        self.new_connections.is_empty() && self.ready.is_empty()
     }
 }

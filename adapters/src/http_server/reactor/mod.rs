@@ -1,13 +1,13 @@
-//! An event loop that writes streaming answers in the clear.
+//! An event loop that writes streaming responses on plaintext connections.
 //!
-//! hyper keeps two buffers and a task for each connection, for as long as it lives. An event stream needs neither: mostly
-//! there is nothing to write, and its client has nothing more to say. So when the head of such an answer has gone out, the
-//! socket leaves hyper and the runtime, and becomes an entry of a slab. One task serves all of them: it hears of clients that close and of sockets
-//! that can be written to again, and writes where a body has something to give. Other threads help when many are to be written to
-//! and nothing more comes. While more comes they would not help: what waits for a stream goes out in one write, and who writes
-//! sooner writes more often.
+//! hyper keeps two buffers and a task for each connection until it ends. An event stream needs neither: most of the time there is nothing
+//! to write, and its client sends nothing more. So after the response head the socket leaves hyper and the runtime, and becomes an entry of
+//! a slab. One task serves all entries: it polls the sockets for readiness, and writes where a body has bytes.
 //!
-//! It keeps the deadlines of its connections as [`deadlines`](super::deadlines) has them.
+//! When many connections are ready and the inbox is empty, the other threads of the runtime write too. While the inbox fills, parallel
+//! writes would not help: all waiting bytes of a stream go out in one write, so earlier writes are only more writes.
+//!
+//! The reactor enforces the deadlines of its connections as described in [`deadlines`](super::deadlines).
 
 mod connection;
 mod inbox;
@@ -25,8 +25,8 @@ use tokio_util::time::{DelayQueue, delay_queue::Expired};
 use tracing::{debug, error};
 
 pub(super) use self::{
-    connection::Arrival,
-    inbox::{End, Inbox, ReactorHandle},
+    connection::NewConnection,
+    inbox::{Inbox, ReactorHandle, ShutdownMode},
 };
 use self::{
     connection::{Connection, Scratch, WriteOutcome},
@@ -36,37 +36,46 @@ use self::{
 };
 use super::admission::Connections;
 
-/// After so many turns, of some ten microseconds each, other tasks of the same thread have theirs. The runtime's own pauses are so
-/// short that threads would be woken for nothing most of the time. (Tests have few connections.)
-const TURNS: usize = if cfg!(test) { 4 } else { 128 };
+/// Number of connections served before the reactor yields to other tasks of its thread; each takes about ten microseconds (measured).
+/// tokio's own budget is so small that threads would be woken in vain most of the time. Tests use a small number, because they have few
+/// connections.
+const CONNECTIONS_PER_ROUND: usize = if cfg!(test) { 4 } else { 128 };
 
-/// When the slab is full, it grows by this part of its size …
-const GROWTH: usize = 8;
-/// … and by so many entries.
+/// A full slab grows by its length divided by this, plus [`MIN_GROWTH`].
+const GROWTH_DIVISOR: usize = 8;
+/// Minimum number of entries by which a full slab grows.
 const MIN_GROWTH: usize = 64;
 
 /// Serves all connections that are handed off to it.
 pub(super) struct Reactor {
     inbox: Arc<Inbox>,
-    open: Arc<Connections>,
+    open_connections: Arc<Connections>,
     poller: Poller,
-    /// None where another thread has one.
+    /// An entry is `None` while another thread writes to its connection.
     connections: Slab<Option<Connection>>,
     incoming: Incoming,
-    /// Connections whose client has sent something or has closed.
+    /// Keys of connections whose client has sent bytes or has closed.
     readable: VecDeque<usize>,
-    /// When clients have to have done something for which their connection waits.
+    /// The deadlines of connections that wait for their client.
     deadlines: DelayQueue<usize>,
     write_timeout: Duration,
     scratch: Scratch,
 }
 
 impl Reactor {
-    /// An empty one, whose clients have `write_timeout` to take something of what waits for them. `connections` counts its connections.
-    /// Called within a runtime.
+    /// Creates a reactor without connections. `write_timeout` is the timeout for a client to take some of the waiting bytes; `connections`
+    /// counts the connections.
+    ///
+    /// # Errors
+    ///
+    /// The poller cannot be created.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub(super) fn new(connections: Arc<Connections>, write_timeout: Duration) -> io::Result<Self> {
         Ok(Self {
-            open: connections,
+            open_connections: connections,
             inbox: Arc::default(),
             poller: Poller::new()?,
             connections: Slab::new(),
@@ -78,17 +87,17 @@ impl Reactor {
         })
     }
 
-    /// Where connections are handed off.
+    /// Returns the inbox by which connections are handed off.
     pub(super) fn inbox(&self) -> Arc<Inbox> {
         Arc::clone(&self.inbox)
     }
 
-    /// Serves until its inbox says that it is to end, and then cuts the connections that are still there.
+    /// Serves connections until the inbox requests the shutdown, then resets the remaining ones.
     pub(super) async fn run(mut self) {
         while !self.is_over() {
-            let served = if self.has_work() { self.round().await } else { self.wait().await };
-            if let Err(error) = served {
-                error!(%error, "clients can no longer be watched");
+            let result = if self.has_work() { self.run_round().await } else { self.wait().await };
+            if let Err(error) = result {
+                error!(%error, "polling of connections failed");
                 break;
             }
         }
@@ -96,15 +105,15 @@ impl Reactor {
             if let Some(connection) = connection.take_if(|connection| !connection.is_ending()) {
                 connection.reset();
             }
-            self.open.leave();
+            self.open_connections.leave();
         }
     }
 
     fn is_over(&self) -> bool {
-        match self.incoming.end {
-            End::Open => false,
-            End::Empty => !self.has_work() && self.connections.is_empty(),
-            End::Now => true,
+        match self.incoming.shutdown {
+            ShutdownMode::Running => false,
+            ShutdownMode::WhenEmpty => !self.has_work() && self.connections.is_empty(),
+            ShutdownMode::Now => true,
         }
     }
 
@@ -112,81 +121,81 @@ impl Reactor {
         !self.incoming.is_empty() || !self.readable.is_empty()
     }
 
-    /// Waits until there is something to do.
+    /// Waits for the next event.
     async fn wait(&mut self) -> io::Result<()> {
         tokio::select! {
-            // Another thread has something for a connection, or hands one off.
-            incoming = self.inbox.incoming() => self.add(incoming),
-            // The kernel has news of a client.
+            // Another thread has notified a connection or handed one off.
+            incoming = self.inbox.incoming() => self.merge(incoming),
+            // A socket is readable or writable.
             polled = self.poller.wait() => {
                 polled?;
-                note(self.poller.events(), &mut self.readable, &mut self.incoming.ready);
+                queue_events(self.poller.events(), &mut self.readable, &mut self.incoming.ready);
             }
-            // A client's time has passed.
-            key = overdue(&mut self.deadlines) => self.time_out(key),
+            // A deadline has passed.
+            key = next_expired(&mut self.deadlines) => self.time_out(key),
         }
         Ok(())
     }
 
-    /// Serves some of the connections that have something to do. When there are more, other tasks have their turn, and what has come
-    /// meanwhile is looked at.
-    async fn round(&mut self) -> io::Result<()> {
-        for _ in 0..TURNS {
+    /// Serves up to [`CONNECTIONS_PER_ROUND`] ready connections. If more are ready, it yields to other tasks and then polls for new events.
+    async fn run_round(&mut self) -> io::Result<()> {
+        for _ in 0..CONNECTIONS_PER_ROUND {
             if !self.has_work() {
                 return Ok(());
             }
-            if let Some(arrival) = self.incoming.arrivals.pop_front() {
-                self.enter(arrival);
+            if let Some(new_connection) = self.incoming.new_connections.pop_front() {
+                self.insert(new_connection);
             }
             if let Some(key) = self.incoming.ready.pop_front() {
                 self.write(key);
             }
             if let Some(key) = self.readable.pop_front() {
-                self.read(key);
+                self.handle_readable(key);
             }
         }
         yield_now().await;
-        self.poller.look()?;
-        note(self.poller.events(), &mut self.readable, &mut self.incoming.ready);
-        while let Some(key) = overdue_now(&mut self.deadlines).await {
+        self.poller.poll_now()?;
+        queue_events(self.poller.events(), &mut self.readable, &mut self.incoming.ready);
+        while let Some(key) = try_next_expired(&mut self.deadlines).await {
             self.time_out(key);
         }
         let incoming = self.inbox.take();
-        let more_comes = !incoming.is_empty();
-        self.add(incoming);
-        if !more_comes {
-            self.share().await;
+        let has_incoming = !incoming.is_empty();
+        self.merge(incoming);
+        if !has_incoming {
+            self.write_in_parallel().await;
         }
         Ok(())
     }
 
-    fn add(&mut self, mut incoming: Incoming) {
-        self.incoming.arrivals.append(&mut incoming.arrivals);
+    fn merge(&mut self, mut incoming: Incoming) {
+        self.incoming.new_connections.append(&mut incoming.new_connections);
         self.incoming.ready.append(&mut incoming.ready);
-        self.incoming.end = self.incoming.end.max(incoming.end);
+        self.incoming.shutdown = self.incoming.shutdown.max(incoming.shutdown);
     }
 
-    /// Has all threads write, if there is enough for them.
-    async fn share(&mut self) {
-        let threads = Handle::current().metrics().num_workers().min(self.incoming.ready.len() / TURNS);
+    /// Lets all threads of the runtime write, if enough connections are ready.
+    async fn write_in_parallel(&mut self) {
+        let threads =
+            Handle::current().metrics().num_workers().min(self.incoming.ready.len() / CONNECTIONS_PER_ROUND);
         if threads < 2 {
             return;
         }
         let keys = Vec::from(std::mem::take(&mut self.incoming.ready));
         let parts = keys.chunks(keys.len().div_ceil(threads));
         let batches: Vec<_> =
-            parts.map(|keys| tokio::spawn(work_batch::serve(self.batch_of(keys)))).collect();
+            parts.map(|keys| tokio::spawn(work_batch::write_all(self.take_batch(keys)))).collect();
         for batch in batches {
             match batch.await {
                 Ok(batch) => self.reclaim(batch),
-                // A fault in a connection is the reactor's, whichever thread has met it.
-                Err(fault) => fault.try_into_panic().map_or((), |panic| resume_unwind(panic)),
+                // A panic on another thread ends the reactor, as one on its own thread does.
+                Err(error) => error.try_into_panic().map_or((), |panic| resume_unwind(panic)),
             }
         }
     }
 
-    /// Takes these connections out of the slab. A key that comes twice counts once.
-    fn batch_of(&mut self, keys: &[usize]) -> Vec<WorkItem> {
+    /// Takes these connections out of the slab. A repeated key counts once.
+    fn take_batch(&mut self, keys: &[usize]) -> Vec<WorkItem> {
         let mut batch = Vec::with_capacity(keys.len());
         for &key in keys {
             if let Some(connection) = self.connections.get_mut(key).and_then(Option::take) {
@@ -199,102 +208,103 @@ impl Reactor {
     fn reclaim(&mut self, batch: Vec<WorkItem>) {
         for WorkItem { key, connection, outcome } in batch {
             self.connections[key] = Some(connection);
-            self.follow(key, outcome);
+            self.handle_outcome(key, outcome);
         }
     }
 
-    fn enter(&mut self, arrival: Arrival) {
+    fn insert(&mut self, new_connection: NewConnection) {
         if self.connections.len() == self.connections.capacity() {
-            // Twice as many entries would leave up to half of them unused.
-            self.connections.reserve_exact(self.connections.len() / GROWTH + MIN_GROWTH);
+            // Doubling would leave up to half of the entries unused.
+            self.connections.reserve_exact(self.connections.len() / GROWTH_DIVISOR + MIN_GROWTH);
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
-        let mut connection = Connection::new(arrival, ReactorHandle::new(Arc::clone(&self.inbox), key));
-        match self.poller.add(key, &mut connection.socket) {
+        let mut connection =
+            Connection::new(new_connection, ReactorHandle::new(Arc::clone(&self.inbox), key));
+        match self.poller.register(key, &mut connection.socket) {
             Ok(()) => {
                 entry.insert(Some(connection));
                 self.write(key);
             }
             Err(error) => {
-                debug!(%error, "stream given up");
-                self.open.leave();
+                debug!(%error, "stream failed");
+                self.open_connections.leave();
             }
         }
     }
 
-    /// Lets a connection write what there is to write.
+    /// Writes the available bytes of a connection.
     fn write(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key) {
             let outcome = connection.write(&mut self.scratch);
-            self.follow(key, outcome);
+            self.handle_outcome(key, outcome);
         }
     }
 
-    /// Does what follows from a connection's write.
-    fn follow(&mut self, key: usize, outcome: WriteOutcome) {
+    /// Updates readiness interest and deadline of a connection after a write, or closes it.
+    fn handle_outcome(&mut self, key: usize, outcome: WriteOutcome) {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
-        let (followed, progressed) = match outcome {
-            WriteOutcome::Idle if connection.unfinished.is_none() => return,
+        let (result, progressed) = match outcome {
+            WriteOutcome::Idle if connection.client_wait.is_none() => return,
             WriteOutcome::Idle => (Ok(()), true),
             WriteOutcome::MoreToWrite => {
                 connection.handle.wake();
                 (Ok(()), true)
             }
             WriteOutcome::WouldBlock { progressed } => {
-                (self.poller.until_writable(key, &mut connection.socket), progressed)
+                (self.poller.register_writable(key, &mut connection.socket), progressed)
             }
             WriteOutcome::Finished => (connection.linger(), true),
             WriteOutcome::Failed => return self.close(key),
         };
-        match followed {
+        match result {
             Ok(()) => self.set_deadline(key, progressed),
             Err(error) => {
-                debug!(%error, "stream given up");
+                debug!(%error, "stream failed");
                 self.close(key);
             }
         }
     }
 
-    /// Sets the deadline for what a connection waits for, or takes it away. Progress defers it, but not that of the connection's end.
+    /// Sets or removes the deadline of a connection. Progress extends the deadline, unless the response is ending.
     fn set_deadline(&mut self, key: usize, progressed: bool) {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         let is_ending = connection.is_ending();
         if !connection.waits_for_client() && !is_ending {
-            let deadline = connection.unfinished.take().and_then(|unfinished| unfinished.deadline);
+            let deadline = connection.client_wait.take().and_then(|client_wait| client_wait.deadline);
             if let Some(deadline) = deadline {
                 self.deadlines.remove(&deadline);
             }
             return;
         }
-        let unfinished = connection.unfinished.get_or_insert_default();
-        let begins_to_end = is_ending && !std::mem::replace(&mut unfinished.is_last, is_ending);
-        match &unfinished.deadline {
-            None => unfinished.deadline = Some(self.deadlines.insert(key, self.write_timeout)),
-            Some(deadline) if begins_to_end || (progressed && !is_ending) => {
+        let client_wait = connection.client_wait.get_or_insert_default();
+        let starts_to_end = is_ending && !std::mem::replace(&mut client_wait.is_final, is_ending);
+        match &client_wait.deadline {
+            None => client_wait.deadline = Some(self.deadlines.insert(key, self.write_timeout)),
+            Some(deadline) if starts_to_end || (progressed && !is_ending) => {
                 self.deadlines.reset(deadline, self.write_timeout);
             }
             Some(_) => {}
         }
     }
 
-    /// Cuts a connection whose client has not done what it had to in time.
+    /// Cuts a connection whose deadline has passed.
     fn time_out(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key) {
-            if let Some(unfinished) = &mut connection.unfinished {
-                unfinished.deadline = None;
+            if let Some(client_wait) = &mut connection.client_wait {
+                client_wait.deadline = None;
             }
             connection.handle.time_out();
             connection.reset();
-            self.open.metrics().write_timed_out();
+            self.open_connections.metrics().write_timed_out();
             self.close(key);
         }
     }
 
-    /// Reads what a connection's client has sent, or that it has gone.
-    fn read(&mut self, key: usize) {
+    /// Discards the input of a connection, and closes it if its client has closed or has sent too many bytes.
+    fn handle_readable(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key)
-            && connection.has_gone(&mut self.scratch)
+            && connection.discard_input(&mut self.scratch)
         {
             self.close(key);
         }
@@ -302,16 +312,16 @@ impl Reactor {
 
     fn close(&mut self, key: usize) {
         let Some(connection) = self.connections.try_remove(key).flatten() else { return };
-        let deadline = connection.unfinished.as_ref().and_then(|unfinished| unfinished.deadline);
+        let deadline = connection.client_wait.as_ref().and_then(|client_wait| client_wait.deadline);
         if let Some(deadline) = deadline {
             self.deadlines.remove(&deadline);
         }
-        self.open.leave();
+        self.open_connections.leave();
     }
 }
 
-/// Notes which connections have something to do.
-fn note(events: &Events, readable: &mut VecDeque<usize>, writable: &mut VecDeque<usize>) {
+/// Queues the keys of connections with events.
+fn queue_events(events: &Events, readable: &mut VecDeque<usize>, writable: &mut VecDeque<usize>) {
     for event in events {
         let Token(key) = event.token();
         if event.is_readable() {
@@ -323,18 +333,18 @@ fn note(events: &Events, readable: &mut VecDeque<usize>, writable: &mut VecDeque
     }
 }
 
-/// Waits for the next deadline that passes.
-async fn overdue(deadlines: &mut DelayQueue<usize>) -> usize {
+/// Waits until a deadline passes and returns its connection's key.
+async fn next_expired(deadlines: &mut DelayQueue<usize>) -> usize {
     poll_fn(|context| match deadlines.poll_expired(context) {
         Poll::Ready(Some(expired)) => Poll::Ready(expired.into_inner()),
-        // It is asked again when there is one.
+        // An empty queue is polled again when the reactor waits the next time.
         Poll::Ready(None) | Poll::Pending => Poll::Pending,
     })
     .await
 }
 
-/// A deadline that has passed, if one has.
-async fn overdue_now(deadlines: &mut DelayQueue<usize>) -> Option<usize> {
+/// Returns the key of a connection whose deadline has passed, if there is one.
+async fn try_next_expired(deadlines: &mut DelayQueue<usize>) -> Option<usize> {
     poll_fn(|context| match deadlines.poll_expired(context) {
         Poll::Ready(expired) => Poll::Ready(expired.map(Expired::into_inner)),
         Poll::Pending => Poll::Ready(None),

@@ -1,5 +1,5 @@
-//! A body that is fed by hand, and a client on a real socket.
-#![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+//! Tests of the reactor with bodies from a channel and clients on real sockets.
+#![expect(clippy::disallowed_methods, reason = "reads the runtime's paused clock")]
 
 use std::{
     collections::HashSet,
@@ -24,13 +24,13 @@ use super::{
     super::{
         ConnectionHandle, admission::Connections, excess_input::ExcessInput, streaming_body::StreamingBody,
     },
-    Arrival, End, Inbox, Reactor, ReactorHandle, TURNS,
+    CONNECTIONS_PER_ROUND, Inbox, NewConnection, Reactor, ReactorHandle, ShutdownMode,
     connection::Connection,
 };
 
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a reactor counts.
+/// Metrics that record the number of open connections and of write timeouts.
 #[derive(Default)]
 struct Counts(Mutex<(usize, usize)>);
 
@@ -56,9 +56,10 @@ impl HttpMetrics for Counts {
     fn answered(&self, _: &'static str, _: u16) {}
 }
 
-struct Fed(mpsc::UnboundedReceiver<Bytes>);
+/// A body whose pieces come from a channel.
+struct ChannelBody(mpsc::UnboundedReceiver<Bytes>);
 
-impl Body for Fed {
+impl Body for ChannelBody {
     type Data = Bytes;
     type Error = io::Error;
 
@@ -70,7 +71,7 @@ impl Body for Fed {
     }
 }
 
-/// A client whose connection was handed off with this body.
+/// Hands off a connection with this body and returns its client.
 fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, ConnectionHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
@@ -80,11 +81,17 @@ fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (T
     SockRef::from(&socket).set_send_buffer_size(4096).expect("set");
     let handle = ConnectionHandle::default();
     let body = StreamingBody::new(body, chunked);
-    inbox.arrives(Arrival { socket, handle: handle.clone(), body, excess_input: ExcessInput::default() });
+    inbox.hand_off(NewConnection {
+        socket,
+        handle: handle.clone(),
+        body,
+        excess_input: ExcessInput::default(),
+    });
     (client, handle)
 }
 
-struct Scene {
+/// A reactor with one connection.
+struct Fixture {
     client: TcpStream,
     body: mpsc::UnboundedSender<Bytes>,
     handle: ConnectionHandle,
@@ -92,31 +99,31 @@ struct Scene {
     counts: Arc<Counts>,
 }
 
-impl Scene {
-    /// One connection, which was handed off with what is `waiting`.
+impl Fixture {
+    /// Hands off a connection whose body already has the pieces `waiting`.
     fn new(chunked: bool, waiting: &[&'static str]) -> Self {
         let counts = Arc::<Counts>::default();
         let connections = Connections::new(1000, counts.clone());
         connections.enter().hand_over();
         let reactor = Reactor::new(connections, WRITE_TIMEOUT).expect("a reactor");
         let inbox = reactor.inbox();
-        let (body, fed) = mpsc::unbounded_channel();
+        let (body, receiver) = mpsc::unbounded_channel();
         for text in waiting {
             body.send(Bytes::from_static(text.as_bytes())).expect("taken");
         }
-        let (client, handle) = hand_off(&inbox, BoxBody::new(Fed(fed)), chunked);
+        let (client, handle) = hand_off(&inbox, BoxBody::new(ChannelBody(receiver)), chunked);
         tokio::spawn(reactor.run());
         Self { client, body, handle, inbox, counts }
     }
 
-    /// One connection whose client does not read, and for which more waits than it ever takes.
+    /// Hands off a connection whose client does not read and whose body has more bytes than any buffer.
     async fn blocked() -> Self {
-        let (scene, much) = (Self::new(false, &[]), Bytes::from(vec![b'x'; 1 << 20]));
+        let (fixture, large) = (Self::new(false, &[]), Bytes::from(vec![b'x'; 1 << 20]));
         for _ in 0..1024 {
-            scene.body.send(much.clone()).expect("taken");
+            fixture.body.send(large.clone()).expect("taken");
         }
-        scene.is_blocked().await;
-        scene
+        fixture.is_blocked().await;
+        fixture
     }
 
     async fn is_blocked(&self) {
@@ -131,38 +138,39 @@ impl Scene {
         assert_eq!(String::from_utf8_lossy(&read), expected);
     }
 
-    /// Reads to the end; true when that is clean.
+    /// Reads to the end, and returns whether it is a clean end.
     fn ends(&mut self) -> bool {
         let mut rest = Vec::new();
         self.client.read_to_end(&mut rest).is_ok()
     }
 
-    /// Reads until more could be written.
+    /// Reads until the reactor could write more.
     async fn takes_some(&mut self) {
         let before = self.handle.written();
         self.client.set_nonblocking(true).expect("set");
         while self.handle.written() == before && !self.handle.is_cut() {
-            // There may be nothing to read for a moment.
+            // The client's receive buffer may be empty for a moment.
             if let Ok(read) = self.client.read(&mut [0; 4096]) {
                 assert_ne!(read, 0, "an end");
             }
-            // The paused clock does not move while there is something to do.
+            // The paused clock does not advance while this task is ready.
             tokio::task::yield_now().await;
         }
     }
 
+    /// Returns the number of open connections and of write timeouts.
     fn counted(&self) -> (usize, usize) {
         *self.counts.0.lock()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_waits_is_one_chunk_and_the_last_is_empty() {
-    let mut scene = Scene::new(true, &["one", "two"]);
-    scene.reads("6\r\nonetwo\r\n");
-    scene.body.send(Bytes::from_static(b"0123456789abcdef")).expect("taken");
-    scene.reads("10\r\n0123456789abcdef\r\n");
-    let Scene { mut client, body, .. } = scene;
+async fn waiting_pieces_are_one_chunk() {
+    let mut fixture = Fixture::new(true, &["one", "two"]);
+    fixture.reads("6\r\nonetwo\r\n");
+    fixture.body.send(Bytes::from_static(b"0123456789abcdef")).expect("taken");
+    fixture.reads("10\r\n0123456789abcdef\r\n");
+    let Fixture { mut client, body, .. } = fixture;
     drop(body);
     let mut rest = String::new();
     client.read_to_string(&mut rest).expect("a clean end");
@@ -170,100 +178,100 @@ async fn what_waits_is_one_chunk_and_the_last_is_empty() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_kernel_does_not_take_comes_later_in_order() {
+async fn blocked_bytes_are_written_later_in_order() {
     const LINES: u32 = 100_000;
-    let mut scene = Scene::new(false, &[]);
+    let mut fixture = Fixture::new(false, &[]);
     for n in 0..LINES {
-        scene.body.send(format!("{n}\n").into()).expect("taken");
+        fixture.body.send(format!("{n}\n").into()).expect("taken");
     }
-    scene.is_blocked().await;
+    fixture.is_blocked().await;
     for n in 0..LINES {
-        scene.reads(&format!("{n}\n"));
+        fixture.reads(&format!("{n}\n"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cut_connection_ends_with_a_reset() {
-    let mut scene = Scene::new(true, &["one"]);
-    scene.reads("3\r\none\r\n");
-    scene.handle.cut();
-    assert!(!scene.ends());
+async fn cut_connection_is_reset() {
+    let mut fixture = Fixture::new(true, &["one"]);
+    fixture.reads("3\r\none\r\n");
+    fixture.handle.cut();
+    assert!(!fixture.ends());
 
-    let mut scene = Scene::new(true, &["one"]);
-    scene.reads("3\r\none\r\n");
-    scene.inbox.ends(End::Now);
-    assert!(!scene.ends());
+    let mut fixture = Fixture::new(true, &["one"]);
+    fixture.reads("3\r\none\r\n");
+    fixture.inbox.shut_down(ShutdownMode::Now);
+    assert!(!fixture.ends());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn body_is_dropped_when_its_client_closes() {
-    let mut scene = Scene::new(true, &["one"]);
-    scene.reads("3\r\none\r\n");
-    scene.client.write_all(b"nobody has asked for this").expect("sent");
-    scene.client.shutdown(Shutdown::Write).expect("shut");
-    tokio::time::timeout(Duration::from_mins(1), scene.body.closed()).await.expect("in time");
+async fn body_is_dropped_when_the_client_closes() {
+    let mut fixture = Fixture::new(true, &["one"]);
+    fixture.reads("3\r\none\r\n");
+    fixture.client.write_all(b"unexpected input").expect("sent");
+    fixture.client.shutdown(Shutdown::Write).expect("shut");
+    tokio::time::timeout(Duration::from_mins(1), fixture.body.closed()).await.expect("in time");
 }
 
-/// Waits on the paused clock until the body is dropped, and returns how long that took.
-async fn until_dropped(scene: &Scene) -> Duration {
-    let began = tokio::time::Instant::now();
-    tokio::time::timeout(10 * WRITE_TIMEOUT, scene.body.closed()).await.expect("in time");
-    began.elapsed()
-}
-
-#[tokio::test(start_paused = true)]
-async fn client_that_takes_nothing_is_cut_in_time() {
-    let mut scene = Scene::blocked().await;
-    let took = until_dropped(&scene).await;
-    assert!(took >= WRITE_TIMEOUT && took < WRITE_TIMEOUT + Duration::from_secs(1), "{took:?}");
-    assert!(scene.handle.is_overdue());
-    assert_eq!(scene.counted(), (0, 1));
-    assert!(!scene.ends(), "a reset");
+/// Waits on the paused clock until the body is dropped, and returns the elapsed time.
+async fn until_dropped(fixture: &Fixture) -> Duration {
+    let start = tokio::time::Instant::now();
+    tokio::time::timeout(10 * WRITE_TIMEOUT, fixture.body.closed()).await.expect("in time");
+    start.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_takes_a_little_has_more_time() {
-    let mut scene = Scene::blocked().await;
+async fn client_that_takes_nothing_is_cut() {
+    let mut fixture = Fixture::blocked().await;
+    let elapsed = until_dropped(&fixture).await;
+    assert!(elapsed >= WRITE_TIMEOUT && elapsed < WRITE_TIMEOUT + Duration::from_secs(1), "{elapsed:?}");
+    assert!(fixture.handle.has_timed_out());
+    assert_eq!(fixture.counted(), (0, 1));
+    assert!(!fixture.ends(), "a reset");
+}
+
+#[tokio::test(start_paused = true)]
+async fn progress_extends_the_write_timeout() {
+    let mut fixture = Fixture::blocked().await;
     for _ in 0..8 {
         tokio::time::sleep(WRITE_TIMEOUT / 2).await;
-        scene.takes_some().await;
+        fixture.takes_some().await;
     }
-    assert!(!scene.handle.is_cut());
-    assert_eq!(scene.counted(), (1, 0));
+    assert!(!fixture.handle.is_cut());
+    assert_eq!(fixture.counted(), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn end_is_not_deferred_by_a_client_that_takes_a_little() {
-    let mut scene = Scene::blocked().await;
-    scene.handle.finish();
-    let began = tokio::time::Instant::now();
-    while !scene.handle.is_cut() && began.elapsed() < 10 * WRITE_TIMEOUT {
-        scene.takes_some().await;
+async fn progress_does_not_extend_the_end() {
+    let mut fixture = Fixture::blocked().await;
+    fixture.handle.finish();
+    let start = tokio::time::Instant::now();
+    while !fixture.handle.is_cut() && start.elapsed() < 10 * WRITE_TIMEOUT {
+        fixture.takes_some().await;
         tokio::time::sleep(WRITE_TIMEOUT / 4).await;
     }
-    assert!(began.elapsed() <= WRITE_TIMEOUT + WRITE_TIMEOUT / 4, "{:?}", began.elapsed());
+    assert!(start.elapsed() <= WRITE_TIMEOUT + WRITE_TIMEOUT / 4, "{:?}", start.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_that_does_not_close_is_closed_in_time() {
-    let Scene { mut client, body, counts, handle, .. } = Scene::new(true, &["one"]);
+async fn client_that_does_not_close_is_reset() {
+    let Fixture { mut client, body, counts, handle, .. } = Fixture::new(true, &["one"]);
     drop(body);
-    let began = tokio::time::Instant::now();
+    let start = tokio::time::Instant::now();
     let open = || counts.0.lock().0;
-    while open() > 0 && began.elapsed() < 10 * WRITE_TIMEOUT {
+    while open() > 0 && start.elapsed() < 10 * WRITE_TIMEOUT {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
-    let took = began.elapsed();
-    assert!(took >= WRITE_TIMEOUT && took <= WRITE_TIMEOUT + Duration::from_secs(2), "{took:?}");
-    assert!(handle.is_overdue());
-    // After a mere close the first write would still be taken.
+    let elapsed = start.elapsed();
+    assert!(elapsed >= WRITE_TIMEOUT && elapsed <= WRITE_TIMEOUT + Duration::from_secs(2), "{elapsed:?}");
+    assert!(handle.has_timed_out());
+    // After a close without a reset the first write would still succeed.
     assert!(client.write(b"x").is_err(), "a reset");
 }
 
-/// A stream that had to wait at its opening has registered the task that served its request. Nothing holds that task when the reactor
-/// has taken over, or its memory would stay for as long as the stream.
+/// While a stream waits for its start, the task that served its request is registered. After the handoff nothing may hold that task,
+/// because its memory would live as long as the stream.
 #[test]
-fn task_that_has_handed_its_connection_off_is_released() {
+fn task_is_released_after_the_handoff() {
     struct Task;
     impl Wake for Task {
         fn wake(self: Arc<Self>) {}
@@ -275,59 +283,60 @@ fn task_that_has_handed_its_connection_off_is_released() {
     assert_eq!(Arc::strong_count(&task), 1);
 }
 
-/// There is one for each open stream. In a debug build the socket is larger.
+/// Each open stream has one. In a debug build mio's socket is larger.
 #[test]
 fn connection_takes_little_memory() {
     assert!(size_of::<Connection>() - size_of::<mio::net::TcpStream>() <= 48);
 }
 
-/// Connections of one reactor.
-const CROWD: usize = 10 * TURNS;
-/// The first write behind those, which lasts until all are ready.
+/// Number of connections of the crowd.
+const CROWD: usize = 10 * CONNECTIONS_PER_ROUND;
+/// The number of the first poll after the handoffs. It blocks until all connections are ready.
 const FIRST: usize = CROWD + 1;
 
-/// What the bodies of a crowd know of each other.
+/// The shared state of the bodies of many connections.
 #[derive(Default)]
 struct Crowd {
-    faulty: bool,
+    /// Whether a body panics.
+    panics: bool,
     written: Mutex<Written>,
     changed: Condvar,
 }
 
 #[derive(Default)]
 struct Written {
-    turns: usize,
-    /// Everybody may have a turn.
-    all: bool,
-    by: HashSet<ThreadId>,
+    polls: usize,
+    /// Whether all connections are ready.
+    all_ready: bool,
+    threads: HashSet<ThreadId>,
 }
 
-/// The body of one of them. It waits until another thread writes as well, and ends then; or it has a fault.
-struct OneOf(Arc<Crowd>);
+/// The body of a connection of the crowd. It waits until another thread polls a body too, and then ends; or it panics.
+struct CrowdBody(Arc<Crowd>);
 
-impl Body for OneOf {
+impl Body for CrowdBody {
     type Data = Bytes;
     type Error = io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Crowd { faulty, written, changed } = &*self.0;
+        let Crowd { panics, written, changed } = &*self.0;
         let mut written = written.lock();
-        written.turns += 1;
-        match written.turns {
-            // Each has one when it comes.
+        written.polls += 1;
+        match written.polls {
+            // One poll of each connection at its handoff.
             ..=CROWD => return Poll::Pending,
             FIRST => {
-                changed.wait_while_for(&mut written, |written| !written.all, Duration::from_mins(1));
+                changed.wait_while_for(&mut written, |written| !written.all_ready, Duration::from_mins(1));
             }
-            // When the reactor sees that there are many it has served a round of them.
-            turn if turn <= FIRST + TURNS => {}
+            // The reactor serves one round itself before it shares the rest.
+            poll if poll <= FIRST + CONNECTIONS_PER_ROUND => {}
             _ => {
-                assert!(!faulty, "a fault");
-                written.by.insert(thread::current().id());
+                assert!(!panics, "a panic of the test");
+                written.threads.insert(thread::current().id());
                 changed.notify_all();
-                let alone = |written: &mut Written| written.by.len() < 2;
-                changed.wait_while_for(&mut written, alone, Duration::from_mins(1));
-                assert!(written.by.len() > 1, "one thread writes to all");
+                let is_alone = |written: &mut Written| written.threads.len() < 2;
+                changed.wait_while_for(&mut written, is_alone, Duration::from_mins(1));
+                assert!(written.threads.len() > 1, "one thread writes to all");
             }
         }
         Poll::Ready(None)
@@ -335,7 +344,7 @@ impl Body for OneOf {
 }
 
 impl Crowd {
-    /// Hands all off to a reactor and has them be ready at once.
+    /// Hands off all connections to a reactor and makes them ready at the same time.
     async fn gather(self) -> (Vec<TcpStream>, JoinHandle<()>) {
         let connections = Connections::new(1000, Arc::<Counts>::default());
         for _ in 0..CROWD {
@@ -345,26 +354,26 @@ impl Crowd {
         let inbox = reactor.inbox();
         let served = tokio::spawn(reactor.run());
         let crowd = Arc::new(self);
-        let open = |_| hand_off(&inbox, BoxBody::new(OneOf(Arc::clone(&crowd))), true);
+        let open = |_| hand_off(&inbox, BoxBody::new(CrowdBody(Arc::clone(&crowd))), true);
         let (clients, handles): (Vec<_>, Vec<_>) = (0..CROWD).map(open).unzip();
-        crowd.have_had(CROWD).await;
+        crowd.have_polled(CROWD).await;
         handles[0].wake();
-        crowd.have_had(FIRST).await;
+        crowd.have_polled(FIRST).await;
         handles[1..].iter().for_each(ConnectionHandle::wake);
-        crowd.written.lock().all = true;
+        crowd.written.lock().all_ready = true;
         crowd.changed.notify_all();
         (clients, served)
     }
 
-    async fn have_had(&self, turns: usize) {
-        while self.written.lock().turns < turns {
+    async fn have_polled(&self, polls: usize) {
+        while self.written.lock().polls < polls {
             tokio::task::yield_now().await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crowd_is_written_to_by_several_threads() {
+async fn crowd_is_written_by_several_threads() {
     let (clients, _served) = Crowd::default().gather().await;
     for mut client in clients {
         let mut end = String::new();
@@ -374,8 +383,8 @@ async fn crowd_is_written_to_by_several_threads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fault_on_another_thread_is_the_reactors() {
-    let (_clients, served) = Crowd { faulty: true, ..Crowd::default() }.gather().await;
+async fn panic_on_another_thread_ends_the_reactor() {
+    let (_clients, served) = Crowd { panics: true, ..Crowd::default() }.gather().await;
     let ended = tokio::time::timeout(Duration::from_mins(1), served).await.expect("in time");
-    assert!(ended.expect_err("a fault").is_panic());
+    assert!(ended.expect_err("a panic").is_panic());
 }

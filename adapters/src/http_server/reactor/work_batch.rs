@@ -1,26 +1,26 @@
-//! Connections that another thread writes to for the reactor.
+//! Batches of connections to which other threads write for the reactor.
 
 use tokio::task::yield_now;
 
 use super::{
-    TURNS,
+    CONNECTIONS_PER_ROUND,
     connection::{Connection, Scratch, WriteOutcome},
 };
 
-/// A connection on another thread.
+/// A connection that another thread writes to.
 pub(super) struct WorkItem {
-    /// Its place in the reactor.
+    /// The key of the connection in the reactor.
     pub(super) key: usize,
     pub(super) connection: Connection,
-    /// What came of writing.
+    /// The outcome of the write.
     pub(super) outcome: WriteOutcome,
 }
 
-/// Writes to each connection. Now and then other tasks of the same thread have their turn.
-pub(super) async fn serve(mut batch: Vec<WorkItem>) -> Vec<WorkItem> {
+/// Writes to each connection, and yields to other tasks after each [`CONNECTIONS_PER_ROUND`].
+pub(super) async fn write_all(mut batch: Vec<WorkItem>) -> Vec<WorkItem> {
     let mut scratch = Scratch::new();
-    for some in batch.chunks_mut(TURNS) {
-        for item in some {
+    for round in batch.chunks_mut(CONNECTIONS_PER_ROUND) {
+        for item in round {
             item.outcome = item.connection.write(&mut scratch);
         }
         yield_now().await;

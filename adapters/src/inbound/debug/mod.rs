@@ -1,4 +1,4 @@
-//! The debug server: what probes and an administrator ask of an instance, on an address of its own.
+//! The debug server, with an address of its own: health checks, metrics and pages for administrators.
 
 mod inspect;
 mod probe;
@@ -26,10 +26,10 @@ use crate::{
     web::{self, page::Source},
 };
 
-/// A page: its media type, and what renders it.
+/// A page: its media type and a function that renders it.
 pub type Page = (&'static str, Box<dyn Fn() -> String + Send + Sync>);
 
-/// What requests are counted by.
+/// The routes by which requests are counted.
 const ROUTES: &[&str] = &[
     "/healthz",
     "/readyz",
@@ -44,34 +44,34 @@ const ROUTES: &[&str] = &[
     "/debug/pprof/profile",
 ];
 
-/// What the debug server shows.
-pub struct Debug {
-    /// Behind `/readyz`.
+/// The dependencies and settings of the debug server.
+pub struct DebugServer {
+    /// The readiness for `/readyz`.
     pub readiness: Arc<dyn Readiness>,
-    /// Behind the page at `/inspect`.
+    /// The data of the page at `/inspect`.
     pub inspect: Arc<dyn Inspect>,
-    /// What time it is, for that page.
+    /// The clock for the rates on that page.
     pub clock: Arc<dyn Clock>,
-    /// Shown on that page.
+    /// The version on that page.
     pub version: &'static str,
-    /// Behind `/metrics`.
+    /// The page at `/metrics`.
     pub metrics: Page,
-    /// Behind `/config`.
+    /// The page at `/config`.
     pub configuration: Page,
-    /// Behind `/debug/tracez`; none for no such page.
+    /// The page at `/debug/tracez`, if it is enabled.
     pub spans: Option<Page>,
-    /// Whether `/debug/pprof/` makes profiles.
+    /// Whether `/debug/pprof/` is enabled.
     pub profiles: bool,
-    /// The bearer token that the pages are shown to; none for everybody. Probes need none. It may change while requests are answered.
+    /// The bearer token for the pages; `None` opens them to everyone. Probes need no token. It may change while requests are answered.
     pub token: watch::Receiver<DebugToken>,
 }
 
 /// The bearer token of the debug server, if it has one.
 pub type DebugToken = Option<Arc<str>>;
 
-impl Debug {
-    /// `/healthz`, `/readyz` and the page at `/inspect`, and behind the token what that page shows, `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and
-    /// `/debug/tracez`.
+impl DebugServer {
+    /// Returns the application. `/healthz`, `/readyz` and the page at `/inspect` are open to everyone. The token protects the data of that
+    /// page, `/metrics`, `/config`, `/debug/pprof/`, `/debug/pprof/profile` and `/debug/tracez`.
     #[must_use]
     pub fn app(self) -> App {
         let inspection = Inspection::new(self.inspect, Arc::clone(&self.readiness), self.clock, self.version);
@@ -81,11 +81,11 @@ impl Debug {
             Ok(()) => (StatusCode::OK, "OK".to_owned()),
             Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason.to_string()),
         });
-        let mut guarded = inspect::answers(Route::new(), &inspection)
+        let mut guarded = inspect::data_routes(Route::new(), &inspection)
             .at("/metrics", web::get(page(self.metrics)))
             .at("/config", web::get(page(self.configuration)));
         if let Some(spans) = self.spans {
-            // Some of what a span shows is chosen by strangers: no script runs on this page.
+            // Clients choose some of the text in a span, so no script may run on this page.
             let spans = page(spans).with(web::page::headers(Source::None, Source::Inline));
             guarded = guarded.at("/debug/tracez", web::get(spans));
         }
@@ -93,17 +93,18 @@ impl Debug {
             let profiling = profile::Profiling::default();
             let flame_graph = profile::flame_graph.data(profiling.clone());
             let flame_graph = flame_graph.with(web::page::headers(Source::Inline, Source::Inline));
-            // HEAD would make a whole profile as well.
-            guarded = guarded
-                .at("/debug/pprof/", web::only([Method::GET], flame_graph))
-                .at("/debug/pprof/profile", web::only([Method::GET], profile::protobuf.data(profiling)));
+            // HEAD would sample a whole profile too.
+            guarded = guarded.at("/debug/pprof/", web::with_methods([Method::GET], flame_graph)).at(
+                "/debug/pprof/profile",
+                web::with_methods([Method::GET], profile::protobuf.data(profiling)),
+            );
         }
         let token = self.token;
         let guarded = guarded
-            .around(move |endpoint, request| only_with(token.borrow().clone(), endpoint, request))
+            .around(move |endpoint, request| require_token(token.borrow().clone(), endpoint, request))
             .with(SetHeader::new().overriding(header::CACHE_CONTROL, "no-store"));
         let open = Route::new().at("/healthz", web::get(health)).at("/readyz", web::get(ready));
-        let routes = inspect::page(open).nest_no_strip("/", guarded);
+        let routes = inspect::page_routes(open).nest_no_strip("/", guarded);
         let answered = routes.catch_all_error(async |error: poem::Error| error.into_response());
         App::new(answered.map_to_response(), "/", ROUTES)
     }
@@ -113,19 +114,19 @@ fn page((media_type, render): Page) -> impl Endpoint {
     make_sync(move |_| Response::builder().content_type(media_type).body(render()))
 }
 
-/// Whether a request that passed has shown a token, because there is one.
+/// Whether the request had to have the token, and had it.
 #[derive(Clone, Copy)]
 struct TokenShown(bool);
 
-/// Lets those pass who show the token.
-async fn only_with<E: Endpoint>(
+/// Answers 401 to a request without the token.
+async fn require_token<E: Endpoint>(
     token: DebugToken,
     endpoint: Arc<E>,
     mut request: Request,
 ) -> poem::Result<Response> {
-    let shown = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let credentials = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     if let Some(token) = &token
-        && !shown.is_some_and(|shown| is_bearer(shown, token))
+        && !credentials.is_some_and(|credentials| is_bearer(credentials, token))
     {
         let response = Response::builder().status(StatusCode::UNAUTHORIZED);
         return Ok(response.header(header::WWW_AUTHENTICATE, "Bearer").finish());
@@ -134,10 +135,10 @@ async fn only_with<E: Endpoint>(
     Ok(endpoint.call(request).await?.into_response())
 }
 
-/// Whether the credentials `shown` are this bearer token. The case of the scheme and the number of spaces after it do not matter
-/// (RFC 9110, 11.1 and 11.4). The comparison takes the same time wherever the token differs.
-fn is_bearer(shown: &[u8], token: &str) -> bool {
+/// Returns whether `credentials` are this bearer token. The case of the scheme and the number of spaces after it do not matter
+/// (RFC 9110, 11.1 and 11.4). The comparison takes constant time.
+fn is_bearer(credentials: &[u8], token: &str) -> bool {
     const SCHEME: &[u8] = b"Bearer ";
-    let Some((scheme, shown)) = shown.split_at_checked(SCHEME.len()) else { return false };
-    scheme.eq_ignore_ascii_case(SCHEME) && shown.trim_ascii_start().ct_eq(token.as_bytes()).into()
+    let Some((scheme, credentials)) = credentials.split_at_checked(SCHEME.len()) else { return false };
+    scheme.eq_ignore_ascii_case(SCHEME) && credentials.trim_ascii_start().ct_eq(token.as_bytes()).into()
 }

@@ -1,4 +1,4 @@
-//! Asks the debug server of a running instance, as a container's health check does.
+//! The health check of a container: a request to the debug server of the running instance.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -8,20 +8,21 @@ use hyper::{Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// An instance that needs longer to answer is not well.
+/// Timeout of the health check.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Asks the debug server at `address` whether its instance lives.
+/// Requests `/healthz` from the debug server at `address`.
 ///
 /// # Errors
 ///
-/// It does not answer within five seconds, or not with 200.
+/// The debug server does not answer with 200 within five seconds.
 pub async fn probe(address: SocketAddr) -> Result<(), Unhealthy> {
-    let status = tokio::time::timeout(TIMEOUT, ask(address)).await.map_err(|_| Unhealthy::Timeout)??;
+    let status =
+        tokio::time::timeout(TIMEOUT, request_health(address)).await.map_err(|_| Unhealthy::Timeout)??;
     if status == StatusCode::OK { Ok(()) } else { Err(Unhealthy::Status(status.as_u16())) }
 }
 
-async fn ask(address: SocketAddr) -> Result<StatusCode, Unhealthy> {
+async fn request_health(address: SocketAddr) -> Result<StatusCode, Unhealthy> {
     let stream = TcpStream::connect(address).await.map_err(Unhealthy::Connect)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Unhealthy::Http)?;
     let request =
@@ -31,22 +32,22 @@ async fn ask(address: SocketAddr) -> Result<StatusCode, Unhealthy> {
     Ok(sender.send_request(request).await.map_err(Unhealthy::Http)?.status())
 }
 
-/// Why an instance does not count as healthy.
+/// The reason why an instance is not healthy.
 #[derive(Debug, thiserror::Error)]
 pub enum Unhealthy {
-    /// Nobody listens there.
+    /// No connection could be made.
     #[error("no connection to the debug server")]
     Connect(#[source] std::io::Error),
-    /// The request could not be made.
+    /// The request could not be built.
     #[error("no request to the debug server")]
     Request(#[source] hyper::http::Error),
-    /// The answer is no HTTP.
+    /// The response is not HTTP.
     #[error("no answer from the debug server")]
     Http(#[source] hyper::Error),
-    /// It took too long.
+    /// The instance did not answer in time.
     #[error("no answer from the debug server within {} seconds", TIMEOUT.as_secs())]
     Timeout,
-    /// It said no.
+    /// The status is not 200.
     #[error("the debug server answered {0}")]
     Status(u16),
 }

@@ -1,4 +1,4 @@
-//! Where the process spends its time, sampled when somebody asks.
+//! CPU profiles of the process, sampled on request.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -11,46 +11,47 @@ use pprof::{ProfilerGuard, ProfilerGuardBuilder, Report, protos::Message as _};
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// Samples a second: enough to see, too few to be felt, and in step with nothing.
+/// Samples per second. 99 is enough for a useful profile, costs little, and does not align with periodic work.
 const FREQUENCY: i32 = 99;
-/// For how long, in seconds, when nothing is said, …
+/// Default duration of a profile, in seconds.
 const DEFAULT_SECONDS: u64 = 10;
-/// … and at most.
+/// Maximum duration of a profile, in seconds.
 const MAX_SECONDS: u64 = 60;
 
-/// Libraries whose stack frames are not sampled: the unwinder takes a lock that the interrupted thread may hold (pprof, "Backtrace").
+/// Libraries whose stack frames are not sampled, because the unwinder takes a lock that the interrupted thread may hold (pprof,
+/// "Backtrace").
 const UNSAFE_TO_UNWIND: [&str; 4] = ["libc", "libgcc", "pthread", "vdso"];
 
-/// Why a profile cannot be rendered.
+/// The reason why a profile cannot be rendered.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// One profile at a time.
+/// A lock that allows one profile at a time.
 #[derive(Clone, Default)]
 pub(super) struct Profiling(Arc<Mutex<()>>);
 
-/// A profile in the making, also while its client has left and its report is still being rendered.
+/// A running profile. It holds the lock until its report is rendered, even if the client has left.
 struct Sampling {
     guard: ProfilerGuard<'static>,
-    /// Given back when the guard has stopped sampling.
-    _alone: OwnedMutexGuard<()>,
+    /// Released after the guard has stopped sampling.
+    _lock: OwnedMutexGuard<()>,
 }
 
 impl Sampling {
-    fn start(alone: OwnedMutexGuard<()>) -> pprof::Result<Self> {
+    fn start(lock: OwnedMutexGuard<()>) -> pprof::Result<Self> {
         let builder = ProfilerGuardBuilder::default().frequency(FREQUENCY).blocklist(&UNSAFE_TO_UNWIND);
-        Ok(Self { guard: builder.build()?, _alone: alone })
+        Ok(Self { guard: builder.build()?, _lock: lock })
     }
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct ProfileQuery {
     seconds: Option<u64>,
 }
 
-/// The profile as `pprof` and its like read it.
+/// Returns a profile in the format of pprof.
 #[handler]
-pub(super) async fn protobuf(asked: Query<Asked>, profiling: Data<&Profiling>) -> Response {
-    let encoded = profile(&asked, &profiling, |report| {
+pub(super) async fn protobuf(query: Query<ProfileQuery>, profiling: Data<&Profiling>) -> Response {
+    let encoded = profile(&query, &profiling, |report| {
         let profile = report.pprof()?;
         profile.write_to_bytes().map_err(Into::into)
     });
@@ -60,42 +61,42 @@ pub(super) async fn protobuf(asked: Query<Asked>, profiling: Data<&Profiling>) -
     }
 }
 
-/// The same as a picture.
+/// Returns a profile as a flame graph.
 #[handler]
-pub(super) async fn flame_graph(asked: Query<Asked>, profiling: Data<&Profiling>) -> Response {
-    let drawn = profile(&asked, &profiling, |report| {
+pub(super) async fn flame_graph(query: Query<ProfileQuery>, profiling: Data<&Profiling>) -> Response {
+    let drawn = profile(&query, &profiling, |report| {
         let mut picture = Vec::new();
         report.flamegraph(&mut picture)?;
         Ok(picture)
     });
     match drawn.await {
-        Ok(picture) if picture.is_empty() => "the process did nothing that could be sampled".into(),
+        Ok(picture) if picture.is_empty() => "no samples: the process was idle".into(),
         Ok(picture) => Response::builder().content_type("image/svg+xml").body(picture),
         Err(response) => response,
     }
 }
 
-/// Samples the process, and has the report rendered. Symbols are resolved when sampling starts and for the report, which can take
-/// seconds: that happens on threads that serve nobody.
+/// Samples the process and renders the report. Symbols are resolved at the start and for the report. That can take seconds, so it runs on
+/// blocking threads.
 async fn profile(
-    asked: &Asked,
+    query: &ProfileQuery,
     profiling: &Profiling,
     render: impl FnOnce(&Report) -> Result<Vec<u8>, Failure> + Send + 'static,
 ) -> Result<Vec<u8>, Response> {
-    let seconds = asked.seconds.unwrap_or(DEFAULT_SECONDS);
+    let seconds = query.seconds.unwrap_or(DEFAULT_SECONDS);
     if !(1..=MAX_SECONDS).contains(&seconds) {
-        let wrong = format!("seconds={seconds} is not between 1 and {MAX_SECONDS}");
-        return Err((StatusCode::BAD_REQUEST, wrong).into());
+        let error = format!("seconds={seconds} is not between 1 and {MAX_SECONDS}");
+        return Err((StatusCode::BAD_REQUEST, error).into());
     }
-    let Ok(alone) = Arc::clone(&profiling.0).try_lock_owned() else {
-        return Err((StatusCode::CONFLICT, "a profile is being made; ask again when it is done").into());
+    let Ok(lock) = Arc::clone(&profiling.0).try_lock_owned() else {
+        return Err((StatusCode::CONFLICT, "another profile is running; try again later").into());
     };
-    let sampling = off_the_runtime(move || Ok(Sampling::start(alone)?)).await?;
+    let sampling = run_blocking(move || Ok(Sampling::start(lock)?)).await?;
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    off_the_runtime(move || render(&sampling.guard.report().build()?)).await
+    run_blocking(move || render(&sampling.guard.report().build()?)).await
 }
 
-async fn off_the_runtime<T: Send + 'static>(
+async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Response> {
     let done = tokio::task::spawn_blocking(work).await.map_err(|panic| failed(&panic))?;

@@ -1,4 +1,4 @@
-//! A page on which events are published and seen arriving, for those who try the service out.
+//! The page of the demonstration, on which events can be published and received.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -22,28 +22,29 @@ use serde::{Deserialize, Serialize};
 
 use crate::web::{self, page::Source};
 
-/// The page; its users are filled in.
+/// The page, with a placeholder for its users.
 const PAGE: &str = include_str!("page.html");
+/// The placeholder for the users.
 const USERS: &str = "{{users}}";
 
-/// As much as the bus takes.
+/// Maximum size of an event in bytes, as in NATS.
 const MAX_EVENT_BYTES: usize = 1 << 20;
 
-/// Somebody whose stream is shown.
+/// A user whose stream is shown.
 #[derive(Clone, Debug, Serialize)]
 pub struct DemoUser {
-    /// The user's id.
+    /// The id of the user.
     pub name: String,
-    /// With which the page opens the stream.
+    /// The token with which the page opens the stream.
     pub token: String,
 }
 
-/// Adds the page at `/`, and `/publish` behind its button.
+/// Adds the page at `/`, and `/publish` for its form.
 pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> Route {
-    // Within a script element `<` could end it.
+    // A `<` could end the script element.
     let users = serde_json::json!(users).to_string().replace('<', "\\u003c");
     let page = Bytes::from(PAGE.replace(USERS, &users));
-    // There are tokens in it: it is nobody else's to keep.
+    // The page has tokens, so no cache may store it.
     let page = make_sync(move |_| {
         let page = Response::builder().content_type("text/html; charset=utf-8").body(page.clone());
         page.with_header(header::CACHE_CONTROL, "no-store")
@@ -59,7 +60,7 @@ struct NewEvent {
     #[serde(rename = "type")]
     event_type: String,
     content: String,
-    /// The same in other languages, by their tags.
+    /// The translations of the content, by language tag.
     #[serde(default)]
     translations: BTreeMap<String, String>,
 }
@@ -69,14 +70,16 @@ async fn publish_event(
     Json(event): Json<NewEvent>,
     Data(publish): Data<&Arc<dyn Publish>>,
 ) -> poem::Result<StatusCode> {
-    let unusable = |error: String| poem::Error::from_string(error, StatusCode::UNPROCESSABLE_ENTITY);
-    let event_type = EventType::try_new(&event.event_type).map_err(|error| unusable(error.to_string()))?;
+    let unprocessable = |error: String| poem::Error::from_string(error, StatusCode::UNPROCESSABLE_ENTITY);
+    let event_type =
+        EventType::try_new(&event.event_type).map_err(|error| unprocessable(error.to_string()))?;
     let users = event.users.iter().map(|user| UserId::try_new(user));
-    let users = users.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
+    let users = users.collect::<Result<_, _>>().map_err(|error| unprocessable(error.to_string()))?;
     let translations = event.translations.into_iter().map(|(language, text)| {
         LanguageTag::try_new(&language).map(|language| Translation { language, text })
     });
-    let translations = translations.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))?;
+    let translations =
+        translations.collect::<Result<_, _>>().map_err(|error| unprocessable(error.to_string()))?;
     publish.publish(users, event_type, Content::new(Some(event.content), None, translations)).await;
     Ok(StatusCode::NO_CONTENT)
 }

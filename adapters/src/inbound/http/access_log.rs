@@ -1,4 +1,4 @@
-//! Each request's id, and a line in the log when it has been answered.
+//! The access log and the request ids.
 
 use std::{fmt, sync::Arc, time::Instant};
 
@@ -10,31 +10,31 @@ use ports::outbound::Clock;
 use tracing::{Level, debug, enabled};
 use uuid::Uuid;
 
-/// Logs each request at debug level. A stream's line comes when it opens, without a length, and another when it ends.
+/// Logs each request at debug level. A stream is logged without a length when it opens, and again when it ends.
 pub(super) struct AccessLog {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// The request's id: the client's own, or one that was made for it.
+/// The id of a request: sent by the client or generated.
 #[derive(Clone)]
 pub(super) enum RequestId {
-    Chosen(bookmark::RequestId),
-    Made(Uuid),
+    FromClient(bookmark::RequestId),
+    Generated(Uuid),
 }
 
 type BoxBody = http_body_util::combinators::BoxBody<Bytes, std::io::Error>;
 
 impl RequestId {
-    fn of(request: &Request) -> Self {
-        let chosen = request.header("x-request-id").and_then(|id| bookmark::RequestId::try_new(id).ok());
-        chosen.map_or_else(|| Self::Made(Uuid::new_v4()), Self::Chosen)
+    fn from_request(request: &Request) -> Self {
+        let from_client = request.header("x-request-id").and_then(|id| bookmark::RequestId::try_new(id).ok());
+        from_client.map_or_else(|| Self::Generated(Uuid::new_v4()), Self::FromClient)
     }
 
-    /// The id by which the client can be known again.
-    pub(super) fn chosen(&self) -> Option<bookmark::RequestId> {
+    /// Returns the id if the client has sent it, so that it identifies the client's next stream too.
+    pub(super) fn sent_by_client(&self) -> Option<bookmark::RequestId> {
         match self {
-            Self::Chosen(id) => Some(id.clone()),
-            Self::Made(_) => None,
+            Self::FromClient(id) => Some(id.clone()),
+            Self::Generated(_) => None,
         }
     }
 }
@@ -42,8 +42,8 @@ impl RequestId {
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Chosen(id) => f.write_str(id.as_str()),
-            Self::Made(id) => id.fmt(f),
+            Self::FromClient(id) => f.write_str(id.as_str()),
+            Self::Generated(id) => id.fmt(f),
         }
     }
 }
@@ -65,8 +65,8 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
-        let began = self.clock.now();
-        let request_id = RequestId::of(&request);
+        let start = self.clock.now();
+        let request_id = RequestId::from_request(&request);
         request.set_data(request_id.clone());
         let (proto, method) = (request.version(), request.method().clone());
         let path = request.uri().path().to_owned();
@@ -74,7 +74,7 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
         let body: BoxBody = response.take_body().into();
         let bytes = body.size_hint().exact();
         response.set_body(body);
-        let duration = self.clock.now().saturating_duration_since(began);
+        let duration = self.clock.now().saturating_duration_since(start);
         debug!(
             { "request-id" } = %request_id,
             proto = ?proto,
@@ -89,9 +89,9 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
     }
 }
 
-/// Logs that a stream has ended, when it is dropped.
+/// Logs the end of a stream when it is dropped.
 pub(super) struct StreamLog {
-    /// None of a request that came past the log.
+    /// `None` for a request that bypassed the access log.
     request_id: Option<RequestId>,
     opened: Instant,
     clock: Arc<dyn Clock>,
@@ -99,7 +99,7 @@ pub(super) struct StreamLog {
 }
 
 impl StreamLog {
-    /// For a stream that was `opened`; none when it would not be logged.
+    /// Creates the entry of a stream that was opened at `opened`. Returns `None` if the log level would drop it.
     pub(super) fn open(
         request_id: Option<RequestId>,
         opened: Instant,

@@ -1,4 +1,4 @@
-//! The operations, as the OpenAPI description shows them.
+//! The operations that open streams. Their doc comments are the OpenAPI description.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,8 +29,8 @@ use super::{
     problem::Problem,
 };
 
-/// What the operations need.
-pub(super) struct Api {
+/// The dependencies of the operations.
+pub(super) struct StreamApi {
     pub(super) subscribe: Arc<dyn Subscribe>,
     pub(super) verifier: Arc<dyn TokenVerifier>,
     pub(super) metrics: Arc<dyn Metrics>,
@@ -41,26 +41,24 @@ pub(super) struct Api {
 
 #[expect(clippy::unused_async, reason = "poem-openapi takes async operations only")]
 #[OpenApi]
-impl Api {
-    /// Follow one's own notifications
+impl StreamApi {
+    /// Follow the user's notifications
     ///
-    /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user whom the token names. It
-    /// stays open until one side ends it; the service ends it at the latest when the token expires, or when the user's account
-    /// is disabled or deleted.
+    /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user of the token. The stream stays open until
+    /// one side ends it. The service ends it at the latest when the token expires, or when the user's account is disabled or deleted.
     ///
-    /// Each event has an `id`, its `data` (mostly JSON) and its `event` type, such as `userlog-notification`,
-    /// `item-renamed` or `postprocessing-finished`. Types that a client does not know it should ignore. A line that
-    /// begins with a colon is a comment that keeps the line alive. Now and then there is an `id` without data: it is no
-    /// event, but the id to come back with.
+    /// Each event has an `id`, its `data` (usually JSON) and its `event` type, such as `userlog-notification`, `item-renamed` or
+    /// `postprocessing-finished`. Clients should ignore unknown types. Lines that start with a colon are comments, which keep the
+    /// connection alive. An `id` without `data` is not an event; it updates the id with which to reconnect.
     ///
-    /// Without a last event id the stream begins with what is published from now on. With one it begins with all that
-    /// came after that event, on whatever instance. Where that is not known any more, there is an event of type
-    /// `stream-gap` first, with `{"last_event_id": …, "reason": "expired" | "limit" | "unknown"}` as its data: the client
-    /// has missed something and should fetch its state again. A client that sends no last event id, but the same
-    /// `X-Request-ID` as with its stream before, continues that one; what may not have arrived then comes again.
+    /// Without a last event id the stream starts with the next published event. With one it starts with the event after that id, on any
+    /// instance. If some of these events are no longer available, the first event has the type `stream-gap` and the data
+    /// `{"last_event_id": …, "reason": "expired" | "limit" | "unknown"}`: the client has missed events and should fetch its state again.
+    /// A client without a last event id that repeats the `X-Request-ID` of its previous stream continues that stream; events that may
+    /// not have arrived are sent again.
     ///
-    /// An event may have been published in several languages. It comes in the one that the user has chosen, else in one that the
-    /// request accepts, else as it is meant for everybody; each time as the choice is then, on open streams too.
+    /// An event may have translations. The stream sends the one in the language that the user has chosen, otherwise in a language that
+    /// the request accepts, otherwise the default text. A new choice applies to open streams as well.
     #[oai(
         path = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse",
         method = "get",
@@ -70,32 +68,32 @@ impl Api {
         &self,
         request: &Request,
         credentials: Credentials,
-        /// The id of the last event that the client has had; any text is accepted.
+        /// The id of the last event that the client has received. Any text is accepted.
         #[oai(name = "Last-Event-ID")]
         _header: Header<Option<String>>,
-        /// The same, for clients that cannot set the header, which counts more.
+        /// The last event id for clients that cannot set the header. The header takes precedence.
         last_event_id: Query<Option<String>>,
-        /// The languages in which to have events, where there is a choice and the user has chosen none (RFC 9110, 12.5.4).
+        /// The preferred languages of translated events, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
         self.admit(request, &credentials, last_event_id.0)
     }
 
-    /// Follow one's own notifications, by a shorter path
+    /// Follow the user's notifications (short path)
     ///
-    /// The same as the longer path of the platform's API.
+    /// The same operation as at the longer path of the platform's API.
     #[oai(path = "/sse", method = "get", operation_id = "followNotificationsByShortPath")]
     async fn follow_by_short_path(
         &self,
         request: &Request,
         credentials: Credentials,
-        /// The id of the last event that the client has had; any text is accepted.
+        /// The id of the last event that the client has received. Any text is accepted.
         #[oai(name = "Last-Event-ID")]
         _header: Header<Option<String>>,
-        /// The same, for clients that cannot set the header, which counts more.
+        /// The last event id for clients that cannot set the header. The header takes precedence.
         last_event_id: Query<Option<String>>,
-        /// The languages in which to have events, where there is a choice and the user has chosen none (RFC 9110, 12.5.4).
+        /// The preferred languages of translated events, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
@@ -103,11 +101,11 @@ impl Api {
     }
 }
 
-impl Api {
-    /// The span is as long as the admission, not as the stream.
+impl StreamApi {
+    /// Opens a stream within a span, which covers the admission but not the stream.
     fn admit(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
         let span = span(request);
-        // Without tracing, what other services say of it is not even looked at.
+        // Without tracing the headers of the trace are not parsed.
         if !span.is_disabled() {
             let headers = TraceHeaders {
                 trace_parent: request.header("traceparent").unwrap_or_default().into(),
@@ -131,17 +129,17 @@ impl Api {
             Ok(principal) => principal,
             Err(denied) => return denied.into(),
         };
-        // A request that did not come through our own server has no line.
+        // A request that did not come through `http_server` has no connection, for example in the fuzz target.
         let handle = request.data::<ConnectionHandle>().cloned().unwrap_or_default();
         let opened = self.clock.now();
         let request_id = request.data::<RequestId>().cloned();
-        // The framework would pass over a header that is no ASCII.
+        // poem would ignore a header that is not ASCII.
         let header = request.headers().get("last-event-id");
         let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
         let stream = StreamRequest {
             principal,
             last_event_id: header.or(last_event_id),
-            request: request_id.as_ref().and_then(RequestId::chosen),
+            request: request_id.as_ref().and_then(RequestId::sent_by_client),
             accept_language: accept_language(request),
         };
         match self.subscribe.subscribe(stream, handle.connection()) {
@@ -156,8 +154,8 @@ impl Api {
     }
 }
 
-/// The span of a stream's admission, with the attributes that OpenTelemetry's conventions have for a request. The query is none of them, for
-/// there may be a token in it.
+/// Creates the span of a stream's admission, with the attributes of OpenTelemetry's conventions for HTTP. The query is left out, because it may
+/// contain a token.
 fn span(request: &Request) -> Span {
     info_span!(
         "admit",
@@ -173,48 +171,48 @@ fn span(request: &Request) -> Span {
 
 #[derive(ApiResponse)]
 enum Answer {
-    /// The stream is open. The head comes at once, before any event.
+    /// The stream is open. The response head is sent immediately, before any event.
     #[oai(status = 200)]
     Open(
         EventStream,
-        /// Always `no-cache`, as the built-in service has it.
+        /// Always `no-cache`, as in the built-in service.
         #[oai(header = "Cache-Control")]
         String,
-        /// Always `no`: proxies are asked to pass events on at once.
+        /// Always `no`, so that proxies do not buffer events.
         #[oai(header = "X-Accel-Buffering")]
         String,
         /// The version of the service.
         #[oai(header = "X-Sse-Version")]
         String,
-        /// The language that events come in, where there is a choice. A comment tells when it changes.
+        /// The preferred language of translated events. A comment announces a change.
         #[oai(header = "Content-Language")]
         String,
     ),
-    /// There is no token, or it is not valid: it has expired, was not made by the platform, names no user, or was issued before its
-    /// user's account was disabled or deleted.
+    /// The token is missing or not valid: it has expired, was not issued by the platform, names no user, or was issued before the user's
+    /// account was disabled or deleted.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(
         Json<Problem>,
-        /// `Bearer`, with `error="invalid_token"` when there was a token.
+        /// `Bearer`, with `error="invalid_token"` if the request has a token.
         #[oai(header = "WWW-Authenticate")]
         String,
     ),
-    /// The token is valid, but gives no access to a user's own events; that of a public share, for example.
+    /// The token is valid but gives no access to the user's events, for example because it is the token of a public share.
     #[oai(status = 403, content_type = "application/problem+json")]
     Forbidden(Json<Problem>),
-    /// The user has as many streams open as one user may have.
+    /// The user has reached the limit of open streams.
     #[oai(status = 429, content_type = "application/problem+json")]
     TooMany(
         Json<Problem>,
-        /// After how many seconds to try again.
+        /// The number of seconds after which to try again.
         #[oai(header = "Retry-After")]
         u64,
     ),
-    /// No stream can be opened at present: the service is stopping, or has as many open as it may have.
+    /// No stream can be opened now: the service is stopping or has reached its limit of open streams.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(
         Json<Problem>,
-        /// After how many seconds to try again.
+        /// The number of seconds after which to try again.
         #[oai(header = "Retry-After")]
         u64,
     ),
@@ -255,19 +253,20 @@ impl From<Denied> for Answer {
     }
 }
 
-/// Whole seconds, as `Retry-After` has them (RFC 9110, 10.2.3): at least as long as `time`.
+/// Returns `time` in seconds for `Retry-After` (RFC 9110, 10.2.3), rounded up.
 fn seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-/// An event stream. Its bytes come ready from the log: the framework's own encoder would let a line break in a type
-/// inject fields, and would encode each event once for each stream.
+/// An event stream. Its frames are encoded already, and shared by all streams. poem's own encoder would encode each event for each stream,
+/// and would let a line break in an event type inject fields.
 pub(super) struct EventStream(EventStreamBody);
 
 impl Payload for EventStream {
     const CONTENT_TYPE: &'static str = "text/event-stream";
 
-    /// Of each event: before OpenAPI 3.2, which has `itemSchema`, there is no other way to describe a stream.
+    /// Returns the schema of a single event. Before OpenAPI 3.2, which adds `itemSchema`, the items of a stream cannot be described
+    /// otherwise.
     fn schema_ref() -> MetaSchemaRef {
         let field = |description, example: &str| {
             MetaSchemaRef::Inline(Box::new(MetaSchema {
@@ -277,12 +276,12 @@ impl Payload for EventStream {
             }))
         };
         MetaSchemaRef::Inline(Box::new(MetaSchema {
-            description: Some("An event: each field is a line, and an empty line ends it."),
+            description: Some("One event. Each field is a line; an empty line ends the event."),
             required: vec!["id", "data", "event"],
             properties: vec![
-                ("id", field("What to come back with.", "19ab4cf02d1-5123")),
-                ("data", field("What happened, mostly JSON.", r#"{"itemid":"a$b!c"}"#)),
-                ("event", field("Which kind of event it is.", "item-renamed")),
+                ("id", field("The id with which to reconnect.", "19ab4cf02d1-5123")),
+                ("data", field("The content, usually JSON.", r#"{"itemid":"a$b!c"}"#)),
+                ("event", field("The event type.", "item-renamed")),
             ],
             ..MetaSchema::new("object")
         }))

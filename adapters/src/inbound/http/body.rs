@@ -1,4 +1,4 @@
-//! The body of an open stream.
+//! The response body of an open stream.
 
 use std::{
     io,
@@ -15,20 +15,20 @@ use ports::inbound::{EventStream, Taken};
 use super::access_log::StreamLog;
 use crate::http_server::ConnectionHandle;
 
-/// Writes what its stream takes from the log, for as long as the client stays. Dropping it closes the stream.
+/// A body with the frames that a stream takes from the log. Dropping it closes the stream.
 pub(super) struct EventStreamBody {
     stream: Box<dyn EventStream>,
     handle: ConnectionHandle,
-    /// Boxed, because mostly there is none: each open stream has room for it.
-    extra: Option<Box<Extra>>,
+    /// Boxed, because most open streams have none.
+    state: Option<Box<StreamState>>,
 }
 
-/// What is known of a stream while it has more to write than one frame, when it ends, or when its end is to be logged.
+/// The state of a stream that has more frames to write, has ended, or logs its end.
 #[derive(Default)]
-struct Extra {
-    /// What was taken and not handed out yet.
+struct StreamState {
+    /// The frames that were taken but not polled yet.
     rest: vec::IntoIter<Bytes>,
-    /// Whether nothing more can be taken.
+    /// Whether the last frames were taken.
     has_ended: bool,
     log: Option<StreamLog>,
 }
@@ -39,30 +39,30 @@ impl EventStreamBody {
         handle: ConnectionHandle,
         log: Option<StreamLog>,
     ) -> Self {
-        // What a stream begins with.
+        // A new stream has an opening frame.
         handle.set_pending(true);
-        let extra = log.map(|log| Box::new(Extra { log: Some(log), ..Extra::default() }));
-        Self { stream, handle, extra }
+        let state = log.map(|log| Box::new(StreamState { log: Some(log), ..StreamState::default() }));
+        Self { stream, handle, state }
     }
 
     fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(extra) = &mut self.extra {
-            match extra.rest.next() {
-                None if extra.has_ended => return Poll::Ready(None),
+        if let Some(state) = &mut self.state {
+            match state.rest.next() {
+                None if state.has_ended => return Poll::Ready(None),
                 None => {}
                 next => return Poll::Ready(next),
             }
         }
-        // Before it is looked whether there is something: what comes afterwards wakes the connection.
+        // This comes before the take, so that an event after the take wakes the connection.
         self.handle.register(context);
         self.handle.set_pending(false);
         let Taken { first, rest, is_last } = self.stream.take();
         if is_last || !rest.is_empty() {
-            let extra = self.extra.get_or_insert_default();
-            extra.rest = rest.into_iter();
-            extra.has_ended = is_last;
-        } else if self.extra.as_ref().is_some_and(|extra| extra.log.is_none()) {
-            self.extra = None;
+            let state = self.state.get_or_insert_default();
+            state.rest = rest.into_iter();
+            state.has_ended = is_last;
+        } else if self.state.as_ref().is_some_and(|state| state.log.is_none()) {
+            self.state = None;
         }
         match first {
             None if !is_last => Poll::Pending,
@@ -73,7 +73,7 @@ impl EventStreamBody {
 
 impl Drop for EventStreamBody {
     fn drop(&mut self) {
-        if self.handle.is_overdue() {
+        if self.handle.has_timed_out() {
             self.stream.close(EndReason::Slow);
         }
     }
@@ -88,8 +88,8 @@ impl Body for EventStreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let next = self.poll_next(context);
-        if let (Poll::Ready(Some(frame)), Some(extra)) = (&next, &mut self.extra)
-            && let Some(log) = &mut extra.log
+        if let (Poll::Ready(Some(frame)), Some(state)) = (&next, &mut self.state)
+            && let Some(log) = &mut state.log
         {
             log.bytes += frame.len() as u64;
         }
@@ -97,7 +97,7 @@ impl Body for EventStreamBody {
     }
 }
 
-/// There is one for each open stream, in memory of its own.
+/// Each open stream has one, in an allocation of its own.
 #[test]
 fn body_takes_little_memory() {
     assert!(size_of::<EventStreamBody>() <= 32);

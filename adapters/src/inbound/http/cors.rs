@@ -1,7 +1,6 @@
-//! Which pages of other origins may read our answers (WHATWG Fetch, 3.2, the CORS protocol).
+//! The CORS protocol (WHATWG Fetch, 3.2): which pages of other origins may read responses.
 //!
-//! The framework's own middleware would echo any origin that it accepts, with credentials, and panics on an `Origin` that
-//! is no ASCII.
+//! poem's own middleware would echo any accepted origin, with credentials, and panics on an `Origin` that is not ASCII.
 
 use domain::origin::AllowedOrigin;
 use poem::{
@@ -10,24 +9,24 @@ use poem::{
 };
 use tokio::sync::watch;
 
-/// Whom we answer across origins. The default of the platform is `*` with credentials, a pair that browsers refuse for
-/// credentialed requests, and that is its safety: `*` is therefore never replaced by the origin that asks.
+/// The policy for cross-origin requests. The default of the platform is `*` with credentials. Browsers reject this pair for credentialed
+/// requests, which makes it safe; so `*` is never replaced by the origin of the request.
 #[derive(Clone, Debug)]
 pub struct CrossOrigin {
-    /// The origins whose pages may read.
+    /// The origins whose pages may read responses.
     pub allow_origins: Vec<AllowedOrigin>,
-    /// Told to a preflight.
+    /// The methods in the response to a preflight.
     pub allow_methods: Vec<String>,
-    /// Told to a preflight.
+    /// The request headers in the response to a preflight.
     pub allow_headers: Vec<String>,
-    /// Whether a page may send its user's credentials.
+    /// Whether a page may send credentials.
     pub allow_credentials: bool,
-    /// The cookie that may carry the token, for pages of origins that are named without a `*`, and of our own.
+    /// The name of the cookie that may carry the token, for pages of the service's own origin and of origins listed without a `*`.
     pub token_cookie: Option<String>,
 }
 
 impl CrossOrigin {
-    /// What `Access-Control-Allow-Origin` is for a page of `origin`.
+    /// Returns the value of `Access-Control-Allow-Origin` for a page of `origin`.
     fn allowed(&self, origin: &HeaderValue) -> Option<HeaderValue> {
         if self.allow_origins.contains(&AllowedOrigin::Any) {
             return Some(HeaderValue::from_static("*"));
@@ -42,7 +41,7 @@ impl CrossOrigin {
         if self.allow_credentials {
             headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
         }
-        // When to come back: a page could not read it otherwise.
+        // Otherwise a page could not read when to try again.
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Retry-After"));
     }
 
@@ -90,14 +89,14 @@ impl<E: Endpoint> Endpoint for CrossOriginEndpoint<E> {
         let mut response = match &origin {
             Some(origin) if is_preflight => self.policy.borrow().preflight(origin),
             _ => {
-                self.policy.borrow().take_up_token_cookie(request.headers_mut());
+                self.policy.borrow().apply_token_cookie(request.headers_mut());
                 self.inner.call(request).await?.into_response()
             }
         };
         if let (Some(origin), false) = (&origin, is_preflight) {
             self.policy.borrow().add_headers(origin, response.headers_mut());
         }
-        // The answer differs by origin, and a cache between us and the browser has to know.
+        // The response depends on the origin, so a cache must not share it between origins.
         response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         Ok(response)
     }
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_named_origin_is_echoed() {
+    fn only_a_listed_origin_is_echoed() {
         let check = |origins: &[&str], origin: &'static [u8], expected: Option<&'static str>| {
             let origin = HeaderValue::from_bytes(origin).unwrap();
             let expected = expected.map(HeaderValue::from_static);

@@ -1,4 +1,4 @@
-//! Where the token stands in a request.
+//! The token of a request.
 
 use std::borrow::Cow;
 
@@ -13,9 +13,9 @@ use tracing::info;
 
 use super::problem::Problem;
 
-/// The reva access token. The gateway in front of this service has exchanged the browser's token for it. Where the setting
-/// `SSE_TOKEN_COOKIE` names a cookie, that may carry it instead, for pages of the service's own origin and of those that CORS
-/// names: an `EventSource` can set no header.
+/// The reva access token. The platform's proxy exchanges the browser's token for it. If the setting `SSE_TOKEN_COOKIE` names a cookie,
+/// that cookie may carry the token instead, for pages of the service's own origin and of origins listed for CORS, because an
+/// `EventSource` cannot set headers.
 #[derive(SecurityScheme)]
 #[oai(
     rename = "AccessToken",
@@ -26,14 +26,14 @@ use super::problem::Problem;
 )]
 pub(super) struct AccessToken(ApiKey);
 
-/// An empty header is none, and does not stand in the way of a bearer token.
+/// Treats an empty header as absent, so that a bearer token is used.
 #[expect(clippy::unused_async, reason = "poem-openapi takes async checkers only")]
 async fn not_empty(_: &Request, key: ApiKey) -> Option<ApiKey> {
     (!key.key.is_empty()).then_some(key)
 }
 
-/// The same token as a bearer token (RFC 6750), for clients that reach the service without a gateway. It is looked at
-/// when there is no `x-access-token`.
+/// The same token as a bearer token (RFC 6750), for clients that reach the service without the platform's proxy. It is used if there is no
+/// `x-access-token`.
 #[derive(SecurityScheme)]
 #[oai(rename = "BearerToken", ty = "bearer", bearer_format = "JWT")]
 pub(super) struct BearerToken(Bearer);
@@ -46,27 +46,27 @@ pub(super) enum Credentials {
     Missing,
 }
 
-/// Why a request is not answered, for want of a token that gives access.
+/// The reason why a request without a suitable token is rejected.
 pub(super) enum Denied {
-    /// There is none, or it is not valid.
+    /// The token is missing or not valid.
     Unauthorized {
-        /// As RFC 6750, 3 has it.
+        /// The value of `WWW-Authenticate` (RFC 6750, 3).
         challenge: &'static str,
         problem: Problem,
     },
-    /// It is valid, but not for this.
+    /// The token is valid but gives no access.
     Forbidden { problem: Problem },
 }
 
-/// RFC 6750, 3.1.
+/// The challenge for a token that is not valid (RFC 6750, 3.1).
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
 
 impl Credentials {
-    /// Whose request it is.
+    /// Verifies the token and returns its user.
     ///
     /// # Errors
     ///
-    /// The token says that of nobody. It is counted.
+    /// The token is missing, not valid, or gives no access. The failure is counted.
     pub(super) fn principal(
         &self,
         request: &Request,
@@ -83,7 +83,7 @@ impl Credentials {
         };
         verifier.verify(&token).map_err(|rejected| {
             metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
-            info!(reason = %rejected, "a request was refused");
+            info!(reason = %rejected, "request rejected");
             let detail = rejected.to_string();
             match rejected {
                 TokenRejected::Scope => {
@@ -101,7 +101,7 @@ impl Credentials {
         match self {
             Self::AccessToken(token) => Some(token.0.key.as_str().into()),
             Self::BearerToken(token) => Some(token.0.token.as_str().into()),
-            // The framework passes over a header that is no ASCII. What is in it is no token, but something was sent.
+            // poem ignores a header that is not ASCII. It has no valid token, but the challenge has to say that one was sent.
             Self::Missing => ["x-access-token", "authorization"].iter().find_map(|name| {
                 let value = request.headers().get(*name).filter(|value| value.to_str().is_err())?;
                 Some(String::from_utf8_lossy(value.as_bytes()).into_owned().into())

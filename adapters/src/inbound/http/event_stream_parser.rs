@@ -1,15 +1,15 @@
-//! An event stream as a client reads it, line by line from WHATWG HTML, 9.2.6 "Interpreting an event stream". For tests.
+//! A parser of event streams for tests, written after WHATWG HTML, 9.2.6 "Interpreting an event stream".
 
-/// What a client dispatches.
+/// An event that a client dispatches.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Dispatched {
+pub(super) struct DispatchedEvent {
     pub(super) event_type: String,
     pub(super) data: String,
     pub(super) last_event_id: String,
 }
 
-/// Reads a whole stream; an event that its blank line does not end is discarded.
-pub(super) fn parse(stream: &[u8]) -> Vec<Dispatched> {
+/// Parses a whole stream. An event without its final blank line is discarded.
+pub(super) fn parse(stream: &[u8]) -> Vec<DispatchedEvent> {
     let text = String::from_utf8_lossy(stream);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let (mut data, mut event_type, mut last_event_id) = (String::new(), String::new(), String::new());
@@ -19,7 +19,7 @@ pub(super) fn parse(stream: &[u8]) -> Vec<Dispatched> {
             let data = std::mem::take(&mut data);
             let event_type = std::mem::take(&mut event_type);
             if let Some(data) = data.strip_suffix('\n') {
-                events.push(Dispatched {
+                events.push(DispatchedEvent {
                     event_type: if event_type.is_empty() { "message".into() } else { event_type },
                     data: data.into(),
                     last_event_id: last_event_id.clone(),
@@ -45,7 +45,7 @@ pub(super) fn parse(stream: &[u8]) -> Vec<Dispatched> {
     events
 }
 
-/// The lines that are ended by CRLF, LF or CR.
+/// Returns the lines that end with CRLF, LF or CR.
 fn lines(mut text: &str) -> Vec<&str> {
     let mut lines = Vec::new();
     while let Some(end) = text.find(['\r', '\n']) {

@@ -13,7 +13,7 @@ use domain::{
 use memchr::{memchr2, memchr2_iter};
 use ports::{Frame, outbound::Frames};
 
-/// Encodes events and what is no event.
+/// Encodes events, comments and the other blocks of an event stream.
 #[derive(Clone, Copy, Debug)]
 pub struct EventFrames;
 
@@ -66,22 +66,22 @@ impl Frames for EventFrames {
     }
 }
 
-/// The type of the event that says that others are missing.
+/// The type of the event that reports missing events.
 const STREAM_GAP: &str = "stream-gap";
 
-/// The field that tells a client how long to wait before it comes back, in milliseconds (WHATWG HTML, 9.2.6).
+/// Returns the field with the reconnection time, in milliseconds (WHATWG HTML, 9.2.6).
 fn retry(time: Duration) -> String {
     format!("retry: {}\n", time.as_millis())
 }
 
-/// The field that tells a client what to come back with. Without data it makes no event (WHATWG HTML, 9.2.6).
+/// Returns the field with the last event id. A block without data is not an event (WHATWG HTML, 9.2.6).
 fn id(position: EventId) -> String {
     format!("id: {position}\n")
 }
 
-/// `id`, `data` and `event`, in the order in which the service has always written them.
+/// Returns the fields `id`, `data` and `event`, in the order of the built-in service.
 ///
-/// A line break in the content (CR, LF or CRLF) begins a new `data` line, so that no text can end the field.
+/// A line break in the content (CR, LF or CRLF) starts a new `data` line, so that no content can end the field.
 fn encode(id: EventId, event_type: &str, content: &str) -> Vec<u8> {
     let id = id.to_string();
     let lines = 1 + memchr2_iter(b'\r', b'\n', content.as_bytes()).count();
@@ -113,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::inbound::http::event_stream_parser::{Dispatched, parse};
+    use crate::inbound::http::event_stream_parser::{DispatchedEvent, parse};
 
     const POSITION: EventId = EventId { incarnation: Incarnation::of(0xab), sequence: 9 };
 
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_the_service_we_succeed() {
+    fn encodes_events_like_the_built_in_service() {
         let check = |content: &str, expected: &str| {
             let frame = EventFrames.event(&notification("item-renamed", content), TranslationIndex::FALLBACK);
             assert_eq!(str::from_utf8(&frame), Ok(expected), "{content:?}");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_makes_none_and_yet_says_what_it_has_to() {
+    fn encodes_blocks_that_are_not_events() {
         let check = |frame: Frame, expected: &str| {
             assert_eq!(str::from_utf8(&frame), Ok(expected));
             assert_eq!(parse(&frame), vec![]);
@@ -158,9 +158,9 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_an_event_that_a_client_can_act_upon() {
+    fn encodes_a_gap_as_an_event() {
         let check = |last: Option<&str>, reason: GapReason, expected: &str| {
-            let event = Dispatched {
+            let event = DispatchedEvent {
                 event_type: "stream-gap".into(),
                 data: expected.into(),
                 last_event_id: "ab-9".into(),
@@ -174,15 +174,15 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a publisher sends, a client reads one event: that type, that content with its line breaks as LF, that
-        /// id. (WHATWG HTML, 9.2.6: without a type it is a `message`.)
+        /// Any event is parsed as exactly one event with the same type, id and content; line breaks become LF. Without a type it is a
+        /// `message` (WHATWG HTML, 9.2.6).
         #[test]
-        fn what_is_encoded_is_what_a_client_parses(
+        fn parsed_event_equals_the_encoded_one(
             event_type in "[^\r\n\0]{0,20}",
             content in prop_oneof![any::<String>(), "[\r\n: a-zé\u{feff}\0]{0,40}"],
         ) {
             let frame = EventFrames.event(&notification(&event_type, &content), TranslationIndex::FALLBACK);
-            let expected = Dispatched {
+            let expected = DispatchedEvent {
                 event_type: if event_type.is_empty() { "message".into() } else { event_type },
                 data: content.replace("\r\n", "\n").replace('\r', "\n"),
                 last_event_id: "ab-7".into(),

@@ -17,20 +17,20 @@ use validator::{Validate, ValidationError, ValidationErrors};
 use super::{
     credentials::{Credentials, Denied},
     fields::accept_language,
-    problem::{Invalid, Problem},
+    problem::{InvalidField, Problem},
     tag_text::TagText,
 };
 
-/// A choice takes far less.
+/// Maximum size of a request body, in bytes. A choice of a language is far smaller.
 const MAX_BODY_BYTES: usize = 4 * 1024;
-/// What is sent with a request has to come within this time.
+/// Timeout for receiving a request body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// What would be right.
+/// The hint in the problem details of an unreadable choice.
 const EXAMPLE: &str = r#"send a language, such as {"language": "de-AT"}"#;
-/// When to try again to store a choice, in seconds.
+/// `Retry-After` when a choice could not be stored, in seconds.
 const RETRY_AFTER: u64 = 5;
 
-/// What the operations need.
+/// The dependencies of the operations.
 pub(super) struct LanguageApi {
     pub(super) choose: Arc<dyn ChooseLanguage>,
     pub(super) verifier: Arc<dyn TokenVerifier>,
@@ -39,10 +39,10 @@ pub(super) struct LanguageApi {
 
 #[OpenApi]
 impl LanguageApi {
-    /// Which language one reads
+    /// Get the user's language
     ///
-    /// What the user whom the token names has chosen, and which language that makes events come in on a stream whose request has
-    /// the same `Accept-Language`, where there is a choice.
+    /// Returns the language that the user of the token has chosen, and the effective language: the preferred one on a stream whose request
+    /// has the same `Accept-Language`.
     #[oai(
         path = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language",
         method = "get",
@@ -53,36 +53,41 @@ impl LanguageApi {
         &self,
         request: &Request,
         credentials: Credentials,
-        /// What a stream of this client asks for (RFC 9110, 12.5.4).
+        /// The preferred languages of a stream, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _header: Header<Option<String>>,
     ) -> Answer {
         match self.user(request, &credentials) {
-            Ok(user) => self.of(&user, request),
+            Ok(user) => self.current(&user, request),
             Err(denied) => denied.into(),
         }
     }
 
-    /// Choose the language one reads
+    /// Choose the user's language
     ///
-    /// It holds from the next event on, on every stream of the user, the open ones included, and for streams to come, until it is
-    /// changed here or in the user's profile. Each event comes in this language if there is such a version of it; else in a
-    /// less specific one (`de` for `de-AT`: RFC 4647, 3.4); else as its publisher has meant it for everybody.
+    /// The choice applies to all streams of the user, open ones included, from the next event on, until it is changed here or in the
+    /// user's profile. Each event is sent in this language if it has such a translation, otherwise in a less specific one (`de` for
+    /// `de-AT`: RFC 4647, 3.4), otherwise with its default text.
     #[oai(
         path = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language",
         method = "put",
         operation_id = "chooseLanguage"
     )]
-    async fn choose(&self, request: &Request, credentials: Credentials, wish: Json<LanguageWish>) -> Answer {
-        match wish.0.language() {
+    async fn choose(
+        &self,
+        request: &Request,
+        credentials: Credentials,
+        choice: Json<LanguageChoice>,
+    ) -> Answer {
+        match choice.0.language() {
             Ok(language) => self.store(request, &credentials, Some(language)).await,
             Err(problem) => Answer::Unprocessable(Json(problem)),
         }
     }
 
-    /// Take the choice of a language back
+    /// Reset the user's language
     ///
-    /// From the next event on each stream is in the language that its own request asks for.
+    /// From the next event on each stream uses the languages of its own request.
     #[oai(
         path = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language",
         method = "delete",
@@ -109,12 +114,12 @@ impl LanguageApi {
             Err(denied) => return denied.into(),
         };
         match self.choose.choose(user.clone(), language).await {
-            Ok(()) => self.of(&user, request),
+            Ok(()) => self.current(&user, request),
             Err(not_stored) => not_stored.into(),
         }
     }
 
-    fn of(&self, user: &UserId, request: &Request) -> Answer {
+    fn current(&self, user: &UserId, request: &Request) -> Answer {
         let UserLanguage { chosen, effective } = self.choose.language(user, accept_language(request));
         let language =
             Language { language: chosen.as_ref().map(TagText::from), effective: TagText::from(&effective) };
@@ -122,15 +127,15 @@ impl LanguageApi {
     }
 }
 
-/// What a user chooses.
+/// A choice of a language.
 #[derive(Debug, Object, Validate)]
-struct LanguageWish {
+struct LanguageChoice {
     /// A language tag (RFC 5646), such as `en` or `de-AT`.
     #[validate(custom(function = "is_language_tag"))]
     language: TagText,
 }
 
-impl LanguageWish {
+impl LanguageChoice {
     fn language(&self) -> Result<LanguageTag, Problem> {
         self.validate().map_err(|errors| invalid(&errors))?;
         LanguageTag::try_new(&self.language.0)
@@ -148,72 +153,72 @@ fn is_language_tag(TagText(text): &TagText) -> Result<(), ValidationError> {
     })
 }
 
-/// What is wrong with which field.
+/// Returns the problem details for invalid fields.
 fn invalid(errors: &ValidationErrors) -> Problem {
     let fields = errors.field_errors().into_iter().flat_map(|(field, errors)| {
-        errors.iter().map(move |error| Invalid {
+        errors.iter().map(move |error| InvalidField {
             pointer: format!("#/{field}"),
             detail: error.message.clone().unwrap_or_default().into_owned(),
         })
     });
     let fields: Vec<_> = fields.collect();
     let detail: Vec<_> =
-        fields.iter().map(|Invalid { pointer, detail }| format!("{pointer}: {detail}")).collect();
+        fields.iter().map(|InvalidField { pointer, detail }| format!("{pointer}: {detail}")).collect();
     let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail.join("; "));
     problem.errors = Some(fields);
     problem
 }
 
-/// Which language a user reads.
+/// The language of a user.
 #[derive(Debug, Object)]
 struct Language {
-    /// What the user has chosen; not there when that is nothing.
+    /// The language that the user has chosen; absent if there is none.
     #[oai(skip_serializing_if_is_none)]
     language: Option<TagText>,
-    /// The language that is wished most: the chosen one, else the one that the request asks for, else the default.
+    /// The preferred language: the chosen one, otherwise one that the request accepts, otherwise the default.
     effective: TagText,
 }
 
 #[derive(ApiResponse)]
 #[oai(bad_request_handler = "unprocessable")]
 enum Answer {
-    /// Which language is read from now on.
+    /// The language of the user.
     #[oai(status = 200)]
     Language(
         Json<Language>,
-        /// Always `no-store`: the answer is the user's own.
+        /// Always `no-store`, because the response is private to the user.
         #[oai(header = "Cache-Control")]
         String,
     ),
-    /// There is no token, or it is not valid: it has expired, was not made by the platform, names no user, or was issued before its
-    /// user's account was disabled or deleted.
+    /// The token is missing or not valid: it has expired, was not issued by the platform, names no user, or was issued before the user's
+    /// account was disabled or deleted.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(
         Json<Problem>,
-        /// `Bearer`, with `error="invalid_token"` when there was a token.
+        /// `Bearer`, with `error="invalid_token"` if the request has a token.
         #[oai(header = "WWW-Authenticate")]
         String,
     ),
-    /// The token is valid, but gives no access to a user's own events; that of a public share, for example.
+    /// The token is valid but gives no access to the user's events, for example because it is the token of a public share.
     #[oai(status = 403, content_type = "application/problem+json")]
     Forbidden(Json<Problem>),
-    /// What was sent did not come in time.
+    /// The request body did not arrive in time.
     #[oai(status = 408, content_type = "application/problem+json")]
     Timeout(Json<Problem>),
-    /// What was sent is longer than 4 KiB.
+    /// The request body exceeds 4 KiB.
     #[oai(status = 413, content_type = "application/problem+json")]
     TooLarge(Json<Problem>),
-    /// What was sent is not `application/json`.
+    /// The request body is not `application/json`.
     #[oai(status = 415, content_type = "application/problem+json")]
     Unsupported(Json<Problem>),
-    /// What was sent is no choice of a language. The problem names the field.
+    /// The request body is not a valid choice of a language. The problem details name the field.
     #[oai(status = 422, content_type = "application/problem+json")]
     Unprocessable(Json<Problem>),
-    /// The choice cannot be stored at present.
+    /// The choice cannot be stored now.
     #[oai(status = 503, content_type = "application/problem+json")]
     Unavailable(
         Json<Problem>,
-        /// After how many seconds to try again.
+        /// The number of seconds after which to try again.
         #[oai(header = "Retry-After")]
         u64,
     ),
@@ -237,15 +242,15 @@ impl From<ChoiceNotStored> for Answer {
     }
 }
 
-/// What was sent could not be read.
-#[expect(clippy::needless_pass_by_value, reason = "the framework hands it over")]
+/// Returns the response to a request body that cannot be read.
+#[expect(clippy::needless_pass_by_value, reason = "poem-openapi passes it by value")]
 fn unprocessable(error: Error) -> Answer {
     let status = match error.status() {
         StatusCode::BAD_REQUEST => StatusCode::UNPROCESSABLE_ENTITY,
         status => status,
     };
     let detail = match status {
-        // The framework does not always name the field.
+        // poem-openapi does not always name the field.
         StatusCode::UNPROCESSABLE_ENTITY => format!("{error}; {EXAMPLE}"),
         _ => error.to_string(),
     };
@@ -258,13 +263,14 @@ fn unprocessable(error: Error) -> Answer {
     }
 }
 
-/// What is sent with a request is read to its end before anything else, up to a limit of size and time.
+/// Reads the body of a PUT request before the operation runs, within limits of size and time.
 pub(super) async fn limit_body<E: Endpoint>(endpoint: E, mut request: Request) -> Result<Response> {
     if request.method() == poem::http::Method::PUT {
         let body = request.take_body().into_bytes_limit(MAX_BODY_BYTES);
         let body = tokio::time::timeout(BODY_TIMEOUT, body).await;
-        let body = body
-            .map_err(|_| Error::from_string("the body did not come in time", StatusCode::REQUEST_TIMEOUT))?;
+        let body = body.map_err(|_| {
+            Error::from_string("the request body did not arrive in time", StatusCode::REQUEST_TIMEOUT)
+        })?;
         request.set_body(Body::from_bytes(body?));
     }
     Ok(endpoint.call(request).await?.into_response())

@@ -1,4 +1,4 @@
-//! The SSE endpoint and its description, over HTTP.
+//! The SSE endpoint, the language API and their OpenAPI description.
 
 mod access_log;
 mod api;
@@ -30,7 +30,7 @@ use tokio::sync::watch;
 
 use self::{
     access_log::AccessLog,
-    api::{Api, EventStream},
+    api::{EventStream, StreamApi},
     cors::ByPolicy,
     language::LanguageApi,
 };
@@ -40,7 +40,7 @@ use crate::{
     web::{self, page::Source},
 };
 
-/// What requests are counted by.
+/// The routes by which requests are counted.
 const ROUTES: &[&str] = &[
     "/ocs/v2.php/apps/notifications/api/v1/notifications/sse",
     "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language",
@@ -50,67 +50,69 @@ const ROUTES: &[&str] = &[
     "/publish",
 ];
 
-/// What the endpoint is made of.
+/// The dependencies and settings of the endpoint.
 #[derive(Clone)]
-pub struct Http {
-    /// Opens the streams.
+pub struct HttpApi {
+    /// Opens streams.
     pub subscribe: Arc<dyn Subscribe>,
     /// Lets users choose their language.
     pub choose_language: Arc<dyn ChooseLanguage>,
-    /// Tells whose token it is.
+    /// Verifies tokens.
     pub verifier: Arc<dyn TokenVerifier>,
-    /// Where refusals are counted.
+    /// Counts rejected requests.
     pub metrics: Arc<dyn Metrics>,
-    /// What time it is.
+    /// The clock for the access log.
     pub clock: Arc<dyn Clock>,
-    /// What ties a request to what led to it.
+    /// Continues the traces of requests.
     pub traces: Arc<dyn Traces>,
-    /// Which other origins may read. It may change while requests are answered.
+    /// The policy for cross-origin requests. It may change while requests are answered.
     pub cross_origin: watch::Receiver<CrossOrigin>,
-    /// The path below which everything lies, `/` for none.
+    /// The path prefix of all routes, `/` for none.
     pub root: String,
-    /// Told in `X-Sse-Version`.
+    /// The version in `X-Sse-Version`.
     pub version: &'static str,
 }
 
-impl Http {
-    /// The description alone, as JSON.
+impl HttpApi {
+    /// Returns the OpenAPI description as JSON.
     #[must_use]
     pub fn specification(self) -> String {
         self.service().spec()
     }
 
-    /// Everything that is served to clients: the stream, its description, and what `extend` adds below the same root.
+    /// Returns the whole application for clients: streams, language API, their description, and the routes that `extend` adds below the
+    /// root.
     #[must_use]
     pub fn app(self, extend: impl FnOnce(Route) -> Route) -> App {
         let (clock, cross_origin, root) =
             (Arc::clone(&self.clock), self.cross_origin.clone(), self.root.clone());
         let (document, page) = (self.clone(), self.clone());
-        let document = made_once("application/json", move || document.clone().specification());
-        // It is a million and a half bytes, and hardly ever asked for.
-        let page = made_once("text/html; charset=utf-8", move || page.clone().service().swagger_ui_html());
+        let document = rendered_once("application/json", move || document.clone().specification());
+        // The page has 1.5 MB and is rarely requested, so it is rendered at the first request.
+        let page =
+            rendered_once("text/html; charset=utf-8", move || page.clone().service().swagger_ui_html());
         let page = page.with(web::page::headers(Source::Inline, Source::Inline));
         let operations = Arc::new(self.service().into_endpoint().around(language::limit_body));
         let routes = Route::new()
             .at("/openapi.json", web::get(document))
             .nest("/docs", Route::new().at("/", web::get(page)));
-        let routes = described().into_iter().fold(routes, |routes, (path, methods)| {
-            routes.at(path, web::only(methods, Arc::clone(&operations)))
+        let routes = documented_paths().into_iter().fold(routes, |routes, (path, methods)| {
+            routes.at(path, web::with_methods(methods, Arc::clone(&operations)))
         });
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(&root, routes) };
-        let answered = routes.catch_all_error(problem::unanswered).with(ByPolicy(cross_origin));
+        let answered = routes.catch_all_error(problem::error_response).with(ByPolicy(cross_origin));
         App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 
-    fn service(self) -> OpenApiService<(Api, LanguageApi), ()> {
+    fn service(self) -> OpenApiService<(StreamApi, LanguageApi), ()> {
         let (root, version) = (self.root, self.version);
         let languages = LanguageApi {
             choose: self.choose_language,
             verifier: Arc::clone(&self.verifier),
             metrics: Arc::clone(&self.metrics),
         };
-        let streams = Api {
+        let streams = StreamApi {
             subscribe: self.subscribe,
             verifier: self.verifier,
             metrics: self.metrics,
@@ -120,23 +122,23 @@ impl Http {
         };
         OpenApiService::new((streams, languages), "ocis-sse", version)
             .description(
-                "Pushes what happens to a user's files and shares to the user's browsers, as Server-Sent Events. \
+                "Pushes events about a user's files and shares to the user's clients as Server-Sent Events. \
                  Errors are problem details (RFC 9457).",
             )
             .server(root)
     }
 }
 
-/// The paths of the description, with the methods that they take.
-fn described() -> BTreeMap<String, Vec<Method>> {
+/// Returns the paths of the OpenAPI description with their methods.
+fn documented_paths() -> BTreeMap<String, Vec<Method>> {
     let mut paths = BTreeMap::<_, Vec<_>>::new();
-    for path in <(Api, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
+    for path in <(StreamApi, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
         paths.entry(path.path).or_default().extend(path.operations.iter().flat_map(methods));
     }
     paths
 }
 
-/// The methods that lead to an operation. HEAD is answered like GET, unless GET would open a stream.
+/// Returns the methods of an operation. HEAD is answered like GET, unless GET would open a stream.
 fn methods(operation: &MetaOperation) -> impl Iterator<Item = Method> {
     let mut contents = operation.responses.responses.iter().flat_map(|response| &response.content);
     let is_stream = contents.any(|content| content.content_type == EventStream::CONTENT_TYPE);
@@ -144,11 +146,11 @@ fn methods(operation: &MetaOperation) -> impl Iterator<Item = Method> {
     [operation.method.clone()].into_iter().chain(head)
 }
 
-/// Answers with a text that is made when it is first asked for, and then shared by all answers.
-fn made_once(media_type: &'static str, make: impl Fn() -> String + Send + Sync) -> impl Endpoint {
+/// Returns an endpoint whose text is rendered at the first request and then shared by all responses.
+fn rendered_once(media_type: &'static str, render: impl Fn() -> String + Send + Sync) -> impl Endpoint {
     let text = OnceLock::new();
     make_sync(move |_| {
-        let text: &Bytes = text.get_or_init(|| make().into());
+        let text: &Bytes = text.get_or_init(|| render().into());
         Response::builder().content_type(media_type).body(text.clone())
     })
 }

@@ -1,37 +1,37 @@
-//! The one place where errors become HTTP: problem details (RFC 9457).
+//! The mapping from errors to HTTP: problem details (RFC 9457).
 
 use poem::{Error, Response, error::NotFoundError, http::StatusCode};
 use poem_openapi::Object;
 
 use crate::web::MethodNotAllowed;
 
-/// What went wrong, for a program and for a person.
+/// Problem details (RFC 9457).
 #[derive(Debug, Object)]
 pub(super) struct Problem {
-    /// Identifies the kind of problem; `about:blank` says that the status code tells all.
+    /// The type of the problem. `about:blank` means that the status code is the type.
     #[oai(rename = "type")]
     kind: String,
-    /// The status code in words.
+    /// The reason phrase of the status code.
     title: String,
     /// The status code.
     status: u16,
-    /// What happened, and what would mend it.
+    /// The cause of the problem, and how to fix it.
     detail: String,
-    /// What is wrong where, in what was sent.
+    /// The invalid fields of the request body.
     #[oai(skip_serializing_if_is_none)]
-    pub(super) errors: Option<Vec<Invalid>>,
+    pub(super) errors: Option<Vec<InvalidField>>,
 }
 
-/// A part of what was sent that is not right.
+/// An invalid field of a request body.
 #[derive(Debug, Object)]
-pub(super) struct Invalid {
-    /// Where it stands (RFC 6901), such as `#/language`.
+pub(super) struct InvalidField {
+    /// The JSON pointer of the field (RFC 6901), such as `#/language`.
     pub(super) pointer: String,
-    /// What is wrong with it, and what would be right.
+    /// The reason why the field is invalid, and how to fix it.
     pub(super) detail: String,
 }
 
-/// The media type of a problem.
+/// The media type of problem details.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 impl Problem {
@@ -52,17 +52,17 @@ impl Problem {
     }
 }
 
-/// The answer to a request that no operation answered.
-pub(super) async fn unanswered(error: Error) -> Response {
+/// Returns the response to a request that no operation has answered.
+pub(super) async fn error_response(error: Error) -> Response {
     if error.is::<NotFoundError>() {
         return Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path")
             .into_response(StatusCode::NOT_FOUND);
     }
     let status = error.status();
-    // What the framework says of a request is meant for its sender; what it says of us is not.
+    // poem's text about a request is meant for the client. Its text about a failure of the service is not.
     let detail = if status.is_server_error() {
-        tracing::error!(error = %error, "a request failed");
-        "the service failed to answer".to_owned()
+        tracing::error!(error = %error, "request failed");
+        "the service failed to answer the request".to_owned()
     } else {
         error.to_string()
     };

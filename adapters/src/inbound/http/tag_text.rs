@@ -1,4 +1,4 @@
-//! A text that should be a language tag, as the description of the API has it.
+//! A text of the API that should be a language tag.
 
 use std::borrow::Cow;
 
@@ -10,13 +10,13 @@ use poem_openapi::{
 use serde::Serialize;
 use serde_json::Value;
 
-/// What RFC 5646, 2.1 calls a `langtag` or a `privateuse`, as a pattern. Of the grandfathered tags those that are irregular, such as
-/// `i-klingon`, are accepted as well.
+/// The pattern of a `langtag` or a `privateuse` (RFC 5646, 2.1). The irregular grandfathered tags, such as `i-klingon`, are accepted too,
+/// but not in the pattern.
 const PATTERN: &str = "^(([A-Za-z]{2,3}(-[A-Za-z]{3}){0,3}|[A-Za-z]{4,8})(-[A-Za-z]{4})?(-([A-Za-z]{2}|[0-9]{3}))?\
                        (-([A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*(-[A-WY-Za-wy-z0-9](-[A-Za-z0-9]{2,8})+)*\
                        (-[Xx](-[A-Za-z0-9]{1,8})+)?|[Xx](-[A-Za-z0-9]{1,8})+)$";
 
-/// Any text; whether it is a tag, and why it is none, is said by what reads it.
+/// A text that may be a language tag. Its reader checks it, so that the problem details can say why it is not one.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct TagText(pub(super) String);
 

@@ -1,7 +1,7 @@
-//! A page to look inside, and what it asks for.
+//! The page for administrators at `/inspect`, and its data.
 //!
-//! The page itself shows nothing and is for everybody: a browser sends no token with what a person types into it. It asks for the
-//! token, keeps it for its own tab, and sends it in a header with whatever it fetches, which is behind the token like the rest.
+//! The page itself has no data and is open to everyone, because a browser sends no token when it navigates. It asks for the token, keeps it
+//! for its own tab, and sends it in a header when it fetches the data, which the token protects.
 
 mod live;
 
@@ -27,12 +27,12 @@ use tracing::info;
 use super::TokenShown;
 use crate::web::{self, page::Source};
 
-/// So many pages are fed at a time.
-const MOST_PAGES: usize = 16;
-/// More than any user's id takes.
+/// Maximum number of open pages.
+const MAX_PAGES: usize = 16;
+/// Maximum size of a request body, in bytes. Any user id is shorter.
 const MAX_REQUEST_BYTES: usize = 16 << 10;
 
-/// What is looked into.
+/// The dependencies of the page's data.
 pub(super) struct Inspection {
     pub(super) inspect: Arc<dyn Inspect>,
     pub(super) readiness: Arc<dyn Readiness>,
@@ -48,13 +48,13 @@ impl Inspection {
         clock: Arc<dyn Clock>,
         version: &'static str,
     ) -> Arc<Self> {
-        let pages = Arc::new(Semaphore::new(MOST_PAGES));
+        let pages = Arc::new(Semaphore::new(MAX_PAGES));
         Arc::new(Self { inspect, readiness, clock, version, pages })
     }
 }
 
-/// Adds the page and its files, which are for everybody.
-pub(super) fn page(routes: Route) -> Route {
+/// Adds the page and its files, which are open to everyone.
+pub(super) fn page_routes(routes: Route) -> Route {
     let file = |media_type: &'static str, text: &'static str| {
         let file = make_sync(move |_| Response::builder().content_type(media_type).body(text));
         let file = file.with(web::page::headers(Source::Files, Source::Files));
@@ -66,22 +66,22 @@ pub(super) fn page(routes: Route) -> Route {
         .at("/inspect/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
 }
 
-/// Adds what the page asks for.
-pub(super) fn answers(routes: Route, inspection: &Arc<Inspection>) -> Route {
+/// Adds the data of the page.
+pub(super) fn data_routes(routes: Route, inspection: &Arc<Inspection>) -> Route {
     let inspection = || Arc::clone(inspection);
     let ending = end.data(inspection()).with(SizeLimit::new(MAX_REQUEST_BYTES));
     routes
-        .at("/inspect/live", web::only([Method::GET], live::follow.data(inspection())))
+        .at("/inspect/live", web::with_methods([Method::GET], live::follow.data(inspection())))
         .at("/inspect/streams", web::get(streams.data(inspection())))
         .at("/inspect/streams/end", web::post(ending))
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct UserQuery {
     user: String,
 }
 
-impl Asked {
+impl UserQuery {
     fn user(&self) -> poem::Result<UserId> {
         UserId::try_new(&self.user)
             .map_err(|error| poem::Error::from_string(error.to_string(), StatusCode::UNPROCESSABLE_ENTITY))
@@ -120,11 +120,11 @@ impl From<OpenStream> for Stream {
 
 #[handler]
 fn streams(
-    Query(asked): Query<Asked>,
+    Query(query): Query<UserQuery>,
     Data(inspection): Data<&Arc<Inspection>>,
     Data(TokenShown(may_end)): Data<&TokenShown>,
 ) -> poem::Result<Json<Streams>> {
-    let streams = inspection.inspect.streams_of(&asked.user()?).into_iter().map(Stream::from).collect();
+    let streams = inspection.inspect.streams_of(&query.user()?).into_iter().map(Stream::from).collect();
     Ok(Json(Streams { may_end: *may_end, streams }))
 }
 
@@ -133,20 +133,20 @@ struct Ended {
     ended: usize,
 }
 
-/// What is sent has to be JSON: no page of another origin can send that without being asked first. Without a token, any page that a person has
-/// open could end streams.
+/// Ends the streams of a user. The request has to be JSON, which a page of another origin cannot send without a preflight. Without a token, any
+/// page in the administrator's browser could end streams.
 #[handler]
 fn end(
-    Json(asked): Json<Asked>,
+    Json(query): Json<UserQuery>,
     Data(inspection): Data<&Arc<Inspection>>,
     Data(TokenShown(is_shown)): Data<&TokenShown>,
 ) -> poem::Result<Json<Ended>> {
     if !is_shown {
-        let why = "streams can be ended here when debug.token (SSE_DEBUG_TOKEN) is set";
-        return Err(poem::Error::from_string(why, StatusCode::FORBIDDEN));
+        let error = "streams can be ended here when debug.token (SSE_DEBUG_TOKEN) is set";
+        return Err(poem::Error::from_string(error, StatusCode::FORBIDDEN));
     }
-    let user = asked.user()?;
+    let user = query.user()?;
     let ended = inspection.inspect.end_streams_of(&user);
-    info!(%user, ended, "an administrator has ended a user's streams");
+    info!(%user, ended, "streams of a user ended by an administrator");
     Ok(Json(Ended { ended }))
 }
