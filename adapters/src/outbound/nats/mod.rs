@@ -5,23 +5,17 @@
 //! [`KeyValueBookmarks`] where instances tell each other where streams stood, [`KeyValuePreferences`] which languages users have
 //! chosen.
 
-mod bookmarks;
-mod bucket;
-mod bucket_watch;
 pub mod connection;
 pub mod envelope;
 mod invalid;
+mod key_value;
 mod lag;
 mod permissions;
 mod position;
-mod preferences;
 mod queue;
-mod registry;
 mod source;
 mod subscription;
 mod tls;
 
-pub use bookmarks::KeyValueBookmarks;
-pub use preferences::KeyValuePreferences;
-pub use registry::{KeyValueRegistry, Node};
+pub use key_value::{KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node};
 pub use source::JetStreamSource;

@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::connection::{Connection, LineState};
+use super::super::connection::{Connection, LineState};
 
 /// The bucket, which is also what each key in it begins with.
 const BUCKET: &str = "service-registry";
@@ -183,7 +183,8 @@ mod tests {
     #[test]
     fn an_entry_is_what_was_captured() {
         let file: Value =
-            serde_json::from_str(include_str!("../../../../tests/wire/service-registry.json")).expect("JSON");
+            serde_json::from_str(include_str!("../../../../../tests/wire/service-registry.json"))
+                .expect("JSON");
         let node = Node {
             service: "eu.opencloud.sse.sse".into(),
             version: "0.1.0+dev".into(),

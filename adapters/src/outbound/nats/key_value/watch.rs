@@ -22,9 +22,11 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    super::{
+        connection::{Connection, LineState},
+        permissions::Denied,
+    },
     bucket,
-    connection::{Connection, LineState},
-    permissions::Denied,
 };
 
 /// A bucket that could not be read for so long counts as unavailable.

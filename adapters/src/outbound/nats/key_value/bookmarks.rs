@@ -18,7 +18,11 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{bucket, bucket_watch::BucketWatch, connection::Connection, invalid::InvalidJson};
+use super::{
+    super::{connection::Connection, invalid::InvalidJson},
+    bucket,
+    watch::BucketWatch,
+};
 
 /// The bucket.
 const BUCKET: &str = "sse-resume";

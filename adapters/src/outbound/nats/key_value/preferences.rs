@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
 
-use super::{bucket, bucket_watch::BucketWatch, connection::Connection};
+use super::{super::connection::Connection, bucket, watch::BucketWatch};
 
 /// The bucket.
 const BUCKET: &str = "sse-languages";

@@ -13,7 +13,7 @@ use async_nats::{
 use data_encoding::BASE32_NOPAD;
 use tracing::warn;
 
-use super::connection::Connection;
+use super::super::connection::Connection;
 
 /// Waits until NATS is connected.
 pub(super) async fn client(connection: &Connection) -> Result<Client, async_nats::Error> {
