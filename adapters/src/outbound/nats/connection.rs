@@ -4,12 +4,11 @@ use std::{path::PathBuf, time::Duration};
 
 pub use async_nats::ServerAddr;
 use async_nats::{Client, ConnectOptions, Event};
-use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{permissions::Denials, tls};
+use super::{backoff, permissions::Denials, tls};
 
 /// How the line is at present.
 #[derive(Clone, Default)]
@@ -48,12 +47,8 @@ impl Connection {
     }
 }
 
-/// The first pause after a failed attempt.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
 /// How often the other end is asked whether it is there. A line is given up after two silences.
 const PING: Duration = Duration::from_secs(10);
-/// The longest pause between two attempts.
-const LONGEST_DELAY: Duration = Duration::from_secs(4);
 /// How often a connection is made again over which NATS denies all answers.
 const ANSWERS_RETRY: Duration = Duration::from_secs(5);
 
@@ -118,7 +113,7 @@ async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denial
         }
         tokio::select! {
             // Then again.
-            () = tokio::time::sleep(delay(attempt)) => {}
+            () = tokio::time::sleep(backoff::delay(attempt)) => {}
             // Nobody waits for it.
             () = state.closed() => return,
         }
@@ -164,7 +159,7 @@ fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials)
         .name("ocis-sse")
         .ping_interval(PING)
         .max_reconnects(None)
-        .reconnect_delay_callback(delay)
+        .reconnect_delay_callback(backoff::delay)
         .event_callback(move |event| {
             let denied = denials.answers().map(|denied| denied.to_string());
             match &event {
@@ -175,13 +170,6 @@ fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials)
             note(&state, &event, denied);
             std::future::ready(())
         })
-}
-
-/// Doubles with each attempt up to the longest, and varies by half, so that a crowd of clients does not return at once.
-fn delay(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
-    let full = (FIRST_DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY);
-    full.mul_f64(rand::rng().random_range(0.5..=1.0))
 }
 
 /// Notes what an event says of the connection, over which NATS has denied something for this reason.
@@ -211,23 +199,4 @@ fn trouble(state: &mut LineState, text: String) -> bool {
     let changed = state.trouble != new;
     state.trouble = new;
     changed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_between_attempts_grows_is_capped_and_varies() {
-        let check = |attempts: usize, full: Duration| {
-            let delays: Vec<_> = (0..200).map(|_| delay(attempts)).collect();
-            assert!(delays.iter().all(|delay| (full / 2..=full).contains(delay)), "{attempts}: {delays:?}");
-            assert!(delays.iter().any(|delay| *delay != delays[0]), "{attempts}");
-        };
-        check(0, FIRST_DELAY);
-        check(1, FIRST_DELAY);
-        check(3, FIRST_DELAY * 4);
-        check(8, LONGEST_DELAY);
-        check(usize::MAX, LONGEST_DELAY);
-    }
 }

@@ -5,6 +5,7 @@
 //! [`KeyValueBookmarks`] where instances tell each other where streams stood, [`KeyValuePreferences`] which languages users have
 //! chosen.
 
+mod backoff;
 pub mod connection;
 pub mod envelope;
 mod invalid;

@@ -4,13 +4,13 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::{Client, jetstream};
 use async_trait::async_trait;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use domain::{language::LanguageChoice, notification::EventId, revocation::AccountChange};
 use ports::outbound::{Clock, EventSource, MessageMetadata, Metrics, Outcome, SourceEvent};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
+    backoff,
     connection::{Connection, LineState},
     envelope::{self, Event, PassedOver, Unreadable, UserChange},
     lag::Lag,
@@ -22,8 +22,6 @@ use super::{
 
 /// A consumer that follows one that was lost at once counts as one that works after this time.
 const PROBATION: Duration = Duration::from_secs(2);
-/// The longest pause before trying again to subscribe.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// The bus's one stream, read through an ephemeral consumer that is made again whenever it is lost.
 ///
@@ -47,7 +45,7 @@ pub struct JetStreamSource {
     /// Whether the last consumer brought nothing before it was lost, or NATS denied it, so that the next one has still to prove itself. Where
     /// NATS permits to make a consumer, but not to ask it for messages, readiness would change to and fro otherwise.
     is_unproven: bool,
-    delays: ExponentialBackoff,
+    failed_attempts: usize,
     /// The line over which the last attempt was made.
     generation: u64,
     lag: Lag,
@@ -78,7 +76,7 @@ impl JetStreamSource {
             said: None,
             pause: false,
             is_unproven: false,
-            delays: delays(),
+            failed_attempts: 0,
             generation: 0,
             lag: Lag::default(),
             queued: VecDeque::new(),
@@ -210,7 +208,7 @@ impl JetStreamSource {
             self.pause = !subscription.has_brought_something();
             self.is_unproven = self.pause;
             if !self.pause {
-                self.delays = delays();
+                self.failed_attempts = 0;
             }
         }
         let new = self.said.as_ref() != Some(&reason);
@@ -233,10 +231,11 @@ impl JetStreamSource {
             self.generation = state.generation;
             self.pause = false;
             self.is_unproven = state.was_denied;
-            self.delays = delays();
+            self.failed_attempts = 0;
         }
         if std::mem::take(&mut self.pause) {
-            tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
+            self.failed_attempts += 1;
+            tokio::time::sleep(backoff::delay(self.failed_attempts)).await;
         }
         let denials = self.denials.clone();
         match denials.permitted(queue::NAME, self.subscribe(client, state.generation)).await {
@@ -294,13 +293,4 @@ impl EventSource for JetStreamSource {
             subscription.close(queue::NAME).await;
         }
     }
-}
-
-fn delays() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
