@@ -1,9 +1,8 @@
-//! The bus: NATS JetStream.
+//! NATS JetStream: the source of events, and the stores that instances share.
 //!
-//! [`connection`] keeps the line to the servers, [`JetStreamSource`] reads the stream that all services share, and
-//! [`envelope`] finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services,
-//! [`KeyValueBookmarks`] where instances tell each other where streams stood, [`KeyValuePreferences`] which languages users have
-//! chosen.
+//! [`connection`] connects to the servers. [`JetStreamSource`] reads the stream that all services of the platform share, and
+//! [`envelope`] decodes its messages. [`KeyValueBookmarks`], [`KeyValuePreferences`] and [`KeyValueRegistry`] are key-value buckets: the
+//! bookmarks of ended streams, the users' language choices, and the platform's service registry.
 
 mod backoff;
 pub mod connection;

@@ -1,4 +1,4 @@
-//! The key-value stores of NATS JetStream.
+//! Key-value buckets of NATS JetStream, which instances and other services share.
 
 mod bookmarks;
 mod bucket;
