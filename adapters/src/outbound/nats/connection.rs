@@ -171,9 +171,9 @@ fn options(servers: &Servers, state: watch::Sender<ConnectionState>, denials: De
         })
 }
 
-/// Records an event of the client. `denied` is what NATS denied on the connection before.
+/// Records an event of the client. `denied` is the denial of all replies on the previous connection, if there was one.
 fn record(state: &watch::Sender<ConnectionState>, event: &Event, denied: Option<String>) {
-    debug!(%event, "NATS");
+    debug!(%event, "NATS client event");
     state.send_if_modified(|state| match event {
         Event::Connected => {
             state.generation += 1;

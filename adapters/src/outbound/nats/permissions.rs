@@ -122,8 +122,8 @@ fn about(denied: &str, name: &str) -> Option<String> {
     if denied.contains(ACCOUNT) {
         return Some(denied.to_owned());
     }
-    let (before, behind) = denied.split_once(name)?;
-    let rest = if behind.starts_with('.') { ".>\"" } else { "\"" };
+    let (before, after) = denied.split_once(name)?;
+    let rest = if after.starts_with('.') { ".>\"" } else { "\"" };
     Some(format!("{before}{name}{rest}"))
 }
 

@@ -201,51 +201,51 @@ mod tests {
 
     #[test]
     fn root_is_accepted_as_server_certificate() {
-        let (ours, other) = (issuer(), issuer());
-        assert_eq!(verify(&[ours.der()], ours.der()), Ok(()));
-        assert_eq!(verify(&[other.der(), ours.der()], ours.der()), Ok(()));
+        let (root, other) = (issuer(), issuer());
+        assert_eq!(verify(&[root.der()], root.der()), Ok(()));
+        assert_eq!(verify(&[other.der(), root.der()], root.der()), Ok(()));
     }
 
     #[test]
     fn authority_with_the_name_and_key_of_a_root_is_rejected() {
-        let (ours, other) = (issuer(), issuer());
-        assert_rejected(verify(&[ours.der()], other.der()), "CaUsedAsEndEntity");
-        let again = params(authority()).self_signed(ours.key()).expect("a certificate");
-        assert_ne!(again.der(), ours.der(), "the serial numbers differ");
-        assert_rejected(verify(&[ours.der()], again.der()), "CaUsedAsEndEntity");
+        let (root, other) = (issuer(), issuer());
+        assert_rejected(verify(&[root.der()], other.der()), "CaUsedAsEndEntity");
+        let reissued = params(authority()).self_signed(root.key()).expect("a certificate");
+        assert_ne!(reissued.der(), root.der(), "the serial numbers differ");
+        assert_rejected(verify(&[root.der()], reissued.der()), "CaUsedAsEndEntity");
     }
 
     #[test]
     fn authority_issued_by_a_root_is_rejected() {
-        let ours = issuer();
+        let root = issuer();
         let key = KeyPair::generate().expect("a key");
-        let issued = params(authority()).signed_by(&key, &ours).expect("a certificate");
-        assert_rejected(verify(&[ours.der()], issued.der()), "CaUsedAsEndEntity");
+        let issued = params(authority()).signed_by(&key, &root).expect("a certificate");
+        assert_rejected(verify(&[root.der()], issued.der()), "CaUsedAsEndEntity");
     }
 
     #[test]
     fn expired_or_misnamed_root_is_rejected() {
-        let ours = issuer();
+        let root = issuer();
         let year = 366 * 24 * 60 * 60;
-        assert_rejected(verify_at(NOW + year, NAME, &[ours.der()], ours.der()), "certificate expired");
-        assert_rejected(verify_at(NOW - year, NAME, &[ours.der()], ours.der()), "certificate not valid yet");
+        assert_rejected(verify_at(NOW + year, NAME, &[root.der()], root.der()), "certificate expired");
+        assert_rejected(verify_at(NOW - year, NAME, &[root.der()], root.der()), "certificate not valid yet");
         let reason = "certificate not valid for name";
-        assert_rejected(verify_at(NOW, "other.example", &[ours.der()], ours.der()), reason);
-        assert_rejected(verify_at(NOW, "127.0.0.1", &[ours.der()], ours.der()), reason);
+        assert_rejected(verify_at(NOW, "other.example", &[root.der()], root.der()), reason);
+        assert_rejected(verify_at(NOW, "127.0.0.1", &[root.der()], root.der()), reason);
     }
 
     #[test]
     fn only_certificates_issued_by_a_root_are_accepted() {
-        let (ours, other) = (issuer(), issuer());
+        let (root, other) = (issuer(), issuer());
         let key = KeyPair::generate().expect("a key");
-        let issued = params(IsCa::NoCa).signed_by(&key, &ours).expect("a certificate");
-        assert_eq!(verify(&[ours.der()], issued.der()), Ok(()));
+        let issued = params(IsCa::NoCa).signed_by(&key, &root).expect("a certificate");
+        assert_eq!(verify(&[root.der()], issued.der()), Ok(()));
         assert_rejected(verify(&[other.der()], issued.der()), "BadSignature");
         let expired = NOW + 366 * 24 * 60 * 60;
-        assert_rejected(verify_at(expired, NAME, &[ours.der()], issued.der()), "certificate expired");
-        let itself = params(IsCa::NoCa).self_signed(&key).expect("a certificate");
-        assert_eq!(verify(&[itself.der()], itself.der()), Ok(()));
-        assert_rejected(verify(&[ours.der()], itself.der()), "BadSignature");
+        assert_rejected(verify_at(expired, NAME, &[root.der()], issued.der()), "certificate expired");
+        let self_signed = params(IsCa::NoCa).self_signed(&key).expect("a certificate");
+        assert_eq!(verify(&[self_signed.der()], self_signed.der()), Ok(()));
+        assert_rejected(verify(&[root.der()], self_signed.der()), "BadSignature");
     }
 
     #[test]

@@ -75,8 +75,8 @@ fn captured_messages_are_decoded() {
 fn only_events_for_this_service_are_decoded() {
     for (event_type, message) in captured(include_str!("../../../../../tests/wire/session.jsonl")) {
         let read = read(message.as_bytes(), ID).expect("readable");
-        let ours = [send_sse::TYPE, user_feature_changed::TYPE].contains(&&*event_type);
-        assert_eq!(read.is_some(), ours, "{event_type}");
+        let expected = [send_sse::TYPE, user_feature_changed::TYPE].contains(&&*event_type);
+        assert_eq!(read.is_some(), expected, "{event_type}");
     }
 }
 
@@ -93,17 +93,17 @@ fn only_valid_messages_are_decoded() {
         });
         assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{message}");
     };
-    let ours = |payload: &str| envelope(send_sse::TYPE, payload);
-    check(ours(r#"{"UserIDs":["a"],"Type":"t","Message":"aGk="}"#), Ok(Some((1, "t", "hi"))));
-    check(ours(r#"{"UserIDs":["a",""],"Type":"t","Further":[1]}"#), Ok(Some((1, "t", ""))));
-    check(ours("{}"), Ok(Some((0, "", ""))));
-    check(ours(r#"{"Type":"t","Message":"/w=="}"#), Ok(Some((0, "t", "\u{fffd}"))));
-    check(ours(r#"{"Type":"a\u002db"}"#), Ok(Some((0, "a-b", ""))));
-    check(ours(r#"{"Type":"a\nb"}"#), Err("invalid event type"));
-    check(ours(r#"{"Message":"?"}"#), Err("the message is not base64"));
-    check(ours(r#"{"UserIDs":"a"}"#), Err("the payload does not match the event type"));
-    check(ours("[]"), Err("the payload does not match the event type"));
-    check(ours("no JSON"), Err("the payload does not match the event type"));
+    let with_payload = |payload: &str| envelope(send_sse::TYPE, payload);
+    check(with_payload(r#"{"UserIDs":["a"],"Type":"t","Message":"aGk="}"#), Ok(Some((1, "t", "hi"))));
+    check(with_payload(r#"{"UserIDs":["a",""],"Type":"t","Further":[1]}"#), Ok(Some((1, "t", ""))));
+    check(with_payload("{}"), Ok(Some((0, "", ""))));
+    check(with_payload(r#"{"Type":"t","Message":"/w=="}"#), Ok(Some((0, "t", "\u{fffd}"))));
+    check(with_payload(r#"{"Type":"a\u002db"}"#), Ok(Some((0, "a-b", ""))));
+    check(with_payload(r#"{"Type":"a\nb"}"#), Err("invalid event type"));
+    check(with_payload(r#"{"Message":"?"}"#), Err("the message is not base64"));
+    check(with_payload(r#"{"UserIDs":"a"}"#), Err("the payload does not match the event type"));
+    check(with_payload("[]"), Err("the payload does not match the event type"));
+    check(with_payload("no JSON"), Err("the payload does not match the event type"));
     check(envelope("events.Other", "no JSON"), Ok(None));
     check(json!({ "Metadata": { "eventtype": "events.Other" }, "Payload": 7 }).to_string(), Ok(None));
     check(r#"{"Metadata":{"eventtype":"events.Other"},"Payload":"not wh"#.into(), Ok(None));
@@ -145,7 +145,7 @@ fn services_without_translations_read_the_same() {
     let plain = first(include_str!("../../../../../tests/wire/main-queue.jsonl"));
     let in_languages = first(include_str!("../../../../../tests/wire/in-languages.jsonl"));
     let [expected, translated] = [&plain, &in_languages].map(|message| {
-        let envelope = Envelope::read(message.as_bytes()).expect("an envelope").expect("for us");
+        let envelope = Envelope::read(message.as_bytes()).expect("an envelope").expect("for this service");
         serde_json::from_slice::<WithoutTranslations>(&envelope.payload).expect("SendSSE")
     });
     assert_eq!(translated, expected);
@@ -153,7 +153,7 @@ fn services_without_translations_read_the_same() {
     let [plain, in_languages] =
         [plain, in_languages].map(|message| read(message.as_bytes(), ID).expect("readable"));
     let [plain, in_languages] =
-        [&plain, &in_languages].map(|event| notification(event.as_ref().expect("for us")));
+        [&plain, &in_languages].map(|event| notification(event.as_ref().expect("for this service")));
     assert_eq!(in_languages.recipients, plain.recipients);
     let text_for = |accepted: &str| {
         let accepted =

@@ -105,7 +105,7 @@ impl<T: Send> BucketWatch<T> {
         }
     }
 
-    /// Reports the entries of the bucket. Reports first that it is unavailable, if that takes too long.
+    /// Reports the entries of the bucket. If that takes longer than [`UNAVAILABLE_AFTER`], reports that it is unavailable meanwhile.
     async fn load(&mut self) -> LoadedBucket {
         let updates = self.updates.clone();
         let mut loading = pin!(self.load_with_retries());

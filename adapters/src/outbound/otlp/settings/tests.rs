@@ -168,7 +168,7 @@ fn value_that_is_not_utf8_is_ignored() {
 
 #[test]
 fn unusable_tls_file_is_reported() {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
     let directory = tempfile::tempdir().expect("a directory");
     let file = |name: &str, text: &str| {
@@ -176,8 +176,8 @@ fn unusable_tls_file_is_reported() {
         std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
         path.to_str().expect("Unicode").to_owned()
     };
-    let certificate = file("certificate.pem", &made.cert.pem());
-    let key = file("key.pem", &made.signing_key.serialize_pem());
+    let certificate = file("certificate.pem", &certified.cert.pem());
+    let key = file("key.pem", &certified.signing_key.serialize_pem());
     let other = file("other.pem", &other.signing_key.serialize_pem());
     let empty = file("empty.pem", "");
     let (authorities, own) = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE");

@@ -13,7 +13,7 @@ const INVALID_ENVELOPE: &str = "not a go-micro envelope";
 fn check_message(message: &[u8], expected: Expected<'_>) {
     let read = read(message, ID);
     let read = read.as_ref().map(|event| {
-        let read = notification(event.as_ref().expect("for us"));
+        let read = notification(event.as_ref().expect("for this service"));
         let users = match &read.recipients {
             Recipients::Users(users) => users.iter().map(UserId::as_str).collect(),
             Recipients::Everyone => vec!["everyone"],
@@ -221,38 +221,38 @@ fn infinite_scale_4_names_one_user() {
 #[test]
 fn envelope_is_decoded_as_in_go() {
     let check = |message: &str, expected: Expected<'_>| check_message(message.as_bytes(), expected);
-    let ours = r#""Metadata":{"eventtype":"events.SendSSE"}"#;
+    let metadata = r#""Metadata":{"eventtype":"events.SendSSE"}"#;
     let payload = STANDARD.encode(r#"{"UserIDs":["a"],"Type":"t"}"#);
     let with = |members: &str| format!("{{{members},\"Payload\":\"{payload}\"}}");
     let read: Expected<'_> = Ok((&["a"], "t", ""));
-    check(&with(ours), read);
+    check(&with(metadata), read);
     check(&with(r#""metadata":{"eventtype":"events.SendSSE"}"#), read);
-    check(&format!(r#"{{{ours},"PAYLOAD":"{payload}"}}"#), read);
-    check(&format!(r#"{{"payLOAD":"{payload}",{ours}}}"#), read);
+    check(&format!(r#"{{{metadata},"PAYLOAD":"{payload}"}}"#), read);
+    check(&format!(r#"{{"payLOAD":"{payload}",{metadata}}}"#), read);
     check(&with(r#""Metadata":{"eventtype":"events.SendSSE","eventtype":"events.SendSSE"}"#), read);
     check(&with(r#""Metadata":{"eventtype":"events.Other","eventtype":"events.SendSSE"}"#), read);
     check(&with(r#""Metadata":null,"Metadata":{"eventtype":"events.SendSSE"}"#), read);
-    check(&with(&format!(r#"{ours},"Metadata":{{"traceparent":"t"}}"#)), read);
+    check(&with(&format!(r#"{metadata},"Metadata":{{"traceparent":"t"}}"#)), read);
     check(&with(r#""\ud800":"\ud800","Metadata":{"eventtype":"events.SendSSE","\udc00":"\udc00"}"#), read);
-    check(&with(&format!(r#"{ours},"Payload":"?""#)), read);
-    check(&with(&format!(r#"{ours},"Payload":null"#)), read);
-    check(&format!(r#"{{{ours},"Payload":"e30=","payload":"{payload}"}}"#), read);
+    check(&with(&format!(r#"{metadata},"Payload":"?""#)), read);
+    check(&with(&format!(r#"{metadata},"Payload":null"#)), read);
+    check(&format!(r#"{{{metadata},"Payload":"e30=","payload":"{payload}"}}"#), read);
     let broken = format!("{}\\r\\n{}\\n", &payload[..3], &payload[3..]);
-    check(&format!(r#"{{{ours},"Payload":"{broken}"}}"#), read);
-    check(&format!(r#"{{{ours},"Payload":"e31="}}"#), Ok((&[], "", "")));
-    check(&format!(r#"{{{ours},"Payload":[123,125]}}"#), Ok((&[], "", "")));
+    check(&format!(r#"{{{metadata},"Payload":"{broken}"}}"#), read);
+    check(&format!(r#"{{{metadata},"Payload":"e31="}}"#), Ok((&[], "", "")));
+    check(&format!(r#"{{{metadata},"Payload":[123,125]}}"#), Ok((&[], "", "")));
     let bytes =
-        [b"{\"ID\":\"\xff\",".as_slice(), ours.as_bytes(), b",\"Payload\":\"e30=\",\"\xff\":1}"].concat();
+        [b"{\"ID\":\"\xff\",".as_slice(), metadata.as_bytes(), b",\"Payload\":\"e30=\",\"\xff\":1}"].concat();
     check_message(&bytes, Ok((&[], "", "")));
 
     for payload in ["null", "7", "{}", r#""""#, r#""bnVs""#] {
-        check(&format!(r#"{{{ours},"Payload":{payload}}}"#), Err(INVALID_PAYLOAD));
+        check(&format!(r#"{{{metadata},"Payload":{payload}}}"#), Err(INVALID_PAYLOAD));
     }
-    check(&format!(r#"{{{ours},"Payload":"e30=","Payload":null}}"#), Err(INVALID_PAYLOAD));
-    check(&format!("{{{ours}}}"), Err(INVALID_PAYLOAD));
-    check(&format!(r#"{{{ours},"Payload":"e30"}}"#), Err("the payload is not base64"));
-    check(&format!("{} x", with(ours)), Err(INVALID_ENVELOPE));
-    check(&format!("\u{feff}{}", with(ours)), Err(INVALID_ENVELOPE));
+    check(&format!(r#"{{{metadata},"Payload":"e30=","Payload":null}}"#), Err(INVALID_PAYLOAD));
+    check(&format!("{{{metadata}}}"), Err(INVALID_PAYLOAD));
+    check(&format!(r#"{{{metadata},"Payload":"e30"}}"#), Err("the payload is not base64"));
+    check(&format!("{} x", with(metadata)), Err(INVALID_ENVELOPE));
+    check(&format!("\u{feff}{}", with(metadata)), Err(INVALID_ENVELOPE));
     check(&with(r#""Metadata":[]"#), Err(INVALID_ENVELOPE));
     check(&with(r#""Metadata":["events.SendSSE","t"]"#), Err(INVALID_ENVELOPE));
     check(&format!(r#"[{{"eventtype":"events.SendSSE"}},"{payload}"]"#), Err(INVALID_ENVELOPE));
@@ -267,7 +267,7 @@ fn envelope_is_decoded_as_in_go() {
     ] {
         check(&with(&format!(r#""Metadata":{metadata}"#)), Err(INVALID_ENVELOPE));
     }
-    check(&with(&format!(r#"{ours},"Metadata":null"#)), Err(INVALID_ENVELOPE));
+    check(&with(&format!(r#"{metadata},"Metadata":null"#)), Err(INVALID_ENVELOPE));
     for event_type in ["null", r#""""#, r#""events.sendsse""#] {
         let message = with(&format!(r#""metadata":{{"eventtype":{event_type}}}"#));
         assert_eq!(super::read(message.as_bytes(), ID), Ok(None), "{message}");
@@ -282,14 +282,14 @@ fn trace_parent_is_decoded_as_in_go() {
         let Some(Event::Notification { trace_parent, .. }) = read else { panic!("{read:?}") };
         assert_eq!(&*trace_parent, expected, "{message}");
     };
-    let ours = r#""eventtype":"events.SendSSE""#;
-    check(&format!(r#""Metadata":{{{ours},"traceparent":"a"}}"#), "a");
-    check(&format!(r#""Metadata":{{{ours},"traceparent":"a\ud800"}}"#), "a\u{fffd}");
-    check(&format!(r#""Metadata":{{{ours},"traceparent":"a","traceparent":"b"}}"#), "b");
-    check(&format!(r#""Metadata":{{{ours},"traceparent":"a"}},"Metadata":{{{ours}}}"#), "a");
-    check(&format!(r#""Metadata":{{{ours},"traceparent":null}}"#), "");
-    check(&format!(r#""Metadata":{{{ours},"traceparent":7}}"#), "");
-    check(&format!(r#""Metadata":{{{ours},"TraceParent":"a"}}"#), "");
+    let event_type = r#""eventtype":"events.SendSSE""#;
+    check(&format!(r#""Metadata":{{{event_type},"traceparent":"a"}}"#), "a");
+    check(&format!(r#""Metadata":{{{event_type},"traceparent":"a\ud800"}}"#), "a\u{fffd}");
+    check(&format!(r#""Metadata":{{{event_type},"traceparent":"a","traceparent":"b"}}"#), "b");
+    check(&format!(r#""Metadata":{{{event_type},"traceparent":"a"}},"Metadata":{{{event_type}}}"#), "a");
+    check(&format!(r#""Metadata":{{{event_type},"traceparent":null}}"#), "");
+    check(&format!(r#""Metadata":{{{event_type},"traceparent":7}}"#), "");
+    check(&format!(r#""Metadata":{{{event_type},"TraceParent":"a"}}"#), "");
 }
 
 /// Go would use the second type. No publisher writes two, and three of four messages are large ones for other services.

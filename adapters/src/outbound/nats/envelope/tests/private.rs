@@ -22,10 +22,10 @@ fn errors(message: &[u8]) -> Vec<String> {
 
 #[test]
 fn errors_quote_nothing_of_the_message() {
-    let ours = |payload: String| envelope(send_sse::TYPE, &payload);
-    let changed = |payload: String| envelope(user_feature_changed::TYPE, &payload);
+    let with_event = |payload: String| envelope(send_sse::TYPE, &payload);
+    let with_change = |payload: String| envelope(user_feature_changed::TYPE, &payload);
     let feature = |name: &str, value: Value| {
-        changed(json!({ "UserID": "a", "Features": [{ "Name": name, "Value": value }] }).to_string())
+        with_change(json!({ "UserID": "a", "Features": [{ "Name": name, "Value": value }] }).to_string())
     };
     let with_payload = |payload: Value| {
         json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": payload }).to_string()
@@ -41,21 +41,21 @@ fn errors_quote_nothing_of_the_message() {
             with_payload(json!(secret)),
             with_payload(json!(format!("aGk{}=", &secret[1..2]))),
             with_payload(json!(format!("aGk={secret}"))),
-            ours(secret.to_owned()),
-            ours(json!(secret).to_string()),
-            ours(json!({ "UserIDs": secret }).to_string()),
-            ours(json!({ "Type": [secret] }).to_string()),
-            ours(json!({ "Type": format!("{secret}\n") }).to_string()),
-            ours(json!({ "Message": [secret] }).to_string()),
-            ours(json!({ "Message": secret }).to_string()),
-            ours(json!({ "Message": secret, "Messages": { secret: secret } }).to_string()),
+            with_event(secret.to_owned()),
+            with_event(json!(secret).to_string()),
+            with_event(json!({ "UserIDs": secret }).to_string()),
+            with_event(json!({ "Type": [secret] }).to_string()),
+            with_event(json!({ "Type": format!("{secret}\n") }).to_string()),
+            with_event(json!({ "Message": [secret] }).to_string()),
+            with_event(json!({ "Message": secret }).to_string()),
+            with_event(json!({ "Message": secret, "Messages": { secret: secret } }).to_string()),
             // The padding is too long for the last character.
-            ours(json!({ "Message": format!("{}==", &secret[1..4]) }).to_string()),
-            ours(json!({ "Message": &secret[1..6] }).to_string()),
-            changed(secret.to_owned()),
-            changed(json!({ "UserID": [secret], "Features": [] }).to_string()),
-            changed(json!({ "UserID": "a", "Features": secret }).to_string()),
-            changed(json!({ "UserID": "a", "Features": [{ "Name": { secret: 1 } }] }).to_string()),
+            with_event(json!({ "Message": format!("{}==", &secret[1..4]) }).to_string()),
+            with_event(json!({ "Message": &secret[1..6] }).to_string()),
+            with_change(secret.to_owned()),
+            with_change(json!({ "UserID": [secret], "Features": [] }).to_string()),
+            with_change(json!({ "UserID": "a", "Features": secret }).to_string()),
+            with_change(json!({ "UserID": "a", "Features": [{ "Name": { secret: 1 } }] }).to_string()),
             feature("preferredLanguage", json!([secret])),
             feature("preferredLanguage", json!(secret)),
             feature("preferredLanguage", json!(secret.repeat(20))),
