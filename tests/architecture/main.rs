@@ -47,7 +47,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn the_domain_depends_on_nothing_of_ours_and_nothing_that_acts() {
+fn domain_has_no_internal_or_io_dependency() {
     // A grammar and a derive macro, both without any effect, and a model checker that only its own test is built with.
     assert_eq!(dependencies("domain").into_iter().collect::<Vec<_>>(), ["loom", "oxilangtag", "thiserror"]);
 }
@@ -67,7 +67,7 @@ fn ports_name_no_vendor() {
 }
 
 #[test]
-fn the_domain_never_awaits() {
+fn domain_never_awaits() {
     for (path, text) in sources("domain/src") {
         for word in ["async ", ".await", "std::fs", "std::net", "std::io", "std::thread", "std::env"] {
             assert!(!text.contains(word), "{} contains {word}", path.display());
@@ -76,7 +76,7 @@ fn the_domain_never_awaits() {
 }
 
 #[test]
-fn only_the_composition_root_names_an_adapter() {
+fn only_composition_root_names_adapters() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/composition");
     let naming: Vec<_> = sources("src")
         .into_iter()
@@ -115,7 +115,7 @@ fn may_name(module: &[&str], path: &[&str]) -> bool {
 }
 
 #[test]
-fn no_adapter_names_another() {
+fn no_adapter_names_another_adapter() {
     let mut adapters = BTreeSet::new();
     for (path, text) in sources("adapters/src") {
         let module = module_of(&path);
@@ -133,7 +133,7 @@ fn no_adapter_names_another() {
 }
 
 #[test]
-fn an_adapter_is_found_by_its_path_alone() {
+fn adapters_are_recognized_by_path() {
     for (path, text) in sources("adapters/src") {
         // A file elsewhere would have another module than its path says, and an included one would have none.
         for word in ["#[path", "include!("] {
@@ -154,7 +154,7 @@ fn an_adapter_is_found_by_its_path_alone() {
 }
 
 #[test]
-fn what_an_adapter_may_name() {
+fn paths_that_an_adapter_may_name() {
     let verdicts = |module: &[&str], text: &str| -> Vec<bool> {
         find_paths(module, text).iter().map(|found| may_name(module, &borrowed(&found.path))).collect()
     };
@@ -198,7 +198,7 @@ fn what_an_adapter_may_name() {
 }
 
 #[test]
-fn every_test_that_the_guarantees_name_exists() {
+fn tests_named_in_the_guarantees_exist() {
     let sources: Vec<_> = ["domain", "adapters", "src", "tests"].into_iter().flat_map(sources).collect();
     let page = include_str!("../../docs/guarantees.md");
     let browser_tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");

@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn visibilities_and_documentation_are_left_out() {
+    fn visibility_and_docs_are_ignored() {
         check("pub(in crate::inbound) struct S { pub(in super::super) a: u8, pub(super) b: u8 }", &[]);
         check("pub(crate) fn f() {} pub(self) fn g() {}", &[]);
         check("struct S(pub (super::A), pub(crate) super::B);", &["inbound::http::A", "inbound::http::B"]);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_has_its_line() {
+    fn path_has_its_line_number() {
         let found = find_paths(&[], "use crate::{\n    a,\n    b,\n};\n#[x = \"crate::c\"]\nstruct S;");
         assert_eq!(found.iter().map(|found| found.line).collect::<Vec<_>>(), [2, 3, 5]);
     }

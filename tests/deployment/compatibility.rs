@@ -42,7 +42,7 @@ fn setting(key: &str) -> &'static Setting {
 }
 
 #[test]
-fn names_the_settings_of_the_platform_and_only_those() {
+fn lists_exactly_the_platforms_settings() {
     let shown: BTreeSet<_> = rows().iter().map(|row| row.key).collect();
     // What the built-in service has under names of its own.
     let builtin = [
@@ -60,7 +60,7 @@ fn names_the_settings_of_the_platform_and_only_those() {
 }
 
 #[test]
-fn shows_the_variables_that_are_read() {
+fn shows_the_supported_variables() {
     for row in rows() {
         let read: BTreeSet<_> = setting(row.key).all_variables().collect();
         for name in &row.variables {
@@ -73,7 +73,7 @@ fn shows_the_variables_that_are_read() {
 }
 
 #[test]
-fn says_the_same_of_a_default_that_is_the_same() {
+fn equal_defaults_are_described_as_equal() {
     for row in rows() {
         let here = match setting(row.key).default {
             None => "required",

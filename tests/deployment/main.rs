@@ -20,7 +20,7 @@ fn words<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_setting_that_is_set_exists() {
+fn deployed_settings_exist() {
     let known: BTreeSet<String> = SETTINGS.iter().flat_map(Setting::all_variables).collect();
     for (file, text) in [("Dockerfile", DOCKERFILE), ("compose.yaml", COMPOSE), ("ocis-sse.service", UNIT)] {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
@@ -32,13 +32,13 @@ fn every_setting_that_is_set_exists() {
 
 /// The end-to-end tests show that it reloads on SIGHUP, and tells systemd.
 #[test]
-fn systemd_reloads_by_the_signal() {
+fn systemd_reloads_with_sighup() {
     let says = |line: &str| UNIT.lines().any(|found| found == line);
     assert!(says("Type=notify") && says("ExecReload=/bin/kill -HUP $MAINPID"));
 }
 
 #[test]
-fn the_page_about_proxies_shows_their_files() {
+fn proxies_page_shows_the_deployed_files() {
     let files = [
         include_str!("../../deploy/proxies/nginx.conf"),
         include_str!("../../deploy/proxies/Caddyfile"),
@@ -60,7 +60,7 @@ fn the_page_about_proxies_shows_their_files() {
 
 /// The image's dependencies are built before our sources are there. Cargo refuses to, when a target is missing that a manifest names.
 #[test]
-fn cargo_finds_every_target_while_the_image_is_built() {
+fn image_build_has_every_cargo_target() {
     let instructions = DOCKERFILE.replace("\\\n", " ");
     let builder = instructions.split("\nFROM ").nth(1).expect("its first stage");
     let (before, _) = builder.split_once("&& cargo build").expect("where it builds");

@@ -154,7 +154,7 @@ fn templates(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn dashboard_names_what_there_is() {
+fn dashboard_uses_existing_metrics() {
     let (metrics, dashboard) = (metrics(), serde_json::from_str::<Value>(DASHBOARD).expect("JSON"));
     let mut targets = Vec::new();
     with_key(&dashboard, "expr", &mut targets);
@@ -169,7 +169,7 @@ fn dashboard_names_what_there_is() {
 }
 
 #[test]
-fn alerts_name_what_there_is() {
+fn alerts_use_existing_metrics() {
     let metrics = metrics();
     let alerts: Vec<_> = RULES.split("- alert: ").skip(1).collect();
     assert!(alerts.len() > 5, "{alerts:?}");
@@ -200,7 +200,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 /// The page says of each metric which labels it has, and of each label which values: all, and no others. On a runtime, which has metrics of
 /// its own.
 #[tokio::test]
-async fn page_of_metrics_names_what_there_is() {
+async fn metrics_page_lists_existing_metrics() {
     // A histogram stands there by its own name.
     let mut there = Metrics::new();
     for (metric, mut labels) in metrics().into_iter().filter(|(metric, _)| !metric.starts_with("process_")) {

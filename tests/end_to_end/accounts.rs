@@ -59,7 +59,7 @@ async fn is_refused(service: &Service, token: &str) {
 }
 
 #[tokio::test]
-async fn account_that_is_disabled_or_deleted_loses_its_streams_and_its_tokens() {
+async fn disabling_an_account_ends_streams_and_tokens() {
     let deleted = json!({ "Executant": null, "UserID": "einstein", "Timestamp": null });
     let soft_deleted = json!({ "Executant": null, "UserID": "einstein", "RetentionTime": 1, "Reason": "" });
     for (event_type, event) in [
@@ -78,7 +78,7 @@ async fn account_that_is_disabled_or_deleted_loses_its_streams_and_its_tokens() 
         publisher.event(&["einstein", "marie"], "t", "after").await;
         for stream in &mut streams {
             assert_eq!(stream.content().await, "before", "{event_type}");
-            assert_eq!(stream.last_words().await, "the account was disabled or deleted");
+            assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
         }
         assert_eq!([marie.content().await, marie.content().await], ["before", "after"]);
         is_refused(&service, &old).await;
@@ -93,7 +93,7 @@ async fn account_that_is_disabled_or_deleted_loses_its_streams_and_its_tokens() 
 }
 
 #[tokio::test]
-async fn account_that_is_enabled_again_has_its_tokens_again() {
+async fn enabling_an_account_accepts_its_tokens_again() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let old = token(-60);
@@ -106,7 +106,7 @@ async fn account_that_is_enabled_again_has_its_tokens_again() {
     assert_eq!(stream.content().await, "still here");
 
     publish(&publisher, CHANGED, &feature("accountEnabled", "false")).await;
-    assert_eq!(stream.last_words().await, "the account was disabled or deleted");
+    assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
     is_refused(&service, &old).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
     eventually("the old token is accepted", async || service.ask_by(&old, LANGUAGE).await.status == 200)
@@ -117,7 +117,7 @@ async fn account_that_is_enabled_again_has_its_tokens_again() {
 }
 
 #[tokio::test]
-async fn instance_that_starts_knows_the_accounts_that_were_disabled_recently() {
+async fn new_instance_knows_recently_disabled_accounts() {
     let nats = Nats::start().await;
     drop(Service::start(&nats, &[]).await);
     let publisher = nats.publisher().await;

@@ -4,15 +4,16 @@ use tokio::process::Command;
 
 use crate::{
     client::get,
-    installed, line,
+    installed,
     nats::Nats,
     service::{Service, token},
+    transport,
 };
 
 const COMMITTED: &str = include_str!("../../openapi/ocis-sse.json");
 
 #[test]
-fn the_committed_description_is_the_present_one() {
+fn committed_description_is_current() {
     let present = format!("{}\n", ocis_sse::composition::specification());
     assert!(
         COMMITTED == present,
@@ -21,7 +22,7 @@ fn the_committed_description_is_the_present_one() {
 }
 
 #[tokio::test]
-async fn the_running_service_describes_itself() {
+async fn service_serves_its_description() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]);
     let served = get(service.http, "/root/openapi.json", &[]).await;
@@ -35,7 +36,7 @@ async fn the_running_service_describes_itself() {
 }
 
 #[tokio::test]
-async fn the_page_needs_nothing_from_elsewhere() {
+async fn docs_page_loads_no_external_resource() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let page = get(service.http, "/docs", &[]).await;
@@ -53,7 +54,7 @@ async fn the_page_needs_nothing_from_elsewhere() {
 
 /// Whatever fits the description, and whatever does not, is answered as the description says.
 #[tokio::test(flavor = "multi_thread")]
-async fn schemathesis_finds_nothing() {
+async fn schemathesis_finds_no_violation() {
     let nats = Nats::start().await;
     // A stream ends at once: only whole answers can be judged.
     let short = [("SSE_MAX_STREAM_AGE", "20ms"), ("SSE_KEEPALIVE_INTERVAL", "50ms")];
@@ -73,7 +74,7 @@ async fn schemathesis_finds_nothing() {
             "50",
         ]);
         // Who shows a certificate shall be known by it.
-        schemathesis.envs(line::settings().iter().map(|(_, value)| ("REQUESTS_CA_BUNDLE", *value)));
+        schemathesis.envs(transport::settings().iter().map(|(_, value)| ("REQUESTS_CA_BUNDLE", *value)));
         if let Some(header) = &header {
             schemathesis.args(["--header", header]);
         }

@@ -17,8 +17,8 @@ use uuid::Uuid;
 use crate::{
     eventually,
     ledger::{Entry, Ledger},
-    line::Server,
     service::token,
+    transport::Server,
 };
 
 /// Where the platform's clients find their stream.
@@ -26,7 +26,7 @@ pub(crate) const PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notificatio
 
 /// What tells the service where a client was when it comes back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Memory {
+pub(crate) enum ResumeBy {
     /// `Last-Event-ID`, as of an `EventSource`.
     LastEventId,
     /// `X-Request-ID` alone, as of the platform's web client.
@@ -48,12 +48,12 @@ struct Seen {
 }
 
 impl Browser {
-    pub(crate) fn open(service: impl Into<Server>, user: &str, memory: Memory) -> Self {
+    pub(crate) fn open(service: impl Into<Server>, user: &str, resume_by: ResumeBy) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let tab = Tab {
             service: service.into(),
             token: token(user),
-            memory,
+            resume_by,
             request_id: Uuid::new_v4().to_string(),
             last_event_id: String::new(),
             seen: seen.clone(),
@@ -85,7 +85,7 @@ impl Drop for Browser {
 struct Tab {
     service: Server,
     token: String,
-    memory: Memory,
+    resume_by: ResumeBy,
     request_id: String,
     last_event_id: String,
     seen: Arc<Mutex<Seen>>,
@@ -113,7 +113,7 @@ impl Tab {
             .header("host", self.service.to_string())
             .header("x-access-token", &self.token)
             .header("x-request-id", &self.request_id);
-        if self.memory == Memory::LastEventId && !self.last_event_id.is_empty() {
+        if self.resume_by == ResumeBy::LastEventId && !self.last_event_id.is_empty() {
             request = request.header("last-event-id", &self.last_event_id);
         }
         let request = request.body(Empty::<Bytes>::new()).expect("a request");
@@ -201,7 +201,7 @@ impl Reader {
 }
 
 #[test]
-fn a_stream_is_read_as_a_browser_does() {
+fn stream_is_parsed_like_in_a_browser() {
     let check = |stream: &str, expected: &[(&str, &str)], last_event_id: &str| {
         // However the bytes are cut.
         for length in [1, 2, 7, stream.len()] {
@@ -234,10 +234,10 @@ async fn answer(service: &TcpListener, head: &str, body: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_comes_back_and_says_where_it_was() {
-    let check = async |memory: Memory, remembered: Option<&str>| {
+async fn reconnects_with_its_last_event_id() {
+    let check = async |resume_by: ResumeBy, remembered: Option<&str>| {
         let service = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let browser = Browser::open(service.local_addr().expect("bound"), "a", memory);
+        let browser = Browser::open(service.local_addr().expect("bound"), "a", resume_by);
         let line = |request: &[String], name: &str| {
             request.iter().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned)
         };
@@ -254,6 +254,6 @@ async fn it_comes_back_and_says_where_it_was() {
         eventually("all in the ledger", async || browser.ledger().entries == expected).await;
         assert_eq!(browser.ended(), 2);
     };
-    check(Memory::LastEventId, Some("a-8")).await;
-    check(Memory::RequestId, None).await;
+    check(ResumeBy::LastEventId, Some("a-8")).await;
+    check(ResumeBy::RequestId, None).await;
 }

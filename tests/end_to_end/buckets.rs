@@ -18,9 +18,9 @@ use ports::obligations;
 use serde_json::json;
 
 use crate::{
-    PATIENCE, eventually,
+    DEADLINE, eventually,
     nats::{Nats, Publisher},
-    returning::{publish, reads},
+    resume::{publish, reads},
     service::Service,
 };
 
@@ -39,39 +39,39 @@ pub(crate) fn connection_to(address: &str) -> Connection {
 }
 
 #[tokio::test]
-async fn bookmarks_meet_the_obligations_of_their_port() {
+async fn bookmarks_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
-    tokio::time::timeout(PATIENCE, obligations::bookmark_exchange(instance)).await.expect("in time");
+    tokio::time::timeout(DEADLINE, obligations::bookmark_exchange(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn preferences_meet_the_obligations_of_their_port() {
+async fn languages_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
-    tokio::time::timeout(PATIENCE, obligations::language_preferences(instance)).await.expect("in time");
+    tokio::time::timeout(DEADLINE, obligations::language_preferences(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn bookmarks_that_are_deleted_meet_the_obligations_of_their_port() {
+async fn deleted_bookmarks_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
     let lose = async || {
         nats.publisher().await.jetstream.delete_key_value("sse-resume").await.expect("deleted");
     };
     let tested = obligations::bookmark_exchange_that_is_lost(instance, lose);
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
 #[tokio::test]
-async fn preferences_that_are_deleted_meet_the_obligations_of_their_port() {
+async fn deleted_languages_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     let lose = async || {
         nats.publisher().await.jetstream.delete_key_value("sse-languages").await.expect("deleted");
     };
     let tested = obligations::language_preferences_that_are_lost(instance, lose);
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
 /// The bucket of an older version, in the memory of NATS and without a limit.
@@ -170,23 +170,23 @@ async fn restart_of_nats(moment: Moment) {
 }
 
 #[tokio::test]
-async fn keep_bookmarks_when_nats_is_restarted_before_the_service() {
+async fn keep_bookmarks_if_nats_restarts_before_service() {
     restart_of_nats(Moment::Before).await;
 }
 
 #[tokio::test]
-async fn keep_bookmarks_when_nats_is_restarted_while_no_instance_runs() {
+async fn keep_bookmarks_if_nats_restarts_without_service() {
     restart_of_nats(Moment::Between).await;
 }
 
 #[tokio::test]
-async fn keep_bookmarks_when_nats_is_restarted_after_the_service() {
+async fn keep_bookmarks_if_nats_restarts_after_service() {
     restart_of_nats(Moment::After).await;
 }
 
 /// Such a bucket is gone after a restart of NATS, and the instance puts back what it remembers.
 #[tokio::test]
-async fn are_filled_again_when_they_vanish_with_nats() {
+async fn are_refilled_after_loss_with_nats() {
     let mut nats = Nats::start().await;
     older_bucket(&nats.publisher().await).await;
     let service = Service::start(&nats, &SETTINGS).await;
@@ -210,7 +210,7 @@ async fn are_filled_again_when_they_vanish_with_nats() {
 }
 
 #[tokio::test]
-async fn are_filled_again_when_an_administrator_deletes_the_bookmarks() {
+async fn are_refilled_after_deletion_of_bookmarks() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     let other = Service::start(&nats, &SETTINGS).await;
@@ -228,7 +228,7 @@ async fn are_filled_again_when_an_administrator_deletes_the_bookmarks() {
 }
 
 #[tokio::test]
-async fn are_the_truth_when_an_administrator_deletes_the_languages() {
+async fn deleted_languages_are_forgotten() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     for user in ["einstein", "marie"] {
@@ -249,7 +249,7 @@ async fn are_the_truth_when_an_administrator_deletes_the_languages() {
 
 /// As after the clock of NATS was set back by an hour.
 #[tokio::test]
-async fn take_a_choice_that_seems_older_than_the_one_before() {
+async fn accept_a_choice_with_an_older_clock() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     let publisher = nats.publisher().await;
@@ -307,7 +307,7 @@ async fn lose_the_oldest_bookmarks_when_full() {
 
 /// NATS does not answer what is asked of the bucket; nor does it say so.
 #[tokio::test]
-async fn do_not_hold_streams_back_when_out_of_reach() {
+async fn do_not_delay_streams_when_unavailable() {
     let directory = tempfile::tempdir().expect("a directory");
     let configuration = directory.path().join("nats.conf");
     let permissions = r#"
@@ -328,7 +328,7 @@ async fn do_not_hold_streams_back_when_out_of_reach() {
 }
 
 #[tokio::test]
-async fn are_shown_as_unavailable_until_they_are_back() {
+async fn are_reported_unavailable_until_recreated() {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     service.has_both_buckets().await;

@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use crate::{
-    PATIENCE,
-    line::{Connection, Server},
+    DEADLINE,
+    transport::{Connection, Server},
 };
 
 /// A whole answer.
@@ -51,7 +51,7 @@ pub(crate) async fn request_with(
     body: impl Into<Bytes>,
 ) -> Response {
     let (status, headers, body) = send_with(server, method, path, headers, body.into()).await;
-    let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body");
+    let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body");
     let body = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
     Response { status, headers, body }
 }
@@ -70,7 +70,7 @@ pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16
 pub(crate) async fn get_bytes(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Bytes {
     let (status, _, body) = send(server, Method::GET, path, headers).await;
     assert_eq!(status, 200);
-    tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
+    tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
 }
 
 /// An answer whose body need not end.
@@ -100,7 +100,7 @@ async fn send_with(
     body: Bytes,
 ) -> (u16, HeaderMap, Incoming) {
     let server = server.into();
-    let connection = tokio::time::timeout(PATIENCE, server.connect()).await.expect("in time");
+    let connection = tokio::time::timeout(DEADLINE, server.connect()).await.expect("in time");
     send_on(connection.expect("connected"), server, method, path, headers, body).await
 }
 
@@ -122,7 +122,7 @@ async fn send_on(
         );
         sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer")
     };
-    let (head, body) = tokio::time::timeout(PATIENCE, exchange).await.expect("in time").into_parts();
+    let (head, body) = tokio::time::timeout(DEADLINE, exchange).await.expect("in time").into_parts();
     (head.status.as_u16(), head.headers, body)
 }
 
@@ -180,7 +180,7 @@ impl Stream {
     }
 
     /// The comment that is its last, before a clean end.
-    pub(crate) async fn last_words(&mut self) -> String {
+    pub(crate) async fn closing_comment(&mut self) -> String {
         let last = self.next().await.expect("a farewell").0;
         assert_eq!(self.next().await, None, "a clean end");
         let comment = last.lines().find_map(|line| line.strip_prefix(": "));
@@ -195,7 +195,7 @@ impl Stream {
                 let block = String::from_utf8(std::mem::replace(&mut self.unread, rest));
                 return Some(Block(block.expect("UTF-8")));
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("an event in time");
+            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.expect("an event in time");
             let data = frame?.expect("no broken end").into_data().expect("data");
             self.unread.extend_from_slice(&data);
         }
@@ -220,21 +220,21 @@ pub(crate) async fn stalled(server: Server, token: &str) -> Connection {
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut connection = server.connect_by(socket).await.expect("connected");
     let request = format!("GET /sse HTTP/1.1\r\nhost: test\r\nx-access-token: {token}\r\n\r\n");
-    say(&mut connection, request.as_bytes()).await;
+    send_bytes(&mut connection, request.as_bytes()).await;
     connection
 }
 
 /// Sends bytes that need not be HTTP.
-pub(crate) async fn say(connection: &mut Connection, bytes: &[u8]) {
+pub(crate) async fn send_bytes(connection: &mut Connection, bytes: &[u8]) {
     connection.write_all(bytes).await.expect("sent");
     connection.flush().await.expect("sent");
 }
 
 /// Reads what a connection still has; true when it then ends because the server has cut it.
-pub(crate) async fn is_cut(mut connection: Connection) -> bool {
+pub(crate) async fn is_reset(mut connection: Connection) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match tokio::time::timeout(PATIENCE, connection.read(&mut buffer)).await.expect("an end in time") {
+        match tokio::time::timeout(DEADLINE, connection.read(&mut buffer)).await.expect("an end in time") {
             Ok(0) => return false,
             Ok(_) => {}
             Err(error) => return error.kind() == ErrorKind::ConnectionReset,
@@ -243,25 +243,25 @@ pub(crate) async fn is_cut(mut connection: Connection) -> bool {
 }
 
 /// What the server answers to bytes that need not be HTTP, until `expected` is in it.
-pub(crate) async fn begins(server: Server, request: &[u8], expected: &str) -> String {
+pub(crate) async fn answer_until(server: Server, request: &[u8], expected: &str) -> String {
     let mut connection = server.connect().await.expect("connected");
-    say(&mut connection, request).await;
+    send_bytes(&mut connection, request).await;
     let mut answer = Vec::new();
     let read = async {
         while !String::from_utf8_lossy(&answer).contains(expected) {
             assert_ne!(connection.read_buf(&mut answer).await.expect("readable"), 0, "an end");
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("never: {expected}"));
+    tokio::time::timeout(DEADLINE, read).await.unwrap_or_else(|_| panic!("never: {expected}"));
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// What the server answers to bytes that need not be HTTP, up to the end of the connection.
-pub(crate) async fn raw(server: Server, request: &[u8]) -> String {
+pub(crate) async fn exchange(server: Server, request: &[u8]) -> String {
     let mut connection = server.connect().await.expect("connected");
-    say(&mut connection, request).await;
+    send_bytes(&mut connection, request).await;
     let mut answer = Vec::new();
     // A server that hangs up early is an answer as well.
-    tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await.expect("in time").ok();
+    tokio::time::timeout(DEADLINE, connection.read_to_end(&mut answer)).await.expect("in time").ok();
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -49,10 +49,10 @@ impl Cluster {
     }
 
     /// The one that decides upon the order of the queue; `bus` may be connected to any.
-    pub(crate) async fn leader(&mut self, bus: &jetstream::Context) -> &mut Nats {
+    pub(crate) async fn leader(&mut self, jetstream: &jetstream::Context) -> &mut Nats {
         let mut leader = None;
         eventually("a leader", async || {
-            let info = bus.get_stream("main-queue").await.ok().and_then(|stream| {
+            let info = jetstream.get_stream("main-queue").await.ok().and_then(|stream| {
                 stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone())
             });
             leader = info.and_then(|name| NAMES.iter().position(|known| *known == name));

@@ -16,7 +16,7 @@ use ports::{
 use serde_json::json;
 
 use crate::{
-    PATIENCE,
+    DEADLINE,
     buckets::connection_to,
     nats::{Nats, Publisher, envelope, send_sse},
     proxy::Proxy,
@@ -111,7 +111,7 @@ fn metrics() -> MockMetrics {
 
 async fn meets(obligation: impl AsyncFn(&JetStreamBus)) {
     let bus = JetStreamBus::start(metrics()).await;
-    tokio::time::timeout(PATIENCE, obligation(&bus)).await.expect("in time");
+    tokio::time::timeout(DEADLINE, obligation(&bus)).await.expect("in time");
 }
 
 #[tokio::test]
@@ -123,12 +123,12 @@ async fn returns_everything_in_order() {
     }
     let bus = JetStreamBus::start(metrics).await;
     let tested = event_source::returns_everything_in_order(&bus);
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
 /// Of each message it is counted how many stand behind it.
 #[tokio::test]
-async fn counts_what_waits_on_nats() {
+async fn counts_messages_waiting_on_nats() {
     let (mut metrics, mut order) = (MockMetrics::new(), mockall::Sequence::new());
     for waiting in [2, 1, 0] {
         let counted = mockall::predicate::eq(waiting);
@@ -140,7 +140,7 @@ async fn counts_what_waits_on_nats() {
     }
     let mut source = bus.source().await;
     let read = async { while source.next().await != SourceEvent::Subscribed {} };
-    tokio::time::timeout(PATIENCE, read).await.expect("in time");
+    tokio::time::timeout(DEADLINE, read).await.expect("in time");
     source.close().await;
 }
 
@@ -150,7 +150,7 @@ async fn resumes_after_an_interruption() {
 }
 
 #[tokio::test]
-async fn tells_what_nats_has_lost() {
+async fn reports_events_lost_by_nats() {
     meets(event_source::reports_lost_events).await;
 }
 

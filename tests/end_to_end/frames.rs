@@ -3,10 +3,10 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    PATIENCE,
-    client::say,
-    line::{Connection, Server},
+    DEADLINE,
+    client::send_bytes,
     service::token,
+    transport::{Connection, Server},
 };
 
 // RFC 9113, 6.
@@ -109,7 +109,7 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        say(&mut self.0, &encode(kind, flags, stream, payload)).await;
+        send_bytes(&mut self.0, &encode(kind, flags, stream, payload)).await;
     }
 
     /// Sends a whole GET request.
@@ -138,6 +138,6 @@ impl Client {
             self.0.read_exact(&mut payload).await.ok()?;
             Some(Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload })
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("a frame in time")
+        tokio::time::timeout(DEADLINE, read).await.expect("a frame in time")
     }
 }

@@ -57,7 +57,7 @@ fn has(bytes: &[u8], content: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_gateway_may_speak_http_2_in_the_clear_and_others_http_1_1() {
+async fn proxy_can_use_http_2_in_the_clear() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let line = service.http.connect_for_http_2().await.expect("connected");
@@ -75,12 +75,13 @@ async fn a_gateway_may_speak_http_2_in_the_clear_and_others_http_1_1() {
     assert_eq!(other.content().await, "hello");
     // Its first letters are those of HTTP/2.
     let refused =
-        client::raw(service.http, b"PROPFIND /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        client::exchange(service.http, b"PROPFIND /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .await;
     assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_read_starves_none_on_its_line_and_is_not_taken_for_dead() {
+async fn unread_stream_does_not_starve_its_connection() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_TCP_USER_TIMEOUT", "1s")]).await;
     let mut client = Client::connect(service.http).await;
@@ -115,7 +116,7 @@ async fn a_stream_that_is_not_read_starves_none_on_its_line_and_is_not_taken_for
 }
 
 #[tokio::test]
-async fn a_line_with_http_2_on_which_no_ping_is_answered_is_given_up() {
+async fn connection_without_ping_answers_is_closed() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_TCP_USER_TIMEOUT", "1s")]).await;
     let mut client = Client::connect(service.http).await;
@@ -150,7 +151,7 @@ async fn head_gets_no_body() {
 }
 
 #[tokio::test]
-async fn a_stream_that_crosses_goaway_is_served_like_any_other() {
+async fn stream_opened_across_goaway_is_served() {
     let nats = Nats::start().await;
     let settings = [
         ("SSE_REQUEST_TIMEOUT", "500ms"),
@@ -170,7 +171,7 @@ async fn a_stream_that_crosses_goaway_is_served_like_any_other() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_socket_is_counted_as_slow() {
+async fn client_that_does_not_read_counts_as_slow() {
     let nats = Nats::start().await;
     let settings = [("SSE_WRITE_TIMEOUT", "1s")];
     let service = Service::start(&nats, &settings).await;

@@ -71,7 +71,7 @@ async fn comment(stream: &mut Stream) -> String {
 }
 
 #[tokio::test]
-async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
+async fn choice_applies_on_all_instances() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     let publisher = nats.publisher().await;
@@ -111,7 +111,7 @@ async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
 
 /// `all` names everyone; a user may have that name as well.
 #[tokio::test]
-async fn an_event_for_everyone_comes_to_each_in_its_language_once() {
+async fn event_for_all_arrives_once_in_each_language() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -142,7 +142,7 @@ async fn an_event_for_everyone_comes_to_each_in_its_language_once() {
 }
 
 #[tokio::test]
-async fn the_default_language_is_for_those_who_ask_for_none() {
+async fn default_language_applies_without_a_preference() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("OCIS_DEFAULT_LANGUAGE", "de")]).await;
     let mut stream = service.follow("einstein").await;
@@ -152,7 +152,7 @@ async fn the_default_language_is_for_those_who_ask_for_none() {
 }
 
 #[tokio::test]
-async fn a_language_set_in_the_profile_holds_from_the_very_next_event_of_the_bus() {
+async fn profile_language_applies_from_the_next_event() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -179,7 +179,7 @@ async fn a_language_set_in_the_profile_holds_from_the_very_next_event_of_the_bus
 }
 
 #[tokio::test]
-async fn the_latest_choice_counts_wherever_it_was_made_and_whatever_is_read_again() {
+async fn latest_choice_wins_from_any_source() {
     let nats = Nats::start().await;
     let publisher = nats.publisher().await;
     let first = Service::start(&nats, &[]).await;
@@ -217,7 +217,7 @@ async fn opening(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn a_bus_that_is_away_costs_nothing_but_new_choices() {
+async fn without_nats_only_new_choices_fail() {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     service.choose("einstein", "de").await;
@@ -238,7 +238,7 @@ async fn a_bus_that_is_away_costs_nothing_but_new_choices() {
 }
 
 #[tokio::test]
-async fn what_was_chosen_while_an_instance_had_no_line_is_heard_afterwards() {
+async fn choices_during_an_outage_are_applied_later() {
     let nats = Nats::start().await;
     let line = Proxy::to(nats.address().parse().expect("an address")).await;
     let cut_off = Service::start_at(&line.address.to_string(), &[]);
@@ -252,7 +252,7 @@ async fn what_was_chosen_while_an_instance_had_no_line_is_heard_afterwards() {
 }
 
 #[tokio::test]
-async fn users_of_any_name_choose() {
+async fn user_names_can_be_arbitrary() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     for user in ["müller@example.org", "a.b.*.>", " ", &"u".repeat(512)] {
@@ -263,7 +263,7 @@ async fn users_of_any_name_choose() {
 }
 
 #[tokio::test]
-async fn what_is_no_choice_is_refused_by_the_name_of_its_field() {
+async fn invalid_choice_is_rejected_with_its_field() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     for (body, mentioned) in [
@@ -293,7 +293,7 @@ async fn what_is_no_choice_is_refused_by_the_name_of_its_field() {
 }
 
 #[tokio::test]
-async fn only_the_user_chooses() {
+async fn only_the_user_can_choose() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     for method in [Method::GET, Method::PUT, Method::DELETE] {
@@ -322,7 +322,7 @@ async fn only_the_user_chooses() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_takes_out_of_the_bucket_is_gone_and_what_is_no_choice_is_passed_over() {
+async fn bucket_deletions_apply_and_invalid_entries_do_not() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     service.choose("einstein", "de").await;

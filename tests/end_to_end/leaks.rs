@@ -6,11 +6,11 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    PATIENCE, client, eventually_right,
-    line::{Connection, Server, socket},
+    DEADLINE, client, eventually_ok,
     nats::Nats,
     program::server_with,
     service::{sample, token},
+    transport::{Connection, Server, socket},
 };
 
 const OPEN_AT_ONCE: u32 = 500;
@@ -19,7 +19,7 @@ const WARM_UP: u32 = 10_000;
 const USERS: u32 = 50_000;
 
 /// Opens streams of as many users, who all leave when the last of them has begun to follow.
-async fn come_and_go(service: Server, users: Range<u32>) {
+async fn open_and_close(service: Server, users: Range<u32>) {
     for first in users.step_by(OPEN_AT_ONCE as usize) {
         let streams = join_all((first..first + OPEN_AT_ONCE).map(|user| follow(service, user))).await;
         for stream in streams {
@@ -39,16 +39,16 @@ async fn follow(service: Server, user: u32) -> Connection {
 /// Sends a request, and reads no more than the status of its answer.
 async fn ask(service: Server, request: &str) -> Connection {
     let mut connection = service.connect().await.expect("connected");
-    client::say(&mut connection, request.as_bytes()).await;
+    client::send_bytes(&mut connection, request.as_bytes()).await;
     let mut begun = [0; "HTTP/1.1 200".len()];
     let read = connection.read_exact(&mut begun);
-    tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("an answer");
+    tokio::time::timeout(DEADLINE, read).await.expect("in time").expect("an answer");
     assert_eq!(&begun, b"HTTP/1.1 200");
     connection
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_come_and_gone_leaves_nothing_behind() {
+async fn closed_streams_leave_no_memory() {
     let nats = Nats::start().await;
     // Where streams stood may be forgotten at once; by default that is kept for two minutes.
     let mut program = server_with(&nats, &[("SSE_RESUME_WINDOW", "1s")]);
@@ -62,12 +62,12 @@ async fn who_has_come_and_gone_leaves_nothing_behind() {
         [sample::<f64>(debug, names[0]).await, sample(debug, names[1]).await]
     };
 
-    come_and_go(http, 0..WARM_UP).await;
-    eventually_right(all_have_gone).await;
+    open_and_close(http, 0..WARM_UP).await;
+    eventually_ok(all_have_gone).await;
     let before = statistics().await;
-    come_and_go(http, WARM_UP..WARM_UP + USERS).await;
-    eventually_right(all_have_gone).await;
-    eventually_right(async || {
+    open_and_close(http, WARM_UP..WARM_UP + USERS).await;
+    eventually_ok(all_have_gone).await;
+    eventually_ok(async || {
         let after = statistics().await;
         let back = after.iter().zip(before).all(|(after, before)| *after < before * 1.1);
         back.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))

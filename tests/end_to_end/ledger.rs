@@ -17,34 +17,34 @@ pub(crate) enum Entry {
 }
 
 impl Ledger {
-    /// Each of `numbers` came once and in order; whether a gap was told besides does not matter.
+    /// Each of `numbers` came once and in order; whether a gap was in_gap besides does not matter.
     pub(crate) fn holds_each_once(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
         for number in self.events()? {
-            missing = one_further(missing, number)?;
+            missing = take_next(missing, number)?;
         }
-        is_whole(missing)
+        is_complete(missing)
     }
 
-    /// Each of `numbers` came once and in order, or a gap was told in its place. The last one came.
+    /// Each of `numbers` came once and in order, or a gap was in_gap in its place. The last one came.
     pub(crate) fn holds_each_or_a_gap(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
-        let mut told = false;
+        let mut in_gap = false;
         for entry in &self.entries {
             match entry {
                 Entry::Event(number) => {
-                    if told {
+                    if in_gap {
                         let lost = missing.iter().position(|missing| missing == number).unwrap_or(0);
                         missing = &missing[lost..];
                     }
-                    missing = one_further(missing, *number)?;
-                    told = false;
+                    missing = take_next(missing, *number)?;
+                    in_gap = false;
                 }
-                Entry::Gap(_) => told = true,
+                Entry::Gap(_) => in_gap = true,
                 Entry::Unexpected(what) => return Err(what.clone()),
             }
         }
-        is_whole(missing)
+        is_complete(missing)
     }
 
     /// Each of `numbers` came at least once; the first times are in order.
@@ -53,10 +53,10 @@ impl Ledger {
         for number in self.events()? {
             let again = missing.first().is_none_or(|next| number < *next) && numbers.contains(&number);
             if !again {
-                missing = one_further(missing, number)?;
+                missing = take_next(missing, number)?;
             }
         }
-        is_whole(missing)
+        is_complete(missing)
     }
 
     pub(crate) fn gaps(&self) -> usize {
@@ -74,7 +74,7 @@ impl Ledger {
     }
 }
 
-fn one_further(missing: &[u32], number: u32) -> Result<&[u32], String> {
+fn take_next(missing: &[u32], number: u32) -> Result<&[u32], String> {
     match missing.split_first() {
         Some((next, rest)) if *next == number => Ok(rest),
         Some((next, _)) => Err(format!("{number} came instead of {next}")),
@@ -82,12 +82,12 @@ fn one_further(missing: &[u32], number: u32) -> Result<&[u32], String> {
     }
 }
 
-fn is_whole(missing: &[u32]) -> Result<(), String> {
+fn is_complete(missing: &[u32]) -> Result<(), String> {
     missing.first().map_or(Ok(()), |next| Err(format!("{next} and what follows did not come")))
 }
 
 #[test]
-fn a_ledger_shows_what_is_missing() {
+fn ledger_reports_missing_events() {
     use Entry::{Event, Gap, Unexpected};
     let gap = || Gap("expired".into());
     let check = |entries: &[Entry], once: bool, or_a_gap: bool, at_least: bool| {

@@ -7,10 +7,10 @@ mod accounts;
 mod api;
 mod browser;
 mod buckets;
-mod bus;
 mod chaos;
 mod client;
 mod cluster;
+mod consumer;
 mod cookie;
 mod debug;
 mod demo;
@@ -22,42 +22,42 @@ mod inspect;
 mod languages;
 mod leaks;
 mod ledger;
-mod limits_of_nats;
-mod line;
-mod lives;
 mod metrics;
 mod nats;
+mod nats_limits;
+mod nats_security;
 mod permissions;
 mod platform_environment;
-mod private;
+mod privacy;
 mod process;
 mod program;
 mod proxy;
-mod refusals;
 mod registry;
+mod rejections;
 mod reload;
-mod returning;
+mod resume;
 mod reverse_proxies;
 mod service;
 mod slow_client;
+mod stream_lifetime;
 mod streaming;
 mod tls;
-mod towards_the_bus;
 mod tracing;
-mod vanished;
+mod transport;
+mod vanished_client;
 
 use std::{path::PathBuf, time::Duration};
 
 /// Whatever takes longer than this does not happen at all.
-const PATIENCE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Asks again and again until the answer is yes.
 async fn eventually(what: &str, mut answer: impl AsyncFnMut() -> bool) {
-    eventually_right(async || if answer().await { Ok(()) } else { Err(format!("never: {what}")) }).await;
+    eventually_ok(async || if answer().await { Ok(()) } else { Err(format!("never: {what}")) }).await;
 }
 
 /// Asks again and again until nothing is wrong. If it never comes to that, tells what was wrong at last.
-async fn eventually_right(mut answer: impl AsyncFnMut() -> Result<(), String>) {
+async fn eventually_ok(mut answer: impl AsyncFnMut() -> Result<(), String>) {
     let mut wrong = "no answer".to_owned();
     let asked = async {
         let mut again = tokio::time::interval(Duration::from_millis(10));
@@ -66,7 +66,7 @@ async fn eventually_right(mut answer: impl AsyncFnMut() -> Result<(), String>) {
             again.tick().await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, asked).await.is_ok();
+    let in_time = tokio::time::timeout(DEADLINE, asked).await.is_ok();
     assert!(in_time, "{wrong}");
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{self, Stream, get},
-    eventually, eventually_right,
+    eventually, eventually_ok,
     nats::{Nats, Publisher, envelope},
     proxy::Proxy,
     service::{Service, sample, token, token_with},
@@ -31,7 +31,7 @@ impl<'a> Samples<'a> {
     async fn change<S: ToString>(&mut self, expected: impl IntoIterator<Item = S>) {
         let expected: BTreeSet<_> = expected.into_iter().map(|sample| sample.to_string()).collect();
         let mut now = BTreeSet::new();
-        eventually_right(async || {
+        eventually_ok(async || {
             now = samples(self.service).await;
             let changed: BTreeSet<_> = now.difference(&self.seen).cloned().collect();
             if changed == expected { Ok(()) } else { Err(format!("{changed:#?} instead of {expected:#?}")) }
@@ -90,7 +90,7 @@ async fn change_feature(publisher: &Publisher, name: &str, value: &str) {
 
 /// Each reason a different number of times.
 #[tokio::test]
-async fn refused_tokens_are_counted_by_their_reason() {
+async fn rejected_tokens_are_counted_by_reason() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     change_feature(&nats.publisher().await, "accountEnabled", "false").await;
@@ -125,7 +125,7 @@ async fn refused_tokens_are_counted_by_their_reason() {
 
 /// Each outcome a different number of times.
 #[tokio::test]
-async fn messages_are_counted_once_and_by_what_becomes_of_them() {
+async fn messages_are_counted_once_by_outcome() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -203,13 +203,13 @@ async fn connections_and_answers_are_counted_once() {
     let accepted = |times: u32| connections(&service, "connections_accepted_total", times);
     get(service.http, "/nowhere", &[]).await;
     samples.change([answers("other", 404, 1), accepted(2)]).await;
-    client::raw(service.http, b"GET /sse HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    client::exchange(service.http, b"GET /sse HTTP/1.1\r\nconnection: close\r\n\r\n").await;
     samples.change([answers("none", 400, 1), accepted(3)]).await;
     // What is no request is answered, and not counted as one.
-    client::raw(service.http, b"nothing at all\r\n\r\n").await;
+    client::exchange(service.http, b"nothing at all\r\n\r\n").await;
     samples.change([accepted(4)]).await;
     // It asks for nothing until its time is over.
-    client::raw(service.http, b"").await;
+    client::exchange(service.http, b"").await;
     samples.change([connections(&service, "request_timeouts_total", 1), accepted(5)]).await;
     // It takes nothing until its time is over.
     let stalled = client::stalled(service.http, &token("einstein")).await;

@@ -14,7 +14,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, installed};
+use crate::{DEADLINE, installed};
 
 /// A server that is killed when it is dropped. Its data stays until then, also while it is down.
 pub(crate) struct Nats {
@@ -87,7 +87,7 @@ impl Nats {
             }
             panic!("nats-server has ended");
         };
-        tokio::time::timeout(PATIENCE, ready).await.expect("nats-server is ready in time");
+        tokio::time::timeout(DEADLINE, ready).await.expect("nats-server is ready in time");
         // A pipe that nobody reads would stop the server one day.
         let lines = self.log.clone();
         tokio::spawn(async move {

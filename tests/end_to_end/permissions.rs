@@ -80,7 +80,7 @@ async fn of_the_file_are_enough() {
 }
 
 #[tokio::test]
-async fn that_are_missing_are_named_where_the_service_is_not_ready() {
+async fn that_are_missing_are_named_by_readiness() {
     for permission in [
         "$JS.API.STREAM.INFO.main-queue",
         "$JS.API.CONSUMER.CREATE.main-queue.>",
@@ -109,7 +109,7 @@ async fn that_are_missing_are_named_where_the_service_is_not_ready() {
 }
 
 #[tokio::test]
-async fn for_answers_are_named_and_may_be_given_later() {
+async fn for_replies_are_named_and_can_be_granted_later() {
     let (nats, folder) = nats_without("_INBOX.>").await;
     with_queue(&nats).await;
     let service = Service::start_unready(&nats, &CREDENTIALS);
@@ -129,7 +129,7 @@ async fn for_answers_are_named_and_may_be_given_later() {
 
 /// The server may limit how many messages are asked for.
 #[tokio::test]
-async fn to_ask_for_little_at_a_time_are_enough() {
+async fn for_small_requests_are_enough() {
     let folder = tempfile::tempdir().expect("a folder");
     let configuration = folder.path().join("nats.conf");
     let limits = "jetstream { limits: { max_request_batch: 3 } }";
@@ -147,7 +147,7 @@ async fn to_ask_for_little_at_a_time_are_enough() {
 }
 
 #[tokio::test]
-async fn to_make_the_queue_are_not_asked_for_when_it_is_there() {
+async fn to_create_the_queue_are_optional_if_it_exists() {
     let (nats, _folder) = nats_without("$JS.API.STREAM.CREATE.main-queue").await;
     let service = Service::start_unready(&nats, &CREDENTIALS);
     eventually("named", async || service.readiness().await.1.contains("STREAM.CREATE.main-queue")).await;
@@ -156,7 +156,7 @@ async fn to_make_the_queue_are_not_asked_for_when_it_is_there() {
 }
 
 #[tokio::test]
-async fn for_a_bucket_are_named_in_the_log_of_a_service_that_serves() {
+async fn for_a_bucket_are_logged_and_the_service_serves() {
     for permission in [
         "$JS.API.STREAM.INFO.KV_sse-resume",
         "$JS.API.STREAM.CREATE.KV_sse-resume",

@@ -13,11 +13,11 @@ use tempfile::TempDir;
 use crate::{
     client::{self, Stream},
     eventually,
-    line::{self, Server},
     nats::Nats,
     program::Program,
     registry::entries,
     service::{SECRET, token},
+    transport::{self, Server},
 };
 
 /// What a cluster adds to each of its containers for the chart's service `sse` (Docker-style links).
@@ -56,7 +56,7 @@ fn chart<'a>(registry: &'a str, events: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
         ("SSE_HTTP_ADDR", "0.0.0.0:0"),
         ("SSE_JWT_SECRET", SECRET),
     ];
-    [&before, events, &after, &SERVICE_LINKS, line::settings()].concat()
+    [&before, events, &after, &SERVICE_LINKS, transport::settings()].concat()
 }
 
 /// A running service that has warned of nothing.
@@ -78,7 +78,7 @@ impl Started {
                     address.set_ip(Ipv4Addr::LOCALHOST.into());
                     address
                 };
-                let (http, debug) = (line::service_at(here("address")), here("debug"));
+                let (http, debug) = (transport::service_at(here("address")), here("debug"));
                 return Self { program, http, debug };
             }
             assert_eq!(line["level"], "info", "{line}");
@@ -92,7 +92,7 @@ impl Started {
     /// Ends it. It has warned of nothing up to its end.
     async fn stop(mut self) {
         self.program.terminate();
-        for line in self.program.complaints().await.lines() {
+        for line in self.program.remaining_errors().await.lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");
             assert_eq!(line["level"], "info", "{line}");
         }
@@ -206,7 +206,7 @@ async fn of_opencloud_compose_is_enough() {
         ("SSE_HTTP_ADDR", "0.0.0.0:0"),
         ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
     ];
-    let service = Started::with(&[&environment, line::settings()].concat()).await;
+    let service = Started::with(&[&environment, transport::settings()].concat()).await;
     service.is_ready().await;
     assert_eq!(entries(&nats).await[0]["name"], "eu.opencloud.sse.sse");
     delivers(&service, &nats).await;

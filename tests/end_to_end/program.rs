@@ -9,10 +9,10 @@ use tokio::{
 };
 
 use crate::{
-    PATIENCE,
-    line::{self, Server},
+    DEADLINE,
     nats::Nats,
     service::SECRET,
+    transport::{self, Server},
 };
 
 /// The running program. It is killed when this is dropped.
@@ -47,7 +47,7 @@ impl Program {
 
     /// The next line of its output, with its end.
     pub(crate) async fn line(&mut self) -> String {
-        let line = tokio::time::timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
+        let line = tokio::time::timeout(DEADLINE, self.output.next_line()).await.expect("a line in time");
         line.expect("readable").map(|line| line + "\n").expect("one more line")
     }
 
@@ -60,7 +60,7 @@ impl Program {
     }
 
     async fn next_error_line(&mut self) -> Option<String> {
-        let line = tokio::time::timeout(PATIENCE, self.errors.next_line()).await.expect("a line in time");
+        let line = tokio::time::timeout(DEADLINE, self.errors.next_line()).await.expect("a line in time");
         line.expect("readable")
     }
 
@@ -88,7 +88,7 @@ impl Program {
     }
 
     pub(crate) async fn status(&mut self) -> Option<i32> {
-        tokio::time::timeout(PATIENCE, self.child.wait())
+        tokio::time::timeout(DEADLINE, self.child.wait())
             .await
             .expect("an end in time")
             .expect("an end")
@@ -96,7 +96,7 @@ impl Program {
     }
 
     /// All that it still complains or logs.
-    pub(crate) async fn complaints(&mut self) -> String {
+    pub(crate) async fn remaining_errors(&mut self) -> String {
         let mut lines = Vec::new();
         while let Some(line) = self.error_line().await {
             lines.push(line);
@@ -117,7 +117,7 @@ impl Program {
             let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             if line["message"] == "listening" {
                 let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
-                return (line::service_at(address("address")), address("debug"));
+                return (transport::service_at(address("address")), address("debug"));
             }
             self.before_addresses.push_back(text);
         }
@@ -133,7 +133,7 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
         ("SSE_DRAIN_TIMEOUT", "1s"),
         ("OCIS_EVENTS_ENDPOINT", &nats.address()),
     ];
-    let ours = ours.iter().chain(line::settings());
+    let ours = ours.iter().chain(transport::settings());
     ours.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 

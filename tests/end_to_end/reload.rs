@@ -14,14 +14,14 @@ use tokio::net::{TcpStream, UnixDatagram};
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::{
-    PATIENCE,
-    client::{Stream, get, say},
+    DEADLINE,
+    client::{Stream, get, send_bytes},
     eventually,
-    line::{self, Server},
     nats::Nats,
     program::{Program, server_with},
     service::{SECRET, token},
     tls::Files,
+    transport::{self, Server},
 };
 
 /// What the last line about a reload says.
@@ -127,7 +127,7 @@ async fn changes_the_log_level() {
     assert_eq!(service.reloaded("log: {level: error}").await, r#"log.level: "debug" -> "error""#);
     get(service.http, "/openapi.json", &[]).await;
     service.program.terminate();
-    assert_eq!(service.program.complaints().await, "");
+    assert_eq!(service.program.remaining_errors().await, "");
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn loads_the_certificate() {
     let http = service.http;
     let connect = async |roots: &RootCertStore| {
         let stream = TcpStream::connect(http.address).await.expect("connected");
-        line::connector(roots, b"http/1.1").connect(http.address.ip().into(), stream).await
+        transport::connector(roots, b"http/1.1").connect(http.address.ip().into(), stream).await
     };
     let headers = [("x-access-token", &*token("einstein"))];
     let mut stream =
@@ -342,7 +342,7 @@ async fn refuses_unusable_files() {
 }
 
 #[tokio::test]
-async fn gives_up_on_a_file_that_does_not_answer() {
+async fn gives_up_on_an_unresponsive_file() {
     let nats = Nats::down();
     let secrets = tempfile::tempdir().expect("a directory");
     let file = secrets.path().join("token");
@@ -379,16 +379,16 @@ async fn ends_nothing_at_any_time() {
     while !program.error_line().await.expect("a line").contains(RELOADED) {}
     // While it stops: a request whose head never ends keeps it.
     let mut unfinished = http.connect().await.expect("connected");
-    say(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
+    send_bytes(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
     let mut stream = Stream::open(http, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     program.signal(Signal::HUP);
     assert_eq!(program.status().await, Some(0));
 }
 
 #[tokio::test]
-async fn is_told_to_the_service_manager() {
+async fn notifies_the_service_manager() {
     let nats = Nats::down();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("notify");
@@ -396,7 +396,7 @@ async fn is_told_to_the_service_manager() {
     let mut program = server_with(&nats, &[("NOTIFY_SOCKET", path.to_str().expect("Unicode"))]);
     let told = async || {
         let mut buffer = [0; 128];
-        let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time");
+        let received = tokio::time::timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("in time");
         String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
     };
     assert_eq!(told().await.trim(), "READY=1");

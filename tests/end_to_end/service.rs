@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client, eventually,
-    line::{self, Server},
     nats::Nats,
+    transport::{self, Server},
 };
 
 pub(crate) const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -50,10 +50,11 @@ impl Service {
             // Not what this machine may have in the usual places.
             ("OCIS_CONFIG_DIR", "/nowhere"),
         ];
-        let environment: Environment = ours.iter().chain(line::settings()).chain(settings).copied().collect();
+        let environment: Environment =
+            ours.iter().chain(transport::settings()).chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a right configuration");
         let application = Application::build(&configuration, None).expect("it starts");
-        let http = line::service_at(application.http_address());
+        let http = transport::service_at(application.http_address());
         let debug = application.debug_address();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -109,7 +110,7 @@ impl Service {
 
     pub(crate) async fn stopped(&mut self) {
         let running = self.running.take().expect("waited for once");
-        tokio::time::timeout(crate::PATIENCE, running).await.expect("in time").expect("without a panic");
+        tokio::time::timeout(crate::DEADLINE, running).await.expect("in time").expect("without a panic");
     }
 }
 

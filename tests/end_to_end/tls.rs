@@ -19,10 +19,10 @@ use tokio_rustls::{
 };
 
 use crate::{
-    PATIENCE, eventually,
-    line::connector,
+    DEADLINE, eventually,
     nats::Nats,
     service::{Service, token},
+    transport::connector,
 };
 
 /// A certificate for 127.0.0.1 and its key, in files.
@@ -92,7 +92,7 @@ fn request(service: &Service, user: &str) -> Request<Empty<Bytes>> {
 pub(crate) async fn reads(body: &mut Incoming, content: &str) {
     let mut read = String::new();
     while !read.contains(&format!("data: {content}\n")) {
-        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("in time");
+        let frame = tokio::time::timeout(DEADLINE, body.frame()).await.expect("in time");
         let data = frame.expect("no end").expect("no broken end").into_data().expect("data");
         read += str::from_utf8(&data).expect("UTF-8");
     }
@@ -113,7 +113,7 @@ async fn http_1_1_is_served() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
+async fn stalled_and_gone_clients_are_noticed() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
@@ -141,7 +141,7 @@ async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
 }
 
 #[tokio::test]
-async fn many_streams_share_one_line_with_http_2_and_end_alone() {
+async fn http_2_streams_of_a_connection_end_independently() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
@@ -174,7 +174,7 @@ async fn many_streams_share_one_line_with_http_2_and_end_alone() {
         }
         false
     };
-    assert!(tokio::time::timeout(PATIENCE, end).await.expect("in time"));
+    assert!(tokio::time::timeout(DEADLINE, end).await.expect("in time"));
     // The others have noticed nothing.
     let others: Vec<_> = (1..60).map(|n| format!("user-{n}")).collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
@@ -185,7 +185,7 @@ async fn many_streams_share_one_line_with_http_2_and_end_alone() {
 }
 
 #[tokio::test]
-async fn a_line_with_http_2_ends_when_nothing_is_asked_for_and_not_before() {
+async fn http_2_connection_ends_only_when_idle() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
@@ -200,17 +200,17 @@ async fn a_line_with_http_2_ends_when_nothing_is_asked_for_and_not_before() {
     // Three that ask for nothing end one after the other, each after more than the time that is given.
     for _ in 0..3 {
         let (_sender, idle) = line().await;
-        tokio::time::timeout(PATIENCE, idle).await.expect("an end in time").expect("no panic").ok();
+        tokio::time::timeout(DEADLINE, idle).await.expect("an end in time").expect("no panic").ok();
     }
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     let mut body = answer.into_body();
     reads(&mut body, "hello").await;
     drop(body);
-    tokio::time::timeout(PATIENCE, busy).await.expect("an end in time").expect("no panic").ok();
+    tokio::time::timeout(DEADLINE, busy).await.expect("an end in time").expect("no panic").ok();
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_taken_up() {
+async fn renewed_certificate_is_loaded() {
     let (nats, files) = (Nats::start().await, Files::new());
     let old = files.renew();
     let service = files.serve(&nats).await;
@@ -221,7 +221,7 @@ async fn a_renewed_certificate_is_taken_up() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_there_is_a_temporary_one_that_nobody_knows() {
+async fn temporary_certificate_is_used_without_one() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("OCIS_HTTP_TLS_ENABLED", "true")]).await;
     let address = service.http.address;

@@ -5,7 +5,7 @@ use domain::{language::LanguageChoice, revocation::AccountChange};
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn events_are_counted_once_and_by_what_becomes_of_them() {
+async fn events_are_counted_once_by_outcome() {
     let mut service = Service::start(POLICY).await;
     let _streams = service.open([request("a"), request("a"), request("b")]);
     service.forget();
@@ -66,7 +66,7 @@ async fn latency_includes_the_time_on_nats() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replays_are_those_events_that_were_missed() {
+async fn replays_count_missed_events() {
     let mut service = Service::start(POLICY).await;
     for _ in 0..3 {
         service.publish(&["a"], "t", s(0));
@@ -82,7 +82,7 @@ async fn replays_are_those_events_that_were_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gaps_are_counted_once_for_each_stream_and_by_their_reason() {
+async fn gaps_are_counted_once_per_stream_by_reason() {
     // As much as a few events.
     let log = LogLimits { max_bytes: 4000, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_is_shared_over_nats_is_shown_as_it_is_now() {
+async fn shared_state_gauges_are_current() {
     let mut service = Service::before_nats(POLICY);
     service.changes(NOTHING);
     service.relay.handle(SourceEvent::Subscribed);

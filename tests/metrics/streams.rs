@@ -19,7 +19,7 @@ fn requests(name: &str, streams: usize) -> impl Iterator<Item = StreamRequest> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_and_users_are_those_that_are_open() {
+async fn open_streams_and_users_are_counted() {
     let mut service = Service::start(POLICY).await;
     let mut streams = service.open([request("a"), request("a"), request("b")]);
     service.changes(["sse_connections 3", "sse_connections_opened_total 3", "sse_users 2"]);
@@ -35,7 +35,7 @@ async fn streams_and_users_are_those_that_are_open() {
 
 /// Each reason a different number of times. That the streams are dropped afterwards changes nothing.
 #[tokio::test(start_paused = true)]
-async fn ends_are_counted_once_and_by_their_reason() {
+async fn ends_are_counted_once_by_reason() {
     let mut service = Service::start(StreamPolicy { max_age: Some(s(1000)), ..POLICY }).await;
     let nobody = ["sse_connections 0".to_owned(), "sse_users 0".to_owned()];
     let ended = |reason: &str, times: usize| {
@@ -117,7 +117,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_counted_by_the_limit() {
+async fn rejections_are_counted_by_limit() {
     let limits = StreamLimits { total: 3, per_user: 2 };
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let streams = service.open([request("a"), request("a"), request("b")]);
@@ -140,7 +140,7 @@ async fn refusals_are_counted_by_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lag_is_that_of_each_stream_at_each_look() {
+async fn lag_is_sampled_for_each_stream() {
     let mut service = Service::start(POLICY).await;
     let mut streams = service.open([request("lags"), request("reads")]);
     for stream in &mut streams {
@@ -168,7 +168,7 @@ async fn lag_is_that_of_each_stream_at_each_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keepalives_are_those_of_silent_streams() {
+async fn keepalives_count_silent_streams() {
     let keepalive = KeepalivePolicy::every(s(30));
     let log = LogLimits { max_age: Duration::ZERO, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { keepalive, log, ..POLICY }).await;

@@ -3,7 +3,7 @@
 //! They are small and quick, unless the environment has `SOAK` (`./test soak`): then there are hundreds of streams,
 //! thousands of events, and each fault happens several times.
 
-mod bus;
+mod nats;
 mod service;
 mod two_instances;
 
@@ -15,18 +15,18 @@ use async_nats::{
 };
 
 use crate::{
-    browser::{Browser, Memory},
-    eventually, eventually_right,
+    browser::{Browser, ResumeBy},
+    eventually, eventually_ok,
     ledger::Ledger,
-    line::Server,
     nats::send_sse,
+    transport::Server,
 };
 
 /// How much is at stake.
 pub(crate) struct Size {
     users: u32,
     pub(crate) streams: u32,
-    /// Of one round; a multiple of [`TO_ALL`].
+    /// Of one round; a multiple of [`ALL_USERS_INTERVAL`].
     events: u32,
     pub(crate) rounds: u32,
 }
@@ -40,13 +40,13 @@ fn size() -> Size {
 }
 
 /// One event in so many is for every user, the last of a round among them.
-const TO_ALL: u32 = 10;
+const ALL_USERS_INTERVAL: u32 = 10;
 
 /// Many streams of several users, and the one who publishes numbered events to them.
 pub(crate) struct Scene {
     pub(crate) size: Size,
     browsers: Vec<Browser>,
-    bus: jetstream::Context,
+    jetstream: jetstream::Context,
     /// The number of the next event.
     next: Cell<u32>,
     /// Makes each event so much larger.
@@ -55,12 +55,12 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Everybody has a stream open at `service`, and the publisher knows the servers of `bus`.
-    pub(crate) async fn open(bus: &str, service: impl Into<Server>, memory: Memory) -> Self {
+    pub(crate) async fn open(servers: &str, service: impl Into<Server>, resume_by: ResumeBy) -> Self {
         let (size, service) = (size(), service.into());
-        let bus = persistent(bus).await;
+        let jetstream = persistent(servers).await;
         let streams = 0..size.streams;
-        let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), memory)).collect();
-        let scene = Self { size, browsers, bus, next: Cell::new(0), padding: String::new() };
+        let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), resume_by)).collect();
+        let scene = Self { size, browsers, jetstream, next: Cell::new(0), padding: String::new() };
         scene.all_are_open().await;
         scene
     }
@@ -78,8 +78,8 @@ impl Scene {
     }
 
     /// Waits until further events are out; for the beginning of a fault.
-    async fn goes_on(&self) {
-        let some = self.next.get() + 2 * TO_ALL;
+    async fn publishes_more(&self) {
+        let some = self.next.get() + 2 * ALL_USERS_INTERVAL;
         eventually("further events", async || self.next.get() >= some).await;
     }
 
@@ -93,7 +93,7 @@ impl Scene {
             eventually("stored", async || {
                 let message =
                     PublishMessage::build().message_id(number.to_string()).payload(message.clone().into());
-                match self.bus.send_publish("main-queue", message).await {
+                match self.jetstream.send_publish("main-queue", message).await {
                     Ok(stored) => stored.await.is_ok(),
                     Err(_) => false,
                 }
@@ -104,16 +104,16 @@ impl Scene {
     }
 
     fn is_for(&self, number: u32, user: u32) -> bool {
-        number % TO_ALL == TO_ALL - 1 || number % self.size.users == user
+        number % ALL_USERS_INTERVAL == ALL_USERS_INTERVAL - 1 || number % self.size.users == user
     }
 
-    /// Waits until `judge` has nothing against anybody's ledger, given what was meant for its user.
-    pub(crate) async fn every_ledger(&self, judge: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
+    /// Waits until `check` has nothing against anybody's ledger, given what was meant for its user.
+    pub(crate) async fn check_ledgers(&self, check: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
         for (stream, browser) in (0..).zip(&self.browsers) {
             let owner = stream % self.size.users;
             let meant: Vec<_> = (0..self.next.get()).filter(|number| self.is_for(*number, owner)).collect();
-            eventually_right(async || {
-                judge(&browser.ledger(), &meant).map_err(|wrong| format!("stream {stream}: {wrong}"))
+            eventually_ok(async || {
+                check(&browser.ledger(), &meant).map_err(|wrong| format!("stream {stream}: {wrong}"))
             })
             .await;
         }

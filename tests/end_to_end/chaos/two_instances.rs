@@ -2,12 +2,12 @@
 
 use super::Scene;
 use crate::{
-    browser::Memory::LastEventId,
+    browser::ResumeBy::LastEventId,
     ledger::Ledger,
-    line::service_at,
     nats::{Nats, ReservedPort},
     reverse_proxies::{Kind, ReverseProxy},
     service::Service,
+    transport::service_at,
 };
 
 /// An instance that listens where its predecessor did, and is ready.
@@ -17,7 +17,7 @@ async fn instance(nats: &Nats, port: &ReservedPort) -> Service {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_may_be_stopped_while_the_other_serves() {
+async fn one_can_stop_while_the_other_serves() {
     let nats = Nats::start().await;
     let ports = [ReservedPort::any(), ReservedPort::any()];
     let mut instances = [instance(&nats, &ports[0]).await, instance(&nats, &ports[1]).await];
@@ -36,7 +36,7 @@ async fn one_may_be_stopped_while_the_other_serves() {
             }
         };
         scene.round(one_after_the_other).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
+        scene.check_ledgers(Ledger::holds_each_once).await;
     }
     assert_eq!(scene.gaps(), 0);
 }

@@ -3,7 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::instance::{Instance, LEEWAY, within};
-use crate::{client::say, line::Connection, nats::Nats};
+use crate::{client::send_bytes, nats::Nats, transport::Connection};
 
 /// What lies beneath TLS, if there is TLS.
 fn socket(connection: Connection) -> tokio::net::TcpStream {
@@ -14,13 +14,13 @@ fn socket(connection: Connection) -> tokio::net::TcpStream {
 }
 
 #[tokio::test]
-async fn harm_nobody() {
+async fn do_no_harm() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[]).await;
     let mut clients = Vec::new();
     for _ in 0..10 {
         let mut connection = instance.http.connect().await.expect("connected");
-        say(&mut connection, b"GET /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        send_bytes(&mut connection, b"GET /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
         let mut answer = Vec::new();
         let read = connection.read_to_end(&mut answer);
         within("the end of the answer", LEEWAY, read).await.expect("in time").expect("a clean end");

@@ -71,7 +71,7 @@ impl Witness {
 }
 
 /// Has `clients` speak to an instance of their own. Answers with what is wrong then.
-async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
+async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
     let settings = [("SSE_MAX_CONNECTIONS_PER_USER", "10000"), ("SSE_SEND_BUFFER", "16KiB")];
     let instance = Instance::start(nats, &settings).await;
     let headers = [("x-access-token", &*token("witness"))];
@@ -114,7 +114,7 @@ async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<
 
 /// As [`bear`]; a panic is wrong as well.
 async fn outcome(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
-    let born = AssertUnwindSafe(bear(nats, clients, finale)).catch_unwind();
+    let born = AssertUnwindSafe(survive(nats, clients, finale)).catch_unwind();
     born.await.unwrap_or_else(|_| Err("a panic".to_owned()))
 }
 
@@ -164,7 +164,7 @@ async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<Hosti
 }
 
 /// One instance, and clients made up from `seed`.
-async fn harms_nobody_with(seed: u64) {
+async fn does_no_harm_with(seed: u64) {
     let nats = Nats::start().await;
     let finale = if seed.is_multiple_of(2) { Finale::Settle } else { Finale::Stop };
     let mut bytes = [0; 32];
@@ -186,11 +186,11 @@ async fn harms_nobody_with(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn harms_nobody() {
+async fn does_no_harm() {
     let first = env::var("SEED").map_or(4, |seed| seed.parse().expect("a number"));
     let (rounds, at_once) = if env::var_os("SOAK").is_some() { (50, 2) } else { (3, 2) };
     for round in 0..rounds {
         let seeds = (0..at_once).map(|n| first + round * at_once + n);
-        join_all(seeds.map(harms_nobody_with)).await;
+        join_all(seeds.map(does_no_harm_with)).await;
     }
 }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::instance::{Instance, LEEWAY, within};
-use crate::{client::say, line::Server, nats::Nats, service::token};
+use crate::{client::send_bytes, nats::Nats, service::token, transport::Server};
 
 /// How many requests of a kind are sent, one after the other.
 const TIMES: usize = 60;
@@ -24,7 +24,7 @@ async fn half_closed(address: SocketAddr, bytes: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn prefix_of_http_2_harms_nobody() {
+async fn http_2_preface_prefix_does_no_harm() {
     let nats = Nats::start().await;
     for prefix in ["P", "PR", "PRI", "PRI ", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
         let instance = Instance::start(&nats, &[]).await;
@@ -43,7 +43,7 @@ async fn answer(server: Server, request: &str) -> String {
     let mut answer = Vec::new();
     let exchange = async {
         let mut connection = server.connect().await.expect("connected");
-        say(&mut connection, request.as_bytes()).await;
+        send_bytes(&mut connection, request.as_bytes()).await;
         connection.shutdown().await.expect("half-closed");
         connection.read_to_end(&mut answer).await.ok();
     };

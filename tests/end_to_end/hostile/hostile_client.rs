@@ -14,7 +14,7 @@ use super::{
     script::{Script, script},
     throttled::Throttled,
 };
-use crate::line::Server;
+use crate::transport::Server;
 
 /// When a client has not said everything within this time, it goes on to what comes then.
 const TIME_TO_SPEAK: Duration = Duration::from_secs(3);

@@ -6,10 +6,10 @@ use std::{net::SocketAddr, time::Duration};
 use crate::{
     client::{self, get},
     eventually,
-    line::{Server, service_at},
     nats::{Nats, ReservedPort},
     program::{Program, server_with, server_with_descriptors},
     service::sample,
+    transport::{Server, service_at},
 };
 
 /// Every deadline of a request (`SSE_REQUEST_TIMEOUT`) …
@@ -135,9 +135,9 @@ impl Instance {
     /// Sends SIGTERM; the process ends as it should within `limit`.
     pub(super) async fn stop(mut self, limit: Duration) -> Result<(), String> {
         self.program.terminate();
-        let ended = async { (self.program.complaints().await, self.program.status().await) };
+        let ended = async { (self.program.remaining_errors().await, self.program.status().await) };
         match within("the end of the process after SIGTERM", limit + LEEWAY, ended).await? {
-            (complaints, Some(0)) if !complaints.lines().any(is_panic) => Ok(()),
+            (remaining_errors, Some(0)) if !remaining_errors.lines().any(is_panic) => Ok(()),
             other => Err(format!("the process ended with {other:?}")),
         }
     }

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::instance::within;
 use crate::{
-    PATIENCE,
+    DEADLINE,
     client::{self, Response},
-    line::Server,
     nats::Nats,
     service::Service,
+    transport::Server,
 };
 
 /// What is wrong with an answer that ought to be a problem with this status (RFC 9457).
@@ -29,7 +29,7 @@ fn is_problem(answer: &Response, status: u16) -> Result<(), String> {
 
 /// What the server answers to these bytes, up to its end of the connection.
 async fn answer(server: Server, request: &[u8]) -> Response {
-    let answer = client::raw(server, request).await;
+    let answer = client::exchange(server, request).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     let mut headers = HeaderMap::new();
@@ -108,7 +108,7 @@ async fn head_has_the_same_limit_with_both_versions() {
     for http_2 in [false, true] {
         // The first is read, and refused because it has no token.
         for (kib, status) in [(60, 401), (70, 431)] {
-            let answer = within("an answer", PATIENCE, large_head(service.http, kib, http_2)).await;
+            let answer = within("an answer", DEADLINE, large_head(service.http, kib, http_2)).await;
             if let Err(error) = answer.and_then(|answer| is_problem(&answer, status)) {
                 failures.push(format!("{kib} KiB, HTTP/2: {http_2}: {error}"));
             }

@@ -12,9 +12,9 @@ use tokio::{
 use super::instance::within;
 use crate::{
     frames::{self, encode},
-    line::Server,
     nats::Nats,
     service::Service,
+    transport::Server,
 };
 
 /// What a head has in all.
@@ -73,7 +73,7 @@ impl Head {
 }
 
 #[tokio::test]
-async fn has_one_deadline_in_all() {
+async fn has_one_overall_deadline() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[TIMEOUT]);
     let debug = Server::from(service.debug);

@@ -9,8 +9,8 @@ use tokio_util::either::Either;
 use super::instance::{DRAIN_TIMEOUT, Instance, WRITE_TIMEOUT};
 use crate::{
     frames::{self, encode},
-    line::{Connection, Server},
     nats::Nats,
+    transport::{Connection, Server},
 };
 
 /// Longer than everything that the process may wait for.
@@ -34,7 +34,7 @@ async fn unfinished(server: Server, version: Option<Version>, bytes: &[u8]) -> C
 }
 
 #[tokio::test]
-async fn ends_in_spite_of_unfinished_clients() {
+async fn ends_despite_unfinished_clients() {
     let nats = Nats::start().await;
     let settings = encode(frames::SETTINGS, 0, 0, &[]);
     let head = encode(frames::HEADERS, frames::END_STREAM, 1, &frames::get("/sse", &[]));

@@ -7,12 +7,12 @@ use tokio::{io::AsyncReadExt as _, net::TcpSocket};
 
 use super::instance::{Instance, LEEWAY, WRITE_TIMEOUT, within};
 use crate::{
-    client::{Stream, get, say},
+    client::{Stream, get, send_bytes},
     eventually,
     frames::{self, Client},
-    line::{Connection, Server},
     nats::Nats,
     service::token,
+    transport::{Connection, Server},
 };
 
 /// A page of some megabytes.
@@ -103,7 +103,7 @@ async fn many_of_http_2_take_little_memory() {
 }
 
 #[tokio::test]
-async fn keep_no_stream_out() {
+async fn do_not_block_streams() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[("SSE_WRITE_TIMEOUT", "10s")]).await;
     get(instance.http, LARGE, &[]).await;
@@ -123,12 +123,13 @@ async fn ask(server: Server, path: &str, times: usize) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut connection = server.connect_by(socket).await.expect("connected");
-    say(&mut connection, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").repeat(times).as_bytes()).await;
+    send_bytes(&mut connection, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").repeat(times).as_bytes())
+        .await;
     connection
 }
 
 #[tokio::test]
-async fn one_of_http_1_1_is_cut() {
+async fn unread_http_1_1_answer_is_cut() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[]).await;
     let debug = Server::from(instance.debug);

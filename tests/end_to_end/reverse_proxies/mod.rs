@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub(crate) use self::program::{Kind, ReverseProxy};
 use crate::{
-    browser::{Browser, Memory::LastEventId, PATH},
+    browser::{Browser, PATH, ResumeBy::LastEventId},
     chaos::Scene,
     client::Stream,
     eventually,
@@ -22,18 +22,18 @@ macro_rules! behind {
             use super::Kind;
 
             #[tokio::test(flavor = "multi_thread")]
-            async fn events_arrive_at_once_and_as_they_are() {
-                super::events_arrive_at_once_and_as_they_are($kind).await;
+            async fn events_arrive_at_once_and_unchanged() {
+                super::events_arrive_at_once_and_unchanged($kind).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
-            async fn keepalives_hold_the_line() {
-                super::keepalives_hold_the_line($kind).await;
+            async fn keepalives_keep_the_connection_open() {
+                super::keepalives_keep_the_connection_open($kind).await;
             }
 
             #[tokio::test(flavor = "multi_thread")]
-            async fn a_reload_loses_nothing() {
-                super::a_reload_loses_nothing($kind).await;
+            async fn reload_loses_nothing() {
+                super::reload_loses_nothing($kind).await;
             }
         }
     };
@@ -54,7 +54,7 @@ const AT_ONCE: Duration = Duration::from_millis(100);
 
 /// Each event arrives although nothing comes after it that could push it out of a buffer, and uncompressed although the client could
 /// read that. A client that goes is gone behind the proxy as well.
-async fn events_arrive_at_once_and_as_they_are(kind: Kind) {
+async fn events_arrive_at_once_and_unchanged(kind: Kind) {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let proxy = ReverseProxy::in_front_of(kind, &[service.http]).await;
@@ -83,7 +83,7 @@ async fn events_arrive_at_once_and_as_they_are(kind: Kind) {
 }
 
 /// A proxy that gives up silent streams does not give up one with keepalives.
-async fn keepalives_hold_the_line(kind: Kind) {
+async fn keepalives_keep_the_connection_open(kind: Kind) {
     let nats = Nats::start().await;
     let silent = Service::start(&nats, &[("SSE_KEEPALIVE_INTERVAL", "0s")]).await;
     let proxy = ReverseProxy::in_front_of(kind, &[silent.http]).await;
@@ -102,7 +102,7 @@ async fn keepalives_hold_the_line(kind: Kind) {
 }
 
 /// Streams that a reload ends come back and go on where they were.
-async fn a_reload_loses_nothing(kind: Kind) {
+async fn reload_loses_nothing(kind: Kind) {
     let nats = Nats::start().await;
     let instances = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     let proxy = ReverseProxy::in_front_of(kind, &[instances[0].http]).await;
@@ -129,7 +129,7 @@ async fn a_reload_loses_nothing(kind: Kind) {
             }
         };
         scene.round(there_and_back).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
+        scene.check_ledgers(Ledger::holds_each_once).await;
     }
     assert_eq!(scene.gaps(), 0);
     assert_eq!(scene.ended() == 0, kind == Kind::Traefik);

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{browser::PATH, client, eventually_right, installed, line::Server, nats::ReservedPort};
+use crate::{browser::PATH, client, eventually_ok, installed, nats::ReservedPort, transport::Server};
 
 /// Which program it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Kind {
     }
 }
 
-/// What the configurations say, besides where the proxy listens, and is filled in here: where the platform is, on a line that is repeated for each instance, …
+/// What the configurations send_bytes, besides where the proxy listens, and is filled in here: where the platform is, on a line that is repeated for each instance, …
 const PLATFORM: &str = "127.0.0.1:9200";
 /// … after how long a silent stream is given up, …
 const IDLE_TIME: &str = "60s";
@@ -80,7 +80,7 @@ impl ReverseProxy {
         });
         let errors = output.try_clone().expect("the same file");
         proxy.process = Some(process_of(process, output, errors));
-        eventually_right(async || {
+        eventually_ok(async || {
             // Without a token it is the service that refuses.
             match client::try_get(proxy.address(), PATH).await {
                 Some(401) => Ok(()),

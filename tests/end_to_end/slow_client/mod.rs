@@ -16,7 +16,7 @@ use self::slow_reader::SlowReader;
 use crate::{
     client::{self, Block, Stream},
     nats::{Nats, Publisher},
-    returning::is_gap,
+    resume::is_gap,
     service::{Service, token},
 };
 
@@ -187,7 +187,7 @@ async fn gets_a_gap_when_the_log_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn is_ended_when_it_takes_nothing() {
+async fn is_ended_when_it_reads_nothing() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_WRITE_TIMEOUT", "1s")]).await;
     let stalled = client::stalled(service.http, &token("einstein")).await;
@@ -204,14 +204,14 @@ async fn is_ended_when_it_takes_nothing() {
     let mut back = service.follow("einstein").await;
     publisher.events(&["einstein"], "t", contents(FLOOD..FLOOD + 10, 0)).await;
     read_numbers(&mut back, FLOOD..FLOOD + 10).await;
-    assert!(client::is_cut(stalled).await);
+    assert!(client::is_reset(stalled).await);
     assert_eq!(service.metric(ENDED_FOR_BEING_SLOW).await, 1);
     assert_eq!(service.metric("sse_connections").await, 3);
 }
 
 /// The pace keeps the client from reading its events within two write timeouts, however fast the machine is.
 #[tokio::test(flavor = "multi_thread")]
-async fn is_not_ended_while_it_takes_a_little() {
+async fn is_not_ended_while_it_reads_a_little() {
     let nats = Nats::start().await;
     // The kernel tells the service that a client has read when a third of the send buffer is free.
     let settings = [("SSE_WRITE_TIMEOUT", "3s"), ("SSE_SEND_BUFFER", "16KiB")];
@@ -231,7 +231,7 @@ async fn is_not_ended_while_it_takes_a_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floods_the_log_and_leaves_others_theirs() {
+async fn cannot_evict_the_events_of_others() {
     const FLOOD_BYTES: usize = 32 << 20;
     const ROUNDS: usize = 32;
     const EVENT_BYTES: usize = 64 * 1024;
@@ -267,7 +267,7 @@ async fn opening_id(stream: &mut Stream) -> String {
 }
 
 #[tokio::test]
-async fn is_shown_to_lag() {
+async fn has_its_lag_reported() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &NO_TIMEOUT).await;
     let mut slow = SlowReader::open(&service, "slow").await;

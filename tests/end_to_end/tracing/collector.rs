@@ -40,7 +40,7 @@ use tokio_rustls::{
 use tokio_util::either::Either;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig, server::TcpIncoming};
 
-use crate::PATIENCE;
+use crate::DEADLINE;
 
 /// A span, with what came beside it.
 pub(super) struct Received {
@@ -64,7 +64,7 @@ impl Collector {
     pub(super) async fn next(&mut self, name: &str) -> Received {
         loop {
             let received =
-                tokio::time::timeout(PATIENCE, self.received.recv()).await.expect("a span in time");
+                tokio::time::timeout(DEADLINE, self.received.recv()).await.expect("a span in time");
             let received = received.expect("a collector");
             if received.span.name == name {
                 return received;

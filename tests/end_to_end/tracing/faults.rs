@@ -6,7 +6,7 @@ use super::{
     collector::{Certified, Collector, Encryption, grpc, http},
     *,
 };
-use crate::{line::Server, program::Program};
+use crate::{program::Program, transport::Server};
 
 const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
 const NOT_SENT: &str = "traces cannot be sent, trying again with later ones";
@@ -46,14 +46,14 @@ impl Traced {
     /// Stops it; returns what it has still logged.
     async fn stop(mut self) -> String {
         self.program.terminate();
-        let log = self.program.complaints().await;
+        let log = self.program.remaining_errors().await;
         assert_eq!(self.program.status().await, Some(0));
         log
     }
 }
 
 #[tokio::test]
-async fn setting_that_cannot_be_used_is_logged_once() {
+async fn unusable_setting_is_logged_once() {
     let setting = async |name: &str, value: &str, others: &[(&str, &str)], problem: &str| {
         let settings: Vec<_> = others.iter().copied().chain([ENABLED, (name, value)]).collect();
         let log = admit(&settings).await;
@@ -106,13 +106,13 @@ async fn is_logged_once(settings: &[(&str, &str)], reason: &str) {
 }
 
 #[tokio::test]
-async fn collector_that_is_away_is_logged_once() {
+async fn unreachable_collector_is_logged_once() {
     is_logged_once(&[("OCIS_TRACING_ENDPOINT", "127.0.0.1:1")], "refused").await;
     is_logged_once(&[("OCIS_TRACING_COLLECTOR", "http://127.0.0.1:1")], "refused").await;
 }
 
 #[tokio::test]
-async fn collector_that_never_answers_is_logged_once() {
+async fn unresponsive_collector_is_logged_once() {
     // The kernel accepts for it.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound").to_string();
@@ -126,7 +126,7 @@ async fn collector_that_never_answers_is_logged_once() {
 }
 
 #[tokio::test]
-async fn collector_that_is_somebody_else_gets_nothing() {
+async fn untrusted_collector_gets_nothing() {
     let (certified, other) = (Certified::new(), Certified::new());
     let authority = ("OTEL_EXPORTER_OTLP_CERTIFICATE", other.certificate());
     let mut by_grpc = grpc(Encryption::with(&certified)).await;
@@ -158,7 +158,7 @@ async fn is_logged_until_it_ends(settings: &[(&str, &str)], collector: &mut Coll
 }
 
 #[tokio::test]
-async fn collector_that_answers_with_errors_is_logged_until_it_does_not() {
+async fn collector_errors_are_logged_until_it_recovers() {
     let secret = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hidden");
     let mut by_grpc = grpc(Encryption::default()).await;
     let url = format!("http://{}", by_grpc.address);
@@ -171,7 +171,7 @@ async fn collector_that_answers_with_errors_is_logged_until_it_does_not() {
 }
 
 #[tokio::test]
-async fn collector_that_never_answers_does_not_hold_up_the_end() {
+async fn unresponsive_collector_does_not_delay_shutdown() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound").to_string();
     let ten_minutes = "600000";

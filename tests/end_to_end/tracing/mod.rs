@@ -13,10 +13,11 @@ use serde_json::Value;
 use self::collector::{Certified, Collector, Encryption, grpc, http, texts};
 use crate::{
     client::{self, Stream},
-    eventually, line,
+    eventually,
     nats::{Nats, send_sse},
     program::server_with,
     service::token,
+    transport,
 };
 
 /// The attributes that came as baggage.
@@ -45,14 +46,14 @@ async fn admit(settings: &[(&str, &str)]) -> String {
         let told: Value = serde_json::from_str(&line).expect("JSON");
         if told["message"] == "listening" {
             let address = told["address"].as_str().expect("a text").parse().expect("an address");
-            server = Some(line::service_at(address));
+            server = Some(transport::service_at(address));
         }
         log.push(line);
     }
     let server = server.expect("it listens");
     drop(Stream::open(server, "/sse", &[("x-access-token", &token("einstein"))]).await);
     program.terminate();
-    log.push(program.complaints().await);
+    log.push(program.remaining_errors().await);
     assert_eq!(program.status().await, Some(0));
     log.join("\n")
 }
@@ -170,14 +171,14 @@ async fn events_and_admissions_are_traced_over_tls_by_http() {
 }
 
 #[tokio::test]
-async fn the_standard_variables_count_where_ours_are_not_set() {
+async fn standard_variables_apply_without_own_settings() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
     is_traced(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)], &mut collector).await;
 }
 
 #[tokio::test]
-async fn request_that_is_refused_is_traced_with_its_status() {
+async fn rejected_request_is_traced_with_its_status() {
     let mut collector = grpc(Encryption::default()).await;
     let address = collector.address.to_string();
     let nats = Nats::start().await;
@@ -206,7 +207,7 @@ async fn request_that_is_refused_is_traced_with_its_status() {
 }
 
 #[tokio::test]
-async fn of_what_a_client_carries_along_a_part_is_traced_and_nothing_logged() {
+async fn baggage_is_traced_in_part_and_never_logged() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
     let nats = Nats::start().await;
@@ -219,6 +220,6 @@ async fn of_what_a_client_carries_along_a_part_is_traced_and_nothing_logged() {
     program.terminate();
     let admission = collector.span("admit").await;
     assert_eq!(baggage(&admission), [("kept".to_owned(), "yes".to_owned())].into());
-    let log = program.complaints().await;
+    let log = program.remaining_errors().await;
     assert!(log.contains("stopping") && !log.contains("kept"), "{log}");
 }

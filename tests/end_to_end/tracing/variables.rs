@@ -40,7 +40,7 @@ async fn of_every_signal_are_honoured() {
 }
 
 #[tokio::test]
-async fn of_traces_count_before_those_of_every_signal() {
+async fn of_traces_precede_general_ones() {
     let certified = Certified::new();
     let mut collector = grpc(Encryption::with(&certified)).await;
     // Without a scheme gRPC is encrypted.
@@ -63,7 +63,7 @@ async fn of_traces_count_before_those_of_every_signal() {
 }
 
 #[tokio::test]
-async fn platforms_settings_count_before_the_variables() {
+async fn platforms_settings_precede_the_variables() {
     let mut collector = grpc(Encryption::default()).await;
     let address = collector.address.to_string();
     let settings = [
@@ -81,7 +81,7 @@ async fn platforms_settings_count_before_the_variables() {
 }
 
 #[tokio::test]
-async fn without_one_the_authorities_of_the_system_count() {
+async fn system_authorities_are_the_default() {
     let certified = Certified::new();
     let system = ("SSL_CERT_FILE", certified.certificate());
     let mut by_grpc = grpc(Encryption::with(&certified)).await;
@@ -93,7 +93,7 @@ async fn without_one_the_authorities_of_the_system_count() {
 }
 
 #[tokio::test]
-async fn collector_may_ask_for_a_certificate() {
+async fn client_certificate_is_sent_on_request() {
     let (server, client) = (Certified::new(), Certified::new());
     let both = Encryption { server: Some(&server), client: Some(&client) };
     let identity = [
@@ -113,7 +113,7 @@ async fn collector_may_ask_for_a_certificate() {
 }
 
 #[tokio::test]
-async fn switch_traces_off_but_never_on() {
+async fn can_disable_traces_but_not_enable_them() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
     let collected = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url), ("OTEL_TRACES_EXPORTER", "otlp")];

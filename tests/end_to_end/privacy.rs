@@ -60,7 +60,7 @@ async fn read_log_until(program: &mut Program, log: &mut Vec<String>, text: &str
 }
 
 #[tokio::test]
-async fn content_of_messages_is_neither_logged_nor_shown() {
+async fn message_content_is_never_logged_or_shown() {
     let nats = Nats::start().await;
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_DEBUG_ZPAGES", "true")]);
     let (http, debug) = program.logged_addresses().await;
@@ -105,7 +105,7 @@ async fn content_of_messages_is_neither_logged_nor_shown() {
         shown.push(live.next().await.expect("one more block").0);
     }
     program.terminate();
-    log.push(program.complaints().await);
+    log.push(program.remaining_errors().await);
     let passed_over = log.iter().filter(|line| line.contains("a message of the bus was passed over")).count();
     assert_eq!(passed_over, unreadable.len(), "{log:#?}");
 

@@ -3,15 +3,15 @@
 use tokio::process::Command;
 
 use crate::{
-    line,
     service::{SECRET, token},
+    transport,
 };
 
 /// In a network of its own, whose addresses can be taken away. That needs no root, but a kernel that lets everybody have one.
 async fn is_noticed(settings: &[(&str, &str)]) {
-    let played = Command::new("unshare")
+    let run = Command::new("unshare")
         .args(["--map-root-user", "--net", "python3"])
-        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/end_to_end/vanished.py"))
+        .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/end_to_end/vanished_client.py"))
         .args([env!("CARGO_BIN_EXE_ocis-sse"), "server"])
         .env("TOKEN", token("einstein"))
         .env("OCIS_CONFIG_DIR", "/nowhere")
@@ -19,24 +19,24 @@ async fn is_noticed(settings: &[(&str, &str)]) {
         .env("SSE_HTTP_ADDR", "10.0.0.1:9135")
         .env("SSE_TCP_USER_TIMEOUT", "2s")
         .env("MICRO_REGISTRY", "memory")
-        .envs(line::settings().iter().copied())
+        .envs(transport::settings().iter().copied())
         .envs(settings.iter().copied())
         .kill_on_drop(true)
         .output()
         .await
         .expect("unshare runs");
-    let (output, errors) = (String::from_utf8_lossy(&played.stdout), String::from_utf8_lossy(&played.stderr));
-    assert!(played.status.success(), "{}\n{output}{errors}", played.status);
+    let (output, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{}\n{output}{errors}", run.status);
 }
 
 /// Nothing is on its way to it: the kernel has to ask whether it is there.
 #[tokio::test]
-async fn a_silent_peer_that_has_vanished_is_noticed() {
+async fn vanished_silent_client_is_noticed() {
     is_noticed(&[("SSE_KEEPALIVE_INTERVAL", "0s")]).await;
 }
 
 /// While something is on its way, the kernel asks nothing, but waits for it to be acknowledged.
 #[tokio::test]
-async fn a_peer_that_has_vanished_in_the_midst_of_a_word_is_noticed() {
+async fn client_vanished_during_a_write_is_noticed() {
     is_noticed(&[("SSE_KEEPALIVE_INTERVAL", "500ms")]).await;
 }

@@ -1,6 +1,6 @@
 //! What lies between a client and the service: TCP alone, or TLS on it.
 //!
-//! `LINE=tls` in the environment has every service show a certificate and every client of it speak TLS. What a test is about
+//! `TRANSPORT=tls` in the environment has every service show a certificate and every client of it speak TLS. What a test is about
 //! that holds in the clear alone has `in_the_clear` in its name, and `./test` leaves it out of the other run.
 
 use std::{
@@ -37,10 +37,10 @@ const NAME: &str = "localhost";
 const ADDRESS: &str = "127.0.0.1";
 
 /// What every line is encrypted with; `None` in the clear.
-static ENCRYPTION: LazyLock<Option<Encryption>> = LazyLock::new(|| match env::var("LINE").as_deref() {
+static ENCRYPTION: LazyLock<Option<Encryption>> = LazyLock::new(|| match env::var("TRANSPORT").as_deref() {
     Err(VarError::NotPresent) => None,
     Ok("tls") => Some(Encryption::of(IDENTITY.as_ref()).expect("a certificate")),
-    other => panic!("LINE is {other:?}: it can be tls, or be left away"),
+    other => panic!("TRANSPORT is {other:?}: it must be tls or unset"),
 });
 
 /// One for each protocol. Clients come back with what they have agreed upon before, as browsers do.

@@ -32,12 +32,12 @@ async fn back(service: &Service, last_event_id: &str) -> Stream {
 #[track_caller]
 pub(crate) fn is_gap(event: &Block, last_event_id: &str, reason: &str) {
     assert_eq!(event.field("event").as_deref(), Some("stream-gap"));
-    let told: serde_json::Value = serde_json::from_str(&event.field("data").expect("data")).expect("JSON");
-    assert_eq!(told, json!({ "last_event_id": last_event_id, "reason": reason }));
+    let data: serde_json::Value = serde_json::from_str(&event.field("data").expect("data")).expect("JSON");
+    assert_eq!(data, json!({ "last_event_id": last_event_id, "reason": reason }));
 }
 
 #[tokio::test]
-async fn a_stream_begins_with_what_to_come_back_with() {
+async fn stream_starts_with_an_event_id() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     publish(&nats.publisher().await, 0..1).await;
@@ -56,7 +56,7 @@ async fn a_stream_begins_with_what_to_come_back_with() {
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_first_and_then_what_is_new() {
+async fn missed_events_precede_new_ones() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -80,7 +80,7 @@ async fn what_was_missed_comes_first_and_then_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_restart_and_another_instance_lose_nothing_and_know_the_same_ids() {
+async fn ids_hold_across_restarts_and_instances() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     let other = Service::start(&nats, &[]).await;
@@ -93,7 +93,7 @@ async fn a_restart_and_another_instance_lose_nothing_and_know_the_same_ids() {
     }
     let id = reads(&mut stream, 0..10).await;
     service.stop();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 10..20).await;
     reads(&mut back(&other, &id).await, 10..20).await;
@@ -102,7 +102,7 @@ async fn a_restart_and_another_instance_lose_nothing_and_know_the_same_ids() {
 }
 
 #[tokio::test]
-async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
+async fn unknown_event_ids_open_a_stream_with_a_gap() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_BYTES", "16KiB")]).await;
     let publisher = nats.publisher().await;
@@ -129,7 +129,7 @@ async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
 
     let headers = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n", token("einstein"));
     let request = [headers.as_bytes(), b"last-event-id: \xff\r\n\r\n"].concat();
-    let answer = crate::client::begins(service.http, &request, "event: stream-gap").await;
+    let answer = crate::client::answer_until(service.http, &request, "event: stream-gap").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("unknown"), "{answer}");
 
     // After a gap everything comes again.
@@ -141,7 +141,7 @@ async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_tab_that_can_only_repeat_its_request_id_continues() {
+async fn repeated_request_id_resumes_the_stream() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -160,7 +160,7 @@ async fn a_tab_that_can_only_repeat_its_request_id_continues() {
 }
 
 #[tokio::test]
-async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
+async fn request_id_holds_across_restarts_and_instances() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     let other = Service::start(&nats, &[]).await;
@@ -170,7 +170,7 @@ async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
     publish(&publisher, 0..3).await;
     reads(&mut stream, 0..3).await;
     service.stop();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 3..6).await;
     let next = Service::start(&nats, &[]).await;
@@ -182,7 +182,7 @@ async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
 /// Streams come and go while events are published as fast as the bus takes them: each of those that begin at the same event
 /// must see the same.
 #[tokio::test(flavor = "multi_thread")]
-async fn joining_in_the_midst_of_a_burst_leaves_no_hole_and_no_duplicate() {
+async fn joining_during_a_burst_loses_nothing() {
     const EVENTS: u32 = 5_000;
     const CLIENTS: usize = 40;
     let nats = Nats::start().await;

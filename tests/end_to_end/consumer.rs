@@ -32,7 +32,7 @@ pub(crate) async fn delete_consumers(nats: &Nats) {
 }
 
 #[tokio::test]
-async fn the_stream_is_made_as_the_platform_makes_it() {
+async fn stream_is_created_as_by_the_platform() {
     let nats = Nats::start().await;
     let _service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -46,7 +46,7 @@ async fn the_stream_is_made_as_the_platform_makes_it() {
 }
 
 #[tokio::test]
-async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
+async fn reads_only_new_events_and_skips_invalid_ones() {
     let nats = Nats::start().await;
     drop(Service::start(&nats, &[]).await);
     let publisher = nats.publisher().await;
@@ -64,7 +64,7 @@ async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
 
 /// NATS never delivers a message that is larger than all that was asked for.
 #[tokio::test]
-async fn a_message_larger_than_a_usual_batch_is_read() {
+async fn reads_a_message_larger_than_a_batch() {
     let directory = tempfile::tempdir().expect("a directory");
     let configuration = directory.path().join("nats.conf");
     std::fs::write(&configuration, "max_payload: 16MB\n").expect("written");
@@ -79,7 +79,7 @@ async fn a_message_larger_than_a_usual_batch_is_read() {
 }
 
 #[tokio::test]
-async fn it_starts_without_a_bus_says_so_and_goes_on_when_there_is_one() {
+async fn starts_without_nats_and_becomes_ready_with_it() {
     let mut nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let mut stream = service.follow("einstein").await;
@@ -122,17 +122,17 @@ async fn outage(outage: Duration) {
 }
 
 #[tokio::test]
-async fn a_short_outage_loses_nothing_and_doubles_nothing() {
+async fn short_outage_loses_and_duplicates_nothing() {
     outage(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
-async fn a_long_outage_loses_nothing_and_doubles_nothing() {
+async fn long_outage_loses_and_duplicates_nothing() {
     outage(Duration::from_secs(40)).await;
 }
 
 #[tokio::test]
-async fn a_deleted_consumer_is_made_again_where_it_was() {
+async fn deleted_consumer_is_recreated_at_its_position() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
@@ -148,7 +148,7 @@ async fn a_deleted_consumer_is_made_again_where_it_was() {
 }
 
 #[tokio::test]
-async fn of_a_cluster_any_server_will_do() {
+async fn connects_to_any_server_of_a_cluster() {
     let nats = Nats::start().await;
     let servers = format!("127.0.0.1:1, {}", nats.address());
     let service = Service::start(&nats, &[("SSE_EVENTS_ENDPOINT", &servers)]).await;
@@ -158,7 +158,7 @@ async fn of_a_cluster_any_server_will_do() {
 }
 
 #[tokio::test]
-async fn no_consumer_is_left_behind() {
+async fn consumer_is_deleted_on_shutdown() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     assert_eq!(consumers(&nats).await, 1);
@@ -168,7 +168,7 @@ async fn no_consumer_is_left_behind() {
 }
 
 #[tokio::test]
-async fn none_is_left_behind_by_a_kill_either() {
+async fn consumer_expires_after_a_kill() {
     let nats = Nats::start().await;
     let program = program::server(&nats);
     eventually("a consumer", async || consumers(&nats).await == 1).await;

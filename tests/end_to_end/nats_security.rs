@@ -23,7 +23,7 @@ async fn is_refused(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
 }
 
 #[tokio::test]
-async fn it_says_who_it_is() {
+async fn client_authenticates_with_credentials() {
     let nats = Nats::start_with(&["--user", "einstein", "--pass", "relativity"], einstein).await;
     let right = [("OCIS_EVENTS_AUTH_USERNAME", "einstein"), ("OCIS_EVENTS_AUTH_PASSWORD", "relativity")];
     let service = Service::start(&nats, &right).await;
@@ -37,7 +37,7 @@ async fn it_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn the_address_may_say_who_it_is() {
+async fn url_can_contain_credentials() {
     let nats = Nats::start_with(&["--user", "einstein", "--pass", "rela/tivity"], || {
         ConnectOptions::with_user_and_password("einstein".into(), "rela/tivity".into())
     })
@@ -91,7 +91,7 @@ fn certificates() -> Certificates {
 }
 
 #[tokio::test]
-async fn it_wants_to_know_who_the_bus_is() {
+async fn server_certificate_is_verified() {
     let Certificates { certificate, key } = certificates();
     let tls = ["--tls", "--tlscert", path(&certificate), "--tlskey", path(&key)];
     let nats = Nats::start_with(&tls, ConnectOptions::new).await;
@@ -109,7 +109,7 @@ async fn it_wants_to_know_who_the_bus_is() {
 }
 
 #[tokio::test]
-async fn a_server_may_be_its_own_authority_and_nobody_else() {
+async fn self_signed_server_certificate_can_be_trusted() {
     const TLS: (&str, &str) = ("OCIS_EVENTS_ENABLE_TLS", "true");
     async fn serve(certificates: &Certificates) -> Nats {
         let [certificate, key] = [&certificates.certificate, &certificates.key].map(path);
@@ -132,7 +132,7 @@ async fn a_server_may_be_its_own_authority_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn authorities_may_be_renewed_while_it_runs() {
+async fn authorities_can_be_renewed_at_runtime() {
     let (old, new) = (self_signed_authority("127.0.0.1", 2099), self_signed_authority("127.0.0.1", 2099));
     let roots = file(&std::fs::read_to_string(&old.certificate).expect("read"));
     let [certificate, key] = [&new.certificate, &new.key].map(path);

@@ -73,7 +73,7 @@ async fn stays_unready(service: &Service, nats: &Nats, reason: &str) {
 }
 
 #[tokio::test]
-async fn of_the_queue_are_kept_to_by_its_consumer() {
+async fn of_the_queue_are_kept_by_the_consumer() {
     let nats = Nats::start().await;
     let two_seconds = Duration::from_secs(2);
     let limits = stream::ConsumerLimits { inactive_threshold: two_seconds, max_ack_pending: 1 };
@@ -93,7 +93,7 @@ async fn of_the_queue_are_kept_to_by_its_consumer() {
 }
 
 #[tokio::test]
-async fn of_consumers_are_named_until_there_is_room() {
+async fn of_consumers_are_reported_until_lifted() {
     let nats = Nats::start().await;
     let config = stream::Config { max_consumers: 1, ..queue() };
     let queue = nats.publisher().await.jetstream.create_stream(config).await.expect("a queue");
@@ -106,7 +106,7 @@ async fn of_consumers_are_named_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn of_streams_are_named_until_they_are_lifted() {
+async fn of_streams_are_reported_until_lifted() {
     let limited = Limited::account("max_streams: 1").await;
     limited.nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
     let service = Service::start_unready(&limited.nats, &[]);
@@ -116,7 +116,7 @@ async fn of_streams_are_named_until_they_are_lifted() {
 }
 
 #[tokio::test]
-async fn of_storage_are_named_in_the_log_of_a_service_that_serves() {
+async fn of_storage_are_logged_and_the_service_serves() {
     let limited = Limited::account("max_store: 1M").await;
     let mut program = server_with(&limited.nats, &[("SSE_LOG_LEVEL", "info")]);
     let (http, debug) = program.logged_addresses().await;
@@ -139,7 +139,7 @@ async fn of_storage_are_named_in_the_log_of_a_service_that_serves() {
 
 /// The server permits a request, but not the subscription to what is asked for.
 #[tokio::test]
-async fn of_subscriptions_are_named_until_they_are_lifted() {
+async fn of_subscriptions_are_reported_until_lifted() {
     let mut limited = Limited::new("max_subscriptions: 1").await;
     limited.nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
     let mut program = server_with(&limited.nats, &[("SSE_LOG_LEVEL", "info")]);
@@ -172,7 +172,7 @@ async fn of_subscriptions_are_named_until_they_are_lifted() {
 }
 
 #[tokio::test]
-async fn of_one_message_cost_the_bookmarks_that_are_larger_and_no_connection() {
+async fn of_message_size_affect_only_larger_bookmarks() {
     let limited = Limited::new("max_payload: 800").await;
     let publisher = limited.nats.publisher().await;
     publisher.jetstream.create_stream(queue()).await.expect("a queue");

@@ -16,7 +16,7 @@ import urllib.request
 SERVER, CLIENT, DEBUG = ("10.0.0.1", 9135), "192.168.0.1", "127.0.0.1:9139"
 STREAMS = 2
 # The kernel by itself would take a quarter of an hour.
-PATIENCE_SECONDS = 60
+DEADLINE_SECONDS = 60
 
 SIOCSIFFLAGS, SIOCSIFADDR, UP_AND_RUNNING, RUNNING = 0x8914, 0x8916, 0x41, 0x40
 
@@ -45,7 +45,7 @@ def metrics():
 def wait_for(streams):
     began = time.monotonic()
     while f"sse_connections {streams}" not in metrics().splitlines():
-        if time.monotonic() - began > PATIENCE_SECONDS:
+        if time.monotonic() - began > DEADLINE_SECONDS:
             sys.exit(f"never so many streams: {streams}\n{metrics()}")
         time.sleep(0.1)
 
