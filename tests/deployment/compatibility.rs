@@ -1,4 +1,4 @@
-//! The page on replacing the built-in service tells of every setting that both have, as it is in the code.
+//! The page on replacing the built-in service describes the settings of both services as they are in the code.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ struct Row {
     here: &'static str,
 }
 
-/// What stands between backquotes.
+/// Returns the texts between backticks.
 fn quoted(cell: &'static str) -> impl Iterator<Item = &'static str> {
     cell.split('`').skip(1).step_by(2)
 }
@@ -44,7 +44,7 @@ fn setting(key: &str) -> &'static Setting {
 #[test]
 fn lists_exactly_the_platforms_settings() {
     let shown: BTreeSet<_> = rows().iter().map(|row| row.key).collect();
-    // What the built-in service has under names of its own.
+    // Settings that the built-in service has under other names.
     let builtin = [
         "SSE_DEBUG_ADDR",
         "SSE_DEBUG_TOKEN",

@@ -1,4 +1,4 @@
-//! The files in `deploy/` speak of what there is.
+//! The files in `deploy/` and the pages about them match the code.
 
 mod compatibility;
 mod metrics;
@@ -12,7 +12,7 @@ const COMPOSE: &str = include_str!("../../deploy/compose/compose.yaml");
 const PROXIES: &str = include_str!("../../docs/proxies.md");
 const UNIT: &str = include_str!("../../deploy/systemd/ocis-sse.service");
 
-/// Every word of `text` that begins with one of `beginnings`.
+/// Returns every word of `text` that starts with one of `beginnings`.
 fn words<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| beginnings.iter().any(|beginning| word.starts_with(beginning)))
@@ -30,7 +30,7 @@ fn deployed_settings_exist() {
     }
 }
 
-/// The end-to-end tests show that it reloads on SIGHUP, and tells systemd.
+/// The end-to-end tests show that the service reloads on SIGHUP and notifies systemd.
 #[test]
 fn systemd_reloads_with_sighup() {
     let says = |line: &str| UNIT.lines().any(|found| found == line);
@@ -58,7 +58,8 @@ fn proxies_page_shows_the_deployed_files() {
     }
 }
 
-/// The image's dependencies are built before our sources are there. Cargo refuses to, when a target is missing that a manifest names.
+/// The image builds the dependencies before the sources are copied. Cargo refuses to when a target of a manifest is
+/// missing.
 #[test]
 fn image_build_has_every_cargo_target() {
     let instructions = DOCKERFILE.replace("\\\n", " ");
@@ -84,7 +85,7 @@ fn image_build_has_every_cargo_target() {
         let (succeeds, error) = run("sh", &["-c", &commands]);
         assert!(succeeds, "{commands}: {error}");
     }
-    // Nothing has to be built to hear what cargo thinks of the targets: it looks at those of the manifest first.
+    // `cargo check` for a missing target fails before it builds anything, but checks the targets of the manifest first.
     let (_, error) = run(env!("CARGO"), &["check", "--offline", "--locked", "--bin", "none"]);
     assert!(error.contains("no bin target named `none`"), "{error}");
 }

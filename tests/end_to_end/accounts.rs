@@ -1,4 +1,4 @@
-//! Accounts are disabled, deleted and enabled again.
+//! Accounts that are disabled, deleted and enabled again.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::{
 const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 const CHANGED: &str = "events.UserFeatureChanged";
 
-/// A token of einstein that was issued so many seconds from now.
+/// Returns a token of einstein that was issued `seconds` from now.
 fn token(seconds: i64) -> String {
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
@@ -24,7 +24,7 @@ fn token(seconds: i64) -> String {
     }))
 }
 
-/// What is published when a feature of einstein changes.
+/// Returns the event that the platform publishes when a feature of einstein changes.
 fn feature(name: &str, value: &str) -> Value {
     json!({
         "Executant": { "idp": "https://idp.example", "opaque_id": "admin", "type": 1 }, "UserID": "einstein",
@@ -46,7 +46,7 @@ impl Service {
     }
 }
 
-/// The token opens no stream, and nothing else either.
+/// Checks that the token is rejected by every endpoint.
 async fn is_refused(service: &Service, token: &str) {
     for path in ["/sse", LANGUAGE] {
         let refused = service.ask_by(token, path).await;
@@ -99,7 +99,7 @@ async fn enabling_an_account_accepts_its_tokens_again() {
     let old = token(-60);
     let mut stream = service.follow_by(&old).await;
     let publisher = nats.publisher().await;
-    // Neither ends a stream.
+    // Neither change ends a stream.
     publish(&publisher, CHANGED, &feature("displayname", "false")).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
     publisher.event(&["einstein"], "t", "still here").await;
@@ -125,7 +125,7 @@ async fn new_instance_knows_recently_disabled_accounts() {
     let service = Service::start(&nats, &[]).await;
     is_refused(&service, &token(-60)).await;
     service.follow_by(&token(60)).await;
-    // Without a history it reads from the present on.
+    // Without a history it reads only new events.
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_AGE", "0s")]).await;
     service.follow_by(&token(-60)).await;
 }

@@ -1,4 +1,4 @@
-//! The description of the API.
+//! The OpenAPI description.
 
 use tokio::process::Command;
 
@@ -41,7 +41,7 @@ async fn docs_page_loads_no_external_resource() {
     let service = Service::start_unready(&nats, &[]);
     let page = get(service.http, "/docs", &[]).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    // Nor could it get anything.
+    // The policy forbids to load anything as well.
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     assert!(policy.ends_with("form-action 'none'; base-uri 'none'; frame-ancestors 'none'"), "{policy}");
@@ -52,17 +52,17 @@ async fn docs_page_loads_no_external_resource() {
     }
 }
 
-/// Whatever fits the description, and whatever does not, is answered as the description says.
+/// Every response to a valid or invalid request conforms to the description.
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_no_violation() {
     let nats = Nats::start().await;
-    // A stream ends at once: only whole answers can be judged.
+    // Schemathesis checks only complete responses, so streams end at once.
     let short = [("SSE_MAX_STREAM_AGE", "20ms"), ("SSE_KEEPALIVE_INTERVAL", "50ms")];
     let service = Service::start(&nats, &short).await;
     let description = format!("{}://{}/openapi.json", service.http.scheme(), service.http);
     let with_token = format!("x-access-token: {}", token("einstein"));
     for header in [Some(with_token), None] {
-        // It keeps what it has found where it runs.
+        // Schemathesis writes its findings to its working directory.
         let directory = tempfile::tempdir().expect("a directory");
         let mut schemathesis = Command::new(installed("SCHEMATHESIS", "schemathesis"));
         schemathesis.current_dir(&directory).args([
@@ -73,7 +73,7 @@ async fn schemathesis_finds_no_violation() {
             "--max-examples",
             "50",
         ]);
-        // Who shows a certificate shall be known by it.
+        // Makes schemathesis trust the certificate of the tests.
         schemathesis.envs(transport::settings().iter().map(|(_, value)| ("REQUESTS_CA_BUNDLE", *value)));
         if let Some(header) = &header {
             schemathesis.args(["--header", header]);

@@ -1,4 +1,4 @@
-//! A client on a real socket.
+//! An HTTP/1.1 client on a real socket.
 
 use std::io::ErrorKind;
 
@@ -16,7 +16,7 @@ use crate::{
     transport::{Connection, Server},
 };
 
-/// A whole answer.
+/// A complete response.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -42,7 +42,7 @@ pub(crate) async fn request(
     request_with(server, method, path, headers, "").await
 }
 
-/// A request with a body.
+/// Sends a request with a body.
 pub(crate) async fn request_with(
     server: impl Into<Server>,
     method: Method,
@@ -56,7 +56,7 @@ pub(crate) async fn request_with(
     Response { status, headers, body }
 }
 
-/// The status, if anybody answers.
+/// Returns the status, or `None` if nothing answers.
 pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16> {
     let server = server.into();
     let stream = server.connect().await.ok()?;
@@ -66,14 +66,14 @@ pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16
     Some(sender.send_request(request).await.ok()?.status().as_u16())
 }
 
-/// A body that need not be text.
+/// Returns the body of a response, which need not be text.
 pub(crate) async fn get_bytes(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Bytes {
     let (status, _, body) = send(server, Method::GET, path, headers).await;
     assert_eq!(status, 200);
     tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
 }
 
-/// An answer whose body need not end.
+/// Returns the status and headers of a response whose body need not end.
 pub(crate) async fn head(
     server: impl Into<Server>,
     path: &str,
@@ -104,7 +104,7 @@ async fn send_with(
     send_on(connection.expect("connected"), server, method, path, headers, body).await
 }
 
-/// Sends a request on a connection that is already open.
+/// Sends a request on an open connection.
 async fn send_on(
     connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     server: Server,
@@ -133,7 +133,7 @@ pub(crate) struct Stream {
     unread: Vec<u8>,
 }
 
-/// The lines of one event, or of one comment, as they stood on the wire.
+/// The lines of one event or one comment, as received.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Block(pub(crate) String);
 
@@ -152,7 +152,7 @@ impl Stream {
         Self { headers, body, unread: Vec::new() }
     }
 
-    /// Opens a stream on a connection that is already open.
+    /// Opens a stream on an open connection.
     pub(crate) async fn open_on(
         connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         server: Server,
@@ -165,7 +165,7 @@ impl Stream {
         Self { headers, body, unread: Vec::new() }
     }
 
-    /// The next event or comment; `None` at a clean end. What tells only an id or a reconnection time is passed over.
+    /// Returns the next event or comment; `None` at a clean end. Skips blocks with only an id or a reconnection time.
     pub(crate) async fn next(&mut self) -> Option<Block> {
         loop {
             let block = self.block().await?;
@@ -179,7 +179,7 @@ impl Stream {
         }
     }
 
-    /// The comment that is its last, before a clean end.
+    /// Returns the text of the last comment, which a clean end must follow.
     pub(crate) async fn closing_comment(&mut self) -> String {
         let last = self.next().await.expect("a farewell").0;
         assert_eq!(self.next().await, None, "a clean end");
@@ -187,7 +187,7 @@ impl Stream {
         comment.unwrap_or_else(|| panic!("{last:?} is no comment")).to_owned()
     }
 
-    /// What comes next up to an empty line; `None` at a clean end.
+    /// Returns the next block up to an empty line; `None` at a clean end.
     pub(crate) async fn block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\n\n") {
@@ -201,12 +201,12 @@ impl Stream {
         }
     }
 
-    /// The content of the next event.
+    /// Returns the data of the next event.
     pub(crate) async fn content(&mut self) -> String {
         self.event().await.field("data").expect("data")
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) async fn event(&mut self) -> Block {
         let block = self.next().await.expect("one more event");
         assert!(block.field("data").is_some(), "{block:?} is no event");
@@ -214,7 +214,7 @@ impl Stream {
     }
 }
 
-/// A client that sends its request and then never reads, with small buffers of its own.
+/// Opens a client that sends its request and then never reads, with a small receive buffer.
 pub(crate) async fn stalled(server: Server, token: &str) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -230,7 +230,7 @@ pub(crate) async fn send_bytes(connection: &mut Connection, bytes: &[u8]) {
     connection.flush().await.expect("sent");
 }
 
-/// Reads what a connection still has; true when it then ends because the server has cut it.
+/// Reads up to the end of a connection; returns whether the server has reset it.
 pub(crate) async fn is_reset(mut connection: Connection) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -242,7 +242,7 @@ pub(crate) async fn is_reset(mut connection: Connection) -> bool {
     }
 }
 
-/// What the server answers to bytes that need not be HTTP, until `expected` is in it.
+/// Sends bytes that need not be HTTP, and returns the response as soon as it contains `expected`.
 pub(crate) async fn answer_until(server: Server, request: &[u8], expected: &str) -> String {
     let mut connection = server.connect().await.expect("connected");
     send_bytes(&mut connection, request).await;
@@ -256,12 +256,12 @@ pub(crate) async fn answer_until(server: Server, request: &[u8], expected: &str)
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// What the server answers to bytes that need not be HTTP, up to the end of the connection.
+/// Sends bytes that need not be HTTP, and returns the response up to the end of the connection.
 pub(crate) async fn exchange(server: Server, request: &[u8]) -> String {
     let mut connection = server.connect().await.expect("connected");
     send_bytes(&mut connection, request).await;
     let mut answer = Vec::new();
-    // A server that hangs up early is an answer as well.
+    // A connection that the server resets has answered as well.
     tokio::time::timeout(DEADLINE, connection.read_to_end(&mut answer)).await.expect("in time").ok();
     String::from_utf8_lossy(&answer).into_owned()
 }

@@ -1,4 +1,4 @@
-//! What the debug server shows, and to whom.
+//! The debug server and its access control.
 
 use hyper::Method;
 
@@ -10,7 +10,7 @@ use crate::{
     service::{SECRET, Service},
 };
 
-/// The page can be framed by none, sends forms nowhere, and is kept by no cache.
+/// Checks that a page cannot be framed, cannot send forms and is not cached.
 #[track_caller]
 fn has_headers_of_a_page(page: &Response, scripts: &str) {
     let policy = page.header("content-security-policy").expect("a policy");

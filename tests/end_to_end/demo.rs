@@ -1,4 +1,4 @@
-//! `ocis-sse demo`, from its terminal and its page.
+//! `ocis-sse demo`: its output and its page.
 
 use hyper::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The source of events meets the obligations of its port, with a real NATS and a line to it that can be cut.
+//! The NATS event source fulfils its port, with a real nats-server and a connection that can be cut.
 
 use std::{
     sync::Arc,
@@ -22,7 +22,7 @@ use crate::{
     proxy::Proxy,
 };
 
-/// The source reaches NATS through a proxy, those who publish reach it themselves.
+/// The source reaches NATS through a proxy; publishers connect directly.
 struct JetStreamBus {
     _nats: Nats,
     publisher: Publisher,
@@ -126,7 +126,7 @@ async fn returns_everything_in_order() {
     tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
-/// Of each message it is counted how many stand behind it.
+/// Each message is delivered with the number of messages that wait behind it.
 #[tokio::test]
 async fn counts_messages_waiting_on_nats() {
     let (mut metrics, mut order) = (MockMetrics::new(), mockall::Sequence::new());

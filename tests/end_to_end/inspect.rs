@@ -1,4 +1,4 @@
-//! The page to look inside, and what it asks for.
+//! The inspection page and its data.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
 
 const TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
 
-/// Sends JSON to where streams are ended.
+/// Requests that the streams of `user` end.
 async fn end(service: &Service, headers: &[(&str, &str)], user: &str) -> Response {
     let headers: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
     let asked = json!({ "user": user }).to_string();
@@ -27,7 +27,7 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// The data of the next block of this type.
+/// Returns the data of the next block of this type.
 async fn next_of(stream: &mut Stream, event_type: &str) -> Value {
     loop {
         let block = stream.event().await;
@@ -83,8 +83,8 @@ async fn shows_live_figures_but_no_content() {
     let events = next_of(&mut live, "events").await;
     let event = &events[0];
     assert_eq!((&event["type"], &event["recipients"]), (&json!("item-renamed"), &json!(2)));
-    let told = events.to_string();
-    assert!(!told.contains("secret") && !told.contains("einstein"), "{told}");
+    let text = events.to_string();
+    assert!(!text.contains("secret") && !text.contains("einstein"), "{text}");
 
     publisher.event(&["marie"], "t", "").await;
     let events = next_of(&mut live, "events").await;
@@ -113,7 +113,7 @@ async fn rates_and_latencies_cover_the_last_interval() {
     };
     let [events, deliveries] =
         ["events", "deliveries"].map(|name| busy[format!("{name}_per_second")].as_f64().expect("a rate"));
-    // One event in about a second, and the moment of its writing may be in the next.
+    // One event in about a second; a late write can belong to the next interval.
     assert!(events <= 1.2 && deliveries <= 2.4, "{busy}");
     let quantiles: Vec<_> = (0..3).map(|n| busy["latency_seconds"][n].as_f64().expect("a time")).collect();
     assert!(quantiles.is_sorted() && quantiles[0] > 0.0, "{busy}");

@@ -1,6 +1,6 @@
-//! What a stream has brought, and whether that is what it should have brought.
+//! A record of the events of a stream, and checks of its completeness.
 
-/// What came over a stream and its continuations, in order.
+/// The entries of a stream and of the streams that continue it, in order of arrival.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
@@ -10,14 +10,14 @@ pub(crate) struct Ledger {
 pub(crate) enum Entry {
     /// An event with this number.
     Event(u32),
-    /// The service said that something is missing here, and why.
+    /// A gap that the service reported, with its reason.
     Gap(String),
-    /// What should not have come.
+    /// An unexpected event or response.
     Unexpected(String),
 }
 
 impl Ledger {
-    /// Each of `numbers` came once and in order; whether a gap was in_gap besides does not matter.
+    /// Checks that each of `numbers` arrived once and in order. Additional gaps are allowed.
     pub(crate) fn holds_each_once(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
         for number in self.events()? {
@@ -26,7 +26,8 @@ impl Ledger {
         is_complete(missing)
     }
 
-    /// Each of `numbers` came once and in order, or a gap was in_gap in its place. The last one came.
+    /// Checks that each of `numbers` arrived once and in order, or that a gap was reported in its place. The last
+    /// number must arrive.
     pub(crate) fn holds_each_or_a_gap(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
         let mut in_gap = false;
@@ -47,7 +48,7 @@ impl Ledger {
         is_complete(missing)
     }
 
-    /// Each of `numbers` came at least once; the first times are in order.
+    /// Checks that each of `numbers` arrived at least once, the first times in order.
     pub(crate) fn holds_each(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
         for number in self.events()? {
@@ -63,7 +64,7 @@ impl Ledger {
         self.entries.iter().filter(|entry| matches!(entry, Entry::Gap(_))).count()
     }
 
-    /// The numbers that came, unless something else came, too.
+    /// Returns the numbers that arrived, or the unexpected entry.
     fn events(&self) -> Result<Vec<u32>, String> {
         let events = self.entries.iter().filter_map(|entry| match entry {
             Entry::Event(number) => Some(Ok(*number)),
@@ -104,7 +105,7 @@ fn ledger_reports_missing_events() {
     check(&[Event(1), Event(5)], false, false, false);
     check(&[Event(1), gap(), Event(5)], false, true, false);
     check(&[gap(), Event(5)], false, true, false);
-    // A gap excuses what is missing just there.
+    // A gap excuses only the events at its place.
     check(&[gap(), Event(1), Event(5)], false, false, false);
     check(&[Event(1), Event(5), gap()], false, false, false);
     check(&[Event(1), Event(2), gap()], false, false, false);

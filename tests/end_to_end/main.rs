@@ -1,7 +1,7 @@
-//! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
+//! Tests of the whole service with real sockets and a real nats-server, as clients, administrators and NATS see it.
 //!
-//! `./test` provides what else runs: nats-server, proxies and schemathesis; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK`
-//! and `SCHEMATHESIS` name other ones.
+//! `./test` fetches the programs that the tests run. `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK` and
+//! `SCHEMATHESIS` name others.
 
 mod accounts;
 mod api;
@@ -48,15 +48,15 @@ mod vanished_client;
 
 use std::{path::PathBuf, time::Duration};
 
-/// Whatever takes longer than this does not happen at all.
+/// The time after which a condition counts as never met.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Asks again and again until the answer is yes.
+/// Polls `answer` until it returns true; panics after [`DEADLINE`].
 async fn eventually(what: &str, mut answer: impl AsyncFnMut() -> bool) {
     eventually_ok(async || if answer().await { Ok(()) } else { Err(format!("never: {what}")) }).await;
 }
 
-/// Asks again and again until nothing is wrong. If it never comes to that, tells what was wrong at last.
+/// Polls `answer` until it returns `Ok`; panics with the last error after [`DEADLINE`].
 async fn eventually_ok(mut answer: impl AsyncFnMut() -> Result<(), String>) {
     let mut wrong = "no answer".to_owned();
     let asked = async {
@@ -70,7 +70,7 @@ async fn eventually_ok(mut answer: impl AsyncFnMut() -> Result<(), String>) {
     assert!(in_time, "{wrong}");
 }
 
-/// The program that an environment variable names, else the one on the PATH.
+/// Returns the program named by an environment variable, else the one on the PATH.
 fn installed(variable: &str, name: &str) -> PathBuf {
     if let Some(named) = std::env::var_os(variable) {
         return named.into();

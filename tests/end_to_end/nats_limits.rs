@@ -1,4 +1,4 @@
-//! What NATS limits, by its configuration and by that of the queue.
+//! Limits in the configuration of NATS and of its queue.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::{
     service::{Service, token},
 };
 
-/// A NATS with limits.
+/// A nats-server with limits.
 struct Limited {
     nats: Nats,
     folder: TempDir,
 }
 
 impl Limited {
-    /// One with this in its configuration.
+    /// Starts a server with these limits in its configuration.
     async fn new(limits: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("nats.conf");
@@ -33,12 +33,12 @@ impl Limited {
         Self { nats: Nats::start_with(&arguments, ConnectOptions::new).await, folder }
     }
 
-    /// One whose only account has these limits of JetStream.
+    /// Starts a server whose only account has these JetStream limits.
     async fn account(limits: &str) -> Self {
         Self::new(&account(limits)).await
     }
 
-    /// It has other limits from now on.
+    /// Replaces the limits and reloads the configuration.
     fn change(&self, limits: &str) {
         std::fs::write(self.folder.path().join("nats.conf"), limits).expect("written");
         self.nats.reload();
@@ -58,7 +58,7 @@ fn queue() -> stream::Config {
     }
 }
 
-/// Not ready for this reason, while it is tried again and again.
+/// Checks that the service is not ready for this reason during several attempts.
 async fn stays_unready(service: &Service, nats: &Nats, reason: &str) {
     eventually(reason, async || service.readiness().await.1.contains(reason)).await;
     let errors =
@@ -137,7 +137,7 @@ async fn of_storage_are_logged_and_the_service_serves() {
     logs(["bucket available again", "sse-resume"]).await;
 }
 
-/// The server permits a request, but not the subscription to what is asked for.
+/// The server allows the request, but not the subscription to its reply.
 #[tokio::test]
 async fn of_subscriptions_are_reported_until_lifted() {
     let mut limited = Limited::new("max_subscriptions: 1").await;
@@ -167,7 +167,7 @@ async fn of_subscriptions_are_reported_until_lifted() {
     while let Some(line) = program.error_line().await {
         times_read += usize::from(line.contains("reading from the bus"));
     }
-    // Before the first refusal, and at last.
+    // The queue is read before the first rejection and after the last.
     assert!(times_read <= 2, "{times_read}");
 }
 
@@ -182,7 +182,7 @@ async fn of_message_size_affect_only_larger_bookmarks() {
     for user in [&*large, small] {
         let headers = [("x-access-token", &*token(user)), ("x-request-id", &"r".repeat(200))];
         let mut stream = Stream::open(http, "/sse", &headers).await;
-        // It has a position when it is told an id.
+        // The stream has a position when it gets an id.
         while stream.block().await.expect("an id").field("id").is_none() {}
     }
     loop {

@@ -1,4 +1,4 @@
-//! The program as a process: what it exits with, and what signals do.
+//! The program as a process: exit status, output and signals.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
@@ -59,7 +59,7 @@ async fn exit_status_and_message_name_the_error() {
     check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
 }
 
-/// A token of the debug server, of which a byte is no UTF-8, would otherwise be none.
+/// Otherwise a debug token with an invalid byte would count as unset.
 #[test]
 fn non_unicode_variable_is_an_error() {
     let ended = std::process::Command::new(env!("CARGO_BIN_EXE_ocis-sse"))
@@ -90,7 +90,7 @@ async fn second_signal_stops_at_once() {
     let nats = Nats::start().await;
     let mut program = server(&nats);
     let address = program.logged_addresses().await.0;
-    // A request whose head never ends keeps the first signal waiting.
+    // An unfinished request delays the shutdown after the first signal.
     let mut unfinished = address.connect().await.expect("connected");
     send_bytes(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;

@@ -1,4 +1,4 @@
-//! A link between two others that can be cut, held up and slowed down.
+//! A TCP proxy that can cut, hold and delay its connections.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,20 +12,20 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// So much may be on its way towards a client in the proxy itself: what is held up is held up before it, as on a real link.
+/// The receive buffer towards the server: a held connection fills the server's send buffer soon, as on a real network.
 const BUFFER: u32 = 64 * 1024;
 
-/// Passes every connection on to `target`; when it is dropped, all end.
+/// Forwards every connection to `target`. All end on drop.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     link: watch::Sender<Link>,
     accepting: JoinHandle<()>,
 }
 
-/// What is done to the bytes at present.
+/// The present condition of the link.
 #[derive(Clone, Copy, Default)]
 struct Link {
-    /// Counts the cuts; a connection from before the last one is dead.
+    /// The number of cuts; a connection from before the last one is dead.
     cuts: u64,
     held: bool,
     delay: Duration,
@@ -40,18 +40,18 @@ impl Proxy {
         Self { address, link, accepting }
     }
 
-    /// Resets every connection. New ones are welcome.
+    /// Resets every connection. New ones are accepted.
     pub(crate) fn cut(&self) {
         self.link.send_modify(|link| link.cuts += 1);
     }
 
-    /// Nothing gets through, but nobody is told: neither end sees more than silence. What was sent meanwhile arrives
-    /// afterwards, as TCP has it.
+    /// Forwards nothing while `held`, without closing anything. What was sent meanwhile arrives afterwards, as with
+    /// TCP.
     pub(crate) fn blackhole(&self, held: bool) {
         self.link.send_modify(|link| link.held = held);
     }
 
-    /// Each piece of up to 64 KiB takes so much longer, and the next waits behind it.
+    /// Delays each piece of up to 64 KiB; the next piece waits for it.
     pub(crate) fn delay(&self, delay: Duration) {
         self.link.send_modify(|link| link.delay = delay);
     }
@@ -75,7 +75,7 @@ async fn pass(mut client: TcpStream, target: SocketAddr, mut link: watch::Receiv
     let cuts = link.borrow().cuts;
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(BUFFER).expect("a small buffer");
-    // A target that is not there is what the client sees, too.
+    // An unreachable target closes the client's connection.
     let Ok(mut server) = socket.connect(target).await else { return };
     let (there, back) = (link.clone(), link.clone());
     let (mut from_client, mut to_client) = client.split();
@@ -87,9 +87,9 @@ async fn pass(mut client: TcpStream, target: SocketAddr, mut link: watch::Receiv
         )
     };
     tokio::select! {
-        // Both have said their last word, or one has gone.
+        // Both directions have ended, or one connection has failed.
         _ = passed => {}
-        // A cut, which shall be noticed at once.
+        // The connection was cut; a reset makes both ends notice at once.
         _ = link.wait_for(|link| link.cuts != cuts) => {
             for end in [&client, &server] {
                 end.set_zero_linger().expect("set");
@@ -118,7 +118,7 @@ async fn pump(
     }
 }
 
-/// A proxy in front of somebody who says everything again, and a connection through it.
+/// Returns a proxy in front of an echo server, and a connection through it.
 async fn echo() -> (Proxy, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let proxy = Proxy::to(listener.local_addr().expect("bound")).await;

@@ -1,4 +1,4 @@
-//! How the gateway finds the service.
+//! Registration of the service for the platform's proxy.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ async fn bucket(nats: &Nats) -> Option<kv::Store> {
     nats.publisher().await.jetstream.get_key_value("service-registry").await.ok()
 }
 
-/// What the gateway would read: each entry's data.
+/// Returns the data of each entry, as the proxy reads it.
 pub(crate) async fn entries(nats: &Nats) -> Vec<Value> {
     let Some(bucket) = bucket(nats).await else { return Vec::new() };
     let keys: Vec<String> = bucket.keys().await.expect("keys").try_collect().await.expect("keys");
@@ -114,7 +114,7 @@ async fn instance_is_not_ready_before_registration() {
         nats.kill().await;
         eventually("not ready", async || service.readiness().await.0 == 503).await;
         nats.up().await;
-        // What was in memory is gone.
+        // The restart has lost the entries, which NATS keeps in memory.
         service.is_ready().await;
         assert_eq!(entries(&nats).await.len(), 1);
     }
@@ -134,7 +134,7 @@ async fn entry_has_the_platforms_lifetime() {
     eventually("renewed", renewed).await;
 }
 
-/// The platform makes the bucket too, and may have been told another time than we.
+/// The platform can create the bucket first, with another lifetime of entries.
 #[tokio::test]
 async fn entry_is_renewed_within_the_buckets_max_age() {
     let nats = Nats::start().await;

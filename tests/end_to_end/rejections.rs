@@ -1,4 +1,4 @@
-//! Who does not get a stream, and what they are told.
+//! Rejected requests and their responses.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::{
     service::{SECRET, Service, token, token_with},
 };
 
-/// The path of a stream in the platform's API.
+/// The path of the stream in the platform's API.
 const STREAM: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 
-/// An answer is a problem as RFC 9457 has it.
+/// Asserts that a response has problem details (RFC 9457).
 #[track_caller]
 fn is_problem(response: &Response, status: u16, detail: &str) {
     assert_eq!(response.header("content-type"), Some("application/problem+json"), "{}", response.body);
@@ -96,7 +96,7 @@ async fn other_paths_and_methods_are_rejected() {
         }
     }
     check(Method::POST, &format!("/root{STREAM}/language"), "GET, HEAD, PUT, DELETE").await;
-    // The answer to HEAD would be a stream without its body.
+    // A response to HEAD is that of a stream without its body.
     for path in ["/root/sse", &format!("/root{STREAM}")] {
         check(Method::HEAD, path, "GET").await;
     }
@@ -166,11 +166,11 @@ async fn only_listed_origins_get_cors_headers() {
 async fn silent_connection_is_closed() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
-    for begun in ["", "GET /sse HTTP/1.1\r\nhost:", "PRI * HT"] {
-        let answer = client::exchange(service.http, begun.as_bytes()).await;
-        // Who begins with HTTP/2 is told its settings at once.
-        let told = begun.starts_with("PRI") && !answer.contains("HTTP");
-        assert!(told || answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{begun:?}: {answer}");
+    for sent in ["", "GET /sse HTTP/1.1\r\nhost:", "PRI * HT"] {
+        let answer = client::exchange(service.http, sent.as_bytes()).await;
+        // A client that starts with the HTTP/2 preface gets the server's SETTINGS at once.
+        let got_settings = sent.starts_with("PRI") && !answer.contains("HTTP");
+        assert!(got_settings || answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{sent:?}: {answer}");
     }
 }
 
@@ -190,7 +190,7 @@ async fn malformed_requests_do_no_harm() {
     assert_eq!(get(service.http, "/sse", &[]).await.status, 401);
 }
 
-/// The platform's secret has been changed: streams go on with the tokens that there are.
+/// After a change of the platform's secret, open streams and existing tokens stay valid.
 #[tokio::test]
 async fn previous_secret_is_accepted_only_if_configured() {
     let nats = Nats::start().await;

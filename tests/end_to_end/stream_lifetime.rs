@@ -1,4 +1,4 @@
-//! How long a stream lives, and how many may.
+//! The lifetime of streams, and limits of their number.
 
 use std::{
     net::TcpStream,
@@ -30,7 +30,7 @@ async fn stream_ends_cleanly_at_token_expiry() {
     let service = Service::start_unready(&nats, &[]);
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    // Its leeway of five seconds is about to end.
+    // The leeway of five seconds ends soon.
     let token = token_until(now - 3);
     let mut stream = Stream::open(service.http, "/sse", &[("x-access-token", &token)]).await;
     let mut other = service.follow("einstein").await;
@@ -45,7 +45,8 @@ async fn stream_and_connection_end_at_the_maximum_age() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]);
     assert_eq!(service.follow("einstein").await.closing_comment().await, "the stream has reached its age");
-    // What stands behind the request is not answered: its sender is told, and does not lose what it has not read yet.
+    // A request behind a stream gets no response: the stream announces `connection: close`, and its last bytes are not
+    // lost.
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
     let answer = client::exchange(service.http, &[&*request, &*request].concat().into_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
@@ -77,7 +78,7 @@ async fn expect_continue_is_answered_at_once() {
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
-/// Whatever else it has said before it went.
+/// The client's pipelined bytes do not matter.
 #[tokio::test]
 async fn disconnected_client_is_noticed_without_a_write() {
     let nats = Nats::down();
@@ -100,7 +101,7 @@ async fn client_that_keeps_sending_is_cut() {
     service.has_connections(1).await;
     send_bytes(&mut client, &vec![b'x'; 60_000]).await;
     assert_eq!(service.metric("sse_connections").await, 1);
-    // It is cut in the midst of this, or thereafter.
+    // The connection is reset during this write or after it.
     client.write_all(&vec![b'x'; 60_000]).await.ok();
     service.has_connections(0).await;
     assert!(client::is_reset(client).await);
@@ -146,7 +147,7 @@ async fn limits_are_reported_with_retry_after() {
     check("richard", 503).await;
     assert_eq!(service.metric(r#"sse_limit_refusals_total{limit="user"}"#).await, 1);
     assert_eq!(service.metric(r#"sse_limit_refusals_total{limit="total"}"#).await, 1);
-    // Nobody who has a stream has noticed.
+    // Open streams are not affected.
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     for stream in &mut open {
         assert_eq!(stream.content().await, "hello");
@@ -156,17 +157,17 @@ async fn limits_are_reported_with_retry_after() {
     service.follow("einstein").await;
 }
 
-/// As after a restart, when all are back at once. Whoever had no place in the kernel's queue would come again a second later,
-/// then after three, and after seven.
+/// As after a restart, when all clients reconnect at once. A client without a place in the listen backlog would retry
+/// after one, three and seven seconds.
 #[tokio::test]
 async fn simultaneous_connections_wait_in_the_backlog() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
-    // The only thread of this test's runtime is busy here: meanwhile nobody is accepted.
+    // The only thread of the test's runtime is busy here, so no connection is accepted meanwhile.
     let connect = |_| TcpStream::connect_timeout(&service.http.address, Duration::from_millis(900));
-    // As a whole it fails with the first who finds no place.
-    let crowd: Result<Vec<_>, _> = (0..1000).map(connect).collect();
-    crowd.expect("a place for everybody");
+    // Fails with the first connection that has no place in the backlog.
+    let connections: Result<Vec<_>, _> = (0..1000).map(connect).collect();
+    connections.expect("a place for everybody");
 }
 
 #[tokio::test]
@@ -188,7 +189,7 @@ async fn shutdown_ends_streams_one_after_another() {
         status == 503 && headers.contains_key("retry-after")
     })
     .await;
-    // Those who still wait for their turn are served as before.
+    // Streams that still wait for their end get events as before.
     nats.publisher().await.event(&["einstein"], "t", "meanwhile").await;
     let mut times = Vec::new();
     let mut served = 0;
@@ -217,7 +218,7 @@ async fn stream_ends_after_the_write_timeout() {
     let mut reads = service.follow("einstein").await;
     let stalled = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(2).await;
-    // More than the kernel takes.
+    // More than the socket buffers hold.
     let large = "x".repeat(500_000);
     nats.publisher().await.event(&["einstein"], "t", &large).await;
     assert_eq!(reads.content().await, large);
@@ -230,8 +231,8 @@ async fn stream_ends_after_the_write_timeout() {
 async fn connection_without_request_ends_in_time() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]);
-    for begun in ["", "GET /sse HTTP/1.1\r\nhost:"] {
-        let sent_away = client::exchange(service.http, begun.as_bytes());
+    for sent in ["", "GET /sse HTTP/1.1\r\nhost:"] {
+        let sent_away = client::exchange(service.http, sent.as_bytes());
         tokio::time::timeout(Duration::from_secs(9), sent_away)
             .await
             .expect("before the default of ten seconds");
@@ -243,7 +244,7 @@ async fn descriptors_limit_the_number_of_streams() {
     let nats = Nats::down();
     let mut program = server_with_descriptors(&nats, 100, 800, &[]);
     let (address, debug) = program.logged_addresses().await;
-    // The others are for NATS, the debug server, and requests that are refused.
+    // The reserve is for NATS, the debug server, and rejected requests.
     let mut open = Vec::new();
     let refused = loop {
         let user = token(&format!("user-{}", open.len() / 10));

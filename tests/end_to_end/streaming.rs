@@ -1,4 +1,4 @@
-//! What a client reads.
+//! The events and keepalives of a stream.
 
 use serde_json::Value;
 
@@ -56,7 +56,7 @@ async fn stream_outlives_request_and_write_timeouts() {
     let settings = [&deadlines[..], &[("SSE_KEEPALIVE_INTERVAL", "100ms")]].concat();
     let service = Service::start(&nats, &settings).await;
     let mut stream = service.follow("einstein").await;
-    // As long as several deadlines.
+    // For several times the deadlines.
     for _ in 0..20 {
         assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
     }
@@ -121,7 +121,7 @@ async fn payloads_arrive_unchanged() {
     let service = Service::start(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
     let publisher = nats.publisher().await;
-    // Refused: it would inject fields.
+    // Rejected because it would inject fields.
     publisher.event(&["einstein"], "a\ndata: injected", "x").await;
     let large = "ä".repeat(250_000);
     for content in ["", ": no comment", "id: 7\n\ndata: x", &large] {

@@ -1,4 +1,4 @@
-//! The endpoint over TLS.
+//! The public server with TLS.
 
 use std::{fs, path::PathBuf};
 
@@ -25,7 +25,7 @@ use crate::{
     transport::connector,
 };
 
-/// A certificate for 127.0.0.1 and its key, in files.
+/// A certificate for 127.0.0.1 and its key in files.
 pub(crate) struct Files {
     directory: TempDir,
 }
@@ -39,7 +39,7 @@ impl Files {
         self.directory.path().join(name)
     }
 
-    /// Puts another certificate there, and answers whom it has to be known by.
+    /// Replaces the certificate, and returns the roots that trust the new one.
     pub(crate) fn renew(&self) -> RootCertStore {
         let CertifiedKey { cert, signing_key }: CertifiedKey<KeyPair> =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -64,7 +64,7 @@ impl Files {
     }
 }
 
-/// After which a client that takes nothing is ended.
+/// A short write timeout.
 const WRITE_TIMEOUT: (&str, &str) = ("SSE_WRITE_TIMEOUT", "2s");
 
 fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
@@ -73,7 +73,7 @@ fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
     roots
 }
 
-/// A line on which `protocol` was agreed; `None` when the server is not known.
+/// Opens a connection with `protocol`; `None` if the server is not trusted.
 async fn connect(service: &Service, roots: &RootCertStore, protocol: &[u8]) -> Option<TlsStream<TcpStream>> {
     let address = service.http.address;
     let stream = TcpStream::connect(address).await.expect("connected");
@@ -88,7 +88,7 @@ fn request(service: &Service, user: &str) -> Request<Empty<Bytes>> {
     request.body(Empty::new()).expect("a request")
 }
 
-/// Reads until `content` has come.
+/// Reads until `content` arrives.
 pub(crate) async fn reads(body: &mut Incoming, content: &str) {
     let mut read = String::new();
     while !read.contains(&format!("data: {content}\n")) {
@@ -158,14 +158,14 @@ async fn http_2_streams_of_a_connection_end_independently() {
     }
     let mut stalled = bodies.remove(0);
     let publisher = nats.publisher().await;
-    // The first does not read until it is ended, …
+    // The first client does not read until its stream ends.
     let large = "x".repeat(200_000);
     eventually("ended", async || {
         publisher.event(&["user-0"], "t", &large).await;
         service.metric("sse_queue_evictions_total").await == 1
     })
     .await;
-    // … by a reset of its stream.
+    // Its stream ends with RST_STREAM.
     let end = async {
         while let Some(frame) = stalled.frame().await {
             if frame.is_err() {
@@ -175,7 +175,7 @@ async fn http_2_streams_of_a_connection_end_independently() {
         false
     };
     assert!(tokio::time::timeout(DEADLINE, end).await.expect("in time"));
-    // The others have noticed nothing.
+    // The other streams are not affected.
     let others: Vec<_> = (1..60).map(|n| format!("user-{n}")).collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
     publisher.event(&others, "t", "hello").await;
@@ -197,7 +197,7 @@ async fn http_2_connection_ends_only_when_idle() {
     };
     let (mut sender, busy) = line().await;
     let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
-    // Three that ask for nothing end one after the other, each after more than the time that is given.
+    // Three idle connections end, each after more than the timeout.
     for _ in 0..3 {
         let (_sender, idle) = line().await;
         tokio::time::timeout(DEADLINE, idle).await.expect("an end in time").expect("no panic").ok();

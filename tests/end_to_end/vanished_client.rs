@@ -1,4 +1,4 @@
-//! A peer that is gone without a word: nothing comes from it any more, not even that it has gone.
+//! A client that vanishes: no packet of it arrives any more, not even a FIN or RST.
 
 use tokio::process::Command;
 
@@ -7,7 +7,8 @@ use crate::{
     transport,
 };
 
-/// In a network of its own, whose addresses can be taken away. That needs no root, but a kernel that lets everybody have one.
+/// Runs in a network namespace whose addresses can be removed. It needs no root, but a kernel that allows unprivileged
+/// user namespaces.
 async fn is_noticed(settings: &[(&str, &str)]) {
     let run = Command::new("unshare")
         .args(["--map-root-user", "--net", "python3"])
@@ -29,13 +30,13 @@ async fn is_noticed(settings: &[(&str, &str)]) {
     assert!(run.status.success(), "{}\n{output}{errors}", run.status);
 }
 
-/// Nothing is on its way to it: the kernel has to ask whether it is there.
+/// No data is in flight, so the kernel sends keepalive probes.
 #[tokio::test]
 async fn vanished_silent_client_is_noticed() {
     is_noticed(&[("SSE_KEEPALIVE_INTERVAL", "0s")]).await;
 }
 
-/// While something is on its way, the kernel asks nothing, but waits for it to be acknowledged.
+/// With data in flight the kernel sends no probes, but waits for an acknowledgement.
 #[tokio::test]
 async fn client_vanished_during_a_write_is_noticed() {
     is_noticed(&[("SSE_KEEPALIVE_INTERVAL", "500ms")]).await;

@@ -1,7 +1,7 @@
-//! Faults in the midst of events: who follows has each event once and in order afterwards, or was told of a gap.
+//! Faults while events are published: afterwards each client has each event once and in order, or a gap.
 //!
-//! They are small and quick, unless the environment has `SOAK` (`./test soak`): then there are hundreds of streams,
-//! thousands of events, and each fault happens several times.
+//! The tests are small by default. With `SOAK` in the environment (`./test soak`) there are hundreds of streams,
+//! thousands of events, and each fault is repeated several times.
 
 mod nats;
 mod service;
@@ -22,11 +22,11 @@ use crate::{
     transport::Server,
 };
 
-/// How much is at stake.
+/// The size of a test.
 pub(crate) struct Size {
     users: u32,
     pub(crate) streams: u32,
-    /// Of one round; a multiple of [`ALL_USERS_INTERVAL`].
+    /// Events of one round; a multiple of [`ALL_USERS_INTERVAL`].
     events: u32,
     pub(crate) rounds: u32,
 }
@@ -39,22 +39,22 @@ fn size() -> Size {
     }
 }
 
-/// One event in so many is for every user, the last of a round among them.
+/// The interval of events for every user. The last event of a round is one of them.
 const ALL_USERS_INTERVAL: u32 = 10;
 
-/// Many streams of several users, and the one who publishes numbered events to them.
+/// Streams of several users, and a publisher of numbered events.
 pub(crate) struct Scene {
     pub(crate) size: Size,
     browsers: Vec<Browser>,
     jetstream: jetstream::Context,
     /// The number of the next event.
     next: Cell<u32>,
-    /// Makes each event so much larger.
+    /// Additional content of each event.
     padding: String,
 }
 
 impl Scene {
-    /// Everybody has a stream open at `service`, and the publisher knows the servers of `bus`.
+    /// Opens all streams at `service`, and connects the publisher to the NATS `servers`.
     pub(crate) async fn open(servers: &str, service: impl Into<Server>, resume_by: ResumeBy) -> Self {
         let (size, service) = (size(), service.into());
         let jetstream = persistent(servers).await;
@@ -69,7 +69,7 @@ impl Scene {
         eventually("all streams are open", async || self.browsers.iter().all(Browser::is_open)).await;
     }
 
-    /// Publishes a round of events: a third, a third while `fault` happens, and a third as soon as it is over.
+    /// Publishes a round of events: a third before `fault`, a third during it and a third after it.
     pub(crate) async fn round(&self, fault: impl Future<Output = ()>) {
         let third = self.size.events / 3;
         self.publish(third).await;
@@ -77,13 +77,14 @@ impl Scene {
         self.publish(self.size.events - 2 * third).await;
     }
 
-    /// Waits until further events are out; for the beginning of a fault.
+    /// Waits until further events are published, so that a fault happens between events.
     async fn publishes_more(&self) {
         let some = self.next.get() + 2 * ALL_USERS_INTERVAL;
         eventually("further events", async || self.next.get() >= some).await;
     }
 
-    /// One event after the other, each as often as it takes until the bus has it; it knows a repetition by its id.
+    /// Publishes events one after another. Each is repeated until NATS has stored it; NATS removes duplicates by the
+    /// message id.
     async fn publish(&self, count: u32) {
         for number in (self.next.get()..).take(count as usize) {
             let users: Vec<_> =
@@ -107,7 +108,7 @@ impl Scene {
         number % ALL_USERS_INTERVAL == ALL_USERS_INTERVAL - 1 || number % self.size.users == user
     }
 
-    /// Waits until `check` has nothing against anybody's ledger, given what was meant for its user.
+    /// Waits until `check` accepts the ledger of every stream, given the events for its user.
     pub(crate) async fn check_ledgers(&self, check: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
         for (stream, browser) in (0..).zip(&self.browsers) {
             let owner = stream % self.size.users;
@@ -119,14 +120,14 @@ impl Scene {
         }
     }
 
-    /// How many gaps each stream was told of, all being told of as many.
+    /// Returns the number of gaps of each stream, which must be the same for all.
     pub(crate) fn gaps(&self) -> usize {
         let gaps: Vec<_> = self.browsers.iter().map(|browser| browser.ledger().gaps()).collect();
         assert!(gaps.iter().all(|one| *one == gaps[0]), "{gaps:?}");
         gaps[0]
     }
 
-    /// How many streams have ended.
+    /// Returns how many streams have ended.
     pub(crate) fn ended(&self) -> usize {
         self.browsers.iter().map(Browser::ended).sum()
     }
@@ -136,7 +137,7 @@ fn user(number: u32) -> String {
     format!("user-{number}")
 }
 
-/// A connection that never gives up and does not wait long for anything.
+/// Opens a connection that always reconnects, with short timeouts.
 async fn persistent(servers: &str) -> jetstream::Context {
     let servers: Vec<ServerAddr> =
         servers.split(',').map(|server| server.parse().expect("an address")).collect();

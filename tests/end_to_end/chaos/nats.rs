@@ -1,4 +1,4 @@
-//! What the bus may do: none of it ends a client's stream.
+//! Faults of NATS. None of them ends a client's stream.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     service::Service,
 };
 
-/// What is the same after every fault: the service reads on, with one consumer, and nobody had to come back.
+/// Checks that the service reads again with exactly one consumer, and that no stream has ended.
 async fn has_recovered(scene: &Scene, service: &Service, nats: &Nats) {
     service.is_ready().await;
     assert_eq!(scene.ended(), 0, "streams that ended");
@@ -27,7 +27,7 @@ async fn not_ready(service: &Service) {
     eventually("not ready", async || service.readiness().await.0 == 503).await;
 }
 
-/// A service that reaches the bus through a proxy.
+/// Starts a service that reaches NATS through a proxy.
 async fn service_behind(proxy: &Proxy, nats: &Nats) -> Service {
     Service::start(nats, &[("SSE_EVENTS_ENDPOINT", &proxy.address.to_string())]).await
 }
@@ -46,7 +46,7 @@ async fn survives_a_killed_server() {
         let killed = async {
             nats.kill().await;
             not_ready(&service).await;
-            // Other services are back before this one.
+            // Other services reconnect before this one.
             proxy.blackhole(true);
             nats.up().await;
             scene.publishes_more().await;
@@ -91,7 +91,7 @@ async fn survives_a_hanging_server() {
     for _ in 0..scene.size.rounds {
         let hangs = async {
             proxy.blackhole(true);
-            // Long before the line itself is given up.
+            // The missed heartbeats are noticed long before the connection times out.
             eventually("silence is noticed", async || {
                 let (status, reason) = service.readiness().await;
                 status == 503 && reason.contains("heartbeat")
@@ -117,7 +117,7 @@ async fn survives_being_cut_as_slow_consumer() {
     let proxy = proxy_to(&nats).await;
     let service = service_behind(&proxy, &nats).await;
     let mut scene = Scene::open(&nats.address(), service.http, LastEventId).await;
-    // More than the kernel takes on the way.
+    // More than the buffers of the connection hold.
     scene.padding = "x".repeat(30_000);
     let slow = async {
         proxy.delay(Duration::from_millis(200));
@@ -174,7 +174,7 @@ async fn reports_a_gap_for_unread_purged_messages() {
     for round in 1..=scene.size.rounds {
         scene.publish(scene.size.events).await;
         scene.check_ledgers(Ledger::holds_each_or_a_gap).await;
-        // What is held up would be read afterwards, what is sent into a dead connection is not.
+        // Messages that are held by the proxy would be read later; those of a dead connection are not.
         proxy.blackhole(true);
         proxy.cut();
         not_ready(&service).await;
@@ -204,7 +204,7 @@ async fn survives_a_recreated_queue() {
             description: Some("created by an administrator".into()),
             ..stream::Config::default()
         };
-        // The service leaves it time for that.
+        // The service waits for a while before it creates the queue itself.
         scene.jetstream.create_stream(recreated).await.expect("made");
         scene.publish(scene.size.events).await;
         scene.check_ledgers(Ledger::holds_each_once).await;
@@ -224,7 +224,7 @@ async fn survives_a_killed_cluster_leader() {
         let killed = async {
             let leader = cluster.leader(&scene.jetstream).await;
             leader.kill().await;
-            // The other two go on without it.
+            // The other two servers elect a new leader.
             scene.publishes_more().await;
             service.is_ready().await;
             leader.up().await;

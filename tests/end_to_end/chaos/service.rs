@@ -1,4 +1,4 @@
-//! What may happen between the service and its clients, and to the service itself: whoever comes back misses nothing.
+//! Faults between the service and its clients, and of the service itself: reconnecting clients miss nothing.
 
 use std::net::SocketAddr;
 
@@ -16,7 +16,7 @@ use crate::{
     transport,
 };
 
-/// Every connection is cut, and cut again as soon as everybody is back.
+/// Cuts every connection, repeatedly, as soon as all clients have reconnected.
 async fn cut_during_events(resume_by: ResumeBy, check: fn(&Ledger, &[u32]) -> Result<(), String>) {
     const CUTS: usize = 3;
     let nats = Nats::start().await;
@@ -50,7 +50,7 @@ async fn platforms_client_gets_each_event_at_least_once() {
     cut_during_events(RequestId, Ledger::holds_each).await;
 }
 
-/// A process that listens where its predecessor did, and is ready.
+/// Starts a process on the address of its predecessor, and waits until it is ready.
 async fn server_at(address: SocketAddr, nats: &Nats) -> Program {
     let settings = [("SSE_HTTP_ADDR", &*address.to_string()), ("SSE_DRAIN_TIMEOUT", "2s")];
     let mut program = server_with(nats, &settings);
@@ -59,7 +59,7 @@ async fn server_at(address: SocketAddr, nats: &Nats) -> Program {
     program
 }
 
-/// The service is ended by `end` and started again; its clients come back.
+/// Stops the service with `end` and starts it again; its clients reconnect.
 async fn restarted(end: impl AsyncFn(&mut Program)) {
     let nats = Nats::start().await;
     let port = ReservedPort::any();

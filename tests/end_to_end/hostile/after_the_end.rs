@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use super::instance::{Instance, LEEWAY, within};
 use crate::{client::send_bytes, nats::Nats, transport::Connection};
 
-/// What lies beneath TLS, if there is TLS.
+/// Returns the TCP socket beneath a connection.
 fn socket(connection: Connection) -> tokio::net::TcpStream {
     match connection {
         Connection::Left(socket) => socket,
@@ -25,7 +25,7 @@ async fn do_no_harm() {
         let read = connection.read_to_end(&mut answer);
         within("the end of the answer", LEEWAY, read).await.expect("in time").expect("a clean end");
         assert!(answer.starts_with(b"HTTP/1.1 401 "));
-        // Over TLS this is no record.
+        // Over TLS these bytes are not a valid record.
         let mut socket = socket(connection);
         socket.write_all(&[b'x'; 1000]).await.expect("sent");
         clients.push(socket);

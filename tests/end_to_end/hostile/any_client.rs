@@ -1,7 +1,7 @@
-//! Whatever clients send and whenever they stop, everybody else is served, and nothing of them stays.
+//! Arbitrary clients that stop at arbitrary times harm no other client and leave nothing behind.
 //!
-//! Clients are made up from a seed; `SEED` in the environment takes another one. Clients after which something is wrong are
-//! reduced to the fewest and simplest that suffice. With `SOAK` there are many more.
+//! The clients are generated from a seed; `SEED` in the environment sets another one. After a failure the clients are
+//! reduced to the fewest and simplest that still cause it. With `SOAK` there are many more.
 
 use std::{env, panic::AssertUnwindSafe, time::Duration};
 
@@ -23,26 +23,26 @@ use crate::{
     service::token,
 };
 
-/// How many clients one instance has to bear, …
+/// The number of hostile clients of one instance.
 const CLIENTS: usize = 240;
-/// … and how many of them at once.
+/// The number of clients that send at the same time.
 const BATCH: usize = 40;
 const MAX_GROWTH: f64 = 48.0 * 1024.0 * 1024.0;
-/// How often clients are tried that may be fewer, or simpler.
+/// The limit of attempts to reduce the clients after a failure.
 const MAX_REDUCTIONS: usize = 60;
-/// How many clients are shown; more are left where they do not cause the failure every time.
+/// The limit of clients in the report. More remain if they do not cause the failure every time.
 const MAX_SHOWN: usize = 8;
 
-/// What comes after all clients have spoken.
+/// The end of a test, after all clients have sent.
 #[derive(Clone, Copy, Debug)]
 enum Finale {
-    /// Their deadlines pass before the service stops.
+    /// The deadlines of the clients pass before the service stops.
     Settle,
     /// The service stops at once.
     Stop,
 }
 
-/// A user who follows all the time.
+/// A user whose stream stays open.
 struct Witness {
     stream: Stream,
     publisher: Publisher,
@@ -50,7 +50,7 @@ struct Witness {
 }
 
 impl Witness {
-    /// Everybody is answered, and the open stream gets a new event.
+    /// Checks that both servers answer and that the open stream gets a new event.
     async fn is_served(&mut self, instance: &Instance) -> Result<(), String> {
         self.events += 1;
         let event = self.events.to_string();
@@ -70,7 +70,7 @@ impl Witness {
     }
 }
 
-/// Has `clients` speak to an instance of their own. Answers with what is wrong then.
+/// Runs `clients` against an instance of their own. Returns the failure they cause.
 async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
     let settings = [("SSE_MAX_CONNECTIONS_PER_USER", "10000"), ("SSE_SEND_BUFFER", "16KiB")];
     let instance = Instance::start(nats, &settings).await;
@@ -91,7 +91,7 @@ async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Resu
     }
     instance.is_quiet().await?;
     if let Finale::Settle = finale {
-        // Open streams are within their rights until they are ended. One may open late, behind other requests.
+        // Open streams may stay until they are ended. A stream can open late, behind other requests.
         let logouts = async {
             loop {
                 witness.publisher.event(&[USER], "backchannel-logout", "{}").await;
@@ -112,7 +112,7 @@ async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Resu
     instance.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
 }
 
-/// As [`bear`]; a panic is wrong as well.
+/// Runs [`survive`]; a panic is a failure as well.
 async fn outcome(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
     let born = AssertUnwindSafe(survive(nats, clients, finale)).catch_unwind();
     born.await.unwrap_or_else(|_| Err("a panic".to_owned()))
@@ -124,7 +124,7 @@ fn present(trees: &[Tree]) -> Vec<HostileClient> {
     trees.iter().map(ValueTree::current).collect()
 }
 
-/// Reduces clients after which something is wrong to the fewest, then to the simplest.
+/// Reduces clients that cause a failure, first their number and then each of them.
 async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<HostileClient> {
     let mut left = MAX_REDUCTIONS;
     let mut fails = async |clients: &[HostileClient]| {
@@ -163,7 +163,7 @@ async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<Hosti
     clients
 }
 
-/// One instance, and clients made up from `seed`.
+/// Runs clients that are generated from `seed` against one instance.
 async fn does_no_harm_with(seed: u64) {
     let nats = Nats::start().await;
     let finale = if seed.is_multiple_of(2) { Finale::Settle } else { Finale::Stop };

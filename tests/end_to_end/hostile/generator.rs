@@ -1,4 +1,4 @@
-//! What strangers make up: what was right and has been spoiled, and what is well-formed and makes no sense.
+//! Generates hostile input: valid input that is corrupted, and well-formed input without meaning.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use crate::{
     service::{token, token_with},
 };
 
-/// Whom the captured messages are for.
+/// The user that the captured messages address.
 pub(super) const VICTIM: &str = "4c510ada-c86b-4815-8820-42cdf82c3d51";
 
-/// Numbers and pieces that programs have stumbled over.
+/// Fragments that parsers often handle wrongly.
 const FRAGMENTS: [&[u8]; 14] = [
     b"\r\n",
     b"\n",
@@ -32,7 +32,7 @@ const FRAGMENTS: [&[u8]; 14] = [
     b"HTTP/1.1 ",
 ];
 
-/// Makes up the same again from the same seed.
+/// A generator that produces the same input from the same seed.
 pub(super) struct Generator {
     random: StdRng,
     good_token: String,
@@ -60,12 +60,12 @@ impl Generator {
         self.random.random_range(0..=max)
     }
 
-    /// True once in so many times.
+    /// Returns true with a probability of one in `times`.
     pub(super) fn once_in(&mut self, times: u32) -> bool {
         self.random.random_ratio(1, times)
     }
 
-    /// What stands on the wire in the place of a request.
+    /// Returns bytes to send as a request.
     pub(super) fn request(&mut self) -> Vec<u8> {
         match self.up_to(7) {
             0 => self.bytes(300),
@@ -77,7 +77,7 @@ impl Generator {
         }
     }
 
-    /// A message of the bus.
+    /// Returns the bytes of a NATS message.
     pub(super) fn message(&mut self) -> Vec<u8> {
         let captured = self.captured_messages.choose(&mut self.random).expect("some").clone();
         match self.up_to(7) {
@@ -176,7 +176,7 @@ impl Generator {
             0 => self.bytes(100),
             1 => self.captured_tokens.choose(&mut self.random).expect("some").clone().into_bytes(),
             2 => self.corrupt(good),
-            // Whoever has the secret may still sign nonsense.
+            // A client with the secret can sign arbitrary claims.
             3 | 4 => {
                 let id = self.one_of([json!({ "opaque_id": VICTIM }), json!({})]);
                 let scope = self.one_of([json!({ "user": {} }), json!({ "publicshare:1": {} })]);
@@ -199,7 +199,7 @@ impl Generator {
         }
     }
 
-    /// Up to so many bytes, max of them letters.
+    /// Returns up to `max` bytes, in half of the cases only printable ones.
     fn bytes(&mut self, max: usize) -> Vec<u8> {
         let length = self.up_to(max);
         let any_letter = self.once_in(2);
@@ -208,7 +208,7 @@ impl Generator {
             .collect()
     }
 
-    /// Changes a few places.
+    /// Changes the bytes at a few places.
     fn corrupt(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         for _ in 0..=self.up_to(4) {
             let place = self.up_to(bytes.len());
@@ -225,7 +225,7 @@ impl Generator {
         bytes
     }
 
-    /// Puts anything in the place of one of the members, or somewhere within it, now and then.
+    /// Sometimes replaces one of the members, or a part of it, by random JSON.
     fn with_random_members(&mut self, mut object: Value) -> Value {
         let names: Vec<_> = object.as_object().expect("an object").keys().cloned().collect();
         if let Some(name) = names.choose(&mut self.random)
@@ -259,7 +259,7 @@ impl Generator {
     }
 }
 
-/// As text, so that it can be read and sent again.
+/// Returns the bytes as Rust literals, which can be read and sent again.
 pub(super) fn escaped(sent: &[Vec<u8>]) -> String {
     sent.iter().fold(String::new(), |mut all, bytes| {
         writeln!(all, "b\"{}\"", bytes.escape_ascii()).expect("a text");

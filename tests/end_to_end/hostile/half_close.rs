@@ -1,4 +1,4 @@
-//! Clients that shut down their side of a connection and go on reading (TCP half-close).
+//! Clients that shut down their sending side and read on (TCP half-close).
 
 use std::net::SocketAddr;
 
@@ -11,11 +11,11 @@ use tokio::{
 use super::instance::{Instance, LEEWAY, within};
 use crate::{client::send_bytes, nats::Nats, service::token, transport::Server};
 
-/// How many requests of a kind are sent, one after the other.
+/// The number of requests of each kind.
 const TIMES: usize = 60;
 const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 
-/// Sends `bytes`, and half-closes.
+/// Sends `bytes` and shuts down the sending side.
 async fn half_closed(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut connection = TcpStream::connect(address).await.expect("connected");
     connection.write_all(bytes).await.expect("sent");
@@ -38,7 +38,7 @@ async fn http_2_preface_prefix_does_no_harm() {
     }
 }
 
-/// What the server answers to a request behind which its client half-closes.
+/// Returns the response to a request after which the client shuts down its sending side.
 async fn answer(server: Server, request: &str) -> String {
     let mut answer = Vec::new();
     let exchange = async {
@@ -82,7 +82,7 @@ async fn request_is_answered_every_time() {
     assert!(unanswered.is_empty(), "{unanswered:#?}");
 }
 
-/// Whether an answer has this status and as much content as its head says.
+/// Returns whether a response has this status and the content length of its head.
 fn is_whole(answer: &str, status: &str) -> bool {
     let Some((head, content)) = answer.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());

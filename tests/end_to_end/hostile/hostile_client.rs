@@ -1,4 +1,4 @@
-//! One hostile client: what it says, how much of it and in which pieces, and what it does then.
+//! One hostile client: its bytes, how many of them it sends in which pieces, and what it does afterwards.
 
 use std::{fmt, time::Duration};
 
@@ -16,20 +16,20 @@ use super::{
 };
 use crate::transport::Server;
 
-/// When a client has not said everything within this time, it goes on to what comes then.
+/// After this time a client stops sending and continues with its next step.
 const TIME_TO_SPEAK: Duration = Duration::from_secs(3);
 const SMALL_BUFFER: u32 = 4096;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Port {
-    /// As everybody speaks to it: over TLS if it has TLS.
+    /// The public port, over TLS if it has TLS.
     Public,
-    /// Below TLS, if it has TLS.
+    /// The TCP socket of the public port, beneath TLS if it has TLS.
     PublicSocket,
     Debug,
 }
 
-/// How much it sends. Over TLS the handshake counts.
+/// The part that the client sends. Over TLS the handshake counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sent {
     All,
@@ -43,9 +43,9 @@ pub(super) enum Then {
     Reset,
     Close,
     StaySilent,
-    /// It has not read before either, and its receive buffer is small.
+    /// The client never reads, from the start, and has a small receive buffer.
     NeverRead,
-    /// It says all of it again, in one piece.
+    /// The client sends all of it again in one piece.
     GoOn,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn hostile_client() -> impl Strategy<Value = HostileClient> {
 }
 
 impl HostileClient {
-    /// Speaks. What is left of its connection has to be held.
+    /// Sends the client's bytes. Returns the connection if it stays open.
     pub(super) async fn speak(&self, instance: &Instance) -> Option<Held> {
         let server = match self.port {
             Port::Public => instance.http,
@@ -94,7 +94,7 @@ impl HostileClient {
         let throttled = Throttled { socket: &mut socket, piece: self.piece, left, rested: false };
         let version = if self.script.is_http_2() { Version::HTTP_2 } else { Version::HTTP_11 };
         let speak = async {
-            // The server may break off at any time.
+            // The server can close the connection at any time.
             let mut connection = server.connect_on(throttled, version).await?;
             connection.write_all(&bytes).await?;
             connection.flush().await
@@ -114,14 +114,14 @@ impl HostileClient {
     }
 }
 
-/// A connection that its client keeps open whatever the server does.
+/// A connection that its client keeps open.
 pub(super) struct Held {
     socket: TcpStream,
     reads: bool,
 }
 
 impl Held {
-    /// Never ends.
+    /// Holds the connection; never returns.
     pub(super) async fn hold(mut self) {
         let mut buffer = vec![0; 64 * 1024];
         while self.reads {

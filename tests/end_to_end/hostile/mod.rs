@@ -1,6 +1,6 @@
-//! Strangers send whatever they like, and the bus brings what nobody should publish: all others are served as before.
+//! Hostile clients and invalid NATS messages do not affect other clients.
 //!
-//! What is sent is made up from a seed. `SEED` in the environment takes another one.
+//! The input is generated from a seed. `SEED` in the environment sets another one.
 
 mod after_the_end;
 mod any_client;
@@ -42,19 +42,19 @@ const VISITS: usize = 50;
 const REQUESTS_OF_A_VISIT: usize = 6;
 const MESSAGES: usize = 50;
 const ATTACKS: u32 = 300;
-/// After so many, what may be kept is full, and the allocator has found its place for it.
+/// After this many attacks the log of events is full, and the allocator's own memory has stabilized.
 const WARM_UP: u32 = 60;
 
-/// What is sent all at once.
+/// Input that is sent at the same time.
 struct Attack {
     visits: Vec<Visit>,
     messages: Vec<Vec<u8>>,
 }
 
-/// Requests on one connection, one directly behind the other.
+/// Pipelined requests on one connection.
 struct Visit {
     requests: Vec<Vec<u8>>,
-    /// It leaves without a look at the answers.
+    /// The client resets the connection without reading the responses.
     leaves_early: bool,
 }
 
@@ -74,7 +74,7 @@ impl Attack {
 impl Visit {
     async fn send(&self, service: Server) {
         let mut stream = service.connect().await.expect("connected");
-        // Whom it has understood least, the service leaves in the midst of a word.
+        // The server can close the connection before it has read all requests.
         stream.write_all(&self.requests.concat()).await.ok();
         stream.flush().await.ok();
         if self.leaves_early {
@@ -83,7 +83,7 @@ impl Visit {
         stream.shutdown().await.ok();
         let mut answers = Vec::new();
         let read = async {
-            // Nothing is answered behind an open stream.
+            // No request behind an open stream is answered.
             while !String::from_utf8_lossy(&answers).contains("text/event-stream")
                 && stream.read_buf(&mut answers).await.is_ok_and(|length| length > 0)
             {}
@@ -95,7 +95,7 @@ impl Visit {
     }
 }
 
-/// The service, and somebody who follows it all the time.
+/// The service and a client whose stream stays open.
 struct Scene {
     program: Program,
     http: Server,
@@ -105,7 +105,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// Everything is sent, and then an event for the follower, who gets this one and nothing else.
+    /// Sends an attack and then an event for the follower, which gets this event and no other.
     async fn survives(&mut self, attack: &Attack, event: u32) {
         let visits = join_all(attack.visits.iter().map(|visit| visit.send(self.http)));
         let bus = async {
@@ -119,7 +119,7 @@ impl Scene {
         let all = async { tokio::join!(visits, bus) };
         let survived = async {
             tokio::select! {
-                // Its log is a file: what stands here is a panic.
+                // The log goes to a file, so only a panic writes to standard error.
                 panic = self.program.error_line() => {
                     self.program.terminate();
                     panic!("{panic:?} {}", self.program.remaining_errors().await);
@@ -142,7 +142,7 @@ impl Scene {
         sample(self.debug, "process_resident_memory_bytes").await
     }
 
-    /// Attacks are worth something only if they get everywhere.
+    /// Checks that the attacks caused every kind of failure that the metrics count.
     async fn has_reached_every_outcome(&self) {
         let page = get(self.debug, "/metrics", &[]).await.body;
         let unreached: BTreeSet<_> = page
@@ -156,7 +156,7 @@ impl Scene {
     }
 }
 
-/// What the next event says, whatever comments there are before it.
+/// Returns the data of the next event, after any keepalives.
 async fn content(stream: &mut Stream) -> String {
     loop {
         let block = stream.next().await.expect("one more event");
@@ -178,13 +178,13 @@ async fn arbitrary_input_harms_no_other_client() {
     let program = server_with(
         &nats,
         &[
-            // All that is sent goes through the log as well.
+            // The trace level logs most of the input.
             ("SSE_LOG_LEVEL", "trace"),
             ("SSE_LOG_FILE", log.to_str().expect("Unicode")),
             ("SSE_HTTP_ADDR", &http.address.to_string()),
             ("SSE_DEBUG_ADDR", &debug.address.to_string()),
             ("SSE_MAX_CONNECTIONS_PER_USER", "1000"),
-            // What is kept for clients that return is full, or gone, when the memory is looked at.
+            // The history and the bookmarks are full or expired when the memory is measured.
             ("SSE_HISTORY_MAX_BYTES", "64KiB"),
             ("SSE_RESUME_WINDOW", "1s"),
         ],

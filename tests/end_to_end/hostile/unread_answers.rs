@@ -1,4 +1,4 @@
-//! Clients that ask and do not take the answers.
+//! Clients that send requests and do not read the responses.
 
 use std::time::Duration;
 
@@ -15,24 +15,24 @@ use crate::{
     transport::{Connection, Server},
 };
 
-/// A page of some megabytes.
+/// A page of several megabytes.
 const LARGE: &str = "/docs";
 const REQUESTS_OF_A_CONNECTION: usize = 100;
-/// Together their clients ask for more answers than may be in progress.
+/// Together their clients send more requests than may be in progress.
 const CONNECTIONS: usize = 4096 / REQUESTS_OF_A_CONNECTION + 10;
 const MAX_GROWTH: f64 = 32.0 * 1024.0 * 1024.0;
 
-/// Which window stays closed.
+/// The window that stays closed.
 #[derive(Clone, Copy, Debug)]
 enum Unread {
-    /// That of each stream: the client reads, and allows nothing.
+    /// The HTTP/2 window of each stream: the client reads, but never opens it.
     Streams,
-    /// That of TCP: the client does not read.
+    /// The TCP window: the client does not read.
     Socket,
 }
 
 impl Unread {
-    /// A client that waits for many answers.
+    /// Opens a client that sends many requests.
     async fn ask(self, server: Server) -> Client {
         let window = match self {
             Self::Streams => 0,
@@ -73,7 +73,7 @@ async fn many_of_http_2_take_little_memory() {
         let ended = async {
             let mut clients = clients;
             match unread {
-                // The client reads what ends the streams: each, or the connection with all of them.
+                // The client reads the end of each stream, or of the connection.
                 Unread::Streams => {
                     for client in &mut clients {
                         let mut ended = 0;
@@ -114,11 +114,11 @@ async fn do_not_block_streams() {
     let mut stream = Stream::open(instance.http, "/sse", &headers).await;
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     assert_eq!(stream.content().await, "hello");
-    // They are ended in time, although their clients are still there.
+    // The connections end in time although their clients stay.
     eventually("an answer", async || ordinary().await == 404).await;
 }
 
-/// A client with a small receive buffer that asks `times` on one connection, and reads nothing.
+/// Opens a client with a small receive buffer that sends `times` requests on one connection, and reads nothing.
 async fn ask(server: Server, path: &str, times: usize) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
@@ -144,7 +144,7 @@ async fn unread_http_1_1_answer_is_cut() {
         if let Err(error) = instance.returns_to(base).await {
             failures.push(format!("{times} of {path}: {error}"));
         }
-        // What the kernel had taken is all that comes, and then an end, whatever it is.
+        // Only the bytes in the socket buffers arrive before the end.
         let mut rest = Vec::new();
         let read = connection.read_to_end(&mut rest);
         within("the end of the connection", LEEWAY, read).await.expect("in time").ok();

@@ -11,10 +11,10 @@ use crate::{
 };
 
 const FAST_USERS: usize = 10;
-/// The exit status of a script that cannot run here.
+/// The exit status of a script that cannot run on this machine.
 const NOT_POSSIBLE_HERE: i32 = 77;
 
-/// Runs everything in networks of its own, with a link that Linux's traffic control limits to `rate`.
+/// Runs all programs in networks of their own, with a link that Linux's traffic control limits to `rate`.
 #[expect(clippy::print_stderr, reason = "a test that did not run says why")]
 async fn delays_nobody(rate: &str) {
     let users = (0..FAST_USERS).map(|n| format!("fast-{n}")).chain(["slow".to_owned()]);

@@ -1,11 +1,11 @@
-//! The variables of OpenTelemetry.
+//! The environment variables of OpenTelemetry.
 
 use super::{
     collector::{Certified, Collector, Encryption, Received, grpc, http},
     *,
 };
 
-/// The admission of a stream, as it is traced with `settings`.
+/// Returns the span of a stream's admission, traced with `settings`.
 async fn admission(settings: &[(&str, &str)], collector: &mut Collector) -> Received {
     admit(settings).await;
     collector.next("admit").await
@@ -43,7 +43,7 @@ async fn of_every_signal_are_honoured() {
 async fn of_traces_precede_general_ones() {
     let certified = Certified::new();
     let mut collector = grpc(Encryption::with(&certified)).await;
-    // Without a scheme gRPC is encrypted.
+    // An endpoint without a scheme uses TLS with gRPC.
     let address = collector.address.to_string();
     let settings = [
         ENABLED,
@@ -72,7 +72,8 @@ async fn platforms_settings_precede_the_variables() {
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
     ];
-    // What the platform has no setting for is the variables' to say; the service is called as before where they say nothing.
+    // The variables also apply where the platform has no setting. The service name stays the default without a
+    // variable.
     let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=physics");
     let all: Vec<_> = settings.into_iter().chain([headers]).collect();
     let Received { resource, headers, .. } = admission(&all, &mut collector).await;
