@@ -100,7 +100,7 @@ async fn bookmarks(publisher: &Publisher) -> u64 {
 
 impl Service {
     /// Opens a stream as a tab, reads these events and closes it.
-    async fn is_left_by_a_tab(&self, publisher: &Publisher, contents: std::ops::Range<u32>) {
+    async fn reads_as_a_tab(&self, publisher: &Publisher, contents: std::ops::Range<u32>) {
         let mut stream = self.follow_with("einstein", &TAB).await;
         publish(publisher, contents.clone()).await;
         reads(&mut stream, contents).await;
@@ -109,7 +109,7 @@ impl Service {
     }
 
     /// Reopens the stream of the tab, which gets the events it has missed.
-    async fn gives_a_tab(&self, contents: std::ops::Range<u32>) {
+    async fn resumes_the_tab(&self, contents: std::ops::Range<u32>) {
         reads(&mut self.follow_with("einstein", &TAB).await, contents).await;
     }
 
@@ -145,11 +145,11 @@ enum Moment {
 }
 
 /// Restarts NATS before, between or after the stop and the start of the service.
-async fn restart_of_nats(moment: Moment) {
+async fn keeps_bookmarks(moment: Moment) {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     let publisher = nats.publisher().await;
-    service.is_left_by_a_tab(&publisher, 0..3).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
     // A bookmark that is published while NATS is being killed would be lost.
     eventually("published", async || bookmarks(&publisher).await == 1).await;
     if moment == Moment::Before {
@@ -166,22 +166,22 @@ async fn restart_of_nats(moment: Moment) {
     if moment == Moment::After {
         restart(&mut nats, Some(&service)).await;
     }
-    service.gives_a_tab(0..6).await;
+    service.resumes_the_tab(0..6).await;
 }
 
 #[tokio::test]
 async fn keep_bookmarks_if_nats_restarts_before_service() {
-    restart_of_nats(Moment::Before).await;
+    keeps_bookmarks(Moment::Before).await;
 }
 
 #[tokio::test]
 async fn keep_bookmarks_if_nats_restarts_without_service() {
-    restart_of_nats(Moment::Between).await;
+    keeps_bookmarks(Moment::Between).await;
 }
 
 #[tokio::test]
 async fn keep_bookmarks_if_nats_restarts_after_service() {
-    restart_of_nats(Moment::After).await;
+    keeps_bookmarks(Moment::After).await;
 }
 
 /// The bucket of an older version is lost with NATS, and the instance publishes its bookmarks again.
@@ -192,7 +192,7 @@ async fn are_refilled_after_loss_with_nats() {
     let service = Service::start(&nats, &SETTINGS).await;
     let publisher = nats.publisher().await;
     eventually("limits", async || config(&publisher, "sse-resume").await.max_bytes > 0).await;
-    service.is_left_by_a_tab(&publisher, 0..3).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
     eventually("published", async || bookmarks(&publisher).await == 1).await;
     restart(&mut nats, Some(&service)).await;
     let publisher = nats.publisher().await;
@@ -204,7 +204,7 @@ async fn are_refilled_after_loss_with_nats() {
     reads(&mut other, 3..4).await;
     let service = service.restarted(&nats).await;
     publish(&publisher, 4..6).await;
-    service.gives_a_tab(0..6).await;
+    service.resumes_the_tab(0..6).await;
     let mut other = service.follow_with("einstein", &[("x-request-id", "other-tab")]).await;
     reads(&mut other, 3..6).await;
 }
@@ -215,15 +215,15 @@ async fn are_refilled_after_deletion_of_bookmarks() {
     let service = Service::start(&nats, &SETTINGS).await;
     let other = Service::start(&nats, &SETTINGS).await;
     let publisher = nats.publisher().await;
-    service.is_left_by_a_tab(&publisher, 0..3).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
     eventually("published", async || bookmarks(&publisher).await == 1).await;
     publisher.jetstream.delete_key_value("sse-resume").await.expect("deleted");
     eventually("published again", async || bookmarks(&publisher).await == 1).await;
     let next = Service::start(&nats, &SETTINGS).await;
     publish(&publisher, 3..6).await;
-    next.gives_a_tab(0..6).await;
+    next.resumes_the_tab(0..6).await;
     next.has_connections(0).await;
-    other.gives_a_tab(0..6).await;
+    other.resumes_the_tab(0..6).await;
     service.has_both_buckets().await;
 }
 
@@ -293,7 +293,7 @@ async fn lose_the_oldest_bookmarks_when_full() {
             }
         }
     }
-    service.is_left_by_a_tab(&publisher, 0..3).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
     let bucket = publisher.jetstream.get_key_value("sse-resume").await.expect("the bucket");
     eventually("the newest", async || {
         let keys: Vec<_> = bucket.keys().await.expect("keys").try_collect().await.expect("keys");
@@ -302,7 +302,7 @@ async fn lose_the_oldest_bookmarks_when_full() {
     })
     .await;
     let service = service.restarted(&nats).await;
-    service.gives_a_tab(0..3).await;
+    service.resumes_the_tab(0..3).await;
 }
 
 /// NATS neither answers requests for the bucket nor reports an error.

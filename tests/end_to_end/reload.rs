@@ -185,7 +185,7 @@ async fn changes_secrets_that_are_in_files() {
     let secrets = tempfile::tempdir().expect("a directory");
     let [jwt, previous, debug] = ["jwt", "previous", "debug"].map(|name| secrets.path().join(name));
     fs::write(&jwt, SECRET).expect("written");
-    fs::write(&previous, "a secret that nobody has ever had at all").expect("written");
+    fs::write(&previous, "a secret that has signed no token at all").expect("written");
     fs::write(&debug, "one").expect("written");
     let variables = [
         ("SSE_JWT_SECRET_FILE", jwt.to_str().expect("Unicode")),
@@ -217,7 +217,7 @@ async fn changes_secrets_that_are_in_files() {
     };
     assert_eq!((status("one").await, status("two").await), (401, 200));
     // Only the new secret is accepted. The stream that was opened with the old one stays open.
-    fs::write(&previous, "a secret that nobody has ever had at all").expect("written");
+    fs::write(&previous, "a secret that has signed no token at all").expect("written");
     service.sighup().await;
     assert_eq!(service.refusal(&token("einstein")).await, 401);
     nats.publisher().await.event(&["einstein"], "t", "hello").await;

@@ -167,7 +167,7 @@ async fn simultaneous_connections_wait_in_the_backlog() {
     let connect = |_| TcpStream::connect_timeout(&service.http.address, Duration::from_millis(900));
     // Fails with the first connection that has no place in the backlog.
     let connections: Result<Vec<_>, _> = (0..1000).map(connect).collect();
-    connections.expect("a place for everybody");
+    connections.expect("a place in the backlog for each connection");
 }
 
 #[tokio::test]

@@ -30,5 +30,5 @@ async fn do_no_harm() {
         socket.write_all(&[b'x'; 1000]).await.expect("sent");
         clients.push(socket);
     }
-    assert_eq!(instance.ends_unharmed().await, Ok(()));
+    assert_eq!(instance.stops_cleanly().await, Ok(()));
 }

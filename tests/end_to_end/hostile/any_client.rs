@@ -35,7 +35,7 @@ const MAX_SHOWN: usize = 8;
 
 /// The end of a test, after all clients have sent.
 #[derive(Clone, Copy, Debug)]
-enum Finale {
+enum End {
     /// The deadlines of the clients pass before the service stops.
     Settle,
     /// The service stops at once.
@@ -60,37 +60,33 @@ impl Witness {
         };
         let delivered = async {
             let content = within("an event on the open stream", LEEWAY, delivered).await?;
-            if content == event {
-                Ok(())
-            } else {
-                Err(format!("event {content} came in the place of {event}"))
-            }
+            if content == event { Ok(()) } else { Err(format!("event {content} arrived instead of {event}")) }
         };
         tokio::try_join!(delivered, instance.answers()).map(|_| ())
     }
 }
 
 /// Runs `clients` against an instance of their own. Returns the failure they cause.
-async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
+async fn survive(nats: &Nats, clients: &[HostileClient], end_of_test: End) -> Result<(), String> {
     let settings = [("SSE_MAX_CONNECTIONS_PER_USER", "10000"), ("SSE_SEND_BUFFER", "16KiB")];
     let instance = Instance::start(nats, &settings).await;
     let headers = [("x-access-token", &*token("witness"))];
     let stream = Stream::open(instance.http, "/sse", &headers).await;
     let mut witness = Witness { stream, publisher: nats.publisher().await, events: 0 };
     witness.is_served(&instance).await?;
-    let (base, resident) = (instance.base().await?, instance.resident_bytes().await?);
+    let (base, resident) = (instance.idle_descriptors().await?, instance.resident_bytes().await?);
 
     let mut held = JoinSet::new();
     for batch in clients.chunks(BATCH) {
-        let spoken = join_all(batch.iter().map(|client| client.speak(&instance)));
-        let (spoken, served) = tokio::join!(spoken, witness.is_served(&instance));
+        let sent = join_all(batch.iter().map(|client| client.run(&instance)));
+        let (sent, served) = tokio::join!(sent, witness.is_served(&instance));
         served?;
-        for connection in spoken.into_iter().flatten() {
+        for connection in sent.into_iter().flatten() {
             held.spawn(connection.hold());
         }
     }
     instance.is_quiet().await?;
-    if let Finale::Settle = finale {
+    if let End::Settle = end_of_test {
         // Open streams may stay until they are ended. A stream can open late, behind other requests.
         let logouts = async {
             loop {
@@ -100,7 +96,7 @@ async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Resu
         };
         tokio::select! {
             () = logouts => {}
-            returned = instance.returns_to(base) => returned?,
+            returned = instance.descriptors_return_to(base) => returned?,
         }
         instance.is_quiet().await?;
         let after = instance.resident_bytes().await?;
@@ -113,8 +109,8 @@ async fn survive(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Resu
 }
 
 /// Runs [`survive`]; a panic is a failure as well.
-async fn outcome(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
-    let born = AssertUnwindSafe(survive(nats, clients, finale)).catch_unwind();
+async fn outcome(nats: &Nats, clients: &[HostileClient], end_of_test: End) -> Result<(), String> {
+    let born = AssertUnwindSafe(survive(nats, clients, end_of_test)).catch_unwind();
     born.await.unwrap_or_else(|_| Err("a panic".to_owned()))
 }
 
@@ -125,11 +121,11 @@ fn present(trees: &[Tree]) -> Vec<HostileClient> {
 }
 
 /// Reduces clients that cause a failure, first their number and then each of them.
-async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<HostileClient> {
+async fn reduced(nats: &Nats, mut trees: Vec<Tree>, end_of_test: End) -> Vec<HostileClient> {
     let mut left = MAX_REDUCTIONS;
     let mut fails = async |clients: &[HostileClient]| {
         left = left.saturating_sub(1);
-        left > 0 && outcome(nats, clients, finale).await.is_err()
+        left > 0 && outcome(nats, clients, end_of_test).await.is_err()
     };
     let mut part = trees.len().div_ceil(2);
     while part > 0 {
@@ -166,7 +162,7 @@ async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<Hosti
 /// Runs clients that are generated from `seed` against one instance.
 async fn does_no_harm_with(seed: u64) {
     let nats = Nats::start().await;
-    let finale = if seed.is_multiple_of(2) { Finale::Settle } else { Finale::Stop };
+    let end_of_test = if seed.is_multiple_of(2) { End::Settle } else { End::Stop };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -174,14 +170,14 @@ async fn does_no_harm_with(seed: u64) {
     let client = hostile_client();
     let trees: Vec<Tree> =
         (0..CLIENTS).map(|_| Box::new(client.new_tree(&mut runner).expect("a client")) as Tree).collect();
-    let Err(first) = outcome(&nats, &present(&trees), finale).await else { return };
-    let clients = reduced(&nats, trees, finale).await;
-    let last = outcome(&nats, &clients, finale).await;
+    let Err(first) = outcome(&nats, &present(&trees), end_of_test).await else { return };
+    let clients = reduced(&nats, trees, end_of_test).await;
+    let last = outcome(&nats, &clients, end_of_test).await;
     let count = clients.len();
     let shown: Vec<_> = clients.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
     let shown = shown.join("\n  ");
     panic!(
-        "SEED={seed}, {finale:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}:\n  {shown}"
+        "SEED={seed}, {end_of_test:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}:\n  {shown}"
     );
 }
 

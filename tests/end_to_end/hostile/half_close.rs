@@ -32,7 +32,7 @@ async fn http_2_preface_prefix_does_no_harm() {
             .into_iter()
             .flat_map(|address| (0..4).map(move |_| half_closed(address, prefix.as_bytes())));
         let clients = join_all(clients).await;
-        let unharmed = instance.ends_unharmed().await;
+        let unharmed = instance.stops_cleanly().await;
         assert_eq!(unharmed, Ok(()), "after {prefix:?} and a half-close");
         drop(clients);
     }

@@ -82,7 +82,7 @@ impl Instance {
 
     /// Returns the number of open descriptors without those of clients. Connections of earlier requests can still be
     /// open, so this is a minimum of several samples.
-    pub(super) async fn base(&self) -> Result<f64, String> {
+    pub(super) async fn idle_descriptors(&self) -> Result<f64, String> {
         let mut base = f64::INFINITY;
         for _ in 0..5 {
             base = self.descriptors().await?.min(base);
@@ -100,7 +100,7 @@ impl Instance {
     }
 
     /// Waits until at most `base` descriptors are open, for as long as the deadlines of all connections last.
-    pub(super) async fn returns_to(&self, base: f64) -> Result<(), String> {
+    pub(super) async fn descriptors_return_to(&self, base: f64) -> Result<(), String> {
         let mut open = 0.0;
         let returned = async {
             while {
@@ -113,7 +113,7 @@ impl Instance {
         };
         tokio::time::timeout(REQUEST_TIMEOUT + WRITE_TIMEOUT + LEEWAY, returned)
             .await
-            .unwrap_or_else(|_| Err(format!("{open} descriptors stay open, {base} were before")))
+            .unwrap_or_else(|_| Err(format!("{open} descriptors stay open, before there were {base}")))
     }
 
     /// Checks that the instance uses hardly any CPU time. Earlier work may still go on for a moment.
@@ -145,7 +145,7 @@ impl Instance {
     }
 
     /// Checks that the instance serves, is quiet and stops in time.
-    pub(super) async fn ends_unharmed(self) -> Result<(), String> {
+    pub(super) async fn stops_cleanly(self) -> Result<(), String> {
         self.answers().await?;
         self.is_quiet().await?;
         self.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
@@ -164,5 +164,5 @@ pub(super) async fn within<T>(
     limit: Duration,
     happens: impl Future<Output = T>,
 ) -> Result<T, String> {
-    tokio::time::timeout(limit, happens).await.map_err(|_| format!("{what} did not come within {limit:?}"))
+    tokio::time::timeout(limit, happens).await.map_err(|_| format!("{what} did not happen within {limit:?}"))
 }

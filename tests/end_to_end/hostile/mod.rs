@@ -108,7 +108,7 @@ impl Scene {
     /// Sends an attack and then an event for the follower, which gets this event and no other.
     async fn survives(&mut self, attack: &Attack, event: u32) {
         let visits = join_all(attack.visits.iter().map(|visit| visit.send(self.http)));
-        let bus = async {
+        let messages = async {
             for message in &attack.messages {
                 let published = self.publisher.jetstream.publish("main-queue", message.clone().into());
                 published.await.expect("published");
@@ -116,7 +116,7 @@ impl Scene {
             self.publisher.event(&["follower"], "t", &event.to_string()).await;
             assert_eq!(content(&mut self.follower).await, event.to_string());
         };
-        let all = async { tokio::join!(visits, bus) };
+        let all = async { tokio::join!(visits, messages) };
         let survived = async {
             tokio::select! {
                 // The log goes to a file, so only a panic writes to standard error.

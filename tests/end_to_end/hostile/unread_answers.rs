@@ -56,7 +56,7 @@ async fn many_of_http_2_take_little_memory() {
     for unread in [Unread::Streams, Unread::Socket] {
         let instance = Instance::start(&nats, &[]).await;
         get(instance.http, LARGE, &[]).await;
-        let base = instance.base().await.expect("metrics");
+        let base = instance.idle_descriptors().await.expect("metrics");
         let before = instance.resident_bytes().await.expect("metrics");
         let mut clients = Vec::new();
         for _ in 0..4 {
@@ -85,7 +85,7 @@ async fn many_of_http_2_take_little_memory() {
                     }
                     Ok(())
                 }
-                Unread::Socket => instance.returns_to(base).await,
+                Unread::Socket => instance.descriptors_return_to(base).await,
             }
         };
         let outcome = tokio::select! {
@@ -138,10 +138,10 @@ async fn unread_http_1_1_answer_is_cut() {
         [(instance.http, LARGE, 1), (instance.http, LARGE, 5), (debug, "/metrics", 100)]
     {
         let whole = get(server, path, &[]).await.body.len() * times;
-        let base = instance.base().await.expect("metrics");
+        let base = instance.idle_descriptors().await.expect("metrics");
         let mut connection = ask(server, path, times).await;
         eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
-        if let Err(error) = instance.returns_to(base).await {
+        if let Err(error) = instance.descriptors_return_to(base).await {
             failures.push(format!("{times} of {path}: {error}"));
         }
         // Only the bytes in the socket buffers arrive before the end.

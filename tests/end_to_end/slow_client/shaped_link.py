@@ -51,7 +51,7 @@ def not_possible(reason):
 
 @contextlib.contextmanager
 def slow_network():
-    """Is in another network, whose only link to the first one is shaped."""
+    """Runs in another network, whose only link to the first one is shaped."""
     with open("/proc/self/ns/net") as first:
         first_network = f"/proc/{os.getpid()}/fd/{first.fileno()}"
         run("ip", "link", "set", "lo", "up")
@@ -70,7 +70,7 @@ def enter_network(call):
 
 
 class Client(threading.Thread):
-    """Reads the events of a user. A socket stays in the network in which it was made."""
+    """Reads the events of a user. A socket stays in the network in which it was created."""
 
     def __init__(self, user, events, pause_before=None):
         super().__init__(daemon=True)
@@ -116,7 +116,7 @@ class Client(threading.Thread):
 
 
 class Publisher:
-    """Publishes as fast as the bus takes the messages."""
+    """Publishes as fast as NATS accepts the messages."""
 
     def __init__(self):
         self.socket = socket.create_connection(NATS, timeout=PATIENCE_SECONDS)
@@ -137,7 +137,7 @@ class Publisher:
         self.socket.sendall(b"PING\r\n")
         while (reply := self.replies.readline()) != b"PONG\r\n":
             if not reply or reply.startswith(b"-ERR"):
-                sys.exit(f"the bus says {reply}")
+                sys.exit(f"NATS replied {reply}")
             if reply == b"PING\r\n":
                 self.socket.sendall(b"PONG\r\n")
 
