@@ -50,7 +50,7 @@ impl Ledger {
     pub(crate) fn new() -> Self {
         let minute = Duration::from_mins(1).as_micros();
         let latency =
-            Histogram::new_with_max(u64::try_from(minute).unwrap_or(u64::MAX), 3).expect("right bounds");
+            Histogram::new_with_max(u64::try_from(minute).unwrap_or(u64::MAX), 3).expect("valid bounds");
         Self {
             arrived: 0,
             comments: 0,

@@ -196,7 +196,7 @@ impl Stream {
                 return Some(Block(block.expect("UTF-8")));
             }
             let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.expect("an event in time");
-            let data = frame?.expect("no broken end").into_data().expect("data");
+            let data = frame?.expect("no connection error").into_data().expect("data");
             self.unread.extend_from_slice(&data);
         }
     }

@@ -52,7 +52,7 @@ impl Service {
         ];
         let environment: Environment =
             ours.iter().chain(transport::settings()).chain(settings).copied().collect();
-        let configuration = Configuration::read(None, &environment).expect("a right configuration");
+        let configuration = Configuration::read(None, &environment).expect("a valid configuration");
         let application = Application::build(&configuration, None).expect("it starts");
         let http = transport::service_at(application.http_address());
         let debug = application.debug_address();

@@ -78,7 +78,7 @@ impl Scene {
     }
 
     /// Waits until further events are published, so that a fault happens between events.
-    async fn publishes_more(&self) {
+    async fn wait_for_more_events(&self) {
         let some = self.next.get() + 2 * ALL_USERS_INTERVAL;
         eventually("further events", async || self.next.get() >= some).await;
     }

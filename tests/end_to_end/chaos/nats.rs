@@ -49,7 +49,7 @@ async fn survives_a_killed_server() {
             // Other services reconnect before this one.
             proxy.blackhole(true);
             nats.up().await;
-            scene.publishes_more().await;
+            scene.wait_for_more_events().await;
             proxy.blackhole(false);
             service.is_ready().await;
         };
@@ -70,7 +70,7 @@ async fn survives_a_cut_connection() {
         let cut = async {
             proxy.blackhole(true);
             proxy.cut();
-            scene.publishes_more().await;
+            scene.wait_for_more_events().await;
             proxy.blackhole(false);
             service.is_ready().await;
             proxy.cut();
@@ -225,7 +225,7 @@ async fn survives_a_killed_cluster_leader() {
             let leader = cluster.leader(&scene.jetstream).await;
             leader.kill().await;
             // The other two servers elect a new leader.
-            scene.publishes_more().await;
+            scene.wait_for_more_events().await;
             service.is_ready().await;
             leader.up().await;
         };

@@ -2,7 +2,7 @@
 //!
 //! The input is generated from a seed. `SEED` in the environment sets another one.
 
-mod after_the_end;
+mod after_close;
 mod any_client;
 mod descriptors;
 mod flow_control;

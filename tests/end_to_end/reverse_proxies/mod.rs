@@ -90,14 +90,14 @@ async fn keepalives_keep_the_connection_open(kind: Kind) {
     // Traefik closes no silent stream.
     if kind != Kind::Traefik {
         let browser = Browser::open(proxy.address(), "einstein", LastEventId);
-        eventually("a silent stream is given up", async || browser.ended() > 0).await;
+        eventually("a silent stream is closed", async || browser.ended() > 0).await;
     }
 
     let service = Service::start(&nats, &[("SSE_KEEPALIVE_INTERVAL", KEEPALIVE_INTERVAL)]).await;
     let proxy = ReverseProxy::in_front_of(kind, &[service.http]).await;
     let mut stream = Stream::open(proxy.address(), PATH, &[("x-access-token", &token("einstein"))]).await;
     for _ in 0..KEEPALIVES {
-        assert_eq!(stream.next().await.expect("a sign of life").0, ": keepalive\n\n");
+        assert_eq!(stream.next().await.expect("a keepalive").0, ": keepalive\n\n");
     }
 }
 
