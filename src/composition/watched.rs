@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use adapters::outbound::{
     clock::SystemClock,
-    otlp::{Collector, Findings, OtlpTraces, Protocol},
+    otlp::{Collector, OtlpTraces, Protocol},
     spans::RecentSpans,
 };
 
@@ -34,10 +34,7 @@ impl Watched {
     ///
     /// The log's file cannot be written. What is wrong with traces is logged; it keeps nothing from starting.
     pub fn start(configuration: &Configuration) -> Result<Self, StartError> {
-        let (traces, findings) = match collector(&configuration.tracing) {
-            Some(collector) => OtlpTraces::start(collector, SERVICE, VERSION),
-            None => (None, Findings::without_tracing()),
-        };
+        let (traces, findings) = OtlpTraces::start(collector(&configuration.tracing), SERVICE, VERSION);
         let spans = configuration.debug.zpages.then(|| RecentSpans::new(Arc::new(SystemClock)));
         let mut listeners = Vec::new();
         listeners.extend(traces.as_ref().map(|traces| Box::new(traces.layer()) as SpanListener));

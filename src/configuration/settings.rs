@@ -103,7 +103,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_TRACING_ENABLED", "SSE_TRACING_ENABLED"],
         Some("false"),
         "true",
-        "Whether traces are sent to a collector (OTLP); without it no OTEL_… variable has an effect"
+        "Send traces to a collector (OTLP); OTEL_TRACES_EXPORTER=otlp does the same"
     ),
     setting!(
         "tracing.type",

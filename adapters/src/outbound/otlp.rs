@@ -46,6 +46,13 @@ pub enum Collector {
     },
 }
 
+impl Collector {
+    /// The collector and the protocol that the standard variables name.
+    fn standard() -> Self {
+        Self::Standard { protocol: None }
+    }
+}
+
 /// How a collector is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -75,9 +82,10 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Those of a service that does not trace.
-    pub fn without_tracing() -> Self {
-        Self { are_without_effect: Variables::of_process().any("OTEL_EXPORTER_OTLP_"), ..Self::default() }
+    /// The findings of a service without traces.
+    fn without_traces(variables: Variables) -> Self {
+        let are_without_effect = variables.any("OTEL_EXPORTER_OTLP_");
+        Self { unusable: variables.into_unusable(), are_without_effect, ..Self::default() }
     }
 
     /// Logs them.
@@ -89,7 +97,9 @@ impl Findings {
             info!(variable, "no traces are sent, as a variable says");
         }
         if self.are_without_effect {
-            info!("no traces are sent: OTEL_EXPORTER_OTLP_… has an effect with tracing.enabled only");
+            info!(
+                "traces are off: OTEL_EXPORTER_OTLP_… has an effect with tracing.enabled or OTEL_TRACES_EXPORTER=otlp"
+            );
         }
     }
 }
@@ -98,14 +108,19 @@ impl Findings {
 pub struct OtlpTraces(SdkTracerProvider);
 
 impl OtlpTraces {
-    /// Begins to collect spans of the program `service`. To be called within the runtime. None if a variable says that there are to be no
-    /// traces, or if something cannot be used without which they cannot be sent.
+    /// Starts to collect spans of the program `service`, if there is a `collector` or `OTEL_TRACES_EXPORTER` is `otlp`. To be called within the
+    /// runtime.
+    ///
+    /// Returns none if a variable switches traces off, or if a setting without which they cannot be sent is unusable.
     pub fn start(
-        collector: Collector,
+        collector: Option<Collector>,
         service: &'static str,
         version: &'static str,
     ) -> (Option<Self>, Findings) {
         let mut variables = Variables::of_process();
+        let collector =
+            collector.or_else(|| settings::is_exporter_set(&mut variables).then(Collector::standard));
+        let Some(collector) = collector else { return (None, Findings::without_traces(variables)) };
         let settings = Settings::read(collector, &mut variables);
         let off_by = match settings {
             Err(Off::By(variable)) => Some(variable),

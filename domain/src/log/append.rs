@@ -82,7 +82,8 @@ impl<F, C> EventLog<F, C> {
 
     /// Adds the event to the next batch of mailboxes at the time `now`, and calls `wake` for each connection that waits for an event.
     ///
-    /// Returns none while mailboxes remain. The caller may give others a turn at the log before it calls again.
+    /// Returns none while mailboxes remain. The caller may give others a turn at the log before it calls again. It evicts a bounded number of
+    /// events, so that the log may exceed its limits until [`EventLog::evict`] has evicted the rest.
     pub fn append_batch(
         &mut self,
         appending: &mut Appending<F, C>,

@@ -22,10 +22,10 @@ use tracing::{Span, field, info_span};
 use crate::http_server::ConnectionHandle;
 
 use super::{
-    access_log::{RequestId, StreamLog},
-    body::EventStreamBody,
     credentials::{Credentials, Denied},
+    event_stream::EventStreamBody,
     fields::{accept_language, list},
+    middleware::{RequestId, StreamLog},
     problem::Problem,
 };
 

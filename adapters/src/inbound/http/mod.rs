@@ -1,18 +1,13 @@
 //! The SSE endpoint, the language API and their OpenAPI description.
 
-mod access_log;
 mod api;
-mod body;
-mod cors;
 mod credentials;
-#[cfg(test)]
-mod event_stream_parser;
+mod event_stream;
 mod fields;
-mod frame;
 mod language;
+mod middleware;
 mod problem;
 mod tag_text;
-mod token_cookie;
 
 use std::{
     collections::BTreeMap,
@@ -29,12 +24,11 @@ use ports::{
 use tokio::sync::watch;
 
 use self::{
-    access_log::AccessLog,
     api::{EventStream, StreamApi},
-    cors::ByPolicy,
     language::LanguageApi,
+    middleware::{AccessLog, ByPolicy},
 };
-pub use self::{cors::CrossOrigin, frame::EventFrames};
+pub use self::{event_stream::EventFrames, middleware::CrossOrigin};
 use crate::{
     http_server::App,
     web::{self, page::Source},

@@ -9,6 +9,7 @@ use super::{Collector, Protocol, checks, tls::Tls, variables::Variables};
 
 const DISABLED: &str = "OTEL_SDK_DISABLED";
 const EXPORTER: &str = "OTEL_TRACES_EXPORTER";
+const OTLP: &str = "otlp";
 const PROTOCOLS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
@@ -52,6 +53,11 @@ pub(super) enum Off {
     Unusable,
 }
 
+/// Whether `OTEL_TRACES_EXPORTER` switches traces on. OpenCloud has no other switch.
+pub(super) fn is_exporter_set(variables: &mut Variables) -> bool {
+    variables.text(EXPORTER).as_deref() == Some(OTLP)
+}
+
 impl Destination {
     fn is_encrypted(&self) -> bool {
         self.url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https"))
@@ -69,7 +75,7 @@ impl Settings {
             return Err(Off::By(DISABLED));
         }
         match variables.text(EXPORTER).as_deref() {
-            None | Some("otlp") => {}
+            None | Some(OTLP) => {}
             Some("none") => return Err(Off::By(EXPORTER)),
             other => variables.reject(EXPORTER, other, "is neither otlp nor none", "otlp is used"),
         }

@@ -11,13 +11,13 @@ use tracing::{Level, debug, enabled};
 use uuid::Uuid;
 
 /// Logs each request at debug level. A stream is logged without a length when it opens, and again when it ends.
-pub(super) struct AccessLog {
-    pub(super) clock: Arc<dyn Clock>,
+pub(in crate::inbound::http) struct AccessLog {
+    pub(in crate::inbound::http) clock: Arc<dyn Clock>,
 }
 
 /// The id of a request: sent by the client or generated.
 #[derive(Clone)]
-pub(super) enum RequestId {
+pub(in crate::inbound::http) enum RequestId {
     FromClient(bookmark::RequestId),
     Generated(Uuid),
 }
@@ -31,7 +31,7 @@ impl RequestId {
     }
 
     /// Returns the id if the client has sent it, so that it identifies the client's next stream too.
-    pub(super) fn sent_by_client(&self) -> Option<bookmark::RequestId> {
+    pub(in crate::inbound::http) fn sent_by_client(&self) -> Option<bookmark::RequestId> {
         match self {
             Self::FromClient(id) => Some(id.clone()),
             Self::Generated(_) => None,
@@ -56,7 +56,7 @@ impl<E: Endpoint> Middleware<E> for AccessLog {
     }
 }
 
-pub(super) struct AccessLogEndpoint<E> {
+pub(in crate::inbound::http) struct AccessLogEndpoint<E> {
     clock: Arc<dyn Clock>,
     inner: E,
 }
@@ -90,17 +90,17 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
 }
 
 /// Logs the end of a stream when it is dropped.
-pub(super) struct StreamLog {
+pub(in crate::inbound::http) struct StreamLog {
     /// `None` for a request that bypassed the access log.
     request_id: Option<RequestId>,
     opened: Instant,
     clock: Arc<dyn Clock>,
-    pub(super) bytes: u64,
+    pub(in crate::inbound::http) bytes: u64,
 }
 
 impl StreamLog {
     /// Creates the entry of a stream that was opened at `opened`. Returns `None` if the log level would drop it.
-    pub(super) fn open(
+    pub(in crate::inbound::http) fn open(
         request_id: Option<RequestId>,
         opened: Instant,
         clock: &Arc<dyn Clock>,

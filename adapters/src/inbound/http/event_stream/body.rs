@@ -12,11 +12,11 @@ use domain::log::EndReason;
 use http_body::{Body, Frame};
 use ports::inbound::{EventStream, Taken};
 
-use super::access_log::StreamLog;
 use crate::http_server::ConnectionHandle;
+use crate::inbound::http::middleware::StreamLog;
 
 /// A body with the frames that a stream takes from the log. Dropping it closes the stream.
-pub(super) struct EventStreamBody {
+pub(in crate::inbound::http) struct EventStreamBody {
     stream: Box<dyn EventStream>,
     handle: ConnectionHandle,
     /// Boxed, because most open streams have none.
@@ -34,7 +34,7 @@ struct StreamState {
 }
 
 impl EventStreamBody {
-    pub(super) fn new(
+    pub(in crate::inbound::http) fn new(
         stream: Box<dyn EventStream>,
         handle: ConnectionHandle,
         log: Option<StreamLog>,

@@ -63,7 +63,7 @@ impl CrossOrigin {
 }
 
 /// Answers by the policy of the moment.
-pub(super) struct ByPolicy(pub(super) watch::Receiver<CrossOrigin>);
+pub(in crate::inbound::http) struct ByPolicy(pub(in crate::inbound::http) watch::Receiver<CrossOrigin>);
 
 impl<E: Endpoint> Middleware<E> for ByPolicy {
     type Output = CrossOriginEndpoint<E>;
@@ -74,7 +74,7 @@ impl<E: Endpoint> Middleware<E> for ByPolicy {
 }
 
 /// An endpoint that answers preflights itself.
-pub(super) struct CrossOriginEndpoint<E> {
+pub(in crate::inbound::http) struct CrossOriginEndpoint<E> {
     policy: watch::Receiver<CrossOrigin>,
     inner: E,
 }

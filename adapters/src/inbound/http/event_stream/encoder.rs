@@ -113,7 +113,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::inbound::http::event_stream_parser::{DispatchedEvent, parse};
+    use crate::inbound::http::event_stream::parser::{DispatchedEvent, parse};
 
     const POSITION: EventId = EventId { incarnation: Incarnation::of(0xab), sequence: 9 };
 
