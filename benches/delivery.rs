@@ -1,4 +1,4 @@
-//! The way of one event within the process: appended once, and taken by many connections.
+//! The path of one event within the process: appended once, and taken by many connections.
 
 use std::{hint::black_box, sync::Arc, thread, time::Duration};
 
@@ -34,7 +34,7 @@ const fn id(sequence: u64) -> EventId {
     EventId { incarnation: Incarnation::of(0x019a_b4cf_02d1), sequence }
 }
 
-/// The defaults of the service.
+/// The default policy of the service.
 const POLICY: StreamPolicy = StreamPolicy {
     limits: StreamLimits { total: 20_000, per_user: 64 },
     log: LogLimits { max_age: Duration::from_mins(5), max_bytes: 256 << 20 },
@@ -47,7 +47,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     replace_streams: false,
 };
 
-/// As the platform's are: a few hundred bytes of JSON.
+/// Returns a text like those of the platform: a few hundred bytes of JSON.
 fn text(language: &str) -> String {
     format!("{{\"itemid\":\"{}\",\"etag\":\"\\\"x\\\"\",\"in\":\"{language}\"}}", "a".repeat(230))
 }
@@ -57,7 +57,7 @@ fn notification(content: Content, recipients: Vec<UserId>) -> Notification {
     Notification { id: id(0), recipients: Recipients::Users(recipients), event_type, content }
 }
 
-/// In as many languages as there are here.
+/// Returns content in these languages, the first of which is the fallback.
 fn content(languages: &[&str]) -> Content {
     let tag = |language: &&str| LanguageTag::try_new(language).expect("a language tag");
     let translated = languages.iter().skip(1);
@@ -77,7 +77,7 @@ fn user(n: usize) -> UserId {
     UserId::try_new(&format!("user-{n}")).expect("a user id")
 }
 
-/// A connection that takes when it has its turn.
+/// A connection that needs no wakeup: the benchmark takes from all streams.
 struct NoConnection;
 
 impl Connection for NoConnection {
@@ -88,15 +88,16 @@ impl Connection for NoConnection {
     fn finish(&self) {}
 }
 
-/// The service between NATS and the sockets, with streams of as many users. One after the other asks for one of the `accept_language`.
-struct House {
-    /// Held, because it runs what the service has spawned.
+/// The service between NATS and the sockets, with one stream for each user. The streams request the languages of
+/// `accept_language` in turn.
+struct Service {
+    /// Runs the tasks that the service has spawned.
     _runtime: Runtime,
     relay: Relay,
     open: Vec<Box<dyn EventStream>>,
 }
 
-impl House {
+impl Service {
     fn with(streams: usize, accept_language: &[&str]) -> Self {
         let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
         let (clock, metrics) = (Arc::new(SystemClock), Arc::new(PrometheusMetrics::new("bench")));
@@ -135,13 +136,14 @@ impl House {
                     accept_language[n % accept_language.len()],
                 ),
             };
-            subscriptions.subscribe(request, Arc::new(NoConnection)).expect("a place").stream
+            subscriptions.subscribe(request, Arc::new(NoConnection)).expect("a stream").stream
         });
         let open = open.collect();
         Self { _runtime: runtime, relay, open }
     }
 
-    /// One event to all streams, from NATS until each has taken it, by so many threads.
+    /// Measures the delivery of one event to all streams by this number of threads, from NATS until each stream is
+    /// taken.
     fn deliver(&mut self, bencher: &mut Bencher<'_>, content: &Content, threads: usize) {
         let Self { relay, open, .. } = self;
         take(open);
@@ -171,7 +173,7 @@ impl House {
     }
 }
 
-/// What connections do when they are woken.
+/// Takes all frames of the streams, as connections do when they are woken.
 fn take(open: &mut [Box<dyn EventStream>]) {
     for stream in open {
         while black_box(stream.take()).first.is_some() {}
@@ -183,17 +185,17 @@ fn deliver(criterion: &mut Criterion) {
         let mut group =
             criterion.benchmark_group(format!("append one event and have {threads} threads take it for"));
         for streams in [1, 5_000, 19_000] {
-            let mut house = House::with(streams, &["en"]);
+            let mut service = Service::with(streams, &["en"]);
             group.throughput(Throughput::Elements(streams as u64));
             group.bench_function(BenchmarkId::from_parameter(streams), |bencher| {
-                house.deliver(bencher, &content(&["en"]), threads);
+                service.deliver(bencher, &content(&["en"]), threads);
             });
         }
     }
 }
 
-/// As browsers ask for them.
-const WISHES: [&str; 5] = [
+/// Values of `Accept-Language` like those of browsers.
+const ACCEPT_LANGUAGE: [&str; 5] = [
     "en-US,en;q=0.5",
     "de-CH,de;q=0.9,en-US;q=0.8,en;q=0.7",
     "fr-FR,fr;q=0.8,en-US;q=0.5,en;q=0.3",
@@ -204,12 +206,13 @@ const WISHES: [&str; 5] = [
 fn deliver_in_languages(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("deliver to 10,000 streams an event in");
     let in_five = content(&["en", "de", "fr", "it", "es"]);
-    for (name, accept_language, content) in
-        [("one language", &WISHES[..], content(&["en"])), ("five languages", &WISHES[..], in_five)]
-    {
-        let mut house = House::with(10_000, accept_language);
+    for (name, accept_language, content) in [
+        ("one language", &ACCEPT_LANGUAGE[..], content(&["en"])),
+        ("five languages", &ACCEPT_LANGUAGE[..], in_five),
+    ] {
+        let mut service = Service::with(10_000, accept_language);
         group.throughput(Throughput::Elements(10_000));
-        group.bench_function(name, |bencher| house.deliver(bencher, &content, 1));
+        group.bench_function(name, |bencher| service.deliver(bencher, &content, 1));
     }
 }
 

@@ -1,9 +1,9 @@
-//! How many instructions the parts take that `benches/parts.rs` times: the same on a noisy machine as on a quiet one.
-//! `scripts/instructions` counts them.
+//! The number of instructions of the parts that `benches/parts.rs` times. The number does not depend on the load of the
+//! machine. `scripts/instructions` runs this benchmark.
 
-#![expect(missing_docs, unused_qualifications, reason = "so is what macros of gungraun make")]
+#![expect(missing_docs, unused_qualifications, reason = "required by the code of gungraun's macros")]
 
-mod material;
+mod fixtures;
 
 use std::{hint::black_box, time::Instant};
 
@@ -16,28 +16,28 @@ use domain::{identity::Principal, log::NewEvent};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use ports::outbound::{Clock as _, TokenRejected, TokenVerifier as _};
 
-use material::{Log, USERS, append, events, full_log, id, of_another_service, send_sse, token};
+use fixtures::{Log, USERS, append, events, full_log, id, of_another_service, send_sse, token};
 
-/// Material that the part has been tried with: what is found out on first use, as which instructions the processor has, belongs
-/// to no part. It is there as long as the program, so that no part has to give it back.
-fn tried<T>(material: T, part: impl FnOnce(&T)) -> &'static T {
-    part(&material);
-    Box::leak(Box::new(material))
+/// Returns a fixture with which `part` has run once, so that work on first use (such as the detection of processor
+/// features) is not counted. The fixture is leaked, so that the part does not free it.
+fn warmed_up<T>(fixture: T, part: impl FnOnce(&T)) -> &'static T {
+    part(&fixture);
+    Box::leak(Box::new(fixture))
 }
 
-fn read_before(message: Vec<u8>) -> &'static [u8] {
-    tried(message, |message| drop(envelope::read(message, id(1))))
+fn warmed_up_message(message: Vec<u8>) -> &'static [u8] {
+    warmed_up(message, |message| drop(envelope::read(message, id(1))))
 }
 
 #[library_benchmark]
-#[bench::to_one_user(read_before(send_sse(1)))]
-#[bench::to_5000_users(read_before(send_sse(USERS)))]
-#[bench::of_another_service(read_before(of_another_service()))]
+#[bench::to_one_user(warmed_up_message(send_sse(1)))]
+#[bench::to_5000_users(warmed_up_message(send_sse(USERS)))]
+#[bench::of_another_service(warmed_up_message(of_another_service()))]
 fn read_an_envelope(message: &[u8]) -> Result<Option<Event>, Unreadable> {
     black_box(envelope::read(black_box(message), id(1)))
 }
 
-/// A log that is full, the event that comes next, and when.
+/// Returns a full log, the next event and the time.
 fn full(recipients: usize) -> (Log, NewEvent<()>, Instant) {
     let now = SystemClock.now();
     let mut events = events(recipients, now);
@@ -52,12 +52,12 @@ fn append_an_event((mut log, event, now): (Log, NewEvent<()>, Instant)) -> Log {
     log
 }
 
-fn verified_before() -> &'static (RevaTokens, String) {
-    tried(token(), |(tokens, token)| drop(tokens.verify(token)))
+fn warmed_up_verifier() -> &'static (RevaTokens, String) {
+    warmed_up(token(), |(tokens, token)| drop(tokens.verify(token)))
 }
 
 #[library_benchmark]
-#[bench::of_the_platform(verified_before())]
+#[bench::of_the_platform(warmed_up_verifier())]
 fn verify_a_token((tokens, token): &(RevaTokens, String)) -> Result<Principal, TokenRejected> {
     black_box(tokens.verify(black_box(token)))
 }

@@ -1,7 +1,7 @@
-//! The parts before an event's way to the connections, and before a stream's admission, each by itself. `benches/instructions.rs`
-//! counts the instructions of the same.
+//! The parts before an event's delivery and before a stream's admission, each by itself. `benches/instructions.rs`
+//! counts the instructions of the same parts.
 
-mod material;
+mod fixtures;
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use adapters::outbound::{clock::SystemClock, nats::envelope};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use ports::outbound::{Clock as _, TokenVerifier as _};
 
-use material::{USERS, append, events, full_log, id, of_another_service, send_sse, token};
+use fixtures::{USERS, append, events, full_log, id, of_another_service, send_sse, token};
 
 fn read_an_envelope(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("read an envelope");

@@ -1,4 +1,4 @@
-"""Draws what was measured: scripts/plot calls it."""
+"""Draws the measurements; scripts/plot runs this."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("svg")
-# The same figures make the same file.
+# Equal figures produce equal files.
 matplotlib.rcParams["svg.hashsalt"] = "ocis-sse"
 import matplotlib.pyplot as plt  # noqa: E402
 
@@ -18,12 +18,12 @@ caption = f"{machine['processor']}, {machine['cores']} cores, Linux {machine['ke
 
 
 def of(series, mode):
-    """The runs of a series in a mode."""
+    """Returns the runs of a series in a mode."""
     return [line for line in lines[1:] if line["series"] == series and line["mode"] == mode]
 
 
 def draw(name, title, across, up, curves, scale="linear"):
-    """One plot, as an SVG file."""
+    """Draws a plot as an SVG file."""
     figure, axes = plt.subplots(figsize=(7, 4))
     for label, xs, ys, style in curves:
         axes.plot(xs, ys, style, label=label)

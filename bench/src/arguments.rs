@@ -1,4 +1,4 @@
-//! What can be asked.
+//! The command line.
 
 use std::{net::SocketAddr, num::NonZeroUsize};
 
@@ -8,27 +8,28 @@ use crate::hostile::Kind;
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
-    /// Open the streams, and see what they cost while nothing happens.
+    /// Open the streams and measure their cost while no event is published.
     Idle,
-    /// Each event is for everybody.
+    /// Each event is for all users, by their names.
     Broadcast,
-    /// As broadcast, but the events are for everyone and name no user.
+    /// As broadcast, but each event names `all` instead of users.
     Everyone,
     /// Each event is for one user, in turn.
     Unicast,
-    /// Each event is another service's, which the server passes over; one stream says when it has passed all.
+    /// Each event is of another service, which the server skips; one stream gets a marker behind them.
     Passing,
-    /// As broadcast, against a bare send in this process instead of a server: the limit.
+    /// As broadcast, with a bare send in this process instead of a server: the lower bound of the cost.
     Floor,
-    /// As unicast, against a server in this process that reads from NATS and does one bare send for each event: the limit.
+    /// As unicast, with a server in this process that reads from NATS and does one bare send for each event: the lower
+    /// bound of the cost.
     UnicastFloor,
-    /// Open the streams, say so in a line, and wait for the broadcast of another process.
+    /// Open the streams, print a line, and wait for the broadcast of another process (publish).
     Listen,
-    /// Be that other process: publish the broadcast, and open no streams.
+    /// Publish the broadcast for another process (listen), and open no streams.
     Publish,
-    /// Open connections of clients that mean harm, and see what they take and whether others are served meanwhile.
+    /// Open connections of hostile clients; measure their cost and whether ordinary requests are answered meanwhile.
     Hostile,
-    /// Each event is for one user, in turn, while slow clients get more events of their own than they read.
+    /// As unicast, beside slow clients that get more events than they read.
     Slow,
 }
 
@@ -50,82 +51,83 @@ impl Mode {
     }
 }
 
-/// Loads a running service, and says what arrived and what it cost. Exits with 1 when something was missing.
+/// Loads a running service and reports the deliveries and their cost. Exits with 1 if something is missing.
 #[derive(Parser)]
 #[command(version)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Arguments {
     pub(crate) mode: Mode,
-    /// Where the service listens; of several, streams are opened in turn
+    /// Addresses of the service; with several, streams are opened in turn
     #[arg(long, default_value = "127.0.0.1:9135", value_delimiter = ',')]
     pub(crate) server: Vec<SocketAddr>,
-    /// The path of the stream
+    /// Path of the stream
     #[arg(long, default_value = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse")]
     pub(crate) path: String,
-    /// The bus
+    /// Address of NATS
     #[arg(long, default_value = "127.0.0.1:4222")]
     pub(crate) nats: String,
-    /// The secret that tokens are signed with, as the service has it
+    /// Secret for signing tokens, as in the service's configuration
     #[arg(long, env = "OCIS_JWT_SECRET", hide_env_values = true, default_value = "")]
     pub(crate) secret: String,
-    /// The process id of the server, for its CPU and memory; several of several servers
+    /// Process ids of the servers, for measuring CPU and memory
     #[arg(long, value_delimiter = ',')]
     pub(crate) pid: Vec<i32>,
-    /// How many users there are
+    /// Number of users
     #[arg(long, default_value_t = 1000, default_value_if("mode", "slow", "10"))]
     pub(crate) users: usize,
-    /// How many streams each of them opens
+    /// Number of streams of each user
     #[arg(long, default_value_t = 1)]
     pub(crate) streams: usize,
-    /// Open the streams over TLS; whatever certificate the server has is accepted
+    /// Open the streams over TLS; every certificate is accepted
     #[arg(long)]
     pub(crate) tls: bool,
-    /// Open the streams with HTTP/2: over TLS it is agreed on (ALPN), in the clear the server is taken to know it
+    /// Open the streams with HTTP/2: negotiated over TLS (ALPN), with prior knowledge over plain TCP
     #[arg(long)]
     pub(crate) http2: bool,
-    /// With HTTP/2, how many streams share a connection; servers have a limit, mostly of 100 or more
+    /// With HTTP/2, number of streams per connection; most servers allow 100 or more
     #[arg(long, default_value = "100")]
     pub(crate) streams_per_connection: NonZeroUsize,
-    /// How many streams are being opened at a time
+    /// Number of streams that are being opened at a time
     #[arg(long, default_value_t = 64)]
     pub(crate) opening: usize,
-    /// How many events are published
+    /// Number of events
     #[arg(long, default_value_t = 1000)]
     pub(crate) events: u64,
-    /// How many events a second; as fast as the bus takes them unless it is said
+    /// Events per second; as fast as NATS accepts them by default
     #[arg(long, default_value_if("mode", "slow", "100"))]
     pub(crate) rate: Option<u32>,
-    /// How much longer than need be the content of an event is, in bytes
+    /// Additional content of each event, in bytes
     #[arg(long, default_value_t = 200)]
     pub(crate) padding: usize,
-    /// Of the floor: comments, such as keep a silent stream alive, instead of events
+    /// For floor: send comments (keepalives) instead of events
     #[arg(long)]
     pub(crate) comments: bool,
-    /// In how many languages each event comes (5 at most); the streams ask for one after the other
+    /// Number of languages of each event (at most 5); the streams ask for them in turn
     #[arg(long, default_value_t = 1)]
     pub(crate) languages: usize,
-    /// What hostile clients do
+    /// Kind of hostile clients
     #[arg(long, required_if_eq("mode", "hostile"))]
     pub(crate) kind: Option<Kind>,
-    /// How many hostile connections are opened
+    /// Number of hostile connections
     #[arg(long, default_value_t = 1000)]
     pub(crate) connections: usize,
-    /// How many slow clients there are, each a user of its own
+    /// Number of slow clients, each of which is a user of its own
     #[arg(long, default_value_t = 1)]
     pub(crate) slow: usize,
-    /// How many bytes a second are published for each slow client, in events of 4 KiB
+    /// Bytes per second that are published for each slow client, in events of 4 KiB
     #[arg(long, default_value_t = 2_400_000)]
     pub(crate) slow_bytes_per_second: u64,
-    /// How many bytes a second each slow client reads; 0 for none at all
+    /// Bytes per second that each slow client reads; 0 for none
     #[arg(long, default_value_t = 1_000_000)]
     pub(crate) slow_read: u64,
-    /// How long slow clients may read on after the last event was published, in seconds
+    /// Seconds for which slow clients may read on after the last event was published
     #[arg(long, default_value_t = 0)]
     pub(crate) drain_seconds: u64,
-    /// How long idle streams are held, hostile connections at most, how long events are published beside slow clients, and how long after the last arrival one more is waited for, in seconds
+    /// Seconds: how long idle streams are held, hostile connections are held at most, events are published beside slow
+    /// clients, and a further arrival is waited for
     #[arg(long, default_value_t = 5)]
     pub(crate) seconds: u64,
-    /// One line of JSON instead of a text
+    /// Print one line of JSON instead of text
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,43 +1,43 @@
-//! The little that is needed of HTTP/1.1 and of an event stream to count what arrives.
+//! A minimal parser of HTTP/1.1 responses and event streams, which counts the events.
 
 use memchr::memmem;
 
-/// Takes a response apart, in whatever pieces it comes.
+/// An incremental parser of a chunked response.
 #[derive(Default)]
 pub(crate) struct Response {
     unread: Vec<u8>,
     part: Part,
 }
 
-/// What comes next.
+/// The next part of the response.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Part {
     #[default]
     Head,
-    /// The line that tells how long a chunk is.
+    /// The line with the length of a chunk.
     Length,
-    /// So much more of a chunk, and the line break behind it.
+    /// The remaining bytes of a chunk, and the line break after it.
     Chunk(usize),
     End,
 }
 
-/// It is no stream of events.
+/// The response is not an event stream.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NoStream {
-    #[error("the answer is {0:?}")]
-    Refused(String),
-    #[error("the answer is not chunked as HTTP/1.1 has it")]
+pub(crate) enum InvalidResponse {
+    #[error("the response is {0:?}")]
+    Rejected(String),
+    #[error("the response is not chunked")]
     NotChunked,
 }
 
 impl Response {
-    /// Reads on, and hands each entry to `take`. The answer is whether the stream is open by now.
+    /// Parses `bytes`, and passes each entry to `take`. Returns whether the stream is open.
     pub(crate) fn read(
         &mut self,
         bytes: &[u8],
         content: &mut Content,
         mut take: impl FnMut(Entry<'_>),
-    ) -> Result<bool, NoStream> {
+    ) -> Result<bool, InvalidResponse> {
         self.unread.extend_from_slice(bytes);
         let mut read = 0;
         loop {
@@ -47,7 +47,7 @@ impl Response {
                     let Some(end) = memmem::find(rest, b"\r\n\r\n") else { break };
                     if !rest.starts_with(b"HTTP/1.1 200 ") {
                         let line = rest.split(|byte| *byte == b'\r').next().unwrap_or_default();
-                        return Err(NoStream::Refused(String::from_utf8_lossy(line).into_owned()));
+                        return Err(InvalidResponse::Rejected(String::from_utf8_lossy(line).into_owned()));
                     }
                     read += end + 4;
                     self.part = Part::Length;
@@ -57,7 +57,7 @@ impl Response {
                     let length =
                         str::from_utf8(&rest[..end]).ok().and_then(|hex| usize::from_str_radix(hex, 16).ok());
                     read += end + 2;
-                    self.part = match length.ok_or(NoStream::NotChunked)? {
+                    self.part = match length.ok_or(InvalidResponse::NotChunked)? {
                         0 => Part::End,
                         length => Part::Chunk(length),
                     };
@@ -69,7 +69,7 @@ impl Response {
                     read += 2;
                     self.part = Part::Length;
                 }
-                // A slow client takes long for a large chunk, whose first events have come before its end.
+                // A slow client needs long for a large chunk; its first events count before its end.
                 Part::Chunk(length) => {
                     let here = rest.len().min(length);
                     if here == 0 {
@@ -83,30 +83,30 @@ impl Response {
             }
         }
         self.unread.drain(..read);
-        // Of ten thousand streams, none is to hold on to memory while nothing comes.
+        // Ten thousand idle streams must not keep buffers.
         if self.unread.is_empty() {
             self.unread = Vec::new();
         }
         Ok(self.part != Part::Head)
     }
 
-    /// Whether the last chunk has come: the server has ended the stream in an orderly way.
+    /// Returns whether the last chunk has arrived, so that the server has ended the stream cleanly.
     pub(crate) fn has_ended(&self) -> bool {
         self.part == Part::End
     }
 }
 
-/// What stands in an event stream.
+/// An entry of an event stream.
 #[derive(Clone, Copy)]
 pub(crate) enum Entry<'a> {
-    /// An event with this data.
+    /// The data of an event.
     Event(&'a [u8]),
-    /// An event that tells the client that it misses others.
+    /// An event that reports a gap.
     Gap,
     Comment,
 }
 
-/// The content of an event stream (WHATWG HTML, 9.2.5).
+/// An incremental parser of an event stream (WHATWG HTML, 9.2.5).
 #[derive(Default)]
 pub(crate) struct Content {
     line: Vec<u8>,
@@ -115,7 +115,7 @@ pub(crate) struct Content {
 }
 
 impl Content {
-    /// Reads on, and hands each entry to `take`.
+    /// Parses `bytes`, and passes each entry to `take`.
     pub(crate) fn read(&mut self, mut bytes: &[u8], take: &mut impl FnMut(Entry<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             self.line.extend_from_slice(&bytes[..end]);
@@ -140,7 +140,7 @@ impl Content {
 mod tests {
     use super::*;
 
-    /// In chunks that do not end where events do.
+    /// Returns a response whose chunks do not end where events do.
     fn stream() -> Vec<u8> {
         let chunks = [
             "retry: 3000\nid: 1-1\n",
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_read_in_whatever_pieces_it_comes() {
+    fn parsing_does_not_depend_on_the_pieces() {
         let stream = stream();
         for size in [1, 2, 3, 7, 50, stream.len()] {
             let (mut response, mut content, mut read) = (Response::default(), Content::default(), Vec::new());
@@ -180,9 +180,11 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_told() {
+    fn rejection_is_reported() {
         let refused =
             Response::default().read(b"HTTP/1.1 401 Unauthorized\r\n\r\n", &mut Content::default(), |_| {});
-        assert!(matches!(refused, Err(NoStream::Refused(line)) if line == "HTTP/1.1 401 Unauthorized"));
+        assert!(
+            matches!(refused, Err(InvalidResponse::Rejected(line)) if line == "HTTP/1.1 401 Unauthorized")
+        );
     }
 }

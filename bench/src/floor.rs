@@ -1,4 +1,4 @@
-//! The limit: a server that does nothing but one bare `send` of a ready frame to each client.
+//! The lower bound of the cost: a server that does one bare `send` of an encoded frame to each client.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -12,17 +12,17 @@ use tokio::sync::mpsc;
 
 use crate::ledger::{Event, now};
 
-/// It listens, and waits for its clients.
+/// A server on a thread of its own.
 pub(crate) struct Floor {
     pub(crate) address: SocketAddr,
-    /// A frame for all is sent when its number comes here.
+    /// Each number sends one frame to all clients.
     pub(crate) numbers: mpsc::UnboundedSender<u64>,
-    /// What the sends took of the processor.
+    /// Returns the CPU time of the sends.
     pub(crate) sending: JoinHandle<io::Result<Duration>>,
 }
 
 impl Floor {
-    /// For so many clients.
+    /// Starts a server that waits for `clients` clients.
     pub(crate) fn start(clients: usize, frames: Frames) -> io::Result<Self> {
         let listener = listen()?;
         let address = listener.local_addr()?;
@@ -32,16 +32,16 @@ impl Floor {
     }
 }
 
-/// What it sends.
+/// The frames that the server sends.
 pub(crate) enum Frames {
-    /// Events, with so much content more than need be.
+    /// Events with additional content, in bytes.
     Events { padding: usize },
-    /// What keeps a silent stream alive.
+    /// Keepalives.
     Comments,
 }
 
 impl Frames {
-    /// The next one, as a chunk of the answer.
+    /// Returns the frame with this number as a chunk of the response.
     fn next(&self, number: u64) -> serde_json::Result<String> {
         let frame = match self {
             Self::Events { padding } => {
@@ -53,7 +53,7 @@ impl Frames {
     }
 }
 
-/// The frame of an event, as a chunk of the answer.
+/// Returns the frame of an event as a chunk of the response.
 pub(crate) fn event_chunk(event: &Event) -> serde_json::Result<String> {
     let content = serde_json::to_string(event)?;
     Ok(chunk(&format!("id: 19ab4cf02d1-{}\ndata: {content}\nevent: bench\n\n", event.number)))
@@ -82,7 +82,7 @@ fn serve(
     Ok(taken)
 }
 
-/// A listener whose backlog holds all clients at once.
+/// Returns a listener whose backlog holds all clients.
 pub(crate) fn listen() -> io::Result<TcpListener> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     rustix::net::listen(&listener, 65_535)?;
@@ -94,7 +94,7 @@ pub(crate) fn accept_all(listener: &TcpListener, clients: usize) -> io::Result<V
     (0..clients).map(|_| accept(listener)).collect()
 }
 
-/// Answers one client, whatever it has asked for.
+/// Opens a stream for one client, without parsing its request.
 fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     let (mut stream, _) = listener.accept()?;
     stream.set_nodelay(true)?;
@@ -112,7 +112,7 @@ fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// What this thread has taken of the processor so far.
+/// Returns the CPU time of this thread.
 pub(crate) fn thread_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or_default(), time.tv_nsec.try_into().unwrap_or_default())

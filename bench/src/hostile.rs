@@ -1,6 +1,6 @@
-//! Many connections of clients that mean harm, and what they take of a server.
+//! Many connections of hostile clients, and their cost for a server.
 //!
-//! A [`Kind`] says what such a client sends and what it does next. None of them reads an answer.
+//! A [`Kind`] determines what the clients send and what they do next. None of them reads a response.
 
 mod connection;
 mod crowd;
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use self::{
     connection::Opener,
-    crowd::{Crowd, Watch},
+    crowd::{Crowd, Monitor},
     kind::Target,
     ordinary::Probe,
 };
@@ -25,27 +25,28 @@ use crate::{
     arguments::Arguments,
     ledger::now,
     process::Usage,
-    publisher::{Error, Programme, Recipients, publish},
+    publisher::{Error, Recipients, Workload, publish},
     run::user,
     streams::OpenError,
 };
 
-/// How often the crowd and the server are looked at.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// Time for ordinary requests before the crowd comes. Behind them the server has the memory that these need.
+/// The interval of measurements.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// Time for ordinary requests before the hostile connections, so that the server has allocated the memory for them.
 const QUIET: Duration = Duration::from_secs(1);
 /// Time from the last opening until events are published: a stream that is not open yet would miss them.
 const SETTLE: Duration = Duration::from_millis(500);
 /// Time from the end of all connections until the server's memory is measured again.
 const RECOVERY: Duration = Duration::from_secs(2);
-/// What is added to each event, in bytes.
+/// Additional content of each event, in bytes.
 const PADDING_BYTES: usize = 4096;
 
-/// Opens the connections, holds them until the server has closed all of them or `--seconds` have passed, and closes the rest.
+/// Opens the connections, holds them until the server has closed all of them or `--seconds` have passed, and closes the
+/// rest.
 ///
 /// # Errors
 ///
-/// No connection could be opened, NATS is not there, or the server's process cannot be observed.
+/// No connection could be opened, NATS is unreachable, or the server's process cannot be observed.
 pub(crate) async fn run(arguments: &Arguments, kind: Kind) -> Result<HostileReport, Error> {
     let Arguments { server, path, secret, pid, tls, seconds, .. } = arguments;
     let target = Target { server: server[0], path: path.clone(), secret: secret.clone() };
@@ -53,20 +54,20 @@ pub(crate) async fn run(arguments: &Arguments, kind: Kind) -> Result<HostileRepo
     sleep(QUIET).await;
     let quiet = probe.take();
     let (crowd, opener) = (Crowd::default(), Opener::new(target, kind, *tls));
-    let mut watch = Watch::begin(&crowd, pid)?;
-    let mut arriving = pin!(arrive(arguments, kind, &opener, &crowd));
-    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    let mut monitor = Monitor::start(&crowd, pid)?;
+    let mut arriving = pin!(open_all(arguments, kind, &opener, &crowd));
+    let mut polls = tokio::time::interval(POLL_INTERVAL);
     let mut arrived = None;
     loop {
         tokio::select! {
-            // All have been opened, as far as they can be.
+            // All connections are open, or opening them has failed.
             failure = &mut arriving, if arrived.is_none() => match failure? {
                 Some(failure) if crowd.opened() == 0 => return Err(failure.into()),
                 _ => arrived = Some(now()),
             },
-            // It is time for the next look.
-            _ = looks.tick() => {
-                let is_over = watch.look()?;
+            // The next measurement is due.
+            _ = polls.tick() => {
+                let is_over = monitor.poll()?;
                 let held = |since| Duration::from_nanos(now().saturating_sub(since));
                 if arrived.is_some_and(|since| is_over || held(since) >= Duration::from_secs(*seconds)) {
                     break;
@@ -74,29 +75,30 @@ pub(crate) async fn run(arguments: &Arguments, kind: Kind) -> Result<HostileRepo
             }
         }
     }
-    let held = watch.sample()?;
+    let held = monitor.sample()?;
     let meanwhile = probe.stop();
     crowd.close().await;
     sleep(RECOVERY).await;
-    let after = watch.sample()?;
+    let after = monitor.sample()?;
     Ok(HostileReport {
         kind: kind.name(),
         connections: arguments.connections,
         opened: crowd.opened(),
-        held: watch.held,
+        held: monitor.held,
         closed: crowd.closed(),
         closed_after: crowd.closed_after(),
-        released_after: watch.released_after(),
+        released_after: monitor.released_after(),
         ordinary_requests: meanwhile.made,
         failed_requests: meanwhile.failed,
         slowest_request: meanwhile.slowest,
         slowest_request_before: quiet.slowest,
-        server: (!pid.is_empty()).then(|| watch.taken(held, after)),
+        server: (!pid.is_empty()).then(|| monitor.taken(held, after)),
     })
 }
 
-/// Opens all connections, and publishes events to their users if the kind takes events. Returns why a connection was not opened.
-async fn arrive(
+/// Opens all connections, and publishes events for their users if the kind gets events. Returns why a connection was
+/// not opened.
+async fn open_all(
     arguments: &Arguments,
     kind: Kind,
     opener: &Opener,
@@ -112,19 +114,19 @@ async fn arrive(
     if kind.takes_events() && arguments.events > 0 {
         sleep(SETTLE).await;
         let users = (0..arguments.connections).map(user).collect();
-        let programme = Programme {
+        let workload = Workload {
             recipients: Recipients::All(users),
             events: arguments.events,
             rate: arguments.rate,
             padding: PADDING_BYTES,
             languages: 1,
         };
-        publish(&arguments.nats, programme).await?;
+        publish(&arguments.nats, workload).await?;
     }
     Ok(failure)
 }
 
-/// What the server holds at a moment.
+/// The server's resources at one moment.
 #[derive(Clone, Copy, Default)]
 struct Sample {
     usage: Usage,

@@ -1,4 +1,4 @@
-//! What each stream has to get, and what it got.
+//! A record of the events on all streams.
 
 use std::{
     sync::Arc,
@@ -11,38 +11,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::event_stream::Entry;
 
-/// What an event tells: its number, and when it was published.
+/// The content of an event.
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Event {
     pub(crate) number: u64,
-    /// Since 1970, in nanoseconds.
+    /// The time of publication since 1970, in nanoseconds.
     pub(crate) published: u64,
-    /// Nothing, in the length that was asked for.
+    /// Additional content.
     #[serde(default)]
     pub(crate) padding: String,
 }
 
-/// The time since 1970, in nanoseconds.
+/// Returns the time since 1970, in nanoseconds.
 #[expect(clippy::disallowed_methods, reason = "this is no part of the service, and has no clock of its own")]
 pub(crate) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or_default()
 }
 
-/// What all streams got.
+/// The totals of all streams.
 pub(crate) struct Ledger {
     pub(crate) arrived: u64,
     pub(crate) comments: u64,
-    /// Events that told a client that it misses others.
+    /// Events that reported a gap.
     pub(crate) gaps: u64,
-    /// Events that came again, or after a later one.
+    /// Events that arrived twice, or after a later one.
     pub(crate) out_of_order: u64,
-    /// Streams that ended before they should.
+    /// Streams that ended early.
     pub(crate) lost_streams: u64,
-    /// When the first event was published and when the last one arrived, since 1970, in nanoseconds.
+    /// The times of the first publication and of the last arrival since 1970, in nanoseconds.
     first_published: u64,
     last_arrived: u64,
-    /// What it took from publishing to arrival, in microseconds.
+    /// The time from publication to arrival, in microseconds.
     latency: Histogram<u64>,
 }
 
@@ -50,7 +50,7 @@ impl Ledger {
     pub(crate) fn new() -> Self {
         let minute = Duration::from_mins(1).as_micros();
         let latency =
-            Histogram::new_with_max(u64::try_from(minute).unwrap_or(u64::MAX), 3).expect("right bounds");
+            Histogram::new_with_max(u64::try_from(minute).unwrap_or(u64::MAX), 3).expect("valid bounds");
         Self {
             arrived: 0,
             comments: 0,
@@ -67,29 +67,29 @@ impl Ledger {
         self.latency.value_at_quantile(quantile)
     }
 
-    /// Something was published at this time that no stream gets.
+    /// Records the publication of an event that no stream gets.
     pub(crate) fn published(&mut self, at: u64) {
         self.first_published = self.first_published.min(at);
     }
 
-    /// From the first publishing to the last arrival.
+    /// Returns the time from the first publication to the last arrival.
     pub(crate) fn duration(&self) -> Duration {
         Duration::from_nanos(self.last_arrived.saturating_sub(self.first_published))
     }
 }
 
-/// What one stream got so far.
-pub(crate) struct Account {
+/// The position of one stream.
+pub(crate) struct StreamLedger {
     next: u64,
     ledger: Arc<Mutex<Ledger>>,
 }
 
-impl Account {
+impl StreamLedger {
     pub(crate) fn new(ledger: Arc<Mutex<Ledger>>) -> Self {
         Self { next: 0, ledger }
     }
 
-    /// Enters what has arrived. An event that is missing is one that never does.
+    /// Records arrivals. An event that is skipped counts as never arrived.
     pub(crate) fn enter(&mut self, arrivals: &Arrivals) {
         let mut ledger = self.ledger.lock();
         ledger.comments += arrivals.comments;
@@ -108,13 +108,13 @@ impl Account {
         }
     }
 
-    /// The stream has ended before it should.
+    /// Records that the stream has ended early.
     pub(crate) fn close(self) {
         self.ledger.lock().lost_streams += 1;
     }
 }
 
-/// What a stream got in one piece.
+/// The entries of a stream in one read.
 #[derive(Default)]
 pub(crate) struct Arrivals {
     events: Vec<Event>,
@@ -137,9 +137,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_comes_again_or_late_is_not_counted_as_arrived() {
+    fn duplicate_and_late_events_are_not_arrivals() {
         let ledger = Arc::new(Mutex::new(Ledger::new()));
-        let mut account = Account::new(Arc::clone(&ledger));
+        let mut stream_ledger = StreamLedger::new(Arc::clone(&ledger));
         let mut arrivals = Arrivals::default();
         for number in [0, 1, 1, 5, 4, 6] {
             let event = Event { number, published: now() - 2_000_000, padding: String::new() };
@@ -147,7 +147,7 @@ mod tests {
         }
         arrivals.add(Entry::Comment);
         arrivals.add(Entry::Gap);
-        account.enter(&arrivals);
+        stream_ledger.enter(&arrivals);
         let ledger = ledger.lock();
         assert_eq!((ledger.arrived, ledger.out_of_order, ledger.comments, ledger.gaps), (4, 2, 1, 1));
         assert!(ledger.latency(0.5) >= 2000);
@@ -155,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn what_no_stream_gets_counts_as_published() {
+    fn unreceived_event_starts_the_duration() {
         let ledger = Arc::new(Mutex::new(Ledger::new()));
         let published = now() - 5_000_000_000;
         ledger.lock().published(published);
         let event = Event { number: 0, published: now(), padding: String::new() };
         let mut arrivals = Arrivals::default();
         arrivals.add(Entry::Event(&serde_json::to_vec(&event).expect("JSON")));
-        Account::new(Arc::clone(&ledger)).enter(&arrivals);
+        StreamLedger::new(Arc::clone(&ledger)).enter(&arrivals);
         assert!(ledger.lock().duration() >= Duration::from_secs(5));
     }
 }

@@ -1,7 +1,8 @@
-//! Loads a running service: opens very many streams, publishes on the bus, and says what arrived and what it cost.
+//! Loads a running service: opens many streams, publishes events through NATS, and reports the deliveries and their
+//! cost.
 //!
-//! What is worth comparing are ratios within one run, and the server's CPU and memory by the kernel's accounts: a noisy machine
-//! disturbs these least. `floor` measures what a delivery costs at least on the same machine.
+//! Ratios within one run are comparable, as are the server's CPU time and memory by the kernel's accounting: other load
+//! on the machine affects these least. `floor` measures the lower bound of the cost of a delivery on the same machine.
 
 #![expect(clippy::cast_precision_loss, reason = "figures are rounded for people anyway")]
 

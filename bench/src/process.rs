@@ -1,18 +1,18 @@
-//! What processes have taken of the machine, by the kernel's accounts.
+//! Resources of processes by the kernel's accounting.
 
 use std::time::Duration;
 
 use procfs::{ProcResult, process::Process};
 
-/// CPU time since a process began, and the memory it holds.
+/// The CPU time since the start of a process, and its memory.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
-    /// Resident, in bytes.
+    /// Resident memory, in bytes.
     pub(crate) memory: u64,
 }
 
-/// Of all these processes together.
+/// Returns the usage of all these processes together.
 pub(crate) fn usage(processes: &[i32]) -> ProcResult<Usage> {
     let mut sum = Usage::default();
     for process in processes {
@@ -24,7 +24,7 @@ pub(crate) fn usage(processes: &[i32]) -> ProcResult<Usage> {
     Ok(sum)
 }
 
-/// Open file descriptors of all these processes together.
+/// Returns the number of open file descriptors of all these processes together.
 pub(crate) fn descriptors(processes: &[i32]) -> ProcResult<usize> {
     processes.iter().map(|process| Process::new(*process)?.fd_count()).sum()
 }

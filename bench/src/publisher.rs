@@ -1,4 +1,4 @@
-//! Puts events on the bus, as the platform's services do.
+//! Publishes events like the platform's services.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,23 +13,23 @@ use tokio::time::MissedTickBehavior;
 
 use crate::ledger::{Event, now};
 
-/// The subject that all services of the platform share.
+/// The subject of all services of the platform.
 pub(crate) const SUBJECT: &str = "main-queue";
-/// So many are on their way to the bus at a time; more would make it cut the publisher.
+/// The limit of unacknowledged messages; NATS disconnects a publisher with more.
 const UNACKNOWLEDGED: usize = 256;
-/// The languages that an event may come in.
+/// The languages of events.
 const LANGUAGES: [&str; 5] = ["en", "de", "fr", "it", "es"];
 
-/// Something went wrong on the way to the bus.
+/// An error of publishing.
 pub(crate) type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Whom which event is for.
+/// The recipients of each event.
 pub(crate) enum Recipients {
-    /// None of ours: it is another service's event.
+    /// No user: each event is of another service.
     Nobody,
-    /// Each for all users.
+    /// All users get each event.
     All(Vec<String>),
-    /// The first for the first user, the second for the second, and so on, again and again.
+    /// Each event is for one user, in turn.
     InTurn(Vec<String>),
 }
 
@@ -46,51 +46,50 @@ impl Recipients {
     }
 }
 
-/// What is published, and how fast.
-pub(crate) struct Programme {
+/// The events to publish, and their rate.
+pub(crate) struct Workload {
     pub(crate) recipients: Recipients,
     pub(crate) events: u64,
-    /// A second; none for as fast as the bus takes them.
+    /// Events per second; `None` for as fast as NATS accepts them.
     pub(crate) rate: Option<u32>,
-    /// What is added to the content of each, in bytes.
+    /// Additional content of each event, in bytes.
     pub(crate) padding: usize,
-    /// In how many languages each comes.
+    /// The number of languages of each event.
     pub(crate) languages: usize,
 }
 
-/// When the next event is due.
+/// Returns a timer for events at this rate.
 pub(crate) fn pace(rate: Option<u32>) -> Option<tokio::time::Interval> {
     let mut ticks = tokio::time::interval(Duration::from_secs(1).checked_div(rate?)?);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     Some(ticks)
 }
 
-/// Publishes all of it, and comes back when the bus has it.
-pub(crate) async fn publish(server: &str, programme: Programme) -> Result<(), Error> {
-    publish_each(server, programme, |_| Ok(())).await
+/// Publishes all events, and waits until NATS has stored them.
+pub(crate) async fn publish(server: &str, workload: Workload) -> Result<(), Error> {
+    publish_each(server, workload, |_| Ok(())).await
 }
 
-/// Publishes all of it like [`publish`], and calls `before` with each event before NATS can deliver it.
+/// Publishes all events like [`publish`], and calls `before` with each event before NATS can deliver it.
 pub(crate) async fn publish_each(
     server: &str,
-    programme: Programme,
+    workload: Workload,
     mut before: impl FnMut(&Event) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let client =
-        async_nats::connect(server).await.map_err(|error| format!("the bus at {server}: {error}"))?;
+    let client = async_nats::connect(server).await.map_err(|error| format!("NATS at {server}: {error}"))?;
     let jetstream = jetstream::new(client);
-    let mut pace = pace(programme.rate);
-    let padding = "x".repeat(programme.padding);
+    let mut pace = pace(workload.rate);
+    let padding = "x".repeat(workload.padding);
     let mut acknowledgements: VecDeque<PublishAckFuture> = VecDeque::new();
-    for number in 0..programme.events {
+    for number in 0..workload.events {
         if let Some(pace) = &mut pace {
             pace.tick().await;
         }
         let event = Event { number, published: now(), padding: padding.clone() };
         before(&event)?;
-        let message = match &programme.recipients {
+        let message = match &workload.recipients {
             Recipients::Nobody => of_another_service(&event)?,
-            recipients => for_users(recipients.of(number), &event, programme.languages)?,
+            recipients => for_users(recipients.of(number), &event, workload.languages)?,
         };
         acknowledgements.push_back(jetstream.publish(SUBJECT, message.into()).await?);
         if acknowledgements.len() >= UNACKNOWLEDGED
@@ -120,7 +119,8 @@ fn of_another_service(event: &Event) -> serde_json::Result<String> {
     envelope("events.UploadReady", &json!({ "Filename": event.padding }))
 }
 
-/// As the platform's services write it, with the payload behind what tells whether it is worth reading.
+/// Returns an envelope like those of the platform's services: the payload is behind the metadata, which decides whether
+/// it is parsed.
 fn envelope(event_type: &str, payload: &Value) -> serde_json::Result<String> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
@@ -142,7 +142,7 @@ fn envelope(event_type: &str, payload: &Value) -> serde_json::Result<String> {
     })
 }
 
-/// What the client of the stream with this number asks for.
+/// Returns the language of the stream with this number.
 pub(crate) fn language(stream: usize) -> &'static str {
     LANGUAGES[stream % LANGUAGES.len()]
 }
@@ -151,7 +151,7 @@ pub(crate) fn language(stream: usize) -> &'static str {
 mod tests {
     use super::*;
 
-    /// The fields of an object, in their order.
+    /// Returns the names of an object's fields in their order.
     fn fields(message: &str) -> Vec<String> {
         let mut order = Vec::new();
         let object: Value = serde_json::from_str(message).expect("JSON");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelopes_are_those_of_the_platform() {
+    fn envelopes_are_like_the_platforms() {
         let event = Event { number: 7, published: 1, padding: "x".repeat(4096) };
         let session = include_str!("../../tests/wire/session.jsonl").lines().map(|line| {
             let captured: Value = serde_json::from_str(line).expect("JSON");

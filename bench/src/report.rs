@@ -1,21 +1,21 @@
-//! What is told at the end.
+//! The report of a run.
 
 use std::fmt;
 
 use serde::Serialize;
 use serde_json::json;
 
-/// Prints it for people, or as one line of JSON.
+/// Prints a report as text or as one line of JSON.
 #[expect(clippy::print_stdout, reason = "what it is asked for")]
-pub(crate) fn print(what: &(impl fmt::Display + Serialize), json: bool) {
+pub(crate) fn print(report: &(impl fmt::Display + Serialize), json: bool) {
     if json {
-        println!("{}", json!(what));
+        println!("{}", json!(report));
     } else {
-        print!("{what}");
+        print!("{report}");
     }
 }
 
-/// What is told when streams are open, and others may publish.
+/// Printed when the streams are open and another process may publish.
 #[derive(Serialize)]
 pub(crate) struct Open {
     pub(crate) open: usize,
@@ -27,47 +27,47 @@ impl fmt::Display for Open {
     }
 }
 
-/// What was asked for, what arrived, and what it cost. Figures that were not asked for, or make no sense, are missing.
+/// The figures of a run. Figures that do not apply are missing.
 #[derive(Default, Serialize)]
 pub(crate) struct Report {
     pub(crate) mode: &'static str,
     pub(crate) streams: usize,
     pub(crate) users: usize,
-    /// Published a second; none for as fast as the bus took them.
+    /// Events per second; `None` for as fast as NATS accepted them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<u32>,
     pub(crate) expected: u64,
     pub(crate) arrived: u64,
     pub(crate) out_of_order: u64,
     pub(crate) lost_streams: u64,
-    /// From the first publishing to the last arrival, in seconds.
+    /// The time from the first publication to the last arrival, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) duration: Option<f64>,
-    /// From publishing to arrival, in microseconds.
+    /// The time from publication to arrival, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency: Option<Latency>,
-    /// Of the server, to open one stream, in microseconds.
+    /// The server's CPU time to open one stream, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_open: Option<f64>,
-    /// Of the server, for each event on each stream, in microseconds.
+    /// The server's CPU time for each event on each stream, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_deliver: Option<f64>,
-    /// Of the server, for each event of another service, in microseconds.
+    /// The server's CPU time for each event of another service, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_pass_over: Option<f64>,
-    /// Of the server, for each second in which streams are idle, in microseconds.
+    /// The server's CPU time for each second with idle streams, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_while_idle: Option<f64>,
-    /// How many of them arrived while streams were idle.
+    /// The number of comments on idle streams.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) comments: Option<u64>,
-    /// Of the server, for each comment on an idle stream, in microseconds.
+    /// The server's CPU time for each comment on an idle stream, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_comment: Option<f64>,
-    /// That of the server, for each stream, in KiB: at the end, less what it had before the first one.
+    /// The server's memory for each stream, in KiB: at the end, less that before the first stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) memory_of_a_stream: Option<f64>,
-    /// All of the server, at the end, in MiB.
+    /// The server's memory at the end, in MiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) memory: Option<f64>,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Latency {
 }
 
 impl Report {
-    /// Whether everything arrived, once and in order.
+    /// Returns whether each event arrived once and in order.
     pub(crate) fn is_complete(&self) -> bool {
         self.arrived == self.expected && self.out_of_order == 0 && self.lost_streams == 0
     }
@@ -91,13 +91,13 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { streams, users, expected, arrived, out_of_order, lost_streams, .. } = self;
         writeln!(f, "streams        {streams} of {users} users")?;
-        writeln!(f, "arrived        {arrived} of {expected}, {out_of_order} of them again or late")?;
+        writeln!(f, "arrived        {arrived} of {expected}, {out_of_order} of them duplicate or late")?;
         writeln!(f, "lost streams   {lost_streams}")?;
         if let Some(Latency { p50, p99, max }) = self.latency {
             writeln!(f, "latency        p50 {p50} µs, p99 {p99} µs, at most {max} µs")?;
         }
         if let Some(duration) = self.duration {
-            writeln!(f, "duration       {duration:.3} s from the first publishing to the last arrival")?;
+            writeln!(f, "duration       {duration:.3} s from the first publication to the last arrival")?;
         }
         if let Some(cpu) = self.cpu_to_open {
             writeln!(f, "CPU to open    {cpu:.1} µs a stream")?;

@@ -13,19 +13,19 @@ use crate::{
     arguments::{Arguments, Mode},
     ledger::{Ledger, now},
     process::{Usage, usage},
-    publisher::{Error, Programme, Recipients, language, publish},
+    publisher::{Error, Recipients, Workload, language, publish},
     report::{self, Latency, Open, Report},
-    streams::{self, Client, Lines},
+    streams::{self, Client, Transport},
 };
 
-/// What comes again comes soon behind what has arrived; so long is waited for it.
-pub(crate) const AGAIN: Duration = Duration::from_millis(200);
+/// The time to wait for duplicates after the last event.
+pub(crate) const DUPLICATE_WAIT: Duration = Duration::from_millis(200);
 
-/// Does what is asked for.
+/// Runs the mode in `arguments`.
 ///
 /// # Errors
 ///
-/// Something was missing that it takes to load a server. What the server owes is told in the report.
+/// The server cannot be loaded. Missing deliveries are no error, but part of the report.
 pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
     let run = Run::new(arguments);
     match arguments.mode {
@@ -38,7 +38,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
 pub(crate) struct Run<'a> {
     arguments: &'a Arguments,
     pub(crate) ledger: Arc<Mutex<Ledger>>,
-    /// How many streams there are.
+    /// The number of streams.
     streams: usize,
 }
 
@@ -55,8 +55,8 @@ impl<'a> Run<'a> {
     async fn against_a_server(&self) -> Result<Report, Error> {
         let Arguments { mode, pid, opening, tls, http2, streams_per_connection, .. } = self.arguments;
         let before = usage(pid)?;
-        let lines = Lines::new(*opening, *tls, http2.then_some(*streams_per_connection));
-        self.open(&self.arguments.server, &lines).await?;
+        let transport = Transport::new(*opening, *tls, http2.then_some(*streams_per_connection));
+        self.open(&self.arguments.server, &transport).await?;
         let opened = usage(pid)?;
         let commented = self.ledger.lock().comments;
         let began = now();
@@ -65,14 +65,14 @@ impl<'a> Run<'a> {
             Mode::Idle => tokio::time::sleep(Duration::from_secs(self.arguments.seconds)).await,
             Mode::Listen => {
                 report::print(&Open { open: self.streams }, self.arguments.json);
-                self.arrive(expected).await;
+                self.wait_for_arrivals(expected).await;
             }
-            Mode::Passing => self.pass().await?,
-            // These have a run of their own.
+            Mode::Passing => self.publish_skipped().await?,
+            // These modes have a run of their own.
             Mode::Hostile | Mode::Slow | Mode::UnicastFloor => {}
             Mode::Broadcast | Mode::Everyone | Mode::Unicast | Mode::Publish | Mode::Floor => {
-                let publishing = publish(&self.arguments.nats, self.programme());
-                let ((), published) = tokio::join!(self.arrive(expected), publishing);
+                let publishing = publish(&self.arguments.nats, self.workload());
+                let ((), published) = tokio::join!(self.wait_for_arrivals(expected), publishing);
                 published?;
             }
         }
@@ -83,13 +83,13 @@ impl<'a> Run<'a> {
         }
         if !pid.is_empty() {
             let later = Duration::from_nanos(now().saturating_sub(began));
-            self.costs(&mut report, [before, opened, end], later);
+            self.add_costs(&mut report, [before, opened, end], later);
         }
         Ok(report)
     }
 
-    /// What a server has taken: before the streams, when they were open, and at the end, which was so much later.
-    fn costs(&self, report: &mut Report, [before, opened, end]: [Usage; 3], later: Duration) {
+    /// Adds the server's add_costs: its usage before the streams, when they were open, and at the end, `later` after that.
+    fn add_costs(&self, report: &mut Report, [before, opened, end]: [Usage; 3], later: Duration) {
         let memory = end.memory.saturating_sub(before.memory);
         let cpu = end.cpu.saturating_sub(opened.cpu);
         report.cpu_to_open = each(opened.cpu.saturating_sub(before.cpu), self.streams as u64);
@@ -101,37 +101,37 @@ impl<'a> Run<'a> {
             Mode::Passing => report.cpu_to_pass_over = each(cpu, self.arguments.events),
             _ => report.cpu_to_deliver = each(cpu, report.arrived),
         }
-        // The one stream of these is not what memory is taken for.
+        // The single stream of this mode is not enough for a memory figure.
         let counts = self.streams > 0 && self.arguments.mode != Mode::Passing;
         report.memory_of_a_stream = counts.then(|| memory as f64 / 1024.0 / self.streams as f64);
         report.memory = Some(end.memory as f64 / 1024.0 / 1024.0);
     }
 
-    pub(crate) async fn open(&self, servers: &[SocketAddr], lines: &Lines) -> Result<(), Error> {
+    pub(crate) async fn open(&self, servers: &[SocketAddr], transport: &Transport) -> Result<(), Error> {
         let Arguments { path, secret, users, .. } = self.arguments;
         let clients = (0..self.streams).map(|number| Client {
-            server: servers[number / lines.streams() % servers.len()],
+            server: servers[number / transport.streams() % servers.len()],
             path: path.clone(),
             token: token(&user(number % users), secret),
             language: language(number),
         });
         let progress = progress(self.streams as u64, "streams");
-        streams::open(clients, lines, &self.ledger, &progress).await?;
+        streams::open(clients, transport, &self.ledger, &progress).await?;
         progress.finish_and_clear();
         Ok(())
     }
 
-    /// Publishes what the server passes over, and behind it what it does not, to see when it has come so far.
-    async fn pass(&self) -> Result<(), Error> {
+    /// Publishes events that the server skips, and behind them one that it delivers, to see when it has read all.
+    async fn publish_skipped(&self) -> Result<(), Error> {
         let Arguments { nats, .. } = self.arguments;
         self.ledger.lock().published(now());
-        publish(nats, self.programme()).await?;
-        let last = Programme { recipients: Recipients::All(vec![user(0)]), events: 1, ..self.programme() };
-        let ((), published) = tokio::join!(self.arrive(self.expected()), publish(nats, last));
+        publish(nats, self.workload()).await?;
+        let last = Workload { recipients: Recipients::All(vec![user(0)]), events: 1, ..self.workload() };
+        let ((), published) = tokio::join!(self.wait_for_arrivals(self.expected()), publish(nats, last));
         published
     }
 
-    pub(crate) fn programme(&self) -> Programme {
+    pub(crate) fn workload(&self) -> Workload {
         let Arguments { mode, users, events, rate, padding, languages, .. } = self.arguments;
         let users = (0..*users).map(user);
         let recipients = match mode {
@@ -140,10 +140,10 @@ impl<'a> Run<'a> {
             Mode::Everyone => Recipients::All(vec!["all".into()]),
             _ => Recipients::All(users.collect()),
         };
-        Programme { recipients, events: *events, rate: *rate, padding: *padding, languages: *languages }
+        Workload { recipients, events: *events, rate: *rate, padding: *padding, languages: *languages }
     }
 
-    /// How many deliveries the server owes.
+    /// Returns the number of expected deliveries.
     fn expected(&self) -> u64 {
         let Arguments { mode, events, streams, .. } = self.arguments;
         match mode {
@@ -156,35 +156,35 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Waits until so many events have arrived, or none any more for too long. A broadcast of another process may begin when it
-    /// will.
-    async fn arrive(&self, expected: u64) {
+    /// Waits until `expected` events have arrived, or no event arrives any more. The wait for another process's
+    /// broadcast has no limit before its first event.
+    async fn wait_for_arrivals(&self, expected: u64) {
         let progress = progress(expected, "deliveries");
-        let patience = Duration::from_secs(self.arguments.seconds);
-        let mut look = tokio::time::interval(Duration::from_millis(20));
-        let (mut arrived, mut since) = (0, look.tick().await);
+        let timeout = Duration::from_secs(self.arguments.seconds);
+        let mut poll = tokio::time::interval(Duration::from_millis(20));
+        let (mut arrived, mut since) = (0, poll.tick().await);
         while arrived < expected {
-            let now = look.tick().await;
+            let now = poll.tick().await;
             let present = self.arrived();
-            let waits = self.arguments.mode == Mode::Listen && self.begins();
+            let waits = self.arguments.mode == Mode::Listen && self.has_not_started();
             if std::mem::replace(&mut arrived, present) != present || waits {
                 since = now;
-            } else if now - since > patience {
+            } else if now - since > timeout {
                 break;
             }
             progress.set_position(arrived);
         }
-        tokio::time::sleep(AGAIN).await;
+        tokio::time::sleep(DUPLICATE_WAIT).await;
         progress.finish_and_clear();
     }
 
-    /// Whether nothing has happened so far.
-    fn begins(&self) -> bool {
+    /// Returns whether nothing has arrived and no stream has ended.
+    fn has_not_started(&self) -> bool {
         let ledger = self.ledger.lock();
         ledger.arrived == 0 && ledger.lost_streams == 0
     }
 
-    /// How much of what is expected.
+    /// Returns the number of arrivals that count towards the expected ones.
     pub(crate) fn arrived(&self) -> u64 {
         let ledger = self.ledger.lock();
         match self.arguments {
@@ -217,7 +217,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// For each of so many, in microseconds; none of none.
+/// Returns the CPU time for each of `number`, in microseconds; `None` for zero.
 fn each(cpu: Duration, number: u64) -> Option<f64> {
     (number > 0).then(|| cpu.as_secs_f64() * 1e6 / number as f64)
 }
@@ -226,18 +226,18 @@ pub(crate) fn user(number: usize) -> String {
     format!("bench-{number}")
 }
 
-/// As the platform makes them, for whoever has the secret.
+/// Returns a token like those of the platform.
 pub(crate) fn token(user: &str, secret: &str) -> String {
     let claims = json!({
         "aud": ["reva"], "exp": 4_000_000_000_u64,
         "user": { "id": { "opaque_id": user } }, "scope": { "user": {} },
     });
-    // Whether it is accepted says the server.
+    // With an unusable secret the server rejects the token.
     jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(secret.as_bytes()))
         .unwrap_or_default()
 }
 
-/// On a terminal, how far it has come.
+/// Returns a progress bar for a terminal.
 fn progress(length: u64, unit: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:>10} {wide_bar} {human_pos} of {human_len}, {per_sec}");
     let bar = ProgressBar::new(length).with_message(unit);

@@ -1,4 +1,4 @@
-//! Very many clients, each with one stream.
+//! Many clients, each with one stream.
 
 pub(crate) mod http1;
 mod http2;
@@ -8,8 +8,8 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use self::tls::Tls;
 use crate::{
-    event_stream::NoStream,
-    ledger::{Account, Ledger},
+    event_stream::InvalidResponse,
+    ledger::{Ledger, StreamLedger},
 };
 use futures_util::{StreamExt as _, stream};
 use indicatif::ProgressBar;
@@ -19,46 +19,50 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Whoever has not opened its stream by then never does.
-const OPENING: Duration = Duration::from_secs(30);
+/// The time limit for opening a connection, a TLS session or a stream.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One client to be.
+/// The parameters of one client.
 pub(crate) struct Client {
     pub(crate) server: SocketAddr,
     /// The path of the stream.
     pub(crate) path: String,
     pub(crate) token: String,
-    /// What it wishes to read.
+    /// The preferred language.
     pub(crate) language: &'static str,
 }
 
-/// How clients come to their streams.
-pub(crate) struct Lines {
-    /// So many are being opened at a time.
-    at_once: usize,
-    /// None for in the clear.
+/// The transport of the streams.
+pub(crate) struct Transport {
+    /// The number of connections that are being opened at a time.
+    max_opening: usize,
+    /// `None` for plain TCP.
     tls: Option<Tls>,
-    /// So many streams share one with HTTP/2; none for HTTP/1.1, where each has one to itself.
-    shared_by: Option<NonZeroUsize>,
+    /// The number of streams on a connection with HTTP/2; `None` for HTTP/1.1 with one stream on each connection.
+    streams_per_connection: Option<NonZeroUsize>,
 }
 
-impl Lines {
-    /// In the clear, with HTTP/1.1.
-    pub(crate) fn plain(at_once: usize) -> Self {
-        Self { at_once, tls: None, shared_by: None }
+impl Transport {
+    /// HTTP/1.1 over plain TCP.
+    pub(crate) fn http1(max_opening: usize) -> Self {
+        Self { max_opening, tls: None, streams_per_connection: None }
     }
 
-    /// With HTTP/2 where they are shared.
-    pub(crate) fn new(at_once: usize, tls: bool, shared_by: Option<NonZeroUsize>) -> Self {
-        Self { at_once, tls: tls.then(|| Tls::new(shared_by.is_some())), shared_by }
+    /// HTTP/2 if connections are shared, else HTTP/1.1.
+    pub(crate) fn new(max_opening: usize, tls: bool, streams_per_connection: Option<NonZeroUsize>) -> Self {
+        Self {
+            max_opening,
+            tls: tls.then(|| Tls::new(streams_per_connection.is_some())),
+            streams_per_connection,
+        }
     }
 
-    /// How many streams there are on each.
+    /// Returns the number of streams on each connection.
     pub(crate) fn streams(&self) -> usize {
-        self.shared_by.map_or(1, NonZeroUsize::get)
+        self.streams_per_connection.map_or(1, NonZeroUsize::get)
     }
 
-    /// One for these clients of one server.
+    /// Opens one connection and the streams of these clients, which have the same server.
     async fn open(
         &self,
         clients: Vec<Client>,
@@ -66,64 +70,65 @@ impl Lines {
         progress: &ProgressBar,
     ) -> Result<(), OpenError> {
         let Some(server) = clients.first().map(|client| client.server) else { return Ok(()) };
-        let line = in_time(async { TcpStream::connect(server).await.map_err(OpenError::Connect) }).await?;
+        let connection =
+            in_time(async { TcpStream::connect(server).await.map_err(OpenError::Connect) }).await?;
         match &self.tls {
-            None => self.follow(line, clients, ledger, progress).await,
+            None => self.follow(connection, clients, ledger, progress).await,
             Some(tls) => {
-                let line = in_time(tls.agree(server, line)).await?;
-                self.follow(line, clients, ledger, progress).await
+                let connection = in_time(tls.handshake(server, connection)).await?;
+                self.follow(connection, clients, ledger, progress).await
             }
         }
     }
 
     async fn follow<L: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
-        line: L,
+        connection: L,
         clients: Vec<Client>,
         ledger: &Arc<Mutex<Ledger>>,
         progress: &ProgressBar,
     ) -> Result<(), OpenError> {
-        if self.shared_by.is_some() {
-            let mut line = in_time(http2::Line::begin(line)).await?;
+        if self.streams_per_connection.is_some() {
+            let mut connection = in_time(http2::Connection::handshake(connection)).await?;
             for client in clients {
-                let stream = in_time(line.open(&client)).await?;
-                tokio::spawn(stream.follow(Account::new(Arc::clone(ledger))));
+                let stream = in_time(connection.open(&client)).await?;
+                tokio::spawn(stream.follow(StreamLedger::new(Arc::clone(ledger))));
                 progress.inc(1);
             }
         } else if let Some(client) = clients.first() {
-            let account = Account::new(Arc::clone(ledger));
-            tokio::spawn(in_time(http1::Reader::open(line, client, account)).await?.follow());
+            let stream_ledger = StreamLedger::new(Arc::clone(ledger));
+            tokio::spawn(in_time(http1::Reader::open(connection, client, stream_ledger)).await?.follow());
             progress.inc(1);
         }
         Ok(())
     }
 }
 
-/// Opens a stream for each client, and reads on until the process ends. Those of one line, which come one after the other, are of
-/// one server.
+/// Opens a stream for each client, and reads until the process ends. Consecutive clients share a connection, so they
+/// must have the same server.
 ///
 /// # Errors
 ///
 /// A stream could not be opened.
 pub(crate) async fn open(
     clients: impl Iterator<Item = Client>,
-    lines: &Lines,
+    transport: &Transport,
     ledger: &Arc<Mutex<Ledger>>,
     progress: &ProgressBar,
 ) -> Result<(), OpenError> {
     let mut opening = stream::iter(clients)
-        .chunks(lines.streams())
-        .map(|clients| lines.open(clients, ledger, progress))
-        .buffer_unordered(lines.at_once);
+        .chunks(transport.streams())
+        .map(|clients| transport.open(clients, ledger, progress))
+        .buffer_unordered(transport.max_opening);
     while let Some(opened) = opening.next().await {
         opened?;
     }
     Ok(())
 }
 
-/// Gives an opening the time that it may take.
+/// Awaits an opening for a limited time.
 pub(crate) async fn in_time<T>(opening: impl Future<Output = Result<T, OpenError>>) -> Result<T, OpenError> {
-    tokio::time::timeout(OPENING, opening).await.unwrap_or(Err(OpenError::Silence))
+    tokio::time::timeout(OPENING_TIMEOUT, opening).await.unwrap_or(Err(OpenError::Timeout))
 }
 
 /// Why a stream could not be opened.
@@ -131,18 +136,18 @@ pub(crate) async fn in_time<T>(opening: impl Future<Output = Result<T, OpenError
 pub(crate) enum OpenError {
     #[error("a stream could not be opened; is the limit of file descriptors high enough (ulimit -n)?")]
     Connect(#[source] io::Error),
-    #[error("TLS could not be agreed on; does the server speak it?")]
+    #[error("the TLS handshake failed; does the server use TLS?")]
     Tls(#[source] io::Error),
     #[error("the server does not speak HTTP/2 over TLS")]
     NoHttp2,
     #[error("a stream could not be opened with HTTP/2")]
     Http2(#[source] hyper::Error),
-    #[error("what is asked for cannot be written in a request")]
+    #[error("the request is invalid")]
     Request(#[source] hyper::http::Error),
     #[error("a stream could not be opened")]
-    NoStream(#[from] NoStream),
-    #[error("a stream was not opened within {OPENING:?}")]
-    Silence,
-    #[error("the server has ended the line instead of opening a stream")]
+    InvalidResponse(#[from] InvalidResponse),
+    #[error("a stream was not opened within {OPENING_TIMEOUT:?}")]
+    Timeout,
+    #[error("the server closed the connection instead of opening a stream")]
     Ended,
 }

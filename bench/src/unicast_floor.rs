@@ -1,7 +1,8 @@
-//! The limit of unicast: a server that reads each event from NATS and makes one bare `send` of a ready frame for it.
+//! The lower bound of the cost of unicast: a server that reads each event from NATS and does one bare `send` of an
+//! encoded frame.
 //!
-//! The publisher leaves the frames in a queue in this process. So the server decodes no envelope and encodes no frame, and what it takes of
-//! the processor is what every service in Rust must take: NATS's client and the kernel's `send`.
+//! The publisher puts the frames in a queue in this process. So the server decodes no envelope and encodes no frame.
+//! Its CPU time is what every service in Rust needs: the NATS client and the kernel's `send`.
 
 use std::{
     collections::VecDeque,
@@ -27,17 +28,17 @@ use crate::{
     publisher::{Error, SUBJECT},
 };
 
-/// How many messages are asked for at a time, as the service does.
+/// The number of messages per request, as in the service.
 const BATCH_MESSAGES: usize = 500;
 
-/// Frames that are ready, in the order of their messages in NATS.
+/// Encoded frames in the order of their messages in NATS.
 type Frames = Arc<Mutex<VecDeque<String>>>;
 
 /// A server on a thread of its own, with all tasks of its NATS client.
 pub(crate) struct UnicastFloor {
     pub(crate) address: SocketAddr,
     frames: Frames,
-    /// The server reads from NATS. It does so when all clients have their streams.
+    /// Resolves when all clients have their streams and the server reads from NATS.
     subscribed: oneshot::Receiver<()>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<Duration, Error>>,
@@ -64,18 +65,18 @@ impl UnicastFloor {
     pub(crate) async fn subscribed(mut self) -> Result<Self, Error> {
         match (&mut self.subscribed).await {
             Ok(()) => Ok(self),
-            // The thread has ended, and returns why.
+            // The thread has ended with an error.
             Err(_) => Err(self.stop().err().unwrap_or_else(|| "the floor does not read from NATS".into())),
         }
     }
 
-    /// Makes the frame of an event ready, which is about to be published.
+    /// Adds the frame of an event that is about to be published.
     pub(crate) fn prepare(&self, event: &Event) -> Result<(), Error> {
         self.frames.lock().push_back(event_chunk(event)?);
         Ok(())
     }
 
-    /// Ends the server. Returns its CPU time since it has read from NATS.
+    /// Stops the server. Returns its CPU time since it started to read from NATS.
     pub(crate) fn stop(self) -> Result<Duration, Error> {
         drop(self.stop);
         self.thread.join().map_err(|_| "the floor has failed")?
@@ -100,9 +101,9 @@ async fn serve(
     let mut turn = 0;
     loop {
         tokio::select! {
-            // A message that is there costs no look at the other arm.
+            // A pending message is taken without polling the other branch.
             biased;
-            // The next event is for the next user: the publisher names them in turn.
+            // The publisher addresses the users in turn.
             message = messages.next() => {
                 message.ok_or("NATS has ended the subscription")??;
                 let frame = frames.lock().pop_front().ok_or("another process publishes, too")?;
@@ -111,13 +112,13 @@ async fn serve(
                 }
                 turn = (turn + 1) % users.len();
             }
-            // The run is over.
+            // The run has ended.
             _ = &mut stopped => return Ok(thread_time().saturating_sub(before)),
         }
     }
 }
 
-/// Reads what is published from now on, with a consumer like the service's. Messages that NATS pushes take as much CPU.
+/// Reads new messages with a consumer like the service's. Push consumers need as much CPU.
 async fn subscribe(nats: &str) -> Result<pull::Stream, Error> {
     let client = async_nats::connect(nats).await.map_err(|error| format!("NATS at {nats}: {error}"))?;
     let events = jetstream::new(client)

@@ -1,4 +1,4 @@
-//! The load tool against the one server that it brings along.
+//! The load tool with the floor, the server that is part of it.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ fn bench(arguments: &[&str]) -> (Option<i32>, String, String) {
 }
 
 #[test]
-fn everything_that_the_floor_sends_arrives_and_is_told() {
+fn floor_events_arrive_and_are_reported() {
     let load = ["floor", "--users", "20", "--streams", "5", "--events", "30"];
     let (status, report, _) = bench(&[&load[..], &["--json"]].concat());
     assert_eq!(status, Some(0));
@@ -25,25 +25,25 @@ fn everything_that_the_floor_sends_arrives_and_is_told() {
     assert!(report["cpu_to_deliver"].as_f64().is_some_and(|cpu| cpu > 0.0));
 
     let (_, text, _) = bench(&load);
-    assert!(text.contains("arrived        3000 of 3000, 0 of them again or late"), "{text}");
+    assert!(text.contains("arrived        3000 of 3000, 0 of them duplicate or late"), "{text}");
 }
 
 #[test]
-fn without_a_server_it_says_so() {
-    let nobody =
+fn missing_server_is_an_error() {
+    let unused =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
-    let (status, _, error) = bench(&["idle", "--users", "1", "--server", &nobody]);
+    let (status, _, error) = bench(&["idle", "--users", "1", "--server", &unused]);
     assert_eq!(status, Some(2));
     assert!(error.contains("a stream could not be opened") && error.contains("refused"), "{error}");
 }
 
 #[test]
-fn without_nats_the_unicast_floor_says_so() {
-    let nobody =
+fn missing_nats_is_an_error_of_the_unicast_floor() {
+    let unused =
         std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
-    let (status, _, error) = bench(&["unicast-floor", "--users", "1", "--nats", &nobody]);
+    let (status, _, error) = bench(&["unicast-floor", "--users", "1", "--nats", &unused]);
     assert_eq!(status, Some(2));
-    assert!(error.contains(&format!("NATS at {nobody}")), "{error}");
+    assert!(error.contains(&format!("NATS at {unused}")), "{error}");
 }
 
 #[test]

@@ -30,13 +30,13 @@ use tokio_rustls::{
     rustls::{ServerConfig, pki_types::PrivateKeyDer},
 };
 
-/// How long a connection is left open.
-const LIFE: Duration = Duration::from_millis(400);
+/// The time after which the server closes a connection.
+const CONNECTION_LIFETIME: Duration = Duration::from_millis(400);
 const CONNECTIONS: u64 = 5;
-/// Requests of one connection at a time, with HTTP/2.
+/// The limit of concurrent streams with HTTP/2.
 const STREAMS: u64 = 7;
 
-/// How many requests there were, by version, method and path. Those of the ordinary client are left out.
+/// The number of requests by version, method and path, without those of the ordinary client.
 type Seen = Arc<Mutex<BTreeMap<String, u64>>>;
 
 async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, seen: Seen) {
@@ -61,7 +61,7 @@ async fn serve(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, seen: S
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http2().max_concurrent_streams(u32::try_from(STREAMS).expect("few"));
-    timeout(LIFE, server.serve_connection(TokioIo::new(io), answer)).await.ok();
+    timeout(CONNECTION_LIFETIME, server.serve_connection(TokioIo::new(io), answer)).await.ok();
 }
 
 async fn server(tls: Option<TlsAcceptor>) -> (SocketAddr, Seen) {
@@ -77,7 +77,7 @@ async fn server(tls: Option<TlsAcceptor>) -> (SocketAddr, Seen) {
                 match tls {
                     None => serve(socket, counted).await,
                     Some(tls) => {
-                        if let Ok(Ok(stream)) = timeout(LIFE, tls.accept(socket)).await {
+                        if let Ok(Ok(stream)) = timeout(CONNECTION_LIFETIME, tls.accept(socket)).await {
                             serve(stream, counted).await;
                         }
                     }
@@ -112,7 +112,7 @@ async fn bench(server: SocketAddr, options: &[&str]) -> (Option<i32>, String, St
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A server sees `requests` of each connection of a kind, and closes all of them.
+/// Checks that the server gets `requests` from each connection of a kind, and that it closes all of them.
 async fn check(kind: &str, requests: Option<(&str, u64)>) {
     let (address, seen) = server(None).await;
     let (status, report, error) = bench(address, &["--kind", kind, "--json"]).await;
@@ -127,15 +127,15 @@ async fn check(kind: &str, requests: Option<(&str, u64)>) {
     assert!(report["ordinary_requests"].as_u64().is_some_and(|requests| requests > 0), "{kind}: {report}");
     assert!(report["memory"]["peak"].as_f64() >= report["memory"]["before"].as_f64(), "{kind}: {report}");
     assert!(report["descriptors"]["after"].as_u64() > Some(0), "{kind}: {report}");
-    // hyper itself ends a connection whose client has closed its side.
+    // hyper itself closes a connection whose client has closed its sending side.
     if kind != "prefix" {
         let min = report["closed_after"]["min"].as_f64().expect("closed");
-        assert!(min >= LIFE.as_secs_f64() * 0.9, "{kind}: {report}");
+        assert!(min >= CONNECTION_LIFETIME.as_secs_f64() * 0.9, "{kind}: {report}");
     }
 }
 
 #[tokio::test]
-async fn each_kind_sends_what_it_says() {
+async fn each_kind_sends_its_requests() {
     let (page, page2) = ("HTTP/1.1 GET /docs", "HTTP/2.0 GET /docs");
     tokio::join!(
         check("silent", None),
@@ -154,7 +154,7 @@ async fn each_kind_sends_what_it_says() {
 }
 
 #[tokio::test]
-async fn half_a_handshake_is_held_by_a_server_with_tls() {
+async fn half_a_tls_handshake_is_held() {
     let (address, _) = server(Some(acceptor())).await;
     for options in [&["--kind", "handshake", "--tls"][..], &["--kind", "http2-silent", "--tls"]] {
         let (status, report, error) = bench(address, options).await;
@@ -165,12 +165,12 @@ async fn half_a_handshake_is_held_by_a_server_with_tls() {
 }
 
 #[tokio::test]
-async fn absent_server_and_missing_kind_are_told() {
-    let nobody = StdListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
-    let (status, _, error) = bench(nobody, &["--kind", "silent"]).await;
+async fn missing_server_and_kind_are_errors() {
+    let unused = StdListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    let (status, _, error) = bench(unused, &["--kind", "silent"]).await;
     assert_eq!(status, Some(2));
     assert!(error.contains("refused"), "{error}");
-    let (status, _, error) = bench(nobody, &[]).await;
+    let (status, _, error) = bench(unused, &[]).await;
     assert_eq!(status, Some(2));
     assert!(error.contains("--kind"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! The modes that publish, with a real nats-server: `NATS_SERVER` says where it is, otherwise it is on the PATH.
+//! The modes that publish, with the nats-server in `NATS_SERVER` or on the PATH.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -11,14 +11,14 @@ use serde_json::{Value, json};
 
 struct Nats {
     process: Child,
-    /// A pipe that nobody holds would end the server at its next line.
+    /// The server would end at its next log line without a reader of the pipe.
     _log: BufReader<ChildStderr>,
     address: String,
     data: PathBuf,
 }
 
 impl Nats {
-    /// Starts a server on any port, with its data in a directory of this name.
+    /// Starts a server on a free port, with its data in a directory of this name.
     fn start(name: &str) -> Self {
         let program = std::env::var_os("NATS_SERVER").unwrap_or_else(|| "nats-server".into());
         let data = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -72,9 +72,9 @@ fn unicast_floor_delivers_each_event_to_one_user() {
 }
 
 #[test]
-fn slow_client_that_is_cut_off_is_told() {
+fn disconnected_slow_client_is_reported() {
     let nats = Nats::start("slow");
-    // The floor makes the stream in NATS, as a service does.
+    // The floor creates the NATS stream, as a service does.
     nats.bench(&["unicast-floor", "--users", "1", "--events", "0"]);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let server = listener.local_addr().expect("bound").to_string();

@@ -1,5 +1,5 @@
-//! What a request says about languages: the first line of the input is an `Accept-Language`, each further line the tag of a
-//! language in which an event is offered.
+//! The languages in a request. The first line of the input is an `Accept-Language`; each further line is the tag of a
+//! language in which an event is available.
 
 #![no_main]
 
@@ -15,7 +15,7 @@ fuzz_target!(|text: &str| {
     let Some((list, plain)) = list.zip(plain) else { return };
     assert_eq!(list.first(), plain.preferred.iter().find_map(|range| LanguageTag::try_new(range).ok()));
     assert_eq!(list.lookup(&offered), plain.lookup(&offered), "{field:?} {offered:?}");
-    // Whether the letters are small does not matter, nor does white space around an entry.
+    // Case and white space around an entry do not matter.
     let same = field.to_ascii_uppercase().replace(',', " ,\t");
     if same.len() <= 1024 {
         let same = LanguagePriorityList::from_accept_language(&same).expect("the same list");
@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// The tag, if the text is one. It is short, and has one spelling.
+/// Returns the tag if the text is valid; checks that it is short and normalized.
 fn checked_tag(text: &str) -> Option<LanguageTag> {
     let tag = LanguageTag::try_new(text).ok()?;
     assert!(tag.as_str().len() <= 100 && tag.as_str().eq_ignore_ascii_case(text), "{text:?} is {tag}");
@@ -33,7 +33,7 @@ fn checked_tag(text: &str) -> Option<LanguageTag> {
     Some(tag)
 }
 
-/// The field as RFC 9110 (12.5.4) and RFC 4647 (3.4) describe it, without regard to speed.
+/// A naive parser of the field by RFC 9110 (12.5.4) and RFC 4647 (3.4).
 struct Plain {
     preferred: Vec<String>,
     refused: Vec<String>,
@@ -42,7 +42,7 @@ struct Plain {
 impl Plain {
     fn read(field: &str) -> Option<Self> {
         let mut entries: Vec<_> = field.split(',').collect();
-        // Of a field that is too long, the entries count that end within the limit.
+        // Of a field that is too long, only the entries within the limit count.
         while entries.join(",").len() > 1024 {
             entries.pop();
         }

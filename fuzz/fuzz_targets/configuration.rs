@@ -1,5 +1,5 @@
-//! The values of the configuration: each line of the input is a variable of the environment. `{password}` in a value stands for a
-//! user and a password in front of an address.
+//! The values of the configuration. Each line of the input is an environment variable. `{password}` in a value stands
+//! for a user and a password in front of an address.
 
 #![no_main]
 
@@ -9,10 +9,11 @@ use libfuzzer_sys::fuzz_target;
 use ocis_sse::configuration::{Configuration, Environment, SETTINGS};
 use tempfile::NamedTempFile;
 
-/// A text that must not be shown.
+/// A secret that must never be printed.
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
 
-/// The names of all variables, and whether they hold a secret. Where the file is, is not read from the input.
+/// The names of all variables, and whether they hold a secret. The path of the configuration file is not read from the
+/// input.
 static VARIABLES: LazyLock<Vec<(String, bool)>> = LazyLock::new(|| {
     let variables = |setting: &'static ocis_sse::configuration::Setting| {
         setting.all_variables().map(|name| (name, setting.secret))
@@ -37,7 +38,7 @@ fuzz_target!(|text: &str| {
     match Configuration::read(None, &environment) {
         Ok(configuration) => {
             let shown = configuration.effective.to_string();
-            // Only what has `{password}` in it where no address is meant may show it.
+            // The secret is printed only if `{password}` was in a value that is not an address.
             assert!(may_show || !shown.contains(SECRET), "{shown}");
             assert!(may_show || !format!("{configuration:?}").contains(SECRET));
             if !shown.contains("${") && !shown.contains("***@") {
@@ -51,14 +52,14 @@ fuzz_target!(|text: &str| {
     }
 });
 
-/// Whether a user and a password in front of it are masked.
+/// Returns whether a user and a password in the variable are masked.
 fn is_address(variable: &str) -> bool {
     ["EVENTS_ENDPOINT", "REGISTRY_ADDRESS", "TRACING_ENDPOINT", "TRACING_COLLECTOR", "ADVERTISE_ADDR"]
         .iter()
         .any(|end| variable.ends_with(end))
 }
 
-/// What is shown can take the place of the environment, apart from the secrets.
+/// Checks that the printed configuration can replace the environment, apart from the secrets.
 fn read_again(configuration: &Configuration, shown: &str, variables: &[(&str, String)]) {
     let file = written(shown);
     let secrets = variables.iter().filter(|(name, _)| VARIABLES.contains(&((*name).to_owned(), true)));
@@ -92,7 +93,7 @@ fn settings(configuration: &Configuration) -> String {
     format!("{first} {tls:?} {token_manager:?} {history:?} {streams:?} {languages:?} {limits:?}")
 }
 
-/// A file with this text, the same for all inputs.
+/// Returns a file with this text. All inputs use the same file.
 fn written(text: &str) -> PathBuf {
     static FILE: LazyLock<NamedTempFile> = LazyLock::new(|| NamedTempFile::new().expect("a file"));
     fs::write(FILE.path(), text).expect("written");

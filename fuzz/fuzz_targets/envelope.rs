@@ -1,4 +1,4 @@
-//! The messages of the bus.
+//! The messages of NATS.
 
 #![no_main]
 
@@ -15,17 +15,17 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 
 const ID: EventId = EventId { incarnation: Incarnation::of(1), sequence: 1 };
-/// The types of the messages for us.
-const FOR_US: [&str; 4] =
+/// The types of messages that the service reads.
+const READ_TYPES: [&str; 4] =
     ["events.SendSSE", "events.UserFeatureChanged", "events.UserDeleted", "events.UserSoftDeleted"];
-/// A text that stands for what is private in a message.
+/// A marker for private content of a message.
 const PRIVATE: &str = "hunter2";
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(text) = str::from_utf8(data) {
         write_and_read(text);
-        // Whatever the payload is, its way through base64 is the same.
-        for event_type in FOR_US {
+        // The payload can be arbitrary, because base64 encodes all bytes.
+        for event_type in READ_TYPES {
             let message = envelope(event_type, text);
             check(message.as_bytes());
             if let Some(payload) = with_unknown_member(data) {
@@ -39,7 +39,8 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What is written as the platform writes it is read by a faster reader. An unknown member leaves it to the other one.
+/// Adds an unknown member to an object. The fast parser accepts only the platform's format, so the general parser reads
+/// the result.
 fn with_unknown_member(object: &[u8]) -> Option<Vec<u8>> {
     let members = object.strip_prefix(b"{")?;
     let first: &[u8] =
@@ -47,7 +48,7 @@ fn with_unknown_member(object: &[u8]) -> Option<Vec<u8>> {
     Some([first, members].concat())
 }
 
-/// Both readers read the same. Of another service's message the faster one reads less.
+/// Checks that both parsers read the same. The fast one reads less of another service's message.
 fn agree(message: &[u8], with_unknown_member: &[u8]) {
     match (read(message, ID), read(with_unknown_member, ID)) {
         (Ok(None), _) | (Err(_), Err(_)) => {}
@@ -59,8 +60,8 @@ fn check(message: &[u8]) {
     let read = read(message, ID);
     if let Ok(whole) = serde_json::from_slice::<Value>(message) {
         let event_type = whole["Metadata"]["eventtype"].as_str();
-        let is_for_us = event_type.is_some_and(|event_type| FOR_US.contains(&event_type));
-        assert!(is_for_us || !matches!(read, Ok(Some(_))), "{event_type:?} is not for us");
+        let is_read = event_type.is_some_and(|event_type| READ_TYPES.contains(&event_type));
+        assert!(is_read || !matches!(read, Ok(Some(_))), "{event_type:?} is of another service");
     }
     match read {
         Ok(Some(Event::Notification { notification, .. })) => {
@@ -87,7 +88,7 @@ fn envelope(event_type: &str, payload: impl AsRef<[u8]>) -> String {
     json!({ "Metadata": metadata, "Payload": STANDARD.encode(payload) }).to_string()
 }
 
-/// What a publisher writes is what is read.
+/// Checks that a published event is read without changes.
 fn write_and_read(text: &str) {
     let (event_type, rest) = text.split_once('\n').unwrap_or((text, ""));
     let (user, message) = rest.split_once('\n').unwrap_or((rest, ""));

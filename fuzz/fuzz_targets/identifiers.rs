@@ -1,4 +1,4 @@
-//! The names that clients and publishers choose: event ids, event types, request ids and user ids.
+//! The identifiers that clients and publishers choose: event ids, event types, request ids and user ids.
 
 #![no_main]
 
@@ -33,13 +33,13 @@ fuzz_target!(|data: &[u8]| {
     assert!(user.is_ok_and(|user| user.as_str() == text) || !(1..=512).contains(&text.len()));
 });
 
-/// An id is read as it was printed.
+/// Checks that an id is parsed as it was printed.
 fn print_and_read(incarnation: u64, sequence: u64) {
     let id = EventId { incarnation: Incarnation::of(incarnation), sequence };
     assert_eq!(id.to_string().parse(), Ok(id));
 }
 
-/// Reads an event id digit by digit.
+/// Parses an event id digit by digit.
 fn plain_event_id(text: &str) -> Option<EventId> {
     let digits = |text: &str, radix: u32| {
         let is_canonical = text == "0" || !text.starts_with('0');

@@ -1,5 +1,5 @@
-//! A request on its whole way through the endpoint. The input is written as in HTTP/1.1: the method and the path, the header fields,
-//! an empty line, the body. `{token}` in a field that may carry a token stands for the valid one.
+//! A request through the whole HTTP API. The input has the form of HTTP/1.1: the method and the path, the header
+//! fields, an empty line, the body. `{token}` in a field that can carry a token stands for the valid one.
 
 #![no_main]
 
@@ -38,10 +38,10 @@ use tokio::{
     sync::watch,
 };
 
-/// The one valid token. No other part of a request, of an answer or of the log contains it.
+/// The only valid token. No other part of a request, a response or the log contains it.
 const TOKEN: &str = "hunter2.hunter2.hunter2";
 const MAY_CARRY_A_TOKEN: [&str; 3] = ["authorization", "x-access-token", "cookie"];
-const NAMED_ORIGIN: &str = "https://a.example";
+const LISTED_ORIGIN: &str = "https://a.example";
 
 static APP: LazyLock<App> = LazyLock::new(app);
 static RUNTIME: LazyLock<Runtime> =
@@ -50,12 +50,12 @@ static RUNTIME: LazyLock<Runtime> =
 static OPENED: Mutex<Option<StreamRequest>> = Mutex::new(None);
 
 thread_local! {
-    /// What the last request has logged.
+    /// The log of the last request.
     static LOG: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 fuzz_target!(init: log_everything(), |data: &[u8]| {
-    let Some((request, given)) = parse(data) else { return };
+    let Some((request, fields)) = parse(data) else { return };
     let has_body = request.method() != Method::HEAD;
     LOG.take();
     OPENED.lock().expect("no panic").take();
@@ -66,7 +66,7 @@ fuzz_target!(init: log_everything(), |data: &[u8]| {
     assert!(response.headers().get_all(header::VARY).iter().any(|names| names == "Origin"));
     assert_eq!(status == StatusCode::OK && response.content_type() == Some("text/event-stream"), opened.is_some());
     if let Some(opened) = opened {
-        given.check(&opened);
+        fields.check(&opened);
     }
     let headers = format!("{:?}", response.headers());
     if status.is_client_error() && has_body {
@@ -88,30 +88,30 @@ fn log_everything() {
         .init();
 }
 
-/// What a request says, read plainly.
-struct Given {
+/// The fields of a request, for a naive check.
+struct Fields {
     fields: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Given {
+impl Fields {
     fn all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
-        self.fields.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_bytes())
+        self.fields.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_bytes())
     }
 
     fn first_text(&self, name: &str) -> Option<&str> {
         str::from_utf8(self.all(name).next()?).ok()
     }
 
-    /// Whether a stream may have been opened, and as this request asks for it.
+    /// Checks that the request may open a stream, and that the stream has the requested parameters.
     fn check(&self, opened: &StreamRequest) {
         let carries_token = |name| self.all(name).any(|value| String::from_utf8_lossy(value).contains(TOKEN));
         let in_header = carries_token("authorization") || carries_token("x-access-token");
-        let comes_from_us = self.first_text("sec-fetch-site") == Some("same-origin");
-        let comes_from_named =
-            self.first_text("origin").is_some_and(|origin| origin.eq_ignore_ascii_case(NAMED_ORIGIN));
+        let from_own_origin = self.first_text("sec-fetch-site") == Some("same-origin");
+        let from_listed_origin =
+            self.first_text("origin").is_some_and(|origin| origin.eq_ignore_ascii_case(LISTED_ORIGIN));
         assert!(
-            in_header || carries_token("cookie") && (comes_from_us || comes_from_named),
-            "nobody has shown a token"
+            in_header || carries_token("cookie") && (from_own_origin || from_listed_origin),
+            "the request has no accepted token"
         );
         if let Some(id) = self.all("last-event-id").next() {
             assert_eq!(opened.last_event_id.as_deref(), Some(&*String::from_utf8_lossy(id)));
@@ -128,8 +128,8 @@ impl Given {
     }
 }
 
-/// The request, and its header fields once more. None when hyper would not take it.
-fn parse(data: &[u8]) -> Option<(Request, Given)> {
+/// Returns the request and a copy of its header fields; `None` if hyper would reject it.
+fn parse(data: &[u8]) -> Option<(Request, Fields)> {
     let mut rest = data;
     let mut line = || {
         let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
@@ -157,7 +157,7 @@ fn parse(data: &[u8]) -> Option<(Request, Given)> {
         request = request.header(name.clone(), value.clone());
         fields.push((name, value));
     }
-    Some((request.body(Body::from_bytes(rest.to_vec().into())), Given { fields }))
+    Some((request.body(Body::from_bytes(rest.to_vec().into())), Fields { fields }))
 }
 
 fn app() -> App {
@@ -191,7 +191,7 @@ fn app() -> App {
     let mut traces = MockTraces::new();
     traces.expect_continue_from().return_const(());
     let (_, cross_origin) = watch::channel(CrossOrigin {
-        allow_origins: [NAMED_ORIGIN, "https://*.b.example"]
+        allow_origins: [LISTED_ORIGIN, "https://*.b.example"]
             .map(|origin| AllowedOrigin::try_new(origin).expect("an origin"))
             .into(),
         allow_methods: vec!["GET".into()],

@@ -1,5 +1,5 @@
-//! Access tokens. An input of one line is a token. An input of two lines is a header and its claims, which the target signs, so that
-//! the fuzzer gets past the signature.
+//! Access tokens. An input of one line is a token. An input of two lines is a header and its claims, which the target
+//! signs, so that the fuzzer gets past the signature.
 
 #![no_main]
 
@@ -16,9 +16,9 @@ use libfuzzer_sys::fuzz_target;
 use ports::outbound::{TokenRejected, TokenVerifier as _};
 use serde_json::{Value, from_str};
 
-/// No token of the corpus was signed with it.
+/// The secret has signed no token of the corpus.
 const SECRET: &str = "a secret of at least thirty-two bytes";
-/// How much later than its `exp` a token expires.
+/// The leeway of an expired token, in seconds.
 const LEEWAY: f64 = 5.0;
 
 static TOKENS: LazyLock<RevaTokens> = LazyLock::new(|| RevaTokens::new(SECRET, None, Arc::new(SystemClock)));
@@ -26,13 +26,13 @@ static KEY: LazyLock<EncodingKey> = LazyLock::new(|| EncodingKey::from_secret(SE
 
 fuzz_target!(|text: &str| {
     let Some((header, claims)) = text.split_once('\n') else {
-        return assert_eq!(TOKENS.verify(text), Err(TokenRejected::Invalid), "nobody has signed it");
+        return assert_eq!(TOKENS.verify(text), Err(TokenRejected::Invalid), "the token is not signed");
     };
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let signature = sign(message.as_bytes(), &KEY, Algorithm::HS256).expect("a signature");
     let verified = TOKENS.verify(&format!("{message}.{signature}"));
     let Ok(principal) = verified else { return };
-    // What was accepted says so to a plain reader too.
+    // A general JSON parser finds the required claims as well.
     let header: Value = from_str(header).expect("JSON");
     assert_eq!(header["alg"], "HS256");
     let claims: Value = from_str(claims).expect("JSON");

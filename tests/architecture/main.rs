@@ -12,7 +12,7 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 
 use paths::find_paths;
 
-/// What each crate depends on, apart from its tests.
+/// Returns the dependencies of a crate, without those of its tests.
 fn dependencies(of: &str) -> BTreeSet<String> {
     let metadata = MetadataCommand::new().no_deps().exec().expect("cargo metadata");
     let package = metadata.packages.iter().find(|package| package.name == of).expect("a crate of ours");
@@ -27,7 +27,7 @@ fn ours(of: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every Rust file below `folder`, with its text.
+/// Returns every Rust file below `folder` with its text.
 fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut sources = Vec::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
@@ -47,8 +47,8 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn the_domain_depends_on_nothing_of_ours_and_nothing_that_acts() {
-    // A grammar and a derive macro, both without any effect, and a model checker that only its own test is built with.
+fn domain_has_no_internal_or_io_dependency() {
+    // A grammar and a derive macro, both pure, and a model checker that is built only for its own test.
     assert_eq!(dependencies("domain").into_iter().collect::<Vec<_>>(), ["loom", "oxilangtag", "thiserror"]);
 }
 
@@ -61,13 +61,13 @@ fn dependencies_point_inwards() {
 
 #[test]
 fn ports_name_no_vendor() {
-    // `Bytes` and `Span` are common language, like what comes with Rust.
+    // `Bytes` and `Span` are vocabulary types, like those of the standard library.
     let allowed = ["async-trait", "bytes", "domain", "mockall", "thiserror", "tracing"];
     assert!(dependencies("ports").iter().all(|name| allowed.contains(&name.as_str())));
 }
 
 #[test]
-fn the_domain_never_awaits() {
+fn domain_never_awaits() {
     for (path, text) in sources("domain/src") {
         for word in ["async ", ".await", "std::fs", "std::net", "std::io", "std::thread", "std::env"] {
             assert!(!text.contains(word), "{} contains {word}", path.display());
@@ -76,7 +76,7 @@ fn the_domain_never_awaits() {
 }
 
 #[test]
-fn only_the_composition_root_names_an_adapter() {
+fn only_composition_root_names_adapters() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/composition");
     let naming: Vec<_> = sources("src")
         .into_iter()
@@ -87,7 +87,7 @@ fn only_the_composition_root_names_an_adapter() {
     assert!(naming.iter().all(|path| path.starts_with(&root)), "{naming:?}");
 }
 
-/// The module of a file of adapters/src: `["inbound", "http"]` for inbound/http/mod.rs.
+/// Returns the module of a file of adapters/src: `["inbound", "http"]` for inbound/http/mod.rs.
 fn module_of(path: &Path) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("adapters/src");
     let path = path.strip_prefix(root).expect("a file of adapters/src").with_extension("");
@@ -100,8 +100,9 @@ fn borrowed(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
 }
 
-/// Whether code in `module` may name `path`. An adapter may name itself; an inbound one may also name what it stands on, the HTTP server and
-/// `web`, which name no adapter. Nobody may name what the adapters have in common: the crate and the two sides, with or without a glob.
+/// Returns whether code in `module` may name `path`. An adapter may name itself. An inbound adapter may also name the
+/// HTTP server and `web`, which name no adapter. No adapter may name the parents of all adapters, with or without a
+/// glob: the crate, `inbound` and `outbound`.
 fn may_name(module: &[&str], path: &[&str]) -> bool {
     match (module, path) {
         (["http_server" | "inbound", ..], ["http_server", ..]) | (["web" | "inbound", ..], ["web", ..]) => {
@@ -115,7 +116,7 @@ fn may_name(module: &[&str], path: &[&str]) -> bool {
 }
 
 #[test]
-fn no_adapter_names_another() {
+fn no_adapter_names_another_adapter() {
     let mut adapters = BTreeSet::new();
     for (path, text) in sources("adapters/src") {
         let module = module_of(&path);
@@ -133,13 +134,13 @@ fn no_adapter_names_another() {
 }
 
 #[test]
-fn an_adapter_is_found_by_its_path_alone() {
+fn adapters_are_recognized_by_path() {
     for (path, text) in sources("adapters/src") {
-        // A file elsewhere would have another module than its path says, and an included one would have none.
+        // A file elsewhere would have another module than its path says; an included file would have none.
         for word in ["#[path", "include!("] {
             assert!(!text.contains(word), "{} contains {word}", path.display());
         }
-        // A module that all adapters are in could name one of them for another: `pub use http::Http`.
+        // A module above the adapters could re-export one of them to another: `pub use http::Http`.
         if matches!(borrowed(&module_of(&path))[..], [] | ["inbound" | "outbound"]) {
             let declares_a_module = |line: &str| {
                 let line = line.strip_prefix("pub ").unwrap_or(line);
@@ -154,7 +155,7 @@ fn an_adapter_is_found_by_its_path_alone() {
 }
 
 #[test]
-fn what_an_adapter_may_name() {
+fn paths_that_an_adapter_may_name() {
     let verdicts = |module: &[&str], text: &str| -> Vec<bool> {
         find_paths(module, text).iter().map(|found| may_name(module, &borrowed(&found.path))).collect()
     };
@@ -198,11 +199,11 @@ fn what_an_adapter_may_name() {
 }
 
 #[test]
-fn every_test_that_the_guarantees_name_exists() {
+fn tests_named_in_the_guarantees_exist() {
     let sources: Vec<_> = ["domain", "adapters", "src", "tests"].into_iter().flat_map(sources).collect();
     let page = include_str!("../../docs/guarantees.md");
     let browser_tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    // In the tables, what is quoted in the last column are tests, or modules of them, or files of those with real clients.
+    // In the tables, the quoted names in the last column are tests, modules of tests, or files of browser tests.
     let proofs =
         page.lines().filter_map(|line| line.strip_suffix('|')?.rsplit_once('|')).map(|(_, proofs)| proofs);
     let named: Vec<_> = proofs.flat_map(|proofs| proofs.split('`').skip(1).step_by(2)).collect();

@@ -13,8 +13,8 @@ pub(crate) struct FoundPath {
     pub(crate) line: usize,
 }
 
-/// Returns every path in `text` that starts with `crate`, `self` or `super`, where `text` is the file of `module`. Visibilities
-/// (`pub(in …)`) and documentation are left out.
+/// Returns every path in `text` that starts with `crate`, `self` or `super`, where `text` is the file of `module`.
+/// Visibilities (`pub(in …)`) and documentation are ignored.
 pub(crate) fn find_paths(module: &[&str], text: &str) -> Vec<FoundPath> {
     let mut tokens = Vec::new();
     flatten(text.parse().expect("a Rust file"), Source::Code, &mut tokens);
@@ -109,7 +109,7 @@ impl<'a> Finder<'a> {
     }
 
     fn run(&mut self) {
-        // For each open brace, whether it is the brace of a module.
+        // For each open brace, whether it belongs to a module.
         let mut braces = Vec::new();
         loop {
             match self.ahead() {
@@ -132,7 +132,7 @@ impl<'a> Finder<'a> {
                     }
                     self.at += 1;
                 }
-                // The name that is given to the crate itself can lead anywhere.
+                // A name for the crate itself can lead to any path.
                 ["extern", "crate", "self", ..] => {
                     self.found.push((Vec::new(), self.at));
                     self.at += 3;
@@ -186,7 +186,7 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// Whether the word can follow `::` within a path, apart from generic arguments and what a macro fills in.
+/// Returns whether the word can follow `::` within a path, apart from generic arguments and macro variables.
 fn is_segment(word: &str) -> bool {
     matches!(word, "{" | "*") || word.starts_with(|first: char| first == '_' || first.is_alphabetic())
 }
@@ -195,7 +195,7 @@ fn is_segment(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// The paths in `text` as a part of the file of `crate::inbound::http::queue`.
+    /// Returns the paths in `text` as a part of the file of `crate::inbound::http::queue`.
     fn found(text: &str) -> Vec<String> {
         let found = find_paths(&["inbound", "http", "queue"], text);
         found.into_iter().map(|found| found.path.join("::")).collect()
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn visibilities_and_documentation_are_left_out() {
+    fn visibility_and_docs_are_ignored() {
         check("pub(in crate::inbound) struct S { pub(in super::super) a: u8, pub(super) b: u8 }", &[]);
         check("pub(crate) fn f() {} pub(self) fn g() {}", &[]);
         check("struct S(pub (super::A), pub(crate) super::B);", &["inbound::http::A", "inbound::http::B"]);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_has_its_line() {
+    fn path_has_its_line_number() {
         let found = find_paths(&[], "use crate::{\n    a,\n    b,\n};\n#[x = \"crate::c\"]\nstruct S;");
         assert_eq!(found.iter().map(|found| found.line).collect::<Vec<_>>(), [2, 3, 5]);
     }

@@ -1,4 +1,4 @@
-// The package of our own client, as npm would publish it.
+// The npm package of ocis-sse-client.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -14,7 +14,7 @@ const FOLDER = fileURLToPath(new URL("../../clients/js/", import.meta.url));
 const description = JSON.parse(readFileSync(`${FOLDER}package.json`, "utf8"));
 
 describe("the package ocis-sse-client", () => {
-  it("is under 4 kB gzipped and depends on nothing", () => {
+  it("is under 4 kB gzipped and has no dependencies", () => {
     const scripts = readdirSync(`${FOLDER}dist`).filter((name) => name.endsWith(".js"));
     const sizes = scripts.map((name) => gzipSync(readFileSync(`${FOLDER}dist/${name}`), { level: 9 }).length);
     const size = sizes.reduce((sum, size) => sum + size);
@@ -22,7 +22,7 @@ describe("the package ocis-sse-client", () => {
     assert.equal(description.dependencies, undefined);
   });
 
-  it("holds the scripts, their types and the page about them, and nothing else", () => {
+  it("contains only the scripts, their types and the README", () => {
     const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: FOLDER, encoding: "utf8" });
     const answer = JSON.parse(packed);
     const [{ files }] = Array.isArray(answer) ? answer : Object.values(answer);
@@ -61,9 +61,9 @@ describe("the example in the README", () => {
     await nats.stop();
   });
 
-  it("does what it says", async () => {
+  it("works", async () => {
     const page = await browser.page();
-    // A page has all of it at its own origin; here the service has another one.
+    // In the README the page and the service have the same origin; here they have not.
     const script = example
       .replace('"ocis-sse-client"', '"/ocis-sse-client/index.js"')
       .replace('"/ocs/', `"http://127.0.0.1:${service.port}/ocs/`);

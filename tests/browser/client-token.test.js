@@ -1,4 +1,4 @@
-// How our own client shows its token, has it renewed in time, and what it does when it is refused.
+// The token of ocis-sse-client: renewal, and rejected requests.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -22,7 +22,7 @@ describe("ocis-sse-client", () => {
     await nats.stop();
   });
 
-  /** A page with a stream; `tokens` are supplied one after the other, the last again and again. */
+  /** Opens a page with a stream. The `tokens` are supplied in turn; the last one is repeated. */
   async function open(tokens, options = {}) {
     const page = await browser.page();
     page.requests = [];
@@ -46,7 +46,7 @@ describe("ocis-sse-client", () => {
   const isOpen = (page) => page.waitForFunction(() => window.stream.readyState === 1);
   const inSeconds = (seconds) => Math.floor(Date.now() / 1000) + seconds;
 
-  it("renews its token before it ends, and nobody notices", async () => {
+  it("renews its token before it expires, without an interruption", async () => {
     const [first, second] = [token("renewed", inSeconds(4)), token("renewed")];
     const page = await open([first, second]);
     await isOpen(page);
@@ -61,25 +61,25 @@ describe("ocis-sse-client", () => {
     await page.close();
   });
 
-  it("asks once more when its token is refused, and gives up when the next one is as well", async () => {
+  it("asks for another token once after a 401", async () => {
     const page = await open(["nonsense", token("second")]);
     await isOpen(page);
     assert.equal(page.requests.length, 2);
     await page.close();
 
-    const refused = await open(["nonsense"]);
-    await refused.waitForFunction(() => window.stream.readyState === 2);
-    assert.equal(refused.requests.length, 2);
-    assert.deepEqual(await refused.evaluate(() => window.events), [["error", { status: 401 }]]);
-    await refused.close();
+    const rejected = await open(["nonsense"]);
+    await rejected.waitForFunction(() => window.stream.readyState === 2);
+    assert.equal(rejected.requests.length, 2);
+    assert.deepEqual(await rejected.evaluate(() => window.events), [["error", { status: 401 }]]);
+    await rejected.close();
   });
 
-  it("waits for as long as it is told", async () => {
+  it("waits for the time in Retry-After", async () => {
     await service.hasStreams(0);
     const holder = await open([token("full")]);
     await isOpen(holder);
     const page = await browser.page();
-    const told = page.waitForResponse(address);
+    const answered = page.waitForResponse(address);
     await page.evaluate(
       async ([address, token]) => {
         const { EventStream } = await import("/ocis-sse-client/index.js");
@@ -87,7 +87,7 @@ describe("ocis-sse-client", () => {
       },
       [address, token("full")],
     );
-    const response = await told;
+    const response = await answered;
     assert.equal(response.status(), 429);
     const retryAfter = Number(await response.headerValue("retry-after"));
     assert.ok(retryAfter > 0);
@@ -98,7 +98,7 @@ describe("ocis-sse-client", () => {
     await page.close();
   });
 
-  it("tells of a gap", async () => {
+  it("reports a gap", async () => {
     const page = await open([token("gap")], { lastEventId: "1-1" });
     await page.waitForFunction(() => window.events.some(([type]) => type === "stream-gap"));
     const [, gap] = (await page.evaluate(() => window.events)).find(([type]) => type === "stream-gap");

@@ -1,5 +1,5 @@
-// Which pages may open a stream with the token in a cookie. The browser adds it to the requests of all of them: to it,
-// another port of this machine is the same site.
+// The pages that may open a stream with the token in a cookie. The browser sends the cookie for all of them: another port of this
+// machine is the same site.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -9,21 +9,21 @@ import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 
 describe("a token in a cookie", () => {
-  let browser, stranger, nats, service, address;
+  let browser, other, nats, service, address;
 
   before(async () => {
-    [browser, stranger, nats] = await Promise.all([Browser.start(), Browser.start(), Nats.start()]);
+    [browser, other, nats] = await Promise.all([Browser.start(), Browser.start(), Nats.start()]);
     service = await Service.start(nats, { SSE_TOKEN_COOKIE: "token", SSE_CORS_ALLOW_ORIGINS: browser.origin });
     address = `http://127.0.0.1:${service.port}`;
   });
 
   after(async () => {
-    await Promise.all([browser.stop(), stranger.stop()]);
+    await Promise.all([browser.stop(), other.stop()]);
     await service?.down();
     await nats.stop();
   });
 
-  /** What becomes of a stream that this page opens, and the headers of the request for it as they were sent. */
+  /** Opens a stream in this page. Returns the outcome, and the headers of the request as sent. */
   async function open(page) {
     const sent = [];
     const session = await page.context().newCDPSession(page);
@@ -40,18 +40,18 @@ describe("a token in a cookie", () => {
       },
       [address, token("einstein")],
     );
-    const isOurs = (headers) => headers.Accept === "text/event-stream";
-    await eventually("the request's headers", () => sent.some(isOurs));
-    return [outcome, sent.find(isOurs)];
+    const isStream = (headers) => headers.Accept === "text/event-stream";
+    await eventually("the request's headers", () => sent.some(isStream));
+    return [outcome, sent.find(isStream)];
   }
 
-  it("opens a stream for a page of an origin that is named", async () => {
+  it("opens a stream for a page of a listed origin", async () => {
     const [outcome, headers] = await open(await browser.page());
     assert.equal(outcome, "open");
     assert.equal(headers.Origin, browser.origin);
   });
 
-  it("opens a stream for a page of the service's own origin, which names none", async () => {
+  it("opens a stream for a page of the service's own origin", async () => {
     const page = await browser.page();
     await page.goto(`${address}/openapi.json`);
     const [outcome, headers] = await open(page);
@@ -60,8 +60,8 @@ describe("a token in a cookie", () => {
     assert.equal(headers["Sec-Fetch-Site"], "same-origin");
   });
 
-  it("opens none for a page of another origin, although the browser sends it", async () => {
-    const [outcome, headers] = await open(await stranger.page());
+  it("opens no stream for a page of another origin, although the browser sends it", async () => {
+    const [outcome, headers] = await open(await other.page());
     assert.equal(outcome, "refused");
     assert.equal(headers.Cookie, `token=${token("einstein")}`);
     assert.equal(await service.metric('sse_auth_failures_total{reason="missing"}'), 1);

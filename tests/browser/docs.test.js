@@ -1,4 +1,4 @@
-// The page of the API's description: a reader tries an operation on it.
+// The page of the API description: a reader runs an operation.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -7,7 +7,7 @@ import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 import { visit } from "./fixture/visit.js";
 
-describe("the page of the description", () => {
+describe("the docs page", () => {
   let browser, nats, service, page;
 
   before(async () => {
@@ -30,7 +30,7 @@ describe("the page of the description", () => {
     return block.locator(".live-responses-table");
   }
 
-  it("lets a reader show a token and choose a language", async () => {
+  it("lets a reader authorize and choose a language", async () => {
     await page.locator(".btn.authorize").click();
     await page.locator(".auth-container input").first().fill(token("einstein"));
     await page.locator(".auth-btn-wrapper .authorize").first().click();
@@ -41,5 +41,5 @@ describe("the page of the description", () => {
     await known.getByText('"language": "de-AT"').waitFor();
   });
 
-  it("needs nothing from elsewhere, and has no fault", () => assert.deepEqual(page.complaints, []));
+  it("loads no external resource and causes no error", () => assert.deepEqual(page.errors, []));
 });

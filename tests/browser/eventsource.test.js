@@ -1,4 +1,4 @@
-// The package `eventsource`, for Node: it can set headers.
+// The package `eventsource` for Node, which can set headers.
 
 import { EventSource } from "eventsource";
 import { journey } from "./journey.js";

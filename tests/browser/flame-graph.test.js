@@ -1,4 +1,4 @@
-// The flame graph, as an administrator looks at it: its own script has to run under its policy.
+// The flame graph: its script has to run under its Content-Security-Policy.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +13,7 @@ describe("the flame graph", () => {
   before(async () => {
     [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
     service = await Service.start(nats, { SSE_DEBUG_PPROF: "true", SSE_DEBUG_ZPAGES: "true" });
-    // So that there is something to sample.
+    // The profiler samples only a busy process.
     let busy = true;
     const ask = async () => {
       while (busy) await fetch(`http://${service.debug}/metrics`).then((answer) => answer.text());
@@ -30,7 +30,7 @@ describe("the flame graph", () => {
     await nats.stop();
   });
 
-  it("has a frame zoomed by a click, and reset", async () => {
+  it("zooms into a frame and resets", async () => {
     const zoomed = () => page.evaluate(() => !document.getElementById("unzoom").classList.contains("hide"));
     assert.equal(await zoomed(), false);
     await page.locator("#frames g").last().click();
@@ -39,12 +39,12 @@ describe("the flame graph", () => {
     assert.equal(await zoomed(), false);
   });
 
-  it("needs nothing from elsewhere, and has no fault", () => assert.deepEqual(page.complaints, []));
+  it("loads no external resource and causes no error", () => assert.deepEqual(page.errors, []));
 
-  it("is styled, as is the page of spans", async () => {
+  it("is styled, like the page of spans", async () => {
     const spans = await visit(browser, `http://${service.debug}/debug/tracez`);
     const collapsed = await spans.evaluate(() => getComputedStyle(document.querySelector("table")).borderCollapse);
     assert.equal(collapsed, "collapse");
-    assert.deepEqual(spans.complaints, []);
+    assert.deepEqual(spans.errors, []);
   });
 });

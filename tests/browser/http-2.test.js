@@ -1,11 +1,11 @@
-// Sixty tabs of one browser, and one connection. HTTP/1.1 would let six of them follow.
+// Sixty tabs of one browser over one connection. HTTP/1.1 allows six.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Browser } from "./fixture/chromium.js";
 import { eventually } from "./fixture/eventually.js";
 import { Ledger } from "./fixture/ledger.js";
-import { Line } from "./fixture/line.js";
+import { Link } from "./fixture/link.js";
 import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 
@@ -13,10 +13,10 @@ const TABS = 60;
 
 describe("sixty tabs over HTTP/2", () => {
   const ledgers = [];
-  let browser, context, nats, service, line, address;
+  let browser, context, nats, service, link, address;
 
   before(async () => {
-    // The service makes its own certificate, which nobody has signed.
+    // The service uses a temporary self-signed certificate.
     [browser, nats] = await Promise.all([Browser.start(["--ignore-certificate-errors"]), Nats.start()]);
     service = await Service.start(nats, {
       OCIS_HTTP_TLS_ENABLED: "true",
@@ -24,8 +24,8 @@ describe("sixty tabs over HTTP/2", () => {
       SSE_WRITE_TIMEOUT: "10s",
       SSE_CORS_ALLOW_ORIGINS: browser.origin,
     });
-    line = await Line.to(service.port);
-    address = `https://127.0.0.1:${line.port}`;
+    link = await Link.to(service.port);
+    address = `https://127.0.0.1:${link.port}`;
     context = await browser.chromium.newContext();
     await context.addCookies([{ name: "token", value: token("einstein"), url: address, httpOnly: true, secure: true }]);
     for (let tab = 0; tab < TABS; tab++) {
@@ -43,20 +43,20 @@ describe("sixty tabs over HTTP/2", () => {
   after(async () => {
     await browser.stop();
     await service?.down();
-    await line?.cut();
+    await link?.cut();
     await nats.stop();
   });
 
   const publish = (content) => nats.publish(["einstein"], "userlog-notification", content);
   const allHave = (...contents) => Promise.all(ledgers.map((ledger) => ledger.has(...contents)));
 
-  it("are sixty streams over one connection", async () => {
+  it("use one connection", async () => {
     await publish("hello");
     await allHave("hello");
-    assert.equal(line.connections, 1);
+    assert.equal(link.connections, 1);
   });
 
-  it("go on while a tab beside them reads nothing, which is not taken for dead and gets all when it reads", async () => {
+  it("are not delayed by a tab that reads nothing, which gets everything later", async () => {
     const page = await context.newPage();
     await page.goto(`${address}/openapi.json`);
     await page.evaluate(async (token) => {
@@ -70,7 +70,7 @@ describe("sixty tabs over HTTP/2", () => {
       await publish(`beside ${event}`);
       await allHave(`beside ${event}`);
     }
-    assert.equal(line.connections, 1);
+    assert.equal(link.connections, 1);
     assert.equal(await service.metric("sse_connections"), TABS + 1);
     const read = await page.evaluate(async (expected) => {
       const reader = window.response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -81,20 +81,20 @@ describe("sixty tabs over HTTP/2", () => {
     assert.deepEqual(read, Array(events).fill(large.length));
   });
 
-  it("go on when one beside them has read nothing for so long that its stream is reset", async () => {
+  it("stay open when the stream of a tab that reads nothing is reset", async () => {
     const page = await context.newPage();
     await page.goto(`${address}/openapi.json`);
     await page.evaluate(async (token) => {
       window.response = await fetch("/sse", { headers: { Authorization: `Bearer ${token}` } });
     }, token("stalled for ever"));
     const large = "x".repeat(500_000);
-    // The browser takes some megabytes that nobody reads, and then no more.
+    // The browser buffers several megabytes, and then no more.
     await eventually("an end", async () => {
       await nats.publish(["stalled for ever"], "large", large);
       return (await service.metric("sse_queue_evictions_total")) === 1;
     });
     await publish("after it");
     await allHave("after it");
-    assert.equal(line.connections, 1);
+    assert.equal(link.connections, 1);
   });
 });

@@ -1,4 +1,4 @@
-// The inspect page, as an administrator uses it: with the keyboard only.
+// The inspect page, used with the keyboard only.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -40,7 +40,7 @@ describe("the inspect page", () => {
     await shows("#login output", "The token is not valid.");
   });
 
-  it("shows with the token what happens", async () => {
+  it("shows streams and events with the token", async () => {
     await type(DEBUG_TOKEN);
     await shows("#state", "ready: published events reach clients");
     await shows("#charts", "Streams\n\n2");
@@ -51,7 +51,7 @@ describe("the inspect page", () => {
     await page.waitForFunction(() => document.querySelector("polyline").points.length > 1);
   });
 
-  it("keeps the token for its tab, and shows it in no address", async () => {
+  it("keeps the token for its tab and out of the URL", async () => {
     await page.reload();
     await shows("#state", "ready: published events reach clients");
     assert.equal(page.url().includes("let"), false);
@@ -75,12 +75,12 @@ describe("the inspect page", () => {
     await shows("#reasons", "an administrator ended it\n2");
   });
 
-  describe("of two users", () => {
+  describe("with two users", () => {
     const find = async (user) => {
       await page.fill("#id", user);
       await page.press("#id", "Enter");
     };
-    /** Keeps the next request to `path` until the returned function is called. */
+    /** Holds the next request to `path` until `release` is called. */
     const delay = async (path) => {
       let release;
       const held = new Promise((resolve) => (release = resolve));
@@ -99,26 +99,26 @@ describe("the inspect page", () => {
       const open = (user) => fetch(`http://127.0.0.1:${service.port}/sse`, { headers: { "x-access-token": token(user) } });
       [early, late] = await Promise.all(["early", "late"].map(open));
       await page.evaluate(() => {
-        window.told = [];
+        window.shown = [];
         const found = document.getElementById("found");
-        new MutationObserver(() => window.told.push(found.innerText)).observe(found, { childList: true });
+        new MutationObserver(() => window.shown.push(found.innerText)).observe(found, { childList: true });
       });
     });
 
-    it("shows the one who was asked for last, whatever is answered last", async () => {
+    it("shows the latest user, not the latest answer", async () => {
       const answer = await delay("**/inspect/streams?user=early");
       await find("early");
       await answer.seen;
       await find("late");
       await shows("#found", "late has 1 open stream.");
       answer.release();
-      // It is shown again with each sample; by then the stale answer has come.
+      // The user is shown again with each sample; by then the stale answer has arrived.
       for (let n = 0; n < 2; n++) await page.waitForResponse("**/inspect/streams?user=late");
-      const told = await page.evaluate(() => window.told);
-      assert.deepEqual(told.filter((text) => text.startsWith("early")), []);
+      const shown = await page.evaluate(() => window.shown);
+      assert.deepEqual(shown.filter((text) => text.startsWith("early")), []);
     });
 
-    it("ends the one who is shown, and goes on with the one who is asked for meanwhile", async () => {
+    it("ends the streams of the shown user, and then shows the next one", async () => {
       const answer = await delay("**/inspect/streams/end");
       await page.click("#end button");
       await answer.seen;
@@ -133,7 +133,7 @@ describe("the inspect page", () => {
     });
   });
 
-  it("says when nobody answers, and goes on when somebody does", async () => {
+  it("shows an outage of the service and recovers", async () => {
     const address = service.debug;
     await service.down();
     await page.waitForSelector("#state[data-state=gone]");
@@ -142,10 +142,10 @@ describe("the inspect page", () => {
     await page.waitForSelector("#state[data-state=ready]");
   });
 
-  it("forgets the token, and has no fault", async () => {
+  it("forgets the token and causes no error", async () => {
     await page.click("#forget");
     await page.waitForSelector("#login:not([hidden])");
     assert.equal(await page.evaluate(() => sessionStorage.length), 0);
-    assert.deepEqual(page.complaints, []);
+    assert.deepEqual(page.errors, []);
   });
 });

@@ -1,5 +1,4 @@
-// What clients do of their own when the language changes. That each gets the next event in the other language is a part of the
-// journey.
+// The reactions of clients to a change of language. The journey tests that each client gets the next event in the new language.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -26,7 +25,7 @@ describe("a change of language", () => {
     await nats.stop();
   });
 
-  it("with which web-client reconnects loses nothing", async () => {
+  it("makes web-client reconnect without a loss", async () => {
     const [page, ledger] = [await browser.page(), new Ledger()];
     await follow(page, "web-client", address, token("einstein"), ledger);
     await service.hasStreams(1);

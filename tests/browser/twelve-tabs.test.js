@@ -1,4 +1,4 @@
-// Twelve tabs of one browser over HTTP/1.1, which would let six of them follow, and one connection for all of them.
+// Twelve tabs of one browser share one connection with HTTP/1.1, which allows six connections.
 
 import { after, before, describe, it } from "node:test";
 import { Browser } from "./fixture/chromium.js";
@@ -44,7 +44,7 @@ function twelveTabs(name, without) {
       await service.hasStreams(1);
     });
 
-    it("miss nothing and get nothing twice when the one that came first closes", async () => {
+    it("get each event once when the first tab closes", async () => {
       const [first] = tabs.splice(0, 1);
       const closed = first.page.close();
       for (let event = 0; event < 20; event++) await publish(`while it closes ${event}`);
@@ -54,18 +54,18 @@ function twelveTabs(name, without) {
       await service.hasStreams(1);
     });
 
-    it("give an event once that two tell of, as may be when one takes over from the other", async () => {
+    it("remove a duplicate, as during a takeover", async () => {
       await tabs[0].page.evaluate((channel) => {
         const other = new BroadcastChannel(channel);
-        const block = { type: "userlog-notification", data: "told twice", id: "1-1" };
+        const block = { type: "userlog-notification", data: "sent twice", id: "1-1" };
         for (let time = 0; time < 2; time++) other.postMessage({ to: "all", kind: "block", block });
       }, `ocis-sse-client ${address}/sse `);
-      await allHave("told twice");
+      await allHave("sent twice");
       await publish("after it");
       await allHave("after it");
     });
 
-    it("go on when one of them closes its stream and stays", async () => {
+    it("continue when a tab closes its stream", async () => {
       const [first] = tabs.splice(0, 1);
       await first.page.evaluate(() => window.stream.close());
       await publish("without it");
@@ -73,7 +73,7 @@ function twelveTabs(name, without) {
       await service.hasStreams(1);
     });
 
-    it("miss nothing when the service is restarted", async () => {
+    it("miss nothing during a restart of the service", async () => {
       await service.down();
       await publish("while it was down");
       await service.up();

@@ -10,16 +10,16 @@ import { journey } from "./journey.js";
 let browser, page;
 
 journey("@ownclouders/web-client", {
-  // It sends no Last-Event-ID; the service knows it by its X-Request-ID.
-  repeats: true,
+  // The client sends no Last-Event-ID; the service recognizes it by its X-Request-ID.
+  mayRepeat: true,
   prepare: async () => (browser = await Browser.start()),
   start: async (address, token, ledger) => {
     page = await browser.page();
     await page.clock.install();
     await follow(page, "web-client", address, token, ledger);
   },
-  // It waits for 30 to 45 seconds, which pass at once.
-  hurry: async () => {
+  // Skips the 30 to 45 seconds before it reconnects.
+  skipWait: async () => {
     await page.waitForFunction(() => window.waits);
     await page.evaluate(() => (window.waits = false));
     await page.clock.fastForward(45_000);
@@ -27,7 +27,7 @@ journey("@ownclouders/web-client", {
   stop: () => browser.stop(),
 });
 
-describe("@ownclouders/web-client, whose language changes twice", () => {
+describe("@ownclouders/web-client, after two changes of language", () => {
   let browser, nats, service;
 
   before(async () => {
@@ -41,8 +41,8 @@ describe("@ownclouders/web-client, whose language changes twice", () => {
     await nats.stop();
   });
 
-  // It uses the controller again with which it has aborted its first stream, and so never closes another.
-  it("leaves a stream open, which the service ends", async () => {
+  // The client reuses the controller with which it has aborted its first stream, so it never closes another one.
+  it("leaves a stream open that the service replaces", async () => {
     const page = await browser.page();
     await follow(page, "web-client", `http://127.0.0.1:${service.port}`, token("einstein"), new Ledger());
     for (const [language, streams] of [["fr", 1], ["de", 2]]) {

@@ -1,4 +1,4 @@
-//! The page on replacing the built-in service tells of every setting that both have, as it is in the code.
+//! The page on replacing the built-in service describes the settings of both services as they are in the code.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ struct Row {
     here: &'static str,
 }
 
-/// What stands between backquotes.
+/// Returns the texts between backticks.
 fn quoted(cell: &'static str) -> impl Iterator<Item = &'static str> {
     cell.split('`').skip(1).step_by(2)
 }
@@ -42,9 +42,9 @@ fn setting(key: &str) -> &'static Setting {
 }
 
 #[test]
-fn names_the_settings_of_the_platform_and_only_those() {
+fn lists_exactly_the_platforms_settings() {
     let shown: BTreeSet<_> = rows().iter().map(|row| row.key).collect();
-    // What the built-in service has under names of its own.
+    // Settings that the built-in service has under other names.
     let builtin = [
         "SSE_DEBUG_ADDR",
         "SSE_DEBUG_TOKEN",
@@ -60,7 +60,7 @@ fn names_the_settings_of_the_platform_and_only_those() {
 }
 
 #[test]
-fn shows_the_variables_that_are_read() {
+fn shows_the_supported_variables() {
     for row in rows() {
         let read: BTreeSet<_> = setting(row.key).all_variables().collect();
         for name in &row.variables {
@@ -73,7 +73,7 @@ fn shows_the_variables_that_are_read() {
 }
 
 #[test]
-fn says_the_same_of_a_default_that_is_the_same() {
+fn equal_defaults_are_described_as_equal() {
     for row in rows() {
         let here = match setting(row.key).default {
             None => "required",

@@ -1,4 +1,4 @@
-//! The files in `deploy/` speak of what there is.
+//! The files in `deploy/` and the pages about them match the code.
 
 mod compatibility;
 mod metrics;
@@ -12,7 +12,7 @@ const COMPOSE: &str = include_str!("../../deploy/compose/compose.yaml");
 const PROXIES: &str = include_str!("../../docs/proxies.md");
 const UNIT: &str = include_str!("../../deploy/systemd/ocis-sse.service");
 
-/// Every word of `text` that begins with one of `beginnings`.
+/// Returns every word of `text` that starts with one of `beginnings`.
 fn words<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| beginnings.iter().any(|beginning| word.starts_with(beginning)))
@@ -20,7 +20,7 @@ fn words<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_setting_that_is_set_exists() {
+fn deployed_settings_exist() {
     let known: BTreeSet<String> = SETTINGS.iter().flat_map(Setting::all_variables).collect();
     for (file, text) in [("Dockerfile", DOCKERFILE), ("compose.yaml", COMPOSE), ("ocis-sse.service", UNIT)] {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
@@ -30,15 +30,15 @@ fn every_setting_that_is_set_exists() {
     }
 }
 
-/// The end-to-end tests show that it reloads on SIGHUP, and tells systemd.
+/// The end-to-end tests show that the service reloads on SIGHUP and notifies systemd.
 #[test]
-fn systemd_reloads_by_the_signal() {
+fn systemd_reloads_with_sighup() {
     let says = |line: &str| UNIT.lines().any(|found| found == line);
     assert!(says("Type=notify") && says("ExecReload=/bin/kill -HUP $MAINPID"));
 }
 
 #[test]
-fn the_page_about_proxies_shows_their_files() {
+fn proxies_page_shows_the_deployed_files() {
     let files = [
         include_str!("../../deploy/proxies/nginx.conf"),
         include_str!("../../deploy/proxies/Caddyfile"),
@@ -58,9 +58,10 @@ fn the_page_about_proxies_shows_their_files() {
     }
 }
 
-/// The image's dependencies are built before our sources are there. Cargo refuses to, when a target is missing that a manifest names.
+/// The image builds the dependencies before the sources are copied. Cargo refuses to when a target of a manifest is
+/// missing.
 #[test]
-fn cargo_finds_every_target_while_the_image_is_built() {
+fn image_build_has_every_cargo_target() {
     let instructions = DOCKERFILE.replace("\\\n", " ");
     let builder = instructions.split("\nFROM ").nth(1).expect("its first stage");
     let (before, _) = builder.split_once("&& cargo build").expect("where it builds");
@@ -84,7 +85,7 @@ fn cargo_finds_every_target_while_the_image_is_built() {
         let (succeeds, error) = run("sh", &["-c", &commands]);
         assert!(succeeds, "{commands}: {error}");
     }
-    // Nothing has to be built to hear what cargo thinks of the targets: it looks at those of the manifest first.
+    // `cargo check` for a missing target fails before it builds anything, but checks the targets of the manifest first.
     let (_, error) = run(env!("CARGO"), &["check", "--offline", "--locked", "--bin", "none"]);
     assert!(error.contains("no bin target named `none`"), "{error}");
 }

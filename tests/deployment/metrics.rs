@@ -1,4 +1,4 @@
-//! The dashboard, the alerts and the page of metrics name metrics, labels and values that there are.
+//! The dashboard, the alerts and the page of metrics name existing metrics, labels and values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,15 +10,16 @@ const DASHBOARD: &str = include_str!("../../deploy/grafana/ocis-sse.json");
 const RULES: &str = include_str!("../../deploy/prometheus/ocis-sse.rules.yaml");
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
-/// What Prometheus itself tells targets apart by.
+/// Labels that Prometheus adds to each target.
 const TARGET: [&str; 2] = ["instance", "job"];
-/// Labels whose values nobody knows beforehand.
+/// Labels without a fixed set of values.
 const OPEN: [&str; 3] = ["version", "status", "le"];
 
-/// The labels of each metric, with their values.
+/// The labels of each metric with their values.
 type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// What a service shows at its start, with servers of every kind. Of requests, which are shown from the first one on, it has had two.
+/// Returns the metrics of a new service with every kind of server. It has answered two requests, because requests are
+/// shown only from the first one on.
 fn metrics() -> Metrics {
     let counts = PrometheusMetrics::new("test");
     for server in Server::ALL {
@@ -40,20 +41,20 @@ fn metrics() -> Metrics {
     metrics
 }
 
-/// What is asked of one label.
+/// A condition on one label.
 struct Matcher<'a> {
     label: &'a str,
     value: &'a str,
 }
 
 impl<'a> Matcher<'a> {
-    /// The values that are meant.
+    /// Returns the values that the condition selects.
     fn values(&self) -> impl Iterator<Item = &'a str> {
         self.value.split('|')
     }
 }
 
-/// Reads `label="value",label=~"value|value"`, up to the closing brace.
+/// Parses `label="value",label=~"value|value"` up to the closing brace.
 fn matchers(mut text: &str) -> Vec<Matcher<'_>> {
     let mut matchers = Vec::new();
     while let Some((label, rest)) = text.split_once(['=', '!']) {
@@ -68,7 +69,7 @@ fn matchers(mut text: &str) -> Vec<Matcher<'_>> {
     matchers
 }
 
-/// Every metric of ours that a text names, and what is asked of its labels.
+/// Returns every metric of the service that a text names, with the conditions on its labels.
 fn selectors(text: &str) -> Vec<(&str, Vec<Matcher<'_>>)> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let mut selectors = Vec::new();
@@ -86,7 +87,7 @@ fn selectors(text: &str) -> Vec<(&str, Vec<Matcher<'_>>)> {
     selectors
 }
 
-/// The labels that an expression groups by, or matches on.
+/// Returns the labels by which an expression groups or joins.
 fn groupings(expression: &str) -> Vec<&str> {
     let mut labels = Vec::new();
     for keyword in ["by", "without", "on", "ignoring"] {
@@ -98,7 +99,7 @@ fn groupings(expression: &str) -> Vec<&str> {
     labels
 }
 
-/// What is named in a text is there.
+/// Checks that the metrics, labels and values in a text exist.
 fn check_text(metrics: &Metrics, place: &str, text: &str) {
     for (metric, asked) in selectors(text) {
         let labels = metrics.get(metric).unwrap_or_else(|| panic!("{place}: there is no {metric}"));
@@ -115,7 +116,7 @@ fn check_text(metrics: &Metrics, place: &str, text: &str) {
     }
 }
 
-/// So is what an expression, and what is said of its result, names.
+/// Checks an expression, and the labels that its legend or description shows.
 fn check_expression(metrics: &Metrics, place: &str, expression: &str, shown: &[&str]) {
     check_text(metrics, place, expression);
     let named = selectors(expression);
@@ -126,7 +127,7 @@ fn check_expression(metrics: &Metrics, place: &str, expression: &str, shown: &[&
     }
 }
 
-/// Every value of the key `key` in a document, with the object that it is in.
+/// Returns every value of the key `key` in a document, with the object that contains it.
 fn with_key<'a>(document: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     match document {
         Value::Object(fields) => {
@@ -140,7 +141,7 @@ fn with_key<'a>(document: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// The labels in `{{label}}` or `{{ $labels.label }}`.
+/// Returns the labels in `{{label}}` or `{{ $labels.label }}`.
 fn templates(text: &str) -> Vec<&str> {
     let templates = text.split("{{").skip(1).filter_map(|behind| behind.split("}}").next());
     let labels = templates.filter_map(|template| {
@@ -154,7 +155,7 @@ fn templates(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn dashboard_names_what_there_is() {
+fn dashboard_uses_existing_metrics() {
     let (metrics, dashboard) = (metrics(), serde_json::from_str::<Value>(DASHBOARD).expect("JSON"));
     let mut targets = Vec::new();
     with_key(&dashboard, "expr", &mut targets);
@@ -164,12 +165,12 @@ fn dashboard_names_what_there_is() {
         let expression = target["expr"].as_str().expect("an expression");
         check_expression(&metrics, "dashboard", expression, &templates(legend));
     }
-    // Whatever else it says, descriptions for example.
+    // Checks other texts as well, such as descriptions.
     check_text(&metrics, "dashboard", &DASHBOARD.replace("\\\"", "\""));
 }
 
 #[test]
-fn alerts_name_what_there_is() {
+fn alerts_use_existing_metrics() {
     let metrics = metrics();
     let alerts: Vec<_> = RULES.split("- alert: ").skip(1).collect();
     assert!(alerts.len() > 5, "{alerts:?}");
@@ -179,7 +180,7 @@ fn alerts_name_what_there_is() {
             alert.lines().find_map(|line| line.trim().strip_prefix("expr: ")).expect("an expression");
         check_expression(&metrics, name, expression, &templates(alert));
         check_text(&metrics, name, alert);
-        // What a description says of a label without its metric.
+        // Checks the values of labels that a description names without the metric.
         let values = alert
             .split(|c: char| c.is_whitespace() || "({})".contains(c))
             .filter(|word| word.contains("=\""));
@@ -192,16 +193,16 @@ fn alerts_name_what_there_is() {
     }
 }
 
-/// The texts between backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The page says of each metric which labels it has, and of each label which values: all, and no others. On a runtime, which has metrics of
-/// its own.
+/// The page lists exactly the labels of each metric and exactly the values of each label. A runtime is needed because
+/// it has metrics of its own.
 #[tokio::test]
-async fn page_of_metrics_names_what_there_is() {
-    // A histogram stands there by its own name.
+async fn metrics_page_lists_existing_metrics() {
+    // The page lists a histogram by its base name.
     let mut there = Metrics::new();
     for (metric, mut labels) in metrics().into_iter().filter(|(metric, _)| !metric.starts_with("process_")) {
         let histogram = ["_bucket", "_sum", "_count"].iter().find_map(|part| metric.strip_suffix(part));

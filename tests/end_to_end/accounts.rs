@@ -1,4 +1,4 @@
-//! Accounts are disabled, deleted and enabled again.
+//! Accounts that are disabled, deleted and enabled again.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,7 +14,7 @@ use crate::{
 const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 const CHANGED: &str = "events.UserFeatureChanged";
 
-/// A token of einstein that was issued so many seconds from now.
+/// Returns a token of einstein that was issued `seconds` from now.
 fn token(seconds: i64) -> String {
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
@@ -24,7 +24,7 @@ fn token(seconds: i64) -> String {
     }))
 }
 
-/// What is published when a feature of einstein changes.
+/// Returns the event that the platform publishes when a feature of einstein changes.
 fn feature(name: &str, value: &str) -> Value {
     json!({
         "Executant": { "idp": "https://idp.example", "opaque_id": "admin", "type": 1 }, "UserID": "einstein",
@@ -46,7 +46,7 @@ impl Service {
     }
 }
 
-/// The token opens no stream, and nothing else either.
+/// Checks that the token is rejected by every endpoint.
 async fn is_refused(service: &Service, token: &str) {
     for path in ["/sse", LANGUAGE] {
         let refused = service.ask_by(token, path).await;
@@ -59,7 +59,7 @@ async fn is_refused(service: &Service, token: &str) {
 }
 
 #[tokio::test]
-async fn account_that_is_disabled_or_deleted_loses_its_streams_and_its_tokens() {
+async fn disabling_an_account_ends_streams_and_tokens() {
     let deleted = json!({ "Executant": null, "UserID": "einstein", "Timestamp": null });
     let soft_deleted = json!({ "Executant": null, "UserID": "einstein", "RetentionTime": 1, "Reason": "" });
     for (event_type, event) in [
@@ -78,7 +78,7 @@ async fn account_that_is_disabled_or_deleted_loses_its_streams_and_its_tokens() 
         publisher.event(&["einstein", "marie"], "t", "after").await;
         for stream in &mut streams {
             assert_eq!(stream.content().await, "before", "{event_type}");
-            assert_eq!(stream.last_words().await, "the account was disabled or deleted");
+            assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
         }
         assert_eq!([marie.content().await, marie.content().await], ["before", "after"]);
         is_refused(&service, &old).await;
@@ -93,20 +93,20 @@ async fn account_that_is_disabled_or_deleted_loses_its_streams_and_its_tokens() 
 }
 
 #[tokio::test]
-async fn account_that_is_enabled_again_has_its_tokens_again() {
+async fn enabling_an_account_accepts_its_tokens_again() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let old = token(-60);
     let mut stream = service.follow_by(&old).await;
     let publisher = nats.publisher().await;
-    // Neither ends a stream.
+    // Neither change ends a stream.
     publish(&publisher, CHANGED, &feature("displayname", "false")).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
     publisher.event(&["einstein"], "t", "still here").await;
     assert_eq!(stream.content().await, "still here");
 
     publish(&publisher, CHANGED, &feature("accountEnabled", "false")).await;
-    assert_eq!(stream.last_words().await, "the account was disabled or deleted");
+    assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
     is_refused(&service, &old).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
     eventually("the old token is accepted", async || service.ask_by(&old, LANGUAGE).await.status == 200)
@@ -117,7 +117,7 @@ async fn account_that_is_enabled_again_has_its_tokens_again() {
 }
 
 #[tokio::test]
-async fn instance_that_starts_knows_the_accounts_that_were_disabled_recently() {
+async fn new_instance_knows_recently_disabled_accounts() {
     let nats = Nats::start().await;
     drop(Service::start(&nats, &[]).await);
     let publisher = nats.publisher().await;
@@ -125,7 +125,7 @@ async fn instance_that_starts_knows_the_accounts_that_were_disabled_recently() {
     let service = Service::start(&nats, &[]).await;
     is_refused(&service, &token(-60)).await;
     service.follow_by(&token(60)).await;
-    // Without a history it reads from the present on.
+    // Without a history it reads only new events.
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_AGE", "0s")]).await;
     service.follow_by(&token(-60)).await;
 }

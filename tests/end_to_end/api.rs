@@ -1,18 +1,19 @@
-//! The description of the API.
+//! The OpenAPI description.
 
 use tokio::process::Command;
 
 use crate::{
     client::get,
-    installed, line,
+    installed,
     nats::Nats,
     service::{Service, token},
+    transport,
 };
 
 const COMMITTED: &str = include_str!("../../openapi/ocis-sse.json");
 
 #[test]
-fn the_committed_description_is_the_present_one() {
+fn committed_description_is_current() {
     let present = format!("{}\n", ocis_sse::composition::specification());
     assert!(
         COMMITTED == present,
@@ -21,7 +22,7 @@ fn the_committed_description_is_the_present_one() {
 }
 
 #[tokio::test]
-async fn the_running_service_describes_itself() {
+async fn service_serves_its_description() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]);
     let served = get(service.http, "/root/openapi.json", &[]).await;
@@ -35,12 +36,12 @@ async fn the_running_service_describes_itself() {
 }
 
 #[tokio::test]
-async fn the_page_needs_nothing_from_elsewhere() {
+async fn docs_page_loads_no_external_resource() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let page = get(service.http, "/docs", &[]).await;
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
-    // Nor could it get anything.
+    // The policy forbids to load anything as well.
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     assert!(policy.ends_with("form-action 'none'; base-uri 'none'; frame-ancestors 'none'"), "{policy}");
@@ -51,17 +52,17 @@ async fn the_page_needs_nothing_from_elsewhere() {
     }
 }
 
-/// Whatever fits the description, and whatever does not, is answered as the description says.
+/// Every response to a valid or invalid request conforms to the description.
 #[tokio::test(flavor = "multi_thread")]
-async fn schemathesis_finds_nothing() {
+async fn schemathesis_finds_no_violation() {
     let nats = Nats::start().await;
-    // A stream ends at once: only whole answers can be judged.
+    // Schemathesis checks only complete responses, so streams end at once.
     let short = [("SSE_MAX_STREAM_AGE", "20ms"), ("SSE_KEEPALIVE_INTERVAL", "50ms")];
     let service = Service::start(&nats, &short).await;
     let description = format!("{}://{}/openapi.json", service.http.scheme(), service.http);
     let with_token = format!("x-access-token: {}", token("einstein"));
     for header in [Some(with_token), None] {
-        // It keeps what it has found where it runs.
+        // Schemathesis writes its findings to its working directory.
         let directory = tempfile::tempdir().expect("a directory");
         let mut schemathesis = Command::new(installed("SCHEMATHESIS", "schemathesis"));
         schemathesis.current_dir(&directory).args([
@@ -72,8 +73,8 @@ async fn schemathesis_finds_nothing() {
             "--max-examples",
             "50",
         ]);
-        // Who shows a certificate shall be known by it.
-        schemathesis.envs(line::settings().iter().map(|(_, value)| ("REQUESTS_CA_BUNDLE", *value)));
+        // Makes schemathesis trust the certificate of the tests.
+        schemathesis.envs(transport::settings().iter().map(|(_, value)| ("REQUESTS_CA_BUNDLE", *value)));
         if let Some(header) = &header {
             schemathesis.args(["--header", header]);
         }

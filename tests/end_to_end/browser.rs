@@ -1,4 +1,4 @@
-//! A client that comes back, as browsers do, and writes down what it got.
+//! A client that reconnects like a browser and records the events it receives.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,29 +17,29 @@ use uuid::Uuid;
 use crate::{
     eventually,
     ledger::{Entry, Ledger},
-    line::Server,
     service::token,
+    transport::Server,
 };
 
-/// Where the platform's clients find their stream.
+/// The path at which the platform's clients open their stream.
 pub(crate) const PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 
-/// What tells the service where a client was when it comes back.
+/// How a client tells the service its position when it reconnects.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Memory {
-    /// `Last-Event-ID`, as of an `EventSource`.
+pub(crate) enum ResumeBy {
+    /// With `Last-Event-ID`, like an `EventSource`.
     LastEventId,
-    /// `X-Request-ID` alone, as of the platform's web client.
+    /// With the same `X-Request-ID`, like the platform's web client.
     RequestId,
 }
 
-/// One tab of a user, which follows until it is dropped.
+/// One tab of a user, which reads its stream until it is dropped.
 pub(crate) struct Browser {
     seen: Arc<Mutex<Seen>>,
     following: JoinHandle<()>,
 }
 
-/// What a tab has seen so far.
+/// The record of a tab.
 #[derive(Default)]
 struct Seen {
     ledger: Ledger,
@@ -48,12 +48,12 @@ struct Seen {
 }
 
 impl Browser {
-    pub(crate) fn open(service: impl Into<Server>, user: &str, memory: Memory) -> Self {
+    pub(crate) fn open(service: impl Into<Server>, user: &str, resume_by: ResumeBy) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let tab = Tab {
             service: service.into(),
             token: token(user),
-            memory,
+            resume_by,
             request_id: Uuid::new_v4().to_string(),
             last_event_id: String::new(),
             seen: seen.clone(),
@@ -65,7 +65,7 @@ impl Browser {
         self.seen.lock().ledger.clone()
     }
 
-    /// How many of its streams have ended, however they did.
+    /// Returns how many of its streams have ended, cleanly or not.
     pub(crate) fn ended(&self) -> usize {
         self.seen.lock().ended
     }
@@ -85,7 +85,7 @@ impl Drop for Browser {
 struct Tab {
     service: Server,
     token: String,
-    memory: Memory,
+    resume_by: ResumeBy,
     request_id: String,
     last_event_id: String,
     seen: Arc<Mutex<Seen>>,
@@ -99,12 +99,12 @@ impl Tab {
                 self.read(body).await;
                 self.seen.lock().ended += 1;
             }
-            // A browser's pause is seconds; a short one finds more faults in the same time.
+            // A browser waits for seconds; a short pause finds more faults in the same time.
             tokio::time::sleep(Duration::from_millis(rand::random_range(5..50))).await;
         }
     }
 
-    /// A stream, unless the service is not there or asks to come back later.
+    /// Opens a stream; `None` if the service is unreachable or rejects the request temporarily.
     async fn connect(&self) -> Option<Incoming> {
         let stream = self.service.connect().await.ok()?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
@@ -113,7 +113,7 @@ impl Tab {
             .header("host", self.service.to_string())
             .header("x-access-token", &self.token)
             .header("x-request-id", &self.request_id);
-        if self.memory == Memory::LastEventId && !self.last_event_id.is_empty() {
+        if self.resume_by == ResumeBy::LastEventId && !self.last_event_id.is_empty() {
             request = request.header("last-event-id", &self.last_event_id);
         }
         let request = request.body(Empty::<Bytes>::new()).expect("a request");
@@ -128,7 +128,7 @@ impl Tab {
         }
     }
 
-    /// Up to the end, be it clean or not.
+    /// Reads a stream to its end, clean or not.
     async fn read(&mut self, mut body: Incoming) {
         let mut reader = Reader::default();
         while let Some(Ok(frame)) = body.frame().await {
@@ -153,7 +153,7 @@ struct Event {
     data: String,
 }
 
-/// What has been read of one stream: WHATWG HTML, 9.2.6 for lines that end with LF, which ours do.
+/// A parser of one stream (WHATWG HTML, 9.2.6), for lines that end with LF.
 #[derive(Default)]
 struct Reader {
     line: Vec<u8>,
@@ -163,8 +163,8 @@ struct Reader {
 }
 
 impl Reader {
-    /// The events that `bytes` complete. An id counts from its empty line on, whether there is an event or not; a block
-    /// that a broken end leaves unfinished does not.
+    /// Returns the events that `bytes` complete. An id takes effect at its empty line, with or without an event; the id
+    /// of an unfinished block is ignored.
     fn read(&mut self, bytes: &[u8], last_event_id: &mut String) -> Vec<Event> {
         let mut events = Vec::new();
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -194,16 +194,16 @@ impl Reader {
                 Some(data) => *data = format!("{data}\n{value}"),
                 None => self.data = Some(value.into()),
             },
-            // A comment has the empty name.
+            // A comment has an empty name.
             _ => {}
         }
     }
 }
 
 #[test]
-fn a_stream_is_read_as_a_browser_does() {
+fn stream_is_parsed_like_in_a_browser() {
     let check = |stream: &str, expected: &[(&str, &str)], last_event_id: &str| {
-        // However the bytes are cut.
+        // The result must not depend on how the bytes are split.
         for length in [1, 2, 7, stream.len()] {
             let (mut reader, mut id) = (Reader::default(), "before".to_owned());
             let pieces = stream.as_bytes().chunks(length);
@@ -223,7 +223,7 @@ fn a_stream_is_read_as_a_browser_does() {
     check("event: t\n\ndata\n\n", &[("", "")], "");
 }
 
-/// Answers the next request, and gives the lines of its head.
+/// Answers the next request, and returns the lines of its head.
 async fn answer(service: &TcpListener, head: &str, body: &str) -> Vec<String> {
     let (mut stream, _) = service.accept().await.expect("a connection");
     let mut request = vec![0; 4096];
@@ -234,10 +234,10 @@ async fn answer(service: &TcpListener, head: &str, body: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn it_comes_back_and_says_where_it_was() {
-    let check = async |memory: Memory, remembered: Option<&str>| {
+async fn reconnects_with_its_last_event_id() {
+    let check = async |resume_by: ResumeBy, remembered: Option<&str>| {
         let service = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let browser = Browser::open(service.local_addr().expect("bound"), "a", memory);
+        let browser = Browser::open(service.local_addr().expect("bound"), "a", resume_by);
         let line = |request: &[String], name: &str| {
             request.iter().find_map(|line| line.strip_prefix(name)).map(ToOwned::to_owned)
         };
@@ -254,6 +254,6 @@ async fn it_comes_back_and_says_where_it_was() {
         eventually("all in the ledger", async || browser.ledger().entries == expected).await;
         assert_eq!(browser.ended(), 2);
     };
-    check(Memory::LastEventId, Some("a-8")).await;
-    check(Memory::RequestId, None).await;
+    check(ResumeBy::LastEventId, Some("a-8")).await;
+    check(ResumeBy::RequestId, None).await;
 }

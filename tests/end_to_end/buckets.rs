@@ -1,4 +1,4 @@
-//! What instances share in buckets of NATS, whatever becomes of NATS and of the buckets.
+//! The NATS buckets that instances share, with failures of NATS and of the buckets.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use ports::obligations;
 use serde_json::json;
 
 use crate::{
-    PATIENCE, eventually,
+    DEADLINE, eventually,
     nats::{Nats, Publisher},
-    returning::{publish, reads},
+    resume::{publish, reads},
     service::Service,
 };
 
-/// What was written a few seconds before the end has arrived.
+/// Shortens the unacknowledged window of a stream, so that events of a few seconds ago count as received.
 const SETTINGS: [(&str, &str); 2] = [("SSE_TCP_USER_TIMEOUT", "1s"), ("SSE_WRITE_TIMEOUT", "1s")];
 const TAB: [(&str, &str); 1] = [("x-request-id", "8a1c0bfe-tab")];
 
@@ -32,49 +32,49 @@ fn connection(nats: &Nats) -> Connection {
     connection_to(&nats.address())
 }
 
-/// A connection to the server at `address`, as an instance has one.
+/// Opens a connection to NATS as an instance does.
 pub(crate) fn connection_to(address: &str) -> Connection {
     let addresses = vec![address.parse().expect("an address")];
     connect(Servers { addresses, credentials: None, encryption: Encryption::None })
 }
 
 #[tokio::test]
-async fn bookmarks_meet_the_obligations_of_their_port() {
+async fn bookmarks_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
-    tokio::time::timeout(PATIENCE, obligations::bookmark_exchange(instance)).await.expect("in time");
+    tokio::time::timeout(DEADLINE, obligations::bookmark_exchange(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn preferences_meet_the_obligations_of_their_port() {
+async fn languages_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
-    tokio::time::timeout(PATIENCE, obligations::language_preferences(instance)).await.expect("in time");
+    tokio::time::timeout(DEADLINE, obligations::language_preferences(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn bookmarks_that_are_deleted_meet_the_obligations_of_their_port() {
+async fn deleted_bookmarks_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
     let lose = async || {
         nats.publisher().await.jetstream.delete_key_value("sse-resume").await.expect("deleted");
     };
     let tested = obligations::bookmark_exchange_that_is_lost(instance, lose);
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
 #[tokio::test]
-async fn preferences_that_are_deleted_meet_the_obligations_of_their_port() {
+async fn deleted_languages_fulfil_their_port() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     let lose = async || {
         nats.publisher().await.jetstream.delete_key_value("sse-languages").await.expect("deleted");
     };
     let tested = obligations::language_preferences_that_are_lost(instance, lose);
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
-/// The bucket of an older version, in the memory of NATS and without a limit.
+/// Creates the bucket of an older version, in memory and without a limit.
 async fn older_bucket(publisher: &Publisher) {
     let older = kv::Config {
         bucket: "sse-resume".into(),
@@ -90,7 +90,7 @@ async fn config(publisher: &Publisher, bucket: &str) -> Config {
     stream.cached_info().config.clone()
 }
 
-/// How many bookmarks are in the bucket.
+/// Returns the number of bookmarks in the bucket.
 async fn bookmarks(publisher: &Publisher) -> u64 {
     match publisher.jetstream.get_stream("KV_sse-resume").await {
         Ok(stream) => stream.cached_info().state.messages,
@@ -99,8 +99,8 @@ async fn bookmarks(publisher: &Publisher) -> u64 {
 }
 
 impl Service {
-    /// A tab reads these events and leaves.
-    async fn is_left_by_a_tab(&self, publisher: &Publisher, contents: std::ops::Range<u32>) {
+    /// Opens a stream as a tab, reads these events and closes it.
+    async fn reads_as_a_tab(&self, publisher: &Publisher, contents: std::ops::Range<u32>) {
         let mut stream = self.follow_with("einstein", &TAB).await;
         publish(publisher, contents.clone()).await;
         reads(&mut stream, contents).await;
@@ -108,8 +108,8 @@ impl Service {
         self.has_connections(0).await;
     }
 
-    /// The tab is back, and gets what it has missed.
-    async fn gives_a_tab(&self, contents: std::ops::Range<u32>) {
+    /// Reopens the stream of the tab, which gets the events it has missed.
+    async fn resumes_the_tab(&self, contents: std::ops::Range<u32>) {
         reads(&mut self.follow_with("einstein", &TAB).await, contents).await;
     }
 
@@ -144,14 +144,14 @@ enum Moment {
     After,
 }
 
-/// NATS is restarted before, between or after the end and the new start of the service.
-async fn restart_of_nats(moment: Moment) {
+/// Restarts NATS before, between or after the stop and the start of the service.
+async fn keeps_bookmarks(moment: Moment) {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     let publisher = nats.publisher().await;
-    service.is_left_by_a_tab(&publisher, 0..3).await;
-    // What is told in the moment in which NATS dies is lost.
-    eventually("told", async || bookmarks(&publisher).await == 1).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
+    // A bookmark that is published while NATS is being killed would be lost.
+    eventually("published", async || bookmarks(&publisher).await == 1).await;
     if moment == Moment::Before {
         restart(&mut nats, Some(&service)).await;
     }
@@ -166,108 +166,108 @@ async fn restart_of_nats(moment: Moment) {
     if moment == Moment::After {
         restart(&mut nats, Some(&service)).await;
     }
-    service.gives_a_tab(0..6).await;
+    service.resumes_the_tab(0..6).await;
 }
 
 #[tokio::test]
-async fn keep_bookmarks_when_nats_is_restarted_before_the_service() {
-    restart_of_nats(Moment::Before).await;
+async fn keep_bookmarks_if_nats_restarts_before_service() {
+    keeps_bookmarks(Moment::Before).await;
 }
 
 #[tokio::test]
-async fn keep_bookmarks_when_nats_is_restarted_while_no_instance_runs() {
-    restart_of_nats(Moment::Between).await;
+async fn keep_bookmarks_if_nats_restarts_without_service() {
+    keeps_bookmarks(Moment::Between).await;
 }
 
 #[tokio::test]
-async fn keep_bookmarks_when_nats_is_restarted_after_the_service() {
-    restart_of_nats(Moment::After).await;
+async fn keep_bookmarks_if_nats_restarts_after_service() {
+    keeps_bookmarks(Moment::After).await;
 }
 
-/// Such a bucket is gone after a restart of NATS, and the instance puts back what it remembers.
+/// The bucket of an older version is lost with NATS, and the instance publishes its bookmarks again.
 #[tokio::test]
-async fn are_filled_again_when_they_vanish_with_nats() {
+async fn are_refilled_after_loss_with_nats() {
     let mut nats = Nats::start().await;
     older_bucket(&nats.publisher().await).await;
     let service = Service::start(&nats, &SETTINGS).await;
     let publisher = nats.publisher().await;
     eventually("limits", async || config(&publisher, "sse-resume").await.max_bytes > 0).await;
-    service.is_left_by_a_tab(&publisher, 0..3).await;
-    eventually("told", async || bookmarks(&publisher).await == 1).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
+    eventually("published", async || bookmarks(&publisher).await == 1).await;
     restart(&mut nats, Some(&service)).await;
     let publisher = nats.publisher().await;
-    eventually("told again", async || bookmarks(&publisher).await == 1).await;
+    eventually("published again", async || bookmarks(&publisher).await == 1).await;
     assert_eq!(config(&publisher, "sse-resume").await.storage, StorageType::File);
-    // What happens from now on is told as well.
+    // New bookmarks are published as well.
     let mut other = service.follow_with("einstein", &[("x-request-id", "other-tab")]).await;
     publish(&publisher, 3..4).await;
     reads(&mut other, 3..4).await;
     let service = service.restarted(&nats).await;
     publish(&publisher, 4..6).await;
-    service.gives_a_tab(0..6).await;
+    service.resumes_the_tab(0..6).await;
     let mut other = service.follow_with("einstein", &[("x-request-id", "other-tab")]).await;
     reads(&mut other, 3..6).await;
 }
 
 #[tokio::test]
-async fn are_filled_again_when_an_administrator_deletes_the_bookmarks() {
+async fn are_refilled_after_deletion_of_bookmarks() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     let other = Service::start(&nats, &SETTINGS).await;
     let publisher = nats.publisher().await;
-    service.is_left_by_a_tab(&publisher, 0..3).await;
-    eventually("told", async || bookmarks(&publisher).await == 1).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
+    eventually("published", async || bookmarks(&publisher).await == 1).await;
     publisher.jetstream.delete_key_value("sse-resume").await.expect("deleted");
-    eventually("told again", async || bookmarks(&publisher).await == 1).await;
+    eventually("published again", async || bookmarks(&publisher).await == 1).await;
     let next = Service::start(&nats, &SETTINGS).await;
     publish(&publisher, 3..6).await;
-    next.gives_a_tab(0..6).await;
+    next.resumes_the_tab(0..6).await;
     next.has_connections(0).await;
-    other.gives_a_tab(0..6).await;
+    other.resumes_the_tab(0..6).await;
     service.has_both_buckets().await;
 }
 
 #[tokio::test]
-async fn are_the_truth_when_an_administrator_deletes_the_languages() {
+async fn deleted_languages_are_forgotten() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     for user in ["einstein", "marie"] {
         one.choose(user, "de").await;
-        two.hears(user, json!("de")).await;
+        two.has_choice(user, json!("de")).await;
     }
     let publisher = nats.publisher().await;
     publisher.jetstream.delete_key_value("sse-languages").await.expect("deleted");
     one.choose("einstein", "fr").await;
-    two.hears("einstein", json!("fr")).await;
+    two.has_choice("einstein", json!("fr")).await;
     for service in [&one, &two] {
-        service.hears("marie", json!(null)).await;
+        service.has_choice("marie", json!(null)).await;
     }
     two.choose("marie", "it").await;
-    one.hears("marie", json!("it")).await;
-    one.hears("einstein", json!("fr")).await;
+    one.has_choice("marie", json!("it")).await;
+    one.has_choice("einstein", json!("fr")).await;
 }
 
-/// As after the clock of NATS was set back by an hour.
+/// The same happens after the clock of NATS was set back by an hour.
 #[tokio::test]
-async fn take_a_choice_that_seems_older_than_the_one_before() {
+async fn accept_a_choice_with_an_older_clock() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     let publisher = nats.publisher().await;
     let bucket = publisher.jetstream.get_key_value("sse-languages").await.expect("the bucket");
-    // Stored by the service for a choice in the profile.
+    // The entry that the service stores for a choice in the profile.
     let later = json!({ "language": "sv", "made": { "secs": 4_000_000_000_u64, "nanos": 0 } });
     let key = data_encoding::BASE32_NOPAD.encode(b"einstein");
     bucket.put(key, later.to_string().into()).await.expect("put");
     for service in [&one, &two] {
-        service.hears("einstein", json!("sv")).await;
+        service.has_choice("einstein", json!("sv")).await;
     }
     for (service, other, language) in [(&one, &two, "de"), (&two, &one, "fr"), (&two, &one, "de")] {
         service.choose("einstein", language).await;
         assert_eq!(service.language("einstein").await, language);
-        other.hears("einstein", json!(language)).await;
+        other.has_choice("einstein", json!(language)).await;
     }
     let next = Service::start(&nats, &[]).await;
-    next.hears("einstein", json!("de")).await;
+    next.has_choice("einstein", json!("de")).await;
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn lose_the_oldest_bookmarks_when_full() {
             }
         }
     }
-    service.is_left_by_a_tab(&publisher, 0..3).await;
+    service.reads_as_a_tab(&publisher, 0..3).await;
     let bucket = publisher.jetstream.get_key_value("sse-resume").await.expect("the bucket");
     eventually("the newest", async || {
         let keys: Vec<_> = bucket.keys().await.expect("keys").try_collect().await.expect("keys");
@@ -302,12 +302,12 @@ async fn lose_the_oldest_bookmarks_when_full() {
     })
     .await;
     let service = service.restarted(&nats).await;
-    service.gives_a_tab(0..3).await;
+    service.resumes_the_tab(0..3).await;
 }
 
-/// NATS does not answer what is asked of the bucket; nor does it say so.
+/// NATS neither answers requests for the bucket nor reports an error.
 #[tokio::test]
-async fn do_not_hold_streams_back_when_out_of_reach() {
+async fn do_not_delay_streams_when_unavailable() {
     let directory = tempfile::tempdir().expect("a directory");
     let configuration = directory.path().join("nats.conf");
     let permissions = r#"
@@ -328,7 +328,7 @@ async fn do_not_hold_streams_back_when_out_of_reach() {
 }
 
 #[tokio::test]
-async fn are_shown_as_unavailable_until_they_are_back() {
+async fn are_reported_unavailable_until_recreated() {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     service.has_both_buckets().await;

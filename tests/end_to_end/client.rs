@@ -1,4 +1,4 @@
-//! A client on a real socket.
+//! An HTTP/1.1 client on a real socket.
 
 use std::io::ErrorKind;
 
@@ -12,11 +12,11 @@ use tokio::{
 };
 
 use crate::{
-    PATIENCE,
-    line::{Connection, Server},
+    DEADLINE,
+    transport::{Connection, Server},
 };
 
-/// A whole answer.
+/// A complete response.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
@@ -42,7 +42,7 @@ pub(crate) async fn request(
     request_with(server, method, path, headers, "").await
 }
 
-/// A request with a body.
+/// Sends a request with a body.
 pub(crate) async fn request_with(
     server: impl Into<Server>,
     method: Method,
@@ -51,12 +51,12 @@ pub(crate) async fn request_with(
     body: impl Into<Bytes>,
 ) -> Response {
     let (status, headers, body) = send_with(server, method, path, headers, body.into()).await;
-    let body = tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body");
+    let body = tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body");
     let body = String::from_utf8(body.to_bytes().to_vec()).expect("UTF-8");
     Response { status, headers, body }
 }
 
-/// The status, if anybody answers.
+/// Returns the status, or `None` if nothing answers.
 pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16> {
     let server = server.into();
     let stream = server.connect().await.ok()?;
@@ -66,14 +66,14 @@ pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16
     Some(sender.send_request(request).await.ok()?.status().as_u16())
 }
 
-/// A body that need not be text.
+/// Returns the body of a response, which need not be text.
 pub(crate) async fn get_bytes(server: impl Into<Server>, path: &str, headers: &[(&str, &str)]) -> Bytes {
     let (status, _, body) = send(server, Method::GET, path, headers).await;
     assert_eq!(status, 200);
-    tokio::time::timeout(PATIENCE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
+    tokio::time::timeout(DEADLINE, body.collect()).await.expect("in time").expect("a whole body").to_bytes()
 }
 
-/// An answer whose body need not end.
+/// Returns the status and headers of a response whose body need not end.
 pub(crate) async fn head(
     server: impl Into<Server>,
     path: &str,
@@ -100,11 +100,11 @@ async fn send_with(
     body: Bytes,
 ) -> (u16, HeaderMap, Incoming) {
     let server = server.into();
-    let connection = tokio::time::timeout(PATIENCE, server.connect()).await.expect("in time");
+    let connection = tokio::time::timeout(DEADLINE, server.connect()).await.expect("in time");
     send_on(connection.expect("connected"), server, method, path, headers, body).await
 }
 
-/// Sends a request on a connection that is already open.
+/// Sends a request on an open connection.
 async fn send_on(
     connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     server: Server,
@@ -122,7 +122,7 @@ async fn send_on(
         );
         sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer")
     };
-    let (head, body) = tokio::time::timeout(PATIENCE, exchange).await.expect("in time").into_parts();
+    let (head, body) = tokio::time::timeout(DEADLINE, exchange).await.expect("in time").into_parts();
     (head.status.as_u16(), head.headers, body)
 }
 
@@ -133,7 +133,7 @@ pub(crate) struct Stream {
     unread: Vec<u8>,
 }
 
-/// The lines of one event, or of one comment, as they stood on the wire.
+/// The lines of one event or one comment, as received.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Block(pub(crate) String);
 
@@ -152,7 +152,7 @@ impl Stream {
         Self { headers, body, unread: Vec::new() }
     }
 
-    /// Opens a stream on a connection that is already open.
+    /// Opens a stream on an open connection.
     pub(crate) async fn open_on(
         connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
         server: Server,
@@ -165,7 +165,7 @@ impl Stream {
         Self { headers, body, unread: Vec::new() }
     }
 
-    /// The next event or comment; `None` at a clean end. What tells only an id or a reconnection time is passed over.
+    /// Returns the next event or comment; `None` at a clean end. Skips blocks with only an id or a reconnection time.
     pub(crate) async fn next(&mut self) -> Option<Block> {
         loop {
             let block = self.block().await?;
@@ -179,15 +179,15 @@ impl Stream {
         }
     }
 
-    /// The comment that is its last, before a clean end.
-    pub(crate) async fn last_words(&mut self) -> String {
+    /// Returns the text of the last comment, which a clean end must follow.
+    pub(crate) async fn closing_comment(&mut self) -> String {
         let last = self.next().await.expect("a farewell").0;
         assert_eq!(self.next().await, None, "a clean end");
         let comment = last.lines().find_map(|line| line.strip_prefix(": "));
         comment.unwrap_or_else(|| panic!("{last:?} is no comment")).to_owned()
     }
 
-    /// What comes next up to an empty line; `None` at a clean end.
+    /// Returns the next block up to an empty line; `None` at a clean end.
     pub(crate) async fn block(&mut self) -> Option<Block> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|bytes| bytes == b"\n\n") {
@@ -195,18 +195,18 @@ impl Stream {
                 let block = String::from_utf8(std::mem::replace(&mut self.unread, rest));
                 return Some(Block(block.expect("UTF-8")));
             }
-            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await.expect("an event in time");
-            let data = frame?.expect("no broken end").into_data().expect("data");
+            let frame = tokio::time::timeout(DEADLINE, self.body.frame()).await.expect("an event in time");
+            let data = frame?.expect("no connection error").into_data().expect("data");
             self.unread.extend_from_slice(&data);
         }
     }
 
-    /// The content of the next event.
+    /// Returns the data of the next event.
     pub(crate) async fn content(&mut self) -> String {
         self.event().await.field("data").expect("data")
     }
 
-    /// The next event.
+    /// Returns the next event.
     pub(crate) async fn event(&mut self) -> Block {
         let block = self.next().await.expect("one more event");
         assert!(block.field("data").is_some(), "{block:?} is no event");
@@ -214,27 +214,27 @@ impl Stream {
     }
 }
 
-/// A client that sends its request and then never reads, with small buffers of its own.
+/// Opens a client that sends its request and then never reads, with a small receive buffer.
 pub(crate) async fn stalled(server: Server, token: &str) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut connection = server.connect_by(socket).await.expect("connected");
     let request = format!("GET /sse HTTP/1.1\r\nhost: test\r\nx-access-token: {token}\r\n\r\n");
-    say(&mut connection, request.as_bytes()).await;
+    send_bytes(&mut connection, request.as_bytes()).await;
     connection
 }
 
 /// Sends bytes that need not be HTTP.
-pub(crate) async fn say(connection: &mut Connection, bytes: &[u8]) {
+pub(crate) async fn send_bytes(connection: &mut Connection, bytes: &[u8]) {
     connection.write_all(bytes).await.expect("sent");
     connection.flush().await.expect("sent");
 }
 
-/// Reads what a connection still has; true when it then ends because the server has cut it.
-pub(crate) async fn is_cut(mut connection: Connection) -> bool {
+/// Reads up to the end of a connection; returns whether the server has reset it.
+pub(crate) async fn is_reset(mut connection: Connection) -> bool {
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        match tokio::time::timeout(PATIENCE, connection.read(&mut buffer)).await.expect("an end in time") {
+        match tokio::time::timeout(DEADLINE, connection.read(&mut buffer)).await.expect("an end in time") {
             Ok(0) => return false,
             Ok(_) => {}
             Err(error) => return error.kind() == ErrorKind::ConnectionReset,
@@ -242,26 +242,26 @@ pub(crate) async fn is_cut(mut connection: Connection) -> bool {
     }
 }
 
-/// What the server answers to bytes that need not be HTTP, until `expected` is in it.
-pub(crate) async fn begins(server: Server, request: &[u8], expected: &str) -> String {
+/// Sends bytes that need not be HTTP, and returns the response as soon as it contains `expected`.
+pub(crate) async fn answer_until(server: Server, request: &[u8], expected: &str) -> String {
     let mut connection = server.connect().await.expect("connected");
-    say(&mut connection, request).await;
+    send_bytes(&mut connection, request).await;
     let mut answer = Vec::new();
     let read = async {
         while !String::from_utf8_lossy(&answer).contains(expected) {
             assert_ne!(connection.read_buf(&mut answer).await.expect("readable"), 0, "an end");
         }
     };
-    tokio::time::timeout(PATIENCE, read).await.unwrap_or_else(|_| panic!("never: {expected}"));
+    tokio::time::timeout(DEADLINE, read).await.unwrap_or_else(|_| panic!("never: {expected}"));
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// What the server answers to bytes that need not be HTTP, up to the end of the connection.
-pub(crate) async fn raw(server: Server, request: &[u8]) -> String {
+/// Sends bytes that need not be HTTP, and returns the response up to the end of the connection.
+pub(crate) async fn exchange(server: Server, request: &[u8]) -> String {
     let mut connection = server.connect().await.expect("connected");
-    say(&mut connection, request).await;
+    send_bytes(&mut connection, request).await;
     let mut answer = Vec::new();
-    // A server that hangs up early is an answer as well.
-    tokio::time::timeout(PATIENCE, connection.read_to_end(&mut answer)).await.expect("in time").ok();
+    // A connection that the server resets has answered as well.
+    tokio::time::timeout(DEADLINE, connection.read_to_end(&mut answer)).await.expect("in time").ok();
     String::from_utf8_lossy(&answer).into_owned()
 }

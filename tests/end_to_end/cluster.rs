@@ -1,4 +1,4 @@
-//! Three nats-servers that keep the queue together.
+//! A cluster of three nats-servers.
 
 use async_nats::{
     ConnectOptions,
@@ -10,14 +10,14 @@ use crate::{
     nats::{Nats, ReservedPort},
 };
 
-/// Of each of its streams every server has a copy, as long as two of them live.
+/// A cluster in which each server has a replica of each stream. It works while two of them run.
 pub(crate) struct Cluster {
     servers: Vec<Nats>,
     _routes: Vec<ReservedPort>,
 }
 
 impl Cluster {
-    /// With the stream `main-queue`, which an administrator has made beforehand.
+    /// Starts the cluster with the stream `main-queue`, as an administrator would create it.
     pub(crate) async fn start() -> Self {
         let routes: Vec<_> = (0..3).map(|_| ReservedPort::any()).collect();
         let urls: Vec<_> = routes.iter().map(|route| format!("nats://{}", route.address)).collect();
@@ -37,22 +37,22 @@ impl Cluster {
             num_replicas: 3,
             ..stream::Config::default()
         };
-        // At first they have to find each other.
+        // The servers have to find each other first.
         eventually("a stream", async || publisher.jetstream.create_stream(main_queue.clone()).await.is_ok())
             .await;
         cluster
     }
 
-    /// Where they are, as the setting wants it.
+    /// Returns the addresses in the form of the setting.
     pub(crate) fn addresses(&self) -> String {
         self.servers.iter().map(Nats::address).collect::<Vec<_>>().join(",")
     }
 
-    /// The one that decides upon the order of the queue; `bus` may be connected to any.
-    pub(crate) async fn leader(&mut self, bus: &jetstream::Context) -> &mut Nats {
+    /// Returns the leader of the queue. `jetstream` may be connected to any server.
+    pub(crate) async fn leader(&mut self, jetstream: &jetstream::Context) -> &mut Nats {
         let mut leader = None;
         eventually("a leader", async || {
-            let info = bus.get_stream("main-queue").await.ok().and_then(|stream| {
+            let info = jetstream.get_stream("main-queue").await.ok().and_then(|stream| {
                 stream.cached_info().cluster.as_ref().and_then(|cluster| cluster.leader.clone())
             });
             leader = info.and_then(|name| NAMES.iter().position(|known| *known == name));

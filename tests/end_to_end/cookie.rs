@@ -10,7 +10,7 @@ const SETTINGS: [(&str, &str); 2] =
     [("SSE_TOKEN_COOKIE", "token"), ("SSE_CORS_ALLOW_ORIGINS", "https://cloud.example.org")];
 
 #[tokio::test]
-async fn a_cookie_opens_a_stream_for_pages_of_named_origins_and_of_our_own_alone() {
+async fn opens_streams_only_for_trusted_origins() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     let cookie = format!("theme=dark; token={}", token("einstein"));
@@ -37,7 +37,7 @@ async fn a_cookie_opens_a_stream_for_pages_of_named_origins_and_of_our_own_alone
 }
 
 #[tokio::test]
-async fn a_header_counts_more_than_the_cookie() {
+async fn header_precedes_the_cookie() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &SETTINGS).await;
     let (cookie, wrong) = (format!("token={}", token("einstein")), "token=nonsense");
@@ -52,7 +52,7 @@ async fn a_header_counts_more_than_the_cookie() {
 }
 
 #[tokio::test]
-async fn without_the_setting_a_cookie_is_nothing() {
+async fn is_ignored_without_the_setting() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[SETTINGS[1]]);
     let cookie = format!("token={}", token("einstein"));

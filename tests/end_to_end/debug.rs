@@ -1,4 +1,4 @@
-//! What the debug server shows, and to whom.
+//! The debug server and its access control.
 
 use hyper::Method;
 
@@ -10,7 +10,7 @@ use crate::{
     service::{SECRET, Service},
 };
 
-/// The page can be framed by none, sends forms nowhere, and is kept by no cache.
+/// Checks that a page cannot be framed, cannot send forms and is not cached.
 #[track_caller]
 fn has_headers_of_a_page(page: &Response, scripts: &str) {
     let policy = page.header("content-security-policy").expect("a policy");
@@ -23,7 +23,7 @@ fn has_headers_of_a_page(page: &Response, scripts: &str) {
 }
 
 #[tokio::test]
-async fn without_a_token_everybody_sees_everything_but_secrets() {
+async fn without_token_pages_are_public_but_hide_secrets() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     assert_eq!(get(service.debug, "/healthz", &[]).await.body, "OK");
@@ -37,7 +37,7 @@ async fn without_a_token_everybody_sees_everything_but_secrets() {
 }
 
 #[tokio::test]
-async fn with_a_token_only_whoever_has_it_does_but_probes_need_none() {
+async fn token_protects_all_but_the_probes() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]);
     let check = async |path: &str, authorization: Option<&str>, status: u16| {
@@ -63,7 +63,7 @@ async fn with_a_token_only_whoever_has_it_does_but_probes_need_none() {
 }
 
 #[tokio::test]
-async fn profiles_and_spans_are_there_when_asked_for_and_behind_the_token() {
+async fn profiles_and_spans_are_opt_in_and_protected() {
     let nats = Nats::start().await;
     let settings =
         [("SSE_DEBUG_PPROF", "true"), ("SSE_DEBUG_ZPAGES", "true"), ("SSE_DEBUG_TOKEN", "let me in")];

@@ -1,4 +1,4 @@
-//! `ocis-sse demo`, from its terminal and its page.
+//! `ocis-sse demo`: its output and its page.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn it_shows_what_to_do_and_what_it_shows_works() {
+async fn printed_commands_work() {
     let mut demo = Program::start(&["demo", "--addr", "127.0.0.1:0"], &[]);
     let mut introduction = String::new();
     while !introduction.contains("curl -N") {
@@ -54,7 +54,7 @@ async fn it_shows_what_to_do_and_what_it_shows_works() {
 
     demo.terminate();
     assert_eq!(demo.status().await, Some(0));
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
 }
 
 async fn post(address: std::net::SocketAddr, json: &str) -> String {

@@ -1,4 +1,4 @@
-//! The source of events meets the obligations of its port, with a real NATS and a line to it that can be cut.
+//! The NATS event source fulfils its port, with a real nats-server and a connection that can be cut.
 
 use std::{
     sync::Arc,
@@ -16,13 +16,13 @@ use ports::{
 use serde_json::json;
 
 use crate::{
-    PATIENCE,
+    DEADLINE,
     buckets::connection_to,
     nats::{Nats, Publisher, envelope, send_sse},
     proxy::Proxy,
 };
 
-/// The source reaches NATS through a proxy, those who publish reach it themselves.
+/// The source reaches NATS through a proxy; publishers connect directly.
 struct JetStreamBus {
     _nats: Nats,
     publisher: Publisher,
@@ -35,12 +35,12 @@ impl JetStreamBus {
         let nats = Nats::start().await;
         let publisher = nats.publisher().await;
         let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
-        let bus = Self { _nats: nats, publisher, proxy, metrics: Arc::new(metrics) };
-        bus.make_stream().await;
-        bus
+        let nats = Self { _nats: nats, publisher, proxy, metrics: Arc::new(metrics) };
+        nats.create_stream().await;
+        nats
     }
 
-    async fn make_stream(&self) -> stream::Stream {
+    async fn create_stream(&self) -> stream::Stream {
         let config = stream::Config {
             name: "main-queue".into(),
             subjects: vec!["main-queue".into()],
@@ -70,7 +70,7 @@ impl EventBus for JetStreamBus {
             Message::OfAnotherService => envelope("events.FileUploaded", &json!({})),
             Message::Unreadable => "no envelope".into(),
         };
-        let created = self.make_stream().await.cached_info().created;
+        let created = self.create_stream().await.cached_info().created;
         let made = u64::try_from(created.unix_timestamp_nanos() / 1_000_000).expect("after 1970");
         let stored = self.publisher.jetstream.publish("main-queue", message.into()).await.expect("published");
         let sequence = stored.await.expect("stored").sequence;
@@ -94,12 +94,12 @@ impl FailingEventBus for JetStreamBus {
     }
 
     async fn purge(&self) {
-        self.make_stream().await.purge().await.expect("purged");
+        self.create_stream().await.purge().await.expect("purged");
     }
 
     async fn recreate(&self) {
         self.publisher.jetstream.delete_stream("main-queue").await.expect("deleted");
-        self.make_stream().await;
+        self.create_stream().await;
     }
 }
 
@@ -109,9 +109,9 @@ fn metrics() -> MockMetrics {
     metrics
 }
 
-async fn meets(obligation: impl AsyncFn(&JetStreamBus)) {
-    let bus = JetStreamBus::start(metrics()).await;
-    tokio::time::timeout(PATIENCE, obligation(&bus)).await.expect("in time");
+async fn fulfils(obligation: impl AsyncFn(&JetStreamBus)) {
+    let nats = JetStreamBus::start(metrics()).await;
+    tokio::time::timeout(DEADLINE, obligation(&nats)).await.expect("in time");
 }
 
 #[tokio::test]
@@ -121,45 +121,45 @@ async fn returns_everything_in_order() {
         let counted = mockall::predicate::eq(passed_over);
         metrics.expect_event_received().once().with(counted).return_const(());
     }
-    let bus = JetStreamBus::start(metrics).await;
-    let tested = event_source::returns_everything_in_order(&bus);
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    let nats = JetStreamBus::start(metrics).await;
+    let tested = event_source::returns_everything_in_order(&nats);
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
-/// Of each message it is counted how many stand behind it.
+/// Each message is delivered with the number of messages that wait behind it.
 #[tokio::test]
-async fn counts_what_waits_on_nats() {
+async fn counts_messages_waiting_on_nats() {
     let (mut metrics, mut order) = (MockMetrics::new(), mockall::Sequence::new());
     for waiting in [2, 1, 0] {
         let counted = mockall::predicate::eq(waiting);
         metrics.expect_nats_lag().once().in_sequence(&mut order).with(counted).return_const(());
     }
-    let bus = JetStreamBus::start(metrics).await;
+    let nats = JetStreamBus::start(metrics).await;
     for content in ["1", "2", "3"] {
-        bus.publish(Message::Event(content)).await;
+        nats.publish(Message::Event(content)).await;
     }
-    let mut source = bus.source().await;
+    let mut source = nats.source().await;
     let read = async { while source.next().await != SourceEvent::Subscribed {} };
-    tokio::time::timeout(PATIENCE, read).await.expect("in time");
+    tokio::time::timeout(DEADLINE, read).await.expect("in time");
     source.close().await;
 }
 
 #[tokio::test]
 async fn resumes_after_an_interruption() {
-    meets(event_source::resumes_after_an_interruption).await;
+    fulfils(event_source::resumes_after_an_interruption).await;
 }
 
 #[tokio::test]
-async fn tells_what_nats_has_lost() {
-    meets(event_source::reports_lost_events).await;
+async fn reports_events_lost_by_nats() {
+    fulfils(event_source::reports_lost_events).await;
 }
 
 #[tokio::test]
 async fn limits_read_ahead() {
-    meets(event_source::limits_read_ahead).await;
+    fulfils(event_source::limits_read_ahead).await;
 }
 
 #[tokio::test]
 async fn closes_without_nats() {
-    meets(event_source::closes_while_interrupted).await;
+    fulfils(event_source::closes_while_interrupted).await;
 }

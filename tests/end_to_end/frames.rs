@@ -1,12 +1,12 @@
-//! The frames of HTTP/2, and a client that sends and reads them one by one.
+//! HTTP/2 frames, and a client that sends and receives them one by one.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::{
-    PATIENCE,
-    client::say,
-    line::{Connection, Server},
+    DEADLINE,
+    client::send_bytes,
     service::token,
+    transport::{Connection, Server},
 };
 
 // RFC 9113, 6.
@@ -21,9 +21,9 @@ pub(crate) const CONTINUATION: u8 = 9;
 pub(crate) const ACK: u8 = 0x1;
 pub(crate) const END_STREAM: u8 = 0x1;
 pub(crate) const END_HEADERS: u8 = 0x4;
-/// The window of a stream, and of a connection, when the client does not change it (RFC 9113, 6.9.2).
+/// The default window of a stream and of a connection (RFC 9113, 6.9.2).
 pub(crate) const DEFAULT_WINDOW: usize = 65_535;
-/// The first bytes of a client (RFC 9113, 3.4).
+/// The connection preface of a client (RFC 9113, 3.4).
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The identifier of `SETTINGS_INITIAL_WINDOW_SIZE` (RFC 9113, 6.5.2).
 const INITIAL_WINDOW_SIZE: u16 = 4;
@@ -37,13 +37,13 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
-    /// Whether the server sends nothing more on its stream.
+    /// Returns whether this frame ends the server's side of its stream.
     pub(crate) fn ends_stream(&self) -> bool {
         self.kind == RST_STREAM || matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }
 }
 
-/// The bytes of one frame. Nothing of it has to make sense.
+/// Returns the bytes of one frame, which need not be valid.
 pub(crate) fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("short").to_be_bytes();
     let mut frame = length[1..].to_vec();
@@ -53,18 +53,18 @@ pub(crate) fn encode(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8
     frame
 }
 
-/// The payload of a SETTINGS frame that sets the initial window of every stream.
+/// Returns the payload of a SETTINGS frame that sets the initial window of every stream.
 pub(crate) fn initial_window(bytes: usize) -> Vec<u8> {
     let bytes = u32::try_from(bytes).expect("a window").to_be_bytes();
     [&INITIAL_WINDOW_SIZE.to_be_bytes()[..], &bytes].concat()
 }
 
-/// The field block of a GET for `path` with further fields.
+/// Returns the field block of a GET request for `path` with further fields.
 pub(crate) fn get(path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     request("GET", path, fields)
 }
 
-/// The field block of a request. It changes no table of the decoder.
+/// Returns the field block of a request, which does not change the decoder's table.
 pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     let pseudo = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "a")];
@@ -76,7 +76,7 @@ pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<
     block
 }
 
-/// A string literal without Huffman coding (RFC 7541, 5.2).
+/// Appends a string literal without Huffman coding (RFC 7541, 5.2).
 fn literal(block: &mut Vec<u8>, text: &str) {
     match text.len().checked_sub(127) {
         None => block.push(u8::try_from(text.len()).expect("short")),
@@ -92,7 +92,7 @@ fn literal(block: &mut Vec<u8>, text: &str) {
     block.extend(text.as_bytes());
 }
 
-/// A client that sends what a test tells it to, and nothing by itself.
+/// A client that sends only what a test tells it to.
 pub(crate) struct Client(pub(crate) Connection);
 
 impl Client {
@@ -100,7 +100,7 @@ impl Client {
         Self::connect_with(server, &[]).await
     }
 
-    /// Sends `settings` in its first frame.
+    /// Connects, and sends `settings` in the first frame.
     pub(crate) async fn connect_with(server: Server, settings: &[u8]) -> Self {
         let mut client = Self(server.connect_for_http_2().await.expect("connected"));
         client.0.write_all(PREFACE).await.expect("sent");
@@ -109,26 +109,26 @@ impl Client {
     }
 
     pub(crate) async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        say(&mut self.0, &encode(kind, flags, stream, payload)).await;
+        send_bytes(&mut self.0, &encode(kind, flags, stream, payload)).await;
     }
 
-    /// Sends a whole GET request.
+    /// Sends a complete GET request.
     pub(crate) async fn get(&mut self, stream: u32, path: &str, fields: &[(&str, &str)]) {
         self.send(HEADERS, END_STREAM | END_HEADERS, stream, &get(path, fields)).await;
     }
 
-    /// Asks for the events of `user`.
+    /// Requests the event stream of `user`.
     pub(crate) async fn follow(&mut self, stream: u32, user: &str) {
         self.get(stream, "/sse", &[("x-access-token", &token(user))]).await;
     }
 
-    /// Opens the window of a stream by so many bytes; that of the connection where `stream` is 0.
+    /// Increases the window of a stream by `bytes`, or of the connection if `stream` is 0.
     pub(crate) async fn allow(&mut self, stream: u32, bytes: usize) {
         let bytes = u32::try_from(bytes).expect("a window");
         self.send(WINDOW_UPDATE, 0, stream, &bytes.to_be_bytes()).await;
     }
 
-    /// The next frame of the server; `None` at the end of the connection.
+    /// Returns the next frame of the server; `None` at the end of the connection.
     pub(crate) async fn next(&mut self) -> Option<Frame> {
         let read = async {
             let mut head = [0; 9];
@@ -138,6 +138,6 @@ impl Client {
             self.0.read_exact(&mut payload).await.ok()?;
             Some(Frame { kind: head[3], flags: head[4], stream: number(&head[5..]), payload })
         };
-        tokio::time::timeout(PATIENCE, read).await.expect("a frame in time")
+        tokio::time::timeout(DEADLINE, read).await.expect("a frame in time")
     }
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 in the clear, as gateways speak it, down to its frames.
+//! HTTP/2 in the clear, as reverse proxies use it, at the level of frames.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Client {
-    /// Reads on until `frame` has come, answering pings. What comes is noted in `taken` by its stream.
+    /// Reads until `found` accepts a frame, and answers pings. Records the frames in `taken`.
     async fn until(&mut self, taken: &mut Taken, mut found: impl FnMut(&Frame, &Taken) -> bool) {
         loop {
             let frame = self.next().await.expect("no end");
@@ -44,7 +44,7 @@ impl Client {
 const STALLED: u32 = 1;
 const READER: u32 = 3;
 
-/// What has come.
+/// What the client has received.
 #[derive(Default)]
 struct Taken {
     stalled: Vec<u8>,
@@ -57,7 +57,7 @@ fn has(bytes: &[u8], content: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_gateway_may_speak_http_2_in_the_clear_and_others_http_1_1() {
+async fn proxy_can_use_http_2_in_the_clear() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let line = service.http.connect_for_http_2().await.expect("connected");
@@ -73,14 +73,15 @@ async fn a_gateway_may_speak_http_2_in_the_clear_and_others_http_1_1() {
     nats.publisher().await.event(&["einstein", "marie"], "t", "hello").await;
     crate::tls::reads(&mut answer.into_body(), "hello").await;
     assert_eq!(other.content().await, "hello");
-    // Its first letters are those of HTTP/2.
+    // The first letters of this request are those of the HTTP/2 preface.
     let refused =
-        client::raw(service.http, b"PROPFIND /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+        client::exchange(service.http, b"PROPFIND /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+            .await;
     assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
 }
 
 #[tokio::test]
-async fn a_stream_that_is_not_read_starves_none_on_its_line_and_is_not_taken_for_dead() {
+async fn unread_stream_does_not_starve_its_connection() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_TCP_USER_TIMEOUT", "1s")]).await;
     let mut client = Client::connect(service.http).await;
@@ -90,20 +91,20 @@ async fn a_stream_that_is_not_read_starves_none_on_its_line_and_is_not_taken_for
     service.has_connections(2).await;
     let publisher = nats.publisher().await;
     let (large, mut taken) = ("x".repeat(20_000), Taken::default());
-    // More than its client takes of it, …
+    // Publishes more than the client reads of this stream.
     publisher.events(&["stalled"], "t", (0..10).map(|n| format!("{n}-{large}"))).await;
     client.until(&mut taken, |_, taken| taken.stalled.len() == DEFAULT_WINDOW).await;
-    // … while its neighbour gets more than all of them may have together, …
+    // The neighbour gets more than the windows of all streams together.
     for n in 0..10 {
         publisher.event(&["reader"], "t", &format!("{n}-{large}")).await;
         client.until(&mut taken, |_, taken| has(&taken.reader, &format!("data: {n}-"))).await;
     }
-    // … and the client says that it is there, again and again.
+    // The client answers pings meanwhile.
     let pings = taken.pings;
     client.until(&mut taken, |_, taken| taken.pings == pings + 3).await;
     assert_eq!(taken.stalled.len(), DEFAULT_WINDOW);
     assert_eq!(service.metric("sse_connections").await, 2);
-    // When it reads again, all of it is there.
+    // When the client reads again, it gets everything.
     client.allow(STALLED, 1_000_000).await;
     client.allow(0, 1_000_000).await;
     for n in 0..10 {
@@ -115,13 +116,13 @@ async fn a_stream_that_is_not_read_starves_none_on_its_line_and_is_not_taken_for
 }
 
 #[tokio::test]
-async fn a_line_with_http_2_on_which_no_ping_is_answered_is_given_up() {
+async fn connection_without_ping_answers_is_closed() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_TCP_USER_TIMEOUT", "1s")]).await;
     let mut client = Client::connect(service.http).await;
     client.follow(1, "einstein").await;
     service.has_connections(1).await;
-    // The kernel acknowledges all that comes; the client does not.
+    // The kernel acknowledges all segments; the client answers no ping.
     let mut asked = false;
     while let Some(frame) = client.next().await {
         asked |= frame.kind == PING;
@@ -150,7 +151,7 @@ async fn head_gets_no_body() {
 }
 
 #[tokio::test]
-async fn a_stream_that_crosses_goaway_is_served_like_any_other() {
+async fn stream_opened_across_goaway_is_served() {
     let nats = Nats::start().await;
     let settings = [
         ("SSE_REQUEST_TIMEOUT", "500ms"),
@@ -161,16 +162,16 @@ async fn a_stream_that_crosses_goaway_is_served_like_any_other() {
     let mut client = Client::connect(service.http).await;
     client.get(STALLED, "/nothing", &[]).await;
     while client.next().await.expect("no end").kind != GOAWAY {}
-    // Until its ping is answered the server takes further streams (RFC 9113, 6.8).
+    // The server accepts streams until its ping is answered (RFC 9113, 6.8).
     client.follow(READER, "reader").await;
     let mut taken = Taken::default();
-    // As long as several deadlines.
+    // The stream stays open for several times the deadlines.
     client.until(&mut taken, |_, taken| taken.reader.len() > 30 * ": keepalive\n\n".len()).await;
     assert_eq!(service.metric("sse_connections").await, 1);
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_its_socket_is_counted_as_slow() {
+async fn client_that_does_not_read_counts_as_slow() {
     let nats = Nats::start().await;
     let settings = [("SSE_WRITE_TIMEOUT", "1s")];
     let service = Service::start(&nats, &settings).await;
@@ -178,7 +179,7 @@ async fn a_client_that_does_not_read_its_socket_is_counted_as_slow() {
     client.allow(0, 1 << 30).await;
     client.follow(STALLED, "stalled").await;
     service.has_connections(1).await;
-    // More than the kernel takes.
+    // More than the socket buffers hold.
     let large = "x".repeat(20_000);
     nats.publisher().await.events(&["stalled"], "t", (0..50).map(|_| large.clone())).await;
     service.counts(r#"sse_connections_closed_total{reason="slow"}"#, 1).await;

@@ -1,4 +1,4 @@
-//! The page to look inside, and what it asks for.
+//! The inspection page and its data.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::{
 
 const TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
 
-/// Sends JSON to where streams are ended.
+/// Requests that the streams of `user` end.
 async fn end(service: &Service, headers: &[(&str, &str)], user: &str) -> Response {
     let headers: Vec<_> = [("content-type", "application/json")].iter().chain(headers).copied().collect();
     let asked = json!({ "user": user }).to_string();
@@ -27,7 +27,7 @@ fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
-/// The data of the next block of this type.
+/// Returns the data of the next block of this type.
 async fn next_of(stream: &mut Stream, event_type: &str) -> Value {
     loop {
         let block = stream.event().await;
@@ -38,7 +38,7 @@ async fn next_of(stream: &mut Stream, event_type: &str) -> Value {
 }
 
 #[tokio::test]
-async fn the_page_is_for_everybody_and_loads_nothing_from_elsewhere() {
+async fn page_is_public_and_self_contained() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]);
     for (path, media_type) in [
@@ -56,7 +56,7 @@ async fn the_page_is_for_everybody_and_loads_nothing_from_elsewhere() {
 }
 
 #[tokio::test]
-async fn what_it_shows_is_behind_the_token() {
+async fn data_requires_the_token() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_DEBUG_TOKEN", "let me in")]);
     for path in ["/inspect/live", "/inspect/streams?user=einstein"] {
@@ -68,7 +68,7 @@ async fn what_it_shows_is_behind_the_token() {
 }
 
 #[tokio::test]
-async fn figures_and_recent_events_come_live_but_never_what_is_in_them() {
+async fn shows_live_figures_but_no_content() {
     let nats = Nats::start().await;
     let service = with_token(&nats).await;
     let mut live = Stream::open(service.debug, "/inspect/live", &[TOKEN]).await;
@@ -83,8 +83,8 @@ async fn figures_and_recent_events_come_live_but_never_what_is_in_them() {
     let events = next_of(&mut live, "events").await;
     let event = &events[0];
     assert_eq!((&event["type"], &event["recipients"]), (&json!("item-renamed"), &json!(2)));
-    let told = events.to_string();
-    assert!(!told.contains("secret") && !told.contains("einstein"), "{told}");
+    let text = events.to_string();
+    assert!(!text.contains("secret") && !text.contains("einstein"), "{text}");
 
     publisher.event(&["marie"], "t", "").await;
     let events = next_of(&mut live, "events").await;
@@ -95,7 +95,7 @@ async fn figures_and_recent_events_come_live_but_never_what_is_in_them() {
 }
 
 #[tokio::test]
-async fn rates_and_latencies_are_those_of_the_last_moment() {
+async fn rates_and_latencies_cover_the_last_interval() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -113,7 +113,7 @@ async fn rates_and_latencies_are_those_of_the_last_moment() {
     };
     let [events, deliveries] =
         ["events", "deliveries"].map(|name| busy[format!("{name}_per_second")].as_f64().expect("a rate"));
-    // One event in about a second, and the moment of its writing may be in the next.
+    // One event in about a second; a late write can belong to the next interval.
     assert!(events <= 1.2 && deliveries <= 2.4, "{busy}");
     let quantiles: Vec<_> = (0..3).map(|n| busy["latency_seconds"][n].as_f64().expect("a time")).collect();
     assert!(quantiles.is_sorted() && quantiles[0] > 0.0, "{busy}");
@@ -125,7 +125,7 @@ async fn rates_and_latencies_are_those_of_the_last_moment() {
 }
 
 #[tokio::test]
-async fn a_user_s_streams_are_found_and_ended() {
+async fn streams_of_a_user_are_listed_and_ended() {
     let nats = Nats::start().await;
     let service = with_token(&nats).await;
     let mut stream = service.follow_with("user/ü", &[("x-request-id", "tab-1")]).await;
@@ -138,7 +138,7 @@ async fn a_user_s_streams_are_found_and_ended() {
     assert_eq!(streams["streams"][0]["request_id"], "tab-1");
 
     assert_eq!(parse(&end(&service, &[TOKEN], "user/ü").await.body), json!({ "ended": 1 }));
-    assert_eq!(stream.last_words().await, "an administrator has ended the stream");
+    assert_eq!(stream.closing_comment().await, "an administrator has ended the stream");
     assert_eq!(found().await["streams"], json!([]));
     let ended = r#"sse_connections_closed_total{reason="administrator"}"#;
     let counted = get(service.debug, "/metrics", &[TOKEN]).await.body;
@@ -152,7 +152,7 @@ async fn a_user_s_streams_are_found_and_ended() {
 }
 
 #[tokio::test]
-async fn without_a_token_everybody_may_look_and_nobody_may_end() {
+async fn without_token_nobody_can_end_streams() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
@@ -166,7 +166,7 @@ async fn without_a_token_everybody_may_look_and_nobody_may_end() {
 }
 
 #[tokio::test]
-async fn only_so_many_pages_are_fed_and_one_that_is_closed_makes_room() {
+async fn number_of_live_pages_is_limited() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let mut pages = Vec::new();
@@ -180,7 +180,7 @@ async fn only_so_many_pages_are_fed_and_one_that_is_closed_makes_room() {
 }
 
 #[tokio::test]
-async fn a_page_hears_the_end_to_the_last() {
+async fn page_is_updated_until_shutdown() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let mut live = Stream::open(service.debug, "/inspect/live", &[]).await;

@@ -1,4 +1,4 @@
-//! Everybody reads events in the language of their choice, on streams that are open, on whatever instance.
+//! Each user reads events in the chosen language, on open streams of every instance.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hyper::Method;
@@ -14,7 +14,7 @@ use crate::{
 
 const PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 
-/// An event in English, German and French.
+/// Publishes an event in English, German and French.
 async fn greet(publisher: &Publisher, user: &str, number: u32) {
     let text = |text: &str| STANDARD.encode(format!("{text} {number}"));
     let event = json!({
@@ -24,7 +24,7 @@ async fn greet(publisher: &Publisher, user: &str, number: u32) {
     publisher.message(&envelope("events.SendSSE", &event)).await;
 }
 
-/// What the platform says when a user sets a language in the profile.
+/// Publishes the event of the platform for a language that a user sets in the profile.
 async fn set_in_profile(publisher: &Publisher, user: &str, language: &str) {
     let features = json!([{ "Name": "preferredLanguage", "Value": language, "OldValue": null }]);
     let event = json!({ "Executant": {}, "UserID": user, "Features": features });
@@ -56,8 +56,8 @@ impl Service {
         read(&response)["language"].take()
     }
 
-    /// Waits until this instance, too, knows of a choice.
-    pub(crate) async fn hears(&self, user: &str, language: Value) {
+    /// Waits until this instance knows a choice as well.
+    pub(crate) async fn has_choice(&self, user: &str, language: Value) {
         eventually("the choice", async || self.language(user).await == language).await;
     }
 }
@@ -71,7 +71,7 @@ async fn comment(stream: &mut Stream) -> String {
 }
 
 #[tokio::test]
-async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
+async fn choice_applies_on_all_instances() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     let publisher = nats.publisher().await;
@@ -89,7 +89,7 @@ async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
     }
 
     one.choose("einstein", "de-AT").await;
-    two.hears("einstein", json!("de-AT")).await;
+    two.has_choice("einstein", json!("de-AT")).await;
     greet(&publisher, "einstein", 2).await;
     for stream in &mut streams {
         assert_eq!(comment(stream).await, ": language de-AT\n\n");
@@ -100,7 +100,7 @@ async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
 
     let response = two.ask_language(Method::DELETE, "einstein", "").await;
     assert_eq!((response.status, read(&response)), (200, json!({ "effective": "it" })));
-    one.hears("einstein", json!(null)).await;
+    one.has_choice("einstein", json!(null)).await;
     greet(&publisher, "einstein", 3).await;
     let expected = [("fr-CA", "Bonjour 3"), ("en", "Hello 3"), ("sv", "Hallo 3")];
     for (stream, (language, content)) in streams.iter_mut().zip(expected) {
@@ -109,9 +109,9 @@ async fn a_choice_made_on_one_instance_holds_on_the_open_streams_of_all() {
     }
 }
 
-/// `all` names everyone; a user may have that name as well.
+/// `all` addresses everyone, also when a user has that name.
 #[tokio::test]
-async fn an_event_for_everyone_comes_to_each_in_its_language_once() {
+async fn event_for_all_arrives_once_in_each_language() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -125,7 +125,7 @@ async fn an_event_for_everyone_comes_to_each_in_its_language_once() {
     for (stream, greeting) in streams.iter_mut().zip(["Bonjour 1", "Hello 1", "Hallo 1"]) {
         assert_eq!((stream.content().await.as_str(), stream.content().await.as_str()), (greeting, "2"));
     }
-    // A client that returns, on an instance that starts.
+    // A client that reconnects to a new instance.
     let service = Service::start(&nats, &[]).await;
     let first = opening(&service).await;
     let mut back =
@@ -142,7 +142,7 @@ async fn an_event_for_everyone_comes_to_each_in_its_language_once() {
 }
 
 #[tokio::test]
-async fn the_default_language_is_for_those_who_ask_for_none() {
+async fn default_language_applies_without_a_preference() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("OCIS_DEFAULT_LANGUAGE", "de")]).await;
     let mut stream = service.follow("einstein").await;
@@ -152,26 +152,26 @@ async fn the_default_language_is_for_those_who_ask_for_none() {
 }
 
 #[tokio::test]
-async fn a_language_set_in_the_profile_holds_from_the_very_next_event_of_the_bus() {
+async fn profile_language_applies_from_the_next_event() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
-    // Captured from the platform: two users set their languages, among much else.
+    // Captured from the platform: two users set their languages, among other changes.
     let users = ["b5b483a2-86db-45b1-8f22-407719f162fc", "b1f74ec4-dd7e-11ef-a543-03775734d0f7"];
     for line in include_str!("../wire/session.jsonl").lines() {
         let line: Value = serde_json::from_str(line).expect("JSON");
         publisher.message(line["data"].as_str().expect("data")).await;
     }
-    service.hears(users[0], json!("de")).await;
-    service.hears(users[1], json!("fr")).await;
+    service.has_choice(users[0], json!("de")).await;
+    service.has_choice(users[1], json!("fr")).await;
 
     let mut stream = service.follow("einstein").await;
-    for (number, (language, told, expected)) in
+    for (number, (language, announced, expected)) in
         (1..).zip([("de", "de", "Hallo"), ("fr", "fr", "Bonjour"), ("", "en", "Hello")])
     {
         set_in_profile(&publisher, "einstein", language).await;
         greet(&publisher, "einstein", number).await;
-        assert_eq!(comment(&mut stream).await, format!(": language {told}\n\n"));
+        assert_eq!(comment(&mut stream).await, format!(": language {announced}\n\n"));
         assert_eq!(stream.content().await, format!("{expected} {number}"));
     }
     let counted = r#"sse_events_received_total{outcome="language_chosen"}"#;
@@ -179,36 +179,36 @@ async fn a_language_set_in_the_profile_holds_from_the_very_next_event_of_the_bus
 }
 
 #[tokio::test]
-async fn the_latest_choice_counts_wherever_it_was_made_and_whatever_is_read_again() {
+async fn latest_choice_wins_from_any_source() {
     let nats = Nats::start().await;
     let publisher = nats.publisher().await;
     let first = Service::start(&nats, &[]).await;
     set_in_profile(&publisher, "einstein", "de").await;
-    first.hears("einstein", json!("de")).await;
+    first.has_choice("einstein", json!("de")).await;
     first.choose("einstein", "fr").await;
     first.choose("marie", "de").await;
     set_in_profile(&publisher, "marie", "fr").await;
-    first.hears("marie", json!("fr")).await;
+    first.has_choice("marie", json!("fr")).await;
     drop(first);
-    // A new instance reads the last five minutes of the bus again, and what is stored.
+    // A new instance reads the last five minutes of events and the stored choices.
     let second = Service::start(&nats, &[]).await;
-    second.hears("einstein", json!("fr")).await;
-    second.hears("marie", json!("fr")).await;
+    second.has_choice("einstein", json!("fr")).await;
+    second.has_choice("marie", json!("fr")).await;
     greet(&publisher, "einstein", 1).await;
     second.has_read(1).await;
     let mut stream = second.follow_with("einstein", &[("last-event-id", &opening(&second).await)]).await;
     assert_eq!(stream.content().await, "Bonjour 1");
-    // And one that does not read it again, after the bus was down.
+    // The same holds for an instance that does not read them again, after a NATS outage.
     drop((stream, second));
     let mut nats = nats;
     nats.kill().await;
     nats.up().await;
     let third = Service::start(&nats, &[("SSE_HISTORY_MAX_AGE", "0s")]).await;
-    third.hears("einstein", json!("fr")).await;
-    third.hears("marie", json!("fr")).await;
+    third.has_choice("einstein", json!("fr")).await;
+    third.has_choice("marie", json!("fr")).await;
 }
 
-/// The id of the event before the last one.
+/// Returns the id just before the position of a new stream.
 async fn opening(service: &Service) -> String {
     let opening = service.follow("somebody").await.block().await.expect("an opening");
     let id = opening.field("id").expect("an id");
@@ -217,7 +217,7 @@ async fn opening(service: &Service) -> String {
 }
 
 #[tokio::test]
-async fn a_bus_that_is_away_costs_nothing_but_new_choices() {
+async fn without_nats_only_new_choices_fail() {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     service.choose("einstein", "de").await;
@@ -238,7 +238,7 @@ async fn a_bus_that_is_away_costs_nothing_but_new_choices() {
 }
 
 #[tokio::test]
-async fn what_was_chosen_while_an_instance_had_no_line_is_heard_afterwards() {
+async fn choices_during_an_outage_are_applied_later() {
     let nats = Nats::start().await;
     let line = Proxy::to(nats.address().parse().expect("an address")).await;
     let cut_off = Service::start_at(&line.address.to_string(), &[]);
@@ -248,22 +248,22 @@ async fn what_was_chosen_while_an_instance_had_no_line_is_heard_afterwards() {
     other.choose("einstein", "de").await;
     line.cut();
     line.blackhole(false);
-    cut_off.hears("einstein", json!("de")).await;
+    cut_off.has_choice("einstein", json!("de")).await;
 }
 
 #[tokio::test]
-async fn users_of_any_name_choose() {
+async fn user_names_can_be_arbitrary() {
     let nats = Nats::start().await;
     let [one, two] = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     for user in ["müller@example.org", "a.b.*.>", " ", &"u".repeat(512)] {
         one.choose(user, "de").await;
-        two.hears(user, json!("de")).await;
+        two.has_choice(user, json!("de")).await;
     }
     assert_eq!(one.language("a").await, json!(null));
 }
 
 #[tokio::test]
-async fn what_is_no_choice_is_refused_by_the_name_of_its_field() {
+async fn invalid_choice_is_rejected_with_its_field() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     for (body, mentioned) in [
@@ -293,7 +293,7 @@ async fn what_is_no_choice_is_refused_by_the_name_of_its_field() {
 }
 
 #[tokio::test]
-async fn only_the_user_chooses() {
+async fn only_the_user_can_choose() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     for method in [Method::GET, Method::PUT, Method::DELETE] {
@@ -322,7 +322,7 @@ async fn only_the_user_chooses() {
 }
 
 #[tokio::test]
-async fn what_an_administrator_takes_out_of_the_bucket_is_gone_and_what_is_no_choice_is_passed_over() {
+async fn bucket_deletions_apply_and_invalid_entries_do_not() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     service.choose("einstein", "de").await;
@@ -332,7 +332,7 @@ async fn what_an_administrator_takes_out_of_the_bucket_is_gone_and_what_is_no_ch
     }
     let key = data_encoding::BASE32_NOPAD.encode(b"einstein");
     bucket.delete(&key).await.expect("deleted");
-    service.hears("einstein", json!(null)).await;
+    service.has_choice("einstein", json!(null)).await;
     bucket.put(&key, r#"{"language":"fr"}"#.into()).await.expect("put");
-    service.hears("einstein", json!("fr")).await;
+    service.has_choice("einstein", json!("fr")).await;
 }

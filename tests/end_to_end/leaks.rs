@@ -1,4 +1,4 @@
-//! Who has come and gone leaves nothing behind.
+//! Closed streams leave no memory behind.
 
 use std::ops::Range;
 
@@ -6,51 +6,51 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    PATIENCE, client, eventually_right,
-    line::{Connection, Server, socket},
+    DEADLINE, client, eventually_ok,
     nats::Nats,
     program::server_with,
     service::{sample, token},
+    transport::{Connection, Server, socket},
 };
 
 const OPEN_AT_ONCE: u32 = 500;
-/// After so many, what the allocator keeps for itself has settled.
+/// After this many users the allocator's own memory has stabilized.
 const WARM_UP: u32 = 10_000;
 const USERS: u32 = 50_000;
 
-/// Opens streams of as many users, who all leave when the last of them has begun to follow.
-async fn come_and_go(service: Server, users: Range<u32>) {
+/// Opens one stream for each user, and closes all when the last one is open.
+async fn open_and_close(service: Server, users: Range<u32>) {
     for first in users.step_by(OPEN_AT_ONCE as usize) {
         let streams = join_all((first..first + OPEN_AT_ONCE).map(|user| follow(service, user))).await;
         for stream in streams {
-            // With a reset: otherwise each port would be lost for a minute, and there are not so many.
+            // A reset avoids TIME_WAIT: otherwise each port would be unavailable for a minute.
             socket(&stream).set_zero_linger().expect("set");
         }
     }
 }
 
 async fn follow(service: Server, user: u32) -> Connection {
-    // Every fifth is a tab, of which it is remembered where it stood.
+    // Every fifth is a tab whose position is remembered.
     let tab = if user.is_multiple_of(5) { format!("x-request-id: tab-{user}\r\n") } else { String::new() };
     let token = token(&format!("user-{user}"));
     ask(service, &format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n")).await
 }
 
-/// Sends a request, and reads no more than the status of its answer.
+/// Sends a request, and reads only the status of the response.
 async fn ask(service: Server, request: &str) -> Connection {
     let mut connection = service.connect().await.expect("connected");
-    client::say(&mut connection, request.as_bytes()).await;
-    let mut begun = [0; "HTTP/1.1 200".len()];
-    let read = connection.read_exact(&mut begun);
-    tokio::time::timeout(PATIENCE, read).await.expect("in time").expect("an answer");
-    assert_eq!(&begun, b"HTTP/1.1 200");
+    client::send_bytes(&mut connection, request.as_bytes()).await;
+    let mut status = [0; "HTTP/1.1 200".len()];
+    let read = connection.read_exact(&mut status);
+    tokio::time::timeout(DEADLINE, read).await.expect("in time").expect("an answer");
+    assert_eq!(&status, b"HTTP/1.1 200");
     connection
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_come_and_gone_leaves_nothing_behind() {
+async fn closed_streams_leave_no_memory() {
     let nats = Nats::start().await;
-    // Where streams stood may be forgotten at once; by default that is kept for two minutes.
+    // Bookmarks expire soon; the default is two minutes.
     let mut program = server_with(&nats, &[("SSE_RESUME_WINDOW", "1s")]);
     let (http, debug) = program.logged_addresses().await;
     let all_have_gone = async || match sample::<u64>(debug, "sse_connections").await {
@@ -62,12 +62,12 @@ async fn who_has_come_and_gone_leaves_nothing_behind() {
         [sample::<f64>(debug, names[0]).await, sample(debug, names[1]).await]
     };
 
-    come_and_go(http, 0..WARM_UP).await;
-    eventually_right(all_have_gone).await;
+    open_and_close(http, 0..WARM_UP).await;
+    eventually_ok(all_have_gone).await;
     let before = statistics().await;
-    come_and_go(http, WARM_UP..WARM_UP + USERS).await;
-    eventually_right(all_have_gone).await;
-    eventually_right(async || {
+    open_and_close(http, WARM_UP..WARM_UP + USERS).await;
+    eventually_ok(all_have_gone).await;
+    eventually_ok(async || {
         let after = statistics().await;
         let back = after.iter().zip(before).all(|(after, before)| *after < before * 1.1);
         back.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))
@@ -78,14 +78,14 @@ async fn who_has_come_and_gone_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unread_pages_share_their_memory() {
     const UNREAD: u32 = 100;
-    /// Enough for a connection, and a third of the page.
+    /// Enough for a connection and a third of the page.
     const MAX_BYTES: f64 = 500_000.0;
 
     let nats = Nats::down();
     let mut program = server_with(&nats, &[]);
     let (http, debug) = program.logged_addresses().await;
     let memory = async || sample::<f64>(debug, "process_resident_memory_bytes").await;
-    // From here on the process holds the page.
+    // After this the process has the page in memory.
     client::get(http, "/docs", &[]).await;
     let before = memory().await;
     let _unread = join_all((0..UNREAD).map(|_| ask(http, "GET /docs HTTP/1.1\r\nhost: a\r\n\r\n"))).await;

@@ -1,6 +1,6 @@
-//! What a stream has brought, and whether that is what it should have brought.
+//! A record of the events of a stream, and checks of its completeness.
 
-/// What came over a stream and its continuations, in order.
+/// The entries of a stream and of the streams that continue it, in order of arrival.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ledger {
     pub(crate) entries: Vec<Entry>,
@@ -10,60 +10,61 @@ pub(crate) struct Ledger {
 pub(crate) enum Entry {
     /// An event with this number.
     Event(u32),
-    /// The service said that something is missing here, and why.
+    /// A gap that the service reported, with its reason.
     Gap(String),
-    /// What should not have come.
+    /// An unexpected event or response.
     Unexpected(String),
 }
 
 impl Ledger {
-    /// Each of `numbers` came once and in order; whether a gap was told besides does not matter.
+    /// Checks that each of `numbers` arrived once and in order. Additional gaps are allowed.
     pub(crate) fn holds_each_once(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
         for number in self.events()? {
-            missing = one_further(missing, number)?;
+            missing = take_next(missing, number)?;
         }
-        is_whole(missing)
+        is_complete(missing)
     }
 
-    /// Each of `numbers` came once and in order, or a gap was told in its place. The last one came.
+    /// Checks that each of `numbers` arrived once and in order, or that a gap was reported in its place. The last
+    /// number must arrive.
     pub(crate) fn holds_each_or_a_gap(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
-        let mut told = false;
+        let mut in_gap = false;
         for entry in &self.entries {
             match entry {
                 Entry::Event(number) => {
-                    if told {
+                    if in_gap {
                         let lost = missing.iter().position(|missing| missing == number).unwrap_or(0);
                         missing = &missing[lost..];
                     }
-                    missing = one_further(missing, *number)?;
-                    told = false;
+                    missing = take_next(missing, *number)?;
+                    in_gap = false;
                 }
-                Entry::Gap(_) => told = true,
+                Entry::Gap(_) => in_gap = true,
                 Entry::Unexpected(what) => return Err(what.clone()),
             }
         }
-        is_whole(missing)
+        is_complete(missing)
     }
 
-    /// Each of `numbers` came at least once; the first times are in order.
+    /// Checks that each of `numbers` arrived at least once, the first times in order.
     pub(crate) fn holds_each(&self, numbers: &[u32]) -> Result<(), String> {
         let mut missing = numbers;
         for number in self.events()? {
             let again = missing.first().is_none_or(|next| number < *next) && numbers.contains(&number);
             if !again {
-                missing = one_further(missing, number)?;
+                missing = take_next(missing, number)?;
             }
         }
-        is_whole(missing)
+        is_complete(missing)
     }
 
     pub(crate) fn gaps(&self) -> usize {
         self.entries.iter().filter(|entry| matches!(entry, Entry::Gap(_))).count()
     }
 
-    /// The numbers that came, unless something else came, too.
+    /// Returns the numbers that arrived, or the unexpected entry.
     fn events(&self) -> Result<Vec<u32>, String> {
         let events = self.entries.iter().filter_map(|entry| match entry {
             Entry::Event(number) => Some(Ok(*number)),
@@ -74,7 +75,7 @@ impl Ledger {
     }
 }
 
-fn one_further(missing: &[u32], number: u32) -> Result<&[u32], String> {
+fn take_next(missing: &[u32], number: u32) -> Result<&[u32], String> {
     match missing.split_first() {
         Some((next, rest)) if *next == number => Ok(rest),
         Some((next, _)) => Err(format!("{number} came instead of {next}")),
@@ -82,12 +83,12 @@ fn one_further(missing: &[u32], number: u32) -> Result<&[u32], String> {
     }
 }
 
-fn is_whole(missing: &[u32]) -> Result<(), String> {
+fn is_complete(missing: &[u32]) -> Result<(), String> {
     missing.first().map_or(Ok(()), |next| Err(format!("{next} and what follows did not come")))
 }
 
 #[test]
-fn a_ledger_shows_what_is_missing() {
+fn ledger_reports_missing_events() {
     use Entry::{Event, Gap, Unexpected};
     let gap = || Gap("expired".into());
     let check = |entries: &[Entry], once: bool, or_a_gap: bool, at_least: bool| {
@@ -104,7 +105,7 @@ fn a_ledger_shows_what_is_missing() {
     check(&[Event(1), Event(5)], false, false, false);
     check(&[Event(1), gap(), Event(5)], false, true, false);
     check(&[gap(), Event(5)], false, true, false);
-    // A gap excuses what is missing just there.
+    // A gap excuses only the events at its place.
     check(&[gap(), Event(1), Event(5)], false, false, false);
     check(&[Event(1), Event(5), gap()], false, false, false);
     check(&[Event(1), Event(2), gap()], false, false, false);

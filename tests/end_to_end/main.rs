@@ -1,16 +1,16 @@
-//! What a client, an administrator and the bus could notice, over real sockets and a real nats-server.
+//! Tests of the whole service with real sockets and a real nats-server, as clients, administrators and NATS see it.
 //!
-//! `./test` provides what else runs: nats-server, proxies and schemathesis; `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK`
-//! and `SCHEMATHESIS` name other ones.
+//! `./test` fetches the programs that the tests run. `NATS_SERVER`, `NGINX`, `CADDY`, `HAPROXY`, `TRAEFIK` and
+//! `SCHEMATHESIS` name others.
 
 mod accounts;
 mod api;
 mod browser;
 mod buckets;
-mod bus;
 mod chaos;
 mod client;
 mod cluster;
+mod consumer;
 mod cookie;
 mod debug;
 mod demo;
@@ -22,42 +22,42 @@ mod inspect;
 mod languages;
 mod leaks;
 mod ledger;
-mod limits_of_nats;
-mod line;
-mod lives;
 mod metrics;
 mod nats;
+mod nats_limits;
+mod nats_security;
 mod permissions;
 mod platform_environment;
-mod private;
+mod privacy;
 mod process;
 mod program;
 mod proxy;
-mod refusals;
 mod registry;
+mod rejections;
 mod reload;
-mod returning;
+mod resume;
 mod reverse_proxies;
 mod service;
 mod slow_client;
+mod stream_lifetime;
 mod streaming;
 mod tls;
-mod towards_the_bus;
 mod tracing;
-mod vanished;
+mod transport;
+mod vanished_client;
 
 use std::{path::PathBuf, time::Duration};
 
-/// Whatever takes longer than this does not happen at all.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// The time after which a condition counts as never met.
+const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Asks again and again until the answer is yes.
+/// Polls `answer` until it returns true; panics after [`DEADLINE`].
 async fn eventually(what: &str, mut answer: impl AsyncFnMut() -> bool) {
-    eventually_right(async || if answer().await { Ok(()) } else { Err(format!("never: {what}")) }).await;
+    eventually_ok(async || if answer().await { Ok(()) } else { Err(format!("never: {what}")) }).await;
 }
 
-/// Asks again and again until nothing is wrong. If it never comes to that, tells what was wrong at last.
-async fn eventually_right(mut answer: impl AsyncFnMut() -> Result<(), String>) {
+/// Polls `answer` until it returns `Ok`; panics with the last error after [`DEADLINE`].
+async fn eventually_ok(mut answer: impl AsyncFnMut() -> Result<(), String>) {
     let mut wrong = "no answer".to_owned();
     let asked = async {
         let mut again = tokio::time::interval(Duration::from_millis(10));
@@ -66,11 +66,11 @@ async fn eventually_right(mut answer: impl AsyncFnMut() -> Result<(), String>) {
             again.tick().await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, asked).await.is_ok();
+    let in_time = tokio::time::timeout(DEADLINE, asked).await.is_ok();
     assert!(in_time, "{wrong}");
 }
 
-/// The program that an environment variable names, else the one on the PATH.
+/// Returns the program named by an environment variable, else the one on the PATH.
 fn installed(variable: &str, name: &str) -> PathBuf {
     if let Some(named) = std::env::var_os(variable) {
         return named.into();

@@ -1,5 +1,5 @@
-//! The values of metrics after a known course of events, as `/metrics` shows them: what NATS, tokens and the HTTP server bring about. What
-//! the use cases count is in `tests/metrics`.
+//! The values of metrics on `/metrics` after known events, as far as NATS, tokens and the HTTP server determine them.
+//! `tests/metrics` covers the use cases.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::{
     client::{self, Stream, get},
-    eventually, eventually_right,
+    eventually, eventually_ok,
     nats::{Nats, Publisher, envelope},
     proxy::Proxy,
     service::{Service, sample, token, token_with},
 };
 
-/// The samples of a service, as they were when they were last looked at.
+/// The samples of a service when they were last read.
 struct Samples<'a> {
     service: &'a Service,
     seen: BTreeSet<String>,
@@ -27,11 +27,11 @@ impl<'a> Samples<'a> {
         Self { service, seen: samples(service).await }
     }
 
-    /// Waits until of all samples exactly these have changed.
+    /// Waits until exactly these samples have changed.
     async fn change<S: ToString>(&mut self, expected: impl IntoIterator<Item = S>) {
         let expected: BTreeSet<_> = expected.into_iter().map(|sample| sample.to_string()).collect();
         let mut now = BTreeSet::new();
-        eventually_right(async || {
+        eventually_ok(async || {
             now = samples(self.service).await;
             let changed: BTreeSet<_> = now.difference(&self.seen).cloned().collect();
             if changed == expected { Ok(()) } else { Err(format!("{changed:#?} instead of {expected:#?}")) }
@@ -41,7 +41,7 @@ impl<'a> Samples<'a> {
     }
 }
 
-/// All samples but those that depend on how quick this machine is, and on how often it is looked at them.
+/// Returns all samples, without those that depend on the speed of the machine or on the number of reads.
 async fn samples(service: &Service) -> BTreeSet<String> {
     const OTHERS: [&str; 5] = [
         "#",
@@ -55,20 +55,20 @@ async fn samples(service: &Service) -> BTreeSet<String> {
     samples.filter(|line| !line.contains(r#"server="debug""#)).map(str::to_owned).collect()
 }
 
-/// A stream of `user` that was told where it stands. Before that, what is published is replayed to it.
+/// Opens a stream of `user` and waits for its position. Events that are published earlier would be replayed.
 async fn started(service: &Service, user: &str) -> Stream {
     let mut stream = service.follow(user).await;
     while stream.block().await.expect("it stays open").field("id").is_none() {}
     stream
 }
 
-/// A sample of the public server's connections.
+/// Returns a sample of the public server's connections.
 fn connections(service: &Service, name: &str, value: u32) -> String {
     let transport = if service.http.scheme() == "https" { "tls" } else { "plaintext" };
     format!("sse_http_{name}{{server=\"public\",transport=\"{transport}\"}} {value}")
 }
 
-/// A sample of the public server's answers.
+/// Returns a sample of the public server's responses.
 fn answers(route: &str, status: u16, value: u32) -> String {
     format!("sse_http_requests_total{{server=\"public\",route=\"{route}\",status=\"{status}\"}} {value}")
 }
@@ -88,9 +88,9 @@ async fn change_feature(publisher: &Publisher, name: &str, value: &str) {
     publisher.message(&envelope("events.UserFeatureChanged", &event)).await;
 }
 
-/// Each reason a different number of times.
+/// Each reason occurs a different number of times.
 #[tokio::test]
-async fn refused_tokens_are_counted_by_their_reason() {
+async fn rejected_tokens_are_counted_by_reason() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     change_feature(&nats.publisher().await, "accountEnabled", "false").await;
@@ -123,9 +123,9 @@ async fn refused_tokens_are_counted_by_their_reason() {
     }
 }
 
-/// Each outcome a different number of times.
+/// Each outcome occurs a different number of times.
 #[tokio::test]
-async fn messages_are_counted_once_and_by_what_becomes_of_them() {
+async fn messages_are_counted_once_by_outcome() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -175,7 +175,7 @@ async fn messages_are_counted_once_and_by_what_becomes_of_them() {
         change_feature(&publisher, "accountEnabled", "true").await;
     }
     samples.change([outcome("account_changed", 6)]).await;
-    // The rest of it can be read.
+    // The rest of the message is valid.
     let event = json!({
         "UserIDs": ["nobody"], "Type": "t", "Message": STANDARD.encode("Hello"), "Language": "en",
         "Messages": { "de": STANDARD.encode("Hallo"), "fr": "?", "it": "?" },
@@ -203,15 +203,15 @@ async fn connections_and_answers_are_counted_once() {
     let accepted = |times: u32| connections(&service, "connections_accepted_total", times);
     get(service.http, "/nowhere", &[]).await;
     samples.change([answers("other", 404, 1), accepted(2)]).await;
-    client::raw(service.http, b"GET /sse HTTP/1.1\r\nconnection: close\r\n\r\n").await;
+    client::exchange(service.http, b"GET /sse HTTP/1.1\r\nconnection: close\r\n\r\n").await;
     samples.change([answers("none", 400, 1), accepted(3)]).await;
-    // What is no request is answered, and not counted as one.
-    client::raw(service.http, b"nothing at all\r\n\r\n").await;
+    // A malformed request gets a response, but is not counted as a request.
+    client::exchange(service.http, b"nothing at all\r\n\r\n").await;
     samples.change([accepted(4)]).await;
-    // It asks for nothing until its time is over.
-    client::raw(service.http, b"").await;
+    // This connection sends no request until its deadline passes.
+    client::exchange(service.http, b"").await;
     samples.change([connections(&service, "request_timeouts_total", 1), accepted(5)]).await;
-    // It takes nothing until its time is over.
+    // This client reads nothing until the write timeout passes.
     let stalled = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(2).await;
     nats.publisher().await.event(&["einstein"], "t", &"x".repeat(500_000)).await;
@@ -231,7 +231,7 @@ async fn connections_and_answers_are_counted_once() {
     drop(stalled);
 }
 
-/// An event that waits on NATS is late by that time.
+/// The latency of an event includes its time in NATS.
 #[tokio::test]
 async fn latency_includes_the_time_on_nats() {
     let nats = Nats::start().await;

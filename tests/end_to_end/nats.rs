@@ -1,4 +1,4 @@
-//! A real nats-server with JetStream, and a publisher on it.
+//! A real nats-server with JetStream, and a publisher.
 
 use std::{net::SocketAddr, process::Stdio, sync::Arc};
 
@@ -14,9 +14,9 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{PATIENCE, installed};
+use crate::{DEADLINE, installed};
 
-/// A server that is killed when it is dropped. Its data stays until then, also while it is down.
+/// A nats-server that is killed on drop. It keeps its data until then, also while it is down.
 pub(crate) struct Nats {
     data: TempDir,
     port: ReservedPort,
@@ -26,10 +26,10 @@ pub(crate) struct Nats {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// A port that nobody else is given as long as this lives, whether somebody listens at it or not.
+/// A port that no other socket of this machine gets while this lives, whether or not a server listens on it.
 pub(crate) struct ReservedPort {
     pub(crate) address: SocketAddr,
-    /// Does not listen, and lets those who listen with `SO_REUSEADDR`, as servers do.
+    /// Does not listen, and allows servers to listen on the port with `SO_REUSEADDR`.
     _socket: TcpSocket,
 }
 
@@ -49,7 +49,7 @@ impl Nats {
         nats
     }
 
-    /// One that does not run yet, but has its port.
+    /// Returns a server that has a port but does not run.
     pub(crate) fn down() -> Self {
         Self {
             data: tempfile::tempdir().expect("a directory"),
@@ -61,7 +61,7 @@ impl Nats {
         }
     }
 
-    /// With further arguments, and what a publisher needs because of them.
+    /// Starts a server with further arguments, and with the options that a publisher needs because of them.
     pub(crate) async fn start_with(arguments: &[&str], options: fn() -> ConnectOptions) -> Self {
         let arguments = arguments.iter().map(ToString::to_string).collect();
         let mut nats = Self { arguments, options, ..Self::down() };
@@ -87,8 +87,8 @@ impl Nats {
             }
             panic!("nats-server has ended");
         };
-        tokio::time::timeout(PATIENCE, ready).await.expect("nats-server is ready in time");
-        // A pipe that nobody reads would stop the server one day.
+        tokio::time::timeout(DEADLINE, ready).await.expect("nats-server is ready in time");
+        // A full pipe would block the server.
         let lines = self.log.clone();
         tokio::spawn(async move {
             while let Ok(Some(line)) = log.next_line().await {
@@ -98,12 +98,12 @@ impl Nats {
         self.process = Some(process);
     }
 
-    /// Kills it, as a crash or the kernel would.
+    /// Kills the process, as a crash would.
     pub(crate) async fn kill(&mut self) {
         self.process.take().expect("it runs").kill().await.expect("killed");
     }
 
-    /// Has it read its configuration again.
+    /// Makes the server reload its configuration.
     pub(crate) fn reload(&self) {
         let id = self.process.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok());
         let process = id.and_then(Pid::from_raw).expect("it runs");
@@ -114,12 +114,12 @@ impl Nats {
         self.port.address.to_string()
     }
 
-    /// Whether it has logged `text` since it was ready.
+    /// Returns whether the server has logged `text` since it was ready.
     pub(crate) fn has_logged(&self, text: &str) -> bool {
         !self.logged(text).is_empty()
     }
 
-    /// The lines with `text` that it has logged since it was ready.
+    /// Returns the lines with `text` that the server has logged since it was ready.
     pub(crate) fn logged(&self, text: &str) -> Vec<String> {
         self.log.lock().iter().filter(|line| line.contains(text)).cloned().collect()
     }
@@ -130,7 +130,7 @@ impl Nats {
     }
 }
 
-/// Publishes as the platform's services do, and waits until the bus has it.
+/// Publishes like the platform's services, and waits until NATS has stored the message.
 pub(crate) struct Publisher {
     pub(crate) jetstream: jetstream::Context,
 }
@@ -140,13 +140,13 @@ impl Publisher {
         self.message(&send_sse(users, event_type, content)).await;
     }
 
-    /// Puts any bytes on the queue.
+    /// Publishes arbitrary bytes to the queue.
     pub(crate) async fn message(&self, message: &str) {
         let published = self.jetstream.publish("main-queue", message.to_owned().into()).await;
         published.expect("published").await.expect("stored");
     }
 
-    /// Without waiting for each: as fast as the bus takes them.
+    /// Publishes events as fast as NATS accepts them, and waits only for the last one.
     pub(crate) async fn events(
         &self,
         users: &[&str],
@@ -164,13 +164,13 @@ impl Publisher {
     }
 }
 
-/// An event for us, in its envelope.
+/// Returns a `SendSSE` event in its envelope.
 pub(crate) fn send_sse(users: &[&str], event_type: &str, content: &str) -> String {
     let event = json!({ "UserIDs": users, "Type": event_type, "Message": STANDARD.encode(content) });
     envelope("events.SendSSE", &event)
 }
 
-/// An event of any type, as the platform's services put it on the bus.
+/// Returns an event of any type in the envelope of the platform's services.
 pub(crate) fn envelope(event_type: &str, event: &Value) -> String {
     json!({
         "ID": "1", "Topic": "main-queue", "Payload": STANDARD.encode(event.to_string()),

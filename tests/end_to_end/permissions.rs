@@ -1,4 +1,4 @@
-//! What NATS permits the service, by the configuration in `deploy/nats` and by its limits.
+//! The NATS permissions that the service needs, with the configuration in `deploy/nats`.
 
 use std::io::Write as _;
 
@@ -20,7 +20,7 @@ fn platform() -> ConnectOptions {
     ConnectOptions::with_user_and_password("platform".into(), "theirs".into())
 }
 
-/// A NATS that gives the service all permissions of the file but one, and the platform all there are.
+/// Starts a server that gives the service all permissions of the file but one, and the platform all permissions.
 async fn nats_without(permission: &str) -> (Nats, TempDir) {
     let line = format!("\"{permission}\"");
     assert!(permission.is_empty() || PERMISSIONS.matches(&line).count() == 1, "{permission}");
@@ -30,7 +30,7 @@ async fn nats_without(permission: &str) -> (Nats, TempDir) {
         std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
         path
     };
-    // In an empty list, the server would allow everything.
+    // An empty list would allow everything.
     write("permissions.conf", &PERMISSIONS.replace(&line, "\"none\""));
     let configuration = write(
         "nats.conf",
@@ -43,7 +43,7 @@ async fn nats_without(permission: &str) -> (Nats, TempDir) {
     (nats, folder)
 }
 
-/// The platform has made its queue.
+/// Creates the queue, as the platform does.
 async fn with_queue(nats: &Nats) {
     nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
 }
@@ -64,14 +64,14 @@ async fn of_the_file_are_enough() {
     let tab = [("x-request-id", "tab")];
     let mut stream = first.follow_with("einstein", &tab).await;
     first.choose("einstein", "de").await;
-    second.hears("einstein", serde_json::json!("de")).await;
+    second.has_choice("einstein", serde_json::json!("de")).await;
     assert_eq!(stream.next().await.expect("a comment").0, ": language de\n\n");
     nats.publisher().await.event(&["einstein"], "t", "1").await;
     assert_eq!(stream.content().await, "1");
     first.stop();
     first.stopped().await;
     drop(stream);
-    // What the first has left in the bucket.
+    // The first instance has left a bookmark in the bucket.
     let mut stream = second.follow_with("einstein", &tab).await;
     assert_eq!(stream.content().await, "1");
     second.stop();
@@ -80,7 +80,7 @@ async fn of_the_file_are_enough() {
 }
 
 #[tokio::test]
-async fn that_are_missing_are_named_where_the_service_is_not_ready() {
+async fn that_are_missing_are_named_by_readiness() {
     for permission in [
         "$JS.API.STREAM.INFO.main-queue",
         "$JS.API.CONSUMER.CREATE.main-queue.>",
@@ -99,7 +99,7 @@ async fn that_are_missing_are_named_where_the_service_is_not_ready() {
             status == 503 && text.contains("NATS does not permit") && text.contains(named)
         })
         .await;
-        // It stays so while it is tried again and again.
+        // The state is stable during several attempts.
         eventually("several attempts", async || {
             assert_eq!(service.readiness().await.0, 503, "{permission}");
             nats.logged(named).len() >= 4
@@ -109,13 +109,13 @@ async fn that_are_missing_are_named_where_the_service_is_not_ready() {
 }
 
 #[tokio::test]
-async fn for_answers_are_named_and_may_be_given_later() {
+async fn for_replies_are_named_and_can_be_granted_later() {
     let (nats, folder) = nats_without("_INBOX.>").await;
     with_queue(&nats).await;
     let service = Service::start_unready(&nats, &CREDENTIALS);
     let reason = "NATS does not permit Subscription to \"_INBOX.>\"";
     eventually("named", async || service.readiness().await.1.contains(reason)).await;
-    // It stays so while it is tried again and again.
+    // The state is stable during several attempts.
     eventually("several attempts", async || {
         let (status, text) = service.readiness().await;
         assert!(status == 503 && text.contains(reason), "{status} {text}");
@@ -127,9 +127,9 @@ async fn for_answers_are_named_and_may_be_given_later() {
     service.is_ready().await;
 }
 
-/// The server may limit how many messages are asked for.
+/// The server can limit the number of messages per request.
 #[tokio::test]
-async fn to_ask_for_little_at_a_time_are_enough() {
+async fn for_small_requests_are_enough() {
     let folder = tempfile::tempdir().expect("a folder");
     let configuration = folder.path().join("nats.conf");
     let limits = "jetstream { limits: { max_request_batch: 3 } }";
@@ -147,7 +147,7 @@ async fn to_ask_for_little_at_a_time_are_enough() {
 }
 
 #[tokio::test]
-async fn to_make_the_queue_are_not_asked_for_when_it_is_there() {
+async fn to_create_the_queue_are_optional_if_it_exists() {
     let (nats, _folder) = nats_without("$JS.API.STREAM.CREATE.main-queue").await;
     let service = Service::start_unready(&nats, &CREDENTIALS);
     eventually("named", async || service.readiness().await.1.contains("STREAM.CREATE.main-queue")).await;
@@ -156,7 +156,7 @@ async fn to_make_the_queue_are_not_asked_for_when_it_is_there() {
 }
 
 #[tokio::test]
-async fn for_a_bucket_are_named_in_the_log_of_a_service_that_serves() {
+async fn for_a_bucket_are_logged_and_the_service_serves() {
     for permission in [
         "$JS.API.STREAM.INFO.KV_sse-resume",
         "$JS.API.STREAM.CREATE.KV_sse-resume",

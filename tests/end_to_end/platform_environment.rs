@@ -1,7 +1,7 @@
-//! The whole environment in which each platform's packaging starts its own `sse` service starts this one.
+//! The environments in which the platforms' packages start their own `sse` service also start this one.
 //!
-//! The variables are those of Infinite Scale's Helm chart 0.7.0 (`charts/ocis/templates/sse/deployment.yaml`, in the order of the
-//! template) and of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
+//! The variables are those of Infinite Scale's Helm chart 0.7.0 (`charts/ocis/templates/sse/deployment.yaml`, in the
+//! order of the template) and of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -13,14 +13,14 @@ use tempfile::TempDir;
 use crate::{
     client::{self, Stream},
     eventually,
-    line::{self, Server},
     nats::Nats,
     program::Program,
     registry::entries,
     service::{SECRET, token},
+    transport::{self, Server},
 };
 
-/// What a cluster adds to each of its containers for the chart's service `sse` (Docker-style links).
+/// Variables that a cluster adds to each container for the chart's service `sse` (Docker-style links).
 const SERVICE_LINKS: [(&str, &str); 11] = [
     ("SSE_SERVICE_HOST", "10.0.0.1"),
     ("SSE_SERVICE_PORT", "9939"),
@@ -35,7 +35,7 @@ const SERVICE_LINKS: [(&str, &str); 11] = [
     ("KUBERNETES_SERVICE_HOST", "10.0.0.2"),
 ];
 
-/// The chart's variables; `events` are those of its template `ocis.events`.
+/// Returns the chart's variables; `events` are those of its template `ocis.events`.
 fn chart<'a>(registry: &'a str, events: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let before = [
         ("MICRO_REGISTRY", "nats-js-kv"),
@@ -51,15 +51,15 @@ fn chart<'a>(registry: &'a str, events: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
         ("SSE_TRACING_ENDPOINT", ""),
         ("SSE_TRACING_COLLECTOR", ""),
         ("SSE_DEBUG_PPROF", "false"),
-        // The ports are 9135 and 9939 there.
+        // The chart uses the ports 9135 and 9939.
         ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
         ("SSE_HTTP_ADDR", "0.0.0.0:0"),
         ("SSE_JWT_SECRET", SECRET),
     ];
-    [&before, events, &after, &SERVICE_LINKS, line::settings()].concat()
+    [&before, events, &after, &SERVICE_LINKS, transport::settings()].concat()
 }
 
-/// A running service that has warned of nothing.
+/// A running service that has logged no warning.
 struct Started {
     program: Program,
     http: Server,
@@ -78,7 +78,7 @@ impl Started {
                     address.set_ip(Ipv4Addr::LOCALHOST.into());
                     address
                 };
-                let (http, debug) = (line::service_at(here("address")), here("debug"));
+                let (http, debug) = (transport::service_at(here("address")), here("debug"));
                 return Self { program, http, debug };
             }
             assert_eq!(line["level"], "info", "{line}");
@@ -89,10 +89,10 @@ impl Started {
         eventually("ready", async || client::try_get(self.debug, "/readyz").await == Some(200)).await;
     }
 
-    /// Ends it. It has warned of nothing up to its end.
+    /// Stops the service, which must not log a warning until its end.
     async fn stop(mut self) {
         self.program.terminate();
-        for line in self.program.complaints().await.lines() {
+        for line in self.program.remaining_errors().await.lines() {
             let line: Value = serde_json::from_str(line).expect("JSON");
             assert_eq!(line["level"], "info", "{line}");
         }
@@ -121,7 +121,8 @@ async fn of_the_helm_chart_is_enough() {
     service.stop().await;
 }
 
-/// A directory with a certificate authority, as the chart mounts it, and what a server at 127.0.0.1 has from that authority.
+/// Returns a directory with a certificate authority, as the chart mounts it, and with a server certificate for
+/// 127.0.0.1 from it.
 fn custom_ca_chain() -> TempDir {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -142,7 +143,7 @@ fn custom_ca_chain() -> TempDir {
     directory
 }
 
-/// An external NATS whose certificate the pods trust (`tls.certTrusted`), because of a chain of the company's own (`customCAChain`).
+/// An external NATS whose certificate the pods trust (`tls.certTrusted`) because of a custom chain (`customCAChain`).
 #[tokio::test]
 async fn of_the_helm_chart_with_an_external_nats_is_enough() {
     let registry = Nats::start().await;
@@ -164,7 +165,7 @@ async fn of_the_helm_chart_with_an_external_nats_is_enough() {
     let service = Started::with(&chart(&registry_address, &external)).await;
     service.is_ready().await;
     service.stop().await;
-    // It is that chain which makes the certificate a trusted one.
+    // Without the chain the certificate is not trusted.
     let without = chart(&registry_address, &external[..5]);
     let service = Started::with(&without).await;
     eventually("refused", async || {
@@ -173,7 +174,7 @@ async fn of_the_helm_chart_with_an_external_nats_is_enough() {
     .await;
 }
 
-/// OpenCloud's variables, as the compose file gives them to the platform, and what it takes to run ocis-sse in a container beside it.
+/// OpenCloud's variables from the compose file, and those that run ocis-sse in a container beside the platform.
 #[tokio::test]
 async fn of_opencloud_compose_is_enough() {
     let nats = Nats::start().await;
@@ -198,7 +199,7 @@ async fn of_opencloud_compose_is_enough() {
         ("OC_SHARING_PUBLIC_SHARE_MUST_HAVE_PASSWORD", "true"),
         ("OC_PASSWORD_POLICY_MIN_CHARACTERS", "8"),
         ("OC_DEFAULT_LANGUAGE", ""),
-        // Beside it, in a container of its own:
+        // The further variables for a container of its own.
         ("OC_EXCLUDE_RUN_SERVICES", "sse"),
         ("OC_JWT_SECRET", SECRET),
         ("OC_EVENTS_ENDPOINT", &address),
@@ -206,7 +207,7 @@ async fn of_opencloud_compose_is_enough() {
         ("SSE_HTTP_ADDR", "0.0.0.0:0"),
         ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
     ];
-    let service = Started::with(&[&environment, line::settings()].concat()).await;
+    let service = Started::with(&[&environment, transport::settings()].concat()).await;
     service.is_ready().await;
     assert_eq!(entries(&nats).await[0]["name"], "eu.opencloud.sse.sse");
     delivers(&service, &nats).await;

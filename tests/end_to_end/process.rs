@@ -1,12 +1,12 @@
-//! The program as a process: what it exits with, and what signals do.
+//! The program as a process: exit status, output and signals.
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
 use rustix::process::Signal;
 
 use crate::{
-    PATIENCE,
-    client::{Stream, say},
+    DEADLINE,
+    client::{Stream, send_bytes},
     eventually,
     nats::Nats,
     program::{Program, server, server_with},
@@ -14,12 +14,12 @@ use crate::{
 };
 
 #[tokio::test]
-async fn the_status_says_what_was_wrong() {
-    let check = async |arguments: &[&str], environment: &[(&str, &str)], status: i32, complaint: &str| {
+async fn exit_status_and_message_name_the_error() {
+    let check = async |arguments: &[&str], environment: &[(&str, &str)], status: i32, message: &str| {
         let mut program = Program::start(arguments, environment);
-        let complaints = program.complaints().await;
-        assert_eq!(program.status().await, Some(status), "{arguments:?}: {complaints}");
-        assert!(complaints.contains(complaint), "{arguments:?}: {complaints}");
+        let remaining_errors = program.remaining_errors().await;
+        assert_eq!(program.status().await, Some(status), "{arguments:?}: {remaining_errors}");
+        assert!(remaining_errors.contains(message), "{arguments:?}: {remaining_errors}");
     };
     let secret = ("OCIS_JWT_SECRET", SECRET);
     check(&["version"], &[], 0, "").await;
@@ -59,9 +59,9 @@ async fn the_status_says_what_was_wrong() {
     check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
 }
 
-/// A token of the debug server, of which a byte is no UTF-8, would otherwise be none.
+/// Otherwise a debug token with an invalid byte would count as unset.
 #[test]
-fn a_variable_that_is_no_text_ends_it() {
+fn non_unicode_variable_is_an_error() {
     let ended = std::process::Command::new(env!("CARGO_BIN_EXE_ocis-sse"))
         .arg("config")
         .env_clear()
@@ -70,38 +70,38 @@ fn a_variable_that_is_no_text_ends_it() {
         .output()
         .expect("it runs");
     assert_eq!(ended.status.code(), Some(64));
-    let complaints = String::from_utf8(ended.stderr).expect("text");
-    assert!(complaints.contains("SSE_DEBUG_TOKEN: is no UTF-8"), "{complaints}");
+    let remaining_errors = String::from_utf8(ended.stderr).expect("text");
+    assert!(remaining_errors.contains("SSE_DEBUG_TOKEN: is no UTF-8"), "{remaining_errors}");
 }
 
 #[tokio::test]
-async fn sigterm_ends_it_cleanly() {
+async fn sigterm_stops_cleanly() {
     let nats = Nats::start().await;
     let mut program = server(&nats);
     let address = program.logged_addresses().await.0;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     assert_eq!(program.status().await, Some(0));
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_it_at_once() {
+async fn second_signal_stops_at_once() {
     let nats = Nats::start().await;
     let mut program = server(&nats);
     let address = program.logged_addresses().await.0;
-    // A request whose head never ends keeps the first signal waiting.
+    // An unfinished request delays the shutdown after the first signal.
     let mut unfinished = address.connect().await.expect("connected");
-    say(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
+    send_bytes(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     program.terminate();
     assert_eq!(program.status().await, Some(143));
 }
 
 #[tokio::test]
-async fn health_asks_the_running_instance() {
+async fn health_queries_the_running_instance() {
     let nats = Nats::down();
     let mut program = server(&nats);
     let debug = program.logged_addresses().await.1.to_string();
@@ -111,7 +111,7 @@ async fn health_asks_the_running_instance() {
 }
 
 #[tokio::test]
-async fn no_secret_and_no_token_is_ever_logged() {
+async fn secrets_and_tokens_are_never_logged() {
     let nats = Nats::start().await;
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "trace")]);
     let address = program.logged_addresses().await.0;
@@ -119,7 +119,7 @@ async fn no_secret_and_no_token_is_ever_logged() {
     drop(Stream::open(address, "/sse", &[("x-access-token", &good)]).await);
     crate::client::get(address, "/sse", &[("authorization", &format!("Bearer {bad}"))]).await;
     program.terminate();
-    let log = program.complaints().await;
+    let log = program.remaining_errors().await;
     assert!(log.contains("access-log"), "{log}");
     for secret in [SECRET, &good, &bad, &good[good.len() - 20..]] {
         assert!(!log.contains(secret), "{secret} is in {log}");
@@ -127,7 +127,7 @@ async fn no_secret_and_no_token_is_ever_logged() {
 }
 
 #[tokio::test]
-async fn config_prints_what_is_in_effect() {
+async fn config_prints_the_effective_values() {
     let environment = [("OCIS_JWT_SECRET", SECRET), ("SSE_HTTP_ROOT", "/events")];
     let mut config = Program::start(&["config"], &environment);
     let mut printed = String::new();
@@ -141,7 +141,7 @@ async fn config_prints_what_is_in_effect() {
 }
 
 #[tokio::test]
-async fn the_log_may_be_a_file_that_is_moved_away() {
+async fn log_file_can_be_rotated() {
     let nats = Nats::down();
     let directory = tempfile::tempdir().expect("a directory");
     let (log, moved) = (directory.path().join("sse.log"), directory.path().join("sse.log.1"));
@@ -160,7 +160,7 @@ async fn the_log_may_be_a_file_that_is_moved_away() {
 }
 
 #[tokio::test]
-async fn a_log_for_people_is_no_json() {
+async fn pretty_log_is_not_json() {
     let nats = Nats::down();
     let mut program = server_with(&nats, &[("SSE_LOG_PRETTY", "true"), ("SSE_LOG_COLOR", "true")]);
     let line = program.error_line().await.expect("a line");
@@ -168,25 +168,25 @@ async fn a_log_for_people_is_no_json() {
 }
 
 #[tokio::test]
-async fn the_service_manager_is_told() {
+async fn service_manager_is_notified() {
     let nats = Nats::down();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("notify");
     let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
     let mut program = server_with(&nats, &[("NOTIFY_SOCKET", path.to_str().expect("Unicode"))]);
-    let told = async || {
+    let notification = async || {
         let mut buffer = [0; 64];
-        let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time");
+        let received = tokio::time::timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("in time");
         String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
     };
-    assert_eq!(told().await.trim(), "READY=1");
+    assert_eq!(notification().await.trim(), "READY=1");
     program.terminate();
-    assert_eq!(told().await.trim(), "STOPPING=1");
+    assert_eq!(notification().await.trim(), "STOPPING=1");
     assert_eq!(program.status().await, Some(0));
 }
 
 #[tokio::test]
-async fn a_secret_that_can_be_guessed_is_warned_of_and_not_shown() {
+async fn weak_secret_is_warned_of_and_not_shown() {
     let nats = Nats::down();
     let mut program = server_with(&nats, &[("SSE_JWT_SECRET", "too short"), ("SSE_LOG_LEVEL", "warn")]);
     let line = program.error_line().await.expect("a warning");
@@ -196,7 +196,7 @@ async fn a_secret_that_can_be_guessed_is_warned_of_and_not_shown() {
 }
 
 #[tokio::test]
-async fn requests_and_the_ends_of_streams_are_logged() {
+async fn requests_and_stream_ends_are_logged() {
     let nats = Nats::down();
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_KEEPALIVE_INTERVAL", "10ms")]);
     let (address, _) = program.logged_addresses().await;

@@ -1,4 +1,4 @@
-//! The running program, as a process of its own.
+//! The program as a process of its own.
 
 use std::{collections::VecDeque, net::SocketAddr, process::Stdio};
 
@@ -9,18 +9,18 @@ use tokio::{
 };
 
 use crate::{
-    PATIENCE,
-    line::{self, Server},
+    DEADLINE,
     nats::Nats,
     service::SECRET,
+    transport::{self, Server},
 };
 
-/// The running program. It is killed when this is dropped.
+/// The running program, which is killed on drop.
 pub(crate) struct Program {
     child: Child,
     output: Lines<BufReader<ChildStdout>>,
     errors: Lines<BufReader<ChildStderr>>,
-    /// The lines that were logged before the addresses. NATS may be reached before.
+    /// The log lines before the one with the addresses. NATS can be connected earlier.
     before_addresses: VecDeque<String>,
 }
 
@@ -29,7 +29,7 @@ impl Program {
         Self::start_by(env!("CARGO_BIN_EXE_ocis-sse"), arguments, environment)
     }
 
-    /// Another program, which becomes ours.
+    /// Starts a program that replaces itself with the service (`exec`).
     fn start_by(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(program)
             .args(arguments)
@@ -45,13 +45,13 @@ impl Program {
         Self { child, output, errors, before_addresses: VecDeque::new() }
     }
 
-    /// The next line of its output, with its end.
+    /// Returns the next line of standard output, with its line break.
     pub(crate) async fn line(&mut self) -> String {
-        let line = tokio::time::timeout(PATIENCE, self.output.next_line()).await.expect("a line in time");
+        let line = tokio::time::timeout(DEADLINE, self.output.next_line()).await.expect("a line in time");
         line.expect("readable").map(|line| line + "\n").expect("one more line")
     }
 
-    /// The next line that it complains or logs.
+    /// Returns the next line of standard error.
     pub(crate) async fn error_line(&mut self) -> Option<String> {
         match self.before_addresses.pop_front() {
             Some(line) => Some(line),
@@ -60,7 +60,7 @@ impl Program {
     }
 
     async fn next_error_line(&mut self) -> Option<String> {
-        let line = tokio::time::timeout(PATIENCE, self.errors.next_line()).await.expect("a line in time");
+        let line = tokio::time::timeout(DEADLINE, self.errors.next_line()).await.expect("a line in time");
         line.expect("readable")
     }
 
@@ -68,17 +68,17 @@ impl Program {
         self.signal(Signal::TERM);
     }
 
-    /// Kills it, as the kernel would, and waits until nothing of it is left.
+    /// Kills the process and waits for its end.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("killed");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        kill_process(id.expect("it runs"), signal).expect("told");
+        kill_process(id.expect("it runs"), signal).expect("signalled");
     }
 
-    /// Whether it handles the signal, instead of being ended by it.
+    /// Returns whether the process has a handler for the signal.
     pub(crate) fn catches(&self, signal: Signal) -> bool {
         let id = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("readable");
@@ -88,15 +88,15 @@ impl Program {
     }
 
     pub(crate) async fn status(&mut self) -> Option<i32> {
-        tokio::time::timeout(PATIENCE, self.child.wait())
+        tokio::time::timeout(DEADLINE, self.child.wait())
             .await
             .expect("an end in time")
             .expect("an end")
             .code()
     }
 
-    /// All that it still complains or logs.
-    pub(crate) async fn complaints(&mut self) -> String {
+    /// Returns the rest of standard error.
+    pub(crate) async fn remaining_errors(&mut self) -> String {
         let mut lines = Vec::new();
         while let Some(line) = self.error_line().await {
             lines.push(line);
@@ -104,20 +104,20 @@ impl Program {
         lines.join("\n")
     }
 
-    /// The next line of its log.
+    /// Returns the next line of the log.
     pub(crate) async fn log_line(&mut self) -> serde_json::Value {
         let line = self.error_line().await.expect("one more line");
         serde_json::from_str(&line).expect("JSON")
     }
 
-    /// Where clients and where probes connect, as the log says.
+    /// Returns the addresses of the public server and the debug server from the log.
     pub(crate) async fn logged_addresses(&mut self) -> (Server, SocketAddr) {
         loop {
             let text = self.next_error_line().await.expect("a line with the addresses");
             let line: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             if line["message"] == "listening" {
                 let address = |name: &str| line[name].as_str().expect("a text").parse().expect("an address");
-                return (line::service_at(address("address")), address("debug"));
+                return (transport::service_at(address("address")), address("debug"));
             }
             self.before_addresses.push_back(text);
         }
@@ -133,7 +133,7 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
         ("SSE_DRAIN_TIMEOUT", "1s"),
         ("OCIS_EVENTS_ENDPOINT", &nats.address()),
     ];
-    let ours = ours.iter().chain(line::settings());
+    let ours = ours.iter().chain(transport::settings());
     ours.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn server_with(nats: &Nats, settings: &[(&str, &str)]) -> Program {
     Program::start(&["server"], &environment.chain(settings.iter().copied()).collect::<Vec<_>>())
 }
 
-/// As [`server`], begun with a limit of file descriptors that it may raise up to `hard`.
+/// Starts the service with these limits of file descriptors, of which it may raise the soft one up to `hard`.
 pub(crate) fn server_with_descriptors(
     nats: &Nats,
     soft: u32,

@@ -1,4 +1,4 @@
-//! A line between two others that can be cut, held up and slowed down.
+//! A TCP proxy that can cut, hold and delay its connections.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,20 +12,20 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// So much may be on its way towards a client in the proxy itself: what is held up is held up before it, as on a real line.
+/// The receive buffer towards the server: a held connection fills the server's send buffer soon, as on a real network.
 const BUFFER: u32 = 64 * 1024;
 
-/// Passes every connection on to `target`; when it is dropped, all end.
+/// Forwards every connection to `target`. All end on drop.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
-    line: watch::Sender<Line>,
+    link: watch::Sender<Link>,
     accepting: JoinHandle<()>,
 }
 
-/// What is done to the bytes at present.
+/// The present condition of the link.
 #[derive(Clone, Copy, Default)]
-struct Line {
-    /// Counts the cuts; a connection from before the last one is dead.
+struct Link {
+    /// The number of cuts; a connection from before the last one is dead.
     cuts: u64,
     held: bool,
     delay: Duration,
@@ -35,25 +35,25 @@ impl Proxy {
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("bound");
-        let line = watch::Sender::new(Line::default());
-        let accepting = tokio::spawn(accept(listener, target, line.clone()));
-        Self { address, line, accepting }
+        let link = watch::Sender::new(Link::default());
+        let accepting = tokio::spawn(accept(listener, target, link.clone()));
+        Self { address, link, accepting }
     }
 
-    /// Resets every connection. New ones are welcome.
+    /// Resets every connection. New ones are accepted.
     pub(crate) fn cut(&self) {
-        self.line.send_modify(|line| line.cuts += 1);
+        self.link.send_modify(|link| link.cuts += 1);
     }
 
-    /// Nothing gets through, but nobody is told: neither end sees more than silence. What was sent meanwhile arrives
-    /// afterwards, as TCP has it.
+    /// Forwards nothing while `held`, without closing anything. What was sent meanwhile arrives afterwards, as with
+    /// TCP.
     pub(crate) fn blackhole(&self, held: bool) {
-        self.line.send_modify(|line| line.held = held);
+        self.link.send_modify(|link| link.held = held);
     }
 
-    /// Each piece of up to 64 KiB takes so much longer, and the next waits behind it.
+    /// Delays each piece of up to 64 KiB; the next piece waits for it.
     pub(crate) fn delay(&self, delay: Duration) {
-        self.line.send_modify(|line| line.delay = delay);
+        self.link.send_modify(|link| link.delay = delay);
     }
 }
 
@@ -64,20 +64,20 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, line: watch::Sender<Line>) {
+async fn accept(listener: TcpListener, target: SocketAddr, link: watch::Sender<Link>) {
     loop {
         let (client, _) = listener.accept().await.expect("a connection");
-        tokio::spawn(pass(client, target, line.subscribe()));
+        tokio::spawn(pass(client, target, link.subscribe()));
     }
 }
 
-async fn pass(mut client: TcpStream, target: SocketAddr, mut line: watch::Receiver<Line>) {
-    let cuts = line.borrow().cuts;
+async fn pass(mut client: TcpStream, target: SocketAddr, mut link: watch::Receiver<Link>) {
+    let cuts = link.borrow().cuts;
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(BUFFER).expect("a small buffer");
-    // A target that is not there is what the client sees, too.
+    // An unreachable target closes the client's connection.
     let Ok(mut server) = socket.connect(target).await else { return };
-    let (there, back) = (line.clone(), line.clone());
+    let (there, back) = (link.clone(), link.clone());
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let passed = async {
@@ -87,10 +87,10 @@ async fn pass(mut client: TcpStream, target: SocketAddr, mut line: watch::Receiv
         )
     };
     tokio::select! {
-        // Both have said their last word, or one has gone.
+        // Both directions have ended, or one connection has failed.
         _ = passed => {}
-        // A cut, which shall be noticed at once.
-        _ = line.wait_for(|line| line.cuts != cuts) => {
+        // The connection was cut; a reset makes both ends notice at once.
+        _ = link.wait_for(|link| link.cuts != cuts) => {
             for end in [&client, &server] {
                 end.set_zero_linger().expect("set");
             }
@@ -101,14 +101,14 @@ async fn pass(mut client: TcpStream, target: SocketAddr, mut line: watch::Receiv
 async fn pump(
     from: &mut ReadHalf<'_>,
     to: &mut WriteHalf<'_>,
-    mut line: watch::Receiver<Line>,
+    mut link: watch::Receiver<Link>,
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER as usize];
     loop {
         let length = from.read(&mut buffer).await?;
-        let delay = line.borrow().delay;
+        let delay = link.borrow().delay;
         tokio::time::sleep(delay).await;
-        if line.wait_for(|line| !line.held).await.is_err() {
+        if link.wait_for(|link| !link.held).await.is_err() {
             return Ok(());
         }
         if length == 0 {
@@ -118,7 +118,7 @@ async fn pump(
     }
 }
 
-/// A proxy in front of somebody who says everything again, and a connection through it.
+/// Returns a proxy in front of an echo server, and a connection through it.
 async fn echo() -> (Proxy, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let proxy = Proxy::to(listener.local_addr().expect("bound")).await;
@@ -135,29 +135,29 @@ async fn echo() -> (Proxy, TcpStream) {
     (proxy, stream)
 }
 
-async fn says_again(stream: &mut TcpStream, text: &[u8]) {
+async fn is_echoed(stream: &mut TcpStream, text: &[u8]) {
     stream.write_all(text).await.expect("sent");
     let mut answer = vec![0; text.len()];
     let read = stream.read_exact(&mut answer);
-    tokio::time::timeout(crate::PATIENCE, read).await.expect("in time").expect("an answer");
+    tokio::time::timeout(crate::DEADLINE, read).await.expect("in time").expect("an answer");
     assert_eq!(answer, text);
 }
 
 #[tokio::test]
-async fn a_cut_resets_what_is_open_and_nothing_else() {
+async fn cut_resets_only_open_connections() {
     let (proxy, mut stream) = echo().await;
-    says_again(&mut stream, b"one").await;
+    is_echoed(&mut stream, b"one").await;
     proxy.cut();
     let end = stream.read(&mut [0]).await.expect_err("a reset");
     assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
     let mut again = TcpStream::connect(proxy.address).await.expect("connected");
-    says_again(&mut again, b"two").await;
+    is_echoed(&mut again, b"two").await;
 }
 
 #[tokio::test]
-async fn a_black_hole_is_silent_and_gives_back_what_it_held() {
+async fn black_hole_holds_and_releases_bytes() {
     let (proxy, mut stream) = echo().await;
-    says_again(&mut stream, b"one").await;
+    is_echoed(&mut stream, b"one").await;
     proxy.blackhole(true);
     let mut other = TcpStream::connect(proxy.address).await.expect("connected");
     stream.write_all(b"two").await.expect("sent");
@@ -173,10 +173,10 @@ async fn a_black_hole_is_silent_and_gives_back_what_it_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_is_waited_for_on_the_way_there_and_on_the_way_back() {
+async fn delay_applies_in_both_directions() {
     let (proxy, mut stream) = echo().await;
     proxy.delay(Duration::from_secs(20));
-    let early = tokio::time::timeout(Duration::from_secs(39), says_again(&mut stream, b"one")).await;
+    let early = tokio::time::timeout(Duration::from_secs(39), is_echoed(&mut stream, b"one")).await;
     assert!(early.is_err());
     proxy.delay(Duration::ZERO);
     let mut answer = [0; 3];

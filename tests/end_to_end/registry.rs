@@ -1,4 +1,4 @@
-//! How the gateway finds the service.
+//! Registration of the service for the platform's proxy.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use ports::{obligations, outbound::ServiceRegistry as _};
 use serde_json::Value;
 
 use crate::{
-    PATIENCE, buckets::connection_to, client, eventually, line::service_at, nats::Nats, program::server_with,
-    proxy::Proxy, service::Service,
+    DEADLINE, buckets::connection_to, client, eventually, nats::Nats, program::server_with, proxy::Proxy,
+    service::Service, transport::service_at,
 };
 
 async fn bucket(nats: &Nats) -> Option<kv::Store> {
     nats.publisher().await.jetstream.get_key_value("service-registry").await.ok()
 }
 
-/// What the gateway would read: each entry's data.
+/// Returns the data of each entry, as the proxy reads it.
 pub(crate) async fn entries(nats: &Nats) -> Vec<Value> {
     let Some(bucket) = bucket(nats).await else { return Vec::new() };
     let keys: Vec<String> = bucket.keys().await.expect("keys").try_collect().await.expect("keys");
@@ -38,15 +38,15 @@ fn registry(address: &str) -> KeyValueRegistry {
 }
 
 #[tokio::test]
-async fn registry_meets_the_obligations_of_its_port() {
+async fn registry_fulfils_its_port() {
     let nats = Nats::start().await;
     let instance = || registry(&nats.address());
     let tested = obligations::service_registry(instance, async || entries(&nats).await.len());
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
 #[tokio::test]
-async fn registry_out_of_reach_meets_the_obligations_of_its_port() {
+async fn unavailable_registry_fulfils_its_port() {
     let nats = Nats::start().await;
     let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
     let registry = registry(&proxy.address.to_string());
@@ -54,11 +54,11 @@ async fn registry_out_of_reach_meets_the_obligations_of_its_port() {
     proxy.blackhole(true);
     proxy.cut();
     let tested = obligations::service_registry_out_of_reach(&registry, async || proxy.blackhole(false));
-    tokio::time::timeout(PATIENCE, tested).await.expect("in time");
+    tokio::time::timeout(DEADLINE, tested).await.expect("in time");
 }
 
 #[tokio::test]
-async fn a_start_with_everything_in_its_place_warns_of_nothing() {
+async fn regular_start_logs_no_warning() {
     let nats = Nats::start().await;
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "warn")]);
     eventually("an entry", async || entries(&nats).await.len() == 1).await;
@@ -68,7 +68,7 @@ async fn a_start_with_everything_in_its_place_warns_of_nothing() {
 }
 
 #[tokio::test]
-async fn the_gateway_finds_it_while_it_serves_and_no_longer() {
+async fn service_is_registered_exactly_while_it_serves() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     eventually("an entry", async || entries(&nats).await.len() == 1).await;
@@ -88,7 +88,7 @@ async fn the_gateway_finds_it_while_it_serves_and_no_longer() {
 }
 
 #[tokio::test]
-async fn two_instances_have_two_entries_under_the_names_they_were_given() {
+async fn two_instances_have_two_named_entries() {
     let nats = Nats::start().await;
     let opencloud =
         [("SSE_SERVICE_NAME", "eu.opencloud.sse.sse"), ("SSE_HTTP_ADVERTISE_ADDR", "sse.example:80")];
@@ -106,7 +106,7 @@ async fn two_instances_have_two_entries_under_the_names_they_were_given() {
 }
 
 #[tokio::test]
-async fn instance_is_not_ready_before_the_gateway_finds_it() {
+async fn instance_is_not_ready_before_registration() {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     assert_eq!(entries(&nats).await.len(), 1);
@@ -114,7 +114,7 @@ async fn instance_is_not_ready_before_the_gateway_finds_it() {
         nats.kill().await;
         eventually("not ready", async || service.readiness().await.0 == 503).await;
         nats.up().await;
-        // What was in memory is gone.
+        // The restart has lost the entries, which NATS keeps in memory.
         service.is_ready().await;
         assert_eq!(entries(&nats).await.len(), 1);
     }
@@ -123,7 +123,7 @@ async fn instance_is_not_ready_before_the_gateway_finds_it() {
 }
 
 #[tokio::test]
-async fn the_entry_holds_as_long_as_the_platform_says() {
+async fn entry_has_the_platforms_lifetime() {
     let nats = Nats::start().await;
     let settings = [("EXPERIMENTAL_REGISTER_TTL", "10s"), ("EXPERIMENTAL_REGISTER_INTERVAL", "100ms")];
     let _service = Service::start(&nats, &settings).await;
@@ -134,9 +134,9 @@ async fn the_entry_holds_as_long_as_the_platform_says() {
     eventually("renewed", renewed).await;
 }
 
-/// The platform makes the bucket too, and may have been told another time than we.
+/// The platform can create the bucket first, with another lifetime of entries.
 #[tokio::test]
-async fn the_entry_is_renewed_as_often_as_the_bucket_asks() {
+async fn entry_is_renewed_within_the_buckets_max_age() {
     let nats = Nats::start().await;
     let config = kv::Config {
         bucket: "service-registry".into(),
@@ -150,7 +150,7 @@ async fn the_entry_is_renewed_as_often_as_the_bucket_asks() {
 }
 
 #[tokio::test]
-async fn it_stays_away_from_the_registry_when_told_so() {
+async fn registration_can_be_disabled() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[("MICRO_REGISTRY", "memory")]).await;
     service.stop();

@@ -1,4 +1,4 @@
-//! SIGHUP: what can change without a restart changes, and nothing does when something is wrong.
+//! SIGHUP: settings that can change without a restart change, and an error changes nothing.
 
 use std::{fs, net::SocketAddr, os::unix::fs::symlink, path::PathBuf};
 
@@ -14,23 +14,23 @@ use tokio::net::{TcpStream, UnixDatagram};
 use tokio_rustls::rustls::RootCertStore;
 
 use crate::{
-    PATIENCE,
-    client::{Stream, get, say},
+    DEADLINE,
+    client::{Stream, get, send_bytes},
     eventually,
-    line::{self, Server},
     nats::Nats,
     program::{Program, server_with},
     service::{SECRET, token},
     tls::Files,
+    transport::{self, Server},
 };
 
-/// What the last line about a reload says.
+/// The message of the last line about a reload.
 const RELOADED: &str = "configuration reloaded";
 const NOT_RELOADED: &str = "configuration not reloaded, nothing has changed";
-/// What the line about settings that have to wait says.
+/// The message about settings that need a restart.
 const PENDING: &str = "changed settings that take effect after a restart";
 
-/// A service whose configuration is in a file.
+/// A service with a configuration file.
 struct Configured {
     directory: TempDir,
     program: Program,
@@ -47,14 +47,14 @@ impl Configured {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join("sse.yaml"), file).expect("written");
         let place = directory.path().to_str().expect("Unicode").to_owned();
-        // An empty level leaves it to the file.
+        // An empty level selects the level of the file.
         let variables = [&[("OCIS_CONFIG_DIR", place.as_str()), ("SSE_LOG_LEVEL", "")], variables].concat();
         let mut program = server_with(nats, &variables);
         let (http, debug) = program.logged_addresses().await;
         Self { directory, program, http, debug }
     }
 
-    /// Waits until NATS has what events are published to.
+    /// Waits until the queue exists.
     async fn is_ready(&self) {
         eventually("ready", async || get(self.debug, "/readyz", &[]).await.status == 200).await;
     }
@@ -63,13 +63,13 @@ impl Configured {
         self.directory.path().join("sse.yaml")
     }
 
-    /// Has it reload with this in its file. The last line that is returned says how that ended.
+    /// Reloads with this text in the file. The last line that is returned has the result.
     async fn reload(&mut self, file: &str) -> Vec<Value> {
         fs::write(self.file(), file).expect("written");
-        self.hang_up().await
+        self.sighup().await
     }
 
-    async fn hang_up(&mut self) -> Vec<Value> {
+    async fn sighup(&mut self) -> Vec<Value> {
         self.program.signal(Signal::HUP);
         let mut lines = Vec::new();
         loop {
@@ -83,16 +83,16 @@ impl Configured {
         }
     }
 
-    /// Has it reload with this in its file, which is right, and returns what has changed.
+    /// Reloads with this valid text in the file, and returns the changes.
     async fn reloaded(&mut self, file: &str) -> String {
         let last = self.reload(file).await.pop().expect("a line");
         assert_eq!(last["message"], RELOADED, "{last}");
         last["changed"].as_str().expect("a text").to_owned()
     }
 
-    /// Has it reload what is wrong, and returns the mistakes.
+    /// Reloads an invalid configuration, and returns the errors.
     async fn refused(&mut self) -> Vec<String> {
-        let mut lines = self.hang_up().await;
+        let mut lines = self.sighup().await;
         let last = lines.pop().expect("a line");
         assert_eq!((&last["message"], &last["level"]), (&NOT_RELOADED.into(), &"error".into()));
         let mistakes = lines.iter().filter_map(|line| line["mistake"].as_str());
@@ -109,7 +109,7 @@ impl Configured {
         Stream::open(self.http, "/sse", &[("x-access-token", &token(user))]).await
     }
 
-    /// The status of a request that would open a stream if it were not refused.
+    /// Returns the status of a request that opens a stream if it is accepted.
     async fn refusal(&self, token: &str) -> u16 {
         get(self.http, "/sse", &[("x-access-token", token)]).await.status
     }
@@ -123,11 +123,11 @@ async fn changes_the_log_level() {
     assert_eq!(changed, r#"log.level: "info" -> "debug""#);
     get(service.http, "/openapi.json", &[]).await;
     while !service.program.error_line().await.expect("a line").contains("access-log") {}
-    // It is still said that less is said from now on.
+    // The change to a higher level is still logged.
     assert_eq!(service.reloaded("log: {level: error}").await, r#"log.level: "debug" -> "error""#);
     get(service.http, "/openapi.json", &[]).await;
     service.program.terminate();
-    assert_eq!(service.program.complaints().await, "");
+    assert_eq!(service.program.remaining_errors().await, "");
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn changes_secrets_that_are_in_files() {
     let secrets = tempfile::tempdir().expect("a directory");
     let [jwt, previous, debug] = ["jwt", "previous", "debug"].map(|name| secrets.path().join(name));
     fs::write(&jwt, SECRET).expect("written");
-    fs::write(&previous, "a secret that nobody has ever had at all").expect("written");
+    fs::write(&previous, "a secret that has signed no token at all").expect("written");
     fs::write(&debug, "one").expect("written");
     let variables = [
         ("SSE_JWT_SECRET_FILE", jwt.to_str().expect("Unicode")),
@@ -203,22 +203,22 @@ async fn changes_secrets_that_are_in_files() {
     fs::write(&jwt, new_secret).expect("written");
     fs::write(&previous, SECRET).expect("written");
     fs::write(&debug, "two").expect("written");
-    let log = service.hang_up().await;
+    let log = service.sighup().await;
     assert_eq!(
         log.last().expect("a line")["changed"],
         "debug.token; token_manager.jwt_secret; token_manager.jwt_secret_previous",
         "no value"
     );
-    // Both secrets are taken, …
+    // Both secrets are accepted.
     Stream::open(service.http, "/sse", &[("x-access-token", &new)]).await;
     service.follow("einstein").await;
     let status = async |token: &str| {
         get(service.debug, "/metrics", &[("authorization", &format!("Bearer {token}"))]).await.status
     };
     assert_eq!((status("one").await, status("two").await), (401, 200));
-    // … and then the new one alone. The stream that was opened with the old one goes on.
-    fs::write(&previous, "a secret that nobody has ever had at all").expect("written");
-    service.hang_up().await;
+    // Only the new secret is accepted. The stream that was opened with the old one stays open.
+    fs::write(&previous, "a secret that has signed no token at all").expect("written");
+    service.sighup().await;
     assert_eq!(service.refusal(&token("einstein")).await, 401);
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     assert_eq!(stream.content().await, "hello");
@@ -239,13 +239,13 @@ async fn loads_the_certificate() {
     let http = service.http;
     let connect = async |roots: &RootCertStore| {
         let stream = TcpStream::connect(http.address).await.expect("connected");
-        line::connector(roots, b"http/1.1").connect(http.address.ip().into(), stream).await
+        transport::connector(roots, b"http/1.1").connect(http.address.ip().into(), stream).await
     };
     let headers = [("x-access-token", &*token("einstein"))];
     let mut stream =
         Stream::open_on(connect(&old).await.expect("a known server"), http, "/sse", &headers).await;
 
-    // Nothing else changes either while it cannot be used.
+    // No other setting changes while the certificate is invalid.
     fs::write(service.file(), "log: {level: info}\nlimits: {max_connections_per_user: 5}").expect("written");
     fs::write(files.path("certificate"), "no PEM").expect("written");
     let mistakes = service.refused().await;
@@ -253,7 +253,7 @@ async fn loads_the_certificate() {
     connect(&old).await.expect("the same server");
 
     let new = files.renew();
-    let log = service.hang_up().await;
+    let log = service.sighup().await;
     let changed = log.last().expect("a line")["changed"].as_str().expect("a text");
     assert!(changed.starts_with(r#"limits.max_connections_per_user: "64" -> "5""#), "{changed}");
     connect(&new).await.expect("a new certificate");
@@ -288,7 +288,7 @@ async fn names_every_mistake_and_changes_nothing() {
     assert_eq!(service.refusal(&token("einstein")).await, 429, "the limit is as before");
     let headers = [("authorization", "Bearer one")];
     assert_eq!(get(service.debug, "/config", &headers).await.status, 200, "and so is the token");
-    // Once it is right, it is taken.
+    // A corrected value is accepted.
     fs::write(&token_file, "one").expect("written");
     let changed = service.reloaded(&wrong.replace("loud", "info").replace("htp: {addr: 'a:1'}", "")).await;
     assert_eq!(changed, r#"limits.max_connections_per_user: "1" -> "2""#);
@@ -303,7 +303,7 @@ async fn names_what_needs_a_restart() {
     let mut service = Configured::start(&nats, "log: {level: info}").await;
     let file = "log: {level: info}\nhttp: {root: /events}\nevents: {username: u, password: 'hidden'}";
     for _ in 0..2 {
-        // It is said each time, for it does not count yet.
+        // The message is repeated on each reload until the restart.
         let log = service.reload(file).await;
         let warning = log.iter().find(|line| line["message"] == PENDING).expect("a warning");
         assert_eq!(warning["level"], "warn");
@@ -328,7 +328,7 @@ async fn refuses_unusable_files() {
     fs::remove_file(service.file()).expect("removed");
     let vanished = "DIR/sse.yaml: cannot be read: No such file or directory (os error 2)";
     assert_eq!(service.refused().await, [vanished]);
-    // Nobody will ever write into it.
+    // This pipe has no writer.
     mknodat(CWD, service.file(), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
     assert_eq!(service.refused().await, ["DIR/sse.yaml: cannot be read: it has no end within 5s"]);
     fs::remove_file(service.file()).expect("removed");
@@ -342,14 +342,14 @@ async fn refuses_unusable_files() {
 }
 
 #[tokio::test]
-async fn gives_up_on_a_file_that_does_not_answer() {
+async fn gives_up_on_an_unresponsive_file() {
     let nats = Nats::down();
     let secrets = tempfile::tempdir().expect("a directory");
     let file = secrets.path().join("token");
     fs::write(&file, "one").expect("written");
     let variables = [("SSE_DEBUG_TOKEN_FILE", file.to_str().expect("Unicode"))];
     let mut service = Configured::start_with(&nats, "log: {level: info}", &variables).await;
-    // A terminal at which nobody types.
+    // A terminal without input.
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     unlockpt(&terminal).expect("unlocked");
     let path = ptsname(&terminal, Vec::new()).expect("a path");
@@ -357,7 +357,7 @@ async fn gives_up_on_a_file_that_does_not_answer() {
     symlink(path.to_str().expect("Unicode"), &file).expect("a link");
     let [refused] = &service.refused().await[..] else { panic!("one mistake") };
     assert!(refused.contains("cannot be read: it has no end within 5s"), "{refused}");
-    // Nor does the end wait for it.
+    // The shutdown does not wait for the file either.
     service.program.terminate();
     assert_eq!(service.program.status().await, Some(0));
 }
@@ -365,7 +365,7 @@ async fn gives_up_on_a_file_that_does_not_answer() {
 #[tokio::test]
 async fn ends_nothing_at_any_time() {
     let nats = Nats::down();
-    // While it starts.
+    // During startup.
     let mut program = server_with(&nats, &[]);
     while !program.catches(Signal::HUP) {
         tokio::task::yield_now().await;
@@ -377,18 +377,18 @@ async fn ends_nothing_at_any_time() {
         program.signal(Signal::HUP);
     }
     while !program.error_line().await.expect("a line").contains(RELOADED) {}
-    // While it stops: a request whose head never ends keeps it.
+    // During shutdown: an unfinished request delays it.
     let mut unfinished = http.connect().await.expect("connected");
-    say(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
+    send_bytes(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
     let mut stream = Stream::open(http, "/sse", &[("x-access-token", &token("einstein"))]).await;
     program.terminate();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     program.signal(Signal::HUP);
     assert_eq!(program.status().await, Some(0));
 }
 
 #[tokio::test]
-async fn is_told_to_the_service_manager() {
+async fn notifies_the_service_manager() {
     let nats = Nats::down();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("notify");
@@ -396,7 +396,7 @@ async fn is_told_to_the_service_manager() {
     let mut program = server_with(&nats, &[("NOTIFY_SOCKET", path.to_str().expect("Unicode"))]);
     let told = async || {
         let mut buffer = [0; 128];
-        let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer)).await.expect("in time");
+        let received = tokio::time::timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("in time");
         String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
     };
     assert_eq!(told().await.trim(), "READY=1");

@@ -1,4 +1,4 @@
-//! The whole service, in this process, on ports of its own.
+//! The whole service in this process, on ports of its own.
 
 use std::{net::SocketAddr, str::FromStr};
 
@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     client, eventually,
-    line::{self, Server},
     nats::Nats,
+    transport::{self, Server},
 };
 
 pub(crate) const SECRET: &str = "a secret of at least thirty-two bytes";
 
-/// The service; it is stopped when this is dropped.
+/// A running service, which is stopped on drop.
 pub(crate) struct Service {
     pub(crate) http: Server,
     pub(crate) debug: SocketAddr,
@@ -28,7 +28,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Reads from `nats` and is ready.
+    /// Starts a service that reads from `nats`, and waits until it is ready.
     pub(crate) async fn start(nats: &Nats, settings: &[(&str, &str)]) -> Self {
         let service = Self::start_unready(nats, settings);
         service.is_ready().await;
@@ -39,7 +39,7 @@ impl Service {
         Self::start_at(&nats.address(), settings)
     }
 
-    /// Reads from any of these servers, and need not be ready.
+    /// Starts a service that reads from any of these NATS servers; does not wait until it is ready.
     pub(crate) fn start_at(servers: &str, settings: &[(&str, &str)]) -> Self {
         let ours = [
             ("SSE_JWT_SECRET", SECRET),
@@ -47,13 +47,14 @@ impl Service {
             ("SSE_HTTP_ADDR", "127.0.0.1:0"),
             ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
             ("SSE_DRAIN_TIMEOUT", "1s"),
-            // Not what this machine may have in the usual places.
+            // Ignores configuration files of this machine.
             ("OCIS_CONFIG_DIR", "/nowhere"),
         ];
-        let environment: Environment = ours.iter().chain(line::settings()).chain(settings).copied().collect();
-        let configuration = Configuration::read(None, &environment).expect("a right configuration");
+        let environment: Environment =
+            ours.iter().chain(transport::settings()).chain(settings).copied().collect();
+        let configuration = Configuration::read(None, &environment).expect("a valid configuration");
         let application = Application::build(&configuration, None).expect("it starts");
-        let http = line::service_at(application.http_address());
+        let http = transport::service_at(application.http_address());
         let debug = application.debug_address();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -70,46 +71,46 @@ impl Service {
         (response.status, response.body)
     }
 
-    /// One sample of the metrics page, 0 when it is not there yet.
+    /// Returns one sample of the metrics page, 0 while it is missing.
     pub(crate) async fn metric(&self, sample: &str) -> u64 {
         self::sample(self.debug, sample).await
     }
 
-    /// Waits until a count of the metrics page is this. What has arrived is counted a moment later.
+    /// Waits until a sample of the metrics page has this value: counters are updated shortly after an event arrives.
     pub(crate) async fn counts(&self, sample: &str, count: u64) {
         eventually(sample, async || self.metric(sample).await == count).await;
     }
 
-    /// Waits until so many streams are open.
+    /// Waits until this many streams are open.
     pub(crate) async fn has_connections(&self, streams: u64) {
         self.counts("sse_connections", streams).await;
     }
 
-    /// Waits until so many events have been read from the bus that were for somebody who was not there.
+    /// Waits until the service has read this many events for users without a stream.
     pub(crate) async fn has_read(&self, events: u64) {
         self.counts(r#"sse_events_received_total{outcome="no_subscriber"}"#, events).await;
     }
 
-    /// A stream of `user` that is open.
+    /// Opens a stream of `user`.
     pub(crate) async fn follow(&self, user: &str) -> client::Stream {
         self.follow_with(user, &[]).await
     }
 
-    /// A stream of `user`, asked for with further headers.
+    /// Opens a stream of `user` with further request headers.
     pub(crate) async fn follow_with(&self, user: &str, headers: &[(&str, &str)]) -> client::Stream {
         let token = token(user);
         let headers: Vec<_> = [("x-access-token", &*token)].iter().chain(headers).copied().collect();
         client::Stream::open(self.http, "/sse", &headers).await
     }
 
-    /// Begins to stop; the end of it is [`Service::stopped`].
+    /// Starts the shutdown; [`Service::stopped`] waits for its end.
     pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
 
     pub(crate) async fn stopped(&mut self) {
         let running = self.running.take().expect("waited for once");
-        tokio::time::timeout(crate::PATIENCE, running).await.expect("in time").expect("without a panic");
+        tokio::time::timeout(crate::DEADLINE, running).await.expect("in time").expect("without a panic");
     }
 }
 
@@ -119,14 +120,14 @@ impl Drop for Service {
     }
 }
 
-/// One sample of the metrics page of the debug server there, 0 when it is not there yet.
+/// Returns one sample of the metrics page of this debug server, 0 while it is missing.
 pub(crate) async fn sample<N: FromStr + Default>(debug: SocketAddr, name: &str) -> N {
     let page = client::get(debug, "/metrics", &[]).await.body;
     let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_default()
 }
 
-/// A token as the platform makes them.
+/// Returns a token like those of the platform.
 pub(crate) fn token(user: &str) -> String {
     token_with(&json!({
         "aud": ["reva"], "exp": 4_000_000_000_u64,

@@ -1,4 +1,4 @@
-//! What a client reads.
+//! The events and keepalives of a stream.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::{
 const LONG_PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 
 #[tokio::test]
-async fn the_captured_messages_reach_the_users_they_name_byte_for_byte() {
+async fn captured_messages_arrive_unchanged() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let mut einstein = service.follow("4c510ada-c86b-4815-8820-42cdf82c3d51").await;
@@ -50,13 +50,13 @@ async fn the_captured_messages_reach_the_users_they_name_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_stream_outlives_the_deadlines_of_requests_and_writes() {
+async fn stream_outlives_request_and_write_timeouts() {
     let nats = Nats::start().await;
     let deadlines = [("SSE_REQUEST_TIMEOUT", "300ms"), ("SSE_WRITE_TIMEOUT", "300ms")];
     let settings = [&deadlines[..], &[("SSE_KEEPALIVE_INTERVAL", "100ms")]].concat();
     let service = Service::start(&nats, &settings).await;
     let mut stream = service.follow("einstein").await;
-    // As long as several deadlines.
+    // For several times the deadlines.
     for _ in 0..20 {
         assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
     }
@@ -67,7 +67,7 @@ async fn a_stream_outlives_the_deadlines_of_requests_and_writes() {
 }
 
 #[tokio::test]
-async fn the_head_comes_at_once_and_says_what_the_platform_expects() {
+async fn head_arrives_at_once_with_expected_headers() {
     let nats = Nats::start().await;
     for (root, path) in [("/", LONG_PATH), ("/", "/sse"), ("/some/where", "/some/where/sse")] {
         let service = Service::start(&nats, &[("SSE_HTTP_ROOT", root)]).await;
@@ -84,7 +84,7 @@ async fn the_head_comes_at_once_and_says_what_the_platform_expects() {
 }
 
 #[tokio::test]
-async fn the_token_may_come_as_a_bearer_token_and_the_platforms_header_counts_more() {
+async fn platforms_header_precedes_the_bearer_token() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let (einstein, marie) = (token("einstein"), token("marie"));
@@ -103,7 +103,7 @@ async fn the_token_may_come_as_a_bearer_token_and_the_platforms_header_counts_mo
 }
 
 #[tokio::test]
-async fn each_stream_of_a_user_gets_its_own_keepalive() {
+async fn each_stream_gets_its_own_keepalive() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_KEEPALIVE_INTERVAL", "50ms")]).await;
     let mut tabs = Vec::new();
@@ -116,12 +116,12 @@ async fn each_stream_of_a_user_gets_its_own_keepalive() {
 }
 
 #[tokio::test]
-async fn any_payload_survives() {
+async fn payloads_arrive_unchanged() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
     let publisher = nats.publisher().await;
-    // Refused: it would inject fields.
+    // Rejected because it would inject fields.
     publisher.event(&["einstein"], "a\ndata: injected", "x").await;
     let large = "ä".repeat(250_000);
     for content in ["", ": no comment", "id: 7\n\ndata: x", &large] {
@@ -135,7 +135,7 @@ async fn any_payload_survives() {
 }
 
 #[tokio::test]
-async fn nothing_of_a_user_stays_when_the_last_stream_has_gone() {
+async fn last_stream_removes_the_user() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let streams = [service.follow("a").await, service.follow("a").await, service.follow("b").await];

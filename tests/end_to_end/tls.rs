@@ -1,4 +1,4 @@
-//! The endpoint over TLS.
+//! The public server with TLS.
 
 use std::{fs, path::PathBuf};
 
@@ -19,13 +19,13 @@ use tokio_rustls::{
 };
 
 use crate::{
-    PATIENCE, eventually,
-    line::connector,
+    DEADLINE, eventually,
     nats::Nats,
     service::{Service, token},
+    transport::connector,
 };
 
-/// A certificate for 127.0.0.1 and its key, in files.
+/// A certificate for 127.0.0.1 and its key in files.
 pub(crate) struct Files {
     directory: TempDir,
 }
@@ -39,7 +39,7 @@ impl Files {
         self.directory.path().join(name)
     }
 
-    /// Puts another certificate there, and answers whom it has to be known by.
+    /// Replaces the certificate, and returns the roots that trust the new one.
     pub(crate) fn renew(&self) -> RootCertStore {
         let CertifiedKey { cert, signing_key }: CertifiedKey<KeyPair> =
             rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
@@ -64,7 +64,7 @@ impl Files {
     }
 }
 
-/// After which a client that takes nothing is ended.
+/// A short write timeout.
 const WRITE_TIMEOUT: (&str, &str) = ("SSE_WRITE_TIMEOUT", "2s");
 
 fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
@@ -73,7 +73,7 @@ fn roots(certificate: CertificateDer<'static>) -> RootCertStore {
     roots
 }
 
-/// A line on which `protocol` was agreed; `None` when the server is not known.
+/// Opens a connection with `protocol`; `None` if the server is not trusted.
 async fn connect(service: &Service, roots: &RootCertStore, protocol: &[u8]) -> Option<TlsStream<TcpStream>> {
     let address = service.http.address;
     let stream = TcpStream::connect(address).await.expect("connected");
@@ -88,11 +88,11 @@ fn request(service: &Service, user: &str) -> Request<Empty<Bytes>> {
     request.body(Empty::new()).expect("a request")
 }
 
-/// Reads until `content` has come.
+/// Reads until `content` arrives.
 pub(crate) async fn reads(body: &mut Incoming, content: &str) {
     let mut read = String::new();
     while !read.contains(&format!("data: {content}\n")) {
-        let frame = tokio::time::timeout(PATIENCE, body.frame()).await.expect("in time");
+        let frame = tokio::time::timeout(DEADLINE, body.frame()).await.expect("in time");
         let data = frame.expect("no end").expect("no broken end").into_data().expect("data");
         read += str::from_utf8(&data).expect("UTF-8");
     }
@@ -113,7 +113,7 @@ async fn http_1_1_is_served() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
+async fn stalled_and_gone_clients_are_noticed() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
@@ -141,7 +141,7 @@ async fn a_client_that_does_not_read_is_cut_and_one_that_has_gone_is_noticed() {
 }
 
 #[tokio::test]
-async fn many_streams_share_one_line_with_http_2_and_end_alone() {
+async fn http_2_streams_of_a_connection_end_independently() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
@@ -158,14 +158,14 @@ async fn many_streams_share_one_line_with_http_2_and_end_alone() {
     }
     let mut stalled = bodies.remove(0);
     let publisher = nats.publisher().await;
-    // The first does not read until it is ended, …
+    // The first client does not read until its stream ends.
     let large = "x".repeat(200_000);
     eventually("ended", async || {
         publisher.event(&["user-0"], "t", &large).await;
         service.metric("sse_queue_evictions_total").await == 1
     })
     .await;
-    // … by a reset of its stream.
+    // Its stream ends with RST_STREAM.
     let end = async {
         while let Some(frame) = stalled.frame().await {
             if frame.is_err() {
@@ -174,8 +174,8 @@ async fn many_streams_share_one_line_with_http_2_and_end_alone() {
         }
         false
     };
-    assert!(tokio::time::timeout(PATIENCE, end).await.expect("in time"));
-    // The others have noticed nothing.
+    assert!(tokio::time::timeout(DEADLINE, end).await.expect("in time"));
+    // The other streams are not affected.
     let others: Vec<_> = (1..60).map(|n| format!("user-{n}")).collect();
     let others: Vec<_> = others.iter().map(String::as_str).collect();
     publisher.event(&others, "t", "hello").await;
@@ -185,7 +185,7 @@ async fn many_streams_share_one_line_with_http_2_and_end_alone() {
 }
 
 #[tokio::test]
-async fn a_line_with_http_2_ends_when_nothing_is_asked_for_and_not_before() {
+async fn http_2_connection_ends_only_when_idle() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
@@ -197,20 +197,20 @@ async fn a_line_with_http_2_ends_when_nothing_is_asked_for_and_not_before() {
     };
     let (mut sender, busy) = line().await;
     let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
-    // Three that ask for nothing end one after the other, each after more than the time that is given.
+    // Three idle connections end, each after more than the timeout.
     for _ in 0..3 {
         let (_sender, idle) = line().await;
-        tokio::time::timeout(PATIENCE, idle).await.expect("an end in time").expect("no panic").ok();
+        tokio::time::timeout(DEADLINE, idle).await.expect("an end in time").expect("no panic").ok();
     }
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     let mut body = answer.into_body();
     reads(&mut body, "hello").await;
     drop(body);
-    tokio::time::timeout(PATIENCE, busy).await.expect("an end in time").expect("no panic").ok();
+    tokio::time::timeout(DEADLINE, busy).await.expect("an end in time").expect("no panic").ok();
 }
 
 #[tokio::test]
-async fn a_renewed_certificate_is_taken_up() {
+async fn renewed_certificate_is_loaded() {
     let (nats, files) = (Nats::start().await, Files::new());
     let old = files.renew();
     let service = files.serve(&nats).await;
@@ -221,7 +221,7 @@ async fn a_renewed_certificate_is_taken_up() {
 }
 
 #[tokio::test]
-async fn without_a_certificate_there_is_a_temporary_one_that_nobody_knows() {
+async fn temporary_certificate_is_used_without_one() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("OCIS_HTTP_TLS_ENABLED", "true")]).await;
     let address = service.http.address;

@@ -1,34 +1,34 @@
-//! Events: what becomes of them, how long they take, and which are missed.
+//! Metrics of events: outcome, latency, replays and gaps.
 
 use domain::{language::LanguageChoice, revocation::AccountChange};
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn events_are_counted_once_and_by_what_becomes_of_them() {
+async fn events_are_counted_once_by_outcome() {
     let mut service = Service::start(POLICY).await;
     let _streams = service.open([request("a"), request("a"), request("b")]);
     service.forget();
-    // Named twice, a user gets it once.
+    // A user that is named twice gets the event once.
     service.publish(&["a", "b", "a"], "t", s(0));
     service.changes([r#"sse_events_received_total{outcome="delivered"} 1"#, "sse_deliveries_total 3"]);
     service.publish(&["b"], "t", s(0));
     service.changes([r#"sse_events_received_total{outcome="delivered"} 2"#, "sse_deliveries_total 4"]);
     for _ in 0..3 {
-        service.publish(&["nobody"], "t", s(0));
+        service.publish(&["offline"], "t", s(0));
     }
     service.changes([r#"sse_events_received_total{outcome="no_subscriber"} 3"#]);
     for chosen_at in 1..=4 {
         let language = LanguageTag::try_new("de").ok();
         service.relay.handle(SourceEvent::LanguageChosen(LanguageChoice {
-            user: user("nobody"),
+            user: user("offline"),
             language,
             chosen_at: s(chosen_at),
         }));
     }
     service.changes([r#"sse_events_received_total{outcome="language_chosen"} 4"#]);
     for _ in 0..5 {
-        let enabled = AccountChange { user: user("nobody"), is_enabled: true, changed_at: s(0) };
+        let enabled = AccountChange { user: user("offline"), is_enabled: true, changed_at: s(0) };
         service.relay.handle(SourceEvent::AccountChanged(enabled));
     }
     service.changes([r#"sse_events_received_total{outcome="account_changed"} 5"#]);
@@ -49,7 +49,7 @@ async fn latency_includes_the_time_on_nats() {
         stream.take();
     }
     service.changes(service.histogram(LATENCY, &[4.25]));
-    // Taken at once, or after a while, or when the last of its streams has ended, and long after the last bound.
+    // Read at once, later, at the end of the last stream, and long after the last bound.
     let (mut other, mut one) = (streams.pop().expect("of b"), streams.pop().expect("of a"));
     service.publish(&["b"], "t", s(0));
     other.take();
@@ -66,7 +66,7 @@ async fn latency_includes_the_time_on_nats() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replays_are_those_events_that_were_missed() {
+async fn replays_count_missed_events() {
     let mut service = Service::start(POLICY).await;
     for _ in 0..3 {
         service.publish(&["a"], "t", s(0));
@@ -82,8 +82,8 @@ async fn replays_are_those_events_that_were_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gaps_are_counted_once_for_each_stream_and_by_their_reason() {
-    // As much as a few events.
+async fn gaps_are_counted_once_per_stream_by_reason() {
+    // Room for a few events.
     let log = LogLimits { max_bytes: 4000, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     let gap = |reason: &str, times: usize| format!("sse_gaps_total{{reason=\"{reason}\"}} {times}");
@@ -108,12 +108,12 @@ async fn gaps_are_counted_once_for_each_stream_and_by_their_reason() {
     service.changes(NOTHING);
     takes(&mut service, "1-30", 4);
     service.changes([gap("expired", 4)]);
-    // An open stream is told as well.
+    // An open stream gets a gap as well.
     let mut streams = service.open([request("a")]);
     streams[0].take();
     service.forget();
-    let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
-    service.relay.handle(SourceEvent::Resync { after: anew });
+    let recreated = EventId { incarnation: Incarnation::of(2), sequence: 0 };
+    service.relay.handle(SourceEvent::Resync { after: recreated });
     streams[0].take();
     service.changes([gap("unknown", 4)]);
 }

@@ -1,7 +1,7 @@
-//! The values of metrics after a known course of events: the use cases with the counts that Prometheus reads, on a paused clock.
+//! The values of metrics after known events: the use cases with the Prometheus metrics, on a paused clock.
 //!
-//! Each step says which samples of the whole page it changes, and to what. What the source, the tokens and the HTTP server count is tested
-//! end to end.
+//! Each step states which samples of the whole page it changes, and their new values. The end-to-end tests cover the
+//! metrics of the source, the tokens and the HTTP server.
 
 mod events;
 mod nats;
@@ -45,7 +45,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     replace_streams: true,
 };
 
-/// The runtime's paused clock. Its wall clock begins at 1970.
+/// The runtime's paused clock. Its wall clock starts at 1970.
 struct PausedClock(Instant);
 
 impl Clock for PausedClock {
@@ -63,23 +63,23 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// The use cases, and what they have counted.
+/// The use cases and their metrics.
 struct Service {
     subscriptions: Subscriptions,
     relay: Relay,
     metrics: Arc<PrometheusMetrics>,
     sequence: u64,
-    /// The samples when they were last looked at.
+    /// The samples when they were last read.
     seen: BTreeSet<String>,
 }
 
 type Stream = Box<dyn EventStream>;
 
 impl Service {
-    /// It has begun to read NATS, where nothing was published yet.
+    /// Starts the use cases with an event source that has no event yet.
     async fn start(policy: StreamPolicy) -> Self {
         let mut service = Self::before_nats(policy);
-        // Until it was heard what users have chosen, streams wait.
+        // Streams wait until the languages are loaded.
         tokio::spawn(service.relay.languages.clone().follow());
         settle().await;
         service.relay.handle(SourceEvent::Resync { after: id(0) });
@@ -112,7 +112,7 @@ impl Service {
         Self { subscriptions, relay, metrics, sequence: 0, seen }
     }
 
-    /// Of all samples exactly these have changed since the last look.
+    /// Asserts that exactly these samples have changed since they were last read.
     #[track_caller]
     fn changes<S: ToString>(&mut self, expected: impl IntoIterator<Item = S>) {
         let samples = samples(&self.metrics);
@@ -123,12 +123,12 @@ impl Service {
         self.seen = samples;
     }
 
-    /// What has changed until now is not looked at …
+    /// Ignores all changes so far.
     fn forget(&mut self) {
         self.forget_all_but("nothing");
     }
 
-    /// … but for the samples of one metric.
+    /// Ignores all changes so far, except those of one metric.
     fn forget_all_but(&mut self, metric: &str) {
         let is_kept = |sample: &&String| sample.starts_with(metric);
         let kept: Vec<_> = self.seen.iter().filter(is_kept).cloned().collect();
@@ -137,7 +137,7 @@ impl Service {
         self.seen.extend(kept);
     }
 
-    /// The samples of a histogram of these `values`, as far as they are not what was seen last.
+    /// Returns the changed samples of a histogram of these `values`.
     fn histogram(&self, Histogram { name, bounds }: Histogram, values: &[f64]) -> Vec<String> {
         let within = |bound: f64| values.iter().filter(|value| **value <= bound).count();
         let bucket = |bound: String, count| format!("{name}_bucket{{le=\"{bound}\"}} {count}");
@@ -150,7 +150,7 @@ impl Service {
         samples
     }
 
-    /// Looks after the streams once.
+    /// Runs the periodic work on all streams once.
     async fn sweep(&self) {
         let upkeep = tokio::spawn(self.subscriptions.clone().look_after());
         settle().await;
@@ -169,7 +169,7 @@ impl Service {
         requests.into_iter().map(|request| self.ask(request).unwrap_or_else(|_| panic!("refused"))).collect()
     }
 
-    /// Publishes an event that NATS has had for `age`.
+    /// Publishes an event that has been in NATS for `age`.
     fn publish(&mut self, users: &[&str], event_type: &str, age: Duration) {
         self.sequence += 1;
         let notification = Notification {
@@ -186,7 +186,7 @@ impl Service {
     }
 }
 
-/// All samples but those that are about this process.
+/// Returns all samples except those of the process.
 fn samples(metrics: &PrometheusMetrics) -> BTreeSet<String> {
     let page = metrics.render();
     let samples = page.lines().filter(|line| !line.starts_with('#'));
@@ -194,7 +194,7 @@ fn samples(metrics: &PrometheusMetrics) -> BTreeSet<String> {
     ours.map(str::to_owned).collect()
 }
 
-/// A histogram, and the bounds of its buckets.
+/// A histogram and the bounds of its buckets.
 #[derive(Clone, Copy)]
 struct Histogram {
     name: &'static str,
@@ -207,13 +207,13 @@ const LATENCY: Histogram = Histogram {
 };
 const NOTHING: [&str; 0] = [];
 
-/// A request with a token that never ends.
+/// Returns a request with a token that never expires.
 fn request(name: &str) -> StreamRequest {
     let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 
-/// A request of a client that returns.
+/// Returns a request of a client that reconnects.
 fn after(name: &str, last_event_id: &impl ToString) -> StreamRequest {
     StreamRequest { last_event_id: Some(last_event_id.to_string()), ..request(name) }
 }
@@ -230,7 +230,7 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Lets everything happen that can happen without time going by.
+/// Runs all tasks as far as they get without time passing.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

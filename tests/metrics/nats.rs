@@ -1,4 +1,4 @@
-//! Whether NATS, and what instances share on it, can be read.
+//! Metrics of the availability of NATS and of its buckets.
 
 use async_trait::async_trait;
 use domain::{bookmark::Bookmark, language::LanguageChoice};
@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn what_is_shared_over_nats_is_shown_as_it_is_now() {
+async fn shared_state_gauges_are_current() {
     let mut service = Service::before_nats(POLICY);
     service.changes(NOTHING);
     service.relay.handle(SourceEvent::Subscribed);
@@ -22,30 +22,30 @@ async fn what_is_shared_over_nats_is_shown_as_it_is_now() {
     tokio::spawn(service.subscriptions.clone().follow(bucket));
     let (languages, preferences) = FakeBucket::new();
     tokio::spawn(LanguageChoices { subscriptions: service.subscriptions.clone(), preferences }.follow());
-    bookmarks.send(StoreUpdate::Unavailable).expect("heard");
+    bookmarks.send(StoreUpdate::Unavailable).expect("received");
     settle().await;
     service.changes([unavailable("sse-resume", 1)]);
-    languages.send(StoreUpdate::Unavailable).expect("heard");
-    bookmarks.send(StoreUpdate::UpToDate).expect("heard");
+    languages.send(StoreUpdate::Unavailable).expect("received");
+    bookmarks.send(StoreUpdate::UpToDate).expect("received");
     settle().await;
     service.changes([unavailable("sse-languages", 1), unavailable("sse-resume", 0)]);
-    languages.send(StoreUpdate::UpToDate).expect("heard");
+    languages.send(StoreUpdate::UpToDate).expect("received");
     settle().await;
     service.changes([unavailable("sse-languages", 0)]);
 }
 
-/// A bucket of which is heard what a test sends.
+/// A bucket that returns the updates that a test sends.
 struct FakeBucket<T>(tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<T>>>);
 
 impl<T> FakeBucket<T> {
     fn new() -> (mpsc::UnboundedSender<StoreUpdate<T>>, Arc<Self>) {
-        let (sender, heard) = mpsc::unbounded_channel();
-        (sender, Arc::new(Self(heard.into())))
+        let (sender, updates) = mpsc::unbounded_channel();
+        (sender, Arc::new(Self(updates.into())))
     }
 
     async fn next(&self) -> StoreUpdate<T> {
         match self.0.lock().await.recv().await {
-            Some(heard) => heard,
+            Some(update) => update,
             None => std::future::pending().await,
         }
     }

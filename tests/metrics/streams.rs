@@ -1,4 +1,4 @@
-//! Streams that are open, that lag or are silent, that end, and that are refused.
+//! Metrics of streams: open, lagging, silent, ended and rejected ones.
 
 use domain::{bookmark::RequestId, keepalive::KeepalivePolicy, log::EndReason, revocation::AccountChange};
 use ocis_sse::use_cases::Inspection;
@@ -13,13 +13,13 @@ const LAG_BYTES: Histogram = Histogram {
     bounds: &[1024.0, 8192.0, 65_536.0, 524_288.0, 4_194_304.0, 33_554_432.0],
 };
 
-/// So many requests of a user.
+/// Returns `streams` requests of a user.
 fn requests(name: &str, streams: usize) -> impl Iterator<Item = StreamRequest> {
     std::iter::repeat_n(request(name), streams)
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_and_users_are_those_that_are_open() {
+async fn open_streams_and_users_are_counted() {
     let mut service = Service::start(POLICY).await;
     let mut streams = service.open([request("a"), request("a"), request("b")]);
     service.changes(["sse_connections 3", "sse_connections_opened_total 3", "sse_users 2"]);
@@ -33,13 +33,13 @@ async fn streams_and_users_are_those_that_are_open() {
     ]);
 }
 
-/// Each reason a different number of times. That the streams are dropped afterwards changes nothing.
+/// Each reason occurs a different number of times. Dropping the streams afterwards changes nothing.
 #[tokio::test(start_paused = true)]
-async fn ends_are_counted_once_and_by_their_reason() {
+async fn ends_are_counted_once_by_reason() {
     let mut service = Service::start(StreamPolicy { max_age: Some(s(1000)), ..POLICY }).await;
-    let nobody = ["sse_connections 0".to_owned(), "sse_users 0".to_owned()];
+    let no_streams = ["sse_connections 0".to_owned(), "sse_users 0".to_owned()];
     let ended = |reason: &str, times: usize| {
-        [&nobody[..], &[format!("sse_connections_closed_total{{reason=\"{reason}\"}} {times}")]].concat()
+        [&no_streams[..], &[format!("sse_connections_closed_total{{reason=\"{reason}\"}} {times}")]].concat()
     };
 
     let mut streams = service.open(requests("a", 1));
@@ -98,7 +98,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
     let latency = service.histogram(LATENCY, &[0.0]);
     service.changes([&ended("logout", 7)[..], &delivered, &latency].concat());
 
-    // All but the newest of each client's streams are replaced.
+    // A newer stream with the same request id replaces the older one.
     let tab = RequestId::try_new("a tab").expect("a request id");
     streams =
         service.open(requests("b", 9).map(|request| StreamRequest { request: Some(tab.clone()), ..request }));
@@ -117,7 +117,7 @@ async fn ends_are_counted_once_and_by_their_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_are_counted_by_the_limit() {
+async fn rejections_are_counted_by_limit() {
     let limits = StreamLimits { total: 3, per_user: 2 };
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let streams = service.open([request("a"), request("a"), request("b")]);
@@ -132,7 +132,7 @@ async fn refusals_are_counted_by_the_limit() {
         refused(&service, "a");
     }
     service.changes([r#"sse_limit_refusals_total{limit="user"} 2"#]);
-    // When the service stops, that is no limit.
+    // A shutdown is not counted as a limit.
     service.subscriptions.drain(s(0)).await;
     service.forget();
     refused(&service, "c");
@@ -140,7 +140,7 @@ async fn refusals_are_counted_by_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lag_is_that_of_each_stream_at_each_look() {
+async fn lag_is_sampled_for_each_stream() {
     let mut service = Service::start(POLICY).await;
     let mut streams = service.open([request("lags"), request("reads")]);
     for stream in &mut streams {
@@ -151,7 +151,7 @@ async fn lag_is_that_of_each_stream_at_each_look() {
     }
     streams[1].take();
     service.forget();
-    // An event of 1 byte, of a type of 1 byte. The other user is counted in the log alone.
+    // An event of 1 byte with a type of 1 byte. The other user counts only in the log.
     let bytes = f64::from(300 + 48 + 4);
     let lags = |service: &Service, looks: usize| {
         let events = service.histogram(LAG_EVENTS, &vec![2.0; looks]);
@@ -168,7 +168,7 @@ async fn lag_is_that_of_each_stream_at_each_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keepalives_are_those_of_silent_streams() {
+async fn keepalives_count_silent_streams() {
     let keepalive = KeepalivePolicy::every(s(30));
     let log = LogLimits { max_age: Duration::ZERO, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { keepalive, log, ..POLICY }).await;

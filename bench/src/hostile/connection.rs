@@ -18,9 +18,9 @@ use crate::{
     streams::{OpenError, tls::Tls},
 };
 
-/// Time for a connection and its TLS handshake.
+/// The time limit for a connection and its TLS handshake.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(10);
-/// What the kernel keeps of an answer that the client does not read. It takes twice as much, and no less.
+/// The receive buffer for responses that the client does not read. The kernel doubles it, and accepts no smaller one.
 const RECEIVE_BUFFER_BYTES: u32 = 2048;
 
 /// A connection to the server, with or without TLS.
@@ -44,7 +44,7 @@ impl Opener {
         Self { target, kind, tls }
     }
 
-    /// Opens the connection with this number and adds it to the crowd.
+    /// Opens the connection with this number, and adds it to the crowd.
     pub(super) async fn open(&self, number: usize, crowd: &Crowd) -> Result<(), OpenError> {
         let opening = async {
             let socket = connect(&self.target).await.map_err(OpenError::Connect)?;
@@ -53,20 +53,20 @@ impl Opener {
             Ok((second, opened, encrypted(socket, &self.target, self.tls.as_ref()).await?))
         };
         let (second, opened, io) =
-            timeout(OPENING_TIMEOUT, opening).await.unwrap_or(Err(OpenError::Silence))?;
+            timeout(OPENING_TIMEOUT, opening).await.unwrap_or(Err(OpenError::Timeout))?;
         let plan = self.kind.plan(&self.target, number);
         crowd.add(second, opened, async {
             let mut io = io;
-            // A server that closes the connection ends this; the crowd notices it.
+            // This ends when the server closes the connection; the crowd notices it.
             drive(&mut *io, plan).await.ok();
-            // An open connection belongs to its client, which has nothing more to do.
+            // The connection belongs to its client, which has nothing more to do.
             std::future::pending::<()>().await;
         });
         Ok(())
     }
 }
 
-/// Adds TLS to a connection, if there is any.
+/// Adds TLS to a connection if it is enabled.
 pub(super) async fn encrypted(
     socket: TcpStream,
     target: &Target,
@@ -74,7 +74,7 @@ pub(super) async fn encrypted(
 ) -> Result<Box<dyn Io>, OpenError> {
     match tls {
         None => Ok(Box::new(socket)),
-        Some(tls) => Ok(Box::new(tls.agree(target.server, socket).await?)),
+        Some(tls) => Ok(Box::new(tls.handshake(target.server, socket).await?)),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The open connections, and the server that has them, looked at again and again.
+//! The open connections and the server's resources, measured periodically.
 
 use std::{os::fd::OwnedFd, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::{
     Sample,
-    report::{ClosedAfter, Course, Taken},
+    report::{ClosedAfter, Phases, ServerUsage},
 };
 use crate::{
     ledger::now,
@@ -20,7 +20,7 @@ use crate::{
     publisher::Error,
 };
 
-/// Descriptors of the server that the ordinary requests may take.
+/// Descriptors of the server that ordinary requests may use.
 const PROBE_DESCRIPTORS: usize = 2;
 
 /// All connections of a run.
@@ -31,10 +31,11 @@ pub(super) struct Crowd {
 }
 
 struct Member {
-    /// A second descriptor of the client's socket, to see its end: the first one is with the client's task. None at the end of the run.
+    /// A second descriptor of the client's socket, for detecting its end: the client's task owns the first one. `None`
+    /// at the end of the run.
     socket: Option<OwnedFd>,
     opened: u64,
-    /// When the server closed it.
+    /// The time at which the server closed the connection.
     closed: Option<u64>,
 }
 
@@ -54,12 +55,12 @@ impl Crowd {
         self.members.lock().len()
     }
 
-    /// How many the server has closed.
+    /// Returns the number of connections that the server has closed.
     pub(super) fn closed(&self) -> usize {
         self.members.lock().iter().filter(|member| member.closed.is_some()).count()
     }
 
-    /// How long the server has left those open that it has closed; none when it has closed none.
+    /// Returns how long the closed connections were open; `None` if there is none.
     pub(super) fn closed_after(&self) -> Option<ClosedAfter> {
         let closed_after = |member: &Member| Some(member.closed?.saturating_sub(member.opened));
         let mut times: Vec<_> = self.members.lock().iter().filter_map(closed_after).collect();
@@ -72,7 +73,7 @@ impl Crowd {
         })
     }
 
-    /// Closes all that are still open.
+    /// Closes all connections that are still open.
     pub(super) async fn close(&self) {
         let mut clients = std::mem::take(&mut *self.clients.lock());
         clients.shutdown().await;
@@ -81,14 +82,14 @@ impl Crowd {
         }
     }
 
-    /// Finds those that the server has closed since the last look. Returns how many it has not.
-    fn look(&self) -> io::Result<usize> {
+    /// Finds the connections that the server has closed since the last call. Returns the number of the others.
+    fn poll(&self) -> io::Result<usize> {
         let mut members = self.members.lock();
         let mut open: Vec<_> = members.iter_mut().filter(|member| member.closed.is_none()).collect();
         let (mut sockets, mut ends) = (Vec::new(), Vec::new());
         for Member { socket, closed, .. } in &mut open {
             if let Some(socket) = socket {
-                // A reset is told without being asked for.
+                // A reset is reported without being requested.
                 sockets.push(PollFd::new(&*socket, PollFlags::RDHUP));
                 ends.push(closed);
             }
@@ -104,30 +105,30 @@ impl Crowd {
     }
 }
 
-/// What is seen of a crowd and its server.
-pub(super) struct Watch<'a> {
+/// A monitor of the connections and the server.
+pub(super) struct Monitor<'a> {
     crowd: &'a Crowd,
     processes: &'a [i32],
     began: u64,
     before: Sample,
-    /// The most of each, not necessarily at the same moment.
+    /// The maximum of each resource, not necessarily at the same moment.
     peak: Sample,
-    /// Connections that were open at a time, at most.
+    /// The maximum number of open connections.
     pub(super) held: usize,
-    /// When the server had given back the descriptors of all connections.
+    /// The time at which the server had closed the descriptors of all connections.
     released: Option<u64>,
 }
 
-impl<'a> Watch<'a> {
-    /// Begins before the first connection.
-    pub(super) fn begin(crowd: &'a Crowd, processes: &'a [i32]) -> ProcResult<Self> {
+impl<'a> Monitor<'a> {
+    /// Starts before the first connection.
+    pub(super) fn start(crowd: &'a Crowd, processes: &'a [i32]) -> ProcResult<Self> {
         let before = sample(processes)?;
         Ok(Self { crowd, processes, began: now(), before, peak: before, held: 0, released: None })
     }
 
-    /// Looks at the crowd and the server. Returns whether no connection is left on either side.
-    pub(super) fn look(&mut self) -> Result<bool, Error> {
-        let open = self.crowd.look()?;
+    /// Measures the connections and the server. Returns whether no connection is left on either side.
+    pub(super) fn poll(&mut self) -> Result<bool, Error> {
+        let open = self.crowd.poll()?;
         self.held = self.held.max(open);
         let Sample { usage, descriptors } = self.sample()?;
         self.peak.usage.memory = self.peak.usage.memory.max(usage.memory);
@@ -144,23 +145,23 @@ impl<'a> Watch<'a> {
         sample(self.processes)
     }
 
-    /// How long after the first opening the server had given back all descriptors, in seconds.
+    /// Returns the time from the first opening until the server had closed all descriptors, in seconds.
     pub(super) fn released_after(&self) -> Option<f64> {
         let released = self.released?;
         Some(Duration::from_nanos(released.saturating_sub(self.began)).as_secs_f64())
     }
 
-    /// What the server has taken, up to the end of the crowd and once it has recovered.
-    pub(super) fn taken(&self, held: Sample, after: Sample) -> Taken {
+    /// Returns the server's usage while the connections were open and after the recovery.
+    pub(super) fn taken(&self, held: Sample, after: Sample) -> ServerUsage {
         let mib = |sample: Sample| sample.usage.memory as f64 / 1024.0 / 1024.0;
         let more = self.peak.usage.memory.saturating_sub(self.before.usage.memory);
         let cpu = held.usage.cpu.saturating_sub(self.before.usage.cpu);
         let each = |sum: f64, connections: usize| sum / connections.max(1) as f64;
-        Taken {
+        ServerUsage {
             memory_of_a_connection: each(more as f64 / 1024.0, self.held),
             cpu_of_a_connection: each(cpu.as_secs_f64() * 1e6, self.crowd.opened()),
-            memory: Course { before: mib(self.before), peak: mib(self.peak), after: mib(after) },
-            descriptors: Course {
+            memory: Phases { before: mib(self.before), peak: mib(self.peak), after: mib(after) },
+            descriptors: Phases {
                 before: self.before.descriptors,
                 peak: self.peak.descriptors,
                 after: after.descriptors,

@@ -1,6 +1,6 @@
-//! Frames of HTTP/2 (RFC 9113) and literal header fields of HPACK (RFC 7541), as far as a client that reads no answer needs them.
+//! HTTP/2 frames (RFC 9113) and literal HPACK fields (RFC 7541), as far as a client that reads no response needs them.
 
-/// What a client sends first (RFC 9113, 3.4).
+/// The connection preface of a client (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
@@ -12,13 +12,13 @@ const MAX_CONCURRENT_STREAMS: u16 = 3;
 const INITIAL_WINDOW_SIZE: u16 = 4;
 /// Length, type, flags and stream.
 pub(super) const FRAME_HEAD_BYTES: usize = 9;
-/// Requests at a time where the server does not limit them (RFC 9113, 6.5.2, recommends no fewer).
+/// The number of streams without a limit of the server (RFC 9113, 6.5.2, recommends at least as many).
 const DEFAULT_STREAMS: u32 = 100;
 
-/// Name and value of a header field.
+/// The name and value of a header field.
 pub(super) type Field = (&'static str, String);
 
-/// The preface and the client's settings. Without a `window`, the server may send 64 KiB on each stream.
+/// Returns the preface and the client's settings. Without a `window` the server may send 64 KiB on each stream.
 pub(super) fn preface(window: Option<u32>) -> Vec<u8> {
     let mut settings = Vec::new();
     if let Some(window) = window {
@@ -28,13 +28,13 @@ pub(super) fn preface(window: Option<u32>) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &settings)].concat()
 }
 
-/// A request without a body.
+/// Returns a request without a body.
 pub(super) fn request(stream: u32, fields: &[Field]) -> Vec<u8> {
     frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(fields))
 }
 
-/// A request whose head goes on in a further frame.
-pub(super) fn begun_request(stream: u32, fields: &[Field]) -> Vec<u8> {
+/// Returns a request whose head continues in a further frame.
+pub(super) fn unfinished_request(stream: u32, fields: &[Field]) -> Vec<u8> {
     frame(HEADERS, END_STREAM, stream, &block(fields))
 }
 
@@ -42,12 +42,12 @@ pub(super) fn ping() -> Vec<u8> {
     frame(PING, 0, 0, b"8 bytes.")
 }
 
-/// The payload's length of a frame with this head.
+/// Returns the payload's length of a frame with this head.
 pub(super) fn payload_bytes(head: [u8; FRAME_HEAD_BYTES]) -> usize {
     usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2])
 }
 
-/// How many requests a server reads at a time. None if the frame does not hold its settings.
+/// Returns the server's limit of concurrent streams; `None` if the frame does not contain its settings.
 pub(super) fn max_streams(head: [u8; FRAME_HEAD_BYTES], payload: &[u8]) -> Option<u32> {
     if head[3] != SETTINGS || head[4] & ACK != 0 {
         return None;
@@ -71,7 +71,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 fn block(fields: &[Field]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
-        // A literal that is not indexed, with a name of its own.
+        // A literal field without indexing, with a new name.
         block.push(0);
         add_text(&mut block, name);
         add_text(&mut block, value);
@@ -79,7 +79,7 @@ fn block(fields: &[Field]) -> Vec<u8> {
     block
 }
 
-/// A length with a prefix of seven bits (RFC 7541, 5.1), and so many bytes without Huffman code.
+/// Appends a length with a prefix of seven bits (RFC 7541, 5.1), and the text without Huffman coding.
 fn add_text(block: &mut Vec<u8>, text: &str) {
     let prefix = text.len().min(0x7f);
     block.push(u8::try_from(prefix).unwrap_or_default());
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lengths_have_as_many_bytes_as_they_need() {
+    fn lengths_have_the_minimum_of_bytes() {
         let coded = |length| {
             let mut block = Vec::new();
             add_text(&mut block, &"x".repeat(length));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_tell_how_many_streams_there_may_be() {
+    fn settings_limit_concurrent_streams() {
         let settings = [0, 5, 0, 0, 0x40, 0, 0, 3, 0, 0, 0, 200];
         let head = [0, 0, 12, SETTINGS, 0, 0, 0, 0, 0];
         assert_eq!(payload_bytes(head), 12);

@@ -1,26 +1,26 @@
-//! What hostile clients send, and what they do next.
+//! The kinds of hostile clients.
 
 use std::{net::SocketAddr, time::Duration};
 
 use clap::ValueEnum;
 
-use super::frames::{Field, begun_request, ping, preface, request};
+use super::frames::{Field, ping, preface, request, unfinished_request};
 use crate::run::{token, user};
 
 /// The largest ordinary page of the service.
 const PAGE: &str = "/docs";
-/// Of a head that does not end; a service accepts somewhat more.
+/// The bytes of an unfinished head; a service accepts somewhat more.
 const HEAD_BYTES: usize = 60 * 1024;
-/// Of a body that does not come.
+/// The length of a body that is not sent.
 const BODY_BYTES: usize = 4096;
 const TRICKLE_INTERVAL: Duration = Duration::from_millis(200);
-/// PINGs in one write.
+/// The number of PINGs in one write.
 const PINGS: usize = 1000;
 /// A TLS record of 512 bytes that holds a `ClientHello` of 508, both up to the version (RFC 8446, 5.1 and 4.1.2).
 const CLIENT_HELLO: [u8; 11] = [22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3];
 const HALF_CLIENT_HELLO_BYTES: usize = 256;
 
-/// Whom the clients connect to.
+/// The server that the clients connect to.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) server: SocketAddr,
@@ -30,7 +30,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// The begin of a request's head, up to its host.
+    /// Returns the start of a request's head, up to its host.
     pub(super) fn http1(&self, method: &str, path: &str) -> String {
         format!("{method} {path} HTTP/1.1\r\nhost: {}\r\n", self.server)
     }
@@ -41,73 +41,73 @@ impl Target {
         [(":method", "GET".to_owned()), (":scheme", scheme), (":authority", authority), (":path", path)]
     }
 
-    /// The token of the client with this number, which is a user of its own.
+    /// Returns the token of the client with this number, which is a user of its own.
     pub(super) fn token(&self, number: usize) -> String {
         token(&user(number), &self.secret)
     }
 }
 
-/// What hostile clients do.
+/// The behaviour of hostile clients.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// Connect and say nothing
+    /// Connect and send nothing
     Silent,
-    /// Send one byte that may begin a request of HTTP/2, and close the sending side
+    /// Send one byte that can start an HTTP/2 request, and close the sending side
     Prefix,
-    /// Send 60 KiB of a request's head, and not its end
+    /// Send 60 KiB of a request's head, without its end
     Head,
     /// Send a request byte by byte
     Trickle,
-    /// Announce 4 KiB of a request's body, and send none of it
+    /// Announce a request body of 4 KiB, and send none of it
     Body,
-    /// Ask for a page and read nothing of it
+    /// Request a page and read nothing of it
     Unread,
-    /// Open a stream and read nothing of its events
+    /// Open a stream and read none of its events
     Stalled,
-    /// Begin HTTP/2 and ask for nothing
+    /// Start HTTP/2 and send no request
     Http2Silent,
-    /// Begin the head of a request with HTTP/2, and never end it
+    /// Start the head of an HTTP/2 request, and never end it
     Http2Head,
-    /// Ask for a page on all streams of HTTP/2 at once, with closed flow control
+    /// Request a page on all streams of an HTTP/2 connection, with closed flow control
     Http2Unread,
-    /// Open an event stream with HTTP/2 with closed flow control
+    /// Open an event stream with HTTP/2 and closed flow control
     Http2Stalled,
-    /// Send PINGs with HTTP/2 as fast as possible, and read no answer
+    /// Send HTTP/2 PINGs as fast as possible, and read no answer
     Http2Ping,
-    /// Send the first half of a TLS handshake's first message
+    /// Send the first half of the first message of a TLS handshake
     Handshake,
 }
 
-/// Up to which layer a connection is established before the client turns hostile.
+/// The protocol layer up to which a connection is established before the client turns hostile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layer {
     Tcp,
-    /// TLS if the server speaks it, and HTTP/1.1.
+    /// TLS if enabled, and HTTP/1.1.
     Http1,
-    /// TLS if the server speaks it, and HTTP/2.
+    /// TLS if enabled, and HTTP/2.
     Http2,
 }
 
-/// What a hostile client does on its connection.
+/// The actions of a hostile client on its connection.
 pub(super) struct Plan {
-    /// It sends this first.
+    /// The bytes to send first.
     pub(super) opening: Vec<u8>,
     pub(super) next: Next,
 }
 
 pub(super) enum Next {
-    /// It holds the connection.
+    /// Hold the connection.
     Hold,
-    /// It closes its sending side.
+    /// Close the sending side.
     HalfClose,
-    /// It sends `bytes` again and again, a `piece` at an interval.
+    /// Send `bytes` repeatedly, a `piece` at each interval.
     Repeat { bytes: Vec<u8>, piece: usize, interval: Duration },
-    /// It sends this request of HTTP/2 on as many streams as the server allows.
+    /// Send this HTTP/2 request on as many streams as the server allows.
     FillStreams(Vec<Field>),
 }
 
 impl Kind {
-    /// As it is named on the command line.
+    /// Returns the name on the command line.
     pub(super) fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
@@ -126,12 +126,12 @@ impl Kind {
         }
     }
 
-    /// Whether events are published to the clients' users.
+    /// Returns whether events are published for the clients' users.
     pub(super) fn takes_events(self) -> bool {
         matches!(self, Self::Stalled)
     }
 
-    /// The plan of the client with this number.
+    /// Returns the plan of the client with this number.
     pub(super) fn plan(self, target: &Target, number: usize) -> Plan {
         let path = &target.path;
         let get = |path: &str| target.http1("GET", path);
@@ -155,7 +155,7 @@ impl Kind {
                 hold(format!("{}x-access-token: {}\r\n\r\n", get(path), target.token(number)).into_bytes())
             }
             Self::Http2Silent => hold(preface(None)),
-            Self::Http2Head => hold([preface(None), begun_request(1, &target.http2(PAGE))].concat()),
+            Self::Http2Head => hold([preface(None), unfinished_request(1, &target.http2(PAGE))].concat()),
             Self::Http2Unread => {
                 Plan { opening: preface(Some(0)), next: Next::FillStreams(target.http2(PAGE).to_vec()) }
             }

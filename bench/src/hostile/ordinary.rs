@@ -1,4 +1,4 @@
-//! An ordinary client beside the hostile ones: it asks again and again, and notes how long it waits.
+//! An ordinary client beside the hostile ones, which measures its response times.
 
 use std::{
     io,
@@ -25,23 +25,23 @@ use crate::{
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);
-/// A request without an answer by then has failed.
+/// A request without a response in this time has failed.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const USER: &str = "ordinary";
-/// Where the status stands in an answer.
+/// The position of the status in a response.
 const STATUS: std::ops::Range<usize> = 9..12;
 
-/// What became of ordinary requests.
+/// The results of ordinary requests.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Requests {
     pub(super) made: u64,
-    /// Those with another answer than theirs, or none.
+    /// Requests with an unexpected response, or without one.
     pub(super) failed: u64,
-    /// In microseconds.
+    /// The longest response time, in microseconds.
     pub(super) slowest: u64,
 }
 
-/// A client on a thread of its own, which the hostile clients of this process do not delay.
+/// A client on a thread of its own, which the hostile clients in this process do not delay.
 pub(super) struct Probe {
     requests: Arc<Mutex<Requests>>,
     is_over: Arc<AtomicBool>,
@@ -49,7 +49,7 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Asks for a stream each time, in turn without a token (401) and with one (200).
+    /// Starts to request streams, alternately without a token (401) and with one (200).
     pub(super) fn start(target: Target, tls: bool) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (requests, is_over) = (Arc::<Mutex<Requests>>::default(), Arc::<AtomicBool>::default());
@@ -78,15 +78,15 @@ impl Probe {
         Ok(Self { requests, is_over, thread })
     }
 
-    /// What became of the requests since the last call.
+    /// Returns the results since the last call.
     pub(super) fn take(&self) -> Requests {
         std::mem::take(&mut *self.requests.lock())
     }
 
-    /// Ends the client. Its last request is answered, or fails, first.
+    /// Stops the client after its last request.
     pub(super) fn stop(self) -> Requests {
         self.is_over.store(true, Ordering::Relaxed);
-        // A client that has panicked has made no more requests.
+        // A client that has panicked sends no more requests.
         self.thread.join().ok();
         std::mem::take(&mut *self.requests.lock())
     }
@@ -99,7 +99,7 @@ struct Client {
 }
 
 impl Client {
-    /// Whether a request has the status that is due.
+    /// Sends a request; returns whether it has the expected status.
     async fn ask(&self, with_token: bool) -> Result<bool, OpenError> {
         let Self { target, token, tls } = self;
         let socket = TcpStream::connect(target.server).await.map_err(OpenError::Connect)?;

@@ -1,33 +1,33 @@
-//! What is told about hostile connections.
+//! The report of hostile connections.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// What became of the connections, of ordinary requests meanwhile, and of the server.
+/// The results of the connections, of ordinary requests meanwhile, and of the server.
 #[derive(Serialize)]
 pub(crate) struct HostileReport {
     pub(crate) kind: String,
-    /// That were asked for.
+    /// The requested number.
     pub(crate) connections: usize,
     pub(crate) opened: usize,
-    /// Open at a time, at most.
+    /// The maximum number of open connections.
     pub(crate) held: usize,
-    /// By the server.
+    /// Closed by the server.
     pub(crate) closed: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) closed_after: Option<ClosedAfter>,
-    /// From the first opening until the server held no connection of them any more, in seconds; none if it did up to the end.
+    /// The time from the first opening until the server had closed all connections, in seconds; `None` if it had not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) released_after: Option<f64>,
     pub(crate) ordinary_requests: u64,
     pub(crate) failed_requests: u64,
     /// In microseconds.
     pub(crate) slowest_request: u64,
-    /// The slowest one before the connections were opened, in microseconds.
+    /// The slowest request before the connections were opened, in microseconds.
     pub(crate) slowest_request_before: u64,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(crate) server: Option<Taken>,
+    pub(crate) server: Option<ServerUsage>,
 }
 
 /// The time from the opening of a connection until the server closed it, in seconds.
@@ -38,28 +38,28 @@ pub(crate) struct ClosedAfter {
     pub(crate) max: f64,
 }
 
-/// What the server took.
+/// The server's usage.
 #[derive(Serialize)]
-pub(crate) struct Taken {
-    /// The most, less what it had before, in KiB.
+pub(crate) struct ServerUsage {
+    /// The maximum, less that before the connections, in KiB.
     pub(crate) memory_of_a_connection: f64,
     /// In microseconds.
     pub(crate) cpu_of_a_connection: f64,
     /// Resident, in MiB.
-    pub(crate) memory: Course<f64>,
-    pub(crate) descriptors: Course<usize>,
+    pub(crate) memory: Phases<f64>,
+    pub(crate) descriptors: Phases<usize>,
 }
 
-/// Before the first connection, at most while they were held, and two seconds after the last one.
+/// Values before the first connection, the maximum while they were open, and two seconds after the last one.
 #[derive(Serialize)]
-pub(crate) struct Course<T> {
+pub(crate) struct Phases<T> {
     pub(crate) before: T,
     pub(crate) peak: T,
     pub(crate) after: T,
 }
 
 impl HostileReport {
-    /// Whether all ordinary requests were answered as they should be.
+    /// Returns whether all ordinary requests got the expected responses.
     pub(crate) fn is_complete(&self) -> bool {
         self.failed_requests == 0
     }
@@ -83,13 +83,14 @@ impl fmt::Display for HostileReport {
         let Self { ordinary_requests, failed_requests, .. } = self;
         writeln!(f, "ordinary       {ordinary_requests} requests, {failed_requests} of them failed")?;
         writeln!(f, "slowest        {slowest:.1} ms, {before:.1} ms before")?;
-        if let Some(Taken { memory_of_a_connection, cpu_of_a_connection, memory, descriptors }) = &self.server
+        if let Some(ServerUsage { memory_of_a_connection, cpu_of_a_connection, memory, descriptors }) =
+            &self.server
         {
             writeln!(f, "memory         {memory_of_a_connection:.2} KiB a connection, at most")?;
-            let Course { before, peak, after } = memory;
+            let Phases { before, peak, after } = memory;
             writeln!(f, "               {before:.1} MiB before, {peak:.1} at most, {after:.1} after")?;
             writeln!(f, "CPU            {cpu_of_a_connection:.1} µs a connection")?;
-            let Course { before, peak, after } = descriptors;
+            let Phases { before, peak, after } = descriptors;
             writeln!(f, "descriptors    {before} before, {peak} at most, {after} after")?;
         }
         Ok(())

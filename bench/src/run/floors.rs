@@ -1,4 +1,4 @@
-//! Runs against the floors, which are in this process.
+//! Runs against the floors, which are servers in this process.
 
 use super::{Run, each};
 use crate::{
@@ -6,17 +6,17 @@ use crate::{
     floor::{Floor, Frames},
     publisher::{Error, pace, publish_each},
     report::Report,
-    streams::Lines,
+    streams::Transport,
     unicast_floor::UnicastFloor,
 };
 
 impl Run<'_> {
     pub(super) async fn against_the_floor(&self) -> Result<Report, Error> {
         let Arguments { padding, comments, .. } = self.arguments;
-        let lines = self.lines_to_the_floor()?;
+        let transport = self.floor_transport()?;
         let frames = if *comments { Frames::Comments } else { Frames::Events { padding: *padding } };
         let Floor { address, numbers, sending } = Floor::start(self.streams, frames)?;
-        self.open(&[address], &lines).await?;
+        self.open(&[address], &transport).await?;
         let expected = self.expected();
         let publishing = async {
             let mut pace = pace(self.arguments.rate);
@@ -24,12 +24,12 @@ impl Run<'_> {
                 if let Some(pace) = &mut pace {
                     pace.tick().await;
                 }
-                // When it has failed, that is told below.
+                // A failure of the floor is reported below.
                 numbers.send(number).ok();
             }
         };
-        tokio::join!(self.arrive(expected), publishing);
-        // Before the floor ends, and all streams with it.
+        tokio::join!(self.wait_for_arrivals(expected), publishing);
+        // The report is made before the floor ends all streams.
         let mut report = self.report(expected);
         drop(numbers);
         let taken = sending.join().map_err(|_| "the floor has failed")??;
@@ -44,25 +44,25 @@ impl Run<'_> {
 
     pub(super) async fn against_the_unicast_floor(&self) -> Result<Report, Error> {
         let Arguments { nats, users, streams, .. } = self.arguments;
-        let lines = self.lines_to_the_floor()?;
+        let transport = self.floor_transport()?;
         let floor = UnicastFloor::start(nats.clone(), *users, *streams)?;
-        self.open(&[floor.address], &lines).await?;
+        self.open(&[floor.address], &transport).await?;
         let floor = floor.subscribed().await?;
         let expected = self.expected();
-        let publishing = publish_each(nats, self.programme(), |event| floor.prepare(event));
-        let ((), published) = tokio::join!(self.arrive(expected), publishing);
+        let publishing = publish_each(nats, self.workload(), |event| floor.prepare(event));
+        let ((), published) = tokio::join!(self.wait_for_arrivals(expected), publishing);
         published?;
-        // Before the floor ends, and all streams with it.
+        // The report is made before the floor ends all streams.
         let mut report = self.report(expected);
         report.cpu_to_deliver = each(floor.stop()?, report.arrived);
         Ok(report)
     }
 
-    fn lines_to_the_floor(&self) -> Result<Lines, Error> {
+    fn floor_transport(&self) -> Result<Transport, Error> {
         let Arguments { opening, tls, http2, .. } = self.arguments;
         if *tls || *http2 {
-            return Err("the floor speaks nothing but HTTP/1.1 in the clear".into());
+            return Err("the floor supports only HTTP/1.1 without TLS".into());
         }
-        Ok(Lines::plain(*opening))
+        Ok(Transport::http1(*opening))
     }
 }

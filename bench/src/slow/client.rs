@@ -18,9 +18,9 @@ use crate::{
     streams::{Client, OpenError, http1::head, in_time},
 };
 
-/// What the kernel keeps of a response that the client has not read. Otherwise it would read megabytes on the client's behalf.
+/// The receive buffer for what the client has not read. Otherwise the kernel would read megabytes on its behalf.
 const RECEIVE_BUFFER_BYTES: u32 = 16 * 1024;
-/// Read at a time while the stream is being opened, so that little is read beyond the head.
+/// The size of a read while the stream is being opened, so that little is read after the head.
 const HEAD_READ_BYTES: usize = 256;
 
 /// A client whose stream is open.
@@ -48,7 +48,7 @@ impl SlowClient {
         .await
     }
 
-    /// Reads at this rate until the stream ends, or nothing at all at zero.
+    /// Reads at this rate until the stream ends; reads nothing if the rate is zero.
     pub(super) async fn read(mut self, bytes_per_second: u64) {
         let end = match NonZeroU64::new(bytes_per_second) {
             None => self.read_nothing().await.map_err(OpenError::Connect),
@@ -77,14 +77,14 @@ impl SlowClient {
     /// Waits for the end of the connection.
     async fn read_nothing(&self) -> io::Result<End> {
         while !self.socket.ready(Interest::READABLE).await?.is_read_closed() {
-            // Otherwise what is there to be read would end the next wait at once.
+            // Otherwise pending data would end the next wait at once.
             let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
             self.socket.try_io(Interest::READABLE, nothing).ok();
         }
         self.socket.take_error()?.map_or(Ok(End::Closed), Err)
     }
 
-    /// Reads `max` bytes at most. Returns how many there were, none at the end, and whether the stream is open.
+    /// Reads at most `max` bytes. Returns their number, zero at the end, and whether the stream is open.
     async fn read_once(&mut self, max: usize) -> Result<(usize, bool), OpenError> {
         let mut bytes = vec![0; max];
         let read = self.socket.read(&mut bytes).await.map_err(OpenError::Connect)?;
@@ -94,10 +94,10 @@ impl SlowClient {
     }
 }
 
-/// Connects with a small receive buffer, and asks for the stream.
+/// Connects with a small receive buffer, and requests the stream.
 async fn connect(client: &Client) -> io::Result<TcpStream> {
     let socket = if client.server.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // The window is agreed on with the connection, so it is set before.
+    // The window is negotiated with the connection, so the buffer is set before.
     socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
     let mut socket = socket.connect(client.server).await?;
     socket.write_all(head(client).as_bytes()).await?;
@@ -112,14 +112,14 @@ mod tests {
 
     use super::*;
 
-    /// A server that opens a stream, sends a comment and then `last`, and drops the connection.
+    /// Opens a stream, sends a comment and then `last`, and drops the connection.
     async fn serve(listener: TcpListener, last: &str, is_reset: bool) -> io::Result<()> {
         let (mut socket, _) = listener.accept().await?;
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n") {
             socket.read_buf(&mut request).await?;
         }
-        // More than a client reads while the stream is being opened.
+        // More than a client reads while it opens the stream.
         let comment = format!(": {}\n\n", "x".repeat(2 * HEAD_READ_BYTES));
         let head = format!("HTTP/1.1 200 OK\r\n\r\n{:x}\r\n{comment}\r\n{last}", comment.len());
         socket.write_all(head.as_bytes()).await?;
@@ -129,7 +129,7 @@ mod tests {
         Ok(())
     }
 
-    /// A client that reads at this rate sees this end.
+    /// Checks how the stream ends for a client that reads at this rate.
     async fn check(bytes_per_second: u64, last: &str, is_reset: bool, expected: End) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let server = listener.local_addr().expect("bound");
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn ends_are_told_apart() {
+    async fn ends_are_distinguished() {
         check(100_000, "", false, End::Closed).await;
         check(100_000, "0\r\n\r\n", false, End::Ended).await;
         check(100_000, "no length\r\n", false, End::Failed).await;

@@ -1,4 +1,4 @@
-//! What one slow client has received.
+//! The events that one slow client has received.
 
 use std::{collections::BTreeMap, ops::AddAssign};
 
@@ -6,30 +6,30 @@ use serde::Serialize;
 
 use crate::{event_stream::Entry, ledger::Event};
 
-/// The events of one slow client, which has every `step`-th of all.
+/// The receipt of one slow client, which gets every `step`-th event.
 pub(super) struct Receipt {
     next: u64,
     step: u64,
-    /// Whether a gap was told since the last event.
-    gap_told: bool,
-    /// Events that have not come before a later one, and whether a gap was told instead.
+    /// Whether a gap was reported since the last event.
+    gap_reported: bool,
+    /// Events that did not arrive before a later one, and whether a gap was reported instead.
     skipped: BTreeMap<u64, bool>,
     pub(super) counts: Counts,
-    /// None while the stream is open.
+    /// `None` while the stream is open.
     pub(super) end: Option<End>,
 }
 
-/// The events of one client, or of all of them.
+/// The counts of one client, or of all of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
-    /// Each one once.
+    /// Events without duplicates.
     pub(super) received: u64,
-    /// Those of them that came after a later one.
+    /// Received events that arrived after a later one.
     pub(super) out_of_order: u64,
     pub(super) duplicates: u64,
-    /// Those that were skipped, and no gap was told.
+    /// Events that were skipped without a gap.
     pub(super) lost: u64,
-    /// Those that told of a gap.
+    /// Events that reported a gap.
     pub(super) gaps: u64,
 }
 
@@ -59,13 +59,13 @@ impl End {
 }
 
 impl Receipt {
-    /// Nothing has come. The client's events have the numbers `first`, `first + step` and so on.
+    /// Returns an empty receipt. The client's events have the numbers `first`, `first + step` and so on.
     pub(super) fn new(first: u64, step: u64) -> Self {
         let (skipped, counts) = (BTreeMap::new(), Counts::default());
-        Self { next: first, step, gap_told: false, skipped, counts, end: None }
+        Self { next: first, step, gap_reported: false, skipped, counts, end: None }
     }
 
-    /// Enters what has arrived.
+    /// Records an entry.
     pub(super) fn enter(&mut self, entry: Entry<'_>) {
         match entry {
             Entry::Event(data) => {
@@ -75,25 +75,25 @@ impl Receipt {
             }
             Entry::Gap => {
                 self.counts.gaps += 1;
-                self.gap_told = true;
+                self.gap_reported = true;
             }
             Entry::Comment => {}
         }
     }
 
     fn event(&mut self, number: u64) {
-        let Self { next, step, gap_told, skipped, counts, .. } = self;
+        let Self { next, step, gap_reported, skipped, counts, .. } = self;
         if number >= *next {
             while *next < number {
-                counts.lost += u64::from(!*gap_told);
-                skipped.insert(*next, *gap_told);
+                counts.lost += u64::from(!*gap_reported);
+                skipped.insert(*next, *gap_reported);
                 *next += *step;
             }
             *next = number + *step;
-            *gap_told = false;
+            *gap_reported = false;
             counts.received += 1;
-        } else if let Some(gap_told) = skipped.remove(&number) {
-            counts.lost -= u64::from(!gap_told);
+        } else if let Some(gap_reported) = skipped.remove(&number) {
+            counts.lost -= u64::from(!gap_reported);
             counts.received += 1;
             counts.out_of_order += 1;
         } else {
@@ -118,7 +118,7 @@ mod tests {
 
     const GAP: Option<u64> = None;
 
-    /// The second of three clients receives events with these numbers, and gaps.
+    /// Checks the counts of the second of three clients after these events and gaps.
     fn check(entries: &[Option<u64>], expected: Counts) {
         let mut receipt = Receipt::new(1, 3);
         for entry in entries {
@@ -139,14 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn skipped_events_are_lost_unless_a_gap_is_told() {
+    fn skipped_events_are_lost_unless_a_gap_is_reported() {
         check(&[Some(4), Some(13)], Counts { received: 2, lost: 3, ..Counts::default() });
         check(&[Some(1), GAP, Some(13)], Counts { received: 2, gaps: 1, ..Counts::default() });
         check(&[GAP, Some(7), Some(13)], Counts { received: 2, gaps: 1, lost: 1, ..Counts::default() });
     }
 
     #[test]
-    fn late_events_and_duplicates_are_told_apart() {
+    fn late_events_and_duplicates_are_distinguished() {
         check(
             &[Some(1), Some(7), Some(4), Some(4), Some(10)],
             Counts { received: 4, out_of_order: 1, duplicates: 1, ..Counts::default() },

@@ -1,4 +1,4 @@
-//! What is told about slow clients and the users beside them.
+//! The report of slow clients and of the users beside them.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 use super::receipt::{Counts, End, Receipt};
 use crate::{arguments::Arguments, report::Report};
 
-/// What became of the events of the users, and of those of slow clients.
+/// The results of the users and of the slow clients.
 #[derive(Serialize)]
 pub(crate) struct SlowReport {
-    /// The memory is that at the last publishing, when most is waiting.
+    /// The memory is measured at the last publication, when the backlog is largest.
     #[serde(flatten)]
     pub(super) users: Report,
     /// Events that the users have not received.
     pub(super) missing: u64,
-    /// Events that told the users of a gap.
+    /// Gaps that were reported to the users.
     pub(super) gaps: u64,
     pub(super) slow: SlowClients,
 }
@@ -25,12 +25,12 @@ pub(crate) struct SlowReport {
 #[derive(Serialize)]
 pub(super) struct SlowClients {
     clients: usize,
-    /// By each, in bytes a second.
+    /// The rate of each client, in bytes per second.
     read: u64,
     published: u64,
     #[serde(flatten)]
     counts: Counts,
-    /// How many clients were disconnected, by the way of it.
+    /// The number of disconnected clients by the kind of end.
     disconnected: BTreeMap<End, usize>,
 }
 
@@ -49,7 +49,8 @@ impl SlowClients {
 }
 
 impl SlowReport {
-    /// Whether the users received everything once and in order, and slow clients nothing again, late, or after an untold gap.
+    /// Returns whether the users received everything once and in order, and slow clients no event twice, late, or after
+    /// an unreported gap.
     pub(crate) fn is_complete(&self) -> bool {
         let Counts { out_of_order, duplicates, lost, .. } = self.slow.counts;
         self.users.is_complete() && self.gaps == 0 && out_of_order + duplicates + lost == 0
@@ -62,16 +63,16 @@ impl fmt::Display for SlowReport {
         let SlowClients { clients, read, published, counts, disconnected } = slow;
         let Counts { received, out_of_order, duplicates, lost, gaps: slow_gaps } = counts;
         write!(f, "{users}")?;
-        writeln!(f, "missing        {missing}, {gaps} gaps told")?;
+        writeln!(f, "missing        {missing}, {gaps} gaps reported")?;
         if let Some(memory) = users.memory {
-            writeln!(f, "memory         {memory:.1} MiB at the last publishing")?;
+            writeln!(f, "memory         {memory:.1} MiB at the last publication")?;
         }
         writeln!(f, "slow clients   {clients}, each reads {read} bytes a second")?;
         writeln!(
             f,
             "  received     {received} of {published}, {out_of_order} late, {duplicates} duplicates"
         )?;
-        writeln!(f, "  lost         {lost}, {slow_gaps} gaps told")?;
+        writeln!(f, "  lost         {lost}, {slow_gaps} gaps reported")?;
         write!(f, "  disconnected {}", disconnected.values().sum::<usize>())?;
         for (end, clients) in disconnected {
             write!(f, ", {clients} {}", end.name())?;

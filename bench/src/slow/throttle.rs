@@ -1,19 +1,19 @@
-//! A constant rate of reading.
+//! A constant read rate.
 
 use std::{num::NonZeroU64, time::Duration};
 
-/// A client is awake a little late; it makes up for no more than this, in nanoseconds.
+/// The limit of lateness that a client makes up for, in nanoseconds.
 const CATCH_UP_NANOS: u64 = 100_000_000;
-/// Least and most bytes of a single read: a packet of an Ethernet, and the receive buffer.
+/// The minimum and maximum bytes of a single read: a packet of an Ethernet, and the receive buffer.
 const MIN_READ_BYTES: usize = 1460;
 const MAX_READ_BYTES: usize = 16 * 1024;
-/// Reads in a second, as far as the bytes of each allow.
+/// The number of reads per second, within these limits.
 const READS_PER_SECOND: u64 = 50;
 
-/// Decides when a client reads next.
+/// Determines the pauses of a client between reads.
 pub(super) struct Throttle {
     bytes_per_second: NonZeroU64,
-    /// When all that was read so far was due to be read, in nanoseconds.
+    /// The time at which all bytes read so far were due, in nanoseconds.
     due: u64,
 }
 
@@ -22,13 +22,14 @@ impl Throttle {
         Self { bytes_per_second, due: 0 }
     }
 
-    /// How many bytes a single read takes at most.
+    /// Returns the maximum size of a single read, in bytes.
     pub(super) fn read_bytes(&self) -> usize {
         let bytes = self.bytes_per_second.get() / READS_PER_SECOND;
         usize::try_from(bytes).unwrap_or(MAX_READ_BYTES).clamp(MIN_READ_BYTES, MAX_READ_BYTES)
     }
 
-    /// Returns the pause after `bytes` that were read at `now`. A client that had nothing to read does not read faster afterwards.
+    /// Returns the pause after `bytes` were read at `now`. A client that had nothing to read does not read faster
+    /// afterwards.
     pub(super) fn pause(&mut self, bytes: usize, now: u64) -> Duration {
         let taken = (bytes as u64).saturating_mul(1_000_000_000) / self.bytes_per_second;
         self.due = self.due.max(now.saturating_sub(CATCH_UP_NANOS)) + taken;
@@ -46,7 +47,7 @@ mod tests {
         Throttle::new(NonZeroU64::new(bytes_per_second).expect("not zero"))
     }
 
-    /// Bytes that a client reads within ten seconds that is awake `late` nanoseconds after each pause.
+    /// Returns the bytes read in ten seconds by a client that wakes up `late` nanoseconds after each pause.
     fn read_in_ten_seconds(bytes_per_second: u64, late: u64) -> u64 {
         let mut throttle = throttle(bytes_per_second);
         let (begin, mut read) = (100 * SECOND, 0);
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn rate_is_kept_by_a_client_that_is_awake_late() {
+    fn late_wakeups_keep_the_rate() {
         for rate in [5_000, 250_000, 1_000_000] {
             for late in [0, 2_000_000] {
                 let read = read_in_ten_seconds(rate, late);
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_is_not_made_up_for() {
+    fn silence_is_not_compensated() {
         let mut throttle = throttle(1000);
         throttle.pause(1000, 100 * SECOND);
         assert_eq!(throttle.pause(1000, 200 * SECOND), Duration::from_millis(900));

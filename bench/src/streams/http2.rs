@@ -1,4 +1,4 @@
-//! Streams that share a line.
+//! Streams that share an HTTP/2 connection.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -12,23 +12,23 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Client, OpenError};
 use crate::{
-    event_stream::{Content, NoStream},
-    ledger::{Account, Arrivals},
+    event_stream::{Content, InvalidResponse},
+    ledger::{Arrivals, StreamLedger},
 };
 
-pub(super) struct Line {
+pub(super) struct Connection {
     requests: SendRequest<Empty<Bytes>>,
 }
 
-impl Line {
-    /// The server is taken to speak HTTP/2; it is not asked.
-    pub(super) async fn begin<L: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        line: L,
+impl Connection {
+    /// Starts HTTP/2 with prior knowledge.
+    pub(super) async fn handshake<L: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        connection: L,
     ) -> Result<Self, OpenError> {
-        // It is large, and would be a part of every future that opens a line.
-        let handshake = Box::pin(handshake(TokioExecutor::new(), TokioIo::new(line)));
+        // The future is large, and would be a part of every future that opens a connection.
+        let handshake = Box::pin(handshake(TokioExecutor::new(), TokioIo::new(connection)));
         let (requests, connection) = handshake.await.map_err(OpenError::Http2)?;
-        // When it breaks, the streams on it know.
+        // When the connection fails, its streams fail.
         tokio::spawn(connection);
         Ok(Self { requests })
     }
@@ -43,7 +43,7 @@ impl Line {
         let answer = self.requests.send_request(request).await.map_err(OpenError::Http2)?;
         match answer.status() {
             StatusCode::OK => Ok(Stream { body: answer.into_body() }),
-            status => Err(NoStream::Refused(format!("HTTP/2 {status}")).into()),
+            status => Err(InvalidResponse::Rejected(format!("HTTP/2 {status}")).into()),
         }
     }
 }
@@ -53,14 +53,14 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) async fn follow(mut self, mut account: Account) {
+    pub(super) async fn follow(mut self, mut stream_ledger: StreamLedger) {
         let mut content = Content::default();
         while let Some(Ok(frame)) = self.body.frame().await {
             let Ok(bytes) = frame.into_data() else { continue };
             let mut arrivals = Arrivals::default();
             content.read(&bytes, &mut |entry| arrivals.add(entry));
-            account.enter(&arrivals);
+            stream_ledger.enter(&arrivals);
         }
-        account.close();
+        stream_ledger.close();
     }
 }

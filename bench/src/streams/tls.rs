@@ -1,4 +1,4 @@
-//! TLS towards a server that may be anybody: it is loaded, not trusted.
+//! TLS without verification of the server's certificate: the server is loaded, not trusted.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -19,9 +19,9 @@ use tokio_rustls::{
 
 use super::OpenError;
 
-/// The name of HTTP/2 (RFC 9113, 3.1).
+/// The ALPN name of HTTP/2 (RFC 9113, 3.1).
 const HTTP_2: &[u8] = b"h2";
-/// The name of HTTP/1.1 (RFC 7301, 6).
+/// The ALPN name of HTTP/1.1 (RFC 7301, 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
 
 pub(crate) struct Tls {
@@ -30,38 +30,39 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// For HTTP/2 or for HTTP/1.1, and for any certificate.
+    /// Offers HTTP/2 or HTTP/1.1, and accepts any certificate.
     pub(crate) fn new(http2: bool) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
         config.alpn_protocols = vec![if http2 { HTTP_2 } else { HTTP_1_1 }.to_vec()];
-        // Each line is that of a browser which has not been there before.
+        // Each connection is like that of a new browser.
         config.resumption = Resumption::disabled();
         Self { connector: TlsConnector::from(Arc::new(config)), http2 }
     }
 
-    pub(crate) async fn agree(
+    pub(crate) async fn handshake(
         &self,
         server: SocketAddr,
-        line: TcpStream,
+        connection: TcpStream,
     ) -> Result<TlsStream<TcpStream>, OpenError> {
-        let line = self.connector.connect(server.ip().into(), line).await.map_err(OpenError::Tls)?;
-        // A server that names no protocol speaks HTTP/1.1.
-        if self.http2 && line.get_ref().1.alpn_protocol() != Some(HTTP_2) {
+        let connection =
+            self.connector.connect(server.ip().into(), connection).await.map_err(OpenError::Tls)?;
+        // A server that selects no protocol uses HTTP/1.1.
+        if self.http2 && connection.get_ref().1.alpn_protocol() != Some(HTTP_2) {
             return Err(OpenError::NoHttp2);
         }
-        Ok(line)
+        Ok(connection)
     }
 }
 
-/// Takes any certificate, but not a handshake that its owner did not sign.
+/// Accepts any certificate, but verifies the signature of the handshake.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

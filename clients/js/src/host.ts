@@ -1,46 +1,46 @@
 import { follow, CONNECTING, type Settings, type State } from "./connection.js";
 import type { Block } from "./parser.js";
 
-/** What a tab tells the one who holds the connection. */
+/** A message of a tab to the host of the connection. */
 export type ToHost =
   | { to: "host"; kind: "join"; member: string; settings: Settings }
   | { to: "host"; kind: "leave"; member: string }
   | { to: "host"; kind: "token"; question: number; token: string | undefined };
 
-/** What the one who holds the connection tells one tab, or all of them. */
+/** A message of the host to one tab, or to all of them. */
 export type ToMember =
   | { to: "all"; kind: "here" }
   | { to: "all"; kind: "block"; block: Block }
   | { to: string; kind: "state"; state: State }
   | { to: string; kind: "ask"; question: number };
 
-/** Those who were here before say where they stood, before somebody new begins with what is new. */
-const GATHERING = 50;
-/** A tab that is frozen does not answer; another one is asked then. */
-const ANSWER_TIME = 5000;
+/** The time in milliseconds in which all tabs join a new host, so that it resumes at the position of an earlier one. */
+const JOIN_TIME = 50;
+/** The time in milliseconds after which another tab is asked: a frozen tab does not answer. */
+const ANSWER_TIMEOUT = 5000;
 
-/** Holds the one connection for all tabs that join on the channel `name`, until the function that it returns is called. */
+/** Holds one connection for all tabs that join on the channel `name`, until the returned function is called. */
 export function host(name: string): () => void {
   const channel = new BroadcastChannel(name);
   const members = new Map<string, Settings>();
   const answers = new Map<number, (token: string | undefined) => void>();
   let question = 0;
   let state: State = { readyState: CONNECTING };
-  let gathering: ReturnType<typeof setTimeout> | undefined;
+  let joining: ReturnType<typeof setTimeout> | undefined;
   let stop: (() => void) | undefined;
 
-  const tell = (message: ToMember): void => channel.postMessage(message);
+  const send = (message: ToMember): void => channel.postMessage(message);
 
   function ask(member: string): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       const number = ++question;
-      const late = setTimeout(reject, ANSWER_TIME);
+      const timeout = setTimeout(reject, ANSWER_TIMEOUT);
       answers.set(number, (token) => {
-        clearTimeout(late);
+        clearTimeout(timeout);
         answers.delete(number);
         resolve(token);
       });
-      tell({ to: member, kind: "ask", question: number });
+      send({ to: member, kind: "ask", question: number });
     });
   }
 
@@ -49,7 +49,7 @@ export function host(name: string): () => void {
       try {
         return await ask(member);
       } catch {
-        // It does not answer; the next one may.
+        // The next tab may answer.
       }
     }
     throw new Error("no tab answers");
@@ -63,27 +63,27 @@ export function host(name: string): () => void {
       token,
       state(next) {
         state = next;
-        tell({ to: "all", kind: "state", state });
+        send({ to: "all", kind: "state", state });
       },
-      block: (block) => tell({ to: "all", kind: "block", block }),
+      block: (block) => send({ to: "all", kind: "block", block }),
     });
   }
 
   function leave(member: string): void {
     if (members.delete(member) && members.size === 0) {
-      clearTimeout(gathering);
+      clearTimeout(joining);
       stop?.();
-      stop = gathering = undefined;
+      stop = joining = undefined;
       state = { readyState: CONNECTING };
     }
   }
 
   function join(member: string, settings: Settings): void {
-    // It holds this lock for as long as it is there.
+    // The tab holds this lock until it closes, so a crashed tab leaves as well.
     if (!members.has(member)) void navigator.locks?.request(member, () => leave(member));
     members.set(member, settings);
-    gathering ??= setTimeout(start, GATHERING);
-    tell({ to: member, kind: "state", state });
+    joining ??= setTimeout(start, JOIN_TIME);
+    send({ to: member, kind: "state", state });
   }
 
   channel.onmessage = ({ data }: MessageEvent<ToHost | ToMember>) => {
@@ -92,7 +92,7 @@ export function host(name: string): () => void {
     if (data.kind === "leave") leave(data.member);
     if (data.kind === "token") answers.get(data.question)?.(data.token);
   };
-  tell({ to: "all", kind: "here" });
+  send({ to: "all", kind: "here" });
   return () => {
     [...members.keys()].forEach(leave);
     channel.close();

@@ -1,26 +1,26 @@
-/** What stands between two empty lines of an event stream (WHATWG HTML, 9.2.6). */
+/** The fields between two empty lines of an event stream (WHATWG HTML, 9.2.6). */
 export interface Block {
   type?: string;
-  /** There is none in a block that only tells an id, a time to wait or a comment. */
+  /** Missing in a block with only an id, a reconnection time or a comment. */
   data?: string;
   id?: string;
   retry?: number;
   comment?: string;
 }
 
-/** Takes a stream piece by piece and gives its blocks on. */
-export function parser(give: (block: Block) => void): (piece: string) => void {
+/** Returns a parser that is fed with pieces of a stream and passes its blocks to `onBlock`. */
+export function parser(onBlock: (block: Block) => void): (piece: string) => void {
   let rest = "";
   let block: Block = {};
   return (piece) => {
-    // A carriage return at the end may be the first half of a line's end.
+    // A carriage return at the end can be the first half of a line break.
     const lines = (rest + piece).split(/\r\n|\n|\r(?!$)/);
     rest = lines.pop() ?? "";
     for (const line of lines) {
       if (line) {
         read(line, block);
       } else {
-        give(block);
+        onBlock(block);
         block = {};
       }
     }

@@ -2,36 +2,36 @@ import { CLOSED, CONNECTING, OPEN, type Settings, type State } from "./connectio
 import { host, type ToHost, type ToMember } from "./host.js";
 import type { Block } from "./parser.js";
 
-/** What may be said of a stream. */
+/** The options of a stream. */
 export interface EventStreamOptions {
-  /** The access token, or what supplies one: it is called for each connection, and before the token ends. */
+  /** The access token, or a function that returns one; called for each connection, and before the token expires. */
   token?: string | (() => string | Promise<string>);
-  /** Sent with each request. */
+  /** Further headers of each request. */
   headers?: Record<string, string>;
-  /** Whether cookies are sent, as with `fetch`; `same-origin` when it is not said. */
+  /** Whether cookies are sent, as with `fetch`; `same-origin` by default. */
   credentials?: RequestCredentials;
-  /** The id of the last event that was had before. It counts where this stream is the first one of its connection. */
+  /** The id of the last event that the page already has. Used if this is the first stream of its connection. */
   lastEventId?: string;
-  /** Where the language is chosen; the stream's own URL with `/language` when it is not said. */
+  /** The URL for choosing the language; the stream's URL with `/language` by default. */
   languageUrl?: string;
-  /** Streams with the same URL and the same text here share a connection: name the user. `false` for a connection of its own. */
+  /** Streams with the same URL and the same text share a connection: use the name of the user. `false` for a connection of its own. */
   share?: string | false;
 }
 
-/** What has gone wrong: the status of a refusal, if there was one. */
+/** An error event, with the HTTP status if there was a response. */
 export type StreamErrorEvent = CustomEvent<{ status?: number }>;
 
-/** The events of a stream that have a type of their own; all others are `MessageEvent`s. */
+/** The events of a stream that are not `MessageEvent`s. */
 export interface EventStreamEventMap {
   open: Event;
   error: StreamErrorEvent;
   languagechange: Event;
 }
 
-/** The last event ids of so many events are known, to know them again after a failover. */
-const KNOWN_EVENTS = 256;
+/** The number of event ids that are remembered, to remove duplicates when another tab takes over the connection. */
+const MAX_RECENT_IDS = 256;
 
-/** The interface of `EventSource`, over one connection that all tabs of an origin share. */
+/** An `EventSource` over one connection that all tabs of an origin share. */
 export class EventStream extends EventTarget {
   static readonly CONNECTING = CONNECTING;
   static readonly OPEN = OPEN;
@@ -52,7 +52,7 @@ export class EventStream extends EventTarget {
   readonly #options: EventStreamOptions;
   readonly #channel: BroadcastChannel;
   readonly #member = `ocis-sse-client ${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
-  readonly #known = new Set<string>();
+  readonly #recentIds = new Set<string>();
   readonly #closed = new AbortController();
 
   constructor(url: string | URL, options: EventStreamOptions = {}) {
@@ -63,7 +63,7 @@ export class EventStream extends EventTarget {
     const { share = "" } = options;
     const name = share === false ? this.#member : `ocis-sse-client ${this.url} ${share}`;
     this.#channel = new BroadcastChannel(name);
-    this.#channel.onmessage = ({ data }: MessageEvent<ToMember | ToHost>) => this.#hear(data as ToMember);
+    this.#channel.onmessage = ({ data }: MessageEvent<ToMember | ToHost>) => this.#receive(data as ToMember);
     this.#whileOpen(this.#member, () => this.#join());
     addEventListener("pagehide", () => this.#leave(), { signal: this.#closed.signal });
     addEventListener("pageshow", ({ persisted }) => persisted && this.#join(), { signal: this.#closed.signal });
@@ -74,19 +74,19 @@ export class EventStream extends EventTarget {
     return this.#readyState;
   }
 
-  /** The id of the last event that has come. */
+  /** The id of the last event. */
   get lastEventId(): string {
     return this.#lastEventId;
   }
 
-  /** The language in which events come, where there is a choice. It is known when the stream is open. */
+  /** The language of events, known when the stream is open; `null` if the service offers no choice. */
   get language(): string | null {
     return this.#language ?? null;
   }
 
-  /** Chooses the user's language, on all devices: a tag such as `de-AT`, or `null` for the one that the browser asks for. */
+  /** Chooses the user's language on all devices: a tag such as `de-AT`, or `null` for the language that the browser requests. */
   set language(language: string | null) {
-    void this.#choose(language);
+    void this.#chooseLanguage(language);
   }
 
   close(): void {
@@ -111,7 +111,7 @@ export class EventStream extends EventTarget {
     super.addEventListener(type, listener, options);
   }
 
-  /** Sees to it that somebody holds the connection. */
+  /** Makes a worker or a tab hold the connection. */
   #share(name: string, shared: boolean): void {
     const { SharedWorker, navigator } = globalThis;
     const { locks } = navigator as Partial<Navigator>;
@@ -123,14 +123,14 @@ export class EventStream extends EventTarget {
     }
   }
 
-  /** Holds it here: as long as this stream is open, and with locks when no other tab does. */
+  /** Holds the connection in this tab until the stream is closed. With locks it waits until no other tab does. */
   #hold(name: string, locks: LockManager | undefined): void {
     const hold = (): void => this.#closed.signal.addEventListener("abort", host(name));
     if (locks) this.#whileOpen(name, hold);
     else hold();
   }
 
-  /** Takes a lock, when it is free, until this is closed. Where there are no locks, everybody has them. */
+  /** Calls `locked` when the lock is free, and holds the lock until the stream is closed. Without locks it calls `locked` at once. */
   #whileOpen(lock: string, locked: () => void): void {
     const { signal } = this.#closed;
     const { locks } = navigator as Partial<Navigator>;
@@ -139,37 +139,37 @@ export class EventStream extends EventTarget {
       locked();
       return new Promise((release) => signal.addEventListener("abort", release));
     });
-    // It was closed before its turn came.
+    // The stream was closed before the lock was free.
     taken.catch(() => undefined);
   }
 
-  #tell(message: ToHost): void {
+  #send(message: ToHost): void {
     if (!this.#closed.signal.aborted) this.#channel.postMessage(message);
   }
 
   #join(): void {
     const { headers = {}, credentials = "same-origin" } = this.#options;
     const settings: Settings = { url: this.url, headers, credentials, lastEventId: this.#lastEventId };
-    this.#tell({ to: "host", kind: "join", member: this.#member, settings });
+    this.#send({ to: "host", kind: "join", member: this.#member, settings });
   }
 
   #leave(): void {
-    this.#tell({ to: "host", kind: "leave", member: this.#member });
+    this.#send({ to: "host", kind: "leave", member: this.#member });
   }
 
-  #hear(message: ToMember): void {
+  #receive(message: ToMember): void {
     if (message.to !== "all" && message.to !== this.#member) return;
     if (message.kind === "here") this.#join();
-    if (message.kind === "state") this.#turn(message.state);
-    if (message.kind === "block") this.#take(message.block);
+    if (message.kind === "state") this.#setState(message.state);
+    if (message.kind === "block") this.#handleBlock(message.block);
     if (message.kind === "ask") void this.#answer(message.question);
   }
 
   async #answer(question: number): Promise<void> {
     try {
-      this.#tell({ to: "host", kind: "token", question, token: await this.#token() });
+      this.#send({ to: "host", kind: "token", question, token: await this.#token() });
     } catch {
-      // Whoever supplies the token has failed; another tab is asked.
+      // The token function failed; another tab is asked.
     }
   }
 
@@ -178,36 +178,36 @@ export class EventStream extends EventTarget {
     return typeof token === "function" ? token() : token;
   }
 
-  #turn({ readyState, status, language }: State): void {
+  #setState({ readyState, status, language }: State): void {
     const before = this.#readyState;
     this.#readyState = readyState;
-    if (language) this.#speak(language);
+    if (language) this.#setLanguage(language);
     if (readyState === OPEN && before !== OPEN) this.#dispatch(new Event("open"));
     if (readyState !== OPEN && (before === OPEN || status)) this.#fail(status);
   }
 
-  #take({ type, data, id, comment }: Block): void {
+  #handleBlock({ type, data, id, comment }: Block): void {
     const [, language] = /^language (\S+)$/.exec(comment ?? "") ?? [];
-    if (language) this.#speak(language);
+    if (language) this.#setLanguage(language);
     if (id !== undefined) this.#lastEventId = id;
-    if (data === undefined || (id && this.#known.has(id))) return;
+    if (data === undefined || (id && this.#recentIds.has(id))) return;
     if (id) this.#remember(id);
     const { origin } = new URL(this.url);
     this.#dispatch(new MessageEvent(type || "message", { data, origin, lastEventId: this.#lastEventId }));
   }
 
   #remember(id: string): void {
-    this.#known.add(id);
-    if (this.#known.size > KNOWN_EVENTS) for (const oldest of this.#known) return void this.#known.delete(oldest);
+    this.#recentIds.add(id);
+    if (this.#recentIds.size > MAX_RECENT_IDS) for (const oldest of this.#recentIds) return void this.#recentIds.delete(oldest);
   }
 
-  #speak(language: string): void {
+  #setLanguage(language: string): void {
     if (language === this.#language) return;
     this.#language = language;
     this.#dispatch(new Event("languagechange"));
   }
 
-  async #choose(language: string | null): Promise<void> {
+  async #chooseLanguage(language: string | null): Promise<void> {
     const { headers, credentials = "same-origin", languageUrl = `${this.url}/language` } = this.#options;
     try {
       const token = await this.#token();
@@ -223,7 +223,7 @@ export class EventStream extends EventTarget {
       });
       if (!response.ok) return this.#fail(response.status);
       const { effective } = (await response.json()) as { effective: string };
-      this.#speak(effective);
+      this.#setLanguage(effective);
     } catch {
       this.#fail();
     }

@@ -1,17 +1,17 @@
-/** The longest time that a timer takes. */
-const LONGEST = 2 ** 31 - 1;
+/** The maximum delay of a timer, in milliseconds. */
+const MAX_DELAY = 2 ** 31 - 1;
 
 /**
- * After how many milliseconds a token has to be renewed: before it ends, and before the service ends the stream for it, which it
- * does up to a twentieth of the time early. Tokens that were made together are not renewed together.
+ * Returns the milliseconds until a token has to be renewed, with jitter. The token is renewed before the service ends its stream,
+ * which happens up to a twentieth of the remaining lifetime before the expiry.
  */
 export function renewal(token: string): number | undefined {
-  const ends = expiry(token);
-  if (ends === undefined) return undefined;
-  return Math.min(LONGEST, (ends * 1000 - Date.now()) * (0.85 + Math.random() * 0.05));
+  const expires = expiry(token);
+  if (expires === undefined) return undefined;
+  return Math.min(MAX_DELAY, (expires * 1000 - Date.now()) * (0.85 + Math.random() * 0.05));
 }
 
-/** The `exp` of a JSON Web Token; of any other token nobody knows. */
+/** Returns the `exp` of a JSON Web Token, in seconds since 1970; `undefined` for any other token. */
 function expiry(token: string): number | undefined {
   try {
     const claims = atob((token.split(".")[1] ?? "").replace(/-/g, "+").replace(/_/g, "/"));

@@ -1,4 +1,4 @@
-// The shared worker that holds the connection. Its name is that of the channel.
+// The shared worker that holds the connection. Its name is the name of the channel.
 
 import { host } from "./host.js";
 

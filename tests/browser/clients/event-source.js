@@ -1,4 +1,4 @@
-// The browser's own EventSource. It can set no header: the token comes in a cookie.
+// The browser's EventSource. It cannot set headers, so the token is in a cookie.
 
 export function follow(address, token, note) {
   document.cookie = `token=${token}`;

@@ -1,4 +1,4 @@
-// @microsoft/fetch-event-source, as its documentation shows it.
+// @microsoft/fetch-event-source, as in its documentation.
 
 import { fetchEventSource } from "/node_modules/@microsoft/fetch-event-source/lib/esm/index.js";
 
@@ -7,7 +7,7 @@ export function follow(address, token, note) {
     headers: { Authorization: `Bearer ${token}` },
     openWhenHidden: true,
     onmessage: (event) => event.data && note(event.data),
-    // An end is no wish of the client's: it comes back.
+    // An error makes the client reconnect after the end of a stream.
     onclose() {
       throw new Error("closed");
     },

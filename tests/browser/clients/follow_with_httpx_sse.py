@@ -1,4 +1,4 @@
-"""httpx-sse, as its documentation shows it: coming back is the caller's part."""
+"""httpx-sse, as in its documentation. The caller has to reconnect."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""sseclient-py over requests: it reads one answer, and coming back is the caller's part."""
+"""sseclient-py over requests. It reads one response; the caller has to reconnect."""
 
 import json
 import sys

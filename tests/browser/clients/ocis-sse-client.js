@@ -1,4 +1,4 @@
-// Our own client, as its README shows it.
+// ocis-sse-client, as in its README.
 
 import { EventStream } from "/ocis-sse-client/index.js";
 

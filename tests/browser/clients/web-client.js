@@ -1,4 +1,4 @@
-// The platform's own client, as the platform's pages use it.
+// The platform's client, as its pages use it.
 
 import { sse, MESSAGE_TYPE } from "/node_modules/@ownclouders/web-client/dist/web-client/sse.js";
 

@@ -1,9 +1,9 @@
-//! Faults in the midst of events: who follows has each event once and in order afterwards, or was told of a gap.
+//! Faults while events are published: afterwards each client has each event once and in order, or a gap.
 //!
-//! They are small and quick, unless the environment has `SOAK` (`./test soak`): then there are hundreds of streams,
-//! thousands of events, and each fault happens several times.
+//! The tests are small by default. With `SOAK` in the environment (`./test soak`) there are hundreds of streams,
+//! thousands of events, and each fault is repeated several times.
 
-mod bus;
+mod nats;
 mod service;
 mod two_instances;
 
@@ -15,18 +15,18 @@ use async_nats::{
 };
 
 use crate::{
-    browser::{Browser, Memory},
-    eventually, eventually_right,
+    browser::{Browser, ResumeBy},
+    eventually, eventually_ok,
     ledger::Ledger,
-    line::Server,
     nats::send_sse,
+    transport::Server,
 };
 
-/// How much is at stake.
+/// The size of a test.
 pub(crate) struct Size {
     users: u32,
     pub(crate) streams: u32,
-    /// Of one round; a multiple of [`TO_ALL`].
+    /// Events of one round; a multiple of [`ALL_USERS_INTERVAL`].
     events: u32,
     pub(crate) rounds: u32,
 }
@@ -39,28 +39,28 @@ fn size() -> Size {
     }
 }
 
-/// One event in so many is for every user, the last of a round among them.
-const TO_ALL: u32 = 10;
+/// The interval of events for every user. The last event of a round is one of them.
+const ALL_USERS_INTERVAL: u32 = 10;
 
-/// Many streams of several users, and the one who publishes numbered events to them.
+/// Streams of several users, and a publisher of numbered events.
 pub(crate) struct Scene {
     pub(crate) size: Size,
     browsers: Vec<Browser>,
-    bus: jetstream::Context,
+    jetstream: jetstream::Context,
     /// The number of the next event.
     next: Cell<u32>,
-    /// Makes each event so much larger.
+    /// Additional content of each event.
     padding: String,
 }
 
 impl Scene {
-    /// Everybody has a stream open at `service`, and the publisher knows the servers of `bus`.
-    pub(crate) async fn open(bus: &str, service: impl Into<Server>, memory: Memory) -> Self {
+    /// Opens all streams at `service`, and connects the publisher to the NATS `servers`.
+    pub(crate) async fn open(servers: &str, service: impl Into<Server>, resume_by: ResumeBy) -> Self {
         let (size, service) = (size(), service.into());
-        let bus = persistent(bus).await;
+        let jetstream = persistent(servers).await;
         let streams = 0..size.streams;
-        let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), memory)).collect();
-        let scene = Self { size, browsers, bus, next: Cell::new(0), padding: String::new() };
+        let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), resume_by)).collect();
+        let scene = Self { size, browsers, jetstream, next: Cell::new(0), padding: String::new() };
         scene.all_are_open().await;
         scene
     }
@@ -69,7 +69,7 @@ impl Scene {
         eventually("all streams are open", async || self.browsers.iter().all(Browser::is_open)).await;
     }
 
-    /// Publishes a round of events: a third, a third while `fault` happens, and a third as soon as it is over.
+    /// Publishes a round of events: a third before `fault`, a third during it and a third after it.
     pub(crate) async fn round(&self, fault: impl Future<Output = ()>) {
         let third = self.size.events / 3;
         self.publish(third).await;
@@ -77,13 +77,14 @@ impl Scene {
         self.publish(self.size.events - 2 * third).await;
     }
 
-    /// Waits until further events are out; for the beginning of a fault.
-    async fn goes_on(&self) {
-        let some = self.next.get() + 2 * TO_ALL;
+    /// Waits until further events are published, so that a fault happens between events.
+    async fn wait_for_more_events(&self) {
+        let some = self.next.get() + 2 * ALL_USERS_INTERVAL;
         eventually("further events", async || self.next.get() >= some).await;
     }
 
-    /// One event after the other, each as often as it takes until the bus has it; it knows a repetition by its id.
+    /// Publishes events one after another. Each is repeated until NATS has stored it; NATS removes duplicates by the
+    /// message id.
     async fn publish(&self, count: u32) {
         for number in (self.next.get()..).take(count as usize) {
             let users: Vec<_> =
@@ -93,7 +94,7 @@ impl Scene {
             eventually("stored", async || {
                 let message =
                     PublishMessage::build().message_id(number.to_string()).payload(message.clone().into());
-                match self.bus.send_publish("main-queue", message).await {
+                match self.jetstream.send_publish("main-queue", message).await {
                     Ok(stored) => stored.await.is_ok(),
                     Err(_) => false,
                 }
@@ -104,29 +105,29 @@ impl Scene {
     }
 
     fn is_for(&self, number: u32, user: u32) -> bool {
-        number % TO_ALL == TO_ALL - 1 || number % self.size.users == user
+        number % ALL_USERS_INTERVAL == ALL_USERS_INTERVAL - 1 || number % self.size.users == user
     }
 
-    /// Waits until `judge` has nothing against anybody's ledger, given what was meant for its user.
-    pub(crate) async fn every_ledger(&self, judge: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
+    /// Waits until `check` accepts the ledger of every stream, given the events for its user.
+    pub(crate) async fn check_ledgers(&self, check: impl Fn(&Ledger, &[u32]) -> Result<(), String>) {
         for (stream, browser) in (0..).zip(&self.browsers) {
             let owner = stream % self.size.users;
             let meant: Vec<_> = (0..self.next.get()).filter(|number| self.is_for(*number, owner)).collect();
-            eventually_right(async || {
-                judge(&browser.ledger(), &meant).map_err(|wrong| format!("stream {stream}: {wrong}"))
+            eventually_ok(async || {
+                check(&browser.ledger(), &meant).map_err(|wrong| format!("stream {stream}: {wrong}"))
             })
             .await;
         }
     }
 
-    /// How many gaps each stream was told of, all being told of as many.
+    /// Returns the number of gaps of each stream, which must be the same for all.
     pub(crate) fn gaps(&self) -> usize {
         let gaps: Vec<_> = self.browsers.iter().map(|browser| browser.ledger().gaps()).collect();
         assert!(gaps.iter().all(|one| *one == gaps[0]), "{gaps:?}");
         gaps[0]
     }
 
-    /// How many streams have ended.
+    /// Returns how many streams have ended.
     pub(crate) fn ended(&self) -> usize {
         self.browsers.iter().map(Browser::ended).sum()
     }
@@ -136,7 +137,7 @@ fn user(number: u32) -> String {
     format!("user-{number}")
 }
 
-/// A connection that never gives up and does not wait long for anything.
+/// Opens a connection that always reconnects, with short timeouts.
 async fn persistent(servers: &str) -> jetstream::Context {
     let servers: Vec<ServerAddr> =
         servers.split(',').map(|server| server.parse().expect("an address")).collect();

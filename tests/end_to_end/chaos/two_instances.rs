@@ -1,23 +1,23 @@
-//! Two instances and an nginx in front of them: whoever is moved from one to the other misses nothing.
+//! Two instances behind an nginx: a client that moves from one to the other misses nothing.
 
 use super::Scene;
 use crate::{
-    browser::Memory::LastEventId,
+    browser::ResumeBy::LastEventId,
     ledger::Ledger,
-    line::service_at,
     nats::{Nats, ReservedPort},
     reverse_proxies::{Kind, ReverseProxy},
     service::Service,
+    transport::service_at,
 };
 
-/// An instance that listens where its predecessor did, and is ready.
+/// Starts an instance on the address of its predecessor, and waits until it is ready.
 async fn instance(nats: &Nats, port: &ReservedPort) -> Service {
     let settings = [("SSE_HTTP_ADDR", &*port.address.to_string()), ("SSE_DRAIN_TIMEOUT", "2s")];
     Service::start(nats, &settings).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_may_be_stopped_while_the_other_serves() {
+async fn one_can_stop_while_the_other_serves() {
     let nats = Nats::start().await;
     let ports = [ReservedPort::any(), ReservedPort::any()];
     let mut instances = [instance(&nats, &ports[0]).await, instance(&nats, &ports[1]).await];
@@ -29,14 +29,14 @@ async fn one_may_be_stopped_while_the_other_serves() {
             for (instance, port) in instances.iter_mut().zip(&ports) {
                 scene.all_are_open().await;
                 let had_streams = instance.metric("sse_connections").await > 0;
-                assert!(had_streams, "nobody would have to move");
+                assert!(had_streams, "no stream would have to move");
                 instance.stop();
                 instance.stopped().await;
                 *instance = self::instance(&nats, port).await;
             }
         };
         scene.round(one_after_the_other).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
+        scene.check_ledgers(Ledger::holds_each_once).await;
     }
     assert_eq!(scene.gaps(), 0);
 }

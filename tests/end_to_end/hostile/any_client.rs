@@ -1,7 +1,7 @@
-//! Whatever clients send and whenever they stop, everybody else is served, and nothing of them stays.
+//! Arbitrary clients that stop at arbitrary times harm no other client and leave nothing behind.
 //!
-//! Clients are made up from a seed; `SEED` in the environment takes another one. Clients after which something is wrong are
-//! reduced to the fewest and simplest that suffice. With `SOAK` there are many more.
+//! The clients are generated from a seed; `SEED` in the environment sets another one. After a failure the clients are
+//! reduced to the fewest and simplest that still cause it. With `SOAK` there are many more.
 
 use std::{env, panic::AssertUnwindSafe, time::Duration};
 
@@ -23,26 +23,26 @@ use crate::{
     service::token,
 };
 
-/// How many clients one instance has to bear, …
+/// The number of hostile clients of one instance.
 const CLIENTS: usize = 240;
-/// … and how many of them at once.
+/// The number of clients that send at the same time.
 const BATCH: usize = 40;
 const MAX_GROWTH: f64 = 48.0 * 1024.0 * 1024.0;
-/// How often clients are tried that may be fewer, or simpler.
+/// The limit of attempts to reduce the clients after a failure.
 const MAX_REDUCTIONS: usize = 60;
-/// How many clients are shown; more are left where they do not cause the failure every time.
+/// The limit of clients in the report. More remain if they do not cause the failure every time.
 const MAX_SHOWN: usize = 8;
 
-/// What comes after all clients have spoken.
+/// The end of a test, after all clients have sent.
 #[derive(Clone, Copy, Debug)]
-enum Finale {
-    /// Their deadlines pass before the service stops.
+enum End {
+    /// The deadlines of the clients pass before the service stops.
     Settle,
     /// The service stops at once.
     Stop,
 }
 
-/// A user who follows all the time.
+/// A user whose stream stays open.
 struct Witness {
     stream: Stream,
     publisher: Publisher,
@@ -50,7 +50,7 @@ struct Witness {
 }
 
 impl Witness {
-    /// Everybody is answered, and the open stream gets a new event.
+    /// Checks that both servers answer and that the open stream gets a new event.
     async fn is_served(&mut self, instance: &Instance) -> Result<(), String> {
         self.events += 1;
         let event = self.events.to_string();
@@ -60,38 +60,34 @@ impl Witness {
         };
         let delivered = async {
             let content = within("an event on the open stream", LEEWAY, delivered).await?;
-            if content == event {
-                Ok(())
-            } else {
-                Err(format!("event {content} came in the place of {event}"))
-            }
+            if content == event { Ok(()) } else { Err(format!("event {content} arrived instead of {event}")) }
         };
         tokio::try_join!(delivered, instance.answers()).map(|_| ())
     }
 }
 
-/// Has `clients` speak to an instance of their own. Answers with what is wrong then.
-async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
+/// Runs `clients` against an instance of their own. Returns the failure they cause.
+async fn survive(nats: &Nats, clients: &[HostileClient], end_of_test: End) -> Result<(), String> {
     let settings = [("SSE_MAX_CONNECTIONS_PER_USER", "10000"), ("SSE_SEND_BUFFER", "16KiB")];
     let instance = Instance::start(nats, &settings).await;
     let headers = [("x-access-token", &*token("witness"))];
     let stream = Stream::open(instance.http, "/sse", &headers).await;
     let mut witness = Witness { stream, publisher: nats.publisher().await, events: 0 };
     witness.is_served(&instance).await?;
-    let (base, resident) = (instance.base().await?, instance.resident_bytes().await?);
+    let (base, resident) = (instance.idle_descriptors().await?, instance.resident_bytes().await?);
 
     let mut held = JoinSet::new();
     for batch in clients.chunks(BATCH) {
-        let spoken = join_all(batch.iter().map(|client| client.speak(&instance)));
-        let (spoken, served) = tokio::join!(spoken, witness.is_served(&instance));
+        let sent = join_all(batch.iter().map(|client| client.run(&instance)));
+        let (sent, served) = tokio::join!(sent, witness.is_served(&instance));
         served?;
-        for connection in spoken.into_iter().flatten() {
+        for connection in sent.into_iter().flatten() {
             held.spawn(connection.hold());
         }
     }
     instance.is_quiet().await?;
-    if let Finale::Settle = finale {
-        // Open streams are within their rights until they are ended. One may open late, behind other requests.
+    if let End::Settle = end_of_test {
+        // Open streams may stay until they are ended. A stream can open late, behind other requests.
         let logouts = async {
             loop {
                 witness.publisher.event(&[USER], "backchannel-logout", "{}").await;
@@ -100,7 +96,7 @@ async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<
         };
         tokio::select! {
             () = logouts => {}
-            returned = instance.returns_to(base) => returned?,
+            returned = instance.descriptors_return_to(base) => returned?,
         }
         instance.is_quiet().await?;
         let after = instance.resident_bytes().await?;
@@ -112,9 +108,9 @@ async fn bear(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<
     instance.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
 }
 
-/// As [`bear`]; a panic is wrong as well.
-async fn outcome(nats: &Nats, clients: &[HostileClient], finale: Finale) -> Result<(), String> {
-    let born = AssertUnwindSafe(bear(nats, clients, finale)).catch_unwind();
+/// Runs [`survive`]; a panic is a failure as well.
+async fn outcome(nats: &Nats, clients: &[HostileClient], end_of_test: End) -> Result<(), String> {
+    let born = AssertUnwindSafe(survive(nats, clients, end_of_test)).catch_unwind();
     born.await.unwrap_or_else(|_| Err("a panic".to_owned()))
 }
 
@@ -124,12 +120,12 @@ fn present(trees: &[Tree]) -> Vec<HostileClient> {
     trees.iter().map(ValueTree::current).collect()
 }
 
-/// Reduces clients after which something is wrong to the fewest, then to the simplest.
-async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<HostileClient> {
+/// Reduces clients that cause a failure, first their number and then each of them.
+async fn reduced(nats: &Nats, mut trees: Vec<Tree>, end_of_test: End) -> Vec<HostileClient> {
     let mut left = MAX_REDUCTIONS;
     let mut fails = async |clients: &[HostileClient]| {
         left = left.saturating_sub(1);
-        left > 0 && outcome(nats, clients, finale).await.is_err()
+        left > 0 && outcome(nats, clients, end_of_test).await.is_err()
     };
     let mut part = trees.len().div_ceil(2);
     while part > 0 {
@@ -163,10 +159,10 @@ async fn reduced(nats: &Nats, mut trees: Vec<Tree>, finale: Finale) -> Vec<Hosti
     clients
 }
 
-/// One instance, and clients made up from `seed`.
-async fn harms_nobody_with(seed: u64) {
+/// Runs clients that are generated from `seed` against one instance.
+async fn does_no_harm_with(seed: u64) {
     let nats = Nats::start().await;
-    let finale = if seed.is_multiple_of(2) { Finale::Settle } else { Finale::Stop };
+    let end_of_test = if seed.is_multiple_of(2) { End::Settle } else { End::Stop };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
@@ -174,23 +170,23 @@ async fn harms_nobody_with(seed: u64) {
     let client = hostile_client();
     let trees: Vec<Tree> =
         (0..CLIENTS).map(|_| Box::new(client.new_tree(&mut runner).expect("a client")) as Tree).collect();
-    let Err(first) = outcome(&nats, &present(&trees), finale).await else { return };
-    let clients = reduced(&nats, trees, finale).await;
-    let last = outcome(&nats, &clients, finale).await;
+    let Err(first) = outcome(&nats, &present(&trees), end_of_test).await else { return };
+    let clients = reduced(&nats, trees, end_of_test).await;
+    let last = outcome(&nats, &clients, end_of_test).await;
     let count = clients.len();
     let shown: Vec<_> = clients.iter().take(MAX_SHOWN).map(ToString::to_string).collect();
     let shown = shown.join("\n  ");
     panic!(
-        "SEED={seed}, {finale:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}:\n  {shown}"
+        "SEED={seed}, {end_of_test:?}: {first}; reduced to {count} clients, after which the outcome is {last:?}:\n  {shown}"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn harms_nobody() {
+async fn does_no_harm() {
     let first = env::var("SEED").map_or(4, |seed| seed.parse().expect("a number"));
     let (rounds, at_once) = if env::var_os("SOAK").is_some() { (50, 2) } else { (3, 2) };
     for round in 0..rounds {
         let seeds = (0..at_once).map(|n| first + round * at_once + n);
-        join_all(seeds.map(harms_nobody_with)).await;
+        join_all(seeds.map(does_no_harm_with)).await;
     }
 }

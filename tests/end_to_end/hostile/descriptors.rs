@@ -1,4 +1,4 @@
-//! More connections than the process may have descriptors.
+//! More connections than the process has file descriptors.
 
 use futures_util::future::join_all;
 use tokio::{io::AsyncReadExt as _, net::TcpStream, task::JoinSet};
@@ -13,7 +13,7 @@ use crate::{
 
 const DESCRIPTORS: u32 = 400;
 const SILENT_CONNECTIONS: usize = 500;
-/// Longer than an answer may take that does not wait for silent connections to end.
+/// Longer than an answer takes if it does not wait for silent connections to end.
 const REQUEST_TIMEOUT: (&str, &str) = ("SSE_REQUEST_TIMEOUT", "8s");
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn silent_connections_leave_room() {
     let headers = [("x-access-token", &*token("einstein"))];
     let mut old = Stream::open(instance.http, "/sse", &headers).await;
 
-    // Whenever one is cut, it comes back.
+    // Reconnects whenever the server closes the connection.
     let address = instance.http.address;
     let first = join_all((0..SILENT_CONNECTIONS).map(|_| TcpStream::connect(address))).await;
     let mut silent = JoinSet::new();
@@ -33,7 +33,7 @@ async fn silent_connections_leave_room() {
             let mut connection = connection;
             loop {
                 if let Ok(connection) = &mut connection {
-                    // It ends when it is cut.
+                    // Ends when the server closes the connection.
                     _ = connection.read(&mut [0]).await;
                 }
                 connection = TcpStream::connect(address).await;
@@ -42,14 +42,14 @@ async fn silent_connections_leave_room() {
     }
     let health = within("/healthz", LEEWAY, client::try_get(instance.debug, "/healthz")).await;
     assert_eq!(health, Ok(Some(200)));
-    // Whoever has a request waits for its turn behind them.
+    // A request waits behind them for its turn to be accepted.
     let mut new = Stream::open(instance.http, "/sse", &headers).await;
     publisher.event(&["einstein"], "t", "hello").await;
     for stream in [&mut old, &mut new] {
         assert_eq!(stream.content().await, "hello");
     }
 
-    // The connection to NATS needs a descriptor as well, which nobody takes meanwhile.
+    // The connection to NATS also needs a descriptor, which no client takes meanwhile.
     nats.kill().await;
     let readiness = async || client::get(instance.debug, "/readyz", &[]).await.status;
     eventually("not ready", async || readiness().await == 503).await;

@@ -1,4 +1,4 @@
-//! HTTP/2 streams that are ended while their window is closed. Their clients read, and never open the window.
+//! HTTP/2 streams that end while their window is closed. Their clients read, but never open the window.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,9 +17,9 @@ use crate::{
 pub(super) const SETTINGS: [(&str, &str); 2] =
     [("SSE_WRITE_TIMEOUT", "2s"), ("SSE_DEBUG_TOKEN", "let me in")];
 const DEBUG_TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
-/// How long a token lasts that is to expire soon. The age of streams is limited likewise (`SSE_MAX_STREAM_AGE`).
+/// The lifetime of a short token, and of a stream with `SSE_MAX_STREAM_AGE`.
 const TOKEN_LASTS: Duration = Duration::from_secs(2);
-/// How long an expired token counts nevertheless.
+/// The leeway of an expired token.
 const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 
 const STALLED: u32 = 1;
@@ -27,19 +27,19 @@ const NEIGHBOUR: u32 = 3;
 const NEWCOMER: u32 = 5;
 const WIDE: usize = 1 << 20;
 
-/// What stands for the end of a connection.
+/// A placeholder for the end of the connection.
 const LAST: Frame = Frame { kind: frames::GOAWAY, flags: 0, stream: 0, payload: Vec::new() };
 
-/// Where the window of the stalled stream ends.
+/// The size of the stalled stream's window.
 #[derive(Clone, Copy, Debug)]
 enum Window {
     Nothing,
     OneByte,
-    /// What comes first on a stream fits exactly.
+    /// The first block of a stream fits exactly.
     OpeningBlock,
     ClosingComment,
     Event,
-    /// The stream's own is wide; that of its connection ends within an event.
+    /// The stream's window is wide; the connection's window ends within an event.
     Connection,
 }
 
@@ -52,7 +52,7 @@ const WINDOWS: [Window; 6] = [
     Window::Connection,
 ];
 
-/// Why the stalled stream is ended.
+/// The reason why the stalled stream ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Reason {
     Slow,
@@ -63,16 +63,16 @@ enum Reason {
     Drain,
 }
 
-/// A connection with a stream whose window is closed, and with a neighbour whose window is open.
+/// A connection with one stream whose window is closed and one whose window is open.
 struct Connection {
     client: Client,
     window: Window,
     reason: Reason,
     user: String,
-    /// How many bytes have come on each stream.
+    /// Bytes received on each stream.
     stalled: usize,
     neighbour: Vec<u8>,
-    /// Whether the server has closed it.
+    /// Whether the server has closed the connection.
     is_over: bool,
 }
 
@@ -106,11 +106,11 @@ impl Connection {
         }
         let full = |this: &Self| match window {
             Window::Connection => this.stalled + this.neighbour.len() == DEFAULT_WINDOW,
-            // An id grows by a digit now and then.
+            // An id becomes a digit longer from time to time.
             Window::ClosingComment => this.stalled >= opening,
             _ => this.stalled == bytes,
         };
-        // It may be full already.
+        // The window can already be full.
         if !full(&this) {
             this.until("a closed window", |_, this| full(this)).await.expect("in time");
         }
@@ -120,12 +120,12 @@ impl Connection {
         this
     }
 
-    /// Whether nothing ends the neighbour: neither its own age, nor a window that both share.
+    /// Returns whether the neighbour stays open: neither its age nor a shared window ends it.
     fn neighbour_stays(&self) -> bool {
         !matches!((self.window, self.reason), (Window::Connection, _) | (_, Reason::Age | Reason::Drain))
     }
 
-    /// Reads until `found`, answers pings, and opens the neighbour's window alone.
+    /// Reads until `found`, answers pings and opens only the neighbour's window.
     async fn until(
         &mut self,
         what: &str,
@@ -156,7 +156,7 @@ impl Connection {
         within(what, WRITE_TIMEOUT + TOKEN_LASTS + LEEWAY, read).await.flatten()
     }
 
-    /// The stalled stream ends on the wire, and its neighbour goes on.
+    /// Checks that the stalled stream ends on the wire and that its neighbour goes on.
     async fn ends(mut self, service: &Service, publisher: &Publisher) -> Result<(), String> {
         let what = format!("the end of {:?} × {:?}", self.window, self.reason);
         let (reason, user) = (self.reason, self.user.clone());
@@ -195,7 +195,7 @@ impl Connection {
     }
 }
 
-/// Has the service end the streams of `user`. Time does so by itself.
+/// Makes the service end the streams of `user`, unless the passing time does.
 async fn end(reason: Reason, user: &str, service: &Service, publisher: &Publisher) {
     match reason {
         Reason::Slow => loop {
@@ -220,7 +220,7 @@ fn neighbour(user: &str) -> String {
     format!("neighbour of {user}")
 }
 
-/// A token whose leeway ends soon.
+/// Returns a token whose leeway ends soon.
 fn short_token(user: &str) -> String {
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
@@ -231,7 +231,7 @@ fn short_token(user: &str) -> String {
     }))
 }
 
-/// How many bytes come first on a stream.
+/// Returns the size of the first block of a stream, in bytes.
 async fn opening_block(service: &Service) -> usize {
     let mut client = Client::connect(service.http).await;
     client.follow(STALLED, "probe").await;

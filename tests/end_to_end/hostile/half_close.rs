@@ -1,4 +1,4 @@
-//! Clients that shut down their side of a connection and go on reading (TCP half-close).
+//! Clients that shut down their sending side and read on (TCP half-close).
 
 use std::net::SocketAddr;
 
@@ -9,13 +9,13 @@ use tokio::{
 };
 
 use super::instance::{Instance, LEEWAY, within};
-use crate::{client::say, line::Server, nats::Nats, service::token};
+use crate::{client::send_bytes, nats::Nats, service::token, transport::Server};
 
-/// How many requests of a kind are sent, one after the other.
+/// The number of requests of each kind.
 const TIMES: usize = 60;
 const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 
-/// Sends `bytes`, and half-closes.
+/// Sends `bytes` and shuts down the sending side.
 async fn half_closed(address: SocketAddr, bytes: &[u8]) -> TcpStream {
     let mut connection = TcpStream::connect(address).await.expect("connected");
     connection.write_all(bytes).await.expect("sent");
@@ -24,7 +24,7 @@ async fn half_closed(address: SocketAddr, bytes: &[u8]) -> TcpStream {
 }
 
 #[tokio::test]
-async fn prefix_of_http_2_harms_nobody() {
+async fn http_2_preface_prefix_does_no_harm() {
     let nats = Nats::start().await;
     for prefix in ["P", "PR", "PRI", "PRI ", "PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
         let instance = Instance::start(&nats, &[]).await;
@@ -32,18 +32,18 @@ async fn prefix_of_http_2_harms_nobody() {
             .into_iter()
             .flat_map(|address| (0..4).map(move |_| half_closed(address, prefix.as_bytes())));
         let clients = join_all(clients).await;
-        let unharmed = instance.ends_unharmed().await;
+        let unharmed = instance.stops_cleanly().await;
         assert_eq!(unharmed, Ok(()), "after {prefix:?} and a half-close");
         drop(clients);
     }
 }
 
-/// What the server answers to a request behind which its client half-closes.
+/// Returns the response to a request after which the client shuts down its sending side.
 async fn answer(server: Server, request: &str) -> String {
     let mut answer = Vec::new();
     let exchange = async {
         let mut connection = server.connect().await.expect("connected");
-        say(&mut connection, request.as_bytes()).await;
+        send_bytes(&mut connection, request.as_bytes()).await;
         connection.shutdown().await.expect("half-closed");
         connection.read_to_end(&mut answer).await.ok();
     };
@@ -82,7 +82,7 @@ async fn request_is_answered_every_time() {
     assert!(unanswered.is_empty(), "{unanswered:#?}");
 }
 
-/// Whether an answer has this status and as much content as its head says.
+/// Returns whether a response has this status and the content length of its head.
 fn is_whole(answer: &str, status: &str) -> bool {
     let Some((head, content)) = answer.split_once("\r\n\r\n") else { return false };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());

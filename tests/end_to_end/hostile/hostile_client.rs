@@ -1,4 +1,4 @@
-//! One hostile client: what it says, how much of it and in which pieces, and what it does then.
+//! One hostile client: its bytes, how many of them it sends in which pieces, and what it does afterwards.
 
 use std::{fmt, time::Duration};
 
@@ -14,22 +14,22 @@ use super::{
     script::{Script, script},
     throttled::Throttled,
 };
-use crate::line::Server;
+use crate::transport::Server;
 
-/// When a client has not said everything within this time, it goes on to what comes then.
-const TIME_TO_SPEAK: Duration = Duration::from_secs(3);
+/// After this time a client stops sending and continues with its next step.
+const SEND_TIMEOUT: Duration = Duration::from_secs(3);
 const SMALL_BUFFER: u32 = 4096;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Port {
-    /// As everybody speaks to it: over TLS if it has TLS.
+    /// The public port, over TLS if it has TLS.
     Public,
-    /// Below TLS, if it has TLS.
+    /// The TCP socket of the public port, beneath TLS if it has TLS.
     PublicSocket,
     Debug,
 }
 
-/// How much it sends. Over TLS the handshake counts.
+/// The part that the client sends. Over TLS the handshake counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Sent {
     All,
@@ -38,15 +38,15 @@ pub(super) enum Sent {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Then {
+pub(super) enum NextStep {
     HalfClose,
     Reset,
     Close,
     StaySilent,
-    /// It has not read before either, and its receive buffer is small.
+    /// The client never reads, from the start, and has a small receive buffer.
     NeverRead,
-    /// It says all of it again, in one piece.
-    GoOn,
+    /// The client sends all of it again in one piece.
+    Repeat,
 }
 
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub(super) struct HostileClient {
     script: Script,
     sent: Sent,
     piece: usize,
-    then: Then,
+    next: NextStep,
 }
 
 pub(super) fn hostile_client() -> impl Strategy<Value = HostileClient> {
@@ -66,21 +66,28 @@ pub(super) fn hostile_client() -> impl Strategy<Value = HostileClient> {
         1 => (0..100_usize).prop_map(Sent::Percent),
     ];
     let piece = prop_oneof![2 => Just(usize::MAX), 1 => Just(1), 1 => 2..30_usize, 1 => 30..2000_usize];
-    let then = [Then::StaySilent, Then::HalfClose, Then::NeverRead, Then::Reset, Then::Close, Then::GoOn];
-    (port, script(), sent, piece, select(then.to_vec()))
-        .prop_map(|(port, script, sent, piece, then)| HostileClient { port, script, sent, piece, then })
+    let steps = [
+        NextStep::StaySilent,
+        NextStep::HalfClose,
+        NextStep::NeverRead,
+        NextStep::Reset,
+        NextStep::Close,
+        NextStep::Repeat,
+    ];
+    (port, script(), sent, piece, select(steps.to_vec()))
+        .prop_map(|(port, script, sent, piece, next)| HostileClient { port, script, sent, piece, next })
 }
 
 impl HostileClient {
-    /// Speaks. What is left of its connection has to be held.
-    pub(super) async fn speak(&self, instance: &Instance) -> Option<Held> {
+    /// Sends the client's bytes. Returns the connection if it stays open.
+    pub(super) async fn run(&self, instance: &Instance) -> Option<OpenConnection> {
         let server = match self.port {
             Port::Public => instance.http,
             Port::PublicSocket => Server::from(instance.http.address),
             Port::Debug => Server::from(instance.debug),
         };
         let socket = TcpSocket::new_v4().expect("a socket");
-        if let Then::NeverRead = self.then {
+        if let NextStep::NeverRead = self.next {
             socket.set_recv_buffer_size(SMALL_BUFFER).expect("a small buffer");
         }
         let mut socket = socket.connect(server.address).await.ok()?;
@@ -93,35 +100,35 @@ impl HostileClient {
         };
         let throttled = Throttled { socket: &mut socket, piece: self.piece, left, rested: false };
         let version = if self.script.is_http_2() { Version::HTTP_2 } else { Version::HTTP_11 };
-        let speak = async {
-            // The server may break off at any time.
+        let send = async {
+            // The server can close the connection at any time.
             let mut connection = server.connect_on(throttled, version).await?;
             connection.write_all(&bytes).await?;
             connection.flush().await
         };
-        tokio::time::timeout(TIME_TO_SPEAK, speak).await.ok();
-        match self.then {
-            Then::HalfClose => socket.shutdown().await.ok().unwrap_or_default(),
-            Then::Reset => {
+        tokio::time::timeout(SEND_TIMEOUT, send).await.ok();
+        match self.next {
+            NextStep::HalfClose => socket.shutdown().await.ok().unwrap_or_default(),
+            NextStep::Reset => {
                 socket.set_zero_linger().expect("set");
                 return None;
             }
-            Then::Close => return None,
-            Then::GoOn => socket.try_write(&bytes).map(drop).unwrap_or_default(),
-            Then::StaySilent | Then::NeverRead => {}
+            NextStep::Close => return None,
+            NextStep::Repeat => socket.try_write(&bytes).map(drop).unwrap_or_default(),
+            NextStep::StaySilent | NextStep::NeverRead => {}
         }
-        Some(Held { socket, reads: !matches!(self.then, Then::NeverRead) })
+        Some(OpenConnection { socket, reads: !matches!(self.next, NextStep::NeverRead) })
     }
 }
 
-/// A connection that its client keeps open whatever the server does.
-pub(super) struct Held {
+/// A connection that its client keeps open.
+pub(super) struct OpenConnection {
     socket: TcpStream,
     reads: bool,
 }
 
-impl Held {
-    /// Never ends.
+impl OpenConnection {
+    /// Holds the connection; never returns.
     pub(super) async fn hold(mut self) {
         let mut buffer = vec![0; 64 * 1024];
         while self.reads {
@@ -133,11 +140,11 @@ impl Held {
 
 impl fmt::Display for HostileClient {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { port, script, sent, piece, then } = self;
+        let Self { port, script, sent, piece, next } = self;
         write!(formatter, "{port:?}: {sent:?} of {script:?}")?;
         if *piece < usize::MAX {
             write!(formatter, " in pieces of {piece}")?;
         }
-        write!(formatter, ", then {then:?}")
+        write!(formatter, ", then {next:?}")
     }
 }

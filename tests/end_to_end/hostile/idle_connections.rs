@@ -16,7 +16,7 @@ use crate::{
 
 const DEADLINES: [(&str, &str); 2] = [("SSE_REQUEST_TIMEOUT", "1s"), ("SSE_WRITE_TIMEOUT", "2s")];
 
-/// The intervals between requests are below the timeout, and share no multiple with it.
+/// The intervals between requests are below the timeout, and have no common multiple with it.
 #[tokio::test]
 async fn busy_connection_stays_open() {
     const INTERVALS: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(700)];
@@ -56,11 +56,11 @@ async fn idle_connection_gets_goaway() {
                 frames.push(frame);
             }
         };
-        // It does not answer the goodbye, so that the write timeout passes as well.
+        // The client does not answer GOAWAY, so the write timeout passes as well.
         let limit = REQUEST_TIMEOUT + WRITE_TIMEOUT + LEEWAY;
         within("the end of an idle connection", limit, read).await.expect("in time");
         assert!(frames.iter().any(|frame| frame.kind == DATA), "it was answered");
-        // Its last four bytes are an error code (RFC 9113, 6.8).
+        // The last four bytes are the error code (RFC 9113, 6.8).
         let goodbye = frames.iter().find(|frame| frame.kind == GOAWAY).map(|frame| &frame.payload[4..8]);
         assert_eq!(goodbye, Some(&[0; 4][..]), "after {requests} requests: {frames:?}");
     }

@@ -1,32 +1,33 @@
-//! The service as a process of its own, so that a process that hangs is noticed and killed, and its descriptors, CPU time and
-//! memory are its own.
+//! The service as a process of its own: a hanging process is noticed and killed, and its descriptors, CPU time and
+//! memory can be measured.
 
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     client::{self, get},
     eventually,
-    line::{Server, service_at},
     nats::{Nats, ReservedPort},
     program::{Program, server_with, server_with_descriptors},
     service::sample,
+    transport::{Server, service_at},
 };
 
-/// Every deadline of a request (`SSE_REQUEST_TIMEOUT`) …
+/// The deadline of requests (`SSE_REQUEST_TIMEOUT`).
 pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// … and of a client that takes nothing (`SSE_WRITE_TIMEOUT`).
+/// The deadline of writes (`SSE_WRITE_TIMEOUT`).
 pub(super) const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const DEADLINES: [(&str, &str); 2] = [("SSE_REQUEST_TIMEOUT", "1s"), ("SSE_WRITE_TIMEOUT", "2s")];
-/// What every instance here drains in (`SSE_DRAIN_TIMEOUT`, see `program`).
+/// The drain time of every instance (`SSE_DRAIN_TIMEOUT`, see `program`).
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much later than its deadline something may happen because other tests use the machine as well.
+/// How late an action may be because other tests share the machine.
 pub(super) const LEEWAY: Duration = Duration::from_secs(5);
-/// CPU time is compared at both ends of such an interval.
+/// The interval over which CPU time is measured.
 const QUIET_INTERVAL: Duration = Duration::from_millis(500);
-/// The CPU time in seconds of an instance that is asked for its metrics twice. One thread that spins takes all of the interval.
+/// The limit of CPU time per interval, in seconds, while the instance answers two requests for metrics. A spinning
+/// thread uses the whole interval.
 const QUIET_CPU_SECONDS: f64 = 0.2;
 
-/// A running instance. It is killed when it is dropped.
+/// A running instance, which is killed on drop.
 pub(super) struct Instance {
     pub(super) http: Server,
     pub(super) debug: SocketAddr,
@@ -40,7 +41,7 @@ impl Instance {
         Self::start_by(settings, |settings| server_with(nats, settings)).await
     }
 
-    /// Starts an instance that may have so many descriptors.
+    /// Starts an instance with this limit of file descriptors.
     pub(super) async fn start_with_descriptors(nats: &Nats, limit: u32, settings: &[(&str, &str)]) -> Self {
         Self::start_by(settings, |settings| server_with_descriptors(nats, limit, limit, settings)).await
     }
@@ -49,7 +50,7 @@ impl Instance {
         let ports = [ReservedPort::any(), ReservedPort::any()];
         let [http, debug] = ports.each_ref().map(|port| port.address);
         let (http_addr, debug_addr) = (http.to_string(), debug.to_string());
-        // Nobody reads its log while a test runs.
+        // The pipe of the log is not read during a test.
         let ours =
             [("SSE_LOG_LEVEL", "fatal"), ("SSE_HTTP_ADDR", &*http_addr), ("SSE_DEBUG_ADDR", &*debug_addr)];
         let settings: Vec<_> = ours.iter().chain(&DEADLINES).chain(settings).copied().collect();
@@ -64,7 +65,7 @@ impl Instance {
         eventually("ready", async || get(self.debug, "/readyz", &[]).await.status == 200).await;
     }
 
-    /// Both servers answer new connections.
+    /// Checks that both servers answer new connections.
     pub(super) async fn answers(&self) -> Result<(), String> {
         let health = within("/healthz", LEEWAY, client::try_get(self.debug, "/healthz"));
         let refusal = within("a refusal of /sse", LEEWAY, client::try_get(self.http, "/sse"));
@@ -74,13 +75,14 @@ impl Instance {
         }
     }
 
-    /// One sample of the metrics page.
+    /// Returns one sample of the metrics page.
     pub(super) async fn sample(&self, name: &str) -> Result<f64, String> {
         within("/metrics", LEEWAY, sample(self.debug, name)).await
     }
 
-    /// How many descriptors are open when no connection is but those that stay. Whoever has asked before may still be there.
-    pub(super) async fn base(&self) -> Result<f64, String> {
+    /// Returns the number of open descriptors without those of clients. Connections of earlier requests can still be
+    /// open, so this is a minimum of several samples.
+    pub(super) async fn idle_descriptors(&self) -> Result<f64, String> {
         let mut base = f64::INFINITY;
         for _ in 0..5 {
             base = self.descriptors().await?.min(base);
@@ -97,8 +99,8 @@ impl Instance {
         self.sample("process_resident_memory_bytes").await
     }
 
-    /// Waits until no more descriptors are open than `base`, for as long as the deadlines of all connections last.
-    pub(super) async fn returns_to(&self, base: f64) -> Result<(), String> {
+    /// Waits until at most `base` descriptors are open, for as long as the deadlines of all connections last.
+    pub(super) async fn descriptors_return_to(&self, base: f64) -> Result<(), String> {
         let mut open = 0.0;
         let returned = async {
             while {
@@ -111,10 +113,10 @@ impl Instance {
         };
         tokio::time::timeout(REQUEST_TIMEOUT + WRITE_TIMEOUT + LEEWAY, returned)
             .await
-            .unwrap_or_else(|_| Err(format!("{open} descriptors stay open, {base} were before")))
+            .unwrap_or_else(|_| Err(format!("{open} descriptors stay open, before there were {base}")))
     }
 
-    /// Uses hardly any CPU time while nothing happens. What has just happened may still be in work.
+    /// Checks that the instance uses hardly any CPU time. Earlier work may still go on for a moment.
     pub(super) async fn is_quiet(&self) -> Result<(), String> {
         let mut used = 0.0;
         let quiet = async {
@@ -132,35 +134,35 @@ impl Instance {
             .unwrap_or_else(|_| Err(format!("used {used} s of CPU time in {QUIET_INTERVAL:?}")))
     }
 
-    /// Sends SIGTERM; the process ends as it should within `limit`.
+    /// Sends SIGTERM; checks that the process exits with 0 within `limit`.
     pub(super) async fn stop(mut self, limit: Duration) -> Result<(), String> {
         self.program.terminate();
-        let ended = async { (self.program.complaints().await, self.program.status().await) };
+        let ended = async { (self.program.remaining_errors().await, self.program.status().await) };
         match within("the end of the process after SIGTERM", limit + LEEWAY, ended).await? {
-            (complaints, Some(0)) if !complaints.lines().any(is_panic) => Ok(()),
+            (remaining_errors, Some(0)) if !remaining_errors.lines().any(is_panic) => Ok(()),
             other => Err(format!("the process ended with {other:?}")),
         }
     }
 
-    /// Still serves everybody, is quiet, and stops in time.
-    pub(super) async fn ends_unharmed(self) -> Result<(), String> {
+    /// Checks that the instance serves, is quiet and stops in time.
+    pub(super) async fn stops_cleanly(self) -> Result<(), String> {
         self.answers().await?;
         self.is_quiet().await?;
         self.stop(DRAIN_TIMEOUT + WRITE_TIMEOUT).await
     }
 }
 
-/// Whether a line tells of a panic. A debug build of h2 asserts that no stream is left when a connection is dropped, which is no
-/// fault (hyperium/h2#907); a release build does not.
+/// Returns whether a line reports a panic. A debug build of h2 asserts that no stream is left when a connection is
+/// dropped, which is not a fault (hyperium/h2#907); a release build does not.
 fn is_panic(line: &str) -> bool {
     line.contains("panicked at") && !line.contains("/proto/streams/counts.rs:")
 }
 
-/// What happens within a time, else an error that names it.
+/// Awaits a future for a limited time; the error names `what`.
 pub(super) async fn within<T>(
     what: &str,
     limit: Duration,
     happens: impl Future<Output = T>,
 ) -> Result<T, String> {
-    tokio::time::timeout(limit, happens).await.map_err(|_| format!("{what} did not come within {limit:?}"))
+    tokio::time::timeout(limit, happens).await.map_err(|_| format!("{what} did not happen within {limit:?}"))
 }

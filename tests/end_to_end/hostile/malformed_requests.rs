@@ -1,4 +1,4 @@
-//! Requests that are refused before anybody asks what they are for.
+//! Requests that are rejected before they are routed.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
@@ -8,14 +8,14 @@ use serde_json::Value;
 
 use super::instance::within;
 use crate::{
-    PATIENCE,
+    DEADLINE,
     client::{self, Response},
-    line::Server,
     nats::Nats,
     service::Service,
+    transport::Server,
 };
 
-/// What is wrong with an answer that ought to be a problem with this status (RFC 9457).
+/// Checks that a response has problem details (RFC 9457) with this status.
 fn is_problem(answer: &Response, status: u16) -> Result<(), String> {
     let problem: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     let seen = (answer.status, answer.header("content-type"), problem["status"].as_u64());
@@ -27,9 +27,9 @@ fn is_problem(answer: &Response, status: u16) -> Result<(), String> {
     }
 }
 
-/// What the server answers to these bytes, up to its end of the connection.
+/// Returns the response to these bytes, up to the end of the connection.
 async fn answer(server: Server, request: &[u8]) -> Response {
-    let answer = client::raw(server, request).await;
+    let answer = client::exchange(server, request).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     let mut headers = HeaderMap::new();
@@ -40,7 +40,7 @@ async fn answer(server: Server, request: &[u8]) -> Response {
     Response { status, headers, body: body.to_owned() }
 }
 
-/// Asserts that there are no failures, and shows each on a line of its own.
+/// Asserts that there are no failures, and prints each on a line of its own.
 #[track_caller]
 fn none(failures: &[String]) {
     assert!(failures.is_empty(), "{failures:#?}");
@@ -74,7 +74,7 @@ async fn get_problem_details() {
     none(&failures);
 }
 
-/// What the server answers to a head with a field of so many KiB.
+/// Returns the response to a request with a field of `kib` KiB.
 async fn large_head(server: Server, kib: usize, http_2: bool) -> Response {
     let large = "x".repeat(kib * 1024);
     if !http_2 {
@@ -106,9 +106,9 @@ async fn head_has_the_same_limit_with_both_versions() {
     let service = Service::start_unready(&nats, &[]);
     let mut failures = Vec::new();
     for http_2 in [false, true] {
-        // The first is read, and refused because it has no token.
+        // A head within the limit gets 401 because it has no token.
         for (kib, status) in [(60, 401), (70, 431)] {
-            let answer = within("an answer", PATIENCE, large_head(service.http, kib, http_2)).await;
+            let answer = within("an answer", DEADLINE, large_head(service.http, kib, http_2)).await;
             if let Err(error) = answer.and_then(|answer| is_problem(&answer, status)) {
                 failures.push(format!("{kib} KiB, HTTP/2: {http_2}: {error}"));
             }

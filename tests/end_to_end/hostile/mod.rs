@@ -1,17 +1,17 @@
-//! Strangers send whatever they like, and the bus brings what nobody should publish: all others are served as before.
+//! Hostile clients and invalid NATS messages do not affect other clients.
 //!
-//! What is sent is made up from a seed. `SEED` in the environment takes another one.
+//! The input is generated from a seed. `SEED` in the environment sets another one.
 
-mod after_the_end;
+mod after_close;
 mod any_client;
 mod descriptors;
 mod flow_control;
+mod generator;
 mod half_close;
 mod hostile_client;
 mod idle_connections;
 mod instance;
 mod malformed_requests;
-mod mischief;
 mod request_head;
 mod script;
 mod shutdown;
@@ -27,75 +27,75 @@ use tokio::{
     net::TcpStream,
 };
 
-use self::mischief::{Mischief, shown};
+use self::generator::{Generator, escaped};
 use crate::{
-    PATIENCE,
+    DEADLINE,
     client::{Stream, get},
-    eventually, eventually_right,
-    line::{Server, service_at, socket},
+    eventually, eventually_ok,
     nats::{Nats, Publisher, ReservedPort},
     program::{Program, server_with},
     service::{sample, token},
+    transport::{Server, service_at, socket},
 };
 
 const VISITS: usize = 50;
 const REQUESTS_OF_A_VISIT: usize = 6;
 const MESSAGES: usize = 50;
 const ATTACKS: u32 = 300;
-/// After so many, what may be kept is full, and the allocator has found its place for it.
+/// After this many attacks the log of events is full, and the allocator's own memory has stabilized.
 const WARM_UP: u32 = 60;
 
-/// What is sent all at once.
+/// Input that is sent at the same time.
 struct Attack {
     visits: Vec<Visit>,
     messages: Vec<Vec<u8>>,
 }
 
-/// Requests on one connection, one directly behind the other.
+/// Pipelined requests on one connection.
 struct Visit {
     requests: Vec<Vec<u8>>,
-    /// It leaves without a look at the answers.
-    in_a_hurry: bool,
+    /// The client resets the connection without reading the responses.
+    leaves_early: bool,
 }
 
 impl Attack {
-    fn make_up(mischief: &mut Mischief) -> Self {
-        let visit = |mischief: &mut Mischief| Visit {
-            requests: (0..=mischief.up_to(REQUESTS_OF_A_VISIT)).map(|_| mischief.request()).collect(),
-            in_a_hurry: mischief.once_in(8),
+    fn generate(generator: &mut Generator) -> Self {
+        let visit = |generator: &mut Generator| Visit {
+            requests: (0..=generator.up_to(REQUESTS_OF_A_VISIT)).map(|_| generator.request()).collect(),
+            leaves_early: generator.once_in(8),
         };
         Self {
-            visits: (0..VISITS).map(|_| visit(mischief)).collect(),
-            messages: (0..MESSAGES).map(|_| mischief.message()).collect(),
+            visits: (0..VISITS).map(|_| visit(generator)).collect(),
+            messages: (0..MESSAGES).map(|_| generator.message()).collect(),
         }
     }
 }
 
 impl Visit {
-    async fn pay(&self, service: Server) {
+    async fn send(&self, service: Server) {
         let mut stream = service.connect().await.expect("connected");
-        // Whom it has understood least, the service leaves in the midst of a word.
+        // The server can close the connection before it has read all requests.
         stream.write_all(&self.requests.concat()).await.ok();
         stream.flush().await.ok();
-        if self.in_a_hurry {
+        if self.leaves_early {
             return socket(&stream).set_zero_linger().expect("set");
         }
         stream.shutdown().await.ok();
         let mut answers = Vec::new();
         let read = async {
-            // Nothing is answered behind an open stream.
+            // No request behind an open stream is answered.
             while !String::from_utf8_lossy(&answers).contains("text/event-stream")
                 && stream.read_buf(&mut answers).await.is_ok_and(|length| length > 0)
             {}
         };
-        let in_time = tokio::time::timeout(PATIENCE, read).await;
-        let (sent, answers) = (shown(&self.requests), String::from_utf8_lossy(&answers));
+        let in_time = tokio::time::timeout(DEADLINE, read).await;
+        let (sent, answers) = (escaped(&self.requests), String::from_utf8_lossy(&answers));
         assert!(in_time.is_ok(), "no end of {answers} to\n{sent}");
         assert!(!answers.contains("HTTP/1.1 5"), "{answers} to\n{sent}");
     }
 }
 
-/// The service, and somebody who follows it all the time.
+/// The service and a client whose stream stays open.
 struct Scene {
     program: Program,
     http: Server,
@@ -105,10 +105,10 @@ struct Scene {
 }
 
 impl Scene {
-    /// Everything is sent, and then an event for the follower, who gets this one and nothing else.
-    async fn endures(&mut self, attack: &Attack, event: u32) {
-        let visits = join_all(attack.visits.iter().map(|visit| visit.pay(self.http)));
-        let bus = async {
+    /// Sends an attack and then an event for the follower, which gets this event and no other.
+    async fn survives(&mut self, attack: &Attack, event: u32) {
+        let visits = join_all(attack.visits.iter().map(|visit| visit.send(self.http)));
+        let messages = async {
             for message in &attack.messages {
                 let published = self.publisher.jetstream.publish("main-queue", message.clone().into());
                 published.await.expect("published");
@@ -116,20 +116,20 @@ impl Scene {
             self.publisher.event(&["follower"], "t", &event.to_string()).await;
             assert_eq!(content(&mut self.follower).await, event.to_string());
         };
-        let all = async { tokio::join!(visits, bus) };
-        let endured = async {
+        let all = async { tokio::join!(visits, messages) };
+        let survived = async {
             tokio::select! {
-                // Its log is a file: what stands here is a panic.
-                begun = self.program.error_line() => {
+                // The log goes to a file, so only a panic writes to standard error.
+                panic = self.program.error_line() => {
                     self.program.terminate();
-                    panic!("{begun:?} {}", self.program.complaints().await);
+                    panic!("{panic:?} {}", self.program.remaining_errors().await);
                 }
                 _ = all => {}
             }
         };
-        if AssertUnwindSafe(endured).catch_unwind().await.is_err() {
-            let visits: String = attack.visits.iter().map(|visit| shown(&visit.requests) + "\n").collect();
-            panic!("attack {event}: visits\n{visits}messages\n{}", shown(&attack.messages));
+        if AssertUnwindSafe(survived).catch_unwind().await.is_err() {
+            let visits: String = attack.visits.iter().map(|visit| escaped(&visit.requests) + "\n").collect();
+            panic!("attack {event}: visits\n{visits}messages\n{}", escaped(&attack.messages));
         }
     }
 
@@ -142,21 +142,21 @@ impl Scene {
         sample(self.debug, "process_resident_memory_bytes").await
     }
 
-    /// Attacks are worth something only if they get everywhere.
-    async fn was_touched_everywhere(&self) {
+    /// Checks that the attacks caused every kind of failure that the metrics count.
+    async fn has_reached_every_outcome(&self) {
         let page = get(self.debug, "/metrics", &[]).await.body;
-        let untouched: BTreeSet<_> = page
+        let unreached: BTreeSet<_> = page
             .lines()
             .filter(|line| line.ends_with("} 0"))
             .filter(|line| {
                 ["sse_auth_failures", "sse_events_received"].iter().any(|name| line.starts_with(name))
             })
             .collect();
-        assert!(untouched.is_empty(), "{untouched:?}");
+        assert!(unreached.is_empty(), "{unreached:?}");
     }
 }
 
-/// What the next event says, whatever comments there are before it.
+/// Returns the data of the next event, after any keepalives.
 async fn content(stream: &mut Stream) -> String {
     loop {
         let block = stream.next().await.expect("one more event");
@@ -168,9 +168,9 @@ async fn content(stream: &mut Stream) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before() {
+async fn arbitrary_input_harms_no_other_client() {
     let seed = std::env::var("SEED").map_or(4, |seed| seed.parse().expect("a number"));
-    let mut mischief = Mischief::new(seed);
+    let mut generator = Generator::new(seed);
     let nats = Nats::start().await;
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("sse.log");
@@ -178,13 +178,13 @@ async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before(
     let program = server_with(
         &nats,
         &[
-            // All that is sent goes through the log as well.
+            // The trace level logs most of the input.
             ("SSE_LOG_LEVEL", "trace"),
             ("SSE_LOG_FILE", log.to_str().expect("Unicode")),
             ("SSE_HTTP_ADDR", &http.address.to_string()),
             ("SSE_DEBUG_ADDR", &debug.address.to_string()),
             ("SSE_MAX_CONNECTIONS_PER_USER", "1000"),
-            // What is kept for clients that return is full, or gone, when the memory is looked at.
+            // The history and the bookmarks are full or expired when the memory is measured.
             ("SSE_HISTORY_MAX_BYTES", "64KiB"),
             ("SSE_RESUME_WINDOW", "1s"),
         ],
@@ -202,11 +202,11 @@ async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before(
             scene.has_connections(1).await;
             before = scene.resident().await;
         }
-        scene.endures(&Attack::make_up(&mut mischief), attack).await;
+        scene.survives(&Attack::generate(&mut generator), attack).await;
     }
-    scene.was_touched_everywhere().await;
+    scene.has_reached_every_outcome().await;
     scene.has_connections(1).await;
-    eventually_right(async || {
+    eventually_ok(async || {
         let after = scene.resident().await;
         (after < before * 1.1).then_some(()).ok_or_else(|| format!("{before} bytes became {after}"))
     })
@@ -220,6 +220,6 @@ async fn whatever_strangers_and_the_bus_send_everybody_else_is_served_as_before(
     drop((scene.follower, newcomer));
     eventually("no stream", async || sample::<u64>(debug, "sse_connections").await == 0).await;
     scene.program.terminate();
-    assert_eq!(scene.program.complaints().await, "");
+    assert_eq!(scene.program.remaining_errors().await, "");
     assert_eq!(scene.program.status().await, Some(0));
 }

@@ -1,4 +1,4 @@
-//! How long a client may take for the head of a request, in all.
+//! The deadline of a request's head.
 
 use std::time::Duration;
 
@@ -12,20 +12,20 @@ use tokio::{
 use super::instance::within;
 use crate::{
     frames::{self, encode},
-    line::Server,
     nats::Nats,
     service::Service,
+    transport::Server,
 };
 
-/// What a head has in all.
+/// The deadline of a head.
 const TIMEOUT: (&str, &str) = ("SSE_REQUEST_TIMEOUT", "3s");
-/// How much of it is over when a client begins.
+/// The silence of a client before its first byte.
 const BEGINS_AFTER: Duration = Duration::from_millis(2500);
-/// Well below the end of a second timeout that would begin with the first byte.
+/// Well before the end of a timeout that would start with the first byte.
 const ENDS_BEFORE: Duration = Duration::from_millis(4500);
 const BETWEEN_BYTES: Duration = Duration::from_millis(50);
 
-/// What a client sends byte by byte.
+/// The bytes that a client sends one by one.
 #[derive(Clone, Copy, Debug)]
 enum Head {
     Http1,
@@ -33,7 +33,7 @@ enum Head {
 }
 
 impl Head {
-    /// Bytes that come to no end.
+    /// Returns bytes that never complete a request head.
     fn bytes(self) -> Vec<u8> {
         let padding = "x".repeat(1000);
         match self {
@@ -47,7 +47,8 @@ impl Head {
         }
     }
 
-    /// Connects, and is silent for most of the time, before the handshake if there is one. Then it trickles to the end.
+    /// Connects, is silent for most of the deadline (before the TLS handshake, if any), and then sends byte by byte
+    /// until the server closes the connection.
     async fn trickle(self, server: Server) {
         let socket = TcpStream::connect(server.address).await.expect("connected");
         tokio::time::sleep(BEGINS_AFTER).await;
@@ -73,7 +74,7 @@ impl Head {
 }
 
 #[tokio::test]
-async fn has_one_deadline_in_all() {
+async fn has_one_overall_deadline() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[TIMEOUT]);
     let debug = Server::from(service.debug);

@@ -1,4 +1,4 @@
-//! What a hostile client says: every protocol that the service speaks, and bytes that are none.
+//! The messages of a hostile client: every protocol of the service, and arbitrary bytes.
 
 use std::{fmt, io::Cursor};
 
@@ -10,7 +10,7 @@ use crate::{
     service::token,
 };
 
-/// The user whose token hostile clients have.
+/// The user in the token of hostile clients.
 pub(super) const USER: &str = "hostile";
 const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 
@@ -19,14 +19,14 @@ const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/
 pub(super) enum Script {
     /// Pipelined requests.
     Http1(Vec<Request>),
-    /// The preface, and frames behind it.
+    /// The preface followed by frames.
     Http2(Vec<Frame>),
-    /// A `ClientHello` as rustls sends it, whatever the server speaks.
+    /// A `ClientHello` of rustls, with or without TLS on the server.
     ClientHello,
     Garbage(Garbage),
 }
 
-/// Bytes that are shown as text.
+/// Bytes that are printed as text.
 #[derive(Clone)]
 pub(super) struct Garbage(Vec<u8>);
 
@@ -89,7 +89,7 @@ pub(super) fn script() -> impl Strategy<Value = Script> {
     ]
 }
 
-/// Most frames are for the few streams that a client would open first.
+/// Most frames are for the first streams that a client would open.
 fn frame() -> impl Strategy<Value = Frame> {
     let stream = || prop_oneof![8 => select(&[1_u32, 3, 5][..]), 1 => 0..10_u32, 1 => 0..=u32::MAX >> 1];
     let window = || prop_oneof![Just(0), Just(1), 0..100_000_u32, Just((1 << 31) - 1), any::<u32>()];
@@ -132,7 +132,7 @@ impl Script {
     }
 }
 
-/// The first flight of a TLS handshake.
+/// Returns the first flight of a TLS handshake.
 fn client_hello() -> Vec<u8> {
     let config = ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth();
     let name = "localhost".try_into().expect("a name");

@@ -1,4 +1,4 @@
-//! What keeps a process from ending after SIGTERM.
+//! Connections that could keep the process from ending after SIGTERM.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use tokio_util::either::Either;
 use super::instance::{DRAIN_TIMEOUT, Instance, WRITE_TIMEOUT};
 use crate::{
     frames::{self, encode},
-    line::{Connection, Server},
     nats::Nats,
+    transport::{Connection, Server},
 };
 
-/// Longer than everything that the process may wait for.
+/// Longer than the process may wait for anything.
 const REQUEST_TIMEOUT: (&str, &str) = ("SSE_REQUEST_TIMEOUT", "60s");
 const LONG_DRAIN_TIMEOUT: (&str, &str) = ("SSE_DRAIN_TIMEOUT", "60s");
 /// The first bytes of a TLS record with a `ClientHello` (RFC 8446, 5.1).
@@ -21,7 +21,7 @@ const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
 const PUT: &[u8] = b"PUT /ocs/v2.php/apps/notifications/api/v1/notifications/sse/language HTTP/1.1\r\n\
     host: a\r\ncontent-type: application/json\r\ncontent-length: 17\r\n\r\n{";
 
-/// A client that has sent so many bytes, and nothing more: over TLS if there is TLS, unless it has no version of HTTP.
+/// Opens a connection (with TLS if enabled and `version` is given), sends these bytes and nothing more.
 async fn unfinished(server: Server, version: Option<Version>, bytes: &[u8]) -> Connection {
     let socket = TcpStream::connect(server.address).await.expect("connected");
     let mut connection = match version {
@@ -34,7 +34,7 @@ async fn unfinished(server: Server, version: Option<Version>, bytes: &[u8]) -> C
 }
 
 #[tokio::test]
-async fn ends_in_spite_of_unfinished_clients() {
+async fn ends_despite_unfinished_clients() {
     let nats = Nats::start().await;
     let settings = encode(frames::SETTINGS, 0, 0, &[]);
     let head = encode(frames::HEADERS, frames::END_STREAM, 1, &frames::get("/sse", &[]));
@@ -59,7 +59,7 @@ async fn ends_in_spite_of_unfinished_clients() {
     assert!(late.is_empty(), "{late:#?}");
 }
 
-/// Whoever has not begun to ask is not waited for at all.
+/// A connection without a request does not delay the shutdown.
 #[tokio::test]
 async fn does_not_wait_for_a_handshake() {
     let nats = Nats::start().await;

@@ -1,4 +1,4 @@
-//! A socket that sends in small pieces, and only so much.
+//! A socket that sends small pieces up to a total limit.
 
 use std::{
     io,
@@ -11,8 +11,8 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Sends pieces of at most `piece` bytes, and fails when `left` bytes have gone. Between two pieces other tasks run, so that
-/// the server often gets each by itself.
+/// A writer of pieces of at most `piece` bytes that fails after `left` bytes. Other tasks run between two pieces, so
+/// that the server often reads each piece by itself.
 pub(super) struct Throttled<'a> {
     pub(super) socket: &'a mut TcpStream,
     pub(super) piece: usize,

@@ -1,4 +1,4 @@
-//! Clients that ask and do not take the answers.
+//! Clients that send requests and do not read the responses.
 
 use std::time::Duration;
 
@@ -7,32 +7,32 @@ use tokio::{io::AsyncReadExt as _, net::TcpSocket};
 
 use super::instance::{Instance, LEEWAY, WRITE_TIMEOUT, within};
 use crate::{
-    client::{Stream, get, say},
+    client::{Stream, get, send_bytes},
     eventually,
     frames::{self, Client},
-    line::{Connection, Server},
     nats::Nats,
     service::token,
+    transport::{Connection, Server},
 };
 
-/// A page of some megabytes.
+/// A page of several megabytes.
 const LARGE: &str = "/docs";
 const REQUESTS_OF_A_CONNECTION: usize = 100;
-/// Together their clients ask for more answers than may be in progress.
+/// Together their clients send more requests than may be in progress.
 const CONNECTIONS: usize = 4096 / REQUESTS_OF_A_CONNECTION + 10;
 const MAX_GROWTH: f64 = 32.0 * 1024.0 * 1024.0;
 
-/// Which window stays closed.
+/// The window that stays closed.
 #[derive(Clone, Copy, Debug)]
 enum Unread {
-    /// That of each stream: the client reads, and allows nothing.
+    /// The HTTP/2 window of each stream: the client reads, but never opens it.
     Streams,
-    /// That of TCP: the client does not read.
+    /// The TCP window: the client does not read.
     Socket,
 }
 
 impl Unread {
-    /// A client that waits for many answers.
+    /// Opens a client that sends many requests.
     async fn ask(self, server: Server) -> Client {
         let window = match self {
             Self::Streams => 0,
@@ -56,7 +56,7 @@ async fn many_of_http_2_take_little_memory() {
     for unread in [Unread::Streams, Unread::Socket] {
         let instance = Instance::start(&nats, &[]).await;
         get(instance.http, LARGE, &[]).await;
-        let base = instance.base().await.expect("metrics");
+        let base = instance.idle_descriptors().await.expect("metrics");
         let before = instance.resident_bytes().await.expect("metrics");
         let mut clients = Vec::new();
         for _ in 0..4 {
@@ -73,7 +73,7 @@ async fn many_of_http_2_take_little_memory() {
         let ended = async {
             let mut clients = clients;
             match unread {
-                // The client reads what ends the streams: each, or the connection with all of them.
+                // The client reads the end of each stream, or of the connection.
                 Unread::Streams => {
                     for client in &mut clients {
                         let mut ended = 0;
@@ -85,7 +85,7 @@ async fn many_of_http_2_take_little_memory() {
                     }
                     Ok(())
                 }
-                Unread::Socket => instance.returns_to(base).await,
+                Unread::Socket => instance.descriptors_return_to(base).await,
             }
         };
         let outcome = tokio::select! {
@@ -103,7 +103,7 @@ async fn many_of_http_2_take_little_memory() {
 }
 
 #[tokio::test]
-async fn keep_no_stream_out() {
+async fn do_not_block_streams() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[("SSE_WRITE_TIMEOUT", "10s")]).await;
     get(instance.http, LARGE, &[]).await;
@@ -114,21 +114,22 @@ async fn keep_no_stream_out() {
     let mut stream = Stream::open(instance.http, "/sse", &headers).await;
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     assert_eq!(stream.content().await, "hello");
-    // They are ended in time, although their clients are still there.
+    // The connections end in time although their clients stay.
     eventually("an answer", async || ordinary().await == 404).await;
 }
 
-/// A client with a small receive buffer that asks `times` on one connection, and reads nothing.
+/// Opens a client with a small receive buffer that sends `times` requests on one connection, and reads nothing.
 async fn ask(server: Server, path: &str, times: usize) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut connection = server.connect_by(socket).await.expect("connected");
-    say(&mut connection, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").repeat(times).as_bytes()).await;
+    send_bytes(&mut connection, format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").repeat(times).as_bytes())
+        .await;
     connection
 }
 
 #[tokio::test]
-async fn one_of_http_1_1_is_cut() {
+async fn unread_http_1_1_answer_is_cut() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[]).await;
     let debug = Server::from(instance.debug);
@@ -137,13 +138,13 @@ async fn one_of_http_1_1_is_cut() {
         [(instance.http, LARGE, 1), (instance.http, LARGE, 5), (debug, "/metrics", 100)]
     {
         let whole = get(server, path, &[]).await.body.len() * times;
-        let base = instance.base().await.expect("metrics");
+        let base = instance.idle_descriptors().await.expect("metrics");
         let mut connection = ask(server, path, times).await;
         eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
-        if let Err(error) = instance.returns_to(base).await {
+        if let Err(error) = instance.descriptors_return_to(base).await {
             failures.push(format!("{times} of {path}: {error}"));
         }
-        // What the kernel had taken is all that comes, and then an end, whatever it is.
+        // Only the bytes in the socket buffers arrive before the end.
         let mut rest = Vec::new();
         let read = connection.read_to_end(&mut rest);
         within("the end of the connection", LEEWAY, read).await.expect("in time").ok();

@@ -1,4 +1,4 @@
-//! The limit of streams of a user, where an ended stream cannot be told of its end.
+//! The stream limit of a user while ended streams cannot be closed on the wire.
 
 use super::{
     flow_control::{SETTINGS, end_by_administrator},
@@ -10,7 +10,7 @@ use crate::{
     service::Service,
 };
 
-/// What a field block begins with that has this status (RFC 7541, A).
+/// The first byte of a field block with status 200 (RFC 7541, A).
 const STATUS_200: u8 = 0x88;
 
 #[tokio::test]

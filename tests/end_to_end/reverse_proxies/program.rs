@@ -1,5 +1,5 @@
-//! A real reverse proxy in front of instances of the service, with the configuration that `deploy/proxies` shows, with files of
-//! its own and without root.
+//! A real reverse proxy in front of instances of the service. It runs with the configuration in `deploy/proxies`, with
+//! files of its own and without root.
 
 use std::{fs, net::SocketAddr, path::Path, process::Stdio};
 
@@ -7,9 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{browser::PATH, client, eventually_right, installed, line::Server, nats::ReservedPort};
+use crate::{browser::PATH, client, eventually_ok, installed, nats::ReservedPort, transport::Server};
 
-/// Which program it is.
+/// The proxy program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Nginx,
@@ -19,16 +19,16 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Where its configuration lets it listen.
-    fn listens(self) -> &'static str {
+    /// The listening address in the configuration.
+    fn listen_address(self) -> &'static str {
         match self {
             Self::Nginx | Self::Haproxy => "*:80",
             Self::Caddy | Self::Traefik => ":80",
         }
     }
 
-    /// What its configuration says otherwise when instances encrypt, with a certificate that nobody else knows.
-    fn encrypts(self) -> &'static [(&'static str, &'static str)] {
+    /// Replacements in the configuration for instances with TLS, whose certificate no authority has issued.
+    fn tls_replacements(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Nginx => &[("proxy_pass http:", "proxy_pass https:")],
             Self::Caddy => &[
@@ -44,27 +44,27 @@ impl Kind {
     }
 }
 
-/// What the configurations say, besides where the proxy listens, and is filled in here: where the platform is, on a line that is repeated for each instance, …
+/// The address of the platform in the configurations. Its line is repeated for each instance.
 const PLATFORM: &str = "127.0.0.1:9200";
-/// … after how long a silent stream is given up, …
+/// The time after which a silent stream is closed, in the configurations.
 const IDLE_TIME: &str = "60s";
-/// … how long streams may stay after a reload, …
+/// How long streams may stay open after a reload, in the configurations.
 const GRACE: &str = "30s";
-/// … and where files are.
+/// The folder of Traefik's files in its configuration.
 const TRAEFIK_FOLDER: &str = "/etc/traefik";
 
-/// It ends when it is dropped.
+/// A running proxy, which is stopped on drop.
 pub(crate) struct ReverseProxy {
     kind: Kind,
     directory: TempDir,
     port: ReservedPort,
-    /// Caddy is told to reload there.
+    /// The port on which Caddy accepts a reload.
     administration: ReservedPort,
     process: Option<Child>,
 }
 
 impl ReverseProxy {
-    /// It runs, and passes requests on to one of the instances.
+    /// Starts a proxy that forwards requests to the instances.
     pub(crate) async fn in_front_of(kind: Kind, instances: &[Server]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (port, administration) = (ReservedPort::any(), ReservedPort::any());
@@ -80,8 +80,8 @@ impl ReverseProxy {
         });
         let errors = output.try_clone().expect("the same file");
         proxy.process = Some(process_of(process, output, errors));
-        eventually_right(async || {
-            // Without a token it is the service that refuses.
+        eventually_ok(async || {
+            // A request without a token is rejected by the service.
             match client::try_get(proxy.address(), PATH).await {
                 Some(401) => Ok(()),
                 other => {
@@ -97,7 +97,8 @@ impl ReverseProxy {
         self.port.address
     }
 
-    /// From now on it passes requests on to these instances. What is open is closed a moment later, except by Traefik.
+    /// Changes the instances to which requests are forwarded. All proxies but Traefik close open streams a moment
+    /// later.
     pub(crate) async fn move_to(&self, instances: &[Server]) {
         self.configure(instances);
         match self.kind {
@@ -105,10 +106,10 @@ impl ReverseProxy {
             Kind::Haproxy => self.signal(Signal::USR2),
             Kind::Caddy => {
                 let mut reload = self.command(&["reload", "--config", "Caddyfile"]);
-                let told = reload.stderr(Stdio::null()).status().await.expect("caddy runs");
-                assert!(told.success(), "{told}");
+                let status = reload.stderr(Stdio::null()).status().await.expect("caddy runs");
+                assert!(status.success(), "{status}");
             }
-            // It watches its file.
+            // Traefik watches its file.
             Kind::Traefik => {}
         }
     }
@@ -124,46 +125,47 @@ impl ReverseProxy {
         command
             .args(arguments)
             .current_dir(self.directory.path())
-            // Caddy keeps what it needs below these, and listens for its commands there.
+            // Caddy stores its files and its administration endpoint here.
             .env("HOME", self.directory.path())
             .env("CADDY_ADMIN", self.administration.address.to_string());
         command
     }
 
     fn configure(&self, instances: &[Server]) {
-        let shown = |name: &str| {
+        let template = |name: &str| {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/proxies");
             fs::read_to_string(folder.join(name)).expect("a configuration")
         };
         let write = |name: &str, text: &str| {
-            // In one step: a program that watches its file must not see half of it.
+            // Replaces the file atomically, because a proxy that watches it must not read a part of it.
             let (new, file) = (self.directory.path().join("new"), self.directory.path().join(name));
             fs::write(&new, text).and_then(|()| fs::rename(new, file)).expect("written");
         };
-        let fill = |name: &str| write(name, &self.fill(&shown(name), instances));
+        let fill = |name: &str| write(name, &self.fill(&template(name), instances));
         match self.kind {
             Kind::Nginx => {
-                write("frame.conf", &self.fill(&shown("nginx.conf"), instances));
+                write("frame.conf", &self.fill(&template("nginx.conf"), instances));
                 write("nginx.conf", NGINX_FRAME);
             }
             Kind::Caddy => fill("Caddyfile"),
             Kind::Haproxy => fill("haproxy.cfg"),
             Kind::Traefik => {
                 for name in ["platform.yaml", "traefik.yaml"] {
-                    write(name, &self.fill(&shown(&format!("traefik/{name}")), instances));
+                    write(name, &self.fill(&template(&format!("traefik/{name}")), instances));
                 }
             }
         }
     }
 
-    fn fill(&self, shown: &str, instances: &[Server]) -> String {
-        let encrypted = instances.iter().any(|instance| instance.encrypts());
-        let otherwise = if encrypted { self.kind.encrypts() } else { &[] };
-        let shown = otherwise.iter().fold(shown.to_owned(), |shown, (from, to)| shown.replace(from, to));
+    fn fill(&self, template: &str, instances: &[Server]) -> String {
+        let uses_tls = instances.iter().any(|instance| instance.uses_tls());
+        let replacements = if uses_tls { self.kind.tls_replacements() } else { &[] };
+        let template =
+            replacements.iter().fold(template.to_owned(), |template, (from, to)| template.replace(from, to));
         let mut filled = String::new();
-        for line in shown.lines() {
+        for line in template.lines() {
             let line = line
-                .replace(self.kind.listens(), &self.address().to_string())
+                .replace(self.kind.listen_address(), &self.address().to_string())
                 .replace(IDLE_TIME, "1s")
                 .replace(GRACE, "200ms")
                 .replace(TRAEFIK_FOLDER, &self.directory.path().to_string_lossy());
@@ -181,7 +183,7 @@ impl ReverseProxy {
     fn signal(&self, signal: Signal) {
         let id = self.process.as_ref().and_then(Child::id).and_then(|id| i32::try_from(id).ok());
         if let Some(id) = id.and_then(Pid::from_raw) {
-            kill_process(id, signal).expect("told");
+            kill_process(id, signal).expect("signalled");
         }
     }
 }
@@ -190,7 +192,8 @@ fn process_of(mut command: Command, output: fs::File, errors: fs::File) -> Child
     command.stdout(output).stderr(errors).spawn().expect("it runs")
 }
 
-/// What a distribution's own `nginx.conf` does for the files in `conf.d`, with compression for whatever does not forbid it.
+/// The frame that a distribution's `nginx.conf` provides for files in `conf.d`, with compression unless a file forbids
+/// it.
 const NGINX_FRAME: &str = "
     daemon off; user root; pid nginx.pid; error_log log; worker_processes 1;
     worker_shutdown_timeout 200ms;
@@ -204,7 +207,7 @@ const NGINX_FRAME: &str = "
     }";
 
 impl Drop for ReverseProxy {
-    /// Killed it could leave its workers behind.
+    /// SIGTERM also ends the workers; SIGKILL would leave them behind.
     fn drop(&mut self) {
         self.signal(Signal::TERM);
     }

@@ -1,11 +1,11 @@
-//! A burst that everybody reads: nothing is missing on any stream.
+//! A burst for clients that read at once: no stream misses an event.
 
 use futures_util::future::join_all;
 
 use super::{NO_TIMEOUT, SlowReader, contents, read_numbers};
 use crate::{client::Stream, nats::Nats, service::Service};
 
-/// Reads all events on all streams at once, and returns the streams, which are still open.
+/// Reads all events on all streams concurrently, and returns the open streams.
 async fn read_on_each(streams: Vec<Stream>, events: usize) -> Vec<Stream> {
     let read = streams.into_iter().map(|mut stream| {
         tokio::spawn(async move {
@@ -20,7 +20,7 @@ async fn read_on_each(streams: Vec<Stream>, events: usize) -> Vec<Stream> {
 async fn of_several_kib_each_reaches_ten_readers() {
     const EVENTS: usize = 6000;
     let nats = Nats::start().await;
-    // These tests share their cores with all others: a reader may be further back than the default log reaches.
+    // The tests share their cores: a reader can fall behind farther than the default log reaches.
     let settings = [&NO_TIMEOUT[..], &[("SSE_HISTORY_MAX_BYTES", "256MiB")]].concat();
     let service = Service::start(&nats, &settings).await;
     let users: Vec<_> = (0..10).map(|n| format!("user-{n}")).collect();

@@ -10,7 +10,7 @@ use crate::{
 /// The only stream of its connection.
 const STREAM: u32 = 1;
 
-/// Reads the body of the stream, and opens its window again, until `end` has come.
+/// Reads the body of the stream and reopens its window until `end` has arrived.
 async fn read_until(client: &mut Client, end: &str) -> String {
     let mut body = Vec::new();
     while !body.ends_with(end.as_bytes()) {

@@ -1,6 +1,6 @@
-//! A slow client delays nobody, and gets what the log of events still holds when it reads on.
+//! A slow client delays no other client, and gets the events that the log still holds when it reads on.
 //!
-//! No test measures time. The test itself decides when the slow client may read, so the order of what happens is the proof.
+//! No test measures time. The test decides when the slow client may read, so the order of events is the proof.
 
 mod burst;
 mod http_2;
@@ -16,7 +16,7 @@ use self::slow_reader::SlowReader;
 use crate::{
     client::{self, Block, Stream},
     nats::{Nats, Publisher},
-    returning::is_gap,
+    resume::is_gap,
     service::{Service, token},
 };
 
@@ -24,17 +24,17 @@ use crate::{
 const EVENT_BYTES: usize = 16 * 1024;
 /// The events of a flood. Together they take 10 MiB, far more than the kernel buffers for a connection.
 const FLOOD: usize = 640;
-/// No timeout ends a client that a test keeps from reading.
+/// Disables the timeouts that would end a client that reads nothing.
 const NO_TIMEOUT: [(&str, &str); 2] = [("SSE_WRITE_TIMEOUT", "10m"), ("SSE_TCP_USER_TIMEOUT", "10m")];
 const ENDED_FOR_BEING_SLOW: &str = r#"sse_connections_closed_total{reason="slow"}"#;
 
-/// Contents of about `bytes` bytes, each of which begins with its number.
+/// Returns contents of about `bytes` bytes. Each starts with its number.
 fn contents(numbers: Range<usize>, bytes: usize) -> impl Iterator<Item = String> {
     let padding = "x".repeat(bytes);
     numbers.map(move |n| format!("{n} {padding}"))
 }
 
-/// Returns the number with which the content of an event begins.
+/// Returns the number at the start of an event's content.
 fn number(event: &Block) -> usize {
     let content = event.field("data").expect("data");
     content.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_else(|| panic!("no number: {content}"))
@@ -49,7 +49,7 @@ async fn read_numbers(stream: &mut Stream, numbers: Range<usize>) {
     }
 }
 
-/// Publishes an event for `user`, and waits until its stream has got it: the service has then read everything before it.
+/// Publishes an event for `user` and waits until its stream gets it: then the service has read all events before it.
 async fn pass_marker(publisher: &Publisher, user: &str, stream: &mut Stream) {
     publisher.event(&[user], "marker", "0").await;
     assert_eq!(stream.event().await.field("event").as_deref(), Some("marker"));
@@ -59,7 +59,7 @@ async fn pass_marker(publisher: &Publisher, user: &str, stream: &mut Stream) {
 /// any limit only after ten fast users have read all of their events.
 async fn fast_users_are_first(slow_users: usize, flood: usize, limit: usize) {
     const FAST_USERS: usize = 10;
-    /// Of the flood, between two events for the fast users.
+    /// Events of the flood between two events for the fast users.
     const EVENTS_BETWEEN: usize = 8;
 
     let nats = Nats::start().await;
@@ -87,12 +87,12 @@ async fn fast_users_are_first(slow_users: usize, flood: usize, limit: usize) {
         pending::<()>().await;
     };
     tokio::select! {
-        // The fast users have everything …
+        // The fast users get all of their events before the slow ones may read on.
         _ = async { tokio::join!(publish, fast_read) } => {}
         () = slow_read => {}
     }
     assert_eq!(service.metric("sse_connections").await, streams, "a slow client was cut");
-    // … before the slow ones may read more than a part of theirs.
+    // Only now the slow clients read the rest.
     slow.iter().for_each(SlowReader::resume);
     join_all(slow.iter_mut().map(|client| client.read_up_to(flood))).await;
     publisher.events(&to_slow, "t", contents(flood..flood + 1, 0)).await;
@@ -116,7 +116,7 @@ async fn does_not_delay_others_when_there_are_many() {
     fast_users_are_first(50, EVENTS, EVENTS * EVENT_BYTES / 4).await;
 }
 
-/// A client reads nothing while a flood for its user passes, and then everything.
+/// Floods a client that reads nothing meanwhile, and then lets it read everything.
 async fn gets_everything(settings: &[(&str, &str)]) {
     let nats = Nats::start().await;
     let settings: Vec<_> = NO_TIMEOUT.iter().chain(settings).copied().collect();
@@ -141,7 +141,7 @@ async fn gets_everything_that_fits_the_log() {
     gets_everything(&[("SSE_HISTORY_MAX_BYTES", "64MiB")]).await;
 }
 
-/// Nothing is kept for clients that return, but what an open stream has not taken yet is.
+/// Without a history, events are still kept for open streams that have not read them.
 #[tokio::test(flavor = "multi_thread")]
 async fn gets_everything_without_a_history() {
     gets_everything(&[("SSE_HISTORY_MAX_AGE", "0s")]).await;
@@ -161,7 +161,7 @@ async fn gets_a_gap_when_the_log_is_full() {
     pass_marker(&publisher, "marie", &mut marie).await;
     slow.resume();
 
-    // What was on its way to the client before the log was full, …
+    // The events that were written before the log was full arrive first.
     let (mut last, mut next) = (None, slow.stream.event().await);
     let mut prefix = 0;
     while next.field("event").as_deref() == Some("t") {
@@ -170,9 +170,9 @@ async fn gets_a_gap_when_the_log_is_full() {
         assert!(prefix < FLOOD, "all {FLOOD} events came from a log of {LOG_BYTES} bytes");
         (last, next) = (next.field("id"), slow.stream.event().await);
     }
-    // … the gap, …
+    // The gap follows.
     is_gap(&next, &last.expect("an event before the gap"), "limit");
-    // … and what the log still holds, up to the last event.
+    // The rest of the log follows, up to the last event.
     let first = number(&slow.stream.event().await);
     assert!(first > prefix, "{first} comes directly after {prefix} events, so nothing is missing");
     read_numbers(&mut slow.stream, first + 1..FLOOD).await;
@@ -187,11 +187,11 @@ async fn gets_a_gap_when_the_log_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn is_ended_when_it_takes_nothing() {
+async fn is_ended_when_it_reads_nothing() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_WRITE_TIMEOUT", "1s")]).await;
     let stalled = client::stalled(service.http, &token("einstein")).await;
-    // Nothing waits for this one, so it need not take anything.
+    // This idle client has no event to read, so no write timeout applies.
     let _idle = client::stalled(service.http, &token("marie")).await;
     let mut max = service.follow("max").await;
     service.has_connections(3).await;
@@ -200,26 +200,26 @@ async fn is_ended_when_it_takes_nothing() {
     service.counts(ENDED_FOR_BEING_SLOW, 1).await;
     service.has_connections(2).await;
     pass_marker(&publisher, "max", &mut max).await;
-    // It can return although its first connection still waits to be read.
+    // The client can reconnect although its first connection is still unread.
     let mut back = service.follow("einstein").await;
     publisher.events(&["einstein"], "t", contents(FLOOD..FLOOD + 10, 0)).await;
     read_numbers(&mut back, FLOOD..FLOOD + 10).await;
-    assert!(client::is_cut(stalled).await);
+    assert!(client::is_reset(stalled).await);
     assert_eq!(service.metric(ENDED_FOR_BEING_SLOW).await, 1);
     assert_eq!(service.metric("sse_connections").await, 3);
 }
 
 /// The pace keeps the client from reading its events within two write timeouts, however fast the machine is.
 #[tokio::test(flavor = "multi_thread")]
-async fn is_not_ended_while_it_takes_a_little() {
+async fn is_not_ended_while_it_reads_a_little() {
     let nats = Nats::start().await;
-    // The kernel tells the service that a client has read when a third of the send buffer is free.
+    // The kernel reports progress only when a third of the send buffer is free.
     let settings = [("SSE_WRITE_TIMEOUT", "3s"), ("SSE_SEND_BUFFER", "16KiB")];
     let service = Service::start(&nats, &settings).await;
     let mut slow = SlowReader::open(&service, "einstein").await;
     service.has_connections(1).await;
     let publisher = nats.publisher().await;
-    // In a task of its own, which publishing does not hold up.
+    // A task of its own, which publishing does not delay.
     let read = tokio::spawn(async move {
         slow.read_slowly(FLOOD * EVENT_BYTES / 4 * 3).await;
         slow.resume();
@@ -231,7 +231,7 @@ async fn is_not_ended_while_it_takes_a_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn floods_the_log_and_leaves_others_theirs() {
+async fn cannot_evict_the_events_of_others() {
     const FLOOD_BYTES: usize = 32 << 20;
     const ROUNDS: usize = 32;
     const EVENT_BYTES: usize = 64 * 1024;
@@ -256,18 +256,18 @@ async fn floods_the_log_and_leaves_others_theirs() {
     let mut back = service.follow_with("marie", &[("last-event-id", &*first_of_marie)]).await;
     read_numbers(&mut back, 0..ROUNDS).await;
     pass_marker(&publisher, "marie", &mut back).await;
-    // The flood did not fit the log.
+    // The flood does not fit the log.
     let mut back = service.follow_with("einstein", &[("last-event-id", &*first_of_einstein)]).await;
     is_gap(&back.event().await, &first_of_einstein, "limit");
 }
 
-/// Returns the id with which a stream opens.
+/// Returns the id of a stream's first block.
 async fn opening_id(stream: &mut Stream) -> String {
     stream.block().await.expect("an opening").field("id").expect("an id")
 }
 
 #[tokio::test]
-async fn is_shown_to_lag() {
+async fn has_its_lag_reported() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &NO_TIMEOUT).await;
     let mut slow = SlowReader::open(&service, "slow").await;

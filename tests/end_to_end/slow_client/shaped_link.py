@@ -1,9 +1,9 @@
-"""Publishes far more for one user than the link of its client carries, while ten fast users get events as well.
+"""Publishes far more for one user than its client's link can carry, and events for ten fast users as well.
 
 Runs in a network of its own (unshare --net): shaped_link.py RATE NATS_SERVER SERVICE ARGUMENT...
-The slow client reads what the link carries, up to the event before which it pauses. It goes on when the fast users have got
-everything: so they never do if anybody waits for it, however fast this machine is. Ends with 0 when the slow client has then got
-everything as well, in order, on the same connection. Ends with 77 when this machine cannot shape a link.
+The slow client reads as fast as its link allows, and pauses before one of the events until the fast users have got all of theirs.
+So the test fails if any fast user waits for the slow client, however fast this machine is. Exits with 0 when the slow client has
+then got all events as well, in order, on the same connection; with 77 when this machine cannot shape a link.
 """
 
 import base64
@@ -26,9 +26,9 @@ SERVICE, SLOW_SIDE, DEBUG = ("10.0.0.1", 9135), "10.0.0.2", "127.0.0.1:9139"
 NATS = ("127.0.0.1", 4222)
 TOKENS = json.loads(os.environ["TOKENS"])
 FAST_USERS = sorted(TOKENS.keys() - {"slow"})
-# 16 MiB for the slow client, and one event for all fast users between so many of it.
+# 16 MiB for the slow client, with one event for all fast users after every eighth event.
 EVENTS, EVENT_BYTES, EVENTS_BETWEEN = 1024, 16 * 1024, 8
-# Less than half: the rest is far more than all buffers on the way hold.
+# Less than half: the rest is far more than the buffers of the connection hold.
 PAUSE_BEFORE = EVENTS // 3
 NOT_POSSIBLE_HERE = 77
 PATIENCE_SECONDS = 60
@@ -51,7 +51,7 @@ def not_possible(reason):
 
 @contextlib.contextmanager
 def slow_network():
-    """Is in another network, whose only link to the first one is shaped."""
+    """Runs in another network, whose only link to the first one is shaped."""
     with open("/proc/self/ns/net") as first:
         first_network = f"/proc/{os.getpid()}/fd/{first.fileno()}"
         run("ip", "link", "set", "lo", "up")
@@ -70,7 +70,7 @@ def enter_network(call):
 
 
 class Client(threading.Thread):
-    """Reads the events of a user. A socket stays in the network in which it was made."""
+    """Reads the events of a user. A socket stays in the network in which it was created."""
 
     def __init__(self, user, events, pause_before=None):
         super().__init__(daemon=True)
@@ -101,7 +101,7 @@ class Client(threading.Thread):
                 if not line:
                     raise EOFError("the stream has ended")
                 if line.startswith(b"data: "):
-                    # A gap is no number.
+                    # A gap has no number.
                     self.numbers.append(int(line.split()[1]))
         except Exception as failure:
             self.failure = failure
@@ -116,7 +116,7 @@ class Client(threading.Thread):
 
 
 class Publisher:
-    """Publishes as fast as the bus takes the messages."""
+    """Publishes as fast as NATS accepts the messages."""
 
     def __init__(self):
         self.socket = socket.create_connection(NATS, timeout=PATIENCE_SECONDS)
@@ -137,7 +137,7 @@ class Publisher:
         self.socket.sendall(b"PING\r\n")
         while (reply := self.replies.readline()) != b"PONG\r\n":
             if not reply or reply.startswith(b"-ERR"):
-                sys.exit(f"the bus says {reply}")
+                sys.exit(f"NATS replied {reply}")
             if reply == b"PING\r\n":
                 self.socket.sendall(b"PONG\r\n")
 
@@ -190,7 +190,7 @@ def play(rate):
         for client in fast:
             client.has_everything()
         print(f"the slow client had {len(slow.numbers)} of {EVENTS} events when the fast ones had everything")
-        # The rest need not take as long as it would on the shaped link.
+        # Speeds up the rest.
         run("tc", "qdisc", "del", "dev", "shaped", "root")
         slow.pause_ends.set()
         slow.has_everything()

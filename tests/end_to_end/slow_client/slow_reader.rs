@@ -30,19 +30,19 @@ const PIECE_INTERVAL: Duration = Duration::from_millis(1);
 /// An open event stream whose socket is read only as far as the test allows.
 pub(super) struct SlowReader {
     pub(super) stream: Stream,
-    /// How many numbered events it has read.
+    /// The number of events read.
     read: usize,
     allowance: Arc<Mutex<Allowance>>,
 }
 
-/// The bytes that may still be read from a socket, and who waits for more of them.
+/// The bytes that may still be read from a socket, and the task that waits for more.
 struct Allowance {
     bytes: usize,
     waiting: Option<Waker>,
 }
 
 impl SlowReader {
-    /// Opens a stream of `user`, and reads nothing behind the head of the response until it is allowed.
+    /// Opens a stream of `user`, and reads nothing after the response head until it is allowed.
     pub(super) async fn open(service: &Service, user: &str) -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_recv_buffer_size(RECEIVE_BUFFER).expect("a small buffer");
@@ -56,7 +56,7 @@ impl SlowReader {
         Self { stream, read: 0, allowance }
     }
 
-    /// Reads without any limit from now on.
+    /// Allows unlimited reading.
     pub(super) fn resume(&self) {
         self.allowance.lock().add(usize::MAX);
     }

@@ -1,4 +1,4 @@
-//! A collector of traces.
+//! An OpenTelemetry collector.
 
 use std::{
     collections::BTreeMap,
@@ -40,31 +40,31 @@ use tokio_rustls::{
 use tokio_util::either::Either;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig, server::TcpIncoming};
 
-use crate::PATIENCE;
+use crate::DEADLINE;
 
-/// A span, with what came beside it.
+/// A span with the resource and the headers of its request.
 pub(super) struct Received {
     pub(super) span: Span,
     /// The attributes of the resource.
     pub(super) resource: BTreeMap<String, String>,
-    /// Those of the request that brought it.
+    /// The headers of the request.
     pub(super) headers: HeaderMap,
 }
 
-/// What was received, span by span, and how many requests there were.
+/// The received spans, and the number of requests.
 pub(super) struct Collector {
     pub(super) address: SocketAddr,
     received: mpsc::UnboundedReceiver<Received>,
     requests: Arc<AtomicUsize>,
-    refuses: Arc<AtomicBool>,
+    rejects: Arc<AtomicBool>,
 }
 
 impl Collector {
-    /// The next span of that name.
+    /// Returns the next span of that name.
     pub(super) async fn next(&mut self, name: &str) -> Received {
         loop {
             let received =
-                tokio::time::timeout(PATIENCE, self.received.recv()).await.expect("a span in time");
+                tokio::time::timeout(DEADLINE, self.received.recv()).await.expect("a span in time");
             let received = received.expect("a collector");
             if received.span.name == name {
                 return received;
@@ -76,7 +76,7 @@ impl Collector {
         self.next(name).await.span
     }
 
-    /// Whether nothing has come.
+    /// Returns whether no span was received.
     pub(super) fn has_nothing(&mut self) -> bool {
         self.received.try_recv().is_err() && self.requests() == 0
     }
@@ -85,25 +85,25 @@ impl Collector {
         self.requests.load(Ordering::SeqCst)
     }
 
-    /// From now on every request is refused, or none.
-    pub(super) fn refuse(&self, refuses: bool) {
-        self.refuses.store(refuses, Ordering::SeqCst);
+    /// Rejects all further requests, or none.
+    pub(super) fn refuse(&self, rejects: bool) {
+        self.rejects.store(rejects, Ordering::SeqCst);
     }
 }
 
-/// What every request is handed to.
+/// The target of all requests.
 #[derive(Clone)]
 struct Sink {
     received: mpsc::UnboundedSender<Received>,
     requests: Arc<AtomicUsize>,
-    refuses: Arc<AtomicBool>,
+    rejects: Arc<AtomicBool>,
 }
 
 impl Sink {
-    /// Takes the spans, unless they are refused.
+    /// Records the spans unless requests are rejected.
     fn take(&self, request: ExportTraceServiceRequest, headers: &HeaderMap) -> bool {
         self.requests.fetch_add(1, Ordering::SeqCst);
-        if self.refuses.load(Ordering::SeqCst) {
+        if self.rejects.load(Ordering::SeqCst) {
             return false;
         }
         for spans in request.resource_spans {
@@ -118,7 +118,7 @@ impl Sink {
     }
 }
 
-/// Attributes as texts, numbers included.
+/// Returns attributes as texts, numbers included.
 pub(super) fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let text = |attribute: &KeyValue| match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
         Some(any_value::Value::StringValue(text)) => text.clone(),
@@ -143,7 +143,7 @@ impl TraceService for Sink {
     }
 }
 
-/// A certificate for 127.0.0.1 that is its own authority.
+/// A self-signed certificate for 127.0.0.1.
 pub(super) struct Certified {
     made: CertifiedKey<KeyPair>,
     certificate: NamedTempFile,
@@ -162,23 +162,23 @@ impl Certified {
         Self { made, certificate, key }
     }
 
-    /// The file with the certificate.
+    /// Returns the path of the certificate.
     pub(super) fn certificate(&self) -> &str {
         self.certificate.path().to_str().expect("Unicode")
     }
 
-    /// The file with the key.
+    /// Returns the path of the key.
     pub(super) fn key(&self) -> &str {
         self.key.path().to_str().expect("Unicode")
     }
 }
 
-/// Who a collector is, and whom it lets in.
+/// The certificates of a collector and of its clients.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Encryption<'a> {
-    /// None in the clear.
+    /// `None` for plain TCP.
     pub(super) server: Option<&'a Certified>,
-    /// None for everybody.
+    /// `None` to accept every client.
     pub(super) client: Option<&'a Certified>,
 }
 
@@ -192,12 +192,12 @@ async fn listen() -> (TcpListener, Sink, Collector) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let (sender, received) = mpsc::unbounded_channel();
-    let (requests, refuses) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
-    let sink = Sink { received: sender, requests: requests.clone(), refuses: refuses.clone() };
-    (listener, sink, Collector { address, received, requests, refuses })
+    let (requests, rejects) = (Arc::<AtomicUsize>::default(), Arc::<AtomicBool>::default());
+    let sink = Sink { received: sender, requests: requests.clone(), rejects: rejects.clone() };
+    (listener, sink, Collector { address, received, requests, rejects })
 }
 
-/// A collector that takes gRPC.
+/// Starts a collector for gRPC.
 pub(super) async fn grpc(Encryption { server, client }: Encryption<'_>) -> Collector {
     let (listener, sink, collector) = listen().await;
     let mut serving = tonic::transport::Server::builder();
@@ -215,7 +215,7 @@ pub(super) async fn grpc(Encryption { server, client }: Encryption<'_>) -> Colle
     collector
 }
 
-/// A collector that takes HTTP at `/v1/traces`.
+/// Starts a collector for HTTP at `/v1/traces`.
 pub(super) async fn http(encryption: Encryption<'_>) -> Collector {
     let (listener, sink, collector) = listen().await;
     let tls = acceptor(encryption);

@@ -1,4 +1,4 @@
-//! What is wrong with traces is logged, and never keeps the service from serving.
+//! Faults of tracing are logged, and never affect the service.
 
 use tokio::net::TcpListener;
 
@@ -6,14 +6,14 @@ use super::{
     collector::{Certified, Collector, Encryption, grpc, http},
     *,
 };
-use crate::{line::Server, program::Program};
+use crate::{program::Program, transport::Server};
 
 const AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
 const NOT_SENT: &str = "traces cannot be sent, trying again with later ones";
 
-/// The service, which traces.
+/// A service with tracing.
 struct Traced {
-    /// It lives as long as the service.
+    /// Runs as long as the service.
     _nats: Nats,
     program: Program,
     server: Server,
@@ -32,10 +32,10 @@ impl Traced {
         drop(Stream::open(self.server, "/sse", &[("x-access-token", &token("einstein"))]).await);
     }
 
-    /// The next error in the log.
+    /// Returns the next error in the log.
     async fn error(&mut self) -> Value {
         loop {
-            let line = self.program.error_line().await.expect("a line that tells of the error");
+            let line = self.program.error_line().await.expect("a line with the error");
             let line: Value = serde_json::from_str(&line).expect("JSON");
             if line["level"] == "error" {
                 return line;
@@ -43,17 +43,17 @@ impl Traced {
         }
     }
 
-    /// Stops it; returns what it has still logged.
+    /// Stops the service; returns the rest of its log.
     async fn stop(mut self) -> String {
         self.program.terminate();
-        let log = self.program.complaints().await;
+        let log = self.program.remaining_errors().await;
         assert_eq!(self.program.status().await, Some(0));
         log
     }
 }
 
 #[tokio::test]
-async fn setting_that_cannot_be_used_is_logged_once() {
+async fn unusable_setting_is_logged_once() {
     let setting = async |name: &str, value: &str, others: &[(&str, &str)], problem: &str| {
         let settings: Vec<_> = others.iter().copied().chain([ENABLED, (name, value)]).collect();
         let log = admit(&settings).await;
@@ -61,7 +61,7 @@ async fn setting_that_cannot_be_used_is_logged_once() {
         let errors: Vec<Value> = lines.filter(|line: &Value| line["level"] == "error").collect();
         let [error] = &*errors else { panic!("{name}: {errors:?}") };
         assert_eq!(error["name"], name, "{error}");
-        assert!(error["problem"].as_str().is_some_and(|told| told.contains(problem)), "{error}");
+        assert!(error["problem"].as_str().is_some_and(|text| text.contains(problem)), "{error}");
         assert!(error["consequence"].is_string(), "{error}");
         if name.ends_with("HEADERS") {
             assert!(!log.contains("hidden"), "{log}");
@@ -79,7 +79,7 @@ async fn setting_that_cannot_be_used_is_logged_once() {
     setting("OTEL_EXPORTER_OTLP_PROTOCOL", "thrift", &[here], "grpc, http/protobuf").await;
     setting("OTEL_EXPORTER_OTLP_HEADERS", "hidden", &[here], "as entry 1").await;
     setting("OTEL_BSP_MAX_QUEUE_SIZE", "0", &[here], "from 1 to").await;
-    // What is left is traced all the same: with each of the last four.
+    // Tracing works with each of the last four.
     for _ in 0..4 {
         collector.span("admit").await;
     }
@@ -92,13 +92,13 @@ async fn system_without_authorities_is_logged() {
     assert!(log.contains("the system has no authorities"), "{log}");
 }
 
-/// A failure that goes on is logged once, with its reason.
+/// A lasting failure is logged once, with its reason.
 async fn is_logged_once(settings: &[(&str, &str)], reason: &str) {
     let mut traced = Traced::start(settings).await;
     traced.serves().await;
     let error = traced.error().await;
     assert_eq!(error["message"], NOT_SENT, "{error}");
-    assert!(error["reason"].as_str().is_some_and(|told| told.contains(reason)), "{error}");
+    assert!(error["reason"].as_str().is_some_and(|text| text.contains(reason)), "{error}");
     assert!(error["setting"].is_string() && error["collector"].is_string(), "{error}");
     traced.serves().await;
     let log = traced.stop().await;
@@ -106,14 +106,14 @@ async fn is_logged_once(settings: &[(&str, &str)], reason: &str) {
 }
 
 #[tokio::test]
-async fn collector_that_is_away_is_logged_once() {
+async fn unreachable_collector_is_logged_once() {
     is_logged_once(&[("OCIS_TRACING_ENDPOINT", "127.0.0.1:1")], "refused").await;
     is_logged_once(&[("OCIS_TRACING_COLLECTOR", "http://127.0.0.1:1")], "refused").await;
 }
 
 #[tokio::test]
-async fn collector_that_never_answers_is_logged_once() {
-    // The kernel accepts for it.
+async fn unresponsive_collector_is_logged_once() {
+    // The kernel accepts the connections; nothing answers them.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound").to_string();
     let soon = ("OTEL_EXPORTER_OTLP_TIMEOUT", "200");
@@ -126,7 +126,7 @@ async fn collector_that_never_answers_is_logged_once() {
 }
 
 #[tokio::test]
-async fn collector_that_is_somebody_else_gets_nothing() {
+async fn untrusted_collector_gets_nothing() {
     let (certified, other) = (Certified::new(), Certified::new());
     let authority = ("OTEL_EXPORTER_OTLP_CERTIFICATE", other.certificate());
     let mut by_grpc = grpc(Encryption::with(&certified)).await;
@@ -139,13 +139,13 @@ async fn collector_that_is_somebody_else_gets_nothing() {
     assert!(by_http.has_nothing());
 }
 
-/// An outage is logged when it begins and when it ends, however many requests fail in between.
+/// The start and the end of an outage are logged, not each failed request.
 async fn is_logged_until_it_ends(settings: &[(&str, &str)], collector: &mut Collector, reason: &str) {
     collector.refuse(true);
     let mut traced = Traced::start(settings).await;
     traced.serves().await;
     let error = traced.error().await;
-    assert!(error["reason"].as_str().is_some_and(|told| told.contains(reason)), "{error}");
+    assert!(error["reason"].as_str().is_some_and(|text| text.contains(reason)), "{error}");
     let before = collector.requests();
     traced.serves().await;
     eventually("refused again", async || collector.requests() > before).await;
@@ -158,7 +158,7 @@ async fn is_logged_until_it_ends(settings: &[(&str, &str)], collector: &mut Coll
 }
 
 #[tokio::test]
-async fn collector_that_answers_with_errors_is_logged_until_it_does_not() {
+async fn collector_errors_are_logged_until_it_recovers() {
     let secret = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=hidden");
     let mut by_grpc = grpc(Encryption::default()).await;
     let url = format!("http://{}", by_grpc.address);
@@ -171,7 +171,7 @@ async fn collector_that_answers_with_errors_is_logged_until_it_does_not() {
 }
 
 #[tokio::test]
-async fn collector_that_never_answers_does_not_hold_up_the_end() {
+async fn unresponsive_collector_does_not_delay_shutdown() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("bound").to_string();
     let ten_minutes = "600000";

@@ -1,4 +1,4 @@
-//! What a collector of traces gets.
+//! The spans that a collector receives.
 
 mod collector;
 mod faults;
@@ -13,13 +13,14 @@ use serde_json::Value;
 use self::collector::{Certified, Collector, Encryption, grpc, http, texts};
 use crate::{
     client::{self, Stream},
-    eventually, line,
+    eventually,
     nats::{Nats, send_sse},
     program::server_with,
     service::token,
+    transport,
 };
 
-/// The attributes that came as baggage.
+/// Returns the attributes that arrived as baggage.
 fn baggage(span: &Span) -> BTreeMap<String, String> {
     let named = texts(&span.attributes).into_iter();
     named.filter_map(|(key, value)| Some((key.strip_prefix("baggage.")?.to_owned(), value))).collect()
@@ -35,24 +36,24 @@ fn has_attributes(span: &Span, expected: &[(&str, &str)]) {
 
 const ENABLED: (&str, &str) = ("OCIS_TRACING_ENABLED", "true");
 
-/// Opens a stream and stops the service, which sends the span if it has one. Returns what was logged.
+/// Opens a stream and stops the service, which flushes its spans. Returns the log.
 async fn admit(settings: &[(&str, &str)]) -> String {
     let nats = Nats::start().await;
     let mut program = server_with(&nats, settings);
     let (mut log, mut server) = (Vec::new(), None);
     while server.is_none() {
         let line = program.error_line().await.expect("a line with the addresses");
-        let told: Value = serde_json::from_str(&line).expect("JSON");
-        if told["message"] == "listening" {
-            let address = told["address"].as_str().expect("a text").parse().expect("an address");
-            server = Some(line::service_at(address));
+        let entry: Value = serde_json::from_str(&line).expect("JSON");
+        if entry["message"] == "listening" {
+            let address = entry["address"].as_str().expect("a text").parse().expect("an address");
+            server = Some(transport::service_at(address));
         }
         log.push(line);
     }
     let server = server.expect("it listens");
     drop(Stream::open(server, "/sse", &[("x-access-token", &token("einstein"))]).await);
     program.terminate();
-    log.push(program.complaints().await);
+    log.push(program.remaining_errors().await);
     assert_eq!(program.status().await, Some(0));
     log.join("\n")
 }
@@ -60,8 +61,8 @@ async fn admit(settings: &[(&str, &str)]) -> String {
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
-/// An event and a stream that belong to a trace are seen in it.
-async fn is_traced(settings: &[(&str, &str)], collector: &mut Collector) {
+/// Checks that an event and a stream with a trace context are part of that trace.
+async fn joins_the_trace(settings: &[(&str, &str)], collector: &mut Collector) {
     let nats = Nats::start().await;
     let soon = [("OCIS_TRACING_ENABLED", "true"), ("OTEL_BSP_SCHEDULE_DELAY", "50")];
     let settings: Vec<_> = soon.iter().chain(settings).copied().collect();
@@ -102,7 +103,7 @@ async fn is_traced(settings: &[(&str, &str)], collector: &mut Collector) {
     message["Metadata"]["traceparent"] = trace_parent.into();
     let publisher = nats.publisher().await;
     eventually("subscribed", async || publisher.jetstream.get_stream("main-queue").await.is_ok()).await;
-    // Only new events are read, and it may not yet read: until one has come, more are published.
+    // Only new events are read, and the service may not read yet: publishes until one arrives.
     let again_and_again = async {
         loop {
             publisher.message(&message.to_string()).await;
@@ -130,7 +131,7 @@ async fn is_traced(settings: &[(&str, &str)], collector: &mut Collector) {
     );
     let attributes = texts(&delivery.attributes);
     assert!(attributes.contains_key("event"), "{attributes:?}");
-    // Every instance reads everything.
+    // Every instance reads all events, so there is no consumer group.
     assert!(!attributes.contains_key("messaging.consumer.group.name"), "{attributes:?}");
     program.terminate();
     assert_eq!(program.status().await, Some(0));
@@ -141,14 +142,14 @@ async fn events_and_admissions_are_traced_by_grpc() {
     let mut collector = grpc(Encryption::default()).await;
     let address = collector.address.to_string();
     let settings = [("OCIS_TRACING_TYPE", "jaeger"), ("OCIS_TRACING_ENDPOINT", &*address)];
-    is_traced(&settings, &mut collector).await;
+    joins_the_trace(&settings, &mut collector).await;
 }
 
 #[tokio::test]
 async fn events_and_admissions_are_traced_by_http() {
     let mut collector = http(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
-    is_traced(&[("SSE_TRACING_COLLECTOR", &url)], &mut collector).await;
+    joins_the_trace(&[("SSE_TRACING_COLLECTOR", &url)], &mut collector).await;
 }
 
 #[tokio::test]
@@ -157,7 +158,7 @@ async fn events_and_admissions_are_traced_over_tls_by_grpc() {
     let mut collector = grpc(Encryption::with(&certified)).await;
     let url = format!("https://{}", collector.address);
     let authority = ("OTEL_EXPORTER_OTLP_CERTIFICATE", certified.certificate());
-    is_traced(&[("OCIS_TRACING_ENDPOINT", &url), authority], &mut collector).await;
+    joins_the_trace(&[("OCIS_TRACING_ENDPOINT", &url), authority], &mut collector).await;
 }
 
 #[tokio::test]
@@ -166,18 +167,18 @@ async fn events_and_admissions_are_traced_over_tls_by_http() {
     let mut collector = http(Encryption::with(&certified)).await;
     let url = format!("https://{}", collector.address);
     let authority = ("OTEL_EXPORTER_OTLP_CERTIFICATE", certified.certificate());
-    is_traced(&[("OCIS_TRACING_COLLECTOR", &url), authority], &mut collector).await;
+    joins_the_trace(&[("OCIS_TRACING_COLLECTOR", &url), authority], &mut collector).await;
 }
 
 #[tokio::test]
-async fn the_standard_variables_count_where_ours_are_not_set() {
+async fn standard_variables_apply_without_own_settings() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
-    is_traced(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)], &mut collector).await;
+    joins_the_trace(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)], &mut collector).await;
 }
 
 #[tokio::test]
-async fn request_that_is_refused_is_traced_with_its_status() {
+async fn rejected_request_is_traced_with_its_status() {
     let mut collector = grpc(Encryption::default()).await;
     let address = collector.address.to_string();
     let nats = Nats::start().await;
@@ -197,7 +198,7 @@ async fn request_that_is_refused_is_traced_with_its_status() {
     program.terminate();
     let refused = collector.span("admit").await;
     has_attributes(&refused, &[("http.response.status_code", "401")]);
-    // The client's fault is no error of the server.
+    // A client error is not a server error.
     assert_eq!(refused.status.map_or(0, |status| status.code), 0);
     collector.span("admit").await;
     let unavailable = collector.span("admit").await;
@@ -206,7 +207,7 @@ async fn request_that_is_refused_is_traced_with_its_status() {
 }
 
 #[tokio::test]
-async fn of_what_a_client_carries_along_a_part_is_traced_and_nothing_logged() {
+async fn baggage_is_traced_in_part_and_never_logged() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
     let nats = Nats::start().await;
@@ -219,6 +220,6 @@ async fn of_what_a_client_carries_along_a_part_is_traced_and_nothing_logged() {
     program.terminate();
     let admission = collector.span("admit").await;
     assert_eq!(baggage(&admission), [("kept".to_owned(), "yes".to_owned())].into());
-    let log = program.complaints().await;
+    let log = program.remaining_errors().await;
     assert!(log.contains("stopping") && !log.contains("kept"), "{log}");
 }

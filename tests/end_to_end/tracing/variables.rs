@@ -1,11 +1,11 @@
-//! The variables of OpenTelemetry.
+//! The environment variables of OpenTelemetry.
 
 use super::{
     collector::{Certified, Collector, Encryption, Received, grpc, http},
     *,
 };
 
-/// The admission of a stream, as it is traced with `settings`.
+/// Returns the span of a stream's admission, traced with `settings`.
 async fn admission(settings: &[(&str, &str)], collector: &mut Collector) -> Received {
     admit(settings).await;
     collector.next("admit").await
@@ -40,10 +40,10 @@ async fn of_every_signal_are_honoured() {
 }
 
 #[tokio::test]
-async fn of_traces_count_before_those_of_every_signal() {
+async fn of_traces_precede_general_ones() {
     let certified = Certified::new();
     let mut collector = grpc(Encryption::with(&certified)).await;
-    // Without a scheme gRPC is encrypted.
+    // An endpoint without a scheme uses TLS with gRPC.
     let address = collector.address.to_string();
     let settings = [
         ENABLED,
@@ -63,7 +63,7 @@ async fn of_traces_count_before_those_of_every_signal() {
 }
 
 #[tokio::test]
-async fn platforms_settings_count_before_the_variables() {
+async fn platforms_settings_precede_the_variables() {
     let mut collector = grpc(Encryption::default()).await;
     let address = collector.address.to_string();
     let settings = [
@@ -72,7 +72,8 @@ async fn platforms_settings_count_before_the_variables() {
         ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:1"),
         ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf"),
     ];
-    // What the platform has no setting for is the variables' to say; the service is called as before where they say nothing.
+    // The variables also apply where the platform has no setting. The service name stays the default without a
+    // variable.
     let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "x-tenant=physics");
     let all: Vec<_> = settings.into_iter().chain([headers]).collect();
     let Received { resource, headers, .. } = admission(&all, &mut collector).await;
@@ -81,7 +82,7 @@ async fn platforms_settings_count_before_the_variables() {
 }
 
 #[tokio::test]
-async fn without_one_the_authorities_of_the_system_count() {
+async fn system_authorities_are_the_default() {
     let certified = Certified::new();
     let system = ("SSL_CERT_FILE", certified.certificate());
     let mut by_grpc = grpc(Encryption::with(&certified)).await;
@@ -93,7 +94,7 @@ async fn without_one_the_authorities_of_the_system_count() {
 }
 
 #[tokio::test]
-async fn collector_may_ask_for_a_certificate() {
+async fn client_certificate_is_sent_on_request() {
     let (server, client) = (Certified::new(), Certified::new());
     let both = Encryption { server: Some(&server), client: Some(&client) };
     let identity = [
@@ -113,7 +114,7 @@ async fn collector_may_ask_for_a_certificate() {
 }
 
 #[tokio::test]
-async fn switch_traces_on_and_off() {
+async fn enable_and_disable_traces() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
     let collected = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];

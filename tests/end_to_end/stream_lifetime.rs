@@ -1,4 +1,4 @@
-//! How long a stream lives, and how many may.
+//! The lifetime of streams, and limits of their number.
 
 use std::{
     net::TcpStream,
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 
 use crate::{
-    client::{self, Stream, get, say},
+    client::{self, Stream, get, send_bytes},
     eventually,
     nats::Nats,
     program::{server_with, server_with_descriptors},
@@ -25,40 +25,41 @@ fn token_until(expires: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_ends_cleanly_when_its_token_has_expired() {
+async fn stream_ends_cleanly_at_token_expiry() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-    // Its leeway of five seconds is about to end.
+    // The leeway of five seconds ends soon.
     let token = token_until(now - 3);
     let mut stream = Stream::open(service.http, "/sse", &[("x-access-token", &token)]).await;
     let mut other = service.follow("einstein").await;
-    assert_eq!(stream.last_words().await, "the token has expired or is about to");
+    assert_eq!(stream.closing_comment().await, "the token has expired or is about to");
     assert_eq!(service.metric(r#"sse_connections_closed_total{reason="expired"}"#).await, 1);
     service.stop();
-    assert_eq!(other.last_words().await, "the service is stopping", "until then it was open");
+    assert_eq!(other.closing_comment().await, "the service is stopping", "until then it was open");
 }
 
 #[tokio::test]
-async fn a_stream_ends_at_its_age_and_its_line_with_it() {
+async fn stream_and_connection_end_at_the_maximum_age() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]);
-    assert_eq!(service.follow("einstein").await.last_words().await, "the stream has reached its age");
-    // What stands behind the request is not answered: its sender is told, and does not lose what it has not read yet.
+    assert_eq!(service.follow("einstein").await.closing_comment().await, "the stream has reached its age");
+    // A request behind a stream gets no response: the stream announces `connection: close`, and its last bytes are not
+    // lost.
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
-    let answer = client::raw(service.http, &[&*request, &*request].concat().into_bytes()).await;
+    let answer = client::exchange(service.http, &[&*request, &*request].concat().into_bytes()).await;
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
     assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
     assert!(answer.ends_with(": the stream has reached its age\n\n\r\n0\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]
-async fn a_client_without_chunks_gets_none() {
+async fn http_1_0_gets_no_chunked_encoding() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_MAX_STREAM_AGE", "1s")]);
     let request = format!("GET /sse HTTP/1.0\r\nx-access-token: {}\r\n\r\n", token("einstein"));
-    let answer = client::raw(service.http, request.as_bytes()).await;
+    let answer = client::exchange(service.http, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     assert!(!head.contains("transfer-encoding"), "{head}");
@@ -66,26 +67,26 @@ async fn a_client_without_chunks_gets_none() {
 }
 
 #[tokio::test]
-async fn who_asks_whether_to_go_on_is_answered_at_once() {
+async fn expect_continue_is_answered_at_once() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let request = format!(
         "GET /sse HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\nx-access-token: {}\r\n\r\n",
         token("einstein"),
     );
-    let answer = client::begins(service.http, request.as_bytes(), "retry: ").await;
+    let answer = client::answer_until(service.http, request.as_bytes(), "retry: ").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
 }
 
-/// Whatever else it has said before it went.
+/// The client's pipelined bytes do not matter.
 #[tokio::test]
-async fn a_client_that_has_gone_is_noticed_without_a_word_to_it() {
+async fn disconnected_client_is_noticed_without_a_write() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let request = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n\r\n", token("einstein"));
     for behind in ["", &*request, "GET", "anything at all"] {
         let mut client = service.http.connect().await.expect("connected");
-        say(&mut client, format!("{request}{behind}").as_bytes()).await;
+        send_bytes(&mut client, format!("{request}{behind}").as_bytes()).await;
         service.has_connections(1).await;
         drop(client);
         service.has_connections(0).await;
@@ -93,21 +94,21 @@ async fn a_client_that_has_gone_is_noticed_without_a_word_to_it() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_stop_talking_is_cut() {
+async fn client_that_keeps_sending_is_cut() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let mut client = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(1).await;
-    say(&mut client, &vec![b'x'; 60_000]).await;
+    send_bytes(&mut client, &vec![b'x'; 60_000]).await;
     assert_eq!(service.metric("sse_connections").await, 1);
-    // It is cut in the midst of this, or thereafter.
+    // The connection is reset during this write or after it.
     client.write_all(&vec![b'x'; 60_000]).await.ok();
     service.has_connections(0).await;
-    assert!(client::is_cut(client).await);
+    assert!(client::is_reset(client).await);
 }
 
 #[tokio::test]
-async fn a_logout_reaches_its_user_and_ends_the_streams() {
+async fn logout_event_arrives_and_ends_the_streams() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let [mut one, mut two] = [service.follow("einstein").await, service.follow("einstein").await];
@@ -116,7 +117,7 @@ async fn a_logout_reaches_its_user_and_ends_the_streams() {
     publisher.event(&["einstein"], "backchannel-logout", "{}").await;
     for stream in [&mut one, &mut two] {
         assert_eq!(stream.event().await.field("event").as_deref(), Some("backchannel-logout"));
-        assert_eq!(stream.last_words().await, "the user has logged out");
+        assert_eq!(stream.closing_comment().await, "the user has logged out");
     }
     publisher.event(&["marie"], "t", "still here").await;
     assert_eq!(marie.content().await, "still here");
@@ -129,7 +130,7 @@ async fn a_logout_reaches_its_user_and_ends_the_streams() {
 }
 
 #[tokio::test]
-async fn limits_are_told_with_when_to_come_back() {
+async fn limits_are_reported_with_retry_after() {
     let nats = Nats::start().await;
     let limits = [("SSE_MAX_CONNECTIONS", "3"), ("SSE_MAX_CONNECTIONS_PER_USER", "2")];
     let service = Service::start(&nats, &limits).await;
@@ -146,7 +147,7 @@ async fn limits_are_told_with_when_to_come_back() {
     check("richard", 503).await;
     assert_eq!(service.metric(r#"sse_limit_refusals_total{limit="user"}"#).await, 1);
     assert_eq!(service.metric(r#"sse_limit_refusals_total{limit="total"}"#).await, 1);
-    // Nobody who has a stream has noticed.
+    // Open streams are not affected.
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     for stream in &mut open {
         assert_eq!(stream.content().await, "hello");
@@ -156,21 +157,21 @@ async fn limits_are_told_with_when_to_come_back() {
     service.follow("einstein").await;
 }
 
-/// As after a restart, when all are back at once. Whoever had no place in the kernel's queue would come again a second later,
-/// then after three, and after seven.
+/// As after a restart, when all clients reconnect at once. A client without a place in the listen backlog would retry
+/// after one, three and seven seconds.
 #[tokio::test]
-async fn a_crowd_that_comes_at_once_waits_to_be_accepted() {
+async fn simultaneous_connections_wait_in_the_backlog() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
-    // The only thread of this test's runtime is busy here: meanwhile nobody is accepted.
+    // The only thread of the test's runtime is busy here, so no connection is accepted meanwhile.
     let connect = |_| TcpStream::connect_timeout(&service.http.address, Duration::from_millis(900));
-    // As a whole it fails with the first who finds no place.
-    let crowd: Result<Vec<_>, _> = (0..1000).map(connect).collect();
-    crowd.expect("a place for everybody");
+    // Fails with the first connection that has no place in the backlog.
+    let connections: Result<Vec<_>, _> = (0..1000).map(connect).collect();
+    connections.expect("a place in the backlog for each connection");
 }
 
 #[tokio::test]
-async fn stopping_sends_clients_away_one_after_the_other() {
+async fn shutdown_ends_streams_one_after_another() {
     const STREAMS: usize = 20;
     let nats = Nats::start().await;
     let mut program = server_with(&nats, &[("SSE_DRAIN_TIMEOUT", "5s")]);
@@ -188,7 +189,7 @@ async fn stopping_sends_clients_away_one_after_the_other() {
         status == 503 && headers.contains_key("retry-after")
     })
     .await;
-    // Those who still wait for their turn are served as before.
+    // Streams that still wait for their end get events as before.
     nats.publisher().await.event(&["einstein"], "t", "meanwhile").await;
     let mut times = Vec::new();
     let mut served = 0;
@@ -211,27 +212,27 @@ async fn stopping_sends_clients_away_one_after_the_other() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_ended_in_time() {
+async fn stream_ends_after_the_write_timeout() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_WRITE_TIMEOUT", "2s"), ("SSE_SEND_BUFFER", "4KiB")]).await;
     let mut reads = service.follow("einstein").await;
     let stalled = client::stalled(service.http, &token("einstein")).await;
     service.has_connections(2).await;
-    // More than the kernel takes.
+    // More than the socket buffers hold.
     let large = "x".repeat(500_000);
     nats.publisher().await.event(&["einstein"], "t", &large).await;
     assert_eq!(reads.content().await, large);
     service.has_connections(1).await;
     assert_eq!(service.metric(r#"sse_connections_closed_total{reason="slow"}"#).await, 1);
-    assert!(client::is_cut(stalled).await);
+    assert!(client::is_reset(stalled).await);
 }
 
 #[tokio::test]
-async fn whoever_connects_and_asks_for_nothing_is_sent_away_in_time() {
+async fn connection_without_request_ends_in_time() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]);
-    for begun in ["", "GET /sse HTTP/1.1\r\nhost:"] {
-        let sent_away = client::raw(service.http, begun.as_bytes());
+    for sent in ["", "GET /sse HTTP/1.1\r\nhost:"] {
+        let sent_away = client::exchange(service.http, sent.as_bytes());
         tokio::time::timeout(Duration::from_secs(9), sent_away)
             .await
             .expect("before the default of ten seconds");
@@ -239,11 +240,11 @@ async fn whoever_connects_and_asks_for_nothing_is_sent_away_in_time() {
 }
 
 #[tokio::test]
-async fn as_many_streams_may_be_open_as_there_are_file_descriptors_for() {
+async fn descriptors_limit_the_number_of_streams() {
     let nats = Nats::down();
     let mut program = server_with_descriptors(&nats, 100, 800, &[]);
     let (address, debug) = program.logged_addresses().await;
-    // The others are for NATS, the debug server, and requests that are refused.
+    // The reserve is for NATS, the debug server, and rejected requests.
     let mut open = Vec::new();
     let refused = loop {
         let user = token(&format!("user-{}", open.len() / 10));
@@ -259,7 +260,7 @@ async fn as_many_streams_may_be_open_as_there_are_file_descriptors_for() {
 }
 
 #[tokio::test]
-async fn the_limit_of_file_descriptors_is_raised_whatever_is_set() {
+async fn descriptor_limit_is_always_raised() {
     let nats = Nats::down();
     let mut program = server_with_descriptors(&nats, 100, 800, &[("SSE_MAX_CONNECTIONS", "700")]);
     let debug = program.logged_addresses().await.1;

@@ -1,4 +1,4 @@
-//! What strangers make up: what was right and has been spoiled, and what is well-formed and makes no sense.
+//! Generates hostile input: valid input that is corrupted, and well-formed input without meaning.
 
 use std::fmt::Write as _;
 
@@ -11,11 +11,11 @@ use crate::{
     service::{token, token_with},
 };
 
-/// Whom the captured messages are for.
+/// The user that the captured messages address.
 pub(super) const VICTIM: &str = "4c510ada-c86b-4815-8820-42cdf82c3d51";
 
-/// Numbers and pieces that programs have stumbled over.
-const CRUMBS: [&[u8]; 14] = [
+/// Fragments that parsers often handle wrongly.
+const FRAGMENTS: [&[u8]; 14] = [
     b"\r\n",
     b"\n",
     b"\0",
@@ -32,15 +32,15 @@ const CRUMBS: [&[u8]; 14] = [
     b"HTTP/1.1 ",
 ];
 
-/// Makes up the same again from the same seed.
-pub(super) struct Mischief {
+/// A generator that produces the same input from the same seed.
+pub(super) struct Generator {
     random: StdRng,
     good_token: String,
     captured_tokens: Vec<String>,
     captured_messages: Vec<String>,
 }
 
-impl Mischief {
+impl Generator {
     pub(super) fn new(seed: u64) -> Self {
         let tokens: Value = serde_json::from_str(include_str!("../../wire/tokens.json")).expect("JSON");
         let tokens = tokens["tokens"].as_object().expect("an object").values();
@@ -56,50 +56,50 @@ impl Mischief {
         }
     }
 
-    pub(super) fn up_to(&mut self, most: usize) -> usize {
-        self.random.random_range(0..=most)
+    pub(super) fn up_to(&mut self, max: usize) -> usize {
+        self.random.random_range(0..=max)
     }
 
-    /// True once in so many times.
+    /// Returns true with a probability of one in `times`.
     pub(super) fn once_in(&mut self, times: u32) -> bool {
         self.random.random_ratio(1, times)
     }
 
-    /// What stands on the wire in the place of a request.
+    /// Returns bytes to send as a request.
     pub(super) fn request(&mut self) -> Vec<u8> {
         match self.up_to(7) {
             0 => self.bytes(300),
             1..=3 => {
                 let request = self.well_formed();
-                self.spoil(request)
+                self.corrupt(request)
             }
             _ => self.well_formed(),
         }
     }
 
-    /// A message of the bus.
+    /// Returns the bytes of a NATS message.
     pub(super) fn message(&mut self) -> Vec<u8> {
         let captured = self.captured_messages.choose(&mut self.random).expect("some").clone();
         match self.up_to(7) {
             0 => self.bytes(300),
             1 => self.json(4).to_string().into_bytes(),
-            2 | 3 => self.spoil(captured.into_bytes()),
+            2 | 3 => self.corrupt(captured.into_bytes()),
             4 => {
                 let mut message: Value = serde_json::from_str(&captured).expect("JSON");
                 let payload = message["Payload"].as_str().and_then(|text| STANDARD.decode(text).ok());
-                message["Payload"] = STANDARD.encode(self.spoil(payload.expect("base64"))).into();
+                message["Payload"] = STANDARD.encode(self.corrupt(payload.expect("base64"))).into();
                 message.to_string().into_bytes()
             }
             5 => {
                 let value = self.one_of(["true", "false"]);
                 let feature = json!({ "Name": "accountEnabled", "Value": value });
-                let event = self.with_nonsense(json!({ "UserID": VICTIM, "Features": [feature] }));
+                let event = self.with_random_members(json!({ "UserID": VICTIM, "Features": [feature] }));
                 envelope("events.UserFeatureChanged", &event).into_bytes()
             }
             _ => {
                 let event =
                     json!({ "UserIDs": [VICTIM], "Type": "t", "Message": STANDARD.encode(self.bytes(30)) });
-                let event = self.with_nonsense(event);
+                let event = self.with_random_members(event);
                 envelope("events.SendSSE", &event).into_bytes()
             }
         }
@@ -175,14 +175,14 @@ impl Mischief {
         match self.up_to(7) {
             0 => self.bytes(100),
             1 => self.captured_tokens.choose(&mut self.random).expect("some").clone().into_bytes(),
-            2 => self.spoil(good),
-            // Whoever has the secret may still sign nonsense.
+            2 => self.corrupt(good),
+            // A client with the secret can sign arbitrary claims.
             3 | 4 => {
                 let id = self.one_of([json!({ "opaque_id": VICTIM }), json!({})]);
                 let scope = self.one_of([json!({ "user": {} }), json!({ "publicshare:1": {} })]);
                 let exp = self.one_of([4_000_000_000_u64, 4_000_000_000, 1_000_000_000, u64::MAX]);
                 let claims = json!({ "aud": ["reva"], "exp": exp, "user": { "id": id }, "scope": scope });
-                token_with(&self.with_nonsense(claims)).into_bytes()
+                token_with(&self.with_random_members(claims)).into_bytes()
             }
             _ => good,
         }
@@ -194,22 +194,22 @@ impl Mischief {
             0 => self.bytes(100),
             1 => format!("{}-{}", numbers[0], numbers[1]).into_bytes(),
             2 => format!("{}-{}", numbers[0] % 3, numbers[1] % 3).into_bytes(),
-            3 => self.spoil(format!("{}-{}", numbers[0], numbers[1] % 1000).into_bytes()),
+            3 => self.corrupt(format!("{}-{}", numbers[0], numbers[1] % 1000).into_bytes()),
             _ => Vec::new(),
         }
     }
 
-    /// Up to so many bytes, most of them letters.
-    fn bytes(&mut self, most: usize) -> Vec<u8> {
-        let length = self.up_to(most);
+    /// Returns up to `max` bytes, in half of the cases only printable ones.
+    fn bytes(&mut self, max: usize) -> Vec<u8> {
+        let length = self.up_to(max);
         let any_letter = self.once_in(2);
         (0..length)
             .map(|_| if any_letter { self.random.random_range(b' '..=b'~') } else { self.random.random() })
             .collect()
     }
 
-    /// Changes a few places.
-    fn spoil(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
+    /// Changes the bytes at a few places.
+    fn corrupt(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         for _ in 0..=self.up_to(4) {
             let place = self.up_to(bytes.len());
             let end = (place + self.up_to(20)).min(bytes.len());
@@ -219,21 +219,21 @@ impl Mischief {
                 2 => bytes.insert(place, self.random.random()),
                 3 if self.once_in(4) => bytes.truncate(place),
                 4 if place < bytes.len() => bytes[place] = self.random.random(),
-                _ => drop(bytes.splice(place..place, self.one_of(CRUMBS).iter().copied())),
+                _ => drop(bytes.splice(place..place, self.one_of(FRAGMENTS).iter().copied())),
             }
         }
         bytes
     }
 
-    /// Puts anything in the place of one of the members, or somewhere within it, now and then.
-    fn with_nonsense(&mut self, mut object: Value) -> Value {
+    /// Sometimes replaces one of the members, or a part of it, by random JSON.
+    fn with_random_members(&mut self, mut object: Value) -> Value {
         let names: Vec<_> = object.as_object().expect("an object").keys().cloned().collect();
         if let Some(name) = names.choose(&mut self.random)
             && self.once_in(2)
         {
             let member = object[name].take();
             let within = member.is_object() && !self.once_in(4);
-            object[name] = if within { self.with_nonsense(member) } else { self.json(3) };
+            object[name] = if within { self.with_random_members(member) } else { self.json(3) };
         }
         object
     }
@@ -259,8 +259,8 @@ impl Mischief {
     }
 }
 
-/// As text, so that it can be read and sent again.
-pub(super) fn shown(sent: &[Vec<u8>]) -> String {
+/// Returns the bytes as Rust literals, which can be read and sent again.
+pub(super) fn escaped(sent: &[Vec<u8>]) -> String {
     sent.iter().fold(String::new(), |mut all, bytes| {
         writeln!(all, "b\"{}\"", bytes.escape_ascii()).expect("a text");
         all

@@ -1,7 +1,7 @@
-//! What lies between a client and the service: TCP alone, or TLS on it.
+//! The transport between a client and the service: plain TCP or TLS.
 //!
-//! `LINE=tls` in the environment has every service show a certificate and every client of it speak TLS. What a test is about
-//! that holds in the clear alone has `in_the_clear` in its name, and `./test` leaves it out of the other run.
+//! With `TRANSPORT=tls` in the environment every service has a certificate and every client of it uses TLS. A test that
+//! needs plain TCP has `in_the_clear` in its name; `./test` skips it in the run with TLS.
 
 use std::{
     env::{self, VarError},
@@ -29,28 +29,28 @@ use tokio_rustls::{
 };
 use tokio_util::either::Either;
 
-/// A certificate and its key, in one file: two runs that make it at once agree on it.
+/// A certificate and its key in one file, so that two concurrent test runs use a matching pair.
 const IDENTITY: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/identity.pem");
-/// Whom the certificate is for, wherever it listens, …
+/// The host name in the certificate, on any address.
 const NAME: &str = "localhost";
-/// … and for those who know it by its address alone.
+/// The IP address in the certificate, for clients that verify the address.
 const ADDRESS: &str = "127.0.0.1";
 
-/// What every line is encrypted with; `None` in the clear.
-static ENCRYPTION: LazyLock<Option<Encryption>> = LazyLock::new(|| match env::var("LINE").as_deref() {
+/// The TLS configuration of every connection; `None` for plain TCP.
+static ENCRYPTION: LazyLock<Option<Encryption>> = LazyLock::new(|| match env::var("TRANSPORT").as_deref() {
     Err(VarError::NotPresent) => None,
     Ok("tls") => Some(Encryption::of(IDENTITY.as_ref()).expect("a certificate")),
-    other => panic!("LINE is {other:?}: it can be tls, or be left away"),
+    other => panic!("TRANSPORT is {other:?}: it must be tls or unset"),
 });
 
-/// One for each protocol. Clients come back with what they have agreed upon before, as browsers do.
+/// One connector for each protocol. Each resumes its TLS sessions, as browsers do.
 struct Encryption {
     http_1_1: TlsConnector,
     http_2: TlsConnector,
 }
 
 impl Encryption {
-    /// With the certificate in `file`, which is made once and stays.
+    /// Uses the certificate in `file`, which is generated once and kept.
     fn of(file: &Path) -> io::Result<Self> {
         if !file.exists() {
             let CertifiedKey { cert, signing_key }: CertifiedKey<KeyPair> =
@@ -58,7 +58,7 @@ impl Encryption {
                     .map_err(io::Error::other)?;
             let mut made = NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR"))?;
             write!(made, "{}{}", cert.pem(), signing_key.serialize_pem())?;
-            // Unless another run was quicker.
+            // Fails when another run was faster, whose file is used then.
             made.persist_noclobber(file).ok();
         }
         let mut known = RootCertStore::empty();
@@ -68,22 +68,22 @@ impl Encryption {
     }
 }
 
-/// Where a server listens, and whether it wants to be spoken to in the clear.
+/// The address of a server, and whether it uses TLS.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
-    encrypts: bool,
+    uses_tls: bool,
 }
 
-/// What goes over it is the same, whether it is encrypted or not.
+/// A connection with or without TLS.
 pub(crate) type Connection = Either<TcpStream, TlsStream<TcpStream>>;
 
-/// A service that was told to speak as [`settings`] say.
+/// Returns the address of a service that was started with [`settings`].
 pub(crate) fn service_at(address: SocketAddr) -> Server {
-    Server { address, encrypts: ENCRYPTION.is_some() }
+    Server { address, uses_tls: ENCRYPTION.is_some() }
 }
 
-/// What a service has to be told.
+/// The settings that make the service use this transport.
 pub(crate) fn settings() -> &'static [(&'static str, &'static str)] {
     match *ENCRYPTION {
         None => &[],
@@ -95,7 +95,7 @@ pub(crate) fn settings() -> &'static [(&'static str, &'static str)] {
     }
 }
 
-/// What is beneath, whatever lies on it.
+/// Returns the TCP socket beneath a connection.
 pub(crate) fn socket(connection: &Connection) -> &TcpStream {
     match connection {
         Either::Left(socket) => socket,
@@ -105,35 +105,35 @@ pub(crate) fn socket(connection: &Connection) -> &TcpStream {
 
 impl Server {
     pub(crate) fn scheme(self) -> &'static str {
-        if self.encrypts { "https" } else { "http" }
+        if self.uses_tls { "https" } else { "http" }
     }
 
-    pub(crate) fn encrypts(self) -> bool {
-        self.encrypts
+    pub(crate) fn uses_tls(self) -> bool {
+        self.uses_tls
     }
 
-    /// A line for HTTP/1.1.
+    /// Opens a connection for HTTP/1.1.
     pub(crate) async fn connect(self) -> io::Result<Connection> {
         self.connect_on(TcpStream::connect(self.address).await?, Version::HTTP_11).await
     }
 
-    /// As [`Server::connect`], by a socket that was told something before.
+    /// Opens a connection for HTTP/1.1 from a socket whose options are already set.
     pub(crate) async fn connect_by(self, socket: TcpSocket) -> io::Result<Connection> {
         self.connect_on(socket.connect(self.address).await?, Version::HTTP_11).await
     }
 
-    /// A line for HTTP/2.
+    /// Opens a connection for HTTP/2.
     pub(crate) async fn connect_for_http_2(self) -> io::Result<Connection> {
         self.connect_on(TcpStream::connect(self.address).await?, Version::HTTP_2).await
     }
 
-    /// A line for this version of HTTP, on a socket that is connected already.
+    /// Sets up the transport for this version of HTTP on a connected socket.
     pub(crate) async fn connect_on<S: AsyncRead + AsyncWrite + Unpin>(
         self,
         socket: S,
         version: Version,
     ) -> io::Result<Either<S, TlsStream<S>>> {
-        let Some(encryption) = ENCRYPTION.as_ref().filter(|_| self.encrypts) else {
+        let Some(encryption) = ENCRYPTION.as_ref().filter(|_| self.uses_tls) else {
             return Ok(Either::Left(socket));
         };
         let connector = if version == Version::HTTP_2 { &encryption.http_2 } else { &encryption.http_1_1 };
@@ -142,17 +142,17 @@ impl Server {
     }
 }
 
-/// Speaks `protocol` with those who are known.
+/// Returns a connector that trusts `known` and offers `protocol` (ALPN).
 pub(crate) fn connector(known: &RootCertStore, protocol: &[u8]) -> TlsConnector {
     let mut config = ClientConfig::builder().with_root_certificates(known.clone()).with_no_client_auth();
     config.alpn_protocols = vec![protocol.to_vec()];
     Arc::new(config).into()
 }
 
-/// Whoever is no service of ours is spoken to in the clear.
+/// A server other than the service is reached over plain TCP.
 impl From<SocketAddr> for Server {
     fn from(address: SocketAddr) -> Self {
-        Self { address, encrypts: false }
+        Self { address, uses_tls: false }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the bus may do without a client noticing.
+//! The consumer of the NATS stream, and outages that clients do not notice.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
     }
 }
 
-/// How many consumers the stream has.
+/// Returns the number of consumers of the stream.
 pub(crate) async fn consumers(nats: &Nats) -> usize {
     let publisher = nats.publisher().await;
     match publisher.jetstream.get_stream("main-queue").await {
@@ -21,7 +21,7 @@ pub(crate) async fn consumers(nats: &Nats) -> usize {
     }
 }
 
-/// As an administrator may do at any time.
+/// Deletes all consumers, as an administrator can do at any time.
 pub(crate) async fn delete_consumers(nats: &Nats) {
     let publisher = nats.publisher().await;
     let main_queue = publisher.jetstream.get_stream("main-queue").await.expect("the stream");
@@ -32,7 +32,7 @@ pub(crate) async fn delete_consumers(nats: &Nats) {
 }
 
 #[tokio::test]
-async fn the_stream_is_made_as_the_platform_makes_it() {
+async fn stream_is_created_as_by_the_platform() {
     let nats = Nats::start().await;
     let _service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -46,7 +46,7 @@ async fn the_stream_is_made_as_the_platform_makes_it() {
 }
 
 #[tokio::test]
-async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
+async fn reads_only_new_events_and_skips_invalid_ones() {
     let nats = Nats::start().await;
     drop(Service::start(&nats, &[]).await);
     let publisher = nats.publisher().await;
@@ -62,9 +62,9 @@ async fn only_new_events_are_read_and_bad_ones_are_passed_over() {
     assert_eq!(service.metric(unreadable).await, 4);
 }
 
-/// NATS never delivers a message that is larger than all that was asked for.
+/// NATS does not deliver a message that is larger than the requested batch.
 #[tokio::test]
-async fn a_message_larger_than_a_usual_batch_is_read() {
+async fn reads_a_message_larger_than_a_batch() {
     let directory = tempfile::tempdir().expect("a directory");
     let configuration = directory.path().join("nats.conf");
     std::fs::write(&configuration, "max_payload: 16MB\n").expect("written");
@@ -72,14 +72,14 @@ async fn a_message_larger_than_a_usual_batch_is_read() {
     let nats = Nats::start_with(&arguments, ConnectOptions::new).await;
     let service = Service::start(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
-    // In base64 twice it takes more than 10 MiB.
+    // Base64 is applied twice, so that the message has more than 10 MiB.
     let content = "x".repeat(6 << 20);
     nats.publisher().await.event(&["einstein"], "t", &content).await;
     assert!(stream.content().await == content, "another content");
 }
 
 #[tokio::test]
-async fn it_starts_without_a_bus_says_so_and_goes_on_when_there_is_one() {
+async fn starts_without_nats_and_becomes_ready_with_it() {
     let mut nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let mut stream = service.follow("einstein").await;
@@ -96,7 +96,7 @@ async fn it_starts_without_a_bus_says_so_and_goes_on_when_there_is_one() {
     reads(&mut stream, 1..=1).await;
 }
 
-/// The server is killed and comes back after `outage`; whatever is published is read once and in order.
+/// Kills the server and restarts it after `outage`. Each event is read once and in order.
 async fn outage(outage: Duration) {
     let mut nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
@@ -108,7 +108,7 @@ async fn outage(outage: Duration) {
     eventually("not ready", async || service.readiness().await.0 == 503).await;
     tokio::time::sleep(outage).await;
     nats.up().await;
-    // Before the service is back, as other services may be quicker.
+    // Other services can publish before the service has reconnected.
     let publisher = nats.publisher().await;
     publisher.events(&["einstein"], "t", (100..200).map(|n| n.to_string())).await;
     service.is_ready().await;
@@ -116,23 +116,23 @@ async fn outage(outage: Duration) {
     reads(&mut stream, 50..300).await;
     publisher.event(&["einstein"], "t", "300").await;
     reads(&mut stream, 300..301).await;
-    // The fan-out would hide an event that is read twice; the count does not.
+    // The subscriptions would hide an event that is read twice; the counter does not.
     service.counts(r#"sse_events_received_total{outcome="delivered"}"#, 301).await;
     assert_eq!(service.metric(r#"sse_events_received_total{outcome="no_subscriber"}"#).await, 0);
 }
 
 #[tokio::test]
-async fn a_short_outage_loses_nothing_and_doubles_nothing() {
+async fn short_outage_loses_and_duplicates_nothing() {
     outage(Duration::from_secs(2)).await;
 }
 
 #[tokio::test]
-async fn a_long_outage_loses_nothing_and_doubles_nothing() {
+async fn long_outage_loses_and_duplicates_nothing() {
     outage(Duration::from_secs(40)).await;
 }
 
 #[tokio::test]
-async fn a_deleted_consumer_is_made_again_where_it_was() {
+async fn deleted_consumer_is_recreated_at_its_position() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let mut stream = service.follow("einstein").await;
@@ -142,13 +142,13 @@ async fn a_deleted_consumer_is_made_again_where_it_was() {
     delete_consumers(&nats).await;
     publisher.events(&["einstein"], "t", (1..50).map(|n| n.to_string())).await;
     reads(&mut stream, 1..50).await;
-    // The fan-out would hide an event that is read twice; the count does not.
+    // The subscriptions would hide an event that is read twice; the counter does not.
     service.counts(r#"sse_events_received_total{outcome="delivered"}"#, 50).await;
     assert_eq!(service.metric(r#"sse_events_received_total{outcome="no_subscriber"}"#).await, 0);
 }
 
 #[tokio::test]
-async fn of_a_cluster_any_server_will_do() {
+async fn connects_to_any_server_of_a_cluster() {
     let nats = Nats::start().await;
     let servers = format!("127.0.0.1:1, {}", nats.address());
     let service = Service::start(&nats, &[("SSE_EVENTS_ENDPOINT", &servers)]).await;
@@ -158,7 +158,7 @@ async fn of_a_cluster_any_server_will_do() {
 }
 
 #[tokio::test]
-async fn no_consumer_is_left_behind() {
+async fn consumer_is_deleted_on_shutdown() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     assert_eq!(consumers(&nats).await, 1);
@@ -168,11 +168,11 @@ async fn no_consumer_is_left_behind() {
 }
 
 #[tokio::test]
-async fn none_is_left_behind_by_a_kill_either() {
+async fn consumer_expires_after_a_kill() {
     let nats = Nats::start().await;
     let program = program::server(&nats);
     eventually("a consumer", async || consumers(&nats).await == 1).await;
-    // It is killed.
+    // The process is killed on drop.
     drop(program);
     eventually("no consumer", async || consumers(&nats).await == 0).await;
 }

@@ -1,4 +1,4 @@
-//! A client that comes back gets what it has missed, wherever and whenever it does.
+//! A client that reconnects gets the events it has missed.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ pub(crate) async fn publish(publisher: &Publisher, contents: std::ops::Range<u32
     publisher.events(&["einstein"], "t", contents.map(|n| n.to_string())).await;
 }
 
-/// Reads numbered events, and answers the id of the last.
+/// Reads numbered events, and returns the id of the last.
 pub(crate) async fn reads(stream: &mut Stream, contents: std::ops::Range<u32>) -> String {
     let mut id = String::new();
     for n in contents {
@@ -32,12 +32,12 @@ async fn back(service: &Service, last_event_id: &str) -> Stream {
 #[track_caller]
 pub(crate) fn is_gap(event: &Block, last_event_id: &str, reason: &str) {
     assert_eq!(event.field("event").as_deref(), Some("stream-gap"));
-    let told: serde_json::Value = serde_json::from_str(&event.field("data").expect("data")).expect("JSON");
-    assert_eq!(told, json!({ "last_event_id": last_event_id, "reason": reason }));
+    let data: serde_json::Value = serde_json::from_str(&event.field("data").expect("data")).expect("JSON");
+    assert_eq!(data, json!({ "last_event_id": last_event_id, "reason": reason }));
 }
 
 #[tokio::test]
-async fn a_stream_begins_with_what_to_come_back_with() {
+async fn stream_starts_with_an_event_id() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     publish(&nats.publisher().await, 0..1).await;
@@ -56,7 +56,7 @@ async fn a_stream_begins_with_what_to_come_back_with() {
 }
 
 #[tokio::test]
-async fn what_was_missed_comes_first_and_then_what_is_new() {
+async fn missed_events_precede_new_ones() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -65,7 +65,7 @@ async fn what_was_missed_comes_first_and_then_what_is_new() {
     let id = reads(&mut stream, 0..5).await;
     drop(stream);
     publish(&publisher, 10..20).await;
-    // What has come there cannot come live any more.
+    // These events have been read, so they cannot arrive as new ones.
     reads(&mut other, 0..20).await;
     let mut stream = back(&service, &id).await;
     reads(&mut stream, 5..20).await;
@@ -80,20 +80,20 @@ async fn what_was_missed_comes_first_and_then_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_restart_and_another_instance_lose_nothing_and_know_the_same_ids() {
+async fn ids_hold_across_restarts_and_instances() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     let other = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
     let mut stream = service.follow("einstein").await;
     publish(&publisher, 0..10).await;
-    // Most of the queue is other services' events.
+    // Most of the queue consists of events of other services.
     for _ in 0..100 {
         publisher.message(r#"{"Metadata":{"eventtype":"events.FileTouched"},"Payload":""}"#).await;
     }
     let id = reads(&mut stream, 0..10).await;
     service.stop();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 10..20).await;
     reads(&mut back(&other, &id).await, 10..20).await;
@@ -102,7 +102,7 @@ async fn a_restart_and_another_instance_lose_nothing_and_know_the_same_ids() {
 }
 
 #[tokio::test]
-async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
+async fn unknown_event_ids_open_a_stream_with_a_gap() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_BYTES", "16KiB")]).await;
     let publisher = nats.publisher().await;
@@ -110,7 +110,7 @@ async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
     publish(&publisher, 0..1).await;
     let first = reads(&mut stream, 0..1).await;
     let mut last = first.clone();
-    // No more at a time than the log holds.
+    // The events of one batch fit the log.
     for n in 1..100 {
         publish(&publisher, n..n + 1).await;
         last = reads(&mut stream, n..n + 1).await;
@@ -129,10 +129,10 @@ async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
 
     let headers = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {}\r\n", token("einstein"));
     let request = [headers.as_bytes(), b"last-event-id: \xff\r\n\r\n"].concat();
-    let answer = crate::client::begins(service.http, &request, "event: stream-gap").await;
+    let answer = crate::client::answer_until(service.http, &request, "event: stream-gap").await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("unknown"), "{answer}");
 
-    // After a gap everything comes again.
+    // After a gap all events in the log are sent.
     let mut stream = back(&service, "7").await;
     publish(&publisher, 100..110).await;
     let gap = stream.event().await;
@@ -141,7 +141,7 @@ async fn whatever_a_client_names_its_stream_opens_and_says_what_is_missing() {
 }
 
 #[tokio::test]
-async fn a_tab_that_can_only_repeat_its_request_id_continues() {
+async fn repeated_request_id_resumes_the_stream() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let publisher = nats.publisher().await;
@@ -152,15 +152,15 @@ async fn a_tab_that_can_only_repeat_its_request_id_continues() {
     drop(stream);
     service.has_connections(0).await;
     publish(&publisher, 3..6).await;
-    // At least once: those that were written a moment before the end come again.
+    // Events that were written shortly before the end are sent again (at least once).
     reads(&mut service.follow_with("einstein", &tab).await, 0..6).await;
     let mut marie = service.follow_with("marie", &tab).await;
     publisher.event(&["marie"], "t", "first").await;
-    assert_eq!(marie.content().await, "first", "another user's is nobody's business");
+    assert_eq!(marie.content().await, "first", "the request id of another user is unrelated");
 }
 
 #[tokio::test]
-async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
+async fn request_id_holds_across_restarts_and_instances() {
     let nats = Nats::start().await;
     let mut service = Service::start(&nats, &[]).await;
     let other = Service::start(&nats, &[]).await;
@@ -170,7 +170,7 @@ async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
     publish(&publisher, 0..3).await;
     reads(&mut stream, 0..3).await;
     service.stop();
-    assert_eq!(stream.last_words().await, "the service is stopping");
+    assert_eq!(stream.closing_comment().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 3..6).await;
     let next = Service::start(&nats, &[]).await;
@@ -179,14 +179,14 @@ async fn a_tab_is_known_after_a_restart_and_on_another_instance() {
     reads(&mut other.follow_with("einstein", &tab).await, 0..6).await;
 }
 
-/// Streams come and go while events are published as fast as the bus takes them: each of those that begin at the same event
-/// must see the same.
+/// Streams open and close while events are published as fast as NATS accepts them. Streams that start at the same
+/// position get the same events.
 #[tokio::test(flavor = "multi_thread")]
-async fn joining_in_the_midst_of_a_burst_leaves_no_hole_and_no_duplicate() {
+async fn joining_during_a_burst_loses_nothing() {
     const EVENTS: u32 = 5_000;
     const CLIENTS: usize = 40;
     let nats = Nats::start().await;
-    // A line that its client has just left still counts for a moment.
+    // A connection counts for a moment after its client has closed it.
     let settings = [("SSE_MAX_CONNECTIONS_PER_USER", "1000")];
     let service = Arc::new(Service::start(&nats, &settings).await);
     let publisher = nats.publisher().await;
@@ -197,7 +197,7 @@ async fn joining_in_the_midst_of_a_burst_leaves_no_hole_and_no_duplicate() {
                 let mut stream = service.follow("einstein").await;
                 let mut id = stream.block().await.expect("an opening").field("id").expect("an id");
                 let mut next = 0;
-                // Each leaves after another number of events, again and again.
+                // Each stream closes after another number of events, repeatedly.
                 let stay = 37 + 11 * u32::try_from(client).expect("few");
                 while next < EVENTS {
                     let until = (next + stay).min(EVENTS);

@@ -1,4 +1,4 @@
-//! TLS and credentials towards the bus.
+//! TLS and credentials for the connection to NATS.
 
 use std::{io::Write as _, path::Path};
 
@@ -12,7 +12,7 @@ fn einstein() -> ConnectOptions {
     ConnectOptions::with_user_and_password("einstein".into(), "relativity".into())
 }
 
-/// Not ready, for a reason that names what is wrong.
+/// Checks that the service is not ready, for this reason.
 async fn is_refused(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
     let service = Service::start_unready(nats, settings);
     eventually(reason, async || {
@@ -23,7 +23,7 @@ async fn is_refused(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
 }
 
 #[tokio::test]
-async fn it_says_who_it_is() {
+async fn client_authenticates_with_credentials() {
     let nats = Nats::start_with(&["--user", "einstein", "--pass", "relativity"], einstein).await;
     let right = [("OCIS_EVENTS_AUTH_USERNAME", "einstein"), ("OCIS_EVENTS_AUTH_PASSWORD", "relativity")];
     let service = Service::start(&nats, &right).await;
@@ -37,14 +37,14 @@ async fn it_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn the_address_may_say_who_it_is() {
+async fn url_can_contain_credentials() {
     let nats = Nats::start_with(&["--user", "einstein", "--pass", "rela/tivity"], || {
         ConnectOptions::with_user_and_password("einstein".into(), "rela/tivity".into())
     })
     .await;
     let with = |user: &str| format!("nats://{user}@{}/", nats.address());
     let right = with("einstein:rela%2Ftivity");
-    // It counts more than the settings, as in the platform's library.
+    // The credentials in the URL precede the settings, as in the platform's library.
     let others = [("OCIS_EVENTS_AUTH_USERNAME", "marie"), ("OCIS_EVENTS_AUTH_PASSWORD", "radium")];
     let service = Service::start_at(&right, &others);
     service.is_ready().await;
@@ -72,7 +72,7 @@ fn path(file: &NamedTempFile) -> &str {
     Path::to_str(file.path()).expect("Unicode")
 }
 
-/// As `openssl req -x509` makes one: it says that it is an authority, and is a server's all the same.
+/// Returns a certificate like those of `openssl req -x509`: it is marked as an authority, although a server uses it.
 fn self_signed_authority(name: &str, last_year: i32) -> Certificates {
     let mut params = CertificateParams::new([name.to_owned()]).expect("a name");
     params.distinguished_name.push(DnType::CommonName, "nats");
@@ -84,14 +84,14 @@ fn self_signed_authority(name: &str, last_year: i32) -> Certificates {
     Certificates { certificate: file(&made.pem()), key: file(&key.serialize_pem()) }
 }
 
-/// For a server at 127.0.0.1, and its own authority.
+/// Returns a self-signed certificate for 127.0.0.1.
 fn certificates() -> Certificates {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
     Certificates { certificate: file(&made.cert.pem()), key: file(&made.signing_key.serialize_pem()) }
 }
 
 #[tokio::test]
-async fn it_wants_to_know_who_the_bus_is() {
+async fn server_certificate_is_verified() {
     let Certificates { certificate, key } = certificates();
     let tls = ["--tls", "--tlscert", path(&certificate), "--tlskey", path(&key)];
     let nats = Nats::start_with(&tls, ConnectOptions::new).await;
@@ -103,13 +103,13 @@ async fn it_wants_to_know_who_the_bus_is() {
     let other = certificates();
     let unknown = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&other.certificate));
     is_refused(&nats, &[enabled, unknown], "invalid peer certificate").await;
-    // With a file of authorities nobody else counts, whatever is set besides.
+    // With a file of authorities only those are trusted, whatever else is set.
     is_refused(&nats, &[enabled, unknown, ("OCIS_INSECURE", "true")], "invalid peer certificate").await;
     is_refused(&nats, &[enabled], "invalid peer certificate").await;
 }
 
 #[tokio::test]
-async fn a_server_may_be_its_own_authority_and_nobody_else() {
+async fn self_signed_server_certificate_can_be_trusted() {
     const TLS: (&str, &str) = ("OCIS_EVENTS_ENABLE_TLS", "true");
     async fn serve(certificates: &Certificates) -> Nats {
         let [certificate, key] = [&certificates.certificate, &certificates.key].map(path);
@@ -132,7 +132,7 @@ async fn a_server_may_be_its_own_authority_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn authorities_may_be_renewed_while_it_runs() {
+async fn authorities_can_be_renewed_at_runtime() {
     let (old, new) = (self_signed_authority("127.0.0.1", 2099), self_signed_authority("127.0.0.1", 2099));
     let roots = file(&std::fs::read_to_string(&old.certificate).expect("read"));
     let [certificate, key] = [&new.certificate, &new.key].map(path);

@@ -1,4 +1,4 @@
-//! What NATS limits, by its configuration and by that of the queue.
+//! Limits in the configuration of NATS and of its queue.
 
 use std::time::Duration;
 
@@ -17,14 +17,14 @@ use crate::{
     service::{Service, token},
 };
 
-/// A NATS with limits.
+/// A nats-server with limits.
 struct Limited {
     nats: Nats,
     folder: TempDir,
 }
 
 impl Limited {
-    /// One with this in its configuration.
+    /// Starts a server with these limits in its configuration.
     async fn new(limits: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("nats.conf");
@@ -33,12 +33,12 @@ impl Limited {
         Self { nats: Nats::start_with(&arguments, ConnectOptions::new).await, folder }
     }
 
-    /// One whose only account has these limits of JetStream.
+    /// Starts a server whose only account has these JetStream limits.
     async fn account(limits: &str) -> Self {
         Self::new(&account(limits)).await
     }
 
-    /// It has other limits from now on.
+    /// Replaces the limits and reloads the configuration.
     fn change(&self, limits: &str) {
         std::fs::write(self.folder.path().join("nats.conf"), limits).expect("written");
         self.nats.reload();
@@ -58,7 +58,7 @@ fn queue() -> stream::Config {
     }
 }
 
-/// Not ready for this reason, while it is tried again and again.
+/// Checks that the service is not ready for this reason during several attempts.
 async fn stays_unready(service: &Service, nats: &Nats, reason: &str) {
     eventually(reason, async || service.readiness().await.1.contains(reason)).await;
     let errors =
@@ -73,7 +73,7 @@ async fn stays_unready(service: &Service, nats: &Nats, reason: &str) {
 }
 
 #[tokio::test]
-async fn of_the_queue_are_kept_to_by_its_consumer() {
+async fn of_the_queue_are_kept_by_the_consumer() {
     let nats = Nats::start().await;
     let two_seconds = Duration::from_secs(2);
     let limits = stream::ConsumerLimits { inactive_threshold: two_seconds, max_ack_pending: 1 };
@@ -93,7 +93,7 @@ async fn of_the_queue_are_kept_to_by_its_consumer() {
 }
 
 #[tokio::test]
-async fn of_consumers_are_named_until_there_is_room() {
+async fn of_consumers_are_reported_until_lifted() {
     let nats = Nats::start().await;
     let config = stream::Config { max_consumers: 1, ..queue() };
     let queue = nats.publisher().await.jetstream.create_stream(config).await.expect("a queue");
@@ -106,7 +106,7 @@ async fn of_consumers_are_named_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn of_streams_are_named_until_they_are_lifted() {
+async fn of_streams_are_reported_until_lifted() {
     let limited = Limited::account("max_streams: 1").await;
     limited.nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
     let service = Service::start_unready(&limited.nats, &[]);
@@ -116,7 +116,7 @@ async fn of_streams_are_named_until_they_are_lifted() {
 }
 
 #[tokio::test]
-async fn of_storage_are_named_in_the_log_of_a_service_that_serves() {
+async fn of_storage_are_logged_and_the_service_serves() {
     let limited = Limited::account("max_store: 1M").await;
     let mut program = server_with(&limited.nats, &[("SSE_LOG_LEVEL", "info")]);
     let (http, debug) = program.logged_addresses().await;
@@ -137,9 +137,9 @@ async fn of_storage_are_named_in_the_log_of_a_service_that_serves() {
     logs(["bucket available again", "sse-resume"]).await;
 }
 
-/// The server permits a request, but not the subscription to what is asked for.
+/// The server allows the request, but not the subscription to its reply.
 #[tokio::test]
-async fn of_subscriptions_are_named_until_they_are_lifted() {
+async fn of_subscriptions_are_reported_until_lifted() {
     let mut limited = Limited::new("max_subscriptions: 1").await;
     limited.nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
     let mut program = server_with(&limited.nats, &[("SSE_LOG_LEVEL", "info")]);
@@ -167,12 +167,12 @@ async fn of_subscriptions_are_named_until_they_are_lifted() {
     while let Some(line) = program.error_line().await {
         times_read += usize::from(line.contains("reading from the bus"));
     }
-    // Before the first refusal, and at last.
+    // The queue is read before the first rejection and after the last.
     assert!(times_read <= 2, "{times_read}");
 }
 
 #[tokio::test]
-async fn of_one_message_cost_the_bookmarks_that_are_larger_and_no_connection() {
+async fn of_message_size_affect_only_larger_bookmarks() {
     let limited = Limited::new("max_payload: 800").await;
     let publisher = limited.nats.publisher().await;
     publisher.jetstream.create_stream(queue()).await.expect("a queue");
@@ -182,7 +182,7 @@ async fn of_one_message_cost_the_bookmarks_that_are_larger_and_no_connection() {
     for user in [&*large, small] {
         let headers = [("x-access-token", &*token(user)), ("x-request-id", &"r".repeat(200))];
         let mut stream = Stream::open(http, "/sse", &headers).await;
-        // It has a position when it is told an id.
+        // The stream has a position when it gets an id.
         while stream.block().await.expect("an id").field("id").is_none() {}
     }
     loop {

@@ -1,4 +1,4 @@
-//! What messages contain reaches the streams of the users they name, and nothing that an administrator reads.
+//! The content of messages reaches the streams of their users, and nothing that an administrator reads.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -10,13 +10,13 @@ use crate::{
     service::{sample, token},
 };
 
-/// It stands for what is private. Its first and last character can stand neither in base64 nor in a language tag.
+/// A marker for private content. Its first and last character occur neither in base64 nor in a language tag.
 const SECRET: &str = "~hunter2~";
 const SEND_SSE: &str = "events.SendSSE";
 const USER_FEATURE_CHANGED: &str = "events.UserFeatureChanged";
 const USER_DELETED: &str = "events.UserDeleted";
 
-/// Messages for us that cannot be read, damaged in each part.
+/// Returns `SendSSE` messages that are damaged in each of their parts.
 fn unreadable() -> Vec<String> {
     let metadata = |event_type: &str| json!({ "eventtype": event_type });
     let with_payload =
@@ -52,7 +52,7 @@ fn unreadable() -> Vec<String> {
     ]
 }
 
-/// Adds what the program logs to `log`, until a line contains `text`.
+/// Appends log lines of the program to `log` until a line contains `text`.
 async fn read_log_until(program: &mut Program, log: &mut Vec<String>, text: &str) {
     while !log.iter().any(|line| line.contains(text)) {
         log.push(program.error_line().await.expect("one more line"));
@@ -60,7 +60,7 @@ async fn read_log_until(program: &mut Program, log: &mut Vec<String>, text: &str
 }
 
 #[tokio::test]
-async fn content_of_messages_is_neither_logged_nor_shown() {
+async fn message_content_is_never_logged_or_shown() {
     let nats = Nats::start().await;
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_DEBUG_ZPAGES", "true")]);
     let (http, debug) = program.logged_addresses().await;
@@ -105,7 +105,7 @@ async fn content_of_messages_is_neither_logged_nor_shown() {
         shown.push(live.next().await.expect("one more block").0);
     }
     program.terminate();
-    log.push(program.complaints().await);
+    log.push(program.remaining_errors().await);
     let passed_over = log.iter().filter(|line| line.contains("unreadable message skipped")).count();
     assert_eq!(passed_over, unreadable.len(), "{log:#?}");
 

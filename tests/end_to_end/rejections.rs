@@ -1,4 +1,4 @@
-//! Who does not get a stream, and what they are told.
+//! Rejected requests and their responses.
 
 use hyper::Method;
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::{
     service::{SECRET, Service, token, token_with},
 };
 
-/// The path of a stream in the platform's API.
+/// The path of the stream in the platform's API.
 const STREAM: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 
-/// An answer is a problem as RFC 9457 has it.
+/// Asserts that a response has problem details (RFC 9457).
 #[track_caller]
 fn is_problem(response: &Response, status: u16, detail: &str) {
     assert_eq!(response.header("content-type"), Some("application/problem+json"), "{}", response.body);
@@ -24,7 +24,7 @@ fn is_problem(response: &Response, status: u16, detail: &str) {
 }
 
 #[tokio::test]
-async fn whoever_may_not_follow_is_told_why() {
+async fn rejected_requests_get_the_reason() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let claims = json!({
@@ -72,7 +72,7 @@ async fn bearer_scheme_is_case_insensitive() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_refused() {
+async fn other_paths_and_methods_are_rejected() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_HTTP_ROOT", "/root")]);
     let einstein = token("einstein");
@@ -96,7 +96,7 @@ async fn other_paths_and_methods_are_refused() {
         }
     }
     check(Method::POST, &format!("/root{STREAM}/language"), "GET, HEAD, PUT, DELETE").await;
-    // The answer to HEAD would be a stream without its body.
+    // A response to HEAD is that of a stream without its body.
     for path in ["/root/sse", &format!("/root{STREAM}")] {
         check(Method::HEAD, path, "GET").await;
     }
@@ -120,7 +120,7 @@ async fn head_is_answered_like_get() {
 }
 
 #[tokio::test]
-async fn every_origin_may_read_but_none_is_trusted() {
+async fn wildcard_origin_is_allowed_without_credentials() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let response = get(service.http, "/sse", &[("origin", "https://evil.example")]).await;
@@ -146,7 +146,7 @@ async fn every_origin_may_read_but_none_is_trusted() {
 }
 
 #[tokio::test]
-async fn named_origins_are_echoed_and_others_get_nothing() {
+async fn only_listed_origins_get_cors_headers() {
     let nats = Nats::down();
     let settings = [("SSE_CORS_ALLOW_ORIGINS", "https://a.example,https://*.b.example")];
     let service = Service::start_unready(&nats, &settings);
@@ -163,36 +163,36 @@ async fn named_origins_are_echoed_and_others_get_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_connects_and_asks_for_nothing_is_sent_away() {
+async fn silent_connection_is_closed() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
-    for begun in ["", "GET /sse HTTP/1.1\r\nhost:", "PRI * HT"] {
-        let answer = client::raw(service.http, begun.as_bytes()).await;
-        // Who begins with HTTP/2 is told its settings at once.
-        let told = begun.starts_with("PRI") && !answer.contains("HTTP");
-        assert!(told || answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{begun:?}: {answer}");
+    for sent in ["", "GET /sse HTTP/1.1\r\nhost:", "PRI * HT"] {
+        let answer = client::exchange(service.http, sent.as_bytes()).await;
+        // A client that starts with the HTTP/2 preface gets the server's SETTINGS at once.
+        let got_settings = sent.starts_with("PRI") && !answer.contains("HTTP");
+        assert!(got_settings || answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{sent:?}: {answer}");
     }
 }
 
 #[tokio::test]
-async fn bytes_that_are_no_request_do_no_harm() {
+async fn malformed_requests_do_no_harm() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[]);
     let no_ascii = b"GET /sse HTTP/1.1\r\nhost: a\r\norigin: https://\xff\r\nx-request-id: \xff\r\nx-access-token: \xff\r\nconnection: close\r\n\r\n";
-    let answer = client::raw(service.http, no_ascii).await;
+    let answer = client::exchange(service.http, no_ascii).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
     let long = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
     for request in ["\0\0\0\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\nGET\r\n\r\n", &long] {
-        let answer = client::raw(service.http, request.as_bytes()).await;
+        let answer = client::exchange(service.http, request.as_bytes()).await;
         let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
         assert!(refused, "{:?}: {answer}", &request[..request.len().min(40)]);
     }
     assert_eq!(get(service.http, "/sse", &[]).await.status, 401);
 }
 
-/// The platform's secret has been changed: streams go on with the tokens that there are.
+/// After a change of the platform's secret, open streams and existing tokens stay valid.
 #[tokio::test]
-async fn a_token_of_the_previous_secret_is_none_unless_it_is_named() {
+async fn previous_secret_is_accepted_only_if_configured() {
     let nats = Nats::start().await;
     let changed = ("SSE_JWT_SECRET", "another secret of at least thirty-two bytes");
     let token = token("einstein");

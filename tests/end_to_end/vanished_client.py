@@ -1,6 +1,6 @@
-"""Follows the service from an address that is then gone, without a word: no packet passes any more, and nobody is told.
+"""Opens streams from an address that is then removed, so that no packet passes any more and neither end is notified.
 
-Runs the program that its arguments name, in a network of its own (unshare --net). Ends with 0 when the service has noticed.
+Runs the program in its arguments, in a network of its own (unshare --net). Exits with 0 when the service has noticed.
 """
 
 import fcntl
@@ -15,8 +15,8 @@ import urllib.request
 
 SERVER, CLIENT, DEBUG = ("10.0.0.1", 9135), "192.168.0.1", "127.0.0.1:9139"
 STREAMS = 2
-# The kernel by itself would take a quarter of an hour.
-PATIENCE_SECONDS = 60
+# The kernel's own timeout is a quarter of an hour.
+DEADLINE_SECONDS = 60
 
 SIOCSIFFLAGS, SIOCSIFADDR, UP_AND_RUNNING, RUNNING = 0x8914, 0x8916, 0x41, 0x40
 
@@ -45,7 +45,7 @@ def metrics():
 def wait_for(streams):
     began = time.monotonic()
     while f"sse_connections {streams}" not in metrics().splitlines():
-        if time.monotonic() - began > PATIENCE_SECONDS:
+        if time.monotonic() - began > DEADLINE_SECONDS:
             sys.exit(f"never so many streams: {streams}\n{metrics()}")
         time.sleep(0.1)
 
@@ -68,7 +68,7 @@ with subprocess.Popen(sys.argv[1:]) as service:
         wait_for(0)
         streams = [follow() for _ in range(STREAMS)]
         wait_for(STREAMS)
-        # An alias that is down is gone. Its sockets stay.
+        # The address of an alias that is down does not exist. Its sockets stay.
         set_flags("lo:2", RUNNING)
         wait_for(0)
     finally:

@@ -1,4 +1,4 @@
-//! Streams over every kind of line, from a server in this process that counts lines and requests.
+//! Streams over every transport, with a server in this process that counts connections and requests.
 
 use std::{
     convert::Infallible,
@@ -37,15 +37,15 @@ use tokio_rustls::{
 
 const EVENTS: u64 = 3;
 
-/// Each event once, between comments, and no end.
+/// A stream of all events, each after a comment, which does not end.
 struct Stream {
     next: u64,
-    /// When the last one comes again.
+    /// When the last event is sent again.
     again: Option<Pin<Box<Sleep>>>,
 }
 
 impl Stream {
-    /// The event with this number.
+    /// Returns the frame of the event with this number.
     fn event(number: u64) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let event = json!({ "number": number, "published": 1 });
         let frame = format!(": keepalive\n\nid: {number}\ndata: {event}\nevent: bench\n\n");
@@ -72,16 +72,16 @@ impl Body for Stream {
     }
 }
 
-/// What the server has seen.
+/// The counts of the server.
 #[derive(Default)]
 struct Seen {
-    lines: AtomicUsize,
+    connections: AtomicUsize,
     http_1_1: AtomicUsize,
     http_2: AtomicUsize,
 }
 
 impl Seen {
-    async fn serve(self: Arc<Self>, line: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    async fn serve(self: Arc<Self>, connection: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let answer = service_fn(|request: Request<Incoming>| {
             assert!(request.headers().contains_key("x-access-token"));
             let again = match request.uri().path() {
@@ -96,15 +96,18 @@ impl Seen {
             asked.fetch_add(1, Ordering::Relaxed);
             async { Ok::<_, Infallible>(Response::new(Stream { next: 0, again })) }
         });
-        auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(line), answer).await.ok();
+        auto::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(connection), answer)
+            .await
+            .ok();
     }
 
     fn all(&self) -> [usize; 3] {
-        [&self.lines, &self.http_1_1, &self.http_2].map(|count| count.load(Ordering::Relaxed))
+        [&self.connections, &self.http_1_1, &self.http_2].map(|count| count.load(Ordering::Relaxed))
     }
 }
 
-/// A server, with the protocols that it agrees on over TLS.
+/// Starts a server that offers these protocols over TLS, or plain TCP.
 async fn server(protocols: Option<&[&[u8]]>) -> (SocketAddr, Arc<Seen>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
     let address = listener.local_addr().expect("bound");
@@ -112,15 +115,15 @@ async fn server(protocols: Option<&[&[u8]]>) -> (SocketAddr, Arc<Seen>) {
     let (tls, counted) = (protocols.map(acceptor), Arc::clone(&seen));
     tokio::spawn(async move {
         loop {
-            let (line, _) = listener.accept().await.expect("a line");
-            counted.lines.fetch_add(1, Ordering::Relaxed);
+            let (connection, _) = listener.accept().await.expect("a connection");
+            counted.connections.fetch_add(1, Ordering::Relaxed);
             let (tls, counted) = (tls.clone(), Arc::clone(&counted));
             tokio::spawn(async move {
                 match tls {
-                    None => counted.serve(line).await,
+                    None => counted.serve(connection).await,
                     Some(tls) => {
-                        if let Ok(line) = tls.accept(line).await {
-                            counted.serve(line).await;
+                        if let Ok(connection) = tls.accept(connection).await {
+                            counted.serve(connection).await;
                         }
                     }
                 }
@@ -169,7 +172,7 @@ async fn check(protocols: Option<&[&[u8]]>, options: &'static [&'static str], se
 }
 
 #[tokio::test]
-async fn streams_are_opened_in_the_clear_and_over_tls_each_on_a_line_or_many_on_one() {
+async fn streams_open_over_each_transport() {
     let both: &[&[u8]] = &[b"h2", b"http/1.1"];
     check(None, &["--path", "/once"], [25, 25, 0]).await;
     check(None, &["--path", "/once", "--http2", "--streams-per-connection", "10"], [3, 0, 25]).await;
@@ -180,7 +183,7 @@ async fn streams_are_opened_in_the_clear_and_over_tls_each_on_a_line_or_many_on_
 }
 
 #[tokio::test]
-async fn an_event_that_comes_again_behind_all_others_is_told() {
+async fn trailing_duplicate_is_reported() {
     let (address, _) = server(None).await;
     let (status, report, _) = bench(address, &["--path", "/again"]).await;
     assert_eq!(status, Some(1));
@@ -189,7 +192,7 @@ async fn an_event_that_comes_again_behind_all_others_is_told() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_speak_is_told() {
+async fn unsupported_protocol_is_an_error() {
     let (address, _) = server(Some(&[])).await;
     let (status, _, error) = bench(address, &["--tls", "--http2"]).await;
     assert_eq!(status, Some(2));

@@ -1,4 +1,4 @@
-//! What the bus may do: none of it ends a client's stream.
+//! Faults of NATS. None of them ends a client's stream.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use async_nats::{ConnectOptions, jetstream::stream};
 
 use super::Scene;
 use crate::{
-    browser::Memory::LastEventId,
-    bus::{consumers, delete_consumers},
+    browser::ResumeBy::LastEventId,
     cluster::Cluster,
+    consumer::{consumers, delete_consumers},
     eventually,
     ledger::Ledger,
     nats::Nats,
@@ -16,8 +16,8 @@ use crate::{
     service::Service,
 };
 
-/// What is the same after every fault: the service reads on, with one consumer, and nobody had to come back.
-async fn all_is_well(scene: &Scene, service: &Service, nats: &Nats) {
+/// Checks that the service reads again with exactly one consumer, and that no stream has ended.
+async fn has_recovered(scene: &Scene, service: &Service, nats: &Nats) {
     service.is_ready().await;
     assert_eq!(scene.ended(), 0, "streams that ended");
     eventually("exactly one consumer", async || consumers(nats).await == 1).await;
@@ -27,8 +27,8 @@ async fn not_ready(service: &Service) {
     eventually("not ready", async || service.readiness().await.0 == 503).await;
 }
 
-/// A service that reaches the bus through a proxy.
-async fn behind(proxy: &Proxy, nats: &Nats) -> Service {
+/// Starts a service that reaches NATS through a proxy.
+async fn service_behind(proxy: &Proxy, nats: &Nats) -> Service {
     Service::start(nats, &[("SSE_EVENTS_ENDPOINT", &proxy.address.to_string())]).await
 }
 
@@ -37,61 +37,61 @@ async fn proxy_to(nats: &Nats) -> Proxy {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_may_be_killed_and_come_back() {
+async fn survives_a_killed_server() {
     let mut nats = Nats::start().await;
     let proxy = proxy_to(&nats).await;
-    let service = behind(&proxy, &nats).await;
+    let service = service_behind(&proxy, &nats).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         let killed = async {
             nats.kill().await;
             not_ready(&service).await;
-            // Other services are back before this one.
+            // Other services reconnect before this one.
             proxy.blackhole(true);
             nats.up().await;
-            scene.goes_on().await;
+            scene.wait_for_more_events().await;
             proxy.blackhole(false);
             service.is_ready().await;
         };
         scene.round(killed).await;
     }
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_line_to_it_may_be_cut() {
+async fn survives_a_cut_connection() {
     let nats = Nats::start().await;
     let proxy = proxy_to(&nats).await;
-    let service = behind(&proxy, &nats).await;
+    let service = service_behind(&proxy, &nats).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         let cut = async {
             proxy.blackhole(true);
             proxy.cut();
-            scene.goes_on().await;
+            scene.wait_for_more_events().await;
             proxy.blackhole(false);
             service.is_ready().await;
             proxy.cut();
         };
         scene.round(cut).await;
     }
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_may_hang_without_a_word() {
+async fn survives_a_hanging_server() {
     let nats = Nats::start().await;
     let proxy = proxy_to(&nats).await;
-    let service = behind(&proxy, &nats).await;
+    let service = service_behind(&proxy, &nats).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         let hangs = async {
             proxy.blackhole(true);
-            // Long before the line itself is given up.
+            // The missed heartbeats are noticed long before the connection times out.
             eventually("silence is noticed", async || {
                 let (status, reason) = service.readiness().await;
                 status == 503 && reason.contains("heartbeat")
@@ -102,22 +102,22 @@ async fn the_server_may_hang_without_a_word() {
         scene.round(hangs).await;
         service.is_ready().await;
     }
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_server_may_cut_us_for_being_slow() {
+async fn survives_being_cut_as_slow_consumer() {
     let directory = tempfile::tempdir().expect("a directory");
     let configuration = directory.path().join("nats.conf");
     std::fs::write(&configuration, "max_pending: 1MB\nwrite_deadline: \"100ms\"\n").expect("written");
     let arguments = ["-c", configuration.to_str().expect("Unicode")];
     let nats = Nats::start_with(&arguments, ConnectOptions::new).await;
     let proxy = proxy_to(&nats).await;
-    let service = behind(&proxy, &nats).await;
+    let service = service_behind(&proxy, &nats).await;
     let mut scene = Scene::open(&nats.address(), service.http, LastEventId).await;
-    // More than the kernel takes on the way.
+    // More than the buffers of the connection hold.
     scene.padding = "x".repeat(30_000);
     let slow = async {
         proxy.delay(Duration::from_millis(200));
@@ -125,13 +125,13 @@ async fn the_server_may_cut_us_for_being_slow() {
         proxy.delay(Duration::ZERO);
     };
     scene.round(slow).await;
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn our_consumer_may_be_deleted() {
+async fn survives_a_deleted_consumer() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
@@ -139,42 +139,42 @@ async fn our_consumer_may_be_deleted() {
         scene.round(Box::pin(delete_consumers(&nats))).await;
         eventually("another consumer", async || consumers(&nats).await == 1).await;
     }
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 async fn purge(scene: &Scene) {
-    let main_queue = scene.bus.get_stream("main-queue").await.expect("the stream");
+    let main_queue = scene.jetstream.get_stream("main-queue").await.expect("the stream");
     main_queue.purge().await.expect("purged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_read_may_be_purged() {
+async fn survives_a_purge_of_read_messages() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         scene.publish(scene.size.events).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
+        scene.check_ledgers(Ledger::holds_each_once).await;
         purge(&scene).await;
     }
     scene.publish(scene.size.events).await;
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_purged_unread_is_told_of() {
+async fn reports_a_gap_for_unread_purged_messages() {
     let nats = Nats::start().await;
     let proxy = proxy_to(&nats).await;
-    let service = behind(&proxy, &nats).await;
+    let service = service_behind(&proxy, &nats).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for round in 1..=scene.size.rounds {
         scene.publish(scene.size.events).await;
-        scene.every_ledger(Ledger::holds_each_or_a_gap).await;
-        // What is held up would be read afterwards, what is sent into a dead connection is not.
+        scene.check_ledgers(Ledger::holds_each_or_a_gap).await;
+        // Messages that are held by the proxy would be read later; those of a dead connection are not.
         proxy.blackhole(true);
         proxy.cut();
         not_ready(&service).await;
@@ -182,39 +182,39 @@ async fn what_was_purged_unread_is_told_of() {
         purge(&scene).await;
         proxy.blackhole(false);
         scene.publish(scene.size.events).await;
-        scene.every_ledger(Ledger::holds_each_or_a_gap).await;
+        scene.check_ledgers(Ledger::holds_each_or_a_gap).await;
         assert_eq!(scene.gaps(), round as usize);
     }
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_queue_may_be_deleted_and_made_anew() {
+async fn survives_a_recreated_queue() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let scene = Scene::open(&nats.address(), service.http, LastEventId).await;
     for round in 1..=scene.size.rounds {
         scene.publish(scene.size.events).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
-        scene.bus.delete_stream("main-queue").await.expect("deleted");
+        scene.check_ledgers(Ledger::holds_each_once).await;
+        scene.jetstream.delete_stream("main-queue").await.expect("deleted");
         eventually("noticed", async || service.readiness().await.0 == 503).await;
-        let anew = stream::Config {
+        let recreated = stream::Config {
             name: "main-queue".into(),
             subjects: vec!["main-queue".into()],
-            description: Some("made by an administrator".into()),
+            description: Some("created by an administrator".into()),
             ..stream::Config::default()
         };
-        // The service leaves it time for that.
-        scene.bus.create_stream(anew).await.expect("made");
+        // The service waits for a while before it creates the queue itself.
+        scene.jetstream.create_stream(recreated).await.expect("made");
         scene.publish(scene.size.events).await;
-        scene.every_ledger(Ledger::holds_each_once).await;
+        scene.check_ledgers(Ledger::holds_each_once).await;
         assert_eq!(scene.gaps(), round as usize);
     }
-    all_is_well(&scene, &service, &nats).await;
+    has_recovered(&scene, &service, &nats).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_leader_of_a_cluster_may_be_killed() {
+async fn survives_a_killed_cluster_leader() {
     let mut cluster = Cluster::start().await;
     let addresses = cluster.addresses();
     let service = Service::start_at(&addresses, &[]);
@@ -222,18 +222,18 @@ async fn the_leader_of_a_cluster_may_be_killed() {
     let scene = Scene::open(&addresses, service.http, LastEventId).await;
     for _ in 0..scene.size.rounds {
         let killed = async {
-            let leader = cluster.leader(&scene.bus).await;
+            let leader = cluster.leader(&scene.jetstream).await;
             leader.kill().await;
-            // The other two go on without it.
-            scene.goes_on().await;
+            // The other two servers elect a new leader.
+            scene.wait_for_more_events().await;
             leader.up().await;
             // The registry's bucket has one replica, which may have been on the killed server.
             service.is_ready().await;
         };
         scene.round(killed).await;
     }
-    scene.every_ledger(Ledger::holds_each_once).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
     assert_eq!(scene.gaps(), 0);
-    let leader = cluster.leader(&scene.bus).await;
-    all_is_well(&scene, &service, leader).await;
+    let leader = cluster.leader(&scene.jetstream).await;
+    has_recovered(&scene, &service, leader).await;
 }
