@@ -129,7 +129,7 @@ impl Running {
         let no_more_events = CancellationToken::new();
         let relay = self.core.relay();
         let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
-        tasks.spawn(self.core.subscriptions.clone().look_after());
+        tasks.spawn(self.core.subscriptions.clone().maintain());
         tasks.spawn(self.core.languages.clone().follow());
         if let Some(exchange) = self.core.exchange.clone() {
             tasks.spawn(self.core.subscriptions.clone().follow(exchange));

@@ -152,7 +152,7 @@ impl Service {
 
     /// Looks after the streams once.
     async fn sweep(&self) {
-        let upkeep = tokio::spawn(self.subscriptions.clone().look_after());
+        let upkeep = tokio::spawn(self.subscriptions.clone().maintain());
         settle().await;
         upkeep.abort();
     }
