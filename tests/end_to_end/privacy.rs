@@ -65,7 +65,7 @@ async fn message_content_is_never_logged_or_shown() {
     let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_DEBUG_ZPAGES", "true")]);
     let (http, debug) = program.logged_addresses().await;
     let mut log = Vec::new();
-    read_log_until(&mut program, &mut log, "reading from the bus").await;
+    read_log_until(&mut program, &mut log, "reading from NATS").await;
     let token = token(SECRET);
     let mut stream = Stream::open(http, "/sse", &[("x-access-token", &token)]).await;
     let mut live = Stream::open(debug, "/inspect/live", &[]).await;
