@@ -126,8 +126,10 @@ async fn reconnect_while_denied(client: Client, state: watch::Sender<ConnectionS
         loop {
             denials.replies_denied().await;
             tokio::time::sleep(DENIED_RECONNECT_INTERVAL).await;
-            client.force_reconnect().await.ok();
-            denials.replies_permitted().await;
+            // The connection may be another one by now, and NATS may permit replies on it.
+            if denials.replies().is_some() {
+                client.force_reconnect().await.ok();
+            }
         }
     };
     tokio::select! {

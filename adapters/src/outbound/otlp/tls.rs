@@ -1,6 +1,9 @@
 //! TLS for a collector: the trusted certificate authorities and this service's client certificate.
 
-use std::{fs::File, io::Read as _};
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+};
 
 use hyper_rustls::ConfigBuilderExt as _;
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
@@ -18,8 +21,8 @@ const CERTIFICATE: [&str; 2] =
     ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
 /// The private key of the client certificate.
 const KEY: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
-/// Maximum size of a file, in bytes. The authorities of a system have about a quarter of it.
-const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Maximum size of a file, in bytes. The authorities of a system have about a tenth of it.
+const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// The TLS configuration, for HTTP and for gRPC.
 #[derive(Clone, Debug)]
@@ -89,9 +92,14 @@ impl Tls {
 fn file(variables: &mut Variables, names: &[&'static str]) -> Result<Option<PemFile>, Problem> {
     let Some((variable, path)) = variables.first(names) else { return Ok(None) };
     let mut file = PemFile { variable, path, bytes: Vec::new() };
+    let unreadable = |file: &PemFile, error: io::Error| file.problem(format!("cannot be read: {error}"));
+    // Opening a pipe blocks until it has a writer.
+    if !fs::metadata(&file.path).map_err(|error| unreadable(&file, error))?.is_file() {
+        return Err(file.problem("is not a regular file"));
+    }
     File::open(&file.path)
         .and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut file.bytes))
-        .map_err(|error| file.problem(format!("cannot be read: {error}")))?;
+        .map_err(|error| unreadable(&file, error))?;
     if file.bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(file.problem(format!("is larger than {MAX_FILE_BYTES} bytes")));
     }
