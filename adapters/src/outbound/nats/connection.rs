@@ -43,7 +43,14 @@ impl Connection {
     /// Spawns a task that uses the connection. It ends when the connection is closed.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let closing = self.closing.clone();
-        tokio::spawn(async move { closing.run_until_cancelled(task).await });
+        tokio::spawn(async move {
+            tokio::select! {
+                // The task could still report the lost connection if it was polled first.
+                biased;
+                () = closing.cancelled() => {}
+                () = task => {}
+            }
+        });
     }
 }
 
