@@ -1,37 +1,37 @@
-//! What can be asked of the program.
+//! The command line.
 
 use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-/// Pushes the events of Infinite Scale and OpenCloud to people's browsers, as Server-Sent Events.
+/// Pushes events of Infinite Scale and OpenCloud to browsers as Server-Sent Events.
 #[derive(Debug, Parser)]
 #[command(name = "ocis-sse", version)]
 pub struct CommandLine {
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve: read the bus and push its events to open streams
+    /// Run the service
     Server(Configured),
-    /// Ask the running instance on this machine whether it lives; exits with 0 or 1
+    /// Check the health of the running instance on this machine; exits with 0 if it is healthy, otherwise with 1
     Health(Configured),
-    /// Print the settings that are in effect and where each is from, with secrets masked
+    /// Print the settings in effect and the source of each, with secrets masked
     Config {
-        /// Print a file with every default instead, and what it means
+        /// Print a configuration file with all defaults and their meaning instead
         #[arg(long, conflicts_with = "config")]
         defaults: bool,
-        /// Which configuration
+        /// The configuration file.
         #[command(flatten)]
         configured: Configured,
     },
-    /// Try it out: the real endpoint on a bus in memory, with a page to publish events on
+    /// Run a demo: the real endpoint with an event bus in memory, and a page to publish events
     Demo {
-        /// Where to listen
+        /// Address to listen on
         #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9135")]
         addr: SocketAddr,
     },
@@ -41,10 +41,10 @@ pub enum Command {
     Version,
 }
 
-/// For what needs the configuration.
+/// The arguments of the subcommands that read the configuration.
 #[derive(Args, Debug)]
 pub struct Configured {
-    /// The configuration, instead of sse.yaml in its usual directory
+    /// Configuration file, instead of sse.yaml in a default directory
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }

@@ -1,7 +1,7 @@
-//! ocis-sse pushes the events of Infinite Scale and OpenCloud to people's browsers.
+//! ocis-sse pushes events of Infinite Scale and OpenCloud to browsers.
 //!
-//! ARCHITECTURE.md is the map. The [`use_cases`] stand over the ports; [`composition`] puts adapters behind them, as the
-//! [`configuration`] says; the rest is what a process needs.
+//! ARCHITECTURE.md describes the structure. The [`use_cases`] are implemented over the ports; [`composition`] connects the ports to adapters
+//! as the [`configuration`] says; the other modules are about the process.
 
 pub mod command_line;
 pub mod composition;

@@ -1,4 +1,4 @@
-//! When the process is to end.
+//! Signals, the service manager and the limits of the process.
 
 use std::sync::Arc;
 
@@ -11,94 +11,94 @@ use tracing::{error, info, warn};
 
 use crate::telemetry::LogFile;
 
-/// The shell's status for a process that SIGTERM has ended.
-const ENDED_AT_ONCE: i32 = 128 + 15;
+/// Exit status after a second signal: that of a process ended by SIGTERM, as shells report it.
+const KILLED_STATUS: i32 = 128 + 15;
 
-/// A token that is cancelled by the first SIGTERM or SIGINT. The second ends the process at once.
+/// Returns a token that the first SIGTERM or SIGINT cancels. A second signal ends the process at once.
 ///
 /// # Errors
 ///
-/// The signals cannot be caught.
+/// Returns an error if the signal handlers cannot be installed.
 pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let told = stop.clone();
+    let token = stop.clone();
     tokio::spawn(async move {
         either(&mut terminate, &mut interrupt).await;
         info!("stopping");
-        told.cancel();
+        token.cancel();
         either(&mut terminate, &mut interrupt).await;
-        warn!("stopped at once by a second signal");
-        std::process::exit(ENDED_AT_ONCE);
+        warn!("stopped immediately by a second signal");
+        std::process::exit(KILLED_STATUS);
     });
     Ok(stop)
 }
 
-/// Tells the service manager, where there is one, that clients are served, or no longer (`sd_notify(3)`).
-pub fn tell_service_manager(state: NotifyState<'_>) {
-    tell(&[state]);
+/// Notifies the service manager, if there is one, that the service is ready or stopping (`sd_notify(3)`).
+pub fn notify_service_manager(state: NotifyState<'_>) {
+    notify(&[state]);
 }
 
-/// Tells the service manager that the configuration is read again, until [`NotifyState::Ready`] (`sd_notify(3)`, `RELOADING=1`).
-pub fn tell_service_manager_of_reload() {
+/// Notifies the service manager that the configuration is being reloaded, until [`NotifyState::Ready`] (`sd_notify(3)`, `RELOADING=1`).
+pub fn notify_reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
-        Err(error) => warn!(%error, "the service manager cannot be told"),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => warn!(%error, "notification of the service manager failed"),
     }
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        warn!(%error, "the service manager cannot be told");
+        warn!(%error, "notification of the service manager failed");
     }
 }
 
-/// Returns the SIGHUPs that come from now on. From the first call on, the signal no longer ends the process. Several that come while none is
+/// Returns a listener for SIGHUP. From the first call on, the signal no longer ends the process. Several signals that arrive while none is
 /// awaited count as one.
 ///
 /// # Errors
 ///
-/// The signal cannot be caught.
+/// Returns an error if the signal handler cannot be installed.
 pub fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
-/// Reopens the log whenever SIGHUP comes.
+/// Reopens the log file on each SIGHUP.
 ///
 /// # Errors
 ///
-/// The signal cannot be caught.
+/// Returns an error if the signal handler cannot be installed.
 pub fn reopen_on_hangup(log: Arc<LogFile>) -> std::io::Result<()> {
     let mut hangups = hangups()?;
     tokio::spawn(async move {
         while hangups.recv().await.is_some() {
             match log.reopen() {
                 Ok(()) => info!("log file reopened"),
-                Err(error) => error!(%error, "log file not reopened, the old one is kept"),
+                Err(error) => error!(%error, "log file not reopened, keeping the old one"),
             }
         }
     });
     Ok(())
 }
 
-/// Raises the number of file descriptors that this process may have to the most it may raise it to, and answers that; none
-/// where there is no limit.
+/// Raises the soft limit of file descriptors to the hard limit. Returns the limit, or none if there is none.
 pub fn raise_descriptor_limit() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
-        warn!(%error, "the limit of file descriptors cannot be raised");
+        warn!(%error, "limit of file descriptors not raised");
         return current;
     }
     maximum
 }
 
+/// Waits for one of the two signals.
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {
-        // A service manager.
+        // Sent by a service manager.
         _ = terminate.recv() => {}
-        // A person at a terminal.
+        // Sent by a terminal.
         _ = interrupt.recv() => {}
     }
 }

@@ -1,4 +1,4 @@
-//! Reads what is asked, composes, runs.
+//! The program: parses the command line, composes the service and runs it.
 
 use std::{
     error::Error,
@@ -11,7 +11,7 @@ use std::{
 use clap::Parser as _;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
-    composition::{self, Application, Demo, StartError, Watched},
+    composition::{self, Application, Demo, StartError, Telemetry},
     configuration::{self, Configuration, Environment},
     lifecycle::{Signal, hangups, stop_on_signals},
     telemetry::{Logging, start_logging},
@@ -19,10 +19,10 @@ use ocis_sse::{
 use tikv_jemallocator::Jemalloc;
 use tracing::Level;
 
-/// The status for a configuration that cannot be used (`EX_USAGE` of sysexits.h).
-const WRONG_CONFIGURATION: u8 = 64;
+/// Exit status for an invalid configuration (`EX_USAGE` of sysexits.h).
+const INVALID_CONFIGURATION: u8 = 64;
 
-/// The system's own keeps what a crowd of connections took; this one gives it back.
+/// jemalloc returns memory to the system after many connections have closed. The system's allocator keeps it.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
@@ -30,7 +30,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 async fn main() -> ExitCode {
     match CommandLine::parse().command {
         Command::Server(Configured { config }) => {
-            // Caught before the configuration is read: a signal that comes meanwhile must not end the service.
+            // Installed before the configuration is read, so that a SIGHUP in the meantime does not end the process.
             let hangups = hangups();
             match configured(config) {
                 Ok(configuration) => finish(server(&configuration, hangups).await),
@@ -54,9 +54,9 @@ async fn main() -> ExitCode {
 
 async fn server(configuration: &Configuration, hangups: io::Result<Signal>) -> Result<(), StartError> {
     let hangups = hangups.map_err(StartError::Signals)?;
-    let watched = Watched::start(configuration)?;
+    let telemetry = Telemetry::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
-    let application = Application::build(configuration, Some(&watched))?;
+    let application = Application::build(configuration, Some(&telemetry))?;
     application.reload_on(hangups, Environment::of_process()).run_until(stop.cancelled()).await
 }
 
@@ -73,21 +73,21 @@ async fn health(configuration: &Configuration) -> ExitCode {
     match address.resolve() {
         Ok(addresses) => {
             for resolved in addresses {
-                match composition::ask_health(resolved).await {
+                match composition::check_health(resolved).await {
                     Ok(()) => return print("healthy"),
-                    Err(error) => complain(&format!("{resolved}: {}", with_cause(&error))),
+                    Err(error) => print_error(&format!("{resolved}: {}", with_cause(&error))),
                 }
             }
         }
-        Err(error) => complain(&format!("debug.addr {address} cannot be looked up: {error}")),
+        Err(error) => print_error(&format!("debug.addr: cannot resolve {address}: {error}")),
     }
     ExitCode::FAILURE
 }
 
 fn configured(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {
-    Configuration::read(file, &Environment::of_process()).map_err(|mistakes| {
-        complain(&mistakes.to_string());
-        ExitCode::from(WRONG_CONFIGURATION)
+    Configuration::read(file, &Environment::of_process()).map_err(|errors| {
+        print_error(&errors.to_string());
+        ExitCode::from(INVALID_CONFIGURATION)
     })
 }
 
@@ -95,12 +95,13 @@ fn finish(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&with_cause(&error));
+            print_error(&with_cause(&error));
             ExitCode::FAILURE
         }
     }
 }
 
+/// Returns the message of `error` with those of its causes.
 fn with_cause(error: &dyn Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", with_cause(cause)),
@@ -108,12 +109,12 @@ fn with_cause(error: &dyn Error) -> String {
     }
 }
 
-/// A reader that has gone away is no failure of ours.
+/// Prints `text`. A closed standard output is not an error.
 fn print(text: &str) -> ExitCode {
     writeln!(io::stdout(), "{text}").ok();
     ExitCode::SUCCESS
 }
 
-fn complain(text: &str) {
+fn print_error(text: &str) {
     writeln!(io::stderr(), "ocis-sse: {text}").ok();
 }

@@ -1,4 +1,4 @@
-//! Logs in the platform's form: zerolog's JSON, one object a line, on standard error.
+//! The log in the platform's format: zerolog's JSON, one object per line.
 
 use std::{
     fmt,
@@ -30,77 +30,80 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// What the service is called in its log.
+/// The name of the service in the log.
 const SERVICE: &str = "sse";
-/// Our own code.
-const OURS: [&str; 4] = ["ocis_sse", "adapters", "ports", "domain"];
-/// Other people's code is heard from this level on: what it says below is not meant for an administrator.
-const OTHERS: LevelFilter = LevelFilter::WARN;
+/// The targets of this service's crates.
+const OWN_TARGETS: [&str; 4] = ["ocis_sse", "adapters", "ports", "domain"];
+/// Minimum severity for libraries. Their less severe messages are not meant for an administrator.
+const LIBRARY_LEVEL: LevelFilter = LevelFilter::WARN;
 
-/// Where and how to log.
+/// The options of the log.
 #[derive(Clone, Debug)]
 pub struct Logging {
-    /// What is as grave or graver.
+    /// Minimum severity.
     pub level: Level,
-    /// For people instead of programs, …
+    /// Human-readable format instead of JSON.
     pub pretty: bool,
-    /// … with colors.
+    /// Colors in the human-readable format.
     pub color: bool,
-    /// To standard error, or to this file.
+    /// The file. None for standard error.
     pub file: Option<Arc<LogFile>>,
 }
 
-/// Begins to log, and to tell `listeners` of spans. Only the first call has an effect.
+/// Starts the log, and passes spans to `listeners`. Only the first call has an effect.
 pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) -> LogLevelHandle {
     let Logging { level, pretty, color, file } = logging;
-    let (heard, reload) = reload::Layer::new(heard(level));
+    let (filter, reload) = reload::Layer::new(level_filter(level));
     let writer = match file {
         Some(file) => BoxMakeWriter::new(file),
         None => BoxMakeWriter::new(io::stderr),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if pretty { lines.with_ansi(color).boxed() } else { lines.event_format(ZerologLine).boxed() };
-    // Spans do not depend on what is logged, and are not made when nobody listens.
-    let spans =
-        if listeners.is_empty() { Targets::new() } else { Targets::new().with_targets(ours(Level::INFO)) };
+    // Spans do not depend on the log level. Without listeners they are disabled.
+    let spans = if listeners.is_empty() {
+        Targets::new()
+    } else {
+        Targets::new().with_targets(own_targets(Level::INFO))
+    };
     let set = move |level| {
-        // It fails when another call was the first.
-        reload.reload(self::heard(level)).ok();
+        // Fails if this was not the first call.
+        reload.reload(level_filter(level)).ok();
     };
     tracing_subscriber::registry()
         .with(listeners.with_filter(spans))
-        .with(lines.with_filter(heard))
+        .with(lines.with_filter(filter))
         .try_init()
         .ok();
     LogLevelHandle(Box::new(set))
 }
 
-/// What is logged from `level` on.
-fn heard(level: Level) -> Targets {
-    // The NATS client and the exporter of traces log each attempt. Our own log reports a failure once.
+/// Returns the filter for messages of severity `level` and above.
+fn level_filter(level: Level) -> Targets {
+    // The NATS client and the exporter of traces log every attempt. This service logs a failure once.
     let repetitive = ["async_nats", "opentelemetry-otlp"].map(|target| (target, LevelFilter::OFF));
-    let others = OTHERS.min(LevelFilter::from_level(level));
-    Targets::new().with_default(others).with_targets(repetitive).with_targets(ours(level))
+    let libraries = LIBRARY_LEVEL.min(LevelFilter::from_level(level));
+    Targets::new().with_default(libraries).with_targets(repetitive).with_targets(own_targets(level))
 }
 
-fn ours(level: Level) -> [(&'static str, LevelFilter); OURS.len()] {
-    OURS.map(|target| (target, LevelFilter::from_level(level)))
+fn own_targets(level: Level) -> [(&'static str, LevelFilter); OWN_TARGETS.len()] {
+    OWN_TARGETS.map(|target| (target, LevelFilter::from_level(level)))
 }
 
-/// Changes the level of what is logged.
+/// A handle that changes the log level.
 pub struct LogLevelHandle(Box<dyn Fn(Level) + Send + Sync>);
 
 impl LogLevelHandle {
-    /// Logs what is as grave as `level` or graver from now on.
+    /// Sets the minimum severity.
     pub fn set(&self, level: Level) {
         (self.0)(level);
     }
 }
 
-/// What hears of spans.
+/// A layer that is notified of spans.
 pub type SpanListener = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// A file that lines are added to. Whoever moves it away tells us to open it anew.
+/// A log file. It can be reopened after it was moved away (log rotation).
 #[derive(Debug)]
 pub struct LogFile {
     path: PathBuf,
@@ -108,20 +111,20 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens the file at `path`, or makes it.
+    /// Opens the file at `path` for appending, creating it if necessary.
     ///
     /// # Errors
     ///
-    /// It can neither be opened nor made.
+    /// Returns an error if the file cannot be opened.
     pub fn open(path: PathBuf) -> io::Result<Self> {
         Ok(Self { file: Mutex::new(append(&path)?), path })
     }
 
-    /// Goes on in the file that is now at the path.
+    /// Reopens the file at the same path.
     ///
     /// # Errors
     ///
-    /// It can neither be opened nor made; the present one is kept.
+    /// Returns an error if the file cannot be opened. The open file is kept.
     pub fn reopen(&self) -> io::Result<()> {
         *self.file.lock() = append(&self.path)?;
         Ok(())
@@ -142,7 +145,7 @@ impl io::Write for &LogFile {
     }
 }
 
-/// One event as one line.
+/// The format of a line: zerolog's JSON.
 struct ZerologLine;
 
 impl<S, N> FormatEvent<S, N> for ZerologLine
@@ -173,7 +176,7 @@ where
     }
 }
 
-/// zerolog's names of the levels.
+/// Returns zerolog's name of a level.
 fn level(level: Level) -> &'static str {
     match level {
         Level::ERROR => "error",
@@ -184,7 +187,7 @@ fn level(level: Level) -> &'static str {
     }
 }
 
-/// The fields in the order in which they are shown.
+/// The fields of a line, in order.
 struct Line(Vec<(&'static str, Value)>);
 
 impl Line {
@@ -251,21 +254,21 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_was_moved_away_is_opened_anew() {
+    fn log_file_is_reopened_after_rotation() {
         let directory = tempfile::tempdir().expect("a directory");
         let (path, moved) = (directory.path().join("sse.log"), directory.path().join("sse.log.1"));
         let file = LogFile::open(path.clone()).expect("opened");
         writeln!(&file, "one").expect("written");
         std::fs::rename(&path, &moved).expect("moved");
         writeln!(&file, "two").expect("written");
-        file.reopen().expect("opened anew");
+        file.reopen().expect("reopened");
         writeln!(&file, "three").expect("written");
         let read = |path| std::fs::read_to_string(path).expect("a text");
         assert_eq!([read(moved), read(path)], ["one\ntwo\n", "three\n"]);
     }
 
     #[test]
-    fn a_line_has_zerologs_fields() {
+    fn line_has_fields_of_zerolog() {
         let lines = Lines::default();
         let layer = tracing_subscriber::fmt::layer().event_format(ZerologLine).with_writer(lines.clone());
         tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
@@ -273,7 +276,7 @@ mod tests {
                 sequence = 7,
                 reason = "a \"quoted\"\nreason",
                 { "request-id" } = "r1",
-                "passed over"
+                "message skipped"
             );
         });
         let bytes = lines.0.lock().clone();
@@ -287,7 +290,7 @@ mod tests {
         assert_eq!(
             line,
             json!({
-                "level": "warn", "service": "sse", "time": null, "line": null, "message": "passed over",
+                "level": "warn", "service": "sse", "time": null, "line": null, "message": "message skipped",
                 "sequence": 7, "reason": "a \"quoted\"\nreason", "request-id": "r1",
             })
         );

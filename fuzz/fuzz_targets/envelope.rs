@@ -4,7 +4,7 @@
 
 use std::error::Error;
 
-use adapters::outbound::nats::envelope::{Event, PassedOver, Unreadable, read};
+use adapters::outbound::nats::envelope::{Event, Skipped, Unreadable, read};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::TranslationIndex,
@@ -95,9 +95,9 @@ fn write_and_read(text: &str) {
     let payload = json!({ "UserIDs": [user], "Type": event_type, "Message": STANDARD.encode(message) });
     let read = read(envelope("events.SendSSE", payload.to_string()).as_bytes(), ID);
     let Ok(event_type) = EventType::try_new(event_type) else { return assert!(read.is_err()) };
-    let Ok(Some(Event::Notification { notification, passed_over, .. })) = read else { panic!("{read:?}") };
+    let Ok(Some(Event::Notification { notification, skipped, .. })) = read else { panic!("{read:?}") };
     let users = usize::from(UserId::try_new(user).is_err());
-    assert_eq!(passed_over, PassedOver { translations: 0, users });
+    assert_eq!(skipped, Skipped { translations: 0, users });
     assert_eq!(notification.event_type, event_type);
     let expected = match user {
         "all" => Recipients::Everyone,

@@ -1,33 +1,34 @@
-//! How the file descriptors of the process are shared out.
+//! The division of the process's file descriptors.
 
-/// Descriptors that clients of the endpoint cannot take: for NATS, the registry, the log, certificates, and the debug server.
+/// File descriptors that are not available to clients of the endpoint: for NATS, the registry, the log, certificates and the debug server.
 const RESERVED_DESCRIPTORS: usize = 128;
-/// Connections of the debug server, out of the reserve.
-const DEBUG_CONNECTIONS: usize = 32;
-/// This part of the endpoint's connections is for requests that open no stream, such as those that are refused one.
+/// Maximum number of connections of the debug server. They are part of the reserve.
+const MAX_DEBUG_CONNECTIONS: usize = 32;
+/// One connection in this many is reserved for requests that open no stream, such as rejected ones.
 const PART_FOR_REQUESTS: usize = 32;
 
-/// How many connections and streams there may be.
+/// The limits of connections and streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Capacity {
-    /// Connections of the endpoint.
+    /// Maximum number of connections of the endpoint.
     pub(super) connections: usize,
-    /// Connections of the debug server.
+    /// Maximum number of connections of the debug server.
     pub(super) debug_connections: usize,
-    /// Streams of the endpoint.
+    /// Maximum number of streams.
     pub(super) streams: usize,
 }
 
 impl Capacity {
-    /// Shares out the `descriptors` that the process may have, if there is a limit of them, with as many streams as are `asked` for.
-    pub(super) fn of(descriptors: Option<u64>, asked: Option<usize>) -> Self {
+    /// Divides the file descriptors of the process, whose limit is `descriptors`, if there is one. `streams` is the configured number of
+    /// streams; without it, there may be as many streams as there are descriptors for.
+    pub(super) fn of(descriptors: Option<u64>, streams: Option<usize>) -> Self {
         let descriptors = descriptors.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let available = descriptors - RESERVED_DESCRIPTORS.min(descriptors / 2);
         let for_requests = |streams: usize| streams / PART_FOR_REQUESTS + 1;
-        let streams = asked.unwrap_or_else(|| available.saturating_sub(for_requests(available)));
+        let streams = streams.unwrap_or_else(|| available.saturating_sub(for_requests(available)));
         Self {
             connections: available.min(streams.saturating_add(RESERVED_DESCRIPTORS + for_requests(streams))),
-            debug_connections: DEBUG_CONNECTIONS.min(descriptors / 8),
+            debug_connections: MAX_DEBUG_CONNECTIONS.min(descriptors / 8),
             streams,
         }
     }
@@ -39,9 +40,9 @@ mod tests {
 
     #[test]
     fn descriptors_are_reserved_and_connections_are_more_than_streams() {
-        let check = |descriptors, asked, connections, debug_connections, streams| {
+        let check = |descriptors, configured, connections, debug_connections, streams| {
             let expected = Capacity { connections, debug_connections, streams };
-            assert_eq!(Capacity::of(descriptors, asked), expected, "{descriptors:?} {asked:?}");
+            assert_eq!(Capacity::of(descriptors, configured), expected, "{descriptors:?} {configured:?}");
         };
         check(Some(20_000), None, 19_872, 32, 19_250);
         check(Some(20_000), Some(1_000), 1_160, 32, 1_000);

@@ -1,4 +1,4 @@
-//! The service on a bus in memory, with a page to try it out. Nothing has to be installed for it.
+//! The demo: the service with an event bus in memory and a page to try it out. It needs no installation.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,13 +25,13 @@ use domain::{
 use ports::outbound::Clock as _;
 use tokio::sync::watch;
 
-use super::{Core, Running, StartError, listen};
+use super::{Core, Service, StartError, listen};
 use crate::use_cases::StreamPolicy;
 
-/// The users of the platform's own demo.
+/// The users of Infinite Scale's own demo.
 const USERS: [&str; 3] = ["einstein", "marie", "richard"];
-/// Long enough for any demonstration.
-const TOKEN_LIFE: Duration = Duration::from_hours(24);
+/// The lifetime of the demo's tokens.
+const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
 
 /// The defaults of the service, but for a keepalive that is short enough to be seen.
 const POLICY: StreamPolicy = StreamPolicy {
@@ -53,19 +53,19 @@ const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
     user_timeout: Duration::from_mins(1),
 };
 
-/// The demonstration, listening, but not yet running.
+/// The demo, which listens but does not run yet.
 pub struct Demo {
-    running: Running,
+    service: Service,
     address: SocketAddr,
     token: String,
 }
 
 impl Demo {
-    /// Puts everything together and listens at `address`. Called within a runtime.
+    /// Creates the demo and listens on `address`. It must be called within a runtime.
     ///
     /// # Errors
     ///
-    /// The address cannot be listened at, or no token could be made.
+    /// Returns an error if the address cannot be listened on or a token cannot be issued.
     pub fn build(address: SocketAddr) -> Result<Self, StartError> {
         let secret = secret();
         let users = users(&secret)?;
@@ -85,7 +85,7 @@ impl Demo {
         let app = core
             .http(verifier, same_origin(), "/")
             .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
-        let running = Running {
+        let service = Service {
             core,
             source: Box::new(source),
             drain_timeout: Duration::ZERO,
@@ -94,16 +94,16 @@ impl Demo {
             tls: None,
             app,
         };
-        Ok(Self { running, address, token })
+        Ok(Self { service, address, token })
     }
 
-    /// Where the page is.
+    /// Returns the address of the page.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What to do now, for the terminal.
+    /// Returns a text for the terminal that explains how to use the demo.
     #[must_use]
     pub fn introduction(&self) -> String {
         let Self { address, token, .. } = self;
@@ -116,17 +116,17 @@ impl Demo {
         )
     }
 
-    /// Runs until `stop` is ready, and ends cleanly.
+    /// Runs until `stop` is ready, then ends all streams.
     ///
     /// # Errors
     ///
-    /// A part of the service has failed.
+    /// Returns an error if a task of the service has failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        self.running.until(stop).await
+        self.service.run_until(stop).await
     }
 }
 
-/// The description of the API needs no bus and no real secret.
+/// Returns the OpenAPI description. It needs no NATS and no real secret.
 pub(super) fn specification() -> String {
     let core = core();
     let verifier = Arc::new(RevaTokens::new("", None, core.clock.clone()));
@@ -140,16 +140,17 @@ fn core() -> Core {
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
     let issuer = RevaTokenIssuer::new(secret);
-    let expires = SystemClock.unix_time() + TOKEN_LIFE;
+    let expires_at = SystemClock.unix_time() + TOKEN_LIFETIME;
     let user = |name: &&str| {
         let id = UserId::try_new(name).map_err(|error| StartError::Token(error.into()))?;
-        let token = issuer.issue(&id, expires.as_secs()).map_err(|error| StartError::Token(error.into()))?;
+        let token =
+            issuer.issue(&id, expires_at.as_secs()).map_err(|error| StartError::Token(error.into()))?;
         Ok(DemoUser { name: (*name).to_owned(), token })
     };
     USERS.iter().map(user).collect()
 }
 
-/// Pages of other origins have no business here.
+/// A policy that allows no other origin.
 fn same_origin() -> watch::Receiver<CrossOrigin> {
     let (_, policy) = watch::channel(CrossOrigin {
         allow_origins: Vec::new(),
@@ -161,7 +162,7 @@ fn same_origin() -> watch::Receiver<CrossOrigin> {
     policy
 }
 
-/// A secret of this run alone.
+/// Returns a random secret for this run.
 fn secret() -> String {
     format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4())
 }

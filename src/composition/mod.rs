@@ -1,10 +1,10 @@
-//! The composition root: the one place that names adapters and puts them behind the ports.
+//! The composition root: the only module that names adapters. It connects them to the ports.
 
 mod capacity;
 mod demo;
 mod reload;
 mod server;
-mod watched;
+mod telemetry;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -28,24 +28,24 @@ use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences,
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{demo::Demo, server::Application, watched::Watched};
+pub use self::{demo::Demo, server::Application, telemetry::Telemetry};
 use crate::use_cases::{
     AccountCheck, Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
 };
 
-/// The version that is told to clients and on the command line.
+/// The version of the service.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Of the time that stopping may take, this part is for ending streams one after the other …
-const ENDING_SHARE: f64 = 0.8;
-/// … and the rest for writing out what they still have, which takes at least this.
-const SHORTEST_FLUSH: Duration = Duration::from_millis(250);
+/// The part of the drain timeout in which streams are ended one after the other. The rest is for writing out their last events.
+const DRAIN_SHARE: f64 = 0.8;
+/// Minimum time for writing out the last events of ended streams.
+const MIN_FLUSH_TIME: Duration = Duration::from_millis(250);
 
-/// The use cases, and what every composition of them has in common.
+/// The use cases with the adapters that the service and the demo have in common.
 struct Core {
     subscriptions: Subscriptions,
     languages: LanguageChoices,
-    /// None when there are no other instances.
+    /// None if there are no other instances.
     exchange: Option<Arc<dyn BookmarkExchange>>,
     status: Arc<Status>,
     metrics: Arc<PrometheusMetrics>,
@@ -53,8 +53,8 @@ struct Core {
 }
 
 impl Core {
-    /// Who wishes no language reads `default_language`; which ones are wished is kept by `preferences`. With `exchange`, where
-    /// streams stand when they end is told to other instances.
+    /// Creates the use cases. `preferences` stores the language choices; `default_language` applies without one. `exchange` shares bookmarks
+    /// with other instances.
     fn new(
         policy: StreamPolicy,
         default_language: LanguageTag,
@@ -109,62 +109,61 @@ impl Core {
     }
 }
 
-/// What is to run until the service stops.
-struct Running {
+/// The service, which listens but does not run yet.
+struct Service {
     core: Core,
     source: Box<dyn EventSource>,
     drain_timeout: Duration,
-    /// None when nobody is to be told.
+    /// None if the service is not announced.
     announcement: Option<Announcement>,
     listener: Listener,
-    /// None when the line is not encrypted.
+    /// None without TLS.
     tls: Option<TlsAcceptor>,
     app: App,
 }
 
-impl Running {
-    /// Runs until `stop` is ready, then ends every stream, and waits until all clients have their end.
-    async fn until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+impl Service {
+    /// Runs until `stop` is ready, then ends every stream and waits until the connections are closed.
+    async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         let mut tasks = JoinSet::new();
-        let no_more_events = CancellationToken::new();
+        let stop_relay = CancellationToken::new();
         let relay = self.core.relay();
-        let mut relay = tokio::spawn(relay.run(self.source, no_more_events.clone().cancelled_owned()));
-        tasks.spawn(self.core.subscriptions.clone().look_after());
+        let mut relay = tokio::spawn(relay.run(self.source, stop_relay.clone().cancelled_owned()));
+        tasks.spawn(self.core.subscriptions.clone().maintain());
         tasks.spawn(self.core.languages.clone().follow());
         if let Some(exchange) = self.core.exchange.clone() {
             tasks.spawn(self.core.subscriptions.clone().follow(exchange));
         }
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
-        let no_more_requests = CancellationToken::new();
-        let ending_time = self.drain_timeout.mul_f64(ENDING_SHARE);
-        let flush = self.drain_timeout.saturating_sub(ending_time).max(SHORTEST_FLUSH);
-        // A task like those that it begins: they need no other thread.
-        let mut requests = tokio::spawn(serve(
+        let stop_server = CancellationToken::new();
+        let drain_time = self.drain_timeout.mul_f64(DRAIN_SHARE);
+        let flush_time = self.drain_timeout.saturating_sub(drain_time).max(MIN_FLUSH_TIME);
+        // Spawned, so that accepting connections happens on the same threads as the tasks that serve them.
+        let mut server = tokio::spawn(serve(
             self.listener,
             self.tls,
             self.app,
-            no_more_requests.clone().cancelled_owned(),
-            flush,
+            stop_server.clone().cancelled_owned(),
+            flush_time,
         ));
         let outcome = tokio::select! {
-            // We are told to stop.
             () = stop => Ok(()),
-            // A task that never ends by itself has ended: there is a fault in it.
+            // These tasks only end by a panic.
             Some(_) = tasks.join_next() => Err(StartError::Task),
             _ = &mut relay => Err(StartError::Task),
-            _ = &mut requests => return Err(StartError::Task),
+            _ = &mut server => return Err(StartError::Task),
         };
         self.core.status.stopping();
-        // First nobody is sent here any more, then nobody stays.
+        // The entry is removed before streams end, so that the proxy sends the reconnecting clients to other instances.
         if let (Some(announcing), Some(announcement)) = (announcing, self.announcement) {
             announcing.abort();
             announcement.withdraw().await;
         }
-        self.core.subscriptions.drain(ending_time).await;
-        no_more_requests.cancel();
-        let outcome = outcome.and(requests.await.map_err(|_| StartError::Task));
+        self.core.subscriptions.drain(drain_time).await;
+        stop_server.cancel();
+        let outcome = outcome.and(server.await.map_err(|_| StartError::Task));
         if outcome.is_ok() {
-            no_more_events.cancel();
+            stop_relay.cancel();
             if let Some(exchange) = self.core.exchange {
                 exchange.close().await;
             }
@@ -188,26 +187,26 @@ fn listen(
     })
 }
 
-/// The description of the API, as it is committed: one object of JSON.
+/// Returns the OpenAPI description of the API as JSON.
 #[must_use]
 pub fn specification() -> String {
     demo::specification()
 }
 
-/// Asks the instance whose debug server is at `address` whether it lives.
+/// Checks the health of the instance whose debug server is at `address`.
 ///
 /// # Errors
 ///
-/// It does not answer, or not that it does.
-pub async fn ask_health(address: SocketAddr) -> Result<(), Unhealthy> {
+/// Returns an error if the instance does not answer or reports that it is not healthy.
+pub async fn check_health(address: SocketAddr) -> Result<(), Unhealthy> {
     debug::probe(address).await
 }
 
-/// Why the service could not run.
+/// Why the service could not start or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address cannot be listened at.
-    #[error("{name} {address} cannot be listened at")]
+    /// An address cannot be listened on.
+    #[error("{name}: cannot listen on {address}")]
     Listen {
         /// The setting.
         name: &'static str,
@@ -216,27 +215,27 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A server's address cannot be used.
-    #[error("the address of a server of the bus cannot be used")]
-    Bus(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The log's file cannot be written.
-    #[error("log.file {path} cannot be written")]
+    /// The address of a NATS server is invalid.
+    #[error("the address of a NATS server is invalid")]
+    NatsAddress(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log file cannot be opened.
+    #[error("log.file: cannot open {path}")]
     LogFile {
         /// The setting's value.
         path: String,
         /// The cause.
         source: std::io::Error,
     },
-    /// The endpoint cannot be served over TLS.
+    /// The certificate of the endpoint cannot be used.
     #[error("http.tls: the certificate cannot be used")]
     Certificate(#[source] UnusableCertificate),
-    /// A token for the demo could not be made.
-    #[error("no token could be made")]
+    /// A token for the demo cannot be issued.
+    #[error("a token for the demo cannot be issued")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The signals that would stop it cannot be caught.
-    #[error("signals cannot be caught")]
+    /// The handlers for signals cannot be installed.
+    #[error("signal handlers cannot be installed")]
     Signals(#[source] std::io::Error),
-    /// A part that runs for ever has ended.
-    #[error("a part of the service has failed; its panic stands above")]
+    /// A task that runs for ever has ended.
+    #[error("a task of the service has failed; its panic is logged above")]
     Task,
 }

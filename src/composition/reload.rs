@@ -1,4 +1,4 @@
-//! Settings that change while the service runs.
+//! Reloading the configuration while the service runs.
 
 use std::{path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -19,20 +19,22 @@ use tracing::{error, info, warn};
 
 use super::capacity::Capacity;
 use crate::{
-    configuration::{Configuration, Cors, Effective, Environment, Mistake, Reloaded, Secret, TokenManager},
-    lifecycle::{NotifyState, Signal, tell_service_manager, tell_service_manager_of_reload},
+    configuration::{
+        ConfigError, Configuration, Cors, Effective, Environment, Reloaded, Secret, TokenManager,
+    },
+    lifecycle::{NotifyState, Signal, notify_reloading, notify_service_manager},
     telemetry::LogLevelHandle,
     use_cases::{StreamPolicy, Subscriptions},
 };
 
-/// How long the files of a configuration may take to be read.
+/// Timeout for reading the files of the configuration.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
-/// A shorter secret can be guessed (RFC 7518, 3.2).
-const SHORTEST_SECRET_BYTES: usize = 32;
+/// Minimum length of a secret, in bytes. A shorter one can be guessed (RFC 7518, 3.2).
+const MIN_SECRET_BYTES: usize = 32;
 
-/// The parts of the running service that take new values.
-pub(super) struct LiveParts {
-    /// None where the log is the caller's own, as in tests.
+/// The parts of the running service that take new values on a reload.
+pub(super) struct ReloadTargets {
+    /// None if the caller has set up the log, as tests do.
     pub(super) log_level: Option<Arc<LogLevelHandle>>,
     pub(super) subscriptions: Subscriptions,
     pub(super) tokens: Arc<RevaTokens>,
@@ -43,12 +45,12 @@ pub(super) struct LiveParts {
     pub(super) descriptors: Option<u64>,
     /// None without TLS, or with a temporary certificate.
     pub(super) certificate: Option<Renewal>,
-    /// What the debug server shows.
+    /// The settings that the debug server shows.
     pub(super) effective: watch::Sender<Effective>,
 }
 
-impl LiveParts {
-    /// Gives every part its values, changed or not, but for the level of the log.
+impl ReloadTargets {
+    /// Sets the values of every part except the log level.
     fn set(&self, configuration: &Configuration) {
         let capacity = Capacity::of(self.descriptors, configuration.limits.max_connections);
         self.connections.raise(capacity.connections);
@@ -67,100 +69,100 @@ impl LiveParts {
     }
 }
 
-/// Reads the configuration again, and has the service take what can change while it runs.
-pub(super) struct Reload {
-    /// The configuration that is in effect.
+/// Reloads the configuration and applies the settings that can change while the service runs.
+pub(super) struct Reloader {
+    /// The configuration in effect.
     pub(super) configuration: Configuration,
-    pub(super) parts: LiveParts,
+    pub(super) targets: ReloadTargets,
 }
 
-impl Reload {
-    /// Reads the configuration again on each of `hangups`, one at a time.
-    pub(super) async fn on_each(mut self, mut hangups: Signal, environment: Environment) {
+impl Reloader {
+    /// Reloads the configuration on each SIGHUP.
+    pub(super) async fn run(mut self, mut hangups: Signal, environment: Environment) {
         while hangups.recv().await.is_some() {
-            tell_service_manager_of_reload();
+            notify_reloading();
             self.reload(&environment).await;
-            tell_service_manager(NotifyState::Ready);
+            notify_service_manager(NotifyState::Ready);
         }
     }
 
-    /// Changes everything that can change, or nothing at all.
+    /// Reloads the configuration. If it has an error, nothing changes.
     async fn reload(&mut self, environment: &Environment) {
         let (new, certificate) = match self.read(environment).await {
             Ok(read) => read,
-            Err(mistakes) => {
-                for mistake in &mistakes {
-                    error!(%mistake, "the configuration has a mistake");
+            Err(errors) => {
+                for error in &errors {
+                    error!(mistake = %error, "configuration error");
                 }
-                error!(mistakes = mistakes.len(), "configuration not reloaded, nothing has changed");
+                error!(mistakes = errors.len(), "configuration not reloaded, nothing changed");
                 return;
             }
         };
         let before = self.configuration.log.level.0;
         let Reloaded { configuration, changed, pending } = self.configuration.reloaded(new);
         self.configuration = configuration;
-        self.parts.set(&self.configuration);
+        self.targets.set(&self.configuration);
         let mut changed: Vec<_> = changed.iter().map(ToString::to_string).collect();
-        if let (Some(renewal), Some(certificate)) = (&self.parts.certificate, certificate) {
+        if let (Some(renewal), Some(certificate)) = (&self.targets.certificate, certificate) {
             renewal.set(certificate);
             changed.push("http.tls.cert: another certificate in the same file".into());
         }
         let changed = if changed.is_empty() { "nothing".into() } else { changed.join("; ") };
         let after = self.configuration.log.level.0;
-        // What follows is written at the more verbose of both levels: it confirms also that the log becomes quieter.
-        self.parts.set_log_level(before.max(after));
+        // The next messages are logged at the more verbose of both levels, so that a change to a quieter level is confirmed as well.
+        self.targets.set_log_level(before.max(after));
         if !pending.is_empty() {
             let settings: Vec<_> = pending.iter().map(ToString::to_string).collect();
             warn!(settings = settings.join("; "), "changed settings that take effect after a restart");
         }
         warn_of_short_secrets(&self.configuration.token_manager);
         info!(changed, "configuration reloaded");
-        self.parts.set_log_level(after);
+        self.targets.set_log_level(after);
     }
 
-    /// Reads the files again, and checks them as at the start.
+    /// Reads and validates the configuration.
     ///
     /// # Errors
     ///
-    /// All mistakes.
-    async fn read(&self, environment: &Environment) -> Result<Read, Vec<Mistake>> {
+    /// Returns all errors that were found.
+    async fn read(&self, environment: &Environment) -> Result<Read, Vec<ConfigError>> {
         let (file, environment) = (self.configuration.file.clone(), environment.clone());
-        let certificate = self.parts.certificate.clone();
+        let certificate = self.targets.certificate.clone();
         let (sender, read) = oneshot::channel();
-        // Not a thread of the runtime: the process would not end while a file on a network does not answer.
+        // Not a thread of the runtime: a file system that does not answer would keep the process from ending.
         let started = thread::Builder::new().name("reload".into()).spawn(move || {
             sender.send(read_files(file, &environment, certificate.as_ref())).ok();
         });
-        let wrong = match (started, tokio::time::timeout(READ_TIMEOUT, read).await) {
+        let problem = match (started, tokio::time::timeout(READ_TIMEOUT, read).await) {
             (Ok(_), Ok(Ok(read))) => return read,
             (Ok(_), _) => format!("was not read within {} s", READ_TIMEOUT.as_secs()),
             (Err(error), _) => format!("could not be read: {error}"),
         };
-        Err(vec![mistake("the configuration", wrong)])
+        Err(vec![error("the configuration", problem)])
     }
 }
 
-/// Reads the configuration, and the certificate in use. It blocks.
+/// Reads the configuration and the certificate in use. It blocks.
 fn read_files(
     file: Option<PathBuf>,
     environment: &Environment,
     certificate: Option<&Renewal>,
-) -> Result<Read, Vec<Mistake>> {
-    let configuration = Configuration::read(file, environment).map_err(|mistakes| mistakes.0)?;
-    // The configuration names a file without a certificate. This is the certificate in use, whose path may be another one.
+) -> Result<Read, Vec<ConfigError>> {
+    let configuration = Configuration::read(file, environment).map_err(|errors| errors.0)?;
+    // The path of the certificate in use may differ from the path in the new configuration, which takes effect after a restart.
     let certificate = certificate.map_or(Ok(None), Renewal::read);
-    let certificate = certificate.map_err(|error| vec![mistake("http.tls", error.with_cause())])?;
+    let certificate = certificate.map_err(|cause| vec![error("http.tls", cause.with_cause())])?;
     Ok((configuration, certificate))
 }
 
-/// A configuration, with a certificate where there is another one.
+/// A configuration, and the new certificate if the certificate in use was renewed.
 type Read = (Configuration, Option<Renewed>);
 
-fn mistake(place: &str, wrong: String) -> Mistake {
-    Mistake { place: place.into(), value: None, wrong, example: None }
+fn error(location: &str, problem: String) -> ConfigError {
+    ConfigError { location: location.into(), value: None, problem, example: None }
 }
 
-/// Warns of secrets that can be guessed. They are used even so: all services of the platform share them.
+/// Logs a warning for each secret that is short enough to be guessed. It is still used, because all services of the platform share it.
 pub(super) fn warn_of_short_secrets(secrets: &TokenManager) {
     let TokenManager { jwt_secret, jwt_secret_previous } = secrets;
     for (setting, secret) in [
@@ -168,22 +170,22 @@ pub(super) fn warn_of_short_secrets(secrets: &TokenManager) {
         ("token_manager.jwt_secret_previous", jwt_secret_previous.as_ref()),
     ] {
         let bytes = secret.map_or(usize::MAX, |secret| secret.reveal().len());
-        if bytes < SHORTEST_SECRET_BYTES {
-            warn!(setting, bytes, least = SHORTEST_SECRET_BYTES, "a secret is too short to be safe");
+        if bytes < MIN_SECRET_BYTES {
+            warn!(setting, bytes, least = MIN_SECRET_BYTES, "secret is too short to be safe");
         }
     }
 }
 
-/// How streams are treated.
+/// Returns the policy for streams.
 pub(super) fn policy(configuration: &Configuration, capacity: Capacity) -> StreamPolicy {
     let Configuration { history, streams, limits, keepalive, .. } = configuration;
     let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
     StreamPolicy {
         limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
         log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
-        // Without a history nobody could go on where they stood.
+        // Without a history a stream cannot resume at a position.
         resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },
-        // What the kernel did not take at once waits for one, what it has taken for the other.
+        // Data that the kernel does not accept is dropped after the write timeout, sent data without acknowledgement after the user timeout.
         unacknowledged: limits.write_timeout.0 + limits.tcp_user_timeout.0,
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
         max_age: unless_zero(streams.max_age.0),
@@ -193,7 +195,7 @@ pub(super) fn policy(configuration: &Configuration, capacity: Capacity) -> Strea
     }
 }
 
-/// Which other origins may read.
+/// Returns the policy for other origins.
 pub(super) fn cross_origin(cors: &Cors) -> CrossOrigin {
     CrossOrigin {
         allow_origins: cors.allow_origins.clone(),
@@ -204,7 +206,7 @@ pub(super) fn cross_origin(cors: &Cors) -> CrossOrigin {
     }
 }
 
-/// What has to be shown to the debug server.
+/// Returns the token of the debug server.
 pub(super) fn debug_token(token: Option<&Secret>) -> DebugToken {
     token.map(|token| token.reveal().into())
 }

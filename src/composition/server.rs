@@ -1,4 +1,4 @@
-//! The service as it is run for people.
+//! The service for production.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,54 +23,55 @@ use tokio::{sync::watch, task::JoinSet};
 use tracing::{info, warn};
 
 use super::{
-    Core, Running, StartError, VERSION, Watched,
+    Core, Service, StartError, Telemetry, VERSION,
     capacity::Capacity,
     listen,
-    reload::{LiveParts, Reload, cross_origin, debug_token, policy, warn_of_short_secrets},
+    reload::{ReloadTargets, Reloader, cross_origin, debug_token, policy, warn_of_short_secrets},
 };
 use crate::{
     configuration::{
         Address, Configuration, Credentials, Environment, Events, Limits, RegistryKind, Secret, Server, Tls,
         TokenManager,
     },
-    lifecycle::{NotifyState, Signal, raise_descriptor_limit, tell_service_manager},
+    lifecycle::{NotifyState, Signal, notify_service_manager, raise_descriptor_limit},
     use_cases::{Announcement, Status},
 };
 
-/// The service, listening, but not yet running.
+/// The service with its debug server, which listens but does not run yet.
 pub struct Application {
-    running: Running,
+    service: Service,
     debug: (Listener, App),
     nats: connection::Connection,
     addresses: [SocketAddr; 2],
-    reload: Reload,
+    reloader: Reloader,
     hangups: Option<(Signal, Environment)>,
 }
 
 impl Application {
-    /// Puts everything together and listens. Called within a runtime. The bus may be away. The debug server shows the spans that `watched` keeps.
+    /// Creates the service and listens. It must be called within a runtime. NATS does not have to be reachable. The debug server shows the
+    /// spans of `telemetry`.
     ///
     /// # Errors
     ///
-    /// An address cannot be listened at or used, or the certificate cannot.
-    pub fn build(configuration: &Configuration, watched: Option<&Watched>) -> Result<Self, StartError> {
+    /// Returns an error if an address is invalid or cannot be listened on, or if the certificate cannot be used.
+    pub fn build(configuration: &Configuration, telemetry: Option<&Telemetry>) -> Result<Self, StartError> {
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
         warn_of_short_secrets(&configuration.token_manager);
-        let bus = bus(&configuration.events)?;
-        if matches!(bus.encryption, Encryption::Unverified) {
-            warn!("events.tls_insecure is set: whoever answers is taken for the bus");
+        let servers = nats_servers(&configuration.events)?;
+        if matches!(servers.encryption, Encryption::Unverified) {
+            warn!("events.tls_insecure is set, the certificate of the NATS server is not verified");
         }
-        let nats = connection::connect(bus);
-        let (recently, window) = (configuration.history.max_age.0, configuration.history.resume_window.0);
-        let exchange = (!recently.is_zero() && !window.is_zero())
+        let nats = connection::connect(servers);
+        let (max_age, window) = (configuration.history.max_age.0, configuration.history.resume_window.0);
+        let exchange = (!max_age.is_zero() && !window.is_zero())
             .then(|| Arc::new(KeyValueBookmarks::new(&nats, window)) as Arc<dyn BookmarkExchange>);
         let preferences = Arc::new(KeyValuePreferences::new(&nats));
         let default_language = configuration.languages.default.0.clone();
-        // The limit of descriptors is raised whatever is set.
+        // The limit is raised even if the number of streams is configured.
         let descriptors = raise_descriptor_limit();
         let capacity = Capacity::of(descriptors, configuration.limits.max_connections);
         let core = Core::new(policy(configuration, capacity), default_language, preferences, exchange);
-        let source = JetStreamSource::new(&nats, core.metrics.clone(), core.clock.clone(), recently);
+        let source = JetStreamSource::new(&nats, core.metrics.clone(), core.clock.clone(), max_age);
 
         let http = &configuration.http;
         let limits_for = |connections| connection_limits(&configuration.limits, connections);
@@ -96,7 +97,7 @@ impl Application {
             version: VERSION,
             metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
             configuration: ("application/yaml", Box::new(move || shown.borrow().to_string())),
-            spans: watched.and_then(Watched::spans).map(|spans| {
+            spans: telemetry.and_then(Telemetry::spans).map(|spans| {
                 (
                     "text/html; charset=utf-8",
                     Box::new(move || spans.render()) as Box<dyn Fn() -> String + Send + Sync>,
@@ -106,8 +107,8 @@ impl Application {
             token,
         };
         let debug = (debug_listener, debug.app());
-        let parts = LiveParts {
-            log_level: watched.map(Watched::log_level),
+        let targets = ReloadTargets {
+            log_level: telemetry.map(Telemetry::log_level),
             subscriptions: core.subscriptions.clone(),
             tokens,
             cross_origin,
@@ -117,8 +118,8 @@ impl Application {
             certificate,
             effective,
         };
-        let reload = Reload { configuration: configuration.clone(), parts };
-        let running = Running {
+        let reloader = Reloader { configuration: configuration.clone(), targets };
+        let service = Service {
             core,
             source: Box::new(source),
             drain_timeout: configuration.streams.drain_timeout.0,
@@ -127,48 +128,48 @@ impl Application {
             tls,
             app,
         };
-        Ok(Self { running, debug, nats, addresses: [address, debug_address], reload, hangups: None })
+        Ok(Self { service, debug, nats, addresses: [address, debug_address], reloader, hangups: None })
     }
 
-    /// Reads the configuration again on each of `hangups`, from the file that it was read from and from `environment`, for as long as it serves.
+    /// Reloads the configuration from its file and from `environment` on each SIGHUP.
     #[must_use]
     pub fn reload_on(self, hangups: Signal, environment: Environment) -> Self {
         Self { hangups: Some((hangups, environment)), ..self }
     }
 
-    /// Where clients connect.
+    /// Returns the address of the endpoint for clients.
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         self.addresses[0]
     }
 
-    /// Where probes and administrators connect.
+    /// Returns the address of the debug server.
     #[must_use]
     pub fn debug_address(&self) -> SocketAddr {
         self.addresses[1]
     }
 
-    /// Runs until `stop` is ready, and ends cleanly.
+    /// Runs until `stop` is ready, then ends all streams.
     ///
     /// # Errors
     ///
-    /// A part of the service has failed.
+    /// Returns an error if a task of the service has failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         info!(address = %self.http_address(), debug = %self.debug_address(), "listening");
-        tell_service_manager(NotifyState::Ready);
+        notify_service_manager(NotifyState::Ready);
         let mut reloading = JoinSet::new();
         if let Some((hangups, environment)) = self.hangups {
-            reloading.spawn(self.reload.on_each(hangups, environment));
+            reloading.spawn(self.reloader.run(hangups, environment));
         }
         let stop = async {
             stop.await;
             reloading.abort_all();
-            tell_service_manager(NotifyState::Stopping);
+            notify_service_manager(NotifyState::Stopping);
         };
         let (listener, app) = self.debug;
         let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), Duration::ZERO));
-        let outcome = self.running.until(stop).await;
-        // To the last it has told that we are stopping.
+        let outcome = self.service.run_until(stop).await;
+        // The debug server stops last, so that it reports the state of the shutdown.
         debug.abort();
         self.nats.close();
         outcome
@@ -187,7 +188,7 @@ fn bind(
     Ok((listener, bound))
 }
 
-/// What encrypts the endpoint at `bound`, and what renews its certificate.
+/// Returns the TLS acceptor of the endpoint at `bound`, and the handle that renews its certificate.
 fn tls(settings: &Tls, bound: SocketAddr) -> Result<(Option<TlsAcceptor>, Option<Renewal>), StartError> {
     let acceptor = match (settings.enabled, &settings.cert, &settings.key) {
         (false, ..) => return Ok((None, None)),
@@ -197,15 +198,15 @@ fn tls(settings: &Tls, bound: SocketAddr) -> Result<(Option<TlsAcceptor>, Option
         })
         .map(|(acceptor, renewal)| (Some(acceptor), Some(renewal))),
         (true, ..) => {
-            warn!("http.tls has no certificate: a temporary one is used, which nobody else has signed");
+            warn!("http.tls.cert is not set, using a temporary self-signed certificate");
             tls::temporary(&bound.ip().to_string()).map(|acceptor| (Some(acceptor), None))
         }
     };
     acceptor.map_err(StartError::Certificate)
 }
 
-/// The bus's servers and how to meet them.
-fn bus(events: &Events) -> Result<Servers, StartError> {
+/// Returns the NATS servers for events, with credentials and encryption.
+fn nats_servers(events: &Events) -> Result<Servers, StartError> {
     let encryption = match (events.enable_tls, &events.tls_root_ca_certificate, events.tls_insecure) {
         (false, _, _) => Encryption::None,
         (true, Some(file), _) => Encryption::Roots(file.path().to_owned()),
@@ -216,7 +217,7 @@ fn bus(events: &Events) -> Result<Servers, StartError> {
     Ok(Servers { addresses: addresses(&events.endpoint)?, credentials, encryption })
 }
 
-/// What tells the gateway where this instance is; it listens at `bound`.
+/// Returns the announcement of this instance, which listens on `bound`. None without a registry.
 fn announcement(
     configuration: &Configuration,
     bound: SocketAddr,
@@ -225,10 +226,10 @@ fn announcement(
     let registry = &configuration.registry;
     match &registry.kind {
         RegistryKind::Nats => {}
-        RegistryKind::Other(kind) => warn!(kind, "registry.kind is unknown: nats-js-kv is used"),
+        RegistryKind::Other(kind) => warn!(kind, "registry.kind is unknown, using nats-js-kv"),
         RegistryKind::None => return Ok(None),
     }
-    let mut servers = bus(&configuration.events)?;
+    let mut servers = nats_servers(&configuration.events)?;
     if let Some(own) = &registry.address {
         servers = Servers {
             addresses: addresses(own)?,
@@ -249,9 +250,9 @@ fn announcement(
     Ok(Some(Announcement { registry, interval, status }))
 }
 
-/// The address at which others reach us.
-fn advertised(named: Option<&Address>, bound: SocketAddr) -> String {
-    match named {
+/// Returns the address under which other hosts reach this instance.
+fn advertised(configured: Option<&Address>, bound: SocketAddr) -> String {
+    match configured {
         Some(address) => address.to_string(),
         None if bound.ip().is_unspecified() => {
             SocketAddr::new(host::own_address().unwrap_or(bound.ip()), bound.port()).to_string()
@@ -262,10 +263,10 @@ fn advertised(named: Option<&Address>, bound: SocketAddr) -> String {
 
 fn addresses(servers: &[Server]) -> Result<Vec<connection::ServerAddr>, StartError> {
     let addresses = servers.iter().map(|server| server.url().parse());
-    addresses.collect::<Result<_, std::io::Error>>().map_err(|error| StartError::Bus(error.into()))
+    addresses.collect::<Result<_, std::io::Error>>().map_err(|error| StartError::NatsAddress(error.into()))
 }
 
-/// The credentials in the addresses, else those of the settings.
+/// Returns the credentials in the addresses of `servers`, otherwise those of the settings.
 fn credentials(
     servers: &[Server],
     username: Option<&String>,

@@ -1,4 +1,4 @@
-//! Reads files that may have no end, such as a pipe or a device.
+//! Reads files that may be endless, such as pipes and devices.
 
 use std::{
     fs::File,
@@ -9,15 +9,15 @@ use std::{
     time::Duration,
 };
 
-/// A pipe, as a shell's `<(command)`, may take so long.
+/// Timeout for reading a file. A pipe, such as a shell's `<(command)`, may need some time.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// Returns the content of the file at `path`.
 ///
 /// # Errors
 ///
-/// What is wrong, as the rest of a sentence that begins with the path: the file cannot be read, does not end in time, or has more than
-/// `max_bytes`.
+/// Returns the problem, as the rest of a sentence that starts with the path: the file cannot be read, does not end within 5 s, or is larger
+/// than `max_bytes`.
 pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     read_within(DEADLINE, path, max_bytes)
 }
@@ -25,15 +25,13 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
 fn read_within(deadline: Duration, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
     let (sender, content) = mpsc::channel();
     let file = path.to_owned();
-    // A thread, because opening a pipe that nobody writes to blocks for ever. The thread is left behind then.
+    // A thread, because opening a pipe without a writer blocks for ever. In that case the thread is left blocked.
     thread::spawn(move || sender.send(read_up_to(max_bytes + 1, &file)));
     match content.recv_timeout(deadline) {
-        Ok(Ok(bytes)) if bytes.len() as u64 > max_bytes => {
-            Err(format!("is a file of more than {max_bytes} bytes"))
-        }
+        Ok(Ok(bytes)) if bytes.len() as u64 > max_bytes => Err(format!("is larger than {max_bytes} bytes")),
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(format!("cannot be read: {error}")),
-        Err(_) => Err(format!("cannot be read: it has no end within {deadline:?}")),
+        Err(_) => Err(format!("cannot be read: it did not end within {deadline:?}")),
     }
 }
 
@@ -58,7 +56,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(&file, "four").expect("written");
         assert_eq!(read(file.path(), 4), Ok(b"four".to_vec()));
-        assert_eq!(read(file.path(), 3), Err("is a file of more than 3 bytes".into()));
+        assert_eq!(read(file.path(), 3), Err("is larger than 3 bytes".into()));
     }
 
     #[test]
@@ -72,7 +70,7 @@ mod tests {
 
     #[test]
     fn pipe_without_an_end_is_given_up() {
-        let no_end = Err("cannot be read: it has no end within 50ms".into());
+        let no_end = Err("cannot be read: it did not end within 50ms".into());
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("pipe");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");

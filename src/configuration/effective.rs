@@ -1,4 +1,4 @@
-//! The settings as they are in effect, or would be by default, for people to read.
+//! The settings in effect and their defaults, in a human-readable form.
 
 use std::fmt::{self, Write as _};
 
@@ -6,7 +6,7 @@ use figment::value::Value;
 
 use super::{SETTINGS, reader::Reader, settings::Setting, yaml::Node};
 
-/// Every setting with its value and where that is from, as a file that could take their place. Secrets are masked.
+/// All settings with their values and the sources of these. `Display` writes them as a configuration file, with secrets masked.
 #[derive(Clone, Debug)]
 pub struct Effective(Vec<Entry>);
 
@@ -21,12 +21,12 @@ impl Effective {
     pub(super) fn new(reader: &Reader<'_>) -> Self {
         let entry = |setting: &'static Setting| {
             let value = reader.shown(setting).unwrap_or_default();
-            Entry { setting, value, source: in_one_line(&reader.source(setting)) }
+            Entry { setting, value, source: on_one_line(&reader.source(setting)) }
         };
         Self(SETTINGS.iter().map(entry).collect())
     }
 
-    /// Takes what is in `new` of the settings that can change without a restart.
+    /// Takes the entries of `new` for the settings that can change without a restart.
     pub(super) fn reload(&mut self, new: Self) {
         for (entry, new) in self.0.iter_mut().zip(new.0) {
             if entry.setting.reloadable {
@@ -35,7 +35,7 @@ impl Effective {
         }
     }
 
-    /// The value of a setting, as it may be shown.
+    /// Returns the value of a setting, masked if it is secret.
     pub(super) fn value(&self, setting: &Setting) -> &str {
         let entry = self.0.iter().find(|entry| entry.setting.key == setting.key);
         entry.map(|entry| entry.value.as_str()).unwrap_or_default()
@@ -52,7 +52,7 @@ impl fmt::Display for Effective {
     }
 }
 
-/// A file with every setting's default, what it means, and its variables.
+/// A configuration file with the default, the meaning and the variables of every setting.
 pub struct Defaults;
 
 impl fmt::Display for Defaults {
@@ -73,12 +73,12 @@ impl fmt::Display for Defaults {
     }
 }
 
-/// Where we are in the file.
+/// The groups that are open at the current line of the file.
 #[derive(Default)]
 struct Groups(Vec<&'static str>);
 
 impl Groups {
-    /// Writes the names of the groups that `key` is in, as far as they are not open, and answers how far to indent.
+    /// Opens the groups that `key` is in and that are not open yet. Returns the indentation.
     fn enter(&mut self, f: &mut fmt::Formatter<'_>, key: &'static str) -> Result<String, fmt::Error> {
         let mut groups: Vec<_> = key.split('.').collect();
         groups.pop();
@@ -96,15 +96,15 @@ fn name(key: &str) -> &str {
     key.rsplit('.').next().unwrap_or(key)
 }
 
-/// The name of a file can have characters that would end a comment.
-fn in_one_line(source: &str) -> String {
+/// Escapes the characters that would end a comment, which the name of a file may contain.
+fn on_one_line(source: &str) -> String {
     source.chars().map(|c| if is_plain(c) { c.to_string() } else { c.escape_unicode().to_string() }).collect()
 }
 
-/// A value as YAML has it: plain where that is unmistakable, else in quotes.
+/// A YAML scalar: plain where that is unambiguous, otherwise in quotes.
 struct Scalar<'a> {
     text: &'a str,
-    /// Whether the setting's values are numbers or truths, which YAML has without quotes.
+    /// Whether the text needs quotes because YAML would take it for a number, a boolean or null.
     in_quotes: bool,
 }
 
@@ -114,7 +114,7 @@ impl<'a> Scalar<'a> {
     }
 }
 
-/// Whether YAML takes a plain `text` for a text, and not for a number, a truth or nothing.
+/// Returns whether YAML takes a plain `text` for a string, not for a number, a boolean or null.
 fn is_text(text: &str) -> bool {
     matches!(Node::parse(text), Ok(Node::Value(Value::String(..))))
 }
@@ -130,7 +130,7 @@ impl fmt::Display for Scalar<'_> {
         {
             f.write_str(text)
         } else {
-            // JSON's quotes are YAML's, which escapes more characters.
+            // A JSON string is a YAML string. YAML needs some more characters escaped.
             serde_json::Value::from(text).to_string().chars().try_for_each(|c| {
                 if is_plain(c) { f.write_char(c) } else { write!(f, "\\u{:04x}", u32::from(c)) }
             })
@@ -138,8 +138,8 @@ impl fmt::Display for Scalar<'_> {
     }
 }
 
-/// Whether YAML takes `c` within quotes for what it is: neither a control character (YAML 1.2, section 5.1) nor one of the line
-/// breaks of YAML 1.1, which become a space.
+/// Returns whether `c` may stand unescaped within quotes in YAML: it is neither a control character (YAML 1.2, section 5.1) nor one of the
+/// line breaks of YAML 1.1, which become a space.
 fn is_plain(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }

@@ -1,4 +1,4 @@
-//! The environment as a layer of the configuration.
+//! The environment variables, a layer of the configuration.
 
 use std::{
     collections::BTreeMap,
@@ -8,129 +8,129 @@ use std::{
 
 use figment::{Figment, Source};
 
-use super::{SETTINGS, bounded_file, layer::Layer, mistakes::Mistake, settings::Setting};
+use super::{SETTINGS, bounded_file, errors::ConfigError, layer::Layer, settings::Setting};
 
-/// What is wrong with a value that is not a text.
-const NO_TEXT: &str = "is no UTF-8";
-/// What a variable's name has behind it when its value is in a file, as secrets of Docker and Kubernetes are.
+/// The problem of a value that is not UTF-8.
+const NOT_UTF_8: &str = "is not UTF-8";
+/// Suffix of a variable whose value is in a file, such as a secret of Docker or Kubernetes.
 const FILE_SUFFIX: &str = "_FILE";
-/// A file with one value is not larger than this, in bytes.
+/// Maximum size of a file with one value, in bytes.
 const MAX_FILE_BYTES: u64 = 64 << 10;
-/// What the names of this service's own variables begin with.
-const OWN_VARIABLES: &str = "SSE_";
-/// So many characters are wrong, missing, too many or exchanged in a name that is meant to be another.
+/// Prefix of this service's own variables.
+const OWN_PREFIX: &str = "SSE_";
+/// Maximum edit distance between a misspelled name and the name that was meant.
 const MAX_MISSPELLING: usize = 2;
 
-/// The variables that are set, as they were when it was made.
+/// A snapshot of the environment variables.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
 impl Environment {
-    /// That of this process.
+    /// Returns the environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
-        // None of the names that count is anything but UTF-8.
+        // The names of all settings are UTF-8, so that other names can be left out.
         Self(
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))).collect(),
         )
     }
 
-    /// The path in a variable, if there is one.
+    /// Returns the path in a variable, if it is set and not empty.
     pub(super) fn path(&self, name: &str) -> Option<&Path> {
         self.0.get(name).filter(|path| !path.is_empty()).map(Path::new)
     }
 
-    /// A variable's value, if it is set.
+    /// Returns the value of a variable, if it is set.
     ///
     /// # Errors
     ///
-    /// What is wrong with it: it is no UTF-8.
+    /// Returns the problem of a value that is not UTF-8.
     pub(super) fn text(&self, name: &str) -> Option<Result<&str, &'static str>> {
-        Some(self.0.get(name)?.to_str().ok_or(NO_TEXT))
+        Some(self.0.get(name)?.to_str().ok_or(NOT_UTF_8))
     }
 
-    /// The names of all variables that are not empty, but for those of other services.
+    /// Returns the names of all variables that are not empty, without those that Kubernetes or Docker sets for other services.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         let own = self.0.iter().filter(|(name, value)| !value.is_empty() && !is_service_link(name, value));
         own.map(|(name, _)| name.as_str())
     }
 
-    /// The variables that mean nothing, but are named nearly like one of this service.
-    pub(super) fn misspelled(&self) -> Vec<Mistake> {
+    /// Returns an error for each unknown variable whose name is close to that of a setting.
+    pub(super) fn misspelled(&self) -> Vec<ConfigError> {
         let variables = SETTINGS.iter().flat_map(Setting::all_variables);
         let known: Vec<_> = variables
-            .filter(|name| name.starts_with(OWN_VARIABLES))
+            .filter(|name| name.starts_with(OWN_PREFIX))
             .flat_map(|name| [format!("{name}{FILE_SUFFIX}"), name])
             .collect();
         let own = self.0.iter().filter(|(name, value)| {
-            name.starts_with(OWN_VARIABLES) && !known.contains(name) && !is_service_link(name, value)
+            name.starts_with(OWN_PREFIX) && !known.contains(name) && !is_service_link(name, value)
         });
         let misspelled = own.map(|(name, _)| name).filter_map(|name| {
             let distance = |meant: &String| strsim::osa_distance(name, meant);
             let meant = known.iter().min_by_key(|meant| distance(meant))?;
-            (distance(meant) <= MAX_MISSPELLING).then(|| Mistake {
-                place: name.clone(),
+            (distance(meant) <= MAX_MISSPELLING).then(|| ConfigError {
+                location: name.clone(),
                 value: None,
-                wrong: "is no setting".into(),
+                problem: "is not a setting".into(),
                 example: Some(meant.clone()),
             })
         });
         misspelled.collect()
     }
 
-    /// Puts the variable that counts for each setting upon `layers`, each as a layer of its own, so that a value knows where it is from.
-    /// Beside them are the settings whose variable cannot be read, and why.
-    pub(super) fn add_to(&self, layers: Figment) -> (Figment, BTreeMap<&'static str, Mistake>) {
+    /// Adds the variable that applies to each setting to `layers`, each as a layer of its own, so that the source of a value is known. Also
+    /// returns the errors of the variables that cannot be read, by the keys of their settings.
+    pub(super) fn add_to(&self, layers: Figment) -> (Figment, BTreeMap<&'static str, ConfigError>) {
         let mut unreadable = BTreeMap::new();
         let layers = SETTINGS.iter().fold(layers, |layers, setting| match self.read(setting) {
             None => layers,
             Some(Ok((source, value))) => {
                 layers.merge(Layer { setting, value: value.into(), source: Some(Source::Custom(source)) })
             }
-            Some(Err(mistake)) => {
-                unreadable.insert(setting.key, mistake);
+            Some(Err(error)) => {
+                unreadable.insert(setting.key, error);
                 layers
             }
         });
         (layers, unreadable)
     }
 
-    /// The value of the variable that counts for `setting`, with its source; none if no variable is set.
-    fn read(&self, setting: &Setting) -> Option<Result<(String, String), Mistake>> {
+    /// Returns the source and the value of the variable that applies to `setting`. None if no variable is set.
+    fn read(&self, setting: &Setting) -> Option<Result<(String, String), ConfigError>> {
         let in_files = |name: String| [(format!("{name}{FILE_SUFFIX}"), true), (name, false)];
         let variables = setting.all_variables().flat_map(in_files);
         let (name, in_file) = variables.filter(|(name, _)| self.0.contains_key(name)).last()?;
-        let mistake = |value, wrong| Mistake { place: name.clone(), value, wrong, example: None };
+        let error = |value, problem| ConfigError { location: name.clone(), value, problem, example: None };
         if in_file {
             let path = PathBuf::from(self.0.get(&name)?);
             Some(match content(&path) {
                 Ok(value) => Ok((format!("{name} ({})", path.display()), value)),
-                Err(wrong) => Err(mistake(Some(path.display().to_string()), wrong)),
+                Err(problem) => Err(error(Some(path.display().to_string()), problem)),
             })
         } else {
             Some(match self.text(&name)? {
                 Ok(value) => Ok((name, value.to_owned())),
-                Err(wrong) => Err(mistake(None, wrong.to_owned())),
+                Err(problem) => Err(error(None, problem.to_owned())),
             })
         }
     }
 }
 
-/// Whether Kubernetes or Docker has set the variable for another service, whose name may begin as those of ours: beside one of the name
-/// `sse-http` they set `SSE_HTTP_PORT=tcp://10.0.0.1:80` and `SSE_HTTP_SERVICE_HOST`.
+/// Returns whether Kubernetes or Docker has set the variable for another service. For a service `sse-http` they set
+/// `SSE_HTTP_PORT=tcp://10.0.0.1:80` and `SSE_HTTP_SERVICE_HOST`, which look like variables of this service.
 fn is_service_link(name: &str, value: &OsStr) -> bool {
     let is_address =
         value.to_str().is_some_and(|text| text.starts_with("tcp://") || text.starts_with("udp://"));
     is_address || ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"].iter().any(|part| name.contains(part))
 }
 
-/// The value in the file at `path`: all of it but the line breaks at its end.
+/// Returns the value in the file at `path`: its content without the line breaks at the end.
 fn content(path: &Path) -> Result<String, String> {
     if path.as_os_str().is_empty() {
-        return Err("names no file".into());
+        return Err("is not the name of a file".into());
     }
     let bytes = bounded_file::read(path, MAX_FILE_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("is a file whose content {NO_TEXT}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("is a file whose content {NOT_UTF_8}"))?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err("is an empty file".into()),
         value => Ok(value.to_owned()),

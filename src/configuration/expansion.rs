@@ -1,27 +1,27 @@
-//! Variables within a file's values: `${NAME}`, or `${NAME|default}`, as the platform's library (gookit/config) has them.
+//! Variables in the values of a file: `${NAME}` or `${NAME|default}`, the syntax of the platform's library (gookit/config).
 
 use figment::value::Value;
 
 use super::environment::Environment;
 
-/// Replaces the variables in texts, also within a list. A variable that is empty counts as not set.
+/// Replaces the variables in a string or a list of strings. An empty variable counts as not set.
 ///
 /// # Errors
 ///
-/// What is wrong with one of them.
-pub(super) fn expanded(value: Value, environment: &Environment) -> Result<Value, String> {
+/// Returns the problem of the first variable that cannot be replaced.
+pub(super) fn expand(value: Value, environment: &Environment) -> Result<Value, String> {
     match value {
-        Value::String(tag, text) => Ok(Value::String(tag, expanded_text(&text, environment)?)),
+        Value::String(tag, text) => Ok(Value::String(tag, expand_text(&text, environment)?)),
         Value::Array(tag, values) => {
-            let values = values.into_iter().map(|value| expanded(value, environment));
+            let values = values.into_iter().map(|value| expand(value, environment));
             Ok(Value::Array(tag, values.collect::<Result<_, _>>()?))
         }
         value => Ok(value),
     }
 }
 
-fn expanded_text(text: &str, environment: &Environment) -> Result<String, String> {
-    // Where there is nothing else, a default may contain braces itself.
+fn expand_text(text: &str, environment: &Environment) -> Result<String, String> {
+    // If the text is a single expression, the default may contain braces.
     if let Some(only) = text.strip_prefix("${").and_then(|rest| rest.strip_suffix('}'))
         && !only.contains("${")
     {
@@ -39,21 +39,21 @@ fn expanded_text(text: &str, environment: &Environment) -> Result<String, String
     Ok(result + rest)
 }
 
-/// The value of `NAME`, `NAME|default` or `NAME|?what is wrong without it`.
+/// Returns the value of `NAME`, `NAME|default` or `NAME|?message`. The message is reported if the variable is not set.
 fn variable(expression: &str, environment: &Environment) -> Result<String, String> {
     let (name, default) = match expression.split_once('|') {
         Some((name, default)) => (name.trim(), Some(default.trim())),
         None => (expression.trim(), None),
     };
     let value = environment.text(name).transpose();
-    let value = value.map_err(|wrong| format!("names the variable {name}, which {wrong}"))?;
+    let value = value.map_err(|problem| format!("refers to the variable {name}, which {problem}"))?;
     match (value.filter(|value| !value.is_empty()), default.map(|default| default.strip_prefix('?'))) {
         (Some(value), _) => Ok(value.to_owned()),
         (None, Some(None)) => Ok(default.unwrap_or_default().to_owned()),
         (None, Some(Some(reason))) if !reason.is_empty() => {
-            Err(format!("names the variable {name}, which is not set: {reason}"))
+            Err(format!("refers to the variable {name}, which is not set: {reason}"))
         }
-        (None, _) => Err(format!("names the variable {name}, which is not set")),
+        (None, _) => Err(format!("refers to the variable {name}, which is not set")),
     }
 }
 
@@ -62,10 +62,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_stand_in_values() {
+    fn variables_are_expanded() {
         let environment = [("NAME", "a"), ("OTHER", "b"), ("EMPTY", "")].into_iter().collect::<Environment>();
         let check = |text: &str, expected: Result<&str, &str>| {
-            let result = expanded_text(text, &environment);
+            let result = expand_text(text, &environment);
             assert_eq!(result, expected.map(Into::into).map_err(Into::into), "{text}");
         };
         check("${NAME}", Ok("a"));
@@ -80,9 +80,9 @@ mod tests {
         check("${NONE|a|b}", Ok("a|b"));
         check("${NONE|{c}}", Ok("{c}"));
         check("${NONE|c}/${OTHER|d}", Ok("c/b"));
-        check("${NONE}", Err("names the variable NONE, which is not set"));
-        check("${EMPTY}", Err("names the variable EMPTY, which is not set"));
-        check("${NONE|?}", Err("names the variable NONE, which is not set"));
-        check("${NONE|?set it}", Err("names the variable NONE, which is not set: set it"));
+        check("${NONE}", Err("refers to the variable NONE, which is not set"));
+        check("${EMPTY}", Err("refers to the variable EMPTY, which is not set"));
+        check("${NONE|?}", Err("refers to the variable NONE, which is not set"));
+        check("${NONE|?set it}", Err("refers to the variable NONE, which is not set: set it"));
     }
 }

@@ -1,4 +1,4 @@
-//! The defaults and the file upon them.
+//! The configuration file, the layer above the defaults.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use figment::{Figment, Source, value::Value};
 use super::{
     SETTINGS, bounded_file,
     environment::Environment,
-    expansion::expanded,
+    errors::{ConfigError, ConfigErrors},
+    expansion::expand,
     layer::Layer,
-    mistakes::{Mistake, Mistakes},
     product,
     settings::Setting,
     yaml::Node,
@@ -19,31 +19,31 @@ use super::{
 const FILE_NAME: &str = "sse.yaml";
 /// Maximum size of the file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
-/// Further names of settings, as OpenCloud has them.
-const OTHER_KEYS: &[(&str, &str)] = &[("loglevel", "log.level")];
+/// Aliases of keys, used by OpenCloud.
+const KEY_ALIASES: &[(&str, &str)] = &[("loglevel", "log.level")];
 
-/// The defaults with the file's values upon them, and what is wrong with the file as such.
-pub(super) fn layers(path: Option<&Path>, environment: &Environment) -> (Figment, Mistakes) {
+/// Returns the layers of the defaults and of the file, and the errors of the file that concern no value.
+pub(super) fn layers(path: Option<&Path>, environment: &Environment) -> (Figment, ConfigErrors) {
     let defaults = product::add_to(defaults(), environment, path);
-    let Some(path) = path else { return (defaults, Mistakes::default()) };
-    let mut file = Contents { path, environment, values: Vec::new(), mistakes: Vec::new() };
+    let Some(path) = path else { return (defaults, ConfigErrors::default()) };
+    let mut file = Contents { path, environment, values: Vec::new(), errors: Vec::new() };
     match read(path) {
         Ok(nodes) => file.take(nodes, ""),
-        Err(wrong) => file.mistakes.push(Mistake {
-            place: path.display().to_string(),
+        Err(problem) => file.errors.push(ConfigError {
+            location: path.display().to_string(),
             value: None,
-            wrong,
+            problem,
             example: None,
         }),
     }
-    let Contents { values, mistakes, .. } = file;
+    let Contents { values, errors, .. } = file;
     let layers = values.into_iter().fold(defaults, |layers, (setting, value)| {
         layers.merge(Layer { setting, value, source: Some(Source::File(path.to_owned())) })
     });
-    (layers, Mistakes(mistakes))
+    (layers, ConfigErrors(errors))
 }
 
-/// What holds when nobody says otherwise.
+/// Returns the layer of the defaults.
 fn defaults() -> Figment {
     let defaults = SETTINGS.iter().filter_map(|setting| Some((setting, setting.default?)));
     defaults.fold(Figment::new(), |layers, (setting, default)| {
@@ -51,7 +51,7 @@ fn defaults() -> Figment {
     })
 }
 
-/// The file in the directory that the environment names, else in the first usual one that has it.
+/// Returns the path of the file: in the directory that the environment sets, otherwise in the first default directory that has the file.
 pub(super) fn find(environment: &Environment) -> Option<PathBuf> {
     let named = environment.path("OC_CONFIG_DIR").or_else(|| environment.path("OCIS_CONFIG_DIR"));
     let directories = match named {
@@ -66,31 +66,31 @@ pub(super) fn find(environment: &Environment) -> Option<PathBuf> {
 
 fn read(path: &Path) -> Result<Vec<(String, Node)>, String> {
     let bytes = bounded_file::read(path, MAX_BYTES)?;
-    let text = String::from_utf8(bytes).map_err(|_| "is no UTF-8")?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8")?;
     match Node::parse(&text)? {
         Node::Group(nodes) => Ok(nodes),
         Node::Value(Value::Empty(..)) => Ok(Vec::new()),
-        Node::Value(_) => Err("has no keys with values, as in `log: {level: info}`".into()),
+        Node::Value(_) => Err("has no keys with values such as `log: {level: info}`".into()),
     }
 }
 
-/// What a file says.
+/// The values and errors of a file.
 struct Contents<'a> {
     path: &'a Path,
     environment: &'a Environment,
     values: Vec<(&'static Setting, Value)>,
-    mistakes: Vec<Mistake>,
+    errors: Vec<ConfigError>,
 }
 
 impl Contents<'_> {
-    /// Takes the values of the group `group`, with their variables expanded. Keys that mean nothing are mistakes.
+    /// Takes the values of the group `group`, with their variables expanded. Unknown keys are errors.
     fn take(&mut self, mut nodes: Vec<(String, Node)>, group: &str) {
         nodes.sort_by(|(one, _), (other, _)| one.cmp(other));
         let mut previous = None;
         for (name, node) in nodes {
             let key = if group.is_empty() { name.clone() } else { format!("{group}.{name}") };
             if previous.as_ref() == Some(&name) {
-                self.note(&key, "stands twice, and only one could count".into(), None);
+                self.note(&key, "is set twice".into(), None);
             }
             self.take_key(&key, &name, node);
             previous = Some(name);
@@ -98,43 +98,47 @@ impl Contents<'_> {
     }
 
     fn take_key(&mut self, key: &str, name: &str, node: Node) {
-        let meant = OTHER_KEYS.iter().find(|(other, _)| *other == key).map_or(key, |(_, meant)| meant);
+        let meant = KEY_ALIASES.iter().find(|(other, _)| *other == key).map_or(key, |(_, meant)| meant);
         let setting = SETTINGS.iter().find(|setting| setting.key == meant);
         let is_group = SETTINGS.iter().any(|setting| setting.key.starts_with(&format!("{key}.")));
         match (setting, node) {
             _ if name.contains('.') => {
-                self.note(key, "is one key with a dot; a group's settings stand below it".into(), None);
+                self.note(
+                    key,
+                    "is a key with a dot; write the name of the group, and the setting below it".into(),
+                    None,
+                );
             }
             (_, Node::Group(nodes)) if is_group => self.take(nodes, key),
-            // Nothing is said, as in a file with comments in place of values.
+            // An empty value counts as not set: all values of the group may be commented out.
             (setting, Node::Value(Value::Empty(..))) if is_group || setting.is_some() => {}
-            _ if is_group => self.note(key, "is a group of settings, not a value".into(), None),
+            _ if is_group => self.note(key, "must be a group of settings, not a value".into(), None),
             (Some(_), Node::Group(_)) => {
-                self.note(key, "is a group, but a value is wanted".into(), None);
+                self.note(key, "must be a value, not a group".into(), None);
             }
             (Some(setting), Node::Value(value)) => self.take_value(key, setting, value),
-            (None, _) => self.note(key, "is no setting".into(), closest(key)),
+            (None, _) => self.note(key, "is not a setting".into(), closest(key)),
         }
     }
 
     fn take_value(&mut self, key: &str, setting: &'static Setting, value: Value) {
         if key != setting.key && self.values.iter().any(|(other, _)| other.key == setting.key) {
-            self.note(key, format!("is {}, which stands in the file as well", setting.key), None);
+            self.note(key, format!("is another name of {}, which is set as well", setting.key), None);
         }
-        match expanded(value, self.environment) {
+        match expand(value, self.environment) {
             Ok(value) => self.values.push((setting, value)),
-            Err(_) if setting.secret => self.note(key, "names a variable that is not set".into(), None),
-            Err(wrong) => self.note(key, wrong, None),
+            Err(_) if setting.secret => self.note(key, "refers to a variable that is not set".into(), None),
+            Err(problem) => self.note(key, problem, None),
         }
     }
 
-    fn note(&mut self, key: &str, wrong: String, example: Option<String>) {
-        let place = format!("{}, {key}", self.path.display());
-        self.mistakes.push(Mistake { place, value: None, wrong, example });
+    fn note(&mut self, key: &str, problem: String, example: Option<String>) {
+        let location = format!("{}, {key}", self.path.display());
+        self.errors.push(ConfigError { location, value: None, problem, example });
     }
 }
 
-/// The setting or the group that was probably meant.
+/// Returns the setting or group with the most similar key, if it is similar enough.
 fn closest(key: &str) -> Option<String> {
     SETTINGS
         .iter()

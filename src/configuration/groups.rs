@@ -1,4 +1,4 @@
-//! The settings as the program uses them, group by group, and what has to fit together in each.
+//! The settings as typed values, by group, with the rules that tie the settings of a group together.
 
 use domain::origin::AllowedOrigin;
 use validator::{Validate, ValidationError};
@@ -13,7 +13,8 @@ use super::{
     },
 };
 
-/// A group of settings, each with the key it is read from, and with that of a setting which turns its feature on, if there is one.
+/// Defines a group of settings. Each field has the key of its setting and, if the setting belongs to a feature that can be off, the key of
+/// the setting that turns the feature on.
 macro_rules! group {
     (
         $(#[$about:meta])*
@@ -27,13 +28,13 @@ macro_rules! group {
         }
 
         impl $group {
-            /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
+            /// Reads the group. Returns `None` if a value is missing or invalid, after reading all values, so that all errors are reported.
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = reader.read($key, &[$($switch)?]);)*
                 Some(Self { $($field: $field?,)* })
             }
 
-            /// Takes the values of `new`, as far as they can change without a restart. Each setting whose value differs is added to `changed`.
+            /// Takes the values of `new` that can change without a restart. Adds each setting whose value differs to `changed`.
             pub(super) fn reload(&mut self, new: Self, changed: &mut Vec<&'static Setting>) {
                 $(if self.$field != new.$field
                     && let Some(setting) = SETTINGS.iter().find(|setting| setting.key == $key)
@@ -49,232 +50,232 @@ macro_rules! group {
 }
 
 group! {
-    /// What is logged.
+    /// The log.
     #[derive(Clone, Debug)]
     struct Log {
-        /// From this level on.
+        /// Minimum severity.
         level: LogLevel = "log.level",
-        /// Whether it is for people.
+        /// Human-readable format instead of JSON.
         pretty: bool = "log.pretty",
-        /// Whether that has colors.
+        /// Colors in the human-readable format.
         color: bool = "log.color",
-        /// The file it is added to; none for standard error.
+        /// The file. None for standard error.
         file: Option<String> = "log.file",
     }
 }
 
 group! {
-    /// Where traces go.
+    /// The export of traces.
     #[derive(Clone, Debug, Validate)]
-    #[validate(schema(function = "address_of_the_kind"))]
+    #[validate(schema(function = "check_collector_address"))]
     struct Tracing {
-        /// Whether they go anywhere.
+        /// Whether traces are exported.
         enabled: bool = "tracing.enabled",
-        /// What takes them.
+        /// The protocol of the collector.
         kind: Option<CollectorKind> = "tracing.type" if "tracing.enabled",
-        /// Where by gRPC.
+        /// The collector for OTLP over gRPC.
         endpoint: Option<GrpcEndpoint> = "tracing.endpoint" if "tracing.enabled",
-        /// Where by HTTP.
+        /// The collector for OTLP over HTTP.
         collector: Option<HttpCollector> = "tracing.collector" if "tracing.enabled",
     }
 }
 
 group! {
-    /// Where an administrator looks in.
+    /// The debug server.
     #[derive(Clone, Debug)]
     struct Debug {
-        /// The address of the debug server.
+        /// The address to listen on.
         addr: Address = "debug.addr",
-        /// What has to be shown to see more than whether it lives.
+        /// The bearer token for everything but health and readiness.
         token: Option<Secret> = "debug.token",
-        /// Whether it profiles the process.
+        /// Whether the process can be profiled.
         pprof: bool = "debug.pprof",
-        /// Whether it keeps recent spans.
+        /// Whether recent spans are kept and shown.
         zpages: bool = "debug.zpages",
     }
 }
 
 group! {
-    /// Signs of life for silent streams.
+    /// Keepalive comments on silent streams.
     #[derive(Clone, Debug)]
     struct Keepalive {
-        /// The silence after which a stream gets a comment; zero for none.
+        /// The silence after which a stream gets a comment. Zero for no comments.
         interval: GoDuration = "keepalive_interval",
     }
 }
 
 group! {
-    /// The bus.
+    /// The connection to NATS.
     #[derive(Clone, Debug, Validate)]
-    #[validate(schema(function = "password_of_a_user_for_the_bus"))]
+    #[validate(schema(function = "check_events_username"))]
     struct Events {
-        /// Its servers; any one will do.
+        /// The servers of the cluster.
         endpoint: Vec<Server> = "events.endpoint",
-        /// Whether the line is encrypted.
+        /// Whether the connection uses TLS.
         enable_tls: bool = "events.enable_tls",
-        /// The only authorities that count.
+        /// The root certificates to trust instead of the system's.
         tls_root_ca_certificate: Option<CertificateFile> = "events.tls_root_ca_certificate" if "events.enable_tls",
-        /// Whether the servers may be anybody.
+        /// Whether the verification of the server's certificate is skipped.
         tls_insecure: bool = "events.tls_insecure" if "events.enable_tls",
-        /// Who to be.
+        /// The user name.
         username: Option<String> = "events.username",
-        /// With what to show it.
+        /// The password.
         password: Option<Secret> = "events.password",
-        /// The name of its cluster, which is not needed.
+        /// The name of the cluster. Accepted for compatibility and not used.
         cluster: Option<String> = "events.cluster",
     }
 }
 
 group! {
-    /// Where the gateway finds this service.
+    /// The service registry, where the platform's proxy finds this service.
     #[derive(Clone, Debug, Validate)]
-    #[validate(schema(function = "password_of_a_user_for_the_registry"))]
+    #[validate(schema(function = "check_registry_username"))]
     struct Registry {
-        /// Where that is.
+        /// The kind of registry.
         kind: RegistryKind = "registry.kind",
-        /// Its servers; none for those of the bus.
+        /// The servers. None for those of `events.endpoint`.
         address: Option<Vec<Server>> = "registry.address" if "registry.kind",
-        /// Who to be.
+        /// The user name.
         username: Option<String> = "registry.username" if "registry.kind",
-        /// With what to show it.
+        /// The password.
         password: Option<Secret> = "registry.password" if "registry.kind",
-        /// What the gateway looks for.
+        /// The name under which the proxy looks for the service.
         service_name: String = "registry.service_name" if "registry.kind",
-        /// For how long the entry holds.
+        /// The lifetime of the entry.
         register_ttl: AgeInNats = "registry.register_ttl" if "registry.kind",
-        /// How often it is put again.
+        /// Time between two renewals of the entry.
         register_interval: Timeout = "registry.register_interval" if "registry.kind",
     }
 }
 
 group! {
-    /// The endpoint.
+    /// The endpoint for clients.
     #[derive(Clone, Debug)]
     struct Http {
-        /// Its address.
+        /// The address to listen on.
         addr: Address = "http.addr",
-        /// Its address for others, when that is another one.
+        /// The address in the service registry, if it differs from `addr`.
         advertise_addr: Option<Address> = "http.advertise_addr" if "registry.kind",
-        /// The path below which everything lies.
+        /// The path prefix of all operations.
         root: HttpRoot = "http.root",
     }
 }
 
 group! {
-    /// Which other origins may read.
+    /// Cross-origin access (CORS).
     #[derive(Clone, Debug, Validate)]
-    #[validate(schema(function = "cookies_only_for_who_is_named"))]
+    #[validate(schema(function = "check_token_cookie_origins"))]
     struct Cors {
-        /// The origins.
+        /// The allowed origins.
         allow_origins: Vec<AllowedOrigin> = "http.cors.allow_origins",
-        /// The methods told to a preflight.
+        /// The methods in the answer to a preflight request.
         allow_methods: Vec<Method> = "http.cors.allow_methods",
-        /// The headers told to a preflight.
+        /// The headers in the answer to a preflight request.
         allow_headers: Vec<HeaderName> = "http.cors.allow_headers",
-        /// Whether pages may send their user's credentials.
+        /// Whether pages may send credentials.
         allow_credentials: bool = "http.cors.allow_credentials",
-        /// What may carry the token where no header does.
+        /// The cookie that may carry the token if no header does.
         token_cookie: Option<CookieName> = "http.cors.token_cookie",
     }
 }
 
 group! {
-    /// Whether the endpoint is served over TLS.
+    /// TLS of the endpoint for clients.
     #[derive(Clone, Debug, Validate)]
-    #[validate(schema(function = "certificate_and_key"))]
+    #[validate(schema(function = "check_certificate_and_key"))]
     struct Tls {
-        /// Whether it is.
+        /// Whether the endpoint uses TLS.
         enabled: bool = "http.tls.enabled",
-        /// The certificate's file.
+        /// The file of the certificate chain.
         cert: Option<CertificateFile> = "http.tls.cert" if "http.tls.enabled",
-        /// Its key's file.
+        /// The file of the private key.
         key: Option<PrivateKeyFile> = "http.tls.key" if "http.tls.enabled",
     }
 }
 
 group! {
-    /// Who may come in.
+    /// The verification of tokens.
     #[derive(Clone, Debug)]
     struct TokenManager {
-        /// What the platform signs its tokens with.
+        /// The secret with which the platform signs tokens.
         jwt_secret: Secret = "token_manager.jwt_secret",
-        /// What it signed them with before.
+        /// A second accepted secret, for the time of a rotation.
         jwt_secret_previous: Option<Secret> = "token_manager.jwt_secret_previous",
     }
 }
 
 group! {
-    /// What is held for clients that return or are slow.
+    /// The history for returning and slow clients.
     #[derive(Clone, Copy, Debug)]
     struct History {
-        /// Maximum age of events in the log; zero keeps only what open streams have still to take.
+        /// Maximum age of an event. Zero keeps only the events that open streams have not taken yet.
         max_age: GoDuration = "history.max_age",
-        /// Maximum memory of the log.
+        /// Maximum memory of the log of events.
         max_bytes: Bytes = "history.max_bytes",
-        /// For how long it is remembered where a stream stood.
+        /// How long the position of an ended stream is remembered.
         resume_window: AgeInNats = "history.resume_window",
     }
 }
 
 group! {
-    /// How long streams live, and how they end.
+    /// The lifetime of streams.
     #[derive(Clone, Copy, Debug)]
     struct Streams {
-        /// How long clients are asked to wait before they come back; zero for not at all.
+        /// The reconnection time that is sent to clients. Zero to send none.
         reconnection_time: ReconnectionTime = "streams.reconnection_time",
-        /// The age at which a stream is ended; zero for never.
+        /// Maximum age of a stream. Zero for no maximum.
         max_age: GoDuration = "streams.max_age",
-        /// Whether a user's streams end with the user's logout.
+        /// Whether a logout ends the user's streams.
         close_on_logout: bool = "streams.close_on_logout",
         /// Whether a newer stream of the same client ends the older one.
         replace: bool = "streams.replace",
-        /// Over which time open streams are ended when the service stops.
+        /// The time in which all open streams are ended when the service stops.
         drain_timeout: GoDuration = "streams.drain_timeout",
     }
 }
 
 group! {
-    /// Which languages are read.
+    /// The languages of translated events.
     #[derive(Clone, Debug)]
     struct Languages {
-        /// By those who have not said which.
+        /// The language for users who have chosen none and whose requests accept none.
         default: Language = "default_language",
     }
 }
 
 group! {
-    /// How much clients may ask for.
+    /// The limits for clients.
     #[derive(Clone, Copy, Debug, Validate)]
     struct Limits {
-        /// Streams that may be open; none for as many as there are file descriptors for.
-        #[validate(range(min = 1, message = "nobody could open a stream"))]
+        /// Maximum number of open streams. None for as many as the limit of file descriptors allows.
+        #[validate(range(min = 1, message = "must be at least 1"))]
         max_connections: Option<usize> = "limits.max_connections",
-        /// Streams that a user may have open.
-        #[validate(range(min = 1, message = "nobody could open a stream"))]
+        /// Maximum number of open streams of a user.
+        #[validate(range(min = 1, message = "must be at least 1"))]
         max_connections_per_user: usize = "limits.max_connections_per_user",
-        /// What the kernel keeps for a client that does not read.
+        /// The size of the kernel's send buffer of a connection.
         send_buffer: SendBuffer = "limits.send_buffer",
-        /// How long a request's head may take.
+        /// Timeout for a request, and for an idle connection.
         request_timeout: Timeout = "limits.request_timeout",
-        /// How long a client may take nothing of what is written to it.
+        /// Timeout for a client that accepts no data.
         write_timeout: Timeout = "limits.write_timeout",
-        /// How long what is sent may be unacknowledged.
+        /// Timeout for the acknowledgement of sent data (`TCP_USER_TIMEOUT`).
         tcp_user_timeout: UserTimeout = "limits.tcp_user_timeout",
     }
 }
 
-fn cookies_only_for_who_is_named(cors: &Cors) -> Result<(), ValidationError> {
+fn check_token_cookie_origins(cors: &Cors) -> Result<(), ValidationError> {
     if cors.token_cookie.is_some() && cors.allow_origins.contains(&AllowedOrigin::Any) {
-        let message = "allows every origin, but http.cors.token_cookie is only for origins that are named";
+        let message = "allows all origins, but http.cors.token_cookie needs a list of origins";
         return Err(ValidationError::new("http.cors.allow_origins").with_message(message.into()));
     }
     Ok(())
 }
 
-fn address_of_the_kind(tracing: &Tracing) -> Result<(), ValidationError> {
+fn check_collector_address(tracing: &Tracing) -> Result<(), ValidationError> {
     let (missing, message) = match (tracing.kind, &tracing.endpoint, &tracing.collector) {
         (Some(CollectorKind::OtlpGrpc), None, Some(_)) => {
-            ("tracing.endpoint", "is missing: with tracing.type otlp_grpc, tracing.collector does not count")
+            ("tracing.endpoint", "is missing: tracing.type otlp_grpc does not use tracing.collector")
         }
         (Some(CollectorKind::OtlpHttp), _, None) => {
             ("tracing.collector", "is missing: tracing.type otlp_http needs it")
@@ -284,40 +285,36 @@ fn address_of_the_kind(tracing: &Tracing) -> Result<(), ValidationError> {
     Err(ValidationError::new(missing).with_message(message.into()))
 }
 
-fn password_of_a_user_for_the_bus(events: &Events) -> Result<(), ValidationError> {
-    password_of_a_user(
-        events.username.as_ref(),
-        events.password.as_ref(),
-        "events.username",
-        "events.password",
-    )
+fn check_events_username(events: &Events) -> Result<(), ValidationError> {
+    check_username(events.username.as_ref(), events.password.as_ref(), "events.username", "events.password")
 }
 
-fn password_of_a_user_for_the_registry(registry: &Registry) -> Result<(), ValidationError> {
+fn check_registry_username(registry: &Registry) -> Result<(), ValidationError> {
     let Registry { username, password, .. } = registry;
-    password_of_a_user(username.as_ref(), password.as_ref(), "registry.username", "registry.password")
+    check_username(username.as_ref(), password.as_ref(), "registry.username", "registry.password")
 }
 
-fn password_of_a_user(
+/// Checks that a password comes with a user name.
+fn check_username(
     username: Option<&String>,
     password: Option<&Secret>,
     username_key: &'static str,
     password_key: &'static str,
 ) -> Result<(), ValidationError> {
     if password.is_some() && username.is_none() {
-        let message = format!("is missing: {password_key} is useless without it");
+        let message = format!("is missing: {password_key} needs it");
         return Err(ValidationError::new(username_key).with_message(message.into()));
     }
     Ok(())
 }
 
-fn certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
+fn check_certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
     let (missing, message) = match (&tls.cert, &tls.key) {
-        (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert is useless without it"),
-        (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key is useless without it"),
+        (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert needs it"),
+        (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key needs it"),
         (Some(certificate), Some(key)) if !key.is_key_of(certificate) => (
             "http.tls.key",
-            "is not the key of the first certificate in http.tls.cert, or of a kind that cannot be used",
+            "is not the key of the first certificate in http.tls.cert, or its type is not supported",
         ),
         (Some(_), Some(_)) | (None, None) => return Ok(()),
     };

@@ -1,4 +1,4 @@
-//! A value of one setting as a layer of the configuration, so that it knows where it is from.
+//! A layer of the configuration with the value of one setting. Layers of single values record the source of each value.
 
 use figment::{
     Error, Metadata, Profile, Provider, Source,
@@ -11,7 +11,7 @@ use super::settings::Setting;
 pub(super) struct Layer {
     pub(super) setting: &'static Setting,
     pub(super) value: Value,
-    /// Where it is from; none for a default.
+    /// The source of the value. None for a default.
     pub(super) source: Option<Source>,
 }
 
@@ -28,7 +28,7 @@ impl Provider for Layer {
     }
 }
 
-/// `value` below the groups that `key` names.
+/// Nests `value` in the groups of `key`.
 fn nested(key: &str, value: Value) -> Dict {
     match key.split_once('.') {
         Some((group, rest)) => Dict::from([(group.into(), nested(rest, value).into())]),

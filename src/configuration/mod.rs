@@ -1,16 +1,16 @@
-//! What an administrator can set, where it comes from, and what is wrong with it.
+//! The configuration: its settings, their sources and their validation.
 //!
-//! Defaults, then the file, then the environment (figment's layers); `settings` is the one list of all there is. A value
-//! that cannot be used is never ignored: every mistake is found and named before anything starts.
+//! Values come from the defaults, the file and the environment, in ascending precedence (figment's layers). `settings` is the list of all
+//! settings. An invalid value is never ignored: all errors are reported before the service starts.
 
 mod bounded_file;
 mod effective;
 mod environment;
+mod errors;
 mod expansion;
 mod file;
 mod groups;
 mod layer;
-mod mistakes;
 mod product;
 mod reader;
 mod reload;
@@ -26,11 +26,11 @@ use self::reader::Reader;
 pub use self::{
     effective::{Defaults, Effective},
     environment::Environment,
+    errors::{ConfigError, ConfigErrors},
     groups::{
         Cors, Debug, Events, History, Http, Keepalive, Languages, Limits, Log, Registry, Streams, Tls,
         TokenManager, Tracing,
     },
-    mistakes::{Mistake, Mistakes},
     reload::{Change, Reloaded},
     settings::{SETTINGS, Setting},
     values::{
@@ -40,73 +40,73 @@ pub use self::{
     },
 };
 
-/// The configuration as a whole, checked.
+/// The validated configuration.
 #[derive(Clone, Debug, Validate)]
 pub struct Configuration {
-    /// The file that it was read from; none where there was none.
+    /// The file that was read. None if there is no file.
     pub file: Option<PathBuf>,
-    /// What is logged.
+    /// The log.
     pub log: Log,
-    /// Where traces go.
+    /// The export of traces.
     #[validate(nested)]
     pub tracing: Tracing,
-    /// Where an administrator looks in.
+    /// The debug server.
     pub debug: Debug,
-    /// Signs of life for silent streams.
+    /// Keepalive comments on silent streams.
     pub keepalive: Keepalive,
-    /// The bus.
+    /// The connection to NATS.
     #[validate(nested)]
     pub events: Events,
-    /// Where the gateway finds this service.
+    /// The service registry, where the platform's proxy finds this service.
     #[validate(nested)]
     pub registry: Registry,
-    /// The endpoint.
+    /// The endpoint for clients.
     pub http: Http,
-    /// Which other origins may read.
+    /// Cross-origin access (CORS).
     #[validate(nested)]
     pub cors: Cors,
-    /// Whether the endpoint is served over TLS.
+    /// TLS of the endpoint for clients.
     #[validate(nested)]
     pub tls: Tls,
-    /// Who may come in.
+    /// The verification of tokens.
     pub token_manager: TokenManager,
-    /// What is held for clients that return or are slow.
+    /// The history for returning and slow clients.
     pub history: History,
-    /// How long streams live, and how they end.
+    /// The lifetime of streams.
     pub streams: Streams,
-    /// Which languages are read.
+    /// The languages of translated events.
     pub languages: Languages,
-    /// How much clients may ask for.
+    /// The limits for clients.
     #[validate(nested)]
     pub limits: Limits,
-    /// All of it as it was written, for people to read.
+    /// All settings with their values and sources, in a human-readable form.
     pub effective: Effective,
 }
 
 impl Configuration {
-    /// Reads the file that was named, or the one that is in its place, and the environment.
+    /// Reads the configuration from `file` and `environment`. Without `file`, the file is looked for in the default directories.
     ///
     /// # Errors
     ///
-    /// All mistakes that were found.
-    pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, Mistakes> {
+    /// Returns all errors that were found.
+    pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigErrors> {
         let file = file.or_else(|| file::find(environment));
-        let (layers, mut mistakes) = file::layers(file.as_deref(), environment);
-        mistakes.0.extend(environment.misspelled());
-        let mut reader = Reader::new(layers, environment, &mut mistakes);
+        let (layers, mut errors) = file::layers(file.as_deref(), environment);
+        errors.0.extend(environment.misspelled());
+        let mut reader = Reader::new(layers, environment, &mut errors);
         let configuration = Self::from_reader(file, &mut reader);
         match configuration {
             Some(configuration) => {
                 if let Err(errors) = configuration.validate() {
                     reader.add_validation_errors(&errors);
                 }
-                mistakes.none_or(configuration)
+                errors.none_or(configuration)
             }
-            None => Err(mistakes),
+            None => Err(errors),
         }
     }
 
-    /// `None` when a value is missing; all are looked at even so, that all mistakes are found at once.
+    /// Reads all groups. Returns `None` if a value is missing or invalid, after reading all groups, so that all errors are reported.
     fn from_reader(file: Option<PathBuf>, reader: &mut Reader<'_>) -> Option<Self> {
         let log = Log::read(reader);
         let tracing = Tracing::read(reader);

@@ -1,4 +1,4 @@
-//! Which product the service runs beside, Infinite Scale or OpenCloud: some defaults differ.
+//! The product that the service runs with, Infinite Scale or OpenCloud, which have different defaults.
 
 use std::path::{Path, PathBuf};
 
@@ -6,43 +6,45 @@ use figment::{Figment, Source};
 
 use super::{SETTINGS, environment::Environment, layer::Layer};
 
-/// What the names of OpenCloud's variables begin with.
-const VARIABLES: &str = "OC_";
-/// Where OpenCloud's files are, in its container and as it is packaged …
-const DIRECTORY: &str = "/etc/opencloud";
-/// … and below the home of the user who runs it.
-const DIRECTORY_AT_HOME: &str = ".opencloud/config";
-/// The same for Infinite Scale.
+/// Prefix of OpenCloud's variables.
+const OPEN_CLOUD_PREFIX: &str = "OC_";
+/// The configuration directory of OpenCloud in its container and packages.
+const OPEN_CLOUD_DIRECTORY: &str = "/etc/opencloud";
+/// The configuration directory of OpenCloud in the user's home directory.
+const OPEN_CLOUD_DIRECTORY_IN_HOME: &str = ".opencloud/config";
+/// The configuration directory of Infinite Scale in its container and packages.
 const INFINITE_SCALE_DIRECTORY: &str = "/etc/ocis";
-const INFINITE_SCALE_DIRECTORY_AT_HOME: &str = ".ocis/config";
+/// The configuration directory of Infinite Scale in the user's home directory.
+const INFINITE_SCALE_DIRECTORY_IN_HOME: &str = ".ocis/config";
 
-/// The defaults that are others beside OpenCloud. Those in the list of settings are Infinite Scale's.
-const DEFAULTS: [(&str, &str); 2] =
+/// The defaults of OpenCloud that differ from those in the list of settings, which are Infinite Scale's.
+const OPEN_CLOUD_DEFAULTS: [(&str, &str); 2] =
     [("events.cluster", "opencloud-cluster"), ("registry.service_name", "eu.opencloud.sse.sse")];
 
-/// The directories that may have the file, the product's own first.
+/// Returns the directories that may have the file, those of the detected product first.
 pub(super) fn directories(environment: &Environment) -> Vec<PathBuf> {
     let home = |below: &str| environment.path("HOME").map(|home| home.join(below));
     let infinite_scale =
-        home(INFINITE_SCALE_DIRECTORY_AT_HOME).into_iter().chain([INFINITE_SCALE_DIRECTORY.into()]);
-    let open_cloud = home(DIRECTORY_AT_HOME).into_iter().chain([DIRECTORY.into()]);
+        home(INFINITE_SCALE_DIRECTORY_IN_HOME).into_iter().chain([INFINITE_SCALE_DIRECTORY.into()]);
+    let open_cloud = home(OPEN_CLOUD_DIRECTORY_IN_HOME).into_iter().chain([OPEN_CLOUD_DIRECTORY.into()]);
     match variable(environment) {
         Some(_) => open_cloud.chain(infinite_scale).collect(),
         None => infinite_scale.chain(open_cloud).collect(),
     }
 }
 
-/// Puts OpenCloud's defaults upon `defaults` if a variable or the place of `file` says that it is OpenCloud.
+/// Adds OpenCloud's defaults to `defaults` if a variable or the directory of `file` belongs to OpenCloud.
 pub(super) fn add_to(defaults: Figment, environment: &Environment, file: Option<&Path>) -> Figment {
     let by_variable = variable(environment).map(|name| format!("{name} is set"));
     let by_place = || {
         let directory = file?.parent()?;
-        let is_open_clouds = directory == Path::new(DIRECTORY) || directory.ends_with(DIRECTORY_AT_HOME);
+        let is_open_clouds =
+            directory == Path::new(OPEN_CLOUD_DIRECTORY) || directory.ends_with(OPEN_CLOUD_DIRECTORY_IN_HOME);
         is_open_clouds.then(|| format!("the file is in {}", directory.display()))
     };
     let Some(reason) = by_variable.or_else(by_place) else { return defaults };
     let source = Source::Custom(format!("default for OpenCloud: {reason}"));
-    DEFAULTS.into_iter().fold(defaults, |layers, (key, default)| {
+    OPEN_CLOUD_DEFAULTS.into_iter().fold(defaults, |layers, (key, default)| {
         match SETTINGS.iter().find(|setting| setting.key == key) {
             Some(setting) => {
                 layers.merge(Layer { setting, value: default.into(), source: Some(source.clone()) })
@@ -53,5 +55,5 @@ pub(super) fn add_to(defaults: Figment, environment: &Environment, file: Option<
 }
 
 fn variable(environment: &Environment) -> Option<&str> {
-    environment.names().find(|name| name.starts_with(VARIABLES))
+    environment.names().find(|name| name.starts_with(OPEN_CLOUD_PREFIX))
 }

@@ -1,4 +1,4 @@
-//! Takes the values out of the layers, and notes what is wrong with them.
+//! Reads typed values from the layers and collects the errors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,65 +8,71 @@ use validator::{ValidationErrors, ValidationErrorsKind};
 use super::{
     SETTINGS,
     environment::Environment,
-    mistakes::{Mistake, Mistakes},
+    errors::{ConfigError, ConfigErrors},
     settings::Setting,
     values::{FromTexts, RegistryKind},
 };
 
+/// Reads the values of the settings and collects their errors.
 pub(super) struct Reader<'a> {
     /// The defaults and the file.
-    written: Figment,
-    /// The environment upon them.
+    without_environment: Figment,
+    /// The defaults, the file and the environment.
     all: Figment,
-    /// What cannot be read of the environment, by the settings' keys.
-    unreadable: BTreeMap<&'static str, Mistake>,
-    /// The keys of the settings whose variable is there but does not count.
-    without_variable: BTreeSet<&'static str>,
-    mistakes: &'a mut Mistakes,
+    /// The errors of the variables that cannot be read, by the keys of their settings.
+    unreadable: BTreeMap<&'static str, ConfigError>,
+    /// The keys of the settings whose variable is empty and therefore ignored.
+    ignored_variables: BTreeSet<&'static str>,
+    errors: &'a mut ConfigErrors,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(written: Figment, environment: &Environment, mistakes: &'a mut Mistakes) -> Self {
-        let (all, unreadable) = environment.add_to(written.clone());
-        Self { written, all, unreadable, without_variable: BTreeSet::new(), mistakes }
+    /// Creates a reader of the layers `without_environment` and of `environment`.
+    pub(super) fn new(
+        without_environment: Figment,
+        environment: &Environment,
+        errors: &'a mut ConfigErrors,
+    ) -> Self {
+        let (all, unreadable) = environment.add_to(without_environment.clone());
+        Self { without_environment, all, unreadable, ignored_variables: BTreeSet::new(), errors }
     }
 
-    /// The value of the setting `key`; `None` when it is missing or wrong, which is noted. When the feature that one of `switches` turns on
-    /// is off, what is set is not looked at, and the default is the value.
+    /// Returns the value of the setting `key`. If it is missing or invalid, adds an error and returns `None`. If one of `switches` is off, the
+    /// setting has no effect: its default is returned, and its value is not checked.
     pub(super) fn read<T: FromTexts>(&mut self, key: &str, switches: &[&str]) -> Option<T> {
         let setting = SETTINGS.iter().find(|setting| setting.key == key)?;
         if switches.iter().any(|switch| self.is_off(switch)) {
             return T::from_texts(&[setting.default?.to_owned()]).ok();
         }
-        if let Some(mistake) = self.unreadable.remove(key) {
-            self.mistakes.0.push(mistake);
+        if let Some(error) = self.unreadable.remove(key) {
+            self.errors.0.push(error);
             return None;
         }
         if !T::IS_TEXT && self.is_empty_variable(setting) {
-            self.without_variable.insert(setting.key);
+            self.ignored_variables.insert(setting.key);
         }
         let Ok(value) = self.layers(setting).find_value(key) else {
-            self.note(setting, format!("is not set, and has to be ({})", setting.meaning));
+            self.note(setting, format!("is required but not set ({})", setting.meaning));
             return None;
         };
         match texts(&value)
-            .ok_or_else(|| "is a group, but a value is wanted".into())
+            .ok_or_else(|| "must be a value, not a group".into())
             .and_then(|texts| T::from_texts(&texts))
         {
-            // It would come out in another form than it was written in: 1e5 as 100000.
+            // The text would differ from what was written: 1e5 would become 100000.
             Ok(_) if T::IS_TEXT && !is_text(&value) => {
-                self.note(setting, "has to stand in quotes".into());
+                self.note(setting, "must be in quotes".into());
                 None
             }
             Ok(value) => Some(value),
-            Err(wrong) => {
-                self.note(setting, wrong);
+            Err(problem) => {
+                self.note(setting, problem);
                 None
             }
         }
     }
 
-    /// Whether what the setting `key` turns on is off.
+    /// Returns whether the feature that the setting `key` turns on is off.
     fn is_off(&self, key: &str) -> bool {
         let setting = SETTINGS.iter().find(|setting| setting.key == key);
         let value = setting.and_then(|setting| self.layers(setting).find_value(key).ok());
@@ -81,12 +87,12 @@ impl<'a> Reader<'a> {
             && self.all.find_value(setting.key).is_ok_and(|value| value.as_str() == Some(""))
     }
 
-    /// Where the value of `setting` is from.
+    /// Returns the layers in which the value of `setting` is looked up.
     fn layers(&self, setting: &Setting) -> &Figment {
-        if self.without_variable.contains(setting.key) { &self.written } else { &self.all }
+        if self.ignored_variables.contains(setting.key) { &self.without_environment } else { &self.all }
     }
 
-    /// Notes what is wrong with values that are right by themselves.
+    /// Adds the errors of values that are valid by themselves but do not fit together.
     pub(super) fn add_validation_errors(&mut self, errors: &ValidationErrors) {
         self.add_errors_of_group(errors, "");
     }
@@ -99,15 +105,15 @@ impl<'a> Reader<'a> {
                 }
                 ValidationErrorsKind::Field(errors) => {
                     for error in errors {
-                        // An error of a group as a whole has the setting's key for its code.
+                        // The code of an error of a whole group is the key of the setting to change.
                         let key = if field == "__all__" {
                             error.code.to_string()
                         } else {
                             format!("{group}{field}")
                         };
-                        let wrong = error.message.as_deref().unwrap_or("is not allowed").to_owned();
+                        let problem = error.message.as_deref().unwrap_or("is not allowed").to_owned();
                         if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
-                            self.note(setting, wrong);
+                            self.note(setting, problem);
                         }
                     }
                 }
@@ -116,8 +122,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn note(&mut self, setting: &Setting, wrong: String) {
-        let place = match self.origin(setting) {
+    fn note(&mut self, setting: &Setting, problem: String) {
+        let location = match self.origin(setting) {
             Some(Source::Custom(variable)) => variable.clone(),
             Some(Source::File(path)) => format!("{}, {}", path.display(), setting.key),
             _ => {
@@ -125,16 +131,16 @@ impl<'a> Reader<'a> {
                 format!("{} or {}", variables.join(", "), setting.key)
             }
         };
-        let value = self.written(setting).filter(|_| !setting.secret);
+        let value = self.text(setting).filter(|_| !setting.secret);
         let has_credentials = value.as_ref().is_some_and(|value| value.contains('@'));
-        let wrong = if has_credentials { without_quotations(&wrong).to_owned() } else { wrong };
+        let problem = if has_credentials { without_quotations(&problem).to_owned() } else { problem };
         let value = value.map(|value| without_credentials(&value));
-        self.mistakes.0.push(Mistake { place, value, wrong, example: Some(setting.example.into()) });
+        self.errors.0.push(ConfigError { location, value, problem, example: Some(setting.example.into()) });
     }
 
-    /// What was written for a setting, as one text that may be shown; none where nothing was.
+    /// Returns the value of a setting as text, with secrets masked. None if it is not set.
     pub(super) fn shown(&self, setting: &Setting) -> Option<String> {
-        let value = self.written(setting)?;
+        let value = self.text(setting)?;
         Some(match value.as_str() {
             "" => value,
             _ if setting.secret => "***".into(),
@@ -143,12 +149,13 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn written(&self, setting: &Setting) -> Option<String> {
+    /// Returns the value of a setting as text, unmasked. None if it is not set.
+    fn text(&self, setting: &Setting) -> Option<String> {
         let value = self.layers(setting).find_value(setting.key).ok()?;
         Some(texts(&value)?.join(","))
     }
 
-    /// The variable or the file that a setting's value is from.
+    /// Returns the variable or the file that the value of a setting comes from.
     pub(super) fn source(&self, setting: &Setting) -> String {
         match self.origin(setting) {
             Some(Source::Custom(variable)) => variable.clone(),
@@ -162,7 +169,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An address may have a user and a password in front.
+/// Masks the user and the password in an address.
 fn without_credentials(value: &str) -> String {
     match value.rsplit_once('@') {
         Some((before, rest)) => {
@@ -173,7 +180,8 @@ fn without_credentials(value: &str) -> String {
     }
 }
 
-/// Addresses, each without a user and a password. What stands before one that has them may be a part of its password.
+/// Masks the users and passwords in a list of addresses. An item before an address with a user is masked as a whole, because it may be part
+/// of a password that contains a comma.
 fn without_any_credentials(addresses: &str) -> String {
     let addresses: Vec<_> = addresses.split(',').collect();
     let last = addresses.iter().rposition(|address| address.contains('@'));
@@ -187,12 +195,12 @@ fn without_any_credentials(addresses: &str) -> String {
     shown.collect::<Vec<_>>().join(",")
 }
 
-/// What is wrong may quote a part of the value, and that part may be a password.
-fn without_quotations(wrong: &str) -> &str {
-    wrong.split_once('"').map_or(wrong, |(before, _)| before.trim_end_matches([':', ' ']))
+/// Removes quotations from a problem. It may quote a part of the value, which may be a password.
+fn without_quotations(problem: &str) -> &str {
+    problem.split_once('"').map_or(problem, |(before, _)| before.trim_end_matches([':', ' ']))
 }
 
-/// Whether a value is a text, or a list of texts.
+/// Returns whether a value is a string or a list of strings.
 fn is_text(value: &Value) -> bool {
     match value {
         Value::Array(_, values) => values.iter().all(is_text),
@@ -200,7 +208,7 @@ fn is_text(value: &Value) -> bool {
     }
 }
 
-/// A value as the texts that were written; `None` for a group.
+/// Returns a value as a list of texts. `None` for a group.
 fn texts(value: &Value) -> Option<Vec<String>> {
     let text = |value: &Value| match value {
         Value::String(_, text) => Some(text.clone()),

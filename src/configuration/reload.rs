@@ -1,21 +1,22 @@
-//! What changes when the configuration is read again.
+//! The changes when the configuration is reloaded.
 
 use std::fmt;
 
 use super::{Configuration, settings::Setting};
 
-/// A configuration in effect, and what a newer one changes.
+/// The result of reloading the configuration.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// What is in effect from now on: the newer values of the settings that can change without a restart, and the older ones of the others.
+    /// The configuration that is now in effect: the new values of the settings that can change without a restart, and the old values of all
+    /// others.
     pub configuration: Configuration,
-    /// The settings that have changed.
+    /// The settings whose new values are in effect.
     pub changed: Vec<Change>,
-    /// Those that count after a restart only.
+    /// The settings whose new values take effect after a restart.
     pub pending: Vec<Change>,
 }
 
-/// A setting that has another value than before. Its `Display` shows both, unless they are secret.
+/// A changed setting. `Display` shows the old and the new value, unless they are secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Change {
     key: &'static str,
@@ -26,13 +27,13 @@ pub struct Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, before, after } = self;
-        // What is secret looks the same before and after.
+        // Masked values are equal.
         if before == after { f.write_str(key) } else { write!(f, "{key}: {before:?} -> {after:?}") }
     }
 }
 
 impl Configuration {
-    /// What comes of this configuration, which is in effect, when `new` is read.
+    /// Applies `new` to this configuration, which is in effect.
     #[must_use]
     pub fn reloaded(&self, new: Self) -> Reloaded {
         let mut configuration = self.clone();
@@ -52,7 +53,7 @@ impl Configuration {
         }
     }
 
-    /// Each group is named, that none can be forgotten.
+    /// Reloads each group. The pattern names every field, so that a new group cannot be forgotten.
     fn reload(&mut self, new: Self, changed: &mut Vec<&'static Setting>) {
         let Self {
             file,
@@ -72,7 +73,7 @@ impl Configuration {
             limits,
             effective,
         } = new;
-        // Where it was found once it is read from then on: one that has vanished is a mistake.
+        // A file that was found once is required from then on: removing it is an error, not a return to the defaults.
         self.file = file;
         self.log.reload(log, changed);
         self.tracing.reload(tracing, changed);

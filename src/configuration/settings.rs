@@ -1,27 +1,27 @@
-//! The one list of all settings. What the program reads, what it prints and what the README says follow from it.
+//! The list of all settings. Everything that the program reads and prints and that docs/settings.md says about settings comes from it.
 
-/// One setting.
+/// A setting.
 #[derive(Debug)]
 pub struct Setting {
-    /// Its key in the file; dots lead into groups.
+    /// The key in the file. Dots separate groups.
     pub key: &'static str,
-    /// The variables it is read from. Of several that are set, the last counts. Each `OCIS_…` is also read as `OC_…`, which
-    /// counts more than it.
+    /// The environment variables. If several are set, the last one applies. Each `OCIS_…` may also be written `OC_…`, which takes precedence
+    /// over it.
     pub variables: &'static [&'static str],
-    /// What holds when nobody says otherwise, as one would write it, and empty for nothing; `None` when somebody has to.
+    /// The default, as it would be written. Empty for no value. `None` if the setting is required.
     pub default: Option<&'static str>,
-    /// A value that would be right.
+    /// A valid value.
     pub example: &'static str,
-    /// Whether its value is never shown.
+    /// Whether the value is masked wherever it is shown.
     pub secret: bool,
-    /// Whether the running service takes a new value when it is told to reload (SIGHUP). Else that counts from the next start on.
+    /// Whether the running service applies a new value on a reload (SIGHUP). Otherwise a new value takes effect after a restart.
     pub reloadable: bool,
-    /// What it is, for an administrator.
+    /// The meaning for an administrator: a noun phrase with the unit, without a full stop.
     pub meaning: &'static str,
 }
 
 impl Setting {
-    /// All variables it is read from, the one that counts most last. Beside each, its name with `_FILE` names a file that has the value.
+    /// Returns all variables in ascending precedence. Each may also be set with the suffix `_FILE` to a file that has the value.
     pub fn all_variables(&self) -> impl Iterator<Item = String> {
         self.variables.iter().flat_map(|name| {
             let fork = name.strip_prefix("OCIS_").map(|rest| format!("OC_{rest}"));
@@ -37,7 +37,7 @@ impl Setting {
         Self { reloadable: true, ..self }
     }
 
-    /// Whether it is an address, which may have a user and a password in front.
+    /// Returns whether the setting is an address, which may include a user and a password.
     pub(super) fn may_have_credentials(&self) -> bool {
         const ADDRESSES: [&str; 5] = [
             "events.endpoint",
@@ -64,7 +64,7 @@ macro_rules! setting {
     };
 }
 
-/// The default of what need not be there.
+/// The default of an optional setting.
 const NONE: Option<&str> = Some("");
 
 /// All settings, in the order in which they are shown.
@@ -74,7 +74,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_LOG_LEVEL", "SSE_LOG_LEVEL"],
         Some("error"),
         "info",
-        "What is logged: panic, fatal, error, warn, info, debug or trace, and what is graver"
+        "Minimum severity of log messages: panic, fatal, error, warn, info, debug or trace"
     )
     .reloadable(),
     setting!(
@@ -82,63 +82,63 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_LOG_PRETTY", "SSE_LOG_PRETTY"],
         Some("false"),
         "true",
-        "Whether the log is for people instead of programs"
+        "Human-readable log format instead of JSON"
     ),
     setting!(
         "log.color",
         ["OCIS_LOG_COLOR", "SSE_LOG_COLOR"],
         Some("false"),
         "true",
-        "Whether a log for people has colors"
+        "Colors in the human-readable log format"
     ),
     setting!(
         "log.file",
         ["OCIS_LOG_FILE", "SSE_LOG_FILE"],
         NONE,
         "/var/log/ocis/sse.log",
-        "The file that the log is added to, reopened on SIGHUP; none for standard error"
+        "Log file, opened for appending and reopened on SIGHUP; none for standard error"
     ),
     setting!(
         "tracing.enabled",
         ["OCIS_TRACING_ENABLED", "SSE_TRACING_ENABLED"],
         Some("false"),
         "true",
-        "Send traces to a collector (OTLP); OTEL_TRACES_EXPORTER=otlp does the same"
+        "Export of traces to a collector (OTLP); OTEL_TRACES_EXPORTER=otlp enables it too"
     ),
     setting!(
         "tracing.type",
         ["OCIS_TRACING_TYPE", "SSE_TRACING_TYPE"],
         NONE,
         "otlp",
-        "What the collector takes: otlp_grpc, otlp_http, or either with otlp or jaeger"
+        "Protocol of the collector: otlp_grpc, otlp_http, or otlp or jaeger for either"
     ),
     setting!(
         "tracing.endpoint",
         ["OCIS_TRACING_ENDPOINT", "SSE_TRACING_ENDPOINT"],
         NONE,
         "127.0.0.1:4317",
-        "The collector's address for OTLP by gRPC, with https:// over TLS; where it and the next are not set, OTEL_EXPORTER_OTLP_… counts"
+        "Address of the collector for OTLP over gRPC, with https:// for TLS; if this and tracing.collector are not set, OTEL_EXPORTER_OTLP_… applies"
     ),
     setting!(
         "tracing.collector",
         ["OCIS_TRACING_COLLECTOR", "SSE_TRACING_COLLECTOR"],
         NONE,
         "http://127.0.0.1:4318/v1/traces",
-        "The collector's URL for OTLP by HTTP, with https:// over TLS; counts only without an endpoint, or with tracing.type otlp_http"
+        "URL of the collector for OTLP over HTTP, with https:// for TLS; used only without tracing.endpoint or with tracing.type otlp_http"
     ),
     setting!(
         "debug.addr",
         ["SSE_DEBUG_ADDR"],
         Some("127.0.0.1:9139"),
         "127.0.0.1:9139",
-        "Address of the debug server: health, readiness, metrics"
+        "Address of the debug server (health, readiness, metrics)"
     ),
     setting!(
         "debug.token",
         ["SSE_DEBUG_TOKEN"],
         NONE,
         "a text that Prometheus is told as well",
-        "The bearer token for all of the debug server but health and readiness; none for everybody"
+        "Bearer token for everything on the debug server but health and readiness; none for open access"
     )
     .secret()
     .reloadable(),
@@ -147,21 +147,21 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_DEBUG_PPROF"],
         Some("false"),
         "true",
-        "Whether the debug server profiles the process at /debug/pprof/ when it is asked to"
+        "Profiling of the process on request, at /debug/pprof/ of the debug server"
     ),
     setting!(
         "debug.zpages",
         ["SSE_DEBUG_ZPAGES"],
         Some("false"),
         "true",
-        "Whether the debug server keeps recent spans and shows them at /debug/tracez"
+        "Collection of recent spans, shown at /debug/tracez of the debug server"
     ),
     setting!(
         "keepalive_interval",
         ["SSE_KEEPALIVE_INTERVAL"],
         Some("0s"),
         "30s",
-        "A stream that has been silent for so long gets a comment; 0s for none"
+        "Time without data after which a stream gets a comment; 0s for no comments"
     )
     .reloadable(),
     setting!(
@@ -169,42 +169,42 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_EVENTS_ENDPOINT", "SSE_EVENTS_ENDPOINT"],
         Some("127.0.0.1:9233"),
         "127.0.0.1:9233",
-        "The servers of the bus (NATS JetStream); several of a cluster, comma-separated. Port 4222 need not be named; a user and a password may stand in front (nats://user:password@nats)"
+        "Servers of NATS JetStream, comma-separated if there are several. The default port is 4222; an address may include credentials (nats://user:password@nats)"
     ),
     setting!(
         "events.enable_tls",
         ["OCIS_EVENTS_ENABLE_TLS", "SSE_EVENTS_ENABLE_TLS"],
         Some("false"),
         "true",
-        "Whether the line to the bus is encrypted; its servers have to be known to the system's authorities"
+        "TLS for the connection to NATS; the server's certificate is verified with the system's root certificates"
     ),
     setting!(
         "events.tls_root_ca_certificate",
         ["OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", "SSE_EVENTS_TLS_ROOT_CA_CERTIFICATE"],
         NONE,
         "/etc/ocis/nats-ca.pem",
-        "With events.enable_tls: a file (PEM) with the only authorities that count for the bus's servers"
+        "With events.enable_tls: file with the root certificates (PEM) to trust instead of the system's"
     ),
     setting!(
         "events.tls_insecure",
         ["OCIS_INSECURE", "OCIS_EVENTS_TLS_INSECURE", "SSE_EVENTS_TLS_INSECURE"],
         Some("false"),
         "false",
-        "With events.enable_tls: whether the bus's servers may be anybody; counts only without a file of authorities"
+        "With events.enable_tls: no verification of the NATS server's certificate; has no effect with events.tls_root_ca_certificate"
     ),
     setting!(
         "events.username",
         ["OCIS_EVENTS_AUTH_USERNAME", "SSE_EVENTS_AUTH_USERNAME"],
         NONE,
         "sse",
-        "The user to be towards the bus; counts only where events.endpoint names none"
+        "User name for NATS; used only if events.endpoint includes no credentials"
     ),
     setting!(
         "events.password",
         ["OCIS_EVENTS_AUTH_PASSWORD", "SSE_EVENTS_AUTH_PASSWORD"],
         NONE,
         "that user's password",
-        "That user's password"
+        "Password for NATS"
     )
     .secret(),
     setting!(
@@ -212,35 +212,35 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_EVENTS_CLUSTER", "SSE_EVENTS_CLUSTER"],
         Some("ocis-cluster"),
         "ocis-cluster",
-        "The name of the bus's cluster; taken for the platform's sake, JetStream does not need it"
+        "Name of the NATS cluster; accepted for compatibility with the platform, JetStream does not need it"
     ),
     setting!(
         "registry.kind",
         ["MICRO_REGISTRY"],
         Some("nats-js-kv"),
         "memory",
-        "Where the gateway finds this service: nats-js-kv (any other name is taken for it), or memory for nowhere"
+        "Service registry where the platform's proxy finds this service: nats-js-kv (also used for unknown names), or memory for none"
     ),
     setting!(
         "registry.address",
         ["MICRO_REGISTRY_ADDRESS"],
         NONE,
         "127.0.0.1:9233",
-        "The registry's servers (NATS JetStream); none for those of events.endpoint"
+        "NATS servers of the registry; none for those of events.endpoint"
     ),
     setting!(
         "registry.username",
         ["MICRO_REGISTRY_AUTH_USERNAME"],
         NONE,
         "sse",
-        "The user to be towards the registry; counts only where registry.address names none"
+        "User name for the registry; used only if registry.address includes no credentials"
     ),
     setting!(
         "registry.password",
         ["MICRO_REGISTRY_AUTH_PASSWORD"],
         NONE,
         "that user's password",
-        "That user's password"
+        "Password for the registry"
     )
     .secret(),
     setting!(
@@ -248,43 +248,43 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_SERVICE_NAME"],
         Some("com.owncloud.sse.sse"),
         "eu.opencloud.sse.sse",
-        "The name under which the gateway looks for this service. By default eu.opencloud.sse.sse if a variable begins with OC_, or if the file is in OpenCloud's directory"
+        "Name of this service in the registry. The default is eu.opencloud.sse.sse if a variable starts with OC_ or the configuration file is in OpenCloud's directory"
     ),
     setting!(
         "registry.register_ttl",
         ["EXPERIMENTAL_REGISTER_TTL"],
         Some("30s"),
         "30s",
-        "How long the entry in the registry holds, where this service is the first to make one; else as long as the platform says"
+        "Lifetime of an entry in the registry, if this service creates the registry's bucket; otherwise the existing lifetime applies"
     ),
     setting!(
         "registry.register_interval",
         ["EXPERIMENTAL_REGISTER_INTERVAL"],
         Some("25s"),
         "25s",
-        "How often the entry is put again; more often where it would not hold for so long"
+        "Time between two renewals of the entry; shorter if the entry's lifetime requires it"
     ),
     setting!(
         "http.addr",
         ["SSE_HTTP_ADDR"],
         Some("127.0.0.1:9135"),
         "127.0.0.1:9135",
-        "Address of the endpoint"
+        "Address of the endpoint for clients"
     ),
     setting!(
         "http.advertise_addr",
         ["SSE_HTTP_ADVERTISE_ADDR"],
         NONE,
         "10.0.0.7:9135",
-        "The address that the registry tells the gateway; none for http.addr, or this machine's own where that is every address"
+        "Address of this instance in the registry; none for http.addr, or for this machine's own address if http.addr is unspecified"
     ),
-    setting!("http.root", ["SSE_HTTP_ROOT"], Some("/"), "/", "The path below which everything is served"),
+    setting!("http.root", ["SSE_HTTP_ROOT"], Some("/"), "/", "Path prefix of all operations"),
     setting!(
         "http.cors.allow_origins",
         ["OCIS_CORS_ALLOW_ORIGINS", "SSE_CORS_ALLOW_ORIGINS"],
         Some("*"),
         "https://cloud.example.org",
-        "Origins whose pages may read the streams; a * may stand for all subdomains or for any port, and alone for all origins, without their users' credentials"
+        "Origins whose pages may read the streams; * stands for all subdomains or any port, or alone for all origins, without credentials"
     )
     .reloadable(),
     setting!(
@@ -292,7 +292,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_CORS_ALLOW_METHODS", "SSE_CORS_ALLOW_METHODS"],
         Some("GET,PUT,DELETE"),
         "GET,PUT,DELETE",
-        "Methods told to a preflight"
+        "Allowed methods in answers to preflight requests"
     )
     .reloadable(),
     setting!(
@@ -302,7 +302,7 @@ pub const SETTINGS: &[Setting] = &[
             "Authorization,Origin,Content-Type,Accept,X-Requested-With,X-Request-Id,Ocs-Apirequest,Last-Event-Id"
         ),
         "Authorization,X-Request-Id",
-        "Headers told to a preflight"
+        "Allowed headers in answers to preflight requests"
     )
     .reloadable(),
     setting!(
@@ -310,7 +310,7 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_CORS_ALLOW_CREDENTIALS", "SSE_CORS_ALLOW_CREDENTIALS"],
         Some("true"),
         "true",
-        "Whether pages of origins that are named may send their users' credentials"
+        "Permission to send credentials, for pages of origins that are listed other than by a single *"
     )
     .reloadable(),
     setting!(
@@ -318,7 +318,7 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_TOKEN_COOKIE"],
         NONE,
         "__Host-sse-token",
-        "A cookie that may carry the token where no header does, for pages of our own origin and of those that are named without a *"
+        "Name of a cookie that may carry the token if no header does, for pages of the own origin and of origins listed without a *"
     )
     .reloadable(),
     setting!(
@@ -326,28 +326,28 @@ pub const SETTINGS: &[Setting] = &[
         ["OCIS_HTTP_TLS_ENABLED"],
         Some("false"),
         "true",
-        "Whether the endpoint is served over TLS, with HTTP/1.1 and HTTP/2"
+        "TLS for the endpoint, with HTTP/1.1 and HTTP/2"
     ),
     setting!(
         "http.tls.cert",
         ["OCIS_HTTP_TLS_CERTIFICATE"],
         NONE,
         "/etc/ocis/sse.crt",
-        "The certificate's file (PEM), loaded again when it is renewed, and on SIGHUP; none for a temporary one that nobody else has signed"
+        "File with the certificate chain (PEM), reloaded when it is renewed and on SIGHUP; none for a temporary self-signed certificate"
     ),
     setting!(
         "http.tls.key",
         ["OCIS_HTTP_TLS_KEY"],
         NONE,
         "/etc/ocis/sse.key",
-        "The file of the certificate's key (PEM)"
+        "File with the private key of the certificate (PEM)"
     ),
     setting!(
         "token_manager.jwt_secret",
         ["OCIS_JWT_SECRET", "SSE_JWT_SECRET"],
         None,
         "the text that the platform's other services have in OCIS_JWT_SECRET",
-        "The secret that the platform signs its tokens with; at least 32 bytes"
+        "Secret with which the platform signs its tokens; at least 32 bytes"
     )
     .secret()
     .reloadable(),
@@ -356,7 +356,7 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_JWT_SECRET_PREVIOUS"],
         NONE,
         "the text that was in OCIS_JWT_SECRET before",
-        "A second secret with which tokens may be signed, so that the first can be changed without an end to all streams; none but the first by default"
+        "Second accepted secret, with which a rotation of the first one ends no streams"
     )
     .secret()
     .reloadable(),
@@ -365,28 +365,28 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_HISTORY_MAX_AGE"],
         Some("5m"),
         "5m",
-        "Maximum age of events in the log, for clients that return or are slow; 0s keeps only what open streams have still to take"
+        "Maximum age of an event in the history for returning and slow clients; 0s keeps only events that open streams have not taken yet"
     ),
     setting!(
         "history.max_bytes",
         ["SSE_HISTORY_MAX_BYTES"],
         Some("256MiB"),
         "256MiB",
-        "Maximum memory of the log; no single user's events take more than half of it, and the oldest are removed first"
+        "Maximum memory of the history; the events of one user take up to half of it, and the oldest are removed first"
     ),
     setting!(
         "history.resume_window",
         ["SSE_RESUME_WINDOW"],
         Some("2m"),
         "2m",
-        "For how long it is remembered where a stream stood, for clients that cannot say so but repeat their X-Request-ID; 0s for not at all"
+        "Time for which the position of an ended stream is remembered, for clients that send no last event id but repeat their X-Request-ID; 0s to turn this off"
     ),
     setting!(
         "streams.reconnection_time",
         ["SSE_RETRY"],
         Some("3s"),
         "3s",
-        "How long clients are asked to wait before they come back, up to half as long again for some; 0s for not at all"
+        "Time that clients wait before they reconnect, with jitter up to half as long again; 0s for the browser's default"
     )
     .reloadable(),
     setting!(
@@ -394,7 +394,7 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_MAX_STREAM_AGE"],
         Some("0s"),
         "1h",
-        "The age at which streams are ended, up to 5 % earlier for some, for load balancers that need turnover; 0s for never"
+        "Maximum age of a stream, with jitter up to 5 % less, for load balancers that need turnover; 0s for no maximum"
     )
     .reloadable(),
     setting!(
@@ -402,7 +402,7 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_CLOSE_ON_LOGOUT"],
         Some("true"),
         "true",
-        "Whether a user's streams are ended after an event of type backchannel-logout"
+        "End of a user's streams after an event of type backchannel-logout"
     )
     .reloadable(),
     setting!(
@@ -410,7 +410,7 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_REPLACE_STREAMS"],
         Some("true"),
         "true",
-        "Whether a newer stream with the same X-Request-ID ends the user's older one, once that is 5 s old"
+        "End of a user's older stream when a newer one has the same X-Request-ID, once the older one is 5 s old"
     )
     .reloadable(),
     setting!(
@@ -418,21 +418,21 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_DRAIN_TIMEOUT"],
         Some("10s"),
         "10s",
-        "Over which time open streams are ended when the service stops; what is left after it is cut"
+        "Time in which open streams are ended when the service stops; remaining connections are closed after it"
     ),
     setting!(
         "default_language",
         ["OCIS_DEFAULT_LANGUAGE", "SSE_DEFAULT_LANGUAGE"],
         Some("en"),
         "de",
-        "The language of those who have chosen none and whose browser asks for none, where an event comes in several"
+        "Language of translated events for users who have chosen none and whose browser requests none"
     ),
     setting!(
         "limits.max_connections",
         ["SSE_MAX_CONNECTIONS"],
         NONE,
         "10000",
-        "Maximum number of open streams; connections may be a few more, for requests that open none. By default as many as there are file descriptors for"
+        "Maximum number of open streams; a few more connections are accepted for other requests. The default depends on the limit of file descriptors"
     )
     .reloadable(),
     setting!(
@@ -448,27 +448,27 @@ pub const SETTINGS: &[Setting] = &[
         ["SSE_SEND_BUFFER"],
         Some("128KiB"),
         "128KiB",
-        "Send buffer of the kernel for each connection; the kernel takes twice as much for its own accounts"
+        "Size of the kernel's send buffer of a connection; the kernel uses twice as much memory"
     ),
     setting!(
         "limits.request_timeout",
         ["SSE_REQUEST_TIMEOUT"],
         Some("10s"),
         "10s",
-        "Timeout for a complete request: TLS handshake and head together, its body, and the time until the next request on the same connection"
+        "Timeout for TLS handshake and request head together, for a request body, and for an idle connection"
     ),
     setting!(
         "limits.write_timeout",
         ["SSE_WRITE_TIMEOUT"],
         Some("30s"),
         "30s",
-        "Timeout for a client that takes nothing of what is written to it, and for all that is left when its stream has ended"
+        "Timeout for a client that accepts no data, and for the remaining data of an ended stream"
     ),
     setting!(
         "limits.tcp_user_timeout",
         ["SSE_TCP_USER_TIMEOUT"],
         Some("60s"),
         "60s",
-        "Timeout for a client that acknowledges nothing (TCP_USER_TIMEOUT)"
+        "Timeout for the acknowledgement of sent data (TCP_USER_TIMEOUT)"
     ),
 ];

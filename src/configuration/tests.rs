@@ -5,8 +5,8 @@ use tracing::Level;
 
 use super::*;
 
+mod errors;
 mod files;
-mod mistakes;
 mod platform;
 mod reload;
 
@@ -20,44 +20,44 @@ fn with_file<T>(text: &str, check: impl FnOnce(PathBuf) -> T) -> T {
     check(file.path().to_owned())
 }
 
-/// The mistakes of a file and an environment, with the file's path as `FILE`.
-fn mistakes<const N: usize>(file: &str, variables: [(&str, &str); N]) -> Vec<String> {
-    mistakes_of(file, &variables.into())
+/// Returns the errors of a file and an environment, with the path of the file replaced by `FILE`.
+fn errors<const N: usize>(file: &str, variables: [(&str, &str); N]) -> Vec<String> {
+    errors_of(file, &variables.into())
 }
 
-fn mistakes_of(file: &str, environment: &Environment) -> Vec<String> {
+fn errors_of(file: &str, environment: &Environment) -> Vec<String> {
     with_file(file, |path| {
-        let place = path.display().to_string();
-        let mistakes = Configuration::read(Some(path), environment).expect_err("mistakes");
-        mistakes.0.iter().map(|mistake| mistake.to_string().replace(&place, "FILE")).collect()
+        let location = path.display().to_string();
+        let errors = Configuration::read(Some(path), environment).expect_err("errors");
+        errors.0.iter().map(|error| error.to_string().replace(&location, "FILE")).collect()
     })
 }
 
 #[test]
-fn everything_has_a_default_but_the_secret() {
+fn only_secret_is_required() {
     let configuration =
-        Configuration::read(None, &[SECRET, ("HOME", "/nowhere")].into()).expect("no mistake");
+        Configuration::read(None, &[SECRET, ("HOME", "/nowhere")].into()).expect("a valid configuration");
     assert_eq!(configuration.http.addr.to_string(), "127.0.0.1:9135");
     assert_eq!(configuration.history.max_bytes, Bytes(256 << 20));
     assert_eq!(configuration.keepalive.interval, GoDuration(Duration::ZERO));
     assert_eq!(configuration.cors.allow_headers.len(), 8);
 
     assert_eq!(
-        mistakes("", []),
+        errors("", []),
         [
-            "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret: is not set, and has to be (The \
-          secret that the platform signs its tokens with; at least 32 bytes); right would be: the text that the \
+            "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret: is required but not set (Secret \
+          with which the platform signs its tokens; at least 32 bytes); right would be: the text that the \
           platform's other services have in OCIS_JWT_SECRET"
         ]
     );
 }
 
 #[test]
-fn of_several_variables_the_last_counts_and_the_file_counts_less() {
+fn last_variable_overrides_others_and_file() {
     let level = |file: &str, variables: &[(&str, &str)]| {
         with_file(file, |path| {
             let environment = variables.iter().copied().chain([SECRET]).collect();
-            Configuration::read(Some(path), &environment).expect("no mistake").log.level.0
+            Configuration::read(Some(path), &environment).expect("a valid configuration").log.level.0
         })
     };
     let (ocis, oc, sse) = (("OCIS_LOG_LEVEL", "warn"), ("OC_LOG_LEVEL", "info"), ("SSE_LOG_LEVEL", "debug"));
@@ -68,13 +68,13 @@ fn of_several_variables_the_last_counts_and_the_file_counts_less() {
     assert_eq!(level("", &[sse, oc, ocis]), Level::DEBUG);
 }
 
-/// There is a variable here that Infinite Scale's service itself does not read; the charts of both platforms set it.
+/// The built-in service of Infinite Scale does not read all of these variables, but the charts of both platforms set them.
 #[test]
-fn whether_the_bus_may_be_anybody_is_read_where_each_platform_says_it() {
+fn tls_insecure_has_variables_of_both_platforms() {
     let insecure = |variables: &[(&str, &str)]| {
         let tls = ("SSE_EVENTS_ENABLE_TLS", "true");
         let environment = variables.iter().copied().chain([SECRET, tls]).collect();
-        Configuration::read(None, &environment).expect("no mistake").events.tls_insecure
+        Configuration::read(None, &environment).expect("a valid configuration").events.tls_insecure
     };
     let open_cloud = ("OC_EVENTS_TLS_INSECURE", "true");
     assert!(!insecure(&[]));
@@ -85,7 +85,7 @@ fn whether_the_bus_may_be_anybody_is_read_where_each_platform_says_it() {
 }
 
 #[test]
-fn the_file_may_name_variables_and_lists() {
+fn file_may_have_variables_and_lists() {
     let file = "
 log:
 keepalive_interval:
@@ -96,7 +96,8 @@ history: {max_bytes: 1MiB}
 token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
 ";
     let configuration = with_file(file, |path| {
-        Configuration::read(Some(path), &[SECRET, ("HOST", "a.example")].into()).expect("no mistake")
+        Configuration::read(Some(path), &[SECRET, ("HOST", "a.example")].into())
+            .expect("a valid configuration")
     });
     assert_eq!(configuration.http.addr.to_string(), "a.example:80");
     let origins = ["https://a.example", "https://b.example"].map(AllowedOrigin::try_new);
@@ -106,7 +107,7 @@ token_manager: {jwt_secret: '${OCIS_JWT_SECRET}'}
 }
 
 #[test]
-fn all_mistakes_are_named_at_once_with_their_place_and_what_would_be_right() {
+fn all_errors_are_reported_with_location_and_example() {
     let file = "
 htp: {addr: 'a:1'}
 http: {adr: 'a:1', root: ['/a', '/b']}
@@ -119,18 +120,18 @@ events: {endpoint: 'nats://user:hidden@a:b', password: 12345678}
 ";
     let environment = [("SSE_KEEPALIVE_INTERVAL", "30")];
     assert_eq!(
-        mistakes(file, environment),
+        errors(file, environment),
         [
-            "FILE, debug.addr: names the variable NOT_SET, which is not set",
-            "FILE, debug.addr: is one key with a dot; a group's settings stand below it",
-            "FILE, history: is a group of settings, not a value",
-            "FILE, htp: is no setting; right would be: http",
-            "FILE, http.adr: is no setting; right would be: http.addr",
-            "FILE, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
-            "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration: a unit is missing (ms, s, m, h); right would be: 30s",
-            "FILE, events.endpoint: \"nats://***@a:b\" is no address: its port; right would be: 127.0.0.1:9233",
-            "FILE, events.password: has to stand in quotes; right would be: that user's password",
-            "FILE, http.root: \"/a,/b\" is a list, but one value is wanted; right would be: /",
+            "FILE, debug.addr: refers to the variable NOT_SET, which is not set",
+            "FILE, debug.addr: is a key with a dot; write the name of the group, and the setting below it",
+            "FILE, history: must be a group of settings, not a value",
+            "FILE, htp: is not a setting; right would be: http",
+            "FILE, http.adr: is not a setting; right would be: http.addr",
+            "FILE, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); right would be: info",
+            "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration: it has no unit (ms, s, m, h); right would be: 30s",
+            "FILE, events.endpoint: \"nats://***@a:b\" is not an address: the port; right would be: 127.0.0.1:9233",
+            "FILE, events.password: must be in quotes; right would be: that user's password",
+            "FILE, http.root: \"/a,/b\" must be one value, not a list; right would be: /",
             "FILE, token_manager.jwt_secret: is empty; right would be: the text that the platform's other services have in \
              OCIS_JWT_SECRET",
         ]
@@ -138,50 +139,50 @@ events: {endpoint: 'nats://user:hidden@a:b', password: 12345678}
 }
 
 #[test]
-fn values_have_to_fit_together() {
+fn limits_must_be_at_least_one() {
     let environment = [SECRET, ("SSE_MAX_CONNECTIONS_PER_USER", "0")];
     assert_eq!(
-        mistakes("", environment),
-        ["SSE_MAX_CONNECTIONS_PER_USER: \"0\" nobody could open a stream; right would be: 64"]
+        errors("", environment),
+        ["SSE_MAX_CONNECTIONS_PER_USER: \"0\" must be at least 1; right would be: 64"]
     );
     assert_eq!(
-        mistakes("limits: {max_connections: 0}", [SECRET]),
-        ["FILE, limits.max_connections: \"0\" nobody could open a stream; right would be: 10000"]
+        errors("limits: {max_connections: 0}", [SECRET]),
+        ["FILE, limits.max_connections: \"0\" must be at least 1; right would be: 10000"]
     );
 }
 
 #[test]
-fn a_token_cookie_needs_origins_that_are_named() {
+fn token_cookie_needs_listed_origins() {
     assert_eq!(
-        mistakes("", [SECRET, ("SSE_TOKEN_COOKIE", "token")]),
+        errors("", [SECRET, ("SSE_TOKEN_COOKIE", "token")]),
         [
             "OCIS_CORS_ALLOW_ORIGINS, OC_CORS_ALLOW_ORIGINS, SSE_CORS_ALLOW_ORIGINS or http.cors.allow_origins: \"*\" allows \
-          every origin, but http.cors.token_cookie is only for origins that are named; right would be: \
+          all origins, but http.cors.token_cookie needs a list of origins; right would be: \
           https://cloud.example.org"
         ]
     );
     let named =
         [SECRET, ("SSE_TOKEN_COOKIE", "token"), ("SSE_CORS_ALLOW_ORIGINS", "https://a.example")].into();
-    let cookie = Configuration::read(None, &named).expect("no mistake").cors.token_cookie;
+    let cookie = Configuration::read(None, &named).expect("a valid configuration").cors.token_cookie;
     assert_eq!(cookie.as_ref().map(CookieName::as_str), Some("token"));
 }
 
 #[test]
-fn unsafe_origin_is_refused_with_a_reason() {
+fn unsafe_origin_is_rejected_with_reason() {
     assert_eq!(
-        mistakes("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://a.example, https://app.example*")]),
+        errors("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://a.example, https://app.example*")]),
         [
             "SSE_CORS_ALLOW_ORIGINS: \"https://a.example, https://app.example*\" cannot be used: in https://app.example*, a * has \
              to stand for whole labels before a domain or for a port, as in https://*.example.org or \
              https://cloud.example.org:*; right would be: https://cloud.example.org"
         ]
     );
-    let secret = &mistakes("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example")])[0];
+    let secret = &errors("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example")])[0];
     assert!(!secret.contains("hidden"), "{secret}");
 }
 
 #[test]
-fn passwords_in_wrong_places_are_not_shown() {
+fn misplaced_passwords_are_masked() {
     for (variable, value) in [
         ("SSE_SEND_BUFFER", "1http://user:hidden@a.example"),
         ("SSE_KEEPALIVE_INTERVAL", "1user:hidden@a.example"),
@@ -190,48 +191,46 @@ fn passwords_in_wrong_places_are_not_shown() {
         ("SSE_HTTP_ADDR", "user:hidden@a.example:1"),
         ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example"),
     ] {
-        let told = &mistakes("", [SECRET, (variable, value)])[0];
+        let told = &errors("", [SECRET, (variable, value)])[0];
         assert!(!told.contains("hidden") && told.contains("a.example"), "{told}");
     }
 }
 
 #[test]
-fn a_certificate_needs_its_key() {
+fn certificate_needs_key() {
     const TLS: (&str, &str) = ("OCIS_HTTP_TLS_ENABLED", "true");
     let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
     with_file(&made.cert.pem(), |certificate| {
         let certificate = certificate.to_str().expect("Unicode");
         assert_eq!(
-            mistakes("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
-            [
-                "OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert is useless without it; \
-              right would be: /etc/ocis/sse.key"
-            ]
+            errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
+            ["OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert needs it; \
+              right would be: /etc/ocis/sse.key"]
         );
     });
-    let missing = &mistakes("", [SECRET, TLS, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];
+    let missing = &errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];
     assert!(missing.starts_with("OCIS_HTTP_TLS_KEY: \"/nowhere\" cannot be read: "), "{missing}");
 }
 
 #[test]
-fn a_file_that_is_none_is_a_mistake() {
-    let wrong = &mistakes("log: [", [SECRET])[0];
-    assert!(wrong.starts_with("FILE: is no valid YAML: "), "{wrong}");
-    let other_form = mistakes("OCIS_JWT_SECRET=hidden", [SECRET]);
-    assert_eq!(other_form, ["FILE: has no keys with values, as in `log: {level: info}`"]);
+fn invalid_or_missing_file_is_error() {
+    let problem = &errors("log: [", [SECRET])[0];
+    assert!(problem.starts_with("FILE: is not valid YAML: "), "{problem}");
+    let other_form = errors("OCIS_JWT_SECRET=hidden", [SECRET]);
+    assert_eq!(other_form, ["FILE: has no keys with values such as `log: {level: info}`"]);
     let missing =
-        Configuration::read(Some("/nowhere/sse.yaml".into()), &[SECRET].into()).expect_err("a mistake");
+        Configuration::read(Some("/nowhere/sse.yaml".into()), &[SECRET].into()).expect_err("an error");
     assert!(missing.to_string().contains("/nowhere/sse.yaml: cannot be read: "), "{missing}");
 }
 
 #[test]
-fn the_file_is_found_where_the_platform_has_it() {
+fn file_is_found_in_directories_of_platform() {
     let directory = tempfile::tempdir().expect("a directory");
     std::fs::write(directory.path().join("sse.yaml"), "log: {level: trace}").expect("written");
     let config_dir = directory.path().to_str().expect("Unicode");
     for variable in ["OCIS_CONFIG_DIR", "OC_CONFIG_DIR"] {
-        let configuration =
-            Configuration::read(None, &[SECRET, (variable, config_dir)].into()).expect("no mistake");
+        let configuration = Configuration::read(None, &[SECRET, (variable, config_dir)].into())
+            .expect("a valid configuration");
         assert_eq!(configuration.log.level.0, Level::TRACE, "{variable}");
     }
     let home = tempfile::tempdir().expect("a directory");
@@ -239,12 +238,13 @@ fn the_file_is_found_where_the_platform_has_it() {
     std::fs::rename(directory.path().join("sse.yaml"), home.path().join(".ocis/config/sse.yaml"))
         .expect("moved");
     let home = home.path().to_str().expect("Unicode").to_owned();
-    let configuration = Configuration::read(None, &[SECRET, ("HOME", &home)].into()).expect("no mistake");
+    let configuration =
+        Configuration::read(None, &[SECRET, ("HOME", &home)].into()).expect("a valid configuration");
     assert_eq!(configuration.log.level.0, Level::TRACE);
 }
 
 #[test]
-fn the_list_of_settings_is_sound() {
+fn settings_are_unique_and_complete() {
     for (position, setting) in SETTINGS.iter().enumerate() {
         assert!(SETTINGS[..position].iter().all(|other| other.key != setting.key), "{} twice", setting.key);
         assert!(!setting.variables.is_empty() && !setting.meaning.is_empty(), "{}", setting.key);
@@ -254,7 +254,7 @@ fn the_list_of_settings_is_sound() {
 }
 
 #[test]
-fn page_shows_the_settings_as_they_are() {
+fn settings_page_is_current() {
     let code = |text: &str| format!("`{text}`");
     let rows = SETTINGS.iter().map(|setting| {
         let variables: Vec<_> = setting.variables.iter().map(|name| code(name)).collect();
@@ -276,7 +276,7 @@ fn page_shows_the_settings_as_they_are() {
 }
 
 #[test]
-fn what_is_printed_says_where_it_is_from_and_hides_what_is_secret() {
+fn printed_settings_have_sources_and_masked_secrets() {
     let file = "http: {addr: '127.0.0.1:80', cors: {allow_origins: ['https://a.example', '*']}}";
     let printed = with_file(file, |path| {
         let environment = [
@@ -286,7 +286,8 @@ fn what_is_printed_says_where_it_is_from_and_hides_what_is_secret() {
             ("OC_EVENTS_AUTH_PASSWORD", "hidden"),
         ]
         .into();
-        let configuration = Configuration::read(Some(path.clone()), &environment).expect("no mistake");
+        let configuration =
+            Configuration::read(Some(path.clone()), &environment).expect("a valid configuration");
         configuration.effective.to_string().replace(&path.display().to_string(), "FILE")
     });
     for line in [
@@ -303,12 +304,13 @@ fn what_is_printed_says_where_it_is_from_and_hides_what_is_secret() {
 }
 
 #[test]
-fn what_is_printed_can_be_read_again() {
+fn printed_settings_can_be_read_again() {
     let read = |text: &str| {
         with_file(text, |path| {
-            let configuration = Configuration::read(Some(path), &[SECRET].into()).expect("no mistake");
+            let configuration =
+                Configuration::read(Some(path), &[SECRET].into()).expect("a valid configuration");
             let printed = configuration.effective.to_string();
-            // Without the comments: all of it now comes from the file.
+            // Without the comments, because the source of every value is now the file.
             let lines: Vec<_> =
                 printed.lines().map(|line| line.split(" # ").next().map(str::to_owned)).collect();
             (printed, lines)
@@ -320,14 +322,14 @@ fn what_is_printed_can_be_read_again() {
 }
 
 #[test]
-fn each_character_of_a_value_survives_being_printed() {
+fn printed_values_keep_every_character() {
     let every_character = "\0\t\r \u{7f}\u{80}\u{85}\u{9f}\u{a0}é\u{2028}\u{2029}\u{d7ff}\u{e000}\u{feff}\u{fffd}\u{fffe}\u{ffff}🦀";
     for character in every_character.chars() {
         let name = format!("a{character}b");
         let environment = [SECRET, ("SSE_SERVICE_NAME", name.as_str())].into_iter().collect();
-        let configuration = Configuration::read(None, &environment).expect("no mistake");
+        let configuration = Configuration::read(None, &environment).expect("a valid configuration");
         let printed = configuration.effective.to_string();
         let again = with_file(&printed, |path| Configuration::read(Some(path), &[SECRET].into()));
-        assert_eq!(again.expect("no mistake").registry.service_name, name, "{printed}");
+        assert_eq!(again.expect("a valid configuration").registry.service_name, name, "{printed}");
     }
 }

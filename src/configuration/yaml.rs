@@ -1,4 +1,4 @@
-//! A file's YAML with every key that stands in it, also those that stand twice.
+//! The YAML of a file as a tree that keeps duplicate keys, so that they can be reported.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use serde::{
     de::{Error, MapAccess, SeqAccess, Visitor},
 };
 
-/// What stands behind a key.
+/// The value of a key.
 pub(super) enum Node {
-    /// One value or a list.
+    /// A single value or a list.
     Value(Value),
-    /// Further keys.
+    /// A group of keys, in the order of the file.
     Group(Vec<(String, Node)>),
 }
 
@@ -24,13 +24,13 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// What is wrong with its form. It quotes no value, which may be a secret.
+    /// Returns the syntax error. It quotes no value, because a value may be a secret.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         Yaml::from_str(text).map_err(|error| {
             let reason = error.to_string();
             match error.location().filter(|_| reason.contains(['"', '`'])) {
-                Some(location) => format!("is no valid YAML in line {}", location.line()),
-                None => format!("is no valid YAML: {reason}"),
+                Some(location) => format!("is not valid YAML in line {}", location.line()),
+                None => format!("is not valid YAML: {reason}"),
             }
         })
     }

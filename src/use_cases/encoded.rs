@@ -1,4 +1,4 @@
-//! An event's encoded frames, which all streams share.
+//! The encoded frames of an event, shared by all streams.
 
 use std::{collections::HashMap, sync::OnceLock};
 
@@ -10,24 +10,24 @@ use domain::{
 use parking_lot::Mutex;
 use ports::{Frame, outbound::Frames};
 
-/// Different language preferences for which it is remembered which translation they get. A client may send any others.
+/// Maximum number of language preferences per event whose translation is cached. Clients may send any number of different ones.
 const MAX_LOOKUPS: usize = 32;
 
-/// The frames of one event. Each translation is encoded once, when the first stream takes it.
+/// The encoded frames of one event. Each translation is encoded once, when the first stream takes it.
 pub(super) struct Encoded {
     frames: Box<[OnceLock<Frame>]>,
-    /// Which translation is for which languages; none when there is but one.
+    /// The translation for each language preference seen. None for an event with a single text.
     lookups: Option<Box<Mutex<HashMap<LanguagePreference, TranslationIndex>>>>,
 }
 
 impl Encoded {
-    /// None is encoded yet of an event with this content.
+    /// Creates the frames of an event with this `content`, none of them encoded yet.
     pub(super) fn new(content: &Content) -> Self {
         let frames = (0..content.texts()).map(|_| OnceLock::new()).collect();
         Self { frames, lookups: (content.texts() > 1).then(Box::default) }
     }
 
-    /// What is to be written to a stream with these preferred languages.
+    /// Returns the frame for a stream with this language `preference`.
     pub(super) fn frame(
         &self,
         notification: &Notification,
@@ -36,7 +36,7 @@ impl Encoded {
     ) -> Frame {
         let translation = self.lookups.as_ref().map_or(TranslationIndex::FALLBACK, |lookups| {
             let mut lookups = lookups.lock();
-            // Mostly known, so that no copy is made to look.
+            // `get` before `insert`: `entry` would clone the preference on every lookup.
             lookups.get(preference).copied().unwrap_or_else(|| {
                 let translation = notification.content.lookup(preference.effective());
                 if lookups.len() < MAX_LOOKUPS {
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn preferences_that_are_remembered_have_a_limit() {
+    fn cached_lookups_are_limited() {
         let german = LanguageTag::try_new("de").expect("a language tag");
         let translation = Translation { language: german, text: "Hallo".into() };
         let notification = Notification {

@@ -1,26 +1,31 @@
-//! What the service does, over the ports: it opens streams, looks after them and ends them ([`Subscriptions`]), brings
-//! events from the bus to them ([`Relay`]), each in the language that its user reads ([`LanguageChoices`]), refuses tokens of
-//! accounts that were disabled or deleted ([`AccountCheck`]), lets the gateway find it ([`Announcement`]), says whether it can do all
-//! this ([`Status`]) and lets an administrator look inside ([`Inspection`]).
+//! The use cases of the service, over the ports:
+//!
+//! - [`Subscriptions`] opens, maintains and ends streams;
+//! - [`Relay`] appends the events from NATS to the log that the streams read;
+//! - [`LanguageChoices`] stores and applies the language that each user has chosen;
+//! - [`AccountCheck`] rejects tokens of accounts that were disabled or deleted;
+//! - [`Announcement`] keeps the entry in the service registry by which the platform's proxy finds this instance;
+//! - [`Status`] reports whether the instance is ready;
+//! - [`Inspection`] shows an administrator events and streams.
 //!
 //! **Invariant:** no adapter is named here.
 
-mod accounts;
-mod announcement;
+mod announce;
+mod check_account;
+mod choose_language;
 mod encoded;
-mod inspection;
-mod languages;
+mod inspect;
 mod pace;
-mod relay;
-mod status;
+mod relay_events;
+mod report_readiness;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 
-pub use accounts::AccountCheck;
-pub use announcement::Announcement;
-pub use inspection::Inspection;
-pub use languages::LanguageChoices;
-pub use relay::Relay;
-pub use status::Status;
+pub use announce::Announcement;
+pub use check_account::AccountCheck;
+pub use choose_language::LanguageChoices;
+pub use inspect::Inspection;
+pub use relay_events::Relay;
+pub use report_readiness::Status;
 pub use subscriptions::{StreamPolicy, Subscriptions};

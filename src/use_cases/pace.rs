@@ -1,4 +1,4 @@
-//! The pace at which NATS is read: as fast as our own connections have their turn.
+//! The pace of the relay: it reads NATS no faster than this instance can write to the connections that accept data.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -7,60 +7,62 @@ use std::{
 
 use tokio::sync::Notify;
 
-/// After so many bytes in the log the connections have a turn …
-const TURN_BYTES: usize = 1024 * 1024;
-/// … of this time at most. What one of them does not take because of its client is not waited for.
-const TURN_TIME: Duration = Duration::from_millis(5);
+/// Number of bytes appended to the log after which the relay pauses.
+const PAUSE_AFTER_BYTES: usize = 1024 * 1024;
+/// Maximum duration of a pause. It bounds the delay by a connection that was woken and takes nothing.
+const MAX_PAUSE: Duration = Duration::from_millis(5);
 
-/// Knows about how many connections were woken and have not had their turn since.
+/// An approximate count of the connections that were woken and have not taken anything since.
 #[derive(Default)]
 pub(super) struct Pace {
-    due: AtomicUsize,
+    pending: AtomicUsize,
     is_waiting: AtomicBool,
-    none_is_due: Notify,
+    none_pending: Notify,
 }
 
 impl Pace {
-    /// A connection that can be written to was woken.
+    /// Records that a connection that accepts data was woken.
     pub(super) fn woken(&self) {
-        self.due.fetch_add(1, Ordering::Relaxed);
+        self.pending.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A connection that was woken has taken what there was.
+    /// Records that a connection that was woken has taken its frames.
     pub(super) fn taken(&self) {
-        // One that was not counted, because it could not be written to, counts for another.
-        let due = self.due.try_update(Ordering::SeqCst, Ordering::SeqCst, |due| due.checked_sub(1));
-        if due == Ok(1) && self.is_waiting.load(Ordering::SeqCst) {
-            self.none_is_due.notify_one();
+        // A connection that did not accept data when it was woken was not counted. Counting it here makes the count too low, which only
+        // shortens a pause.
+        let pending =
+            self.pending.try_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
+        if pending == Ok(1) && self.is_waiting.load(Ordering::SeqCst) {
+            self.none_pending.notify_one();
         }
     }
 
-    /// Lets the connections that were woken have their turn.
-    async fn turn(&self) {
+    /// Waits until the connections that were woken have taken their frames, but not longer than [`MAX_PAUSE`].
+    async fn wait(&self) {
         self.is_waiting.store(true, Ordering::SeqCst);
-        let none_is_due = async {
-            while self.due.load(Ordering::SeqCst) > 0 {
-                self.none_is_due.notified().await;
+        let none_pending = async {
+            while self.pending.load(Ordering::SeqCst) > 0 {
+                self.none_pending.notified().await;
             }
         };
-        tokio::time::timeout(TURN_TIME, none_is_due).await.ok();
+        tokio::time::timeout(MAX_PAUSE, none_pending).await.ok();
         self.is_waiting.store(false, Ordering::SeqCst);
-        // Those that have not come by now are not waited for again.
-        self.due.store(0, Ordering::SeqCst);
+        // The next pause does not wait again for connections that have not taken anything by now.
+        self.pending.store(0, Ordering::SeqCst);
     }
 }
 
-/// How much was appended since the connections had their last turn.
+/// The number of bytes that the relay has appended since its last pause.
 #[derive(Default)]
 pub(super) struct Pacer(usize);
 
 impl Pacer {
-    /// `bytes` were appended. From time to time the connections have a turn.
+    /// Records that `bytes` were appended, and pauses if enough were appended since the last pause.
     pub(super) async fn appended(&mut self, bytes: usize, pace: &Pace) {
         self.0 += bytes;
-        if self.0 >= TURN_BYTES {
+        if self.0 >= PAUSE_AFTER_BYTES {
             self.0 = 0;
-            pace.turn().await;
+            pace.wait().await;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The open streams, shared by those who open them and those who append events for them.
+//! The open streams and the log that they read, shared by all use cases.
 
 mod accounts;
 mod delivery;
@@ -6,9 +6,9 @@ mod drain;
 mod exchange;
 mod inspection;
 mod languages;
-mod opening;
+mod maintenance;
+mod start;
 mod stream;
-mod upkeep;
 
 use std::{
     sync::Arc,
@@ -32,7 +32,7 @@ use ports::{
 };
 
 use self::{
-    opening::{Beginning, Opening},
+    start::{PendingStream, StartPoint},
     stream::OpenStream,
 };
 use super::{encoded::Encoded, pace::Pace};
@@ -43,44 +43,43 @@ type Mailbox = domain::log::Mailbox<Encoded, Arc<dyn Connection>>;
 /// An open stream.
 type Stream = domain::log::Stream<Arc<dyn Connection>>;
 
-/// How streams are treated. While the service runs, all but `log`, `resume_window` and `unacknowledged` can change.
+/// The policy for streams. All fields but `log`, `resume_window` and `unacknowledged` can change while the service runs.
 #[derive(Clone, Copy, Debug)]
 pub struct StreamPolicy {
-    /// How many may be open.
+    /// The limits of open streams.
     pub limits: StreamLimits,
-    /// For how long events are kept for clients that return or are slow.
+    /// The limits of the log, which keeps events for returning and slow clients.
     pub log: LogLimits,
-    /// For how long it is remembered where a stream ended, for clients that cannot say so; zero for not at all.
+    /// How long the position of an ended stream is remembered, for clients that cannot send a last event id. Zero turns this off.
     pub resume_window: Duration,
-    /// What was written within so long before a stream's end may never have arrived: to a client that cannot say what it has
-    /// had, it is written again.
+    /// The unacknowledged window: data written to a stream within this time before its end may not have arrived. It is sent again to a
+    /// client that returns without a last event id.
     pub unacknowledged: Duration,
-    /// When silent streams get a comment; they get none when there is no policy.
+    /// The schedule of keepalive comments on silent streams. None for no keepalives.
     pub keepalive: Option<KeepalivePolicy>,
-    /// The age at which streams are ended, if they are.
+    /// Maximum age of a stream. None for no maximum.
     pub max_age: Option<Duration>,
-    /// How long clients are asked to wait before they come back, if they are.
+    /// The reconnection time that is sent to clients. None to send none.
     pub reconnection_time: Option<Duration>,
-    /// Whether a user's streams end with the user's logout.
+    /// Whether a logout ends the user's streams.
     pub close_on_logout: bool,
-    /// Whether a stream ends when its client opens another with the same request id.
+    /// Whether a stream ends when its client opens another one with the same request id.
     pub replace_streams: bool,
 }
 
-/// So many ended streams are remembered at most, and of one user as many as that user may have open.
+/// Maximum number of bookmarks of all users.
 const MAX_BOOKMARKS: usize = 50_000;
-/// So many accounts that were disabled or deleted are remembered at most: about 8 MB with ids of 36 bytes, 40 MB
-/// with the longest.
+/// Maximum number of disabled or deleted accounts that are remembered: about 8 MB with ids of 36 bytes, 40 MB with the longest ids.
 const MAX_REVOKED_ACCOUNTS: usize = 50_000;
-/// How long a client that is refused is asked to wait at least; half as long again at most.
+/// Minimum time after which a refused client may retry. Jitter adds up to half of it.
 const RETRY_AFTER: Duration = Duration::from_secs(6);
 
-/// A user has as many bookmarks as streams.
+/// Returns the limits of bookmarks: a user may have as many bookmarks as open streams.
 fn bookmark_limits(limits: StreamLimits) -> BookmarkLimits {
     BookmarkLimits { total: MAX_BOOKMARKS, per_user: limits.per_user }
 }
 
-/// Every stream that is open, and the log that they read.
+/// All open streams and the log that they read. Clones share them.
 #[derive(Clone)]
 pub struct Subscriptions {
     shared: Arc<Shared>,
@@ -90,54 +89,56 @@ struct Shared {
     state: Mutex<State>,
     pace: Pace,
     started: Instant,
-    /// The policy's part that never changes, which is needed for each stream and each sweep.
+    /// The constant part of the policy. It is read for each stream and each sweep, without the lock of `policy`.
     log: LogLimits,
     unacknowledged: Duration,
-    /// Read where a stream opens or ends, and once a sweep; never where an event is delivered.
+    /// Read when a stream opens or ends and once per sweep, but not when an event is delivered.
     policy: RwLock<StreamPolicy>,
     default_language: LanguageTag,
     frames: Arc<dyn Frames>,
     metrics: Arc<dyn Metrics>,
     clock: Arc<dyn Clock>,
-    /// None when there are no other instances.
+    /// None if there are no other instances.
     exchange: Option<Arc<dyn BookmarkExchange>>,
 }
 
-/// Held for a few instructions at a time, never across an await. A connection that takes what is next does not need it.
+/// The state behind the lock. The lock is held for a few instructions at a time and never across an await. A connection that takes its
+/// next events does not need it.
 struct State {
     log: EventLog<Encoded, Arc<dyn Connection>>,
     bookmarks: Bookmarks,
     languages: Languages,
     revocations: Revocations,
-    /// Streams of which it is not known yet where they start, in the order of their ids.
-    openings: Vec<Opening>,
+    /// The streams that have no start position yet, in the order of their ids.
+    pending: Vec<PendingStream>,
     nats: NatsState,
-    /// Whether it has been heard what users have chosen.
-    knows_languages: bool,
-    /// Whether it has been heard what other instances remember.
-    knows_bookmarks: bool,
+    /// Whether the stored language choices have been read, or their store is unavailable.
+    languages_loaded: bool,
+    /// Whether the bookmarks of other instances have been read, or their store is unavailable.
+    bookmarks_loaded: bool,
     stopping: bool,
-    /// When it was last looked what is due.
-    swept: Instant,
-    /// When it is next forgotten what is too old.
-    tidy_due: Instant,
+    /// The time of the last sweep.
+    last_sweep: Instant,
+    /// The time from which the next sweep removes expired data.
+    cleanup_due: Instant,
+    /// The number of refused requests.
     refused: u64,
 }
 
-/// How far NATS has been read.
+/// The progress of reading NATS.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NatsState {
-    /// The recent events are not all in the log yet: no client can be told what it has missed.
+    /// The log does not have all recent events yet, so missed events cannot be determined.
     Filling,
-    /// They are, and what is new arrives.
+    /// The log has all recent events, and new events arrive.
     Reading,
-    /// They are, but what is published arrives late, or not at present.
-    Behind,
+    /// The log has the recent events, but new events arrive late or not at all.
+    Lagging,
 }
 
 impl Subscriptions {
-    /// No stream is open yet. Where no language is preferred, it is `default_language`. Where streams end is told to other instances by
-    /// `exchange`, if there are any.
+    /// Creates the subscriptions, without open streams. `default_language` applies if a user has chosen no language and a request accepts
+    /// none. `exchange` shares bookmarks with other instances; none if there are no other instances.
     #[must_use]
     pub fn new(
         policy: StreamPolicy,
@@ -153,13 +154,13 @@ impl Subscriptions {
             bookmarks: Bookmarks::new(policy.resume_window, bookmark_limits(policy.limits)),
             languages: Languages::new(default_language.clone()),
             revocations: Revocations::new(MAX_REVOKED_ACCOUNTS),
-            openings: Vec::new(),
+            pending: Vec::new(),
             nats: NatsState::Filling,
-            knows_languages: false,
-            knows_bookmarks: exchange.is_none(),
+            languages_loaded: false,
+            bookmarks_loaded: exchange.is_none(),
             stopping: false,
-            swept: started,
-            tidy_due: started,
+            last_sweep: started,
+            cleanup_due: started,
             refused: 0,
         };
         let shared = Shared {
@@ -178,8 +179,8 @@ impl Subscriptions {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Treats streams by `policy` from now on. No stream ends because limits are lower: they hold for new streams, as does the age. The
-    /// interval of keepalives holds from the next sweep on, for all. `log`, `resume_window` and `unacknowledged` stay as they were.
+    /// Replaces the policy. New limits and a new maximum age apply to new streams; no open stream ends because a limit is lower. A new
+    /// keepalive interval applies to all streams from the next sweep. `log`, `resume_window` and `unacknowledged` keep their values.
     pub fn set_policy(&self, policy: StreamPolicy) {
         let mut state = self.shared.state.lock();
         state.log.set_stream_limits(policy.limits);
@@ -187,25 +188,25 @@ impl Subscriptions {
         *self.shared.policy.write() = policy;
     }
 
-    /// How far the connections have come.
+    /// Returns the pace of the connections.
     pub(super) fn pace(&self) -> &Pace {
         &self.shared.pace
     }
 
-    /// Users who have a stream open, or had one lately.
+    /// Returns the users with a mailbox: those with an open or recently ended stream.
     fn users(&self) -> Vec<UserId> {
         self.shared.state.lock().log.mailboxes().map(|mailbox| mailbox.user().clone()).collect()
     }
 
-    /// Ends the streams of `user` that are `meant`, and returns how many they were.
-    fn end_streams(&self, user: &UserId, reason: EndReason, meant: impl Fn(&Stream) -> bool) -> usize {
+    /// Ends the streams of `user` for which `filter` returns true. Returns their number.
+    fn end_streams(&self, user: &UserId, reason: EndReason, filter: impl Fn(&Stream) -> bool) -> usize {
         let Some(mailbox) = self.shared.state.lock().log.mailbox(user).cloned() else { return 0 };
-        let mut open = Vec::new();
-        mailbox.for_each_stream(|stream, _| open.extend(meant(stream).then(|| stream.id())));
-        for id in &open {
+        let mut ids = Vec::new();
+        mailbox.for_each_stream(|stream, _| ids.extend(filter(stream).then(|| stream.id())));
+        for id in &ids {
             self.shared.end(&mailbox, *id, reason);
         }
-        open.len()
+        ids.len()
     }
 }
 
@@ -221,10 +222,10 @@ impl Subscribe for Subscriptions {
         let Principal { user, issued_at, expires_at } = principal;
         let mut state = shared.state.lock();
         state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
-        let beginning = match (last_event_id, &request) {
-            (Some(text), _) => Beginning::named(text),
-            (None, Some(request)) => Beginning::Remembered(request.clone()),
-            (None, None) => Beginning::Opening,
+        let start_point = match (last_event_id, &request) {
+            (Some(text), _) => StartPoint::parse(text),
+            (None, Some(request)) => StartPoint::Bookmark(request.clone()),
+            (None, None) => StartPoint::Now,
         };
         let jitter = Jitter::of(state.log.next_stream_number());
         let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
@@ -233,25 +234,25 @@ impl Subscribe for Subscriptions {
         let (mailbox, id) =
             state.log.open(&user, NewStream { connection, session, request, preference, issued_at });
         shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
-        if let Beginning::After(position) = &beginning {
-            // There the stream ended, should it end before it starts.
+        if let StartPoint::After(position) = &start_point {
+            // If the stream ends before it starts, its bookmark has this position.
             mailbox.with_stream(id, |stream| stream.set_start(*position));
         }
-        let mut opening = Opening {
+        let mut pending = PendingStream {
             mailbox: Arc::clone(&mailbox),
             id,
-            beginning,
+            start_point,
             opened: now.instant,
-            opened_at: state.log.latest().filter(|_| state.nats != NatsState::Filling),
+            latest_at_open: state.log.latest().filter(|_| state.nats != NatsState::Filling),
             ahead_since: None,
         };
-        if !shared.start(&mut state, &mut opening, now.instant) {
-            state.openings.push(opening);
+        if !shared.start(&mut state, &mut pending, now.instant) {
+            state.pending.push(pending);
         }
         let is_revoked = state.revocations.is_revoked(&user, issued_at);
         drop(state);
         if is_revoked {
-            // The account was disabled after the token was verified.
+            // The account was disabled between the verification of the token and the opening of the stream.
             shared.end(&mailbox, id, EndReason::Revoked);
         }
         let stream = OpenStream { shared: Arc::clone(shared), mailbox, id };
@@ -260,6 +261,7 @@ impl Subscribe for Subscriptions {
 }
 
 impl State {
+    /// Checks that `user` may open a stream.
     fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
         let retry_after = Jitter::of(self.refused).lengthen(RETRY_AFTER);
         let admitted = match self.log.check_limits(user) {
@@ -274,6 +276,7 @@ impl State {
 }
 
 impl Shared {
+    /// Counts a request that was refused because of a limit.
     fn count(&self, refused: SubscribeError) {
         match refused {
             SubscribeError::Stopping { .. } => {}
@@ -282,12 +285,12 @@ impl Shared {
         }
     }
 
-    /// Whether clients that return are given what they have missed.
+    /// Returns whether the log keeps events for returning clients.
     fn keeps_history(&self) -> bool {
         !self.log.max_age.is_zero()
     }
 
-    /// How streams are treated at present.
+    /// Returns the current policy.
     fn policy(&self) -> StreamPolicy {
         *self.policy.read()
     }
@@ -296,37 +299,37 @@ impl Shared {
         Now { instant: self.clock.now(), unix_time: self.clock.unix_time() }
     }
 
-    /// What was written since then may not have arrived; none when that is everything.
-    fn written_since(&self, now: Instant) -> Option<Instant> {
+    /// Returns the start of the unacknowledged window: everything written before it has arrived. None if nothing is that old.
+    fn confirmed_until(&self, now: Instant) -> Option<Instant> {
         now.checked_sub(self.unacknowledged + LATE_AFTER)
     }
 
-    /// There is something for a stream that has taken everything.
+    /// Wakes the connection of a stream that had taken everything and has more to take.
     fn wake(&self, connection: &Arc<dyn Connection>) {
         if connection.wake() {
             self.pace.woken();
         }
     }
 
-    /// Ends a stream: it takes what was published until now, and a closing comment. The first call decides the recorded reason.
+    /// Ends a stream: it still takes the events published until now and a closing comment. The first call decides the recorded reason.
     fn end(&self, mailbox: &Mailbox, id: StreamId, reason: EndReason) {
         let connection = mailbox.with_stream(id, |stream| Arc::clone(&stream.connection));
         let Some(connection) = connection else { return };
-        // Before the end can be taken: how it is written depends on it.
+        // Called before the connection can take the end of the stream, because it writes the last frames with another deadline.
         connection.finish();
-        if self.leave(&mut self.state.lock(), mailbox, id, reason) {
+        if self.record_end(&mut self.state.lock(), mailbox, id, reason) {
             self.wake(&connection);
         }
     }
 
-    /// Records the end of a stream, unless it has been ended before. True when its connection has to be woken.
-    fn leave(&self, state: &mut State, mailbox: &Mailbox, id: StreamId, reason: EndReason) -> bool {
+    /// Records the end of a stream, unless it has ended before. Returns whether its connection has to be woken.
+    fn record_end(&self, state: &mut State, mailbox: &Mailbox, id: StreamId, reason: EndReason) -> bool {
         let now = self.clock.now();
-        let Some(ended) = state.log.end(mailbox, id, reason, self.written_since(now)) else { return false };
+        let Some(ended) = state.log.end(mailbox, id, reason, self.confirmed_until(now)) else { return false };
         self.metrics.stream_closed(reason, state.log.open_streams(), state.log.connected_users());
-        // Should it still be to start, it neither does nor takes the bookmark of a client that returns.
-        if let Ok(place) = state.openings.binary_search_by_key(&id, |opening| opening.id) {
-            state.openings.remove(place);
+        // A pending stream must not start any more: it would take the bookmark that the client's next stream needs.
+        if let Ok(index) = state.pending.binary_search_by_key(&id, |pending| pending.id) {
+            state.pending.remove(index);
         }
         if let Some(bookmark) = ended.bookmark {
             if let Some(exchange) = &self.exchange {
@@ -337,10 +340,10 @@ impl Shared {
         ended.needs_wake
     }
 
-    /// Takes a stream away. Unless it was ended before, `reason` is why.
+    /// Removes a stream. `reason` is recorded unless the stream has ended before.
     fn close(&self, mailbox: &Mailbox, id: StreamId, reason: EndReason) {
         let mut state = self.state.lock();
-        self.leave(&mut state, mailbox, id, reason);
+        self.record_end(&mut state, mailbox, id, reason);
         state.log.close(mailbox, id, &mut |entry| self.count_latency(entry));
     }
 }

@@ -122,7 +122,7 @@ impl Service {
             clock.clone(),
             exchange,
         );
-        subscriptions.know_languages();
+        subscriptions.languages_up_to_date();
         let preferences = Arc::new(FakePreferences::default());
         let languages =
             LanguageChoices { subscriptions: subscriptions.clone(), preferences: preferences.clone() };

@@ -165,7 +165,7 @@ async fn of_subscriptions_are_reported_until_lifted() {
     program.kill().await;
     let mut times_read = 0;
     while let Some(line) = program.error_line().await {
-        times_read += usize::from(line.contains("reading from the bus"));
+        times_read += usize::from(line.contains("reading from NATS"));
     }
     // The queue is read before the first rejection and after the last.
     assert!(times_read <= 2, "{times_read}");

@@ -37,7 +37,7 @@ async fn exit_status_and_message_name_the_error() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = taken.local_addr().expect("bound").to_string();
     let environment = [secret, ("SSE_HTTP_ADDR", &address)];
-    check(&["server"], &environment, 1, &format!("http.addr {address} cannot be listened at")).await;
+    check(&["server"], &environment, 1, &format!("http.addr: cannot listen on {address}")).await;
     let no_roots =
         [secret, ("OCIS_EVENTS_ENABLE_TLS", "true"), ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", "/dev/null")];
     let named = "OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE: \"/dev/null\" is no regular file";

@@ -280,8 +280,8 @@ async fn names_every_mistake_and_changes_nothing() {
     assert_eq!(
         mistakes,
         [
-            "DIR/sse.yaml, htp: is no setting; right would be: http",
-            "DIR/sse.yaml, log.level: \"loud\" is no level (panic, fatal, error, warn, info, debug, trace); right would be: info",
+            "DIR/sse.yaml, htp: is not a setting; right would be: http",
+            "DIR/sse.yaml, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); right would be: info",
             &secret,
         ]
     );
@@ -330,12 +330,12 @@ async fn refuses_unusable_files() {
     assert_eq!(service.refused().await, [vanished]);
     // This pipe has no writer.
     mknodat(CWD, service.file(), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
-    assert_eq!(service.refused().await, ["DIR/sse.yaml: cannot be read: it has no end within 5s"]);
+    assert_eq!(service.refused().await, ["DIR/sse.yaml: cannot be read: it did not end within 5s"]);
     fs::remove_file(service.file()).expect("removed");
     fs::write(service.file(), "#".repeat(2 << 20)).expect("written");
-    assert_eq!(service.refused().await, ["DIR/sse.yaml: is a file of more than 1048576 bytes"]);
+    assert_eq!(service.refused().await, ["DIR/sse.yaml: is larger than 1048576 bytes"]);
     fs::write(service.file(), "log: {level: debug, pret").expect("written");
-    assert!(service.refused().await[0].starts_with("DIR/sse.yaml: is no valid YAML"));
+    assert!(service.refused().await[0].starts_with("DIR/sse.yaml: is not valid YAML"));
     assert_eq!(service.reloaded("log: {level: info}").await, "nothing");
     service.program.terminate();
     assert_eq!(service.program.status().await, Some(0));
@@ -356,8 +356,8 @@ async fn gives_up_on_an_unresponsive_file() {
     fs::remove_file(&file).expect("removed");
     symlink(path.to_str().expect("Unicode"), &file).expect("a link");
     let [refused] = &service.refused().await[..] else { panic!("one mistake") };
-    assert!(refused.contains("cannot be read: it has no end within 5s"), "{refused}");
-    // The shutdown does not wait for the file either.
+    assert!(refused.contains("cannot be read: it did not end within 5s"), "{refused}");
+    // Nor does the end wait for it.
     service.program.terminate();
     assert_eq!(service.program.status().await, Some(0));
 }

@@ -152,7 +152,7 @@ impl Service {
 
     /// Runs the periodic work on all streams once.
     async fn sweep(&self) {
-        let upkeep = tokio::spawn(self.subscriptions.clone().look_after());
+        let upkeep = tokio::spawn(self.subscriptions.clone().maintain());
         settle().await;
         upkeep.abort();
     }

@@ -1,10 +1,10 @@
-//! The one place where time is asked.
+//! The clocks of the machine. No other module reads a clock.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ports::outbound::Clock;
 
-/// The machine's monotonic clock; in tests, the runtime's paused one.
+/// The clocks of the machine. In tests with a paused runtime, the monotonic clock is that of the runtime.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn clock_meets_the_obligations_of_its_port() {
+    async fn meets_the_obligations_of_its_port() {
         let tested = obligations::clock(&SystemClock, tokio::task::yield_now);
         tokio::time::timeout(Duration::from_mins(1), tested).await.expect("in time");
     }

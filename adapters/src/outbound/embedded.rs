@@ -1,4 +1,4 @@
-//! A bus and its store in memory, for trying the service out and for tests that need no broker.
+//! An event bus and a store in memory, for the demonstration and for tests without NATS.
 
 use std::{
     collections::HashMap,
@@ -19,10 +19,10 @@ use ports::outbound::{
 };
 use tokio::sync::{mpsc, watch};
 
-/// How many events wait for the reader before publishers do.
+/// Maximum number of events that wait to be read. Publishers then wait.
 const CAPACITY: usize = 256;
 
-/// The end of the bus that is read.
+/// The reading end of the bus.
 pub struct EmbeddedSource {
     incarnation: Incarnation,
     clock: Arc<dyn Clock>,
@@ -30,21 +30,21 @@ pub struct EmbeddedSource {
     events: mpsc::Receiver<Published>,
 }
 
-/// How far a source has come.
+/// The progress of a source.
 enum Stage {
     New,
-    /// So many events were published before it began to read, and are still to be read.
-    Filling(usize),
+    /// The number of recent events, published before the first read, that are still to be read.
+    Recent(usize),
     Reading,
 }
 
 /// An event that waits to be read.
 struct Published {
     notification: Notification,
-    since: Instant,
+    published_at: Instant,
 }
 
-/// The end of the bus that is published on.
+/// The publishing end of the bus.
 pub struct EmbeddedPublisher {
     incarnation: Incarnation,
     clock: Arc<dyn Clock>,
@@ -52,7 +52,7 @@ pub struct EmbeddedPublisher {
     events: mpsc::Sender<Published>,
 }
 
-/// A new bus. `incarnation` tells its events from those of an earlier one, and `clock` for how long an event has waited.
+/// Creates a bus. `incarnation` distinguishes its events from those of an earlier bus. `clock` measures the age of events.
 #[must_use]
 pub fn bus(incarnation: Incarnation, clock: Arc<dyn Clock>) -> (EmbeddedPublisher, EmbeddedSource) {
     let (sender, events) = mpsc::channel(CAPACITY);
@@ -66,23 +66,23 @@ impl EventSource for EmbeddedSource {
     async fn next(&mut self) -> SourceEvent {
         match self.stage {
             Stage::New => {
-                self.stage = Stage::Filling(self.events.len());
+                self.stage = Stage::Recent(self.events.len());
                 let after = EventId { incarnation: self.incarnation, sequence: 0 };
                 return SourceEvent::Resync { after };
             }
-            Stage::Filling(0) => {
+            Stage::Recent(0) => {
                 self.stage = Stage::Reading;
                 return SourceEvent::Subscribed;
             }
-            Stage::Filling(events) => self.stage = Stage::Filling(events - 1),
+            Stage::Recent(events) => self.stage = Stage::Recent(events - 1),
             Stage::Reading => {}
         }
         match self.events.recv().await {
-            Some(Published { notification, since }) => {
-                let age = self.clock.now().saturating_duration_since(since);
+            Some(Published { notification, published_at }) => {
+                let age = self.clock.now().saturating_duration_since(published_at);
                 SourceEvent::Notification { notification, age, metadata: MessageMetadata::default() }
             }
-            // Without a publisher nothing will ever come, and a source never ends.
+            // Without a publisher no event follows, and a source never ends.
             None => std::future::pending().await,
         }
     }
@@ -95,33 +95,34 @@ impl EventSource for EmbeddedSource {
 #[async_trait]
 impl Publish for EmbeddedPublisher {
     async fn publish(&self, recipients: Vec<UserId>, event_type: EventType, content: Content) {
-        let Ok(place) = self.events.reserve().await else { return };
-        // Numbered and sent in one step: the order of the numbers is the order of the bus.
+        let Ok(permit) = self.events.reserve().await else { return };
+        // The lock is held while sending, so that events are sent in the order of their numbers.
         let mut sequence = self.sequence.lock();
         *sequence += 1;
         let id = EventId { incarnation: self.incarnation, sequence: *sequence };
         let recipients = Recipients::Users(recipients);
         let notification = Notification { id, recipients, event_type, content };
-        place.send(Published { notification, since: self.clock.now() });
+        permit.send(Published { notification, published_at: self.clock.now() });
     }
 }
 
-/// Which languages users have chosen, for as long as the process lives.
+/// The users' language choices, as one instance reads and writes them. They are lost when the process ends.
 pub struct EmbeddedPreferences {
     store: EmbeddedStore,
     clock: Arc<dyn Clock>,
-    /// Up to which revision the choices have been heard, and whether it was said that these are all.
-    heard: Mutex<(u64, bool)>,
+    /// The last revision that was returned, and whether `UpToDate` was returned.
+    returned: Mutex<(u64, bool)>,
 }
 
-/// Where choices are kept, by one or more [`EmbeddedPreferences`].
+/// The store of one or more [`EmbeddedPreferences`].
 #[derive(Clone, Default)]
 pub struct EmbeddedStore(Arc<watch::Sender<Choices>>);
 
 #[derive(Default)]
 struct Choices {
-    /// Counts the choices.
+    /// The number of stored choices.
     revision: u64,
+    /// The latest choice of each user, with its revision.
     latest: HashMap<UserId, (u64, LanguageChoice)>,
 }
 
@@ -137,15 +138,15 @@ impl Choices {
 }
 
 impl EmbeddedPreferences {
-    /// What is chosen is kept in `store`. `clock` tells when somebody does.
+    /// Creates the preferences of one instance over `store`. `clock` is the time of choices.
     #[must_use]
     pub fn new(store: EmbeddedStore, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, heard: Mutex::default() }
+        Self { store, clock, returned: Mutex::default() }
     }
 
-    /// What there is to hear in `choices`, if anything.
+    /// Returns the next update, if there is one.
     fn next(&self, choices: &Choices) -> Option<StoreUpdate<LanguageChoice>> {
-        let (position, is_up_to_date) = &mut *self.heard.lock();
+        let (position, is_up_to_date) = &mut *self.returned.lock();
         let new = choices.latest.values().filter(|(revision, _)| revision > position);
         if let Some((revision, choice)) = new.min_by_key(|(revision, _)| revision) {
             *position = *revision;
@@ -186,9 +187,9 @@ impl LanguagePreferences for EmbeddedPreferences {
     async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         let mut changes = self.store.0.subscribe();
         loop {
-            let heard = self.next(&changes.borrow_and_update());
-            if let Some(heard) = heard {
-                return heard;
+            let update = self.next(&changes.borrow_and_update());
+            if let Some(update) = update {
+                return update;
             }
             changes.changed().await.ok();
         }
@@ -212,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn preferences_meet_the_obligations_of_their_port() {
         let store = EmbeddedStore::default();
-        // Its clock stands still.
+        // The clock stands still.
         let mut clock = MockClock::new();
         clock.expect_unix_time().return_const(Duration::from_secs(1));
         let clock: Arc<dyn Clock> = Arc::new(clock);
@@ -221,7 +222,7 @@ mod tests {
         tokio::time::timeout(Duration::from_mins(1), tested).await.expect("in time");
     }
 
-    /// The bus, whose one source is taken once.
+    /// A bus whose only source can be taken once.
     struct MemoryBus {
         publisher: EmbeddedPublisher,
         source: Mutex<Option<EmbeddedSource>>,
@@ -230,7 +231,7 @@ mod tests {
 
     const INCARNATION: Incarnation = Incarnation::of(9);
 
-    #[expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+    #[expect(clippy::disallowed_methods, reason = "this is the paused clock of the runtime")]
     fn now() -> Instant {
         tokio::time::Instant::now().into_std()
     }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn source_brings_everything_in_order() {
+    async fn source_returns_everything_in_order() {
         let mut clock = MockClock::new();
         clock.expect_now().returning(now);
         let (publisher, source) = bus(INCARNATION, Arc::new(clock));

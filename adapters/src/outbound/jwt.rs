@@ -1,4 +1,4 @@
-//! reva's access tokens: JSON Web Tokens (RFC 7519), signed with HS256 by a secret that all services share.
+//! Access tokens of reva: JSON Web Tokens (RFC 7519), signed with HS256 and a secret that all services of the platform share.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -8,24 +8,24 @@ use parking_lot::RwLock;
 use ports::outbound::{Clock, TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
-/// The one audience of reva's tokens.
+/// The audience of reva's tokens.
 const AUDIENCE: &str = "reva";
-/// How far the clocks of two machines may differ.
+/// Tolerance for clock differences between machines.
 const LEEWAY: Duration = Duration::from_secs(5);
-/// A scope whose name begins so gives access to a user's own things.
+/// Prefix of the names of scopes that give access to a user's own data.
 const USER_SCOPE: &str = "user";
 
-/// Verifies access tokens.
+/// A verifier of access tokens.
 pub struct RevaTokens {
     keys: RwLock<Arc<Keys>>,
     validation: Validation,
     clock: Arc<dyn Clock>,
 }
 
-/// With what tokens may be signed.
+/// The keys of accepted signatures.
 struct Keys {
     key: DecodingKey,
-    /// The previous secret, with which tokens may still be signed.
+    /// The key of the previous secret. Tokens signed with it are still accepted.
     previous: Option<DecodingKey>,
 }
 
@@ -37,20 +37,20 @@ impl Keys {
 }
 
 impl RevaTokens {
-    /// Verifies tokens that were signed with `secret`, or with the `previous` secret, by the time of `clock`. The previous secret lets the
-    /// platform's secret be replaced while older tokens are in use.
+    /// Creates a verifier that accepts tokens signed with `secret` or `previous`, the previous secret. With it, the platform's secret can be
+    /// replaced while older tokens are in use.
     #[must_use]
     pub fn new(secret: &str, previous: Option<&str>, clock: Arc<dyn Clock>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "aud"]);
-        // The library would ask the machine's clock.
+        // The library would read the machine's clock. `verify` checks the times by the clock of the port.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self { keys: RwLock::new(Arc::new(Keys::new(secret, previous))), validation, clock }
     }
 
-    /// Verifies tokens by these secrets from now on.
+    /// Replaces the secrets.
     pub fn set_secrets(&self, secret: &str, previous: Option<&str>) {
         *self.keys.write() = Arc::new(Keys::new(secret, previous));
     }
@@ -58,7 +58,7 @@ impl RevaTokens {
 
 #[derive(Deserialize)]
 struct Claims {
-    /// In seconds since 1970, not necessarily whole ones (RFC 7519, 2, `NumericDate`).
+    /// Seconds since 1970, with fractions (RFC 7519, 2, `NumericDate`).
     exp: f64,
     /// Likewise.
     nbf: Option<f64>,
@@ -66,7 +66,7 @@ struct Claims {
     iat: Option<f64>,
     user: Option<User>,
     #[serde(default)]
-    #[expect(clippy::zero_sized_map_values, reason = "of a map in JSON only the names count here")]
+    #[expect(clippy::zero_sized_map_values, reason = "only the names of the scopes matter")]
     scope: Option<BTreeMap<String, IgnoredAny>>,
 }
 
@@ -89,13 +89,13 @@ impl TokenVerifier for RevaTokens {
             return Err(TokenRejected::Invalid);
         }
         let principal = principal(claims)?;
-        // Any other fault takes precedence.
+        // Checked last, because any other fault takes precedence.
         if principal.expires_at <= now { Err(TokenRejected::Expired) } else { Ok(principal) }
     }
 }
 
 impl RevaTokens {
-    /// Returns the claims of a token that is for us, whatever the time is.
+    /// Returns the claims of a token after checking everything but its times.
     fn decode(&self, token: &str) -> Result<Claims, TokenRejected> {
         let Keys { key, previous } = &*Arc::clone(&self.keys.read());
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
@@ -105,43 +105,42 @@ impl RevaTokens {
         };
         // The library's errors can quote parts of a token.
         let TokenData { header, claims, .. } = decoded.map_err(|_| TokenRejected::Invalid)?;
-        // None is known here that would be critical.
+        // This service knows no critical extension (RFC 7515, 4.1.11).
         if header.crit.is_some() { Err(TokenRejected::Invalid) } else { Ok(claims) }
     }
 }
 
-/// Returns the user of the claims.
+/// Returns the user of the claims, with the times of the token.
 fn principal(claims: Claims) -> Result<Principal, TokenRejected> {
     if !claims.scope.iter().flatten().any(|(scope, _)| scope.starts_with(USER_SCOPE)) {
         return Err(TokenRejected::Scope);
     }
     let id = claims.user.and_then(|user| user.id).ok_or(TokenRejected::NoUser)?;
     let user = UserId::try_new(&id.opaque_id).map_err(|_| TokenRejected::NoUser)?;
-    let expires = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
+    let expires_at = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
     let issued_at = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
     let issued_at = issued_at.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
-    Ok(Principal { user, issued_at, expires_at: expires.saturating_add(LEEWAY) })
+    Ok(Principal { user, issued_at, expires_at: expires_at.saturating_add(LEEWAY) })
 }
 
-/// Makes tokens as the platform does, for those who try the service out and for tests.
+/// An issuer of tokens like those of the platform, for the demonstration and for tests.
 pub struct RevaTokenIssuer {
     key: EncodingKey,
 }
 
 impl RevaTokenIssuer {
-    /// Signs tokens with `secret`.
+    /// Creates an issuer that signs with `secret`.
     #[must_use]
     pub fn new(secret: &str) -> Self {
         Self { key: EncodingKey::from_secret(secret.as_bytes()) }
     }
 
-    /// A token with which `user` may follow their own events until `expires`, in seconds since 1970 (RFC 7519, 2,
-    /// `NumericDate`).
+    /// Returns a token for `user` that expires at `expires_at`, in seconds since 1970 (RFC 7519, 2, `NumericDate`).
     ///
     /// # Errors
     ///
-    /// The library could not sign.
-    pub fn issue(&self, user: &UserId, expires: u64) -> Result<String, jsonwebtoken::errors::Error> {
+    /// Returns the error of the library if it cannot sign the token.
+    pub fn issue(&self, user: &UserId, expires_at: u64) -> Result<String, jsonwebtoken::errors::Error> {
         #[derive(Serialize)]
         struct Issued<'a> {
             iss: &'a str,
@@ -153,7 +152,7 @@ impl RevaTokenIssuer {
         let claims = Issued {
             iss: "ocis-sse",
             aud: [AUDIENCE],
-            exp: expires,
+            exp: expires_at,
             user: serde_json::json!({ "id": { "opaque_id": user.as_str() } }),
             scope: serde_json::json!({ USER_SCOPE: {} }),
         };
@@ -176,16 +175,16 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "a secret of at least thirty-two bytes";
-    /// Another time than the machine's.
+    /// A time far from the machine's.
     const NOW: u64 = 3_000_000_000;
     const FAR_FUTURE: u64 = 4_000_000_000;
 
-    /// A clock that stands still, so many milliseconds after [`NOW`].
+    /// A clock that stands still at this number of milliseconds after [`NOW`].
     struct FixedClock(u64);
 
     impl Clock for FixedClock {
         fn now(&self) -> Instant {
-            unreachable!("a token knows the wall clock alone")
+            unreachable!("tokens are verified by the wall clock")
         }
 
         fn unix_time(&self) -> Duration {
@@ -215,10 +214,10 @@ mod tests {
     }
 
     #[test]
-    fn the_captured_tokens_are_judged_as_the_platform_means_them() {
+    fn captured_tokens_are_verified() {
         let file: Value =
             serde_json::from_str(include_str!("../../../tests/wire/tokens.json")).expect("JSON");
-        // They are from 2026, and expire in 2036.
+        // The tokens are from 2026 and expire in 2036.
         let secret = file["secret"].as_str().expect("a secret");
         let captured = Duration::from_secs(1_795_450_249);
         let mut clock = MockClock::new();
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn verifier_meets_the_obligations_of_its_port() {
+    fn meets_the_obligations_of_its_port() {
         obligations::token_verifier(&tokens(SECRET, None), |token| {
             let mut claims = claims();
             claims["user"]["id"]["opaque_id"] = json!("a");
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn each_claim_counts() {
+    fn each_claim_is_verified() {
         let check = |name: &str, change: fn(&mut Value), expected: Result<&str, TokenRejected>| {
             let mut claims = claims();
             change(&mut claims);
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_valid_until_its_leeway_is_over() {
+    fn token_is_valid_until_expiry_plus_leeway() {
         let until = |exp: Value| {
             let mut claims = claims();
             claims["exp"] = exp;
@@ -325,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn token_times_are_compared_with_the_clock_of_the_port() {
+    fn times_are_compared_with_the_clock_of_the_port() {
         let check = |claim: &str, time: Value, millis: u64, expected: Result<(), TokenRejected>| {
             let mut claims = claims();
             claims[claim] = time.clone();
@@ -349,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn token_that_is_not_valid_yet_is_invalid_even_if_it_has_expired() {
+    fn not_yet_valid_takes_precedence_over_expired() {
         let mut claims = claims();
         claims["nbf"] = json!(FAR_FUTURE);
         claims["exp"] = json!(1);
@@ -357,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn only_hs256_with_our_secret_counts() {
+    fn only_hs256_with_the_secret_is_accepted() {
         for token in [
             sign(Algorithm::HS256, "another secret", &claims()),
             sign(Algorithm::HS384, SECRET, &claims()),
@@ -372,9 +371,9 @@ mod tests {
         }
     }
 
-    /// RFC 7515, 4.1.11: whoever does not know a critical extension rejects the token.
+    /// RFC 7515, 4.1.11: a token with an unknown critical extension is rejected.
     #[test]
-    fn token_with_a_critical_extension_is_invalid() {
+    fn critical_extension_is_rejected() {
         let header =
             Header { crit: Some(vec!["http://example.org/x".into()]), ..Header::new(Algorithm::HS256) };
         let key = EncodingKey::from_secret(SECRET.as_bytes());
@@ -383,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_may_be_signed_with_the_previous_secret() {
+    fn previous_secret_is_accepted() {
         let tokens = tokens(SECRET, Some("the previous secret"));
         let verify = |secret| {
             let token = sign(Algorithm::HS256, secret, &claims());
@@ -399,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_may_be_replaced() {
+    fn secrets_can_be_replaced() {
         let tokens = tokens("the previous secret", None);
         let verify = |secret| {
             let token = sign(Algorithm::HS256, secret, &claims());
@@ -413,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn an_issued_token_is_accepted() {
+    fn issued_token_is_accepted() {
         let user = UserId::try_new("marie").expect("a user id");
         let token = RevaTokenIssuer::new(SECRET).issue(&user, FAR_FUTURE).expect("signs");
         assert_eq!(verify(&token), Ok("marie".into()));
@@ -421,13 +420,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_a_token_by_chance(text in "\\PC{0,60}(\\.\\PC{0,60}){0,3}") {
+        fn arbitrary_text_is_rejected(text in "\\PC{0,60}(\\.\\PC{0,60}){0,3}") {
             prop_assert_eq!(verify(&text), Err(TokenRejected::Invalid));
         }
 
-        /// One changed character anywhere makes it invalid. (The last character of each part may carry unused bits.)
+        /// A changed character makes the token invalid. (The last character of each part is left out, because it may carry unused bits.)
         #[test]
-        fn no_part_of_a_token_can_be_changed(position in any::<prop::sample::Index>(), to in "[A-Za-z0-9_-]") {
+        fn changed_token_is_rejected(position in any::<prop::sample::Index>(), to in "[A-Za-z0-9_-]") {
             let token = sign(Algorithm::HS256, SECRET, &claims());
             let position = position.index(token.len());
             prop_assume!(!token[position..].starts_with(&*to) && !token[position..].starts_with('.'));

@@ -1,4 +1,4 @@
-//! What the application needs, from the world.
+//! Implementations of the ports that the application needs from its environment.
 
 pub mod clock;
 pub mod embedded;

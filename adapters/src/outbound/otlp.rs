@@ -1,4 +1,4 @@
-//! Traces for a collector, over OTLP.
+//! Export of traces to a collector, over OTLP.
 
 mod checks;
 mod exporter;
@@ -22,26 +22,26 @@ use tracing_subscriber::{Layer, registry::LookupSpan};
 pub use self::trace_context::TraceContext;
 use self::{
     exporter::ReportingExporter,
-    settings::{Off, Settings},
-    variables::{Unusable, Variables},
+    settings::{Disabled, Settings},
+    variables::{UnusableSetting, Variables},
 };
 
-/// The time for what is left when the service stops.
-const MAX_FLUSH: Duration = Duration::from_secs(5);
+/// Timeout for exporting the remaining spans when the service stops.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where traces go.
+/// The collector that receives the traces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Collector {
-    /// To this URL, path included.
+    /// The collector at a URL.
     At {
-        /// By this.
+        /// The protocol of the collector.
         protocol: Protocol,
-        /// It.
+        /// The URL, path included.
         url: String,
     },
-    /// To where the standard variables (`OTEL_EXPORTER_OTLP_…`) say, else to this machine.
+    /// The collector of the standard variables (`OTEL_EXPORTER_OTLP_…`), by default one on this machine.
     Standard {
-        /// By this, or by what the variables say.
+        /// The protocol. If none is given, the variables select it.
         protocol: Option<Protocol>,
     },
 }
@@ -53,17 +53,17 @@ impl Collector {
     }
 }
 
-/// How a collector is spoken to.
+/// The protocol of a collector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// OTLP by gRPC.
+    /// OTLP over gRPC.
     Grpc,
-    /// OTLP by HTTP, in Protocol Buffers.
+    /// OTLP over HTTP, in Protocol Buffers.
     Http,
 }
 
 impl Protocol {
-    /// As `OTEL_EXPORTER_OTLP_PROTOCOL` has it.
+    /// Returns the name of the protocol in `OTEL_EXPORTER_OTLP_PROTOCOL`.
     fn name(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
@@ -72,46 +72,51 @@ impl Protocol {
     }
 }
 
-/// What there is to say of the settings of traces, once there is a log.
+/// The findings about the settings of traces. They are logged once the log exists.
 #[derive(Debug, Default)]
-#[must_use = "nobody else says what is wrong"]
+#[must_use = "findings that are not logged are lost"]
 pub struct Findings {
-    unusable: Vec<Unusable>,
-    off_by: Option<&'static str>,
-    are_without_effect: bool,
+    /// The settings that cannot be used.
+    unusable: Vec<UnusableSetting>,
+    /// The variable that disables traces.
+    disabled_by: Option<&'static str>,
+    /// Whether variables are set that have no effect, because tracing is disabled.
+    are_ignored: bool,
 }
 
 impl Findings {
     /// The findings of a service without traces.
     fn without_traces(variables: Variables) -> Self {
-        let are_without_effect = variables.any("OTEL_EXPORTER_OTLP_");
-        Self { unusable: variables.into_unusable(), are_without_effect, ..Self::default() }
+        let are_ignored = variables.any("OTEL_EXPORTER_OTLP_");
+        Self { unusable: variables.into_unusable(), are_ignored, ..Self::default() }
     }
 
-    /// Logs them.
+    /// Logs the findings.
     pub fn log(&self) {
-        for unusable in &self.unusable {
-            unusable.log();
+        for setting in &self.unusable {
+            setting.log();
         }
-        if let Some(variable) = self.off_by {
-            info!(variable, "no traces are sent, as a variable says");
+        if let Some(variable) = self.disabled_by {
+            info!(variable, "traces are disabled by a variable");
         }
-        if self.are_without_effect {
+        if self.are_ignored {
             info!(
-                "traces are off: OTEL_EXPORTER_OTLP_… has an effect with tracing.enabled or OTEL_TRACES_EXPORTER=otlp"
+                "traces are disabled: OTEL_EXPORTER_OTLP_… has an effect with tracing.enabled or OTEL_TRACES_EXPORTER=otlp"
             );
         }
     }
 }
 
-/// Sends spans in batches, in the background. A collector that is away costs the spans that it would have got.
+/// The export of spans, in batches in the background. Spans are lost while the collector is unreachable.
 pub struct OtlpTraces(SdkTracerProvider);
 
 impl OtlpTraces {
-    /// Starts to collect spans of the program `service`, if there is a `collector` or `OTEL_TRACES_EXPORTER` is `otlp`. To be called within the
-    /// runtime.
+    /// Starts to export the spans of the program `service`, if there is a `collector` or `OTEL_TRACES_EXPORTER` is `otlp`. Returns none if a
+    /// variable disables traces, or if a required setting cannot be used.
     ///
-    /// Returns none if a variable switches traces off, or if a setting without which they cannot be sent is unusable.
+    /// # Panics
+    ///
+    /// Panics outside a Tokio runtime.
     pub fn start(
         collector: Option<Collector>,
         service: &'static str,
@@ -122,20 +127,20 @@ impl OtlpTraces {
             collector.or_else(|| settings::is_exporter_set(&mut variables).then(Collector::standard));
         let Some(collector) = collector else { return (None, Findings::without_traces(variables)) };
         let settings = Settings::read(collector, &mut variables);
-        let off_by = match settings {
-            Err(Off::By(variable)) => Some(variable),
-            Err(Off::Unusable) | Ok(_) => None,
+        let disabled_by = match settings {
+            Err(Disabled::By(variable)) => Some(variable),
+            Err(Disabled::Unusable) | Ok(_) => None,
         };
         let traces = settings.ok().and_then(|settings| match ReportingExporter::build(&settings) {
             Ok(exporter) => Some(Self::with(exporter, settings, service, version)),
             Err(error) => {
-                let (setting, url) = (settings.destination.setting, settings.destination.shown());
-                variables.reject(setting, Some(&url), error.to_string(), "no traces are sent");
+                let (setting, url) = (settings.destination.setting, settings.destination.redacted_url());
+                variables.reject(setting, Some(&url), error.to_string(), "traces are disabled");
                 None
             }
         });
         let unusable = variables.into_unusable();
-        (traces, Findings { unusable, off_by, ..Findings::default() })
+        (traces, Findings { unusable, disabled_by, ..Findings::default() })
     }
 
     fn with(
@@ -145,7 +150,7 @@ impl OtlpTraces {
         version: &'static str,
     ) -> Self {
         let Settings { batches, service_name, .. } = settings;
-        // The later one counts. What the program is called is for the administrator to say, which version it is for the program.
+        // Later attributes replace earlier ones. The administrator can change the name of the service, but not its version.
         let resource = Resource::builder_empty()
             .with_service_name(service)
             .with_detectors(&[Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())])
@@ -156,23 +161,23 @@ impl OtlpTraces {
         Self(SdkTracerProvider::builder().with_span_processor(batches).with_resource(resource).build())
     }
 
-    /// What hears of spans.
+    /// Returns the layer that records spans.
     #[must_use]
     pub fn layer<S: Subscriber + for<'a> LookupSpan<'a>>(&self) -> impl Layer<S> + use<S> {
         tracing_opentelemetry::layer().with_tracer(self.0.tracer("ocis-sse"))
     }
 
-    /// Sends what is left. It blocks until that is done or given up, for five seconds at most.
+    /// Exports the remaining spans. Blocks for at most five seconds.
     pub fn finish(&self) {
         let (done, finished) = mpsc::channel();
         let provider = self.0.clone();
-        // The SDK waits for as long as the batch before takes, and this one after it. Its own limit is not observed.
+        // The SDK ignores its own timeout: it waits for the batch before this one, and then for this one.
         thread::spawn(move || {
             provider.shutdown().ok();
             done.send(()).ok();
         });
-        if finished.recv_timeout(MAX_FLUSH).is_err() {
-            error!(seconds = MAX_FLUSH.as_secs(), "the last traces cannot be sent in time");
+        if finished.recv_timeout(FLUSH_TIMEOUT).is_err() {
+            error!(seconds = FLUSH_TIMEOUT.as_secs(), "the last traces cannot be sent in time");
         }
     }
 }

@@ -1,16 +1,16 @@
-//! Counts for Prometheus.
+//! The metrics of the service, for Prometheus.
 
-mod classic;
-mod counting;
 mod http;
 mod labels;
 mod latency;
+mod measurements;
+mod metrics;
 mod process;
 mod runtime;
 mod series;
-mod statistics;
 #[cfg(test)]
 mod tests;
+mod text_format;
 
 use std::sync::atomic::AtomicI64;
 
@@ -33,17 +33,16 @@ use prometheus_client::{
 
 pub use self::http::{HttpServerMetrics, Server, Transport};
 use self::{
-    classic::classic,
     http::HttpFamilies,
     latency::Latency,
     process::Process,
     runtime::Runtime,
-    series::{Labelled, add, histogram},
+    series::{Labelled, histogram, register},
 };
 
-/// The service's metrics, as the text that Prometheus reads.
+/// The metrics of the service.
 ///
-/// Every series is there from the beginning, at zero: a rate does not see the step to the first value of a new one.
+/// Every series is exported from the start, at zero. In a series that starts later, `rate` would miss the step to its first value.
 pub struct PrometheusMetrics {
     registry: Mutex<Registry>,
     connections: Gauge<i64, AtomicI64>,
@@ -69,86 +68,83 @@ pub struct PrometheusMetrics {
 }
 
 impl PrometheusMetrics {
-    /// Nothing has happened yet. `version` is that of the program.
+    /// Creates the metrics. `version` is the version of the program.
     #[must_use]
     pub fn new(version: &'static str) -> Self {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let sse = registry.sub_registry_with_prefix("sse");
         sse.register_collector(Box::new(Runtime));
-        sse.register("build", "The program", Info::new([("version", version)]));
+        sse.register("build", "Version of the program", Info::new([("version", version)]));
         let metrics = Self {
-            connections: add(sse, "connections", "Streams that are open"),
-            users: add(sse, "users", "Users with at least one open stream"),
-            opened: add(sse, "connections_opened", "Streams that were opened"),
-            closed: Labelled::add(
+            connections: register(sse, "connections", "Open streams"),
+            users: register(sse, "users", "Users with at least one open stream"),
+            opened: register(sse, "connections_opened", "Opened streams"),
+            closed: Labelled::register(
                 sse,
-                ("connections_closed", "Streams that have ended, by reason"),
+                ("connections_closed", "Ended streams, by reason"),
                 "reason",
                 &labels::END_REASONS,
             ),
-            received: Labelled::add(
+            received: Labelled::register(
                 sse,
-                ("events_received", "Messages from the bus, by what became of them"),
+                ("events_received", "Messages from NATS, by outcome"),
                 "outcome",
                 &labels::OUTCOMES,
             ),
-            translations_unreadable: add(
+            translations_unreadable: register(
                 sse,
                 "unreadable_translations",
-                "Translations of an event that were passed over",
+                "Unreadable translations of events",
             ),
-            deliveries: add(sse, "deliveries", "Events that open streams were to take"),
-            latency: Latency::add(
+            deliveries: register(sse, "deliveries", "Deliveries of events to open streams"),
+            latency: Latency::register(
                 sse,
                 "delivery_latency_seconds",
-                "From NATS taking an event to the last of its streams taking it for writing",
+                "Time from NATS storing an event until the last of its streams has taken it for writing",
             ),
-            evictions: add(sse, "queue_evictions", "Streams ended because their client took nothing"),
+            evictions: register(
+                sse,
+                "queue_evictions",
+                "Streams ended because their client did not read in time",
+            ),
             lag_events: histogram(
                 sse,
                 "stream_lag_events",
-                "Events that lagging streams have still to take, asked of each now and then",
+                "Events that a lagging stream has not taken yet, sampled for each lagging stream",
                 exponential_buckets(1.0, 10.0, 6),
             ),
             lag_bytes: histogram(
                 sse,
                 "stream_lag_bytes",
-                "Bytes that these events take in the log",
+                "Size of the events that a lagging stream has not taken yet, sampled for each lagging stream",
                 exponential_buckets(1024.0, 8.0, 6),
             ),
-            keepalives: add(sse, "keepalives", "Comments put on silent streams"),
-            connected: add(sse, "bus_connected", "1 while the bus is being read, else 0"),
-            lag: add(
+            keepalives: register(sse, "keepalives", "Keepalive comments on idle streams"),
+            connected: register(sse, "bus_connected", "1 while NATS is being read, else 0"),
+            lag: register(sse, "bus_lag_messages", "Messages on NATS after the last one that was read"),
+            unavailable: Labelled::register(
                 sse,
-                "bus_lag_messages",
-                "Messages that stood on the bus behind the last one that was read",
-            ),
-            unavailable: Labelled::add(
-                sse,
-                (
-                    "bucket_unavailable",
-                    "1 when a bucket on the bus has been out of reach for five seconds, else 0",
-                ),
+                ("bucket_unavailable", "1 if a bucket of NATS has been unavailable for five seconds, else 0"),
                 "bucket",
                 &labels::BUCKETS,
             ),
-            refused: Labelled::add(
+            refused: Labelled::register(
                 sse,
-                ("auth_failures", "Requests refused for their token, by reason"),
+                ("auth_failures", "Requests rejected because of their token, by reason"),
                 "reason",
                 &labels::FAILURES,
             ),
-            replayed: add(sse, "replayed_events", "Events that clients had missed and were given"),
-            gaps: Labelled::add(
+            replayed: register(sse, "replayed_events", "Missed events that were replayed to clients"),
+            gaps: Labelled::register(
                 sse,
-                ("gaps", "Clients told that they have missed events, by reason"),
+                ("gaps", "Gaps reported to clients, by reason"),
                 "reason",
                 &labels::GAPS,
             ),
-            limited: Labelled::add(
+            limited: Labelled::register(
                 sse,
-                ("limit_refusals", "Streams refused because of a limit"),
+                ("limit_refusals", "Streams rejected because of a limit"),
                 "limit",
                 &labels::LIMITS,
             ),
@@ -159,21 +155,21 @@ impl PrometheusMetrics {
         metrics
     }
 
-    /// The counts of an HTTP server, which are told apart by the `server` and its `transport`.
+    /// Returns the metrics of an HTTP server, with the labels `server` and `transport`.
     #[must_use]
     pub fn http_server(&self, server: Server, transport: Transport) -> HttpServerMetrics {
         self.http.server(server.name(), transport.name())
     }
 
-    /// All metrics as text.
+    /// Encodes all metrics in the text format.
     #[must_use]
     pub fn render(&self) -> String {
         let mut page = String::new();
-        // Writing into a String does not fail.
+        // Writing to a String does not fail.
         text::encode(&mut page, &self.registry.lock()).ok();
-        classic(&page)
+        text_format::from_open_metrics(&page)
     }
 
     /// The media type of [`PrometheusMetrics::render`].
-    pub const MEDIA_TYPE: &str = classic::MEDIA_TYPE;
+    pub const MEDIA_TYPE: &str = text_format::MEDIA_TYPE;
 }

@@ -16,12 +16,12 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
-/// Of each kind of span, so many are kept for each class of latency and for errors.
-const KEPT: usize = 10;
-/// More spans than this at once are not followed.
+/// Maximum number of finished spans that are kept of each name and class.
+const MAX_FINISHED: usize = 10;
+/// Maximum number of running spans that are recorded.
 const MAX_RUNNING: usize = 1000;
-/// Where one class of latency ends and the next begins.
-const CLASSES: [Duration; 6] = [
+/// Upper bounds of the latency classes.
+const LATENCY_BOUNDS: [Duration; 6] = [
     Duration::from_micros(10),
     Duration::from_micros(100),
     Duration::from_millis(1),
@@ -30,7 +30,7 @@ const CLASSES: [Duration; 6] = [
     Duration::from_secs(1),
 ];
 
-/// What has happened of late. A copy is the same memory.
+/// The running and the recent spans. Clones share their state.
 #[derive(Clone)]
 pub struct RecentSpans {
     state: Arc<Mutex<State>>,
@@ -46,7 +46,7 @@ struct State {
 struct Running {
     name: &'static str,
     fields: String,
-    began: Instant,
+    started: Instant,
     failed: bool,
 }
 
@@ -58,26 +58,26 @@ struct Finished {
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Class {
-    /// Below the bound of this number, or above all of them.
+    /// The latency is below the bound with this index, or above all bounds.
     Latency(usize),
-    /// An error was logged within it.
+    /// An error was logged within the span.
     Error,
 }
 
 impl RecentSpans {
-    /// Nothing has happened yet.
+    /// Creates an empty record.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         Self { state: Arc::default(), clock }
     }
 
-    /// A page that shows them.
+    /// Returns a page that shows the spans.
     #[must_use]
     pub fn render(&self) -> String {
         let (state, now) = (self.state.lock(), self.clock.now());
         let mut rows = String::new();
         for running in state.running.values() {
-            row(&mut rows, running.name, "running", now - running.began, Duration::ZERO, &running.fields);
+            row(&mut rows, running.name, "running", now - running.started, Duration::ZERO, &running.fields);
         }
         for ((name, class), spans) in &state.finished {
             for span in spans.iter().rev() {
@@ -101,7 +101,7 @@ const PAGE: &str = r#"<!doctype html>
   code { overflow-wrap: anywhere }
 </style>
 <h1>Recent spans</h1>
-<p>Of each kind the last ten for each class of latency, and the last ten with an error.</p>
+<p>The last ten of each name for each class of latency, and the last ten with an error.</p>
 <table>
 <tr><th>span<th>class<th>latency<th>ended ago<th>fields
 {rows}</table>
@@ -110,7 +110,7 @@ const PAGE: &str = r#"<!doctype html>
 fn row(rows: &mut String, name: &str, class: &str, latency: Duration, ago: Duration, fields: &str) {
     let fields = fields.replace('&', "&amp;").replace('<', "&lt;");
     let ago = if ago.is_zero() { String::new() } else { format!("{} s", ago.as_secs()) };
-    // Writing into a String does not fail.
+    // Writing to a String does not fail.
     writeln!(
         rows,
         "<tr><td>{name}<td>{class}<td class=number>{latency:.1?}<td class=number>{ago}<td><code>{fields}</code>"
@@ -121,7 +121,7 @@ fn row(rows: &mut String, name: &str, class: &str, latency: Duration, ago: Durat
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Latency(class) => match CLASSES.get(*class) {
+            Self::Latency(class) => match LATENCY_BOUNDS.get(*class) {
                 Some(bound) => write!(f, "under {bound:?}"),
                 None => write!(f, "longer"),
             },
@@ -134,11 +134,11 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecentSpans {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
         let mut fields = Fields(String::new());
         attributes.record(&mut fields);
-        let began = self.clock.now();
+        let started = self.clock.now();
         let name = attributes.metadata().name();
         let mut state = self.state.lock();
         if state.running.len() < MAX_RUNNING {
-            state.running.insert(id.into_u64(), Running { name, fields: fields.0, began, failed: false });
+            state.running.insert(id.into_u64(), Running { name, fields: fields.0, started, failed: false });
         }
     }
 
@@ -162,15 +162,15 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RecentSpans {
     fn on_close(&self, id: Id, _: Context<'_, S>) {
         let ended = self.clock.now();
         let mut state = self.state.lock();
-        let Some(Running { name, fields, began, failed }) = state.running.remove(&id.into_u64()) else {
+        let Some(Running { name, fields, started, failed }) = state.running.remove(&id.into_u64()) else {
             return;
         };
-        let latency = ended.saturating_duration_since(began);
-        let class = CLASSES.iter().position(|bound| latency < *bound).unwrap_or(CLASSES.len());
+        let latency = ended.saturating_duration_since(started);
+        let class = LATENCY_BOUNDS.iter().position(|bound| latency < *bound).unwrap_or(LATENCY_BOUNDS.len());
         let class = if failed { Class::Error } else { Class::Latency(class) };
         let kept = state.finished.entry((name, class)).or_default();
         kept.push_back(Finished { fields, latency, ended });
-        if kept.len() > KEPT {
+        if kept.len() > MAX_FINISHED {
             kept.pop_front();
         }
     }
@@ -189,7 +189,7 @@ impl Visit for Fields {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test starts at any time")]
+#[expect(clippy::disallowed_methods, reason = "the start time of the test does not matter")]
 mod tests {
     use ports::outbound::MockClock;
     use tracing::{error, info_span};
@@ -198,8 +198,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn running_recent_and_failed_spans_are_shown() {
-        // Time stands still, so that all spans are of one class.
+    fn page_shows_running_recent_and_failed_spans() {
+        // The clock stands still, so all spans have the same class.
         let (mut clock, now) = (MockClock::new(), Instant::now());
         clock.expect_now().return_const(now);
         let spans = RecentSpans::new(Arc::new(clock));
@@ -211,10 +211,10 @@ mod tests {
             admission.in_scope(|| error!("failed"));
             admission.record("status", 503);
             drop(admission);
-            let running = info_span!("still");
+            let running = info_span!("running");
             let page = spans.render();
             drop(running);
-            assert!(page.contains("<tr><td>still<td>running<td"), "{page}");
+            assert!(page.contains("<tr><td>running<td>running<td"), "{page}");
             assert!(page.contains("<tr><td>admit<td>error<td"), "{page}");
             assert!(page.contains("status=503"), "{page}");
             assert!(page.contains("event=19 text=&lt;b>"), "{page}");

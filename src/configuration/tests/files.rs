@@ -1,9 +1,9 @@
-//! Files that cannot be used are named at the start.
+//! Files that cannot be used: each is reported at the start.
 
 use super::*;
 
 #[test]
-fn a_file_of_a_secret_that_cannot_be_used_is_named() {
+fn unusable_secret_file_is_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str, content: &[u8]| {
         let path = directory.path().join(name);
@@ -13,38 +13,38 @@ fn a_file_of_a_secret_that_cannot_be_used_is_named() {
     let rows = [
         ("/nowhere/secret".to_owned(), "cannot be read: No such file or directory"),
         (directory.path().display().to_string(), "cannot be read: Is a directory"),
-        (String::new(), "names no file"),
+        (String::new(), "is not the name of a file"),
         (path("empty", b""), "is an empty file"),
         (path("break", b"\r\n"), "is an empty file"),
-        (path("bytes", b"a\xff"), "is a file whose content is no UTF-8"),
-        (path("large", &vec![b'a'; (64 << 10) + 1]), "is a file of more than 65536 bytes"),
-        ("/dev/zero".to_owned(), "is a file of more than 65536 bytes"),
+        (path("bytes", b"a\xff"), "is a file whose content is not UTF-8"),
+        (path("large", &vec![b'a'; (64 << 10) + 1]), "is larger than 65536 bytes"),
+        ("/dev/zero".to_owned(), "is larger than 65536 bytes"),
     ];
-    for (path, wrong) in rows {
+    for (path, problem) in rows {
         for variable in ["SSE_DEBUG_TOKEN_FILE", "OCIS_JWT_SECRET_FILE"] {
             let environment = [("SSE_LOG_LEVEL", "loud"), (variable, path.as_str())].into_iter();
             let environment = match variable {
                 "OCIS_JWT_SECRET_FILE" => environment.collect(),
                 _ => environment.chain([SECRET]).collect(),
             };
-            let found = mistakes_of("", &environment);
-            let named = format!("{variable}: {path:?} {wrong}");
+            let found = errors_of("", &environment);
+            let named = format!("{variable}: {path:?} {problem}");
             assert!(found.len() == 2 && found.iter().any(|found| found.starts_with(&named)), "{found:?}");
         }
     }
 }
 
 #[test]
-fn a_file_without_end_is_named() {
+fn endless_file_is_reported() {
     for path in ["/dev/zero", "/dev/urandom"] {
         let read = Configuration::read(Some(path.into()), &[SECRET].into());
-        let named = format!("{path}: is a file of more than 1048576 bytes");
-        assert_eq!(read.expect_err("a mistake").0.first().map(ToString::to_string), Some(named));
+        let named = format!("{path}: is larger than 1048576 bytes");
+        assert_eq!(read.expect_err("an error").0.first().map(ToString::to_string), Some(named));
     }
 }
 
 #[test]
-fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
+fn unusable_certificate_or_key_is_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let made = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("a certificate");
     let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
@@ -56,11 +56,11 @@ fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
     let proc_type = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n";
     let of_both: &[(&str, &[u8], &str)] = &[
         ("empty", b"", "is an empty file"),
-        ("der", made.cert.der(), "is in DER, and PEM is wanted: `openssl x509 -inform der` converts"),
-        ("utf-16", &utf_16, "is in UTF-16, and PEM is wanted in UTF-8"),
+        ("der", made.cert.der(), "is in DER, not in PEM: `openssl x509 -inform der` converts"),
+        ("utf-16", &utf_16, "is in UTF-16, but PEM must be in UTF-8"),
         ("mark", with_mark.as_bytes(), "begins with a byte order mark"),
         ("text", b"hidden", "has no"),
-        ("cut-off", &certificate.as_bytes()[..200], "is no valid PEM"),
+        ("cut-off", &certificate.as_bytes()[..200], "is not valid PEM"),
         ("request", request.as_bytes(), "has no"),
     ];
     let of_certificates: &[(&str, &[u8], &str)] = &[
@@ -77,12 +77,12 @@ fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
         (
             "encrypted",
             encrypted.as_bytes(),
-            "has an encrypted private key, and one without a passphrase is wanted",
+            "has an encrypted private key; a key without a passphrase is needed",
         ),
         (
             "proc-type",
             proc_type.as_bytes(),
-            "has an encrypted private key, and one without a passphrase is wanted",
+            "has an encrypted private key; a key without a passphrase is needed",
         ),
     ];
     let path = |name: &str, content: &[u8]| {
@@ -91,7 +91,7 @@ fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
         path.into_os_string().into_string().expect("Unicode")
     };
     let right = [path("right-certificate", certificate.as_bytes()), path("right-key", key.as_bytes())];
-    let check = |variable: &str, file: &str, wrong: &str| {
+    let check = |variable: &str, file: &str, problem: &str| {
         let settings = [
             ("OCIS_EVENTS_ENABLE_TLS", "true"),
             ("OCIS_HTTP_TLS_ENABLED", "true"),
@@ -101,8 +101,8 @@ fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
         ];
         assert!(Configuration::read(None, &[SECRET].into_iter().chain(settings).collect()).is_ok());
         let environment = [SECRET].into_iter().chain(settings).chain([(variable, file)]).collect();
-        let found = mistakes_of("", &environment);
-        let named = format!("{variable}: {file:?} {wrong}");
+        let found = errors_of("", &environment);
+        let named = format!("{variable}: {file:?} {problem}");
         assert!(found.len() == 1 && found[0].starts_with(&named), "{named}: {found:?}");
         assert!(
             found[0].contains("; right would be: /etc/ocis/") && !found[0].contains("hidden"),
@@ -116,23 +116,23 @@ fn a_file_without_the_certificate_or_key_that_is_wanted_is_named() {
         (&["OCIS_HTTP_TLS_KEY"], of_keys),
     ] {
         for variable in variables {
-            for (name, content, wrong) in rows {
-                check(variable, &path(name, content), wrong);
+            for (name, content, problem) in rows {
+                check(variable, &path(name, content), problem);
             }
             check(variable, "/nowhere/file.pem", "cannot be read: No such file or directory");
             check(variable, directory.path().to_str().expect("Unicode"), "cannot be read: Is a directory");
-            check(variable, "/dev/zero", "is no regular file, and it is read more than once");
             check(
                 variable,
-                &path("large", &vec![b'a'; (4 << 20) + 1]),
-                "is a file of more than 4194304 bytes",
+                "/dev/zero",
+                "is not a regular file, which is needed because it is read more than once",
             );
+            check(variable, &path("large", &vec![b'a'; (4 << 20) + 1]), "is larger than 4194304 bytes");
         }
     }
 }
 
 #[test]
-fn a_key_of_another_certificate_is_named() {
+fn key_of_other_certificate_is_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = |name: &str| directory.path().join(name).into_os_string().into_string().expect("Unicode");
     for name in ["ours", "other"] {
@@ -146,7 +146,7 @@ fn a_key_of_another_certificate_is_named() {
         ("OCIS_HTTP_TLS_CERTIFICATE", &path("ours.crt")),
         ("OCIS_HTTP_TLS_KEY", &path("other.key")),
     ];
-    let [found] = &mistakes("", environment)[..] else { panic!("one mistake") };
+    let [found] = &errors("", environment)[..] else { panic!("one error") };
     let named = format!("OCIS_HTTP_TLS_KEY: {:?} is not the key of the first certificate", path("other.key"));
     assert!(found.starts_with(&named), "{found}");
 }

@@ -1,22 +1,21 @@
-//! What the platform sets is understood.
+//! Compatibility with the configuration of the platform.
 
 use super::*;
 
-/// What is printed of a file and variables, without indentation. The file's path is `FILE`.
+/// Returns the printed settings of a file and variables, without indentation and with the path of the file replaced by `FILE`.
 fn printed(file: &str, variables: Variables<'_>) -> Vec<String> {
     with_file(file, |path| {
-        let place = path.display().to_string();
+        let location = path.display().to_string();
         let environment = [SECRET].iter().chain(variables).copied().collect();
         let configuration = Configuration::read(Some(path), &environment);
-        let configuration =
-            configuration.unwrap_or_else(|mistakes| panic!("{variables:?} {file}: {mistakes}"));
-        let printed = configuration.effective.to_string().replace(&place, "FILE");
+        let configuration = configuration.unwrap_or_else(|errors| panic!("{variables:?} {file}: {errors}"));
+        let printed = configuration.effective.to_string().replace(&location, "FILE");
         printed.lines().map(|line| line.trim_start().to_owned()).collect()
     })
 }
 
 #[test]
-fn each_form_that_the_platform_takes_is_taken() {
+fn platform_notations_are_accepted() {
     let rows: &[(&str, Variables<'_>, &str)] = &[
         ("log: {level: info}", &[], "level: info # FILE"),
         ("loglevel: info", &[], "level: info # FILE"),
@@ -52,9 +51,9 @@ fn each_form_that_the_platform_takes_is_taken() {
     }
 }
 
-/// A text that is empty counts. What Go has to parse keeps what the file or the default says.
+/// An empty variable sets a string. For a value of another type it is ignored, so that the file or the default applies.
 #[test]
-fn an_empty_variable_counts_as_on_the_platform() {
+fn empty_variable_means_same_as_on_platform() {
     let file = "
 log: {level: info, pretty: true, file: /dev/null}
 debug: {token: a}
@@ -88,12 +87,12 @@ limits: {max_connections: 5}
 }
 
 #[test]
-fn each_variable_may_be_in_a_file() {
+fn each_variable_can_be_read_from_file() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("value");
     let value = path.to_str().expect("Unicode");
     for setting in SETTINGS {
-        // What turns a feature off hides what belongs to it; other settings have to fit.
+        // The example turns some features on or off, so that settings that belong together are set together.
         for (position, name) in setting.all_variables().enumerate() {
             if name == SECRET.0 {
                 continue;
@@ -125,13 +124,13 @@ fn each_variable_may_be_in_a_file() {
 }
 
 #[test]
-fn a_secret_in_a_file_is_what_stands_there_without_its_line_break() {
+fn secret_in_file_ends_before_line_break() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("secret");
     let value = path.to_str().expect("Unicode");
     let secret = |variables: Variables<'_>| {
         let environment = variables.iter().copied().collect();
-        let configuration = Configuration::read(None, &environment).expect("no mistake");
+        let configuration = Configuration::read(None, &environment).expect("a valid configuration");
         configuration.token_manager.jwt_secret.reveal().to_owned()
     };
     for content in [" hidden \t", " hidden \t\n", " hidden \t\r\n"] {
@@ -141,12 +140,12 @@ fn a_secret_in_a_file_is_what_stands_there_without_its_line_break() {
     let file = ("SSE_JWT_SECRET_FILE", value);
     assert_eq!(secret(&[file, ("SSE_JWT_SECRET", "plain")]), "plain");
     assert_eq!(secret(&[file, ("OCIS_JWT_SECRET", "plain")]), " hidden \t");
-    // What does not count is not looked at.
+    // A variable that is overridden is not read.
     assert_eq!(secret(&[("SSE_JWT_SECRET_FILE", "/nowhere"), ("SSE_JWT_SECRET", "plain")]), "plain");
 }
 
 #[test]
-fn the_defaults_are_those_of_the_product() {
+fn defaults_depend_on_product() {
     let infinite_scale = "service_name: com.owncloud.sse.sse # default";
     let open_cloud = "service_name: eu.opencloud.sse.sse # default for OpenCloud:";
     let rows: &[(Variables<'_>, &str)] = &[
@@ -166,7 +165,7 @@ fn the_defaults_are_those_of_the_product() {
 }
 
 #[test]
-fn the_file_is_found_in_the_directories_of_each_product() {
+fn file_is_found_in_directories_of_each_product() {
     let home = tempfile::tempdir().expect("a directory");
     let file = |product: &str, level: &str| {
         let directory = home.path().join(product).join("config");
@@ -176,7 +175,7 @@ fn the_file_is_found_in_the_directories_of_each_product() {
     let read = |variables: Variables<'_>| {
         let home = ("HOME", home.path().to_str().expect("Unicode"));
         let environment = [SECRET, home].iter().chain(variables).copied().collect();
-        let configuration = Configuration::read(None, &environment).expect("no mistake");
+        let configuration = Configuration::read(None, &environment).expect("a valid configuration");
         (configuration.log.level.0, configuration.registry.service_name)
     };
     let open_cloud = "eu.opencloud.sse.sse".to_owned();

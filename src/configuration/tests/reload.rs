@@ -1,12 +1,13 @@
-//! What a configuration that is read again changes.
+//! Reloading the configuration.
 
 use super::*;
 use crate::configuration::Reloaded;
 
-/// What comes of the first file when it has become the second.
+/// Returns the result of reloading when the file changes from `before` to `after`.
 fn reloaded(before: &str, after: &str) -> Reloaded {
     let [before, after] = [before, after].map(|file| {
-        with_file(file, |path| Configuration::read(Some(path), &[SECRET].into())).expect("no mistake")
+        with_file(file, |path| Configuration::read(Some(path), &[SECRET].into()))
+            .expect("a valid configuration")
     });
     before.reloaded(after)
 }
@@ -16,7 +17,7 @@ fn texts(changes: &[Change]) -> Vec<String> {
 }
 
 #[test]
-fn only_what_can_change_without_a_restart_does() {
+fn only_reloadable_settings_change() {
     let reloaded = reloaded(
         "log: {level: info}\nlimits: {max_connections_per_user: 5, write_timeout: 10s}",
         "keepalive_interval: 30s\nlimits: {max_connections_per_user: 2, write_timeout: 20s}",
@@ -40,7 +41,7 @@ fn only_what_can_change_without_a_restart_does() {
 }
 
 #[test]
-fn what_means_the_same_has_not_changed() {
+fn equal_values_are_no_change() {
     let check = |before: &str, after: &str| {
         let Reloaded { changed, pending, .. } = reloaded(before, after);
         assert_eq!((texts(&changed), texts(&pending)), (vec![], vec![]), "{before:?} {after:?}");
@@ -51,12 +52,12 @@ fn what_means_the_same_has_not_changed() {
         "http: {cors: {allow_origins: 'https://a.example'}}",
         "http: {cors: {allow_origins: ['https://a.example']}}",
     );
-    // Of a feature that is off.
+    // Settings of a disabled feature.
     check("", "http: {tls: {cert: /nowhere, key: /nowhere}}");
 }
 
 #[test]
-fn secrets_are_named_without_their_values() {
+fn changed_secrets_are_reported_without_values() {
     let reloaded = reloaded(
         "debug: {token: hidden}\nevents: {endpoint: 'nats://u:hidden@a'}",
         "debug: {token: hidden-too}\ntoken_manager: {jwt_secret_previous: hidden}\nevents: {endpoint: 'nats://u:hidden-too@b'}",
@@ -70,23 +71,23 @@ fn secrets_are_named_without_their_values() {
 }
 
 #[test]
-fn file_that_has_been_found_is_read_from_then_on() {
+fn found_file_is_required_from_then_on() {
     let directory = tempfile::tempdir().expect("a directory");
     let environment = [SECRET, ("OCIS_CONFIG_DIR", directory.path().to_str().expect("Unicode"))].into();
     let read = |file| Configuration::read(file, &environment);
-    let without = read(None).expect("no mistake");
+    let without = read(None).expect("a valid configuration");
     assert_eq!(without.file, None);
     let path = directory.path().join("sse.yaml");
     std::fs::write(&path, "").expect("written");
-    let with = without.reloaded(read(without.file.clone()).expect("no mistake")).configuration;
+    let with = without.reloaded(read(without.file.clone()).expect("a valid configuration")).configuration;
     assert_eq!(with.file, Some(path.clone()));
     std::fs::remove_file(&path).expect("removed");
     assert!(read(with.file).is_err());
 }
 
-/// A rule that ties settings together holds for older and newer values mixed, because these change together or not at all.
+/// A rule that ties settings together must not see a mixture of old and new values, so all of these settings are reloadable or none is.
 #[test]
-fn groups_with_rules_change_as_a_whole() {
+fn groups_with_rules_are_reloaded_as_whole() {
     for group in ["tracing.", "events.", "registry.", "http.cors.", "http.tls."] {
         let mut settings = SETTINGS.iter().filter(|setting| setting.key.starts_with(group));
         let first = settings.next().expect("a setting");
@@ -94,9 +95,9 @@ fn groups_with_rules_change_as_a_whole() {
     }
 }
 
-/// Each of these has a part that takes it: `composition::reload`.
+/// `composition::reload` applies each of these settings.
 #[test]
-fn these_can_change_without_a_restart() {
+fn list_of_reloadable_settings() {
     let reloadable = SETTINGS.iter().filter(|setting| setting.reloadable).map(|setting| setting.key);
     assert_eq!(
         reloadable.collect::<Vec<_>>(),

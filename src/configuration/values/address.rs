@@ -1,4 +1,4 @@
-//! Where something is: addresses, URLs and paths.
+//! Addresses, URLs and paths.
 
 use std::{
     fmt,
@@ -6,19 +6,19 @@ use std::{
     str::FromStr,
 };
 
-/// A host and a port to listen at. An empty host is every address of the machine.
+/// A host and a port to listen on. An empty host means all addresses of the machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(String);
 
 impl Address {
-    /// The addresses it stands for, the first that can be used being meant; a name is looked up now.
+    /// Resolves the address. The first of the returned addresses that can be used is meant.
     ///
     /// # Errors
     ///
-    /// The name cannot be looked up.
+    /// Returns an error if the host name cannot be resolved.
     pub fn resolve(&self) -> std::io::Result<Vec<SocketAddr>> {
         match self.0.strip_prefix(':').and_then(|port| port.parse().ok()) {
-            // Over IPv6, where the machine has it, IPv4 is heard as well.
+            // A socket of the unspecified IPv6 address also accepts IPv4. The IPv4 address is for machines without IPv6.
             Some(port) => {
                 Ok(vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()])
             }
@@ -42,29 +42,30 @@ impl FromStr for Address {
     }
 }
 
-/// Takes `host:port` apart; the host of an IPv6 address stands in brackets.
+/// Splits `host:port`. An IPv6 address must be in brackets.
 pub(super) fn host_and_port(text: &str) -> Result<(&str, u16), String> {
     if text.contains('@') {
-        return Err("is no address: a user and a password are settings of their own".into());
+        return Err("is not an address: it must not contain a user or a password".into());
     }
-    let (host, port) = text.rsplit_once(':').ok_or("is no address: it has no port")?;
-    let port =
-        port.parse().map_err(|_| format!("is no address: its port {port:?} is no number up to 65535"))?;
+    let (host, port) = text.rsplit_once(':').ok_or("is not an address: it has no port")?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("is not an address: the port {port:?} is not a number up to 65535"))?;
     let in_brackets = host.starts_with('[') && host.ends_with(']');
     if host.contains(|c: char| c.is_whitespace() || "/@?#".contains(c))
         || (host.contains(':') && !in_brackets)
     {
-        return Err(format!("is no address: {host:?} is no host"));
+        return Err(format!("is not an address: {host:?} is not a host"));
     }
     Ok((host, port))
 }
 
-/// A host and a port that take OTLP by gRPC, with or without `http://` or `https://` before them.
+/// The address of a collector for OTLP over gRPC: a host and a port, with or without the prefix `http://` or `https://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrpcEndpoint(String);
 
 impl GrpcEndpoint {
-    /// As a URL.
+    /// Returns the address as a URL.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0
@@ -76,7 +77,7 @@ impl FromStr for GrpcEndpoint {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if [":6831", ":6832"].iter().any(|port| text.trim_end_matches('/').ends_with(port)) {
-            return Err("is Jaeger's agent, which is no more; Jaeger takes OTLP by gRPC at port 4317".into());
+            return Err("is the port of the Jaeger agent, which no longer exists; Jaeger accepts OTLP over gRPC at port 4317".into());
         }
         let with_scheme = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
         host_and_port(with_scheme.unwrap_or(text).trim_end_matches('/'))?;
@@ -84,12 +85,12 @@ impl FromStr for GrpcEndpoint {
     }
 }
 
-/// A URL that takes OTLP by HTTP.
+/// The URL of a collector for OTLP over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpCollector(String);
 
 impl HttpCollector {
-    /// The URL, path included.
+    /// Returns the URL, including the path.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.0
@@ -102,28 +103,28 @@ impl FromStr for HttpCollector {
     fn from_str(text: &str) -> Result<Self, String> {
         if text.contains(":14268") || text.contains("/api/traces") {
             return Err(
-                "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318".into()
+                "is the Jaeger collector for Thrift, which no longer exists; Jaeger accepts OTLP over HTTP at port 4318".into()
             );
         }
         let (scheme, rest) = match text.split_once("://") {
             Some((scheme @ ("http" | "https"), rest)) => (scheme, rest),
-            Some(_) => return Err("is no URL that begins with http:// or https://".into()),
+            Some(_) => return Err("is not a URL that starts with http:// or https://".into()),
             None => ("http", text),
         };
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         host_and_port(address)?;
-        // The path is the same for every collector (OTLP 1.0, "OTLP/HTTP Request").
+        // The default path (OTLP 1.0, "OTLP/HTTP Request").
         let path = if path.is_empty() { "v1/traces" } else { path };
         Ok(Self(format!("{scheme}://{address}/{path}")))
     }
 }
 
-/// A path that begins with a slash and ends with none, but for `/` itself.
+/// A path that starts with a slash and, except for `/` itself, does not end with one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpRoot(String);
 
 impl HttpRoot {
-    /// The path.
+    /// Returns the path.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -135,13 +136,14 @@ impl FromStr for HttpRoot {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let unreserved = |c: char| c.is_ascii_alphanumeric() || "/-._~".contains(c);
-        // The platform's own service takes no root for the root.
+        // The platform's own service accepts an empty root.
         if text.is_empty() {
             return Ok(Self("/".into()));
         }
         if !text.starts_with('/') || text.contains("//") || !text.chars().all(unreserved) {
             return Err(
-                "is no path: it begins with a slash and has letters, digits and -._~ between slashes".into(),
+                "is not a path: it must start with a slash and may contain letters, digits, slashes and -._~"
+                    .into(),
             );
         }
         let path = text.trim_end_matches('/');
@@ -157,21 +159,21 @@ mod tests {
     };
 
     #[test]
-    fn an_address_has_a_host_and_a_port() {
+    fn address_has_host_and_port() {
         let address = |text: &str| Ok(Address(text.into()));
         check("127.0.0.1:9135", address("127.0.0.1:9135"));
         check("localhost:0", address("localhost:0"));
         check("[::1]:80", address("[::1]:80"));
         check(":9135", address(":9135"));
-        check::<Address>("a:b@c:80", Err("is no address: a user and a password are settings of their own"));
-        check::<Address>("nowhere", Err("is no address: it has no port"));
-        check::<Address>("a:99999", Err("is no address: its port \"99999\" is no number up to 65535"));
-        check::<Address>("::1:80", Err("is no address: \"::1\" is no host"));
-        check::<Address>("http://a:80", Err("is no address: \"http://a\" is no host"));
+        check::<Address>("a:b@c:80", Err("is not an address: it must not contain a user or a password"));
+        check::<Address>("nowhere", Err("is not an address: it has no port"));
+        check::<Address>("a:99999", Err("is not an address: the port \"99999\" is not a number up to 65535"));
+        check::<Address>("::1:80", Err("is not an address: \"::1\" is not a host"));
+        check::<Address>("http://a:80", Err("is not an address: \"http://a\" is not a host"));
     }
 
     #[test]
-    fn a_root_is_a_path() {
+    fn root_is_path() {
         let root = |text: &str| Ok(HttpRoot(text.into()));
         check("/", root("/"));
         check("", root("/"));
@@ -183,21 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_takes_otlp() {
+    fn collector_accepts_otlp() {
         let grpc = |url: &str| Ok(GrpcEndpoint(url.into()));
         check("jaeger:4317", grpc("http://jaeger:4317"));
         check("https://jaeger:4317", grpc("https://jaeger:4317"));
-        check::<GrpcEndpoint>("jaeger", Err("is no address: it has no port"));
-        let agent = "is Jaeger's agent, which is no more; Jaeger takes OTLP by gRPC at port 4317";
+        check::<GrpcEndpoint>("jaeger", Err("is not an address: it has no port"));
+        let agent = "is the port of the Jaeger agent, which no longer exists; Jaeger accepts OTLP over gRPC at port 4317";
         check::<GrpcEndpoint>("localhost:6831", Err(agent));
         let http = |url: &str| Ok(HttpCollector(url.into()));
         check("http://jaeger:4318", http("http://jaeger:4318/v1/traces"));
         check("http://jaeger:4318/own/path", http("http://jaeger:4318/own/path"));
-        let thrift = "is Jaeger's collector for Thrift, which is no more; Jaeger takes OTLP at port 4318";
+        let thrift = "is the Jaeger collector for Thrift, which no longer exists; Jaeger accepts OTLP over HTTP at port 4318";
         check::<HttpCollector>("http://jaeger:14268/api/traces", Err(thrift));
         check("jaeger:4318", http("http://jaeger:4318/v1/traces"));
         check("https://jaeger:4318", http("https://jaeger:4318/v1/traces"));
-        let other = Err("is no URL that begins with http:// or https://");
+        let other = Err("is not a URL that starts with http:// or https://");
         check::<HttpCollector>("grpc://jaeger:4318", other);
         for (text, kind) in [
             ("jaeger", CollectorKind::Otlp),
@@ -207,7 +209,7 @@ mod tests {
         ] {
             check(text, Ok(kind));
         }
-        let unknown = "is no collector that we know (jaeger, otlp, otlp_grpc, otlp_http)";
+        let unknown = "is not a supported collector (jaeger, otlp, otlp_grpc, otlp_http)";
         check::<CollectorKind>("zipkin", Err(unknown));
         check::<Option<CollectorKind>>("", Ok(None));
     }

@@ -1,4 +1,4 @@
-//! What a setting's text can mean. Each type parses once and says what it expects.
+//! The types of values. Each type parses a text once and reports what it expects.
 
 mod address;
 mod name;
@@ -19,21 +19,21 @@ pub use self::{
     server::{Credentials, Server},
 };
 
-/// A value that is read from what somebody wrote: one text, or several.
+/// A value that is parsed from one text or a list of texts.
 pub(super) trait FromTexts: Sized {
-    /// Whether it is a text to the platform too. Then an empty variable is an empty text, and a number in a file has to stand in quotes, for
-    /// its form counts. Of anything else an empty variable says nothing, as on the platform.
+    /// Whether the platform takes the value for a string. If so, an empty variable is an empty string, and a number in a file must be in
+    /// quotes, so that its notation is kept. Otherwise an empty variable is ignored.
     const IS_TEXT: bool;
 
-    /// The value.
+    /// Parses the value.
     ///
     /// # Errors
     ///
-    /// What is wrong, as the rest of a sentence that begins with the value.
+    /// Returns the problem, as the rest of a sentence that starts with the value.
     fn from_texts(texts: &[String]) -> Result<Self, String>;
 }
 
-/// A value that is written as one text.
+/// Implements [`FromTexts`] for types that are parsed from a single text.
 macro_rules! from_one_text {
     ($is_text:literal: $($type:ty),*) => {$(
         impl FromTexts for $type {
@@ -42,7 +42,7 @@ macro_rules! from_one_text {
             fn from_texts(texts: &[String]) -> Result<Self, String> {
                 match texts {
                     [text] => text.trim().parse().map_err(|error| format!("{error}")),
-                    _ => Err("is a list, but one value is wanted".into()),
+                    _ => Err("must be one value, not a list".into()),
                 }
             }
         }
@@ -67,16 +67,16 @@ from_one_text!(
     RegistryKind,
     SendBuffer,
     Timeout,
-    Truth,
+    GoBool,
     UserTimeout
 );
 
-/// Lists may be written as one text with commas.
+/// Returns the items of a list, which may be written as one text with commas.
 fn items(texts: &[String]) -> impl Iterator<Item = &str> {
     texts.iter().flat_map(|text| text.split(',')).map(str::trim).filter(|item| !item.is_empty())
 }
 
-/// A list whose items are parsed one by one.
+/// Implements [`FromTexts`] for lists whose items are parsed one by one.
 macro_rules! from_items {
     ($($type:ty),*) => {$(
         impl FromTexts for Vec<$type> {
@@ -99,7 +99,7 @@ impl FromTexts for Vec<AllowedOrigin> {
     }
 }
 
-/// What need not be there: an empty text is nothing.
+/// An optional value. An empty text is `None`.
 impl<T: FromTexts> FromTexts for Option<T> {
     const IS_TEXT: bool = T::IS_TEXT;
 
@@ -118,7 +118,7 @@ impl FromTexts for String {
         match texts {
             [text] if text.trim().is_empty() => Err("is empty".into()),
             [text] => Ok(text.trim().to_owned()),
-            _ => Err("is a list, but one value is wanted".into()),
+            _ => Err("must be one value, not a list".into()),
         }
     }
 }
@@ -127,7 +127,7 @@ impl FromTexts for bool {
     const IS_TEXT: bool = false;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
-        Truth::from_texts(texts).map(|truth| truth.0)
+        GoBool::from_texts(texts).map(|truth| truth.0)
     }
 }
 
@@ -139,10 +139,10 @@ impl FromTexts for usize {
     }
 }
 
-/// What Go's `strconv.ParseBool` takes.
-struct Truth(bool);
+/// A boolean in the notation of Go's `strconv.ParseBool`.
+struct GoBool(bool);
 
-impl FromStr for Truth {
+impl FromStr for GoBool {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -154,14 +154,14 @@ impl FromStr for Truth {
     }
 }
 
-/// Where the gateway finds services.
+/// The kind of service registry, where the platform's proxy finds services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegistryKind {
-    /// In a key-value bucket of NATS JetStream.
+    /// A key-value bucket of NATS JetStream.
     Nats,
-    /// In another registry. There is none any more: the platform takes every other name for the bucket.
+    /// An unknown kind. The platform uses the bucket for every unknown kind.
     Other(String),
-    /// Nowhere: it is told the address in another way.
+    /// No registry: the proxy gets the address in another way.
     None,
 }
 
@@ -177,14 +177,14 @@ impl FromStr for RegistryKind {
     }
 }
 
-/// What takes traces.
+/// The protocol of the collector of traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CollectorKind {
-    /// Any that speaks OTLP, as Jaeger does: by gRPC if there is an endpoint, else by HTTP.
+    /// OTLP, which Jaeger also accepts: over gRPC if `tracing.endpoint` is set, otherwise over HTTP.
     Otlp,
-    /// OTLP by gRPC.
+    /// OTLP over gRPC.
     OtlpGrpc,
-    /// OTLP by HTTP.
+    /// OTLP over HTTP.
     OtlpHttp,
 }
 
@@ -196,12 +196,12 @@ impl FromStr for CollectorKind {
             "jaeger" | "otlp" => Ok(Self::Otlp),
             "otlp_grpc" => Ok(Self::OtlpGrpc),
             "otlp_http" => Ok(Self::OtlpHttp),
-            _ => Err("is no collector that we know (jaeger, otlp, otlp_grpc, otlp_http)".into()),
+            _ => Err("is not a supported collector (jaeger, otlp, otlp_grpc, otlp_http)".into()),
         }
     }
 }
 
-/// How grave something has to be to be logged: zerolog's names, as on the platform.
+/// The minimum severity of log messages, with zerolog's names, as on the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLevel(pub tracing::Level);
 
@@ -212,13 +212,13 @@ impl FromStr for LogLevel {
         use tracing::Level;
 
         match text.to_ascii_lowercase().as_str() {
-            // Nothing of ours is graver than an error.
+            // This service logs nothing above an error.
             "panic" | "fatal" | "error" => Ok(Self(Level::ERROR)),
             "warn" => Ok(Self(Level::WARN)),
             "info" => Ok(Self(Level::INFO)),
             "debug" => Ok(Self(Level::DEBUG)),
             "trace" => Ok(Self(Level::TRACE)),
-            _ => Err("is no level (panic, fatal, error, warn, info, debug, trace)".into()),
+            _ => Err("is not a log level (panic, fatal, error, warn, info, debug, trace)".into()),
         }
     }
 }
@@ -230,27 +230,27 @@ pub struct Language(pub LanguageTag);
 impl FromStr for Language {
     type Err = String;
 
-    /// The platform's other services take nothing for English, and have `_` in the names of their translations.
+    /// Parses a language. As in the platform's other services, an empty text is English, and a tag may have `_` in place of `-`.
     fn from_str(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Ok(Self(LanguageTag::default()));
         }
         let tag = LanguageTag::try_from_locale(text);
-        tag.map(Self).map_err(|_| "is no language tag, such as en or de-AT (RFC 5646)".into())
+        tag.map(Self).map_err(|_| "is not a language tag such as en or de-AT (RFC 5646)".into())
     }
 }
 
-/// A text that is never shown.
+/// A secret. `Debug` masks it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// Every character counts, white space too.
+    /// Creates a secret. White space is significant.
     pub(super) fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// The text itself, for the one who needs it.
+    /// Returns the text of the secret.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
@@ -266,17 +266,17 @@ impl fmt::Debug for Secret {
 impl FromTexts for Secret {
     const IS_TEXT: bool = true;
 
-    /// Every character counts, white space too: the other services take it as it is.
+    /// Parses a secret. White space is significant, as in the platform's other services.
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         match texts {
             [text] if text.is_empty() => Err("is empty".into()),
             [text] => Ok(Self(text.clone())),
-            _ => Err("is a list, but one value is wanted".into()),
+            _ => Err("must be one value, not a list".into()),
         }
     }
 }
 
-/// One text means what is expected, or is wrong for that reason.
+/// Checks that `text` parses to the expected value or has the expected problem.
 #[cfg(test)]
 #[track_caller]
 pub(super) fn check<T: FromTexts + PartialEq + fmt::Debug>(text: &str, expected: Result<T, &str>) {
@@ -289,27 +289,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_not_shown() {
+    fn secret_is_masked() {
         let secret = Secret::from_texts(&[" hidden".into()]).expect("a secret");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(secret.reveal(), " hidden");
     }
 
     #[test]
-    fn a_language_is_a_tag() {
+    fn language_is_tag() {
         let tag = |text| Ok(Language(LanguageTag::try_new(text).expect("a tag")));
         check("de-at", tag("de-AT"));
         check("pt_BR", tag("pt-BR"));
         check("", tag("en"));
         for text in ["de_", "*", "deutsch, bitte"] {
-            check::<Language>(text, Err("is no language tag, such as en or de-AT (RFC 5646)"));
+            check::<Language>(text, Err("is not a language tag such as en or de-AT (RFC 5646)"));
         }
     }
 
     #[test]
-    fn one_value_is_no_list() {
+    fn single_value_is_not_list() {
         let texts = ["1".to_owned(), "2".to_owned()];
-        assert_eq!(usize::from_texts(&texts), Err("is a list, but one value is wanted".into()));
+        assert_eq!(usize::from_texts(&texts), Err("must be one value, not a list".into()));
         let methods = Vec::<Method>::from_texts(&texts).expect("a list");
         assert!(methods.iter().map(Method::as_str).eq(&texts));
     }

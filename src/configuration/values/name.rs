@@ -1,22 +1,22 @@
-//! Names that HTTP has.
+//! Names in HTTP: cookies, headers and methods.
 
 use std::str::FromStr;
 
-/// Whether `text` is a token (RFC 9110, 5.6.2).
+/// Returns whether `text` is a token (RFC 9110, 5.6.2).
 fn is_token(text: &str) -> bool {
-    let may_stand = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(may_stand)
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
 }
 
-/// A name that is a token, and what is wrong with one that is none.
+/// Defines a name that is a token, with the problem of a text that is not one.
 macro_rules! token {
-    ($(#[$about:meta])* $name:ident, $wrong:literal) => {
+    ($(#[$about:meta])* $name:ident, $problem:literal) => {
         $(#[$about])*
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $name(String);
 
         impl $name {
-            /// The name itself.
+            /// Returns the name.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -27,7 +27,7 @@ macro_rules! token {
             type Err = String;
 
             fn from_str(text: &str) -> Result<Self, String> {
-                if is_token(text) { Ok(Self(text.into())) } else { Err($wrong.into()) }
+                if is_token(text) { Ok(Self(text.into())) } else { Err($problem.into()) }
             }
         }
     };
@@ -35,19 +35,19 @@ macro_rules! token {
 
 token! {
     /// The name of a cookie (RFC 6265, 4.1.1).
-    CookieName, "is no name of a cookie: letters, digits and !#$%&'*+-.^_`|~ may stand in it"
+    CookieName, "is not a cookie name: only letters, digits and !#$%&'*+-.^_`|~ are allowed"
 }
 token! {
     /// The name of a header (RFC 9110, 5.1).
-    HeaderName, "has what is no name of a header: letters, digits and !#$%&'*+-.^_`|~ may stand in one"
+    HeaderName, "has an invalid header name: only letters, digits and !#$%&'*+-.^_`|~ are allowed"
 }
 
-/// A method (RFC 9110, 9.1), in the case in which browsers send those that they know, as the platform has it.
+/// A method (RFC 9110, 9.1), in upper case, as on the platform. Browsers send the standard methods in upper case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Method(String);
 
 impl Method {
-    /// The method itself.
+    /// Returns the method.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -59,7 +59,7 @@ impl FromStr for Method {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if !is_token(text) {
-            return Err("has what is no method: letters, digits and !#$%&'*+-.^_`|~ may stand in one".into());
+            return Err("has an invalid method: only letters, digits and !#$%&'*+-.^_`|~ are allowed".into());
         }
         Ok(Self(text.to_ascii_uppercase()))
     }
@@ -74,11 +74,11 @@ mod tests {
         check("__Host-token.1", Ok(CookieName("__Host-token.1".into())));
         check("X-Request-Id, *", Ok(vec![HeaderName("X-Request-Id".into()), HeaderName("*".into())]));
         check("GET,put", Ok(vec![Method("GET".into()), Method("PUT".into())]));
-        let wrong = |what: &str| format!("{what}: letters, digits and !#$%&'*+-.^_`|~ may stand in");
+        let allowed = "only letters, digits and !#$%&'*+-.^_`|~ are allowed";
         for text in ["a b", "a=b", "a;b", "\u{e9}", "\"a\"", "a:", "[a]"] {
-            check::<CookieName>(text, Err(&format!("{} it", wrong("is no name of a cookie"))));
-            check::<Vec<HeaderName>>(text, Err(&format!("{} one", wrong("has what is no name of a header"))));
-            check::<Vec<Method>>(text, Err(&format!("{} one", wrong("has what is no method"))));
+            check::<CookieName>(text, Err(&format!("is not a cookie name: {allowed}")));
+            check::<Vec<HeaderName>>(text, Err(&format!("has an invalid header name: {allowed}")));
+            check::<Vec<Method>>(text, Err(&format!("has an invalid method: {allowed}")));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files with certificates and keys (PEM, RFC 7468).
+//! Files with certificates and private keys (PEM, RFC 7468).
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +14,9 @@ use tokio_rustls::rustls::{
 
 use super::{super::bounded_file, FromTexts};
 
-/// Maximum size of a file, in bytes: the authorities of a whole system take a tenth of it.
+/// Maximum size of a file, in bytes. The root certificates of a system are about a tenth of it.
 const MAX_BYTES: u64 = 4 << 20;
-/// What stands in a file with an encrypted key (PKCS #8, and the older form of OpenSSL).
+/// Markers of an encrypted key (PKCS #8, and the older format of OpenSSL).
 const ENCRYPTED_KEY: [&str; 2] = ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "Proc-Type: 4,ENCRYPTED"];
 const CERTIFICATE: &str = "certificate (-----BEGIN CERTIFICATE-----)";
 const PRIVATE_KEY: &str = "private key (-----BEGIN PRIVATE KEY-----)";
@@ -63,7 +63,7 @@ impl PrivateKeyFile {
 }
 
 impl PrivateKeyFile {
-    /// Whether it is the key of the first certificate in a file.
+    /// Returns whether this is the key of the first certificate in `certificate`.
     pub(in super::super) fn is_key_of(&self, certificate: &CertificateFile) -> bool {
         let read_all = || {
             let chain = Sections::of(&read(certificate.path()).ok()?).ok()?.certificates;
@@ -82,7 +82,7 @@ impl FromTexts for PrivateKeyFile {
         let pem = read(&path)?;
         let text = String::from_utf8_lossy(&pem);
         if ENCRYPTED_KEY.iter().any(|marker| text.contains(marker)) {
-            return Err("has an encrypted private key, and one without a passphrase is wanted".into());
+            return Err("has an encrypted private key; a key without a passphrase is needed".into());
         }
         let Sections { certificates, has_key } = Sections::of(&pem)?;
         if !has_key {
@@ -93,7 +93,7 @@ impl FromTexts for PrivateKeyFile {
     }
 }
 
-/// What is in a file. Whatever is wrong with it, nothing of it is quoted, for it may be a key.
+/// The content of a PEM file. No error quotes it, because it may be a key.
 struct Sections {
     certificates: Vec<CertificateDer<'static>>,
     has_key: bool,
@@ -103,7 +103,7 @@ impl Sections {
     fn of(pem: &[u8]) -> Result<Self, String> {
         let mut sections = Self { certificates: Vec::new(), has_key: false };
         for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem) {
-            match section.map_err(|_| "is no valid PEM")? {
+            match section.map_err(|_| "is not valid PEM")? {
                 (SectionKind::Certificate, der) => sections.certificates.push(der.into()),
                 (SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey, _) => {
                     sections.has_key = true;
@@ -117,21 +117,19 @@ impl Sections {
 
 /// Returns the content of a file that may be PEM.
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    // What can be read only once would be gone when it is used.
+    // A pipe can be read only once. Its content would be gone when the certificate is loaded.
     if path.metadata().is_ok_and(|file| !file.is_file() && !file.is_dir()) {
-        return Err("is no regular file, and it is read more than once".into());
+        return Err("is not a regular file, which is needed because it is read more than once".into());
     }
     let bytes = bounded_file::read(path, MAX_BYTES)?;
     match bytes[..] {
         [] => Err("is an empty file".into()),
         [0xef, 0xbb, 0xbf, ..] => Err("begins with a byte order mark, which PEM does not have".into()),
-        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Err("is in UTF-16, and PEM is wanted in UTF-8".into()),
-        // A sequence of DER begins so.
-        [0x30, ..] => {
-            Err("is in DER, and PEM is wanted: `openssl x509 -inform der` converts a certificate, \
+        [0xfe, 0xff, ..] | [0xff, 0xfe, ..] => Err("is in UTF-16, but PEM must be in UTF-8".into()),
+        // The tag of a DER sequence.
+        [0x30, ..] => Err("is in DER, not in PEM: `openssl x509 -inform der` converts a certificate, \
                            `openssl pkey -inform der` a key"
-                .into())
-        }
+            .into()),
         _ => Ok(bytes),
     }
 }

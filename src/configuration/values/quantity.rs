@@ -1,4 +1,4 @@
-//! How much of something: numbers, spans of time, bytes.
+//! Numbers, durations and sizes.
 
 use std::{str::FromStr, time::Duration};
 
@@ -9,14 +9,14 @@ impl FromStr for Count {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| "is no whole number".into())
+        text.parse().map(Self).map_err(|_| "is not a whole number".into())
     }
 }
 
-/// A hundred years: what is longer is a mistake, and sums of what is shorter do not overflow.
-const LONGEST: Duration = Duration::from_hours(100 * 365 * 24);
+/// Maximum duration: a hundred years. A longer one is an error, and sums of shorter ones do not overflow.
+const MAX_DURATION: Duration = Duration::from_hours(100 * 365 * 24);
 
-/// A span of time, written as in Go: `1m30s`, `500ms`, `0s`.
+/// A duration in the syntax of Go: `1m30s`, `500ms`, `0s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GoDuration(pub Duration);
 
@@ -46,27 +46,27 @@ impl FromStr for GoDuration {
                 "s" => 1.0,
                 "m" => 60.0,
                 "h" => 3600.0,
-                "" => return Err("is no duration: a unit is missing (ms, s, m, h)".into()),
-                _ => return Err(format!("is no duration: {unit:?} is no unit (ms, s, m, h)")),
+                "" => return Err("is not a duration: it has no unit (ms, s, m, h)".into()),
+                _ => return Err(format!("is not a duration: {unit:?} is not a unit (ms, s, m, h)")),
             };
             let number: f64 =
-                number.parse().map_err(|_| format!("is no duration: {number:?} is no number"))?;
+                number.parse().map_err(|_| format!("is not a duration: {number:?} is not a number"))?;
             let part = Duration::try_from_secs_f64(number * seconds).ok();
             total = part.and_then(|part| total.checked_add(part)).ok_or("is too long")?;
         }
         match total {
-            _ if text.is_empty() => Err("is empty, which is no duration".into()),
+            _ if text.is_empty() => Err("is empty, not a duration".into()),
             total if is_negative && !total.is_zero() => Err("is negative".into()),
-            total if total > LONGEST => Err("is too long".into()),
+            total if total > MAX_DURATION => Err("is too long".into()),
             total => Ok(Self(total)),
         }
     }
 }
 
-/// A year: what measures timeouts takes up to two.
-const LONGEST_TIMEOUT: Duration = Duration::from_hours(365 * 24);
+/// Maximum timeout: one year. The timers accept up to two years.
+const MAX_TIMEOUT: Duration = Duration::from_hours(365 * 24);
 
-/// A span of time within which something has to happen: no time at all would forbid it.
+/// A timeout. It is longer than zero, because nothing could be done in no time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeout(pub Duration);
 
@@ -75,14 +75,14 @@ impl FromStr for Timeout {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
-            GoDuration(Duration::ZERO) => Err("leaves no time at all".into()),
-            GoDuration(time) if time > LONGEST_TIMEOUT => Err("is too long".into()),
+            GoDuration(Duration::ZERO) => Err("must be longer than 0s".into()),
+            GoDuration(time) if time > MAX_TIMEOUT => Err("is too long".into()),
             GoDuration(time) => Ok(Self(time)),
         }
     }
 }
 
-/// A number of bytes, written with or without a unit: `4096`, `64KiB`, `1MiB`, `2GB`.
+/// A number of bytes, with or without a unit: `4096`, `64KiB`, `1MiB`, `2GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bytes(pub usize);
 
@@ -100,17 +100,18 @@ impl FromStr for Bytes {
             "MiB" => 1 << 20,
             "GB" => 1_000_000_000,
             "GiB" => 1 << 30,
-            unit => return Err(format!("is no number of bytes: {unit:?} is no unit (KiB, MiB, GiB)")),
+            unit => return Err(format!("is not a number of bytes: {unit:?} is not a unit (KiB, MiB, GiB)")),
         };
-        let number: usize = number.parse().map_err(|_| "is no number of bytes")?;
+        let number: usize = number.parse().map_err(|_| "is not a number of bytes")?;
         number.checked_mul(factor).map(Self).ok_or_else(|| "is too large".into())
     }
 }
 
-/// The kernel takes up to 32,767 s for the time before the first keepalive probe (`TCP_KEEPIDLE`), which is up to half of the user timeout.
+/// Maximum user timeout. The kernel accepts up to 32,767 s as the time before the first keepalive probe (`TCP_KEEPIDLE`), which is up to
+/// half of the user timeout.
 const MAX_USER_TIMEOUT: Duration = Duration::from_secs(2 * 32_767);
 
-/// A time for which what is sent may be unacknowledged, as far as the kernel takes it.
+/// A timeout for the acknowledgement of sent data that the kernel accepts (`TCP_USER_TIMEOUT`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UserTimeout(pub Duration);
 
@@ -120,17 +121,17 @@ impl FromStr for UserTimeout {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
             Timeout(time) if time > MAX_USER_TIMEOUT => {
-                Err("is too long for the kernel, which takes up to 18h12m14s".into())
+                Err("is too long for the kernel, which accepts up to 18h12m14s".into())
             }
             Timeout(time) => Ok(Self(time)),
         }
     }
 }
 
-/// The kernel doubles the size of a buffer, and counts in 31 bits.
+/// Maximum size of a send buffer, in bytes. The kernel doubles the size and counts in 31 bits.
 const MAX_SEND_BUFFER: usize = (1 << 30) - 1;
 
-/// The size of a buffer in the kernel.
+/// The size of a send buffer in the kernel, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SendBuffer(pub usize);
 
@@ -140,17 +141,17 @@ impl FromStr for SendBuffer {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
             Bytes(bytes) if bytes > MAX_SEND_BUFFER => {
-                Err("is too large for the kernel, which takes less than 1GiB".into())
+                Err("is too large for the kernel, which accepts less than 1GiB".into())
             }
             Bytes(bytes) => Ok(Self(bytes)),
         }
     }
 }
 
-/// Timers of browsers count milliseconds in 31 bits, and what clients are told is up to half as long again.
+/// Maximum reconnection time. Timers of browsers count milliseconds in 31 bits, and jitter lengthens the time by up to half.
 const MAX_RECONNECTION_TIME: Duration = Duration::from_hours(16 * 24);
 
-/// A time that browsers wait.
+/// The time that browsers wait before they reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReconnectionTime(pub Duration);
 
@@ -160,17 +161,17 @@ impl FromStr for ReconnectionTime {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
             GoDuration(time) if time > MAX_RECONNECTION_TIME => {
-                Err("is too long for browsers, which take up to 384h".into())
+                Err("is too long for browsers, which accept up to 384h".into())
             }
             GoDuration(time) => Ok(Self(time)),
         }
     }
 }
 
-/// NATS refuses to keep what is there for a shorter time.
+/// Minimum age that NATS accepts.
 const MIN_AGE_IN_NATS: Duration = Duration::from_millis(100);
 
-/// A time for which NATS keeps something, or zero.
+/// The age after which NATS removes an entry, or zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgeInNats(pub Duration);
 
@@ -180,7 +181,7 @@ impl FromStr for AgeInNats {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse()? {
             GoDuration(time) if !time.is_zero() && time < MIN_AGE_IN_NATS => {
-                Err("is too short for NATS, which takes 100ms or more".into())
+                Err("is too short for NATS, which accepts 100ms or more".into())
             }
             GoDuration(time) => Ok(Self(time)),
         }
@@ -192,7 +193,7 @@ mod tests {
     use super::{super::check, *};
 
     #[test]
-    fn durations_are_written_as_in_go() {
+    fn duration_has_syntax_of_go() {
         let ms = |milliseconds| Ok(GoDuration(Duration::from_millis(milliseconds)));
         check("0s", ms(0));
         check("0", ms(0));
@@ -200,29 +201,29 @@ mod tests {
         check("1m30s", ms(90_000));
         check("1.5h", ms(5_400_000));
         check("2h45m30.5s", ms(9_930_500));
-        check::<GoDuration>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
-        check::<GoDuration>("", Err("is empty, which is no duration"));
+        check::<GoDuration>("30", Err("is not a duration: it has no unit (ms, s, m, h)"));
+        check::<GoDuration>("", Err("is empty, not a duration"));
         for (text, milliseconds) in
             [("+5s", 5_000), ("+0", 0), ("-0", 0), ("-0s", 0), (".5s", 500), ("5.s", 5_000)]
         {
             check(text, ms(milliseconds));
         }
         check::<GoDuration>("-1s", Err("is negative"));
-        check::<GoDuration>("+-1s", Err("is no duration: \"-\" is no unit (ms, s, m, h)"));
-        check::<GoDuration>("+", Err("is empty, which is no duration"));
-        check::<GoDuration>("1d", Err("is no duration: \"d\" is no unit (ms, s, m, h)"));
-        check::<GoDuration>("1..5s", Err("is no duration: \"1..5\" is no number"));
+        check::<GoDuration>("+-1s", Err("is not a duration: \"-\" is not a unit (ms, s, m, h)"));
+        check::<GoDuration>("+", Err("is empty, not a duration"));
+        check::<GoDuration>("1d", Err("is not a duration: \"d\" is not a unit (ms, s, m, h)"));
+        check::<GoDuration>("1..5s", Err("is not a duration: \"1..5\" is not a number"));
         check::<GoDuration>("99999999999999999999h", Err("is too long"));
         check::<GoDuration>("1000000h", Err("is too long"));
     }
 
     #[test]
-    fn a_timeout_leaves_some_time() {
+    fn timeout_is_longer_than_zero() {
         check("30s", Ok(Timeout(Duration::from_secs(30))));
-        check::<Timeout>("0s", Err("leaves no time at all"));
+        check::<Timeout>("0s", Err("must be longer than 0s"));
         check("8760h", Ok(Timeout(Duration::from_hours(8760))));
         check::<Timeout>("8761h", Err("is too long"));
-        check::<Timeout>("30", Err("is no duration: a unit is missing (ms, s, m, h)"));
+        check::<Timeout>("30", Err("is not a duration: it has no unit (ms, s, m, h)"));
     }
 
     #[test]
@@ -230,21 +231,21 @@ mod tests {
         check("4096", Ok(Bytes(4096)));
         check("1MiB", Ok(Bytes(1 << 20)));
         check("2 GB", Ok(Bytes(2_000_000_000)));
-        check::<Bytes>("MiB", Err("is no number of bytes"));
-        check::<Bytes>("1 potato", Err("is no number of bytes: \"potato\" is no unit (KiB, MiB, GiB)"));
+        check::<Bytes>("MiB", Err("is not a number of bytes"));
+        check::<Bytes>("1 potato", Err("is not a number of bytes: \"potato\" is not a unit (KiB, MiB, GiB)"));
         check::<Bytes>("99999999999999999GiB", Err("is too large"));
     }
 
     #[test]
-    fn what_others_have_to_hold_fits() {
+    fn limits_of_kernel_nats_and_browsers_apply() {
         check("18h12m14s", Ok(UserTimeout(Duration::from_secs(65_534))));
-        check::<UserTimeout>("28h", Err("is too long for the kernel, which takes up to 18h12m14s"));
+        check::<UserTimeout>("28h", Err("is too long for the kernel, which accepts up to 18h12m14s"));
         check("1073741823", Ok(SendBuffer(1_073_741_823)));
-        check::<SendBuffer>("1GiB", Err("is too large for the kernel, which takes less than 1GiB"));
+        check::<SendBuffer>("1GiB", Err("is too large for the kernel, which accepts less than 1GiB"));
         check("384h", Ok(ReconnectionTime(Duration::from_hours(384))));
-        check::<ReconnectionTime>("385h", Err("is too long for browsers, which take up to 384h"));
+        check::<ReconnectionTime>("385h", Err("is too long for browsers, which accept up to 384h"));
         check("0s", Ok(AgeInNats(Duration::ZERO)));
         check("100ms", Ok(AgeInNats(Duration::from_millis(100))));
-        check::<AgeInNats>("99ms", Err("is too short for NATS, which takes 100ms or more"));
+        check::<AgeInNats>("99ms", Err("is too short for NATS, which accepts 100ms or more"));
     }
 }

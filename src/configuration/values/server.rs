@@ -1,20 +1,20 @@
-//! The servers of the bus, as nats.go takes them.
+//! Addresses of NATS servers, in the syntax of nats.go.
 
 use std::str::FromStr;
 
 use super::{FromTexts, Secret, address::host_and_port, items};
 
-/// The port of a server that names none.
-const PORT: u16 = 4222;
+/// The port of a server without one.
+const DEFAULT_PORT: u16 = 4222;
 
-/// A server of the bus: a host, with or without a port, with or without `nats://` or `tls://` and a user before it.
+/// A NATS server: a host with an optional port, after an optional `nats://` or `tls://` and optional credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Server {
     url: String,
     credentials: Option<Credentials>,
 }
 
-/// With what to show a server who one is.
+/// The credentials for a NATS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// A user with a password.
@@ -24,18 +24,18 @@ pub enum Credentials {
         /// The user's password.
         password: Secret,
     },
-    /// A token, which stands in a user's place.
+    /// A token, written in the place of a user name.
     Token(Secret),
 }
 
 impl Server {
-    /// The server as the bus's client wants it, without credentials.
+    /// Returns the URL of the server, without credentials.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The credentials that stood in it.
+    /// Returns the credentials of the address, if it has any.
     #[must_use]
     pub fn credentials(&self) -> Option<&Credentials> {
         self.credentials.as_ref()
@@ -48,7 +48,7 @@ impl FromStr for Server {
     fn from_str(text: &str) -> Result<Self, String> {
         let (scheme, rest) = text.split_once("://").unwrap_or(("nats", text));
         if !["nats", "tls"].contains(&scheme) {
-            return Err(format!("is no address: {scheme:?} is neither nats nor tls"));
+            return Err(format!("is not an address: the scheme {scheme:?} is neither nats nor tls"));
         }
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         let (user, address) = match rest.rsplit_once('@') {
@@ -56,10 +56,10 @@ impl FromStr for Server {
             None => (None, rest),
         };
         let has_port = address.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-        let address = if has_port { address.to_owned() } else { format!("{address}:{PORT}") };
+        let address = if has_port { address.to_owned() } else { format!("{address}:{DEFAULT_PORT}") };
         match host_and_port(&address)? {
-            ("", _) => Err("is no address: it has no host".into()),
-            (_, 0) => Err("is no address: nothing can be reached at port 0".into()),
+            ("", _) => Err("is not an address: it has no host".into()),
+            (_, 0) => Err("is not an address: port 0 is not allowed".into()),
             _ => Ok(Self {
                 url: format!("{scheme}://{address}"),
                 credentials: user.map(str::parse).transpose()?,
@@ -77,17 +77,18 @@ impl FromStr for Credentials {
             None => (text, None),
         };
         let decoded = |text: &str| {
-            let wrong = "is no address: in a user or a password, % stands before two digits (0-9, A-F) only";
+            let problem =
+                "is not an address: in a user or a password, % must be followed by two hexadecimal digits";
             if text.contains(['/', '?', '#']) {
                 return Err(
-                    "is no address: in a user or a password, /, ? and # are written %2F, %3F and %23",
+                    "is not an address: in a user or a password, /, ? and # must be written as %2F, %3F and %23",
                 );
             }
-            percent_decoded(text).ok_or(wrong)
+            percent_decoded(text).ok_or(problem)
         };
         let name = decoded(name)?;
         if name.is_empty() {
-            return Err("is no address: nothing stands in the user's place".into());
+            return Err("is not an address: the user name is empty".into());
         }
         Ok(match password {
             Some(password) => Self::User { name, password: Secret::new(decoded(password)?) },
@@ -96,7 +97,7 @@ impl FromStr for Credentials {
     }
 }
 
-/// Replaces each `%XX` by the byte (RFC 3986, 2.1). `None` if that is no text.
+/// Replaces each `%XX` by the byte (RFC 3986, 2.1). Returns `None` if a sequence is invalid or the result is not UTF-8.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -122,9 +123,9 @@ impl FromTexts for Vec<Server> {
         let mut users = servers.iter().filter_map(Server::credentials);
         let first = users.next();
         if users.any(|user| Some(user) != first) {
-            return Err("names several users, but one has to be known to all servers".into());
+            return Err("has several users, but all servers need the same one".into());
         }
-        if servers.is_empty() { Err("names no server".into()) } else { Ok(servers) }
+        if servers.is_empty() { Err("has no server".into()) } else { Ok(servers) }
     }
 }
 
@@ -133,7 +134,7 @@ mod tests {
     use super::{super::check, *};
 
     #[test]
-    fn the_servers_are_a_list() {
+    fn servers_are_list() {
         let server = |url: &str| Server { url: url.into(), credentials: None };
         check("a:1", Ok(vec![server("nats://a:1")]));
         check(
@@ -145,17 +146,20 @@ mod tests {
                 server("nats://[::1]:4222"),
             ]),
         );
-        check::<Vec<Server>>("", Err("names no server"));
-        check::<Vec<Server>>(":1", Err("is no address: it has no host"));
-        check::<Vec<Server>>("nats://", Err("is no address: it has no host"));
-        check::<Vec<Server>>("a:0", Err("is no address: nothing can be reached at port 0"));
-        check::<Vec<Server>>("a:b", Err("is no address: its port \"b\" is no number up to 65535"));
-        check::<Vec<Server>>("a/b", Err("is no address: \"a/b\" is no host"));
-        check::<Vec<Server>>("http://a", Err("is no address: \"http\" is neither nats nor tls"));
+        check::<Vec<Server>>("", Err("has no server"));
+        check::<Vec<Server>>(":1", Err("is not an address: it has no host"));
+        check::<Vec<Server>>("nats://", Err("is not an address: it has no host"));
+        check::<Vec<Server>>("a:0", Err("is not an address: port 0 is not allowed"));
+        check::<Vec<Server>>("a:b", Err("is not an address: the port \"b\" is not a number up to 65535"));
+        check::<Vec<Server>>("a/b", Err("is not an address: \"a/b\" is not a host"));
+        check::<Vec<Server>>(
+            "http://a",
+            Err("is not an address: the scheme \"http\" is neither nats nor tls"),
+        );
     }
 
     #[test]
-    fn a_server_may_have_a_user() {
+    fn server_may_have_credentials() {
         let server =
             |credentials| Ok(vec![Server { url: "nats://nats:4222".into(), credentials: Some(credentials) }]);
         let user = |name: &str, password: &str| {
@@ -166,25 +170,27 @@ mod tests {
         check("nats://a%40b:%2F%C3%A9@nats", user("a@b", "/é"));
         check("nats://user:@nats", user("user", ""));
         check("nats://token@nats", server(Credentials::Token(Secret::new("token".into()))));
-        let nobody = "is no address: nothing stands in the user's place";
+        let nobody = "is not an address: the user name is empty";
         check::<Vec<Server>>("nats://:password@nats", Err(nobody));
         check::<Vec<Server>>("nats://@nats", Err(nobody));
-        let digits = "is no address: in a user or a password, % stands before two digits (0-9, A-F) only";
+        let digits =
+            "is not an address: in a user or a password, % must be followed by two hexadecimal digits";
         for text in ["nats://a:%@nats", "nats://a:%4@nats", "nats://a:%4g@nats", "nats://a:%ff@nats"] {
             check::<Vec<Server>>(text, Err(digits));
         }
-        let reserved = "is no address: in a user or a password, /, ? and # are written %2F, %3F and %23";
+        let reserved =
+            "is not an address: in a user or a password, /, ? and # must be written as %2F, %3F and %23";
         check::<Vec<Server>>("nats://a:b/c@nats", Err(reserved));
     }
 
     #[test]
-    fn all_servers_know_one_user() {
+    fn all_servers_have_same_credentials() {
         let users = |text: &str| {
             let servers = Vec::<Server>::from_texts(&[text.into()]);
             servers.map(|servers| servers.iter().filter(|server| server.credentials.is_some()).count())
         };
         assert_eq!(users("nats://a:b@c,nats://a:b@d,e"), Ok(2));
-        let several = "names several users, but one has to be known to all servers";
+        let several = "has several users, but all servers need the same one";
         assert_eq!(users("nats://a:b@c,nats://a:c@d"), Err(several.into()));
     }
 }

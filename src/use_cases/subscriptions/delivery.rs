@@ -1,4 +1,4 @@
-//! What comes from NATS: events for the log, and what becomes of the connection.
+//! The calls of the relay: appending events, and changes of the connection to NATS.
 
 use std::time::Instant;
 
@@ -11,36 +11,37 @@ use parking_lot::MutexGuard;
 use super::{Encoded, NatsState, Shared, Stream, Subscriptions};
 
 impl Subscriptions {
-    /// What comes now was published after `after`, and what was published before that may be lost. Streams that had come further, or
-    /// elsewhere, are told of a gap.
+    /// Restarts the log at `after`: the next events were published after it, and earlier events that are not in the log may be lost. Streams
+    /// whose position is later or in another incarnation report a gap.
     pub(in crate::use_cases) fn resync(&self, after: EventId) {
         let shared = &self.shared;
         let now = shared.clock.now();
         let mut state = shared.state.lock();
         state.log.resync(after, now, &mut |connection| shared.wake(connection));
-        for opening in &mut state.openings {
-            opening.opened_at = opening.opened_at.map(|at| if at.follows(after) { after } else { at });
+        for pending in &mut state.pending {
+            pending.latest_at_open =
+                pending.latest_at_open.map(|id| if id.follows(after) { after } else { id });
         }
     }
 
-    /// The recent events are all in the log, and new ones arrive.
+    /// Records that all recent events are in the log and that new events arrive.
     pub(in crate::use_cases) fn subscribed(&self) {
         let now = self.shared.clock.now();
         let mut state = self.shared.state.lock();
         state.nats = NatsState::Reading;
-        self.shared.start_openings(&mut state, now);
+        self.shared.start_pending(&mut state, now);
     }
 
-    /// What is published arrives late, or not at present.
-    pub(in crate::use_cases) fn fall_behind(&self) {
+    /// Records that new events arrive late or not at all.
+    pub(in crate::use_cases) fn mark_lagging(&self) {
         let mut state = self.shared.state.lock();
         if state.nats == NatsState::Reading {
-            state.nats = NatsState::Behind;
+            state.nats = NatsState::Lagging;
         }
     }
 
-    /// Appends an event, which NATS took at the time `published`, to the log. A logout ends the streams of its users, if they are to end then:
-    /// each takes what was published before.
+    /// Appends an event that was published at the time `published`. If the event is a logout and the policy says so, it ends the streams of
+    /// its recipients, which still take the events published before. Returns none if the event is already in the log.
     pub(in crate::use_cases) fn append(
         &self,
         notification: Notification,
@@ -53,7 +54,8 @@ impl Subscriptions {
         let id = notification.id;
         let mut state = shared.state.lock();
         let opened = state.log.next_stream_number();
-        // A client had not missed yet what arrives late.
+        // While the log is filled, the event is recorded when it was published. Later, it is recorded on arrival: a client that opened a
+        // stream after a late event was published, but before it arrived, gets it.
         let recorded = if state.nats == NatsState::Filling { published } else { now };
         let event = NewEvent { notification, encoded, published };
         let mut appending = state.log.start_append(event, recorded)?;
@@ -62,10 +64,10 @@ impl Subscriptions {
             if let Some(appended) = state.log.append_batch(&mut appending, now, wake) {
                 break appended;
             }
-            // Whoever opens or ends a stream has a turn.
+            // Lets threads that wait for the lock proceed, which open or end streams.
             MutexGuard::bump(&mut state);
         };
-        shared.start_openings(&mut state, now);
+        shared.start_pending(&mut state, now);
         drop(state);
         if appended.is_delivered {
             shared.metrics.delivery_completed(now.saturating_duration_since(published));
@@ -76,11 +78,11 @@ impl Subscriptions {
                 Recipients::Everyone => self.users(),
             };
             for user in &users {
-                // A stream that replays finds the logout when it comes to it; one that was opened since begins after it.
-                let is_meant = |stream: &Stream| {
+                // A stream that replays handles the logout when it reaches it. A stream that was opened since then starts after it.
+                let is_affected = |stream: &Stream| {
                     stream.id().number() < opened && !stream.is_replaying() && !stream.has_handled_logout(id)
                 };
-                self.end_streams(user, EndReason::Logout, is_meant);
+                self.end_streams(user, EndReason::Logout, is_affected);
             }
         }
         Some(appended)
@@ -88,7 +90,7 @@ impl Subscriptions {
 }
 
 impl Shared {
-    /// The last of its streams has taken an event.
+    /// Records the latency of an event that its last reader has taken.
     pub(super) fn count_latency(&self, entry: &Entry<Encoded>) {
         self.metrics.delivery_completed(self.clock.now().saturating_duration_since(entry.published));
     }

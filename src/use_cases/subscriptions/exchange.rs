@@ -1,4 +1,4 @@
-//! Clients return to any instance: where their streams ended is heard from the others.
+//! The exchange of bookmarks between instances, so that a client can return to any instance.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use ports::outbound::{BookmarkExchange, Bucket, StoreUpdate};
 use super::Subscriptions;
 
 impl Subscriptions {
-    /// Remembers what is heard from other instances. Runs until it is dropped.
+    /// Records the bookmarks of other instances, until the future is dropped.
     pub async fn follow(self, exchange: Arc<dyn BookmarkExchange>) {
         loop {
             match exchange.next_update().await {
@@ -21,9 +21,9 @@ impl Subscriptions {
                         exchange.publish(bookmark);
                     }
                 }
-                StoreUpdate::UpToDate => self.start_with_bookmarks(true),
-                // New streams do not wait for it.
-                StoreUpdate::Unavailable => self.start_with_bookmarks(false),
+                StoreUpdate::UpToDate => self.bookmarks_settled(true),
+                // New streams do not wait until the store is available again.
+                StoreUpdate::Unavailable => self.bookmarks_settled(false),
             }
         }
     }
@@ -32,10 +32,11 @@ impl Subscriptions {
         self.shared.state.lock().bookmarks.all(self.shared.clock.now())
     }
 
-    fn start_with_bookmarks(&self, available: bool) {
+    /// Starts the streams that wait for bookmarks. `available` is whether the bookmarks of other instances could be read.
+    fn bookmarks_settled(&self, available: bool) {
         self.shared.metrics.bucket_available(Bucket::Bookmarks, available);
         let mut state = self.shared.state.lock();
-        state.knows_bookmarks = true;
-        self.shared.start_openings(&mut state, self.shared.clock.now());
+        state.bookmarks_loaded = true;
+        self.shared.start_pending(&mut state, self.shared.clock.now());
     }
 }

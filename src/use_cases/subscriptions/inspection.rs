@@ -1,4 +1,4 @@
-//! What an administrator may ask of the streams.
+//! The queries and actions of an administrator.
 
 use domain::{identity::UserId, log::EndReason, notification::EventId};
 use ports::inbound::{OpenStream, RecentEvent};
@@ -6,7 +6,7 @@ use ports::inbound::{OpenStream, RecentEvent};
 use super::Subscriptions;
 
 impl Subscriptions {
-    /// The last events after `after` that the log holds, up to `limit`, the oldest first.
+    /// Returns the last `limit` events in the log that follow `after`, the oldest first.
     pub(in crate::use_cases) fn recent_events(
         &self,
         after: Option<EventId>,
@@ -29,7 +29,7 @@ impl Subscriptions {
         events
     }
 
-    /// The state of the open streams of `user`.
+    /// Returns the state of the open streams of `user`.
     pub(in crate::use_cases) fn streams_of(&self, user: &UserId) -> Vec<OpenStream> {
         let now = self.shared.now();
         let state = self.shared.state.lock();
@@ -48,7 +48,7 @@ impl Subscriptions {
         open
     }
 
-    /// Ends the streams of `user`, and returns how many they were.
+    /// Ends the streams of `user`. Returns their number.
     pub(in crate::use_cases) fn end_streams_of(&self, user: &UserId) -> usize {
         self.end_streams(user, EndReason::Administrator, |_| true)
     }

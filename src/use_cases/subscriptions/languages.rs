@@ -1,4 +1,4 @@
-//! The languages that are preferred on the streams.
+//! The languages of users and streams.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use ports::{inbound::UserLanguage, outbound::Bucket};
 use super::{Shared, State, Subscriptions};
 
 impl Subscriptions {
-    /// What `user` has chosen, and what counts for a stream whose request asks for `requested`.
+    /// Returns the choice of `user`, and the language that a stream gets whose request accepts `requested`.
     pub(in crate::use_cases) fn language(
         &self,
         user: &UserId,
@@ -23,50 +23,51 @@ impl Subscriptions {
         UserLanguage { chosen: languages.chosen(user).cloned(), effective: languages.language(&preference) }
     }
 
-    /// When the present choice of `user` was made, if there is one.
+    /// Returns when `user` made the current choice, as time since 1970. None without a choice.
     pub(in crate::use_cases) fn chosen_at(&self, user: &UserId) -> Option<Duration> {
         self.shared.state.lock().languages.chosen_at(user)
     }
 
-    /// From the next event on `choice` holds on all streams of its user, unless a later one is known.
-    pub(in crate::use_cases) fn learn(&self, choice: LanguageChoice) {
+    /// Applies `choice` to all streams of its user from the next event on, unless a later choice is known.
+    pub(in crate::use_cases) fn apply_choice(&self, choice: LanguageChoice) {
         let user = choice.user.clone();
         let mut state = self.shared.state.lock();
         if state.languages.apply(choice) {
-            self.shared.renew_languages(&mut state, &user);
+            self.shared.refresh_languages(&mut state, &user);
         }
     }
 
-    /// The store of all choices is gone; what is in the new one is heard next.
+    /// Records that the store of choices was recreated. Its entries follow; choices that are not among them are removed afterwards.
     pub(in crate::use_cases) fn languages_recreated(&self) {
         self.shared.state.lock().languages.mark_stale();
     }
 
-    /// What is stored has been heard: no stream gets events in a wrong language any more.
-    pub(in crate::use_cases) fn know_languages(&self) {
+    /// Records that all stored choices were read: choices that are no longer stored are removed, and pending streams start.
+    pub(in crate::use_cases) fn languages_up_to_date(&self) {
         self.shared.metrics.bucket_available(Bucket::Languages, true);
         let mut state = self.shared.state.lock();
         for user in state.languages.remove_stale() {
-            self.shared.renew_languages(&mut state, &user);
+            self.shared.refresh_languages(&mut state, &user);
         }
-        self.start_with_languages(&mut state);
+        self.languages_settled(&mut state);
     }
 
-    /// What is stored cannot be heard at present: new streams do not wait for it.
+    /// Records that the stored choices cannot be read at present. New streams do not wait for them.
     pub(in crate::use_cases) fn languages_unavailable(&self) {
         self.shared.metrics.bucket_available(Bucket::Languages, false);
-        self.start_with_languages(&mut self.shared.state.lock());
+        self.languages_settled(&mut self.shared.state.lock());
     }
 
-    fn start_with_languages(&self, state: &mut State) {
-        state.knows_languages = true;
-        self.shared.start_openings(state, self.shared.clock.now());
+    /// Starts the streams that wait for language choices.
+    fn languages_settled(&self, state: &mut State) {
+        state.languages_loaded = true;
+        self.shared.start_pending(state, self.shared.clock.now());
     }
 }
 
 impl Shared {
-    /// Brings the language of each stream of `user` up to date.
-    fn renew_languages(&self, state: &mut State, user: &UserId) {
+    /// Updates the language preference of each stream of `user`.
+    fn refresh_languages(&self, state: &mut State, user: &UserId) {
         let State { log, languages, .. } = state;
         let Some(mailbox) = log.mailbox(user) else { return };
         mailbox.for_each_stream(|stream, _| {
@@ -76,7 +77,7 @@ impl Shared {
         });
     }
 
-    /// The language that is preferred most.
+    /// Returns the first language of `preference`, or the default language.
     pub(super) fn language(&self, preference: &LanguagePreference) -> LanguageTag {
         preference.effective().first().unwrap_or_else(|| self.default_language.clone())
     }

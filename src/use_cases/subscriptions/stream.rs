@@ -1,4 +1,4 @@
-//! A stream, as its connection sees it.
+//! The interface of a stream for its connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ use ports::{
 
 use super::{Encoded, Mailbox, Shared};
 
-/// Bytes that a connection takes at a time, or one larger event.
-const TURN_BYTES: usize = 64 * 1024;
-/// How long clients are asked to wait when the service stops and nothing was configured.
-const RECONNECTION_TIME: Duration = Duration::from_secs(3);
+/// Maximum number of bytes that a connection takes at a time. A single larger event is taken as well.
+const MAX_TURN_BYTES: usize = 64 * 1024;
+/// Reconnection time that is sent when the service stops and none is configured.
+const DEFAULT_RECONNECTION_TIME: Duration = Duration::from_secs(3);
 
-/// An open stream.
+/// An open stream. Dropping it closes the stream.
 pub(super) struct OpenStream {
     pub(super) shared: Arc<Shared>,
     pub(super) mailbox: Arc<Mailbox>,
@@ -41,7 +41,7 @@ impl EventStream for OpenStream {
             bytes
         };
         let now = shared.clock.now();
-        let Turn { mut outcome, was_woken } = mailbox.take(*id, now, TURN_BYTES, &mut write);
+        let Turn { mut outcome, was_woken } = mailbox.take(*id, now, MAX_TURN_BYTES, &mut write);
         if was_woken {
             shared.pace.taken();
         }
@@ -49,7 +49,7 @@ impl EventStream for OpenStream {
             if shared.policy().close_on_logout {
                 shared.end(mailbox, *id, EndReason::Logout);
             }
-            outcome = mailbox.take(*id, now, TURN_BYTES, &mut write).outcome;
+            outcome = mailbox.take(*id, now, MAX_TURN_BYTES, &mut write).outcome;
         }
         taken.is_last = outcome == TurnOutcome::End;
         taken
@@ -67,7 +67,7 @@ impl Drop for OpenStream {
 }
 
 impl Shared {
-    /// What is written for what the stream `id` takes; none for a note that says nothing.
+    /// Returns the frame for an item that the stream `id` takes. None for a note that has nothing to send.
     fn frame(&self, id: StreamId, preference: &LanguagePreference, item: Item<'_, Encoded>) -> Option<Frame> {
         match item {
             Item::Event(entry, delivery) => {
@@ -85,7 +85,7 @@ impl Shared {
             Item::Note(note, position) => self.note(id, preference, note, position),
             Item::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
-                    let time = self.policy().reconnection_time.unwrap_or(RECONNECTION_TIME);
+                    let time = self.policy().reconnection_time.unwrap_or(DEFAULT_RECONNECTION_TIME);
                     Jitter::of(id.number()).lengthen(time)
                 });
                 Some(self.frames.closing(reason, time))
@@ -100,7 +100,7 @@ impl Shared {
         note: Note,
         position: Option<EventId>,
     ) -> Option<Frame> {
-        // Without a history there is nothing to come back to.
+        // Without a history a client cannot resume at an id.
         let position = position.filter(|_| self.keeps_history());
         match note {
             Note::Opening => {

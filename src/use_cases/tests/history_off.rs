@@ -8,7 +8,7 @@ const HISTORY_OFF: StreamPolicy =
 #[tokio::test(start_paused = true)]
 async fn keeps_what_open_streams_have_to_take_and_nothing_else() {
     let mut service = Service::start(HISTORY_OFF).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let (mut sleeps, mut reads) = (service.open("a"), service.open("a"));
     sleeps.read();
     for content in ["1", "2", "3"] {
@@ -34,7 +34,7 @@ async fn keeps_what_open_streams_have_to_take_and_nothing_else() {
 #[tokio::test(start_paused = true)]
 async fn keeps_nothing_for_a_stream_that_has_ended() {
     let mut service = Service::start(HISTORY_OFF).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let client = service.open("a");
     service.publish(&["a"], "1");
     settle().await;
@@ -65,7 +65,7 @@ async fn is_bounded_by_bytes_as_well() {
 #[tokio::test(start_paused = true)]
 async fn tells_a_returning_client_of_a_gap() {
     let mut service = Service::start(HISTORY_OFF).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     service.publish(&["a"], "1");
     settle().await;
@@ -86,7 +86,7 @@ async fn tells_a_returning_client_of_a_gap() {
 #[tokio::test(start_paused = true)]
 async fn tells_of_a_gap_whatever_was_removed_last() {
     let mut service = Service::start(HISTORY_OFF).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let (mut slow, mut quick) = (service.open("slow"), service.open("quick"));
     service.publish(&["slow"], "1");
     service.publish(&["quick"], "2");
@@ -106,7 +106,7 @@ async fn tells_of_a_gap_whatever_was_removed_last() {
 async fn tells_no_ids_but_those_of_events() {
     let frames = fakes::PlainFrames { tell_opening: true };
     let mut service = Service::start_with(HISTORY_OFF, any_metrics(), frames).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     service.publish(&["b"], "of b");
     tokio::time::sleep(Duration::from_hours(1)).await;

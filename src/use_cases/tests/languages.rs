@@ -135,7 +135,7 @@ async fn change_in_the_middle_of_a_replay() {
 #[tokio::test(start_paused = true)]
 async fn change_for_a_client_that_did_not_read_meanwhile() {
     let mut service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
     service.greet(&["a"], 1);
@@ -218,12 +218,12 @@ fn open_before_languages() -> (Subscriptions, Client) {
 #[tokio::test(start_paused = true)]
 async fn are_known_before_a_stream_starts() {
     let (subscriptions, mut client) = open_before_languages();
-    subscriptions.learn(LanguageChoice {
+    subscriptions.apply_choice(LanguageChoice {
         user: user("a"),
         language: Some(tag("de")),
         chosen_at: Duration::ZERO,
     });
-    subscriptions.know_languages();
+    subscriptions.languages_up_to_date();
     assert_eq!(client.read(), ["in de", "at 1-0", "Hallo 1"]);
 }
 
@@ -239,7 +239,7 @@ async fn are_not_waited_for_when_they_are_unavailable() {
 async fn take_the_place_of_the_last_ones_whatever_the_time() {
     let service = Service::start(POLICY).await;
     let before = LanguageChoice { user: user("a"), language: Some(tag("de")), chosen_at: s(100) };
-    service.subscriptions.learn(before);
+    service.subscriptions.apply_choice(before);
     assert_eq!(service.languages.choose(user("a"), Some(tag("fr"))).await, Ok(()));
     assert_eq!(service.languages.language(&user("a"), None).chosen, Some(tag("fr")));
     service.stop().await;
@@ -258,12 +258,12 @@ async fn that_are_not_in_a_new_store_are_forgotten() {
     service.greet(&["a", "b"], 1);
     settle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["Hallo 1"], ["Hallo 1"]]);
-    service.subscriptions.learn(LanguageChoice {
+    service.subscriptions.apply_choice(LanguageChoice {
         user: user("a"),
         language: Some(tag("fr")),
         chosen_at: s(1),
     });
-    service.subscriptions.know_languages();
+    service.subscriptions.languages_up_to_date();
     service.greet(&["a", "b"], 2);
     settle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["in fr", "Bonjour 2"], ["in it", "Hello 2"]]);

@@ -21,7 +21,7 @@ async fn has_a_keepalive_after_each_silence() {
     let mut service = Service::start_with(policy, metrics, PLAIN_FRAMES).await;
     let silent = [(); 3].map(|()| service.open("silent").keep_reading());
     let busy = service.open("busy").keep_reading();
-    let upkeep = tokio::spawn(service.subscriptions.clone().look_after());
+    let upkeep = tokio::spawn(service.subscriptions.clone().maintain());
     for _ in 0..35 {
         service.publish(&["busy"], "x");
         tokio::time::sleep(s(1)).await;
@@ -39,7 +39,7 @@ async fn has_a_keepalive_after_each_silence() {
 async fn has_no_keepalive_where_an_event_waits() {
     let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), ..POLICY };
     let mut service = Service::start(policy).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     service.publish(&["a"], "1");
     tokio::time::sleep(Duration::from_mins(4)).await;
@@ -52,7 +52,7 @@ async fn has_no_keepalive_where_an_event_waits() {
 #[tokio::test(start_paused = true)]
 async fn ends_with_the_token() {
     let service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let [mut short, mut long] =
         [100, 1000].map(|time| service.ask(request_for("a", s(time))).expect("a place"));
     assert_eq!([short.read(), long.read()], [NOTHING; 2]);
@@ -69,7 +69,7 @@ async fn ends_with_the_token() {
 #[tokio::test(start_paused = true)]
 async fn ends_with_the_token_by_the_wall_clock() {
     let service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.ask(request_for("a", s(7200))).expect("a place");
     tokio::time::sleep(s(10)).await;
     assert_eq!(client.read(), NOTHING);
@@ -82,7 +82,7 @@ async fn ends_with_the_token_by_the_wall_clock() {
 #[tokio::test(start_paused = true)]
 async fn ends_at_the_maximum_age() {
     let service = Service::start(StreamPolicy { max_age: Some(s(60)), ..POLICY }).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     tokio::time::sleep(s(62)).await;
     assert_eq!((client.read(), client.ended()), (vec!["MaxAge".to_owned()], Some("MaxAge")));
@@ -179,7 +179,7 @@ async fn leaves_nothing_behind_in_any_state() {
 async fn has_a_newer_id_whatever_the_interval_of_keepalives() {
     let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(25)), ..POLICY };
     let mut service = Service::start(policy).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("quiet");
     let mut last = String::new();
     for second in 1..=3600_u32 {
@@ -201,7 +201,7 @@ async fn has_a_newer_id_whatever_the_interval_of_keepalives() {
 async fn has_keepalives_apart_from_those_of_others() {
     let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), ..POLICY };
     let mut service = Service::start(policy).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let silent = [(); 100].map(|()| service.open("silent").keep_reading());
     service.publish(&["somebody else"], "1");
     tokio::time::sleep(Duration::from_mins(4)).await;

@@ -146,7 +146,7 @@ async fn may_go_away_and_streams_still_open() {
 #[tokio::test(start_paused = true)]
 async fn loses_its_end_while_a_stream_waits() {
     let mut service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     for _ in 0..100 {
         service.publish(&["b"], "of b");
     }

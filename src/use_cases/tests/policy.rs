@@ -30,7 +30,7 @@ async fn lower_limits_end_no_stream() {
 #[tokio::test(start_paused = true)]
 async fn interval_of_keepalives_holds_for_open_streams() {
     let service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let reader = service.open("a").keep_reading();
     let keepalive = |seconds| StreamPolicy { keepalive: KeepalivePolicy::every(s(seconds)), ..POLICY };
     let comments = || reader.texts().iter().filter(|text| *text == ":").count();
@@ -53,7 +53,7 @@ async fn interval_of_keepalives_holds_for_open_streams() {
 #[tokio::test(start_paused = true)]
 async fn short_interval_of_keepalives_has_sweeps_as_often() {
     let service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let reader = service.open("a").keep_reading();
     let keepalive = KeepalivePolicy::every(Duration::from_millis(100));
     service.subscriptions.set_policy(StreamPolicy { keepalive, ..POLICY });
@@ -65,7 +65,7 @@ async fn short_interval_of_keepalives_has_sweeps_as_often() {
 #[tokio::test(start_paused = true)]
 async fn age_holds_for_new_streams() {
     let service = Service::start(StreamPolicy { max_age: Some(s(100)), ..POLICY }).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut before = service.open("a");
     service.subscriptions.set_policy(StreamPolicy { max_age: Some(s(10)), ..POLICY });
     let mut after = service.open("a");
@@ -92,7 +92,7 @@ async fn logout_ends_streams_or_does_not() {
 #[tokio::test(start_paused = true)]
 async fn newer_stream_replaces_the_older_or_does_not() {
     let service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut older = service.ask(tab("a", "tab")).expect("a place");
     let _newer = service.ask(tab("a", "tab")).expect("a place");
     tokio::time::sleep(s(7)).await;

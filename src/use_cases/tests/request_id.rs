@@ -125,7 +125,7 @@ async fn gets_again_what_was_written_a_moment_after_it_was_published() {
 #[tokio::test(start_paused = true)]
 async fn gets_again_only_what_an_always_late_client_took_lately() {
     let mut service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.ask(tab("a", "tab")).expect("a place");
     for second in (0..240).step_by(10) {
         service.publish(&["a"], &second.to_string());
@@ -294,7 +294,7 @@ async fn does_not_wait_for_an_exchange_that_is_unavailable() {
 async fn is_told_of_a_gap_where_the_log_reaches_back_for_less_than_arriving_may_take() {
     let log = LogLimits { max_age: s(30), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut dead = service.ask(tab("a", "tab")).expect("a place");
     service.publish(&["a"], "never arrived");
     settle().await;
@@ -310,7 +310,7 @@ async fn is_told_of_a_gap_where_the_log_reaches_back_for_less_than_arriving_may_
 async fn ends_the_older_of_two_streams() {
     for replace_streams in [true, false] {
         let mut service = Service::start(StreamPolicy { replace_streams, ..POLICY }).await;
-        tokio::spawn(service.subscriptions.clone().look_after());
+        tokio::spawn(service.subscriptions.clone().maintain());
         let open = |name, id| service.ask(tab(name, id)).expect("a place");
         let mut older = open("a", "tab");
         let mut others = [open("a", "other tab"), open("b", "tab"), service.open("a")];

@@ -126,7 +126,7 @@ async fn client_misses_nothing_because_of_another_user() {
 async fn client_that_has_missed_nothing_is_told_of_no_gap() {
     let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     service.publish(&["quiet"], "1");
     for n in 0..600 {
         service.publish(&["busy", &n.to_string()[..1]], "x");
@@ -159,7 +159,7 @@ async fn client_may_know_an_event_that_is_still_to_come() {
 #[tokio::test(start_paused = true)]
 async fn client_may_know_an_event_that_an_instance_that_is_behind_has_not_read() {
     let mut service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     service.receive(SourceEvent::Lagging { messages: 20_000 });
     settle().await;
     let mut client = service.ask(after("a", id(2))).expect("a place");
@@ -177,7 +177,7 @@ async fn client_may_know_an_event_that_an_instance_that_is_behind_has_not_read()
 #[tokio::test(start_paused = true)]
 async fn client_may_name_an_event_that_never_comes() {
     let mut service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     service.publish(&["a"], "1");
     settle().await;
     let mut client = service.ask(after("a", id(1_000_000))).expect("a place");
@@ -197,7 +197,7 @@ async fn client_may_name_an_event_that_never_comes() {
 #[tokio::test(start_paused = true)]
 async fn client_has_a_new_id_before_its_old_one_is_forgotten() {
     let mut service = Service::start(POLICY).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let quiet = service.open("quiet").keep_reading();
     // For an hour others are busy.
     for _ in 0..3600 {

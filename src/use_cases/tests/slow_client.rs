@@ -134,7 +134,7 @@ async fn is_told_of_one_gap_when_events_have_expired() {
         service.publish(&["a"], content);
         tokio::time::sleep(s(25)).await;
     }
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     settle().await;
     assert_eq!(client.read(), [&gap(GapReason::Expired, "1-0", id(2)), "3", "4"]);
     service.publish(&["a"], "5");
@@ -156,7 +156,7 @@ async fn is_told_of_a_gap_between_two_turns() {
             assert_eq!(client.read_turn(), ["1"]);
         }
     }
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     tokio::time::sleep(s(20)).await;
     assert_eq!(client.read(), [&gap(GapReason::Expired, "1-1", id(3)), "4"]);
     service.stop().await;
@@ -167,7 +167,7 @@ async fn is_told_of_a_gap_between_two_turns() {
 async fn is_told_of_no_gap_when_only_others_have_lost_something() {
     let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
-    tokio::spawn(service.subscriptions.clone().look_after());
+    tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     client.read();
     for _ in 0..300 {
@@ -199,7 +199,7 @@ async fn counts_as_lagging() {
     }
     settle().await;
     clients[0].read();
-    let upkeep = tokio::spawn(service.subscriptions.clone().look_after());
+    let upkeep = tokio::spawn(service.subscriptions.clone().maintain());
     tokio::time::sleep(Duration::from_millis(2500)).await;
     clients[1].read();
     tokio::time::sleep(s(5)).await;

@@ -51,7 +51,7 @@ fn see_each_event_once_and_in_order() {
     );
     subscriptions.resync(id(0));
     subscriptions.subscribed();
-    subscriptions.know_languages();
+    subscriptions.languages_up_to_date();
     let (start, is_over) = (Barrier::new(4), AtomicBool::new(false));
     let expected: Vec<_> = (1..=EVENTS).filter(|n| n % 3 > 0 || *n == EVENTS).collect();
     thread::scope(|scope| {

@@ -73,7 +73,7 @@ async fn unusable_setting_is_logged_once() {
     let url = format!("http://{}", collector.address);
     let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*url);
     let encrypted = ("OCIS_TRACING_ENDPOINT", "https://127.0.0.1:1");
-    setting("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere/at all", &[], "is no URL").await;
+    setting("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere/at all", &[], "is not a URL").await;
     setting("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", &[encrypted], "cannot be read").await;
     setting("OTEL_TRACES_SAMPLER", "often", &[here], "parentbased_traceidratio").await;
     setting("OTEL_EXPORTER_OTLP_PROTOCOL", "thrift", &[here], "grpc, http/protobuf").await;

@@ -119,7 +119,7 @@ async fn enable_and_disable_traces() {
     let url = format!("http://{}", collector.address);
     let collected = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];
     let log = admit(&collected).await;
-    assert!(log.contains("traces are off"), "{log}");
+    assert!(log.contains("traces are disabled"), "{log}");
     assert!(collector.has_nothing(), "an endpoint alone switches nothing on");
     let exported = [collected[0], ("OTEL_TRACES_EXPORTER", "otlp")];
     for off in [

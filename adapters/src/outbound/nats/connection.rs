@@ -1,70 +1,65 @@
-//! The line to the NATS servers, which is never given up.
+//! The connection to NATS. It reconnects for as long as it is used.
 
 use std::{path::PathBuf, time::Duration};
 
 pub use async_nats::ServerAddr;
 use async_nats::{Client, ConnectOptions, Event};
-use rand::RngExt as _;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::{permissions::Denials, tls};
+use super::{backoff, permissions::Denials, tls};
 
-/// How the line is at present.
+/// The current state of the connection.
 #[derive(Clone, Default)]
-pub(super) struct LineState {
-    /// What speaks over it, once it was made for the first time.
+pub(super) struct ConnectionState {
+    /// The client, once the first connection was established.
     pub(super) client: Option<Client>,
-    /// Counts the times it was made; what was agreed upon over an earlier one no longer holds.
+    /// Number of connections so far. Consumers and subscriptions of an earlier one are no longer valid.
     pub(super) generation: u64,
-    /// Whether it is there.
+    /// Whether the connection is established.
     pub(super) connected: bool,
-    /// Why it is not, as far as is known.
-    pub(super) trouble: Option<String>,
-    /// Whether NATS denied all answers over the one before, as it may deny them again.
+    /// Why it is not established, as far as known.
+    pub(super) error: Option<String>,
+    /// Whether NATS denied all replies on the previous connection. It may deny them again.
     pub(super) was_denied: bool,
 }
 
-/// A connection to NATS that is made again whenever it is lost.
+/// A connection to NATS that reconnects whenever it is lost.
 #[derive(Clone)]
 pub struct Connection {
-    pub(super) state: watch::Receiver<LineState>,
+    pub(super) state: watch::Receiver<ConnectionState>,
     pub(super) denials: Denials,
     closing: CancellationToken,
 }
 
 impl Connection {
-    /// Ends the tasks that use the connection. Without it they would report a lost connection when the runtime shuts down, because the
-    /// client's own task may go first.
+    /// Ends the tasks that use the connection. Without this call they would report a lost connection when the runtime shuts down, because
+    /// the client's own task may end first.
     pub fn close(&self) {
         self.closing.cancel();
     }
 
-    /// Spawns a task that uses the connection and ends when that is closed.
+    /// Spawns a task that uses the connection. It ends when the connection is closed.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let closing = self.closing.clone();
         tokio::spawn(async move { closing.run_until_cancelled(task).await });
     }
 }
 
-/// The first pause after a failed attempt.
-const FIRST_DELAY: Duration = Duration::from_millis(50);
-/// How often the other end is asked whether it is there. A line is given up after two silences.
-const PING: Duration = Duration::from_secs(10);
-/// The longest pause between two attempts.
-const LONGEST_DELAY: Duration = Duration::from_secs(4);
-/// How often a connection is made again over which NATS denies all answers.
-const ANSWERS_RETRY: Duration = Duration::from_secs(5);
+/// Interval of pings to the server. The connection is lost after two unanswered ones.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// Interval of reconnects while NATS denies all replies.
+const DENIED_RECONNECT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Where the servers are, and how they are to be met.
+/// The NATS servers, and how to connect to them.
 #[derive(Clone)]
 pub struct Servers {
-    /// Any one of them will do.
+    /// The addresses. The client connects to any one of them.
     pub addresses: Vec<ServerAddr>,
-    /// Credentials, if the servers ask for any.
+    /// The credentials, if the servers require any.
     pub credentials: Option<Credentials>,
-    /// Whether the line is encrypted, and who may be at its other end.
+    /// The encryption of the connection, and the servers that are trusted.
     pub encryption: Encryption,
 }
 
@@ -82,69 +77,68 @@ pub enum Credentials {
     Token(String),
 }
 
-/// Whether a line is encrypted, and who may be at its other end.
+/// The encryption of the connection, and the servers that are trusted.
 #[derive(Clone)]
 pub enum Encryption {
-    /// It is not, unless the server insists.
+    /// No encryption, unless the server requires it.
     None,
-    /// Whom the system's authorities know.
+    /// TLS. The system's certificate authorities are trusted.
     SystemRoots,
-    /// Whom the authorities in this file (PEM) know, and nobody else.
+    /// TLS. Only the certificate authorities in this file (PEM) are trusted.
     Roots(PathBuf),
-    /// Anybody.
+    /// TLS. Any certificate is accepted.
     Unverified,
 }
 
-/// Begins to connect to one of `servers`, and answers without waiting for it. What stands in the way is told by whatever
-/// uses the connection.
+/// Starts to connect to one of `servers` and returns at once. Errors are reported by the users of the connection.
 #[must_use]
 pub fn connect(servers: Servers) -> Connection {
-    let (sender, state) = watch::channel(LineState::default());
+    let (sender, state) = watch::channel(ConnectionState::default());
     let denials = Denials::default();
-    tokio::spawn(first_contact(servers, sender, denials.clone()));
+    tokio::spawn(run(servers, sender, denials.clone()));
     Connection { state, denials, closing: CancellationToken::new() }
 }
 
-/// Tries until the line is there or nobody wants it any more; from then on the client makes it again by itself. (The client
-/// could do this first part, too, but would not say why it fails.)
-async fn first_contact(servers: Servers, state: watch::Sender<LineState>, denials: Denials) {
+/// Retries until the first connection is established or the connection is no longer used. From then on the client reconnects itself.
+/// (`retry_on_initial_connect` of the client would not report why it fails.)
+async fn run(servers: Servers, state: watch::Sender<ConnectionState>, denials: Denials) {
     for attempt in 1.. {
         match options(&servers, state.clone(), denials.clone()).connect(&servers.addresses).await {
             Ok(client) => {
                 state.send_modify(|state| state.client = Some(client.clone()));
-                return ask_for_answers(client, state, denials).await;
+                return reconnect_while_denied(client, state, denials).await;
             }
-            Err(error) => drop(state.send_if_modified(|state| trouble(state, error.to_string()))),
+            Err(error) => drop(state.send_if_modified(|state| set_error(state, error.to_string()))),
         }
         tokio::select! {
-            // Then again.
-            () = tokio::time::sleep(delay(attempt)) => {}
-            // Nobody waits for it.
+            // Retry.
+            () = tokio::time::sleep(backoff::delay(attempt)) => {}
+            // The connection is no longer used.
             () = state.closed() => return,
         }
     }
 }
 
-/// Makes the connection again from time to time while NATS denies all answers. NATS does not say when they are permitted, and the client
-/// subscribes to them once for each connection.
-async fn ask_for_answers(client: Client, state: watch::Sender<LineState>, denials: Denials) {
-    let denied = async {
+/// Reconnects from time to time while NATS denies all replies. NATS does not report that they are permitted again, and the client
+/// subscribes to them only once for each connection.
+async fn reconnect_while_denied(client: Client, state: watch::Sender<ConnectionState>, denials: Denials) {
+    let reconnect = async {
         loop {
-            denials.answers_denied().await;
-            tokio::time::sleep(ANSWERS_RETRY).await;
+            denials.replies_denied().await;
+            tokio::time::sleep(DENIED_RECONNECT_INTERVAL).await;
             client.force_reconnect().await.ok();
-            denials.answers_permitted().await;
+            denials.replies_permitted().await;
         }
     };
     tokio::select! {
-        // It has no end.
-        () = denied => {}
-        // Nobody uses the connection any more.
+        // Never ends.
+        () = reconnect => {}
+        // The connection is no longer used.
         () = state.closed() => {}
     }
 }
 
-fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials) -> ConnectOptions {
+fn options(servers: &Servers, state: watch::Sender<ConnectionState>, denials: Denials) -> ConnectOptions {
     let options = match &servers.encryption {
         Encryption::None => ConnectOptions::new(),
         Encryption::SystemRoots => ConnectOptions::new().require_tls(true),
@@ -162,72 +156,47 @@ fn options(servers: &Servers, state: watch::Sender<LineState>, denials: Denials)
     };
     options
         .name("ocis-sse")
-        .ping_interval(PING)
+        .ping_interval(PING_INTERVAL)
         .max_reconnects(None)
-        .reconnect_delay_callback(delay)
+        .reconnect_delay_callback(backoff::delay)
         .event_callback(move |event| {
-            let denied = denials.answers().map(|denied| denied.to_string());
+            let denied = denials.replies().map(|denied| denied.to_string());
             match &event {
-                Event::ServerError(error) => denials.note(error),
+                Event::ServerError(error) => denials.record(error),
                 Event::Connected => denials.connected(),
                 _ => {}
             }
-            note(&state, &event, denied);
+            record(&state, &event, denied);
             std::future::ready(())
         })
 }
 
-/// Doubles with each attempt up to the longest, and varies by half, so that a crowd of clients does not return at once.
-fn delay(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
-    let full = (FIRST_DELAY * 2_u32.pow(doublings)).min(LONGEST_DELAY);
-    full.mul_f64(rand::rng().random_range(0.5..=1.0))
-}
-
-/// Notes what an event says of the connection, over which NATS has denied something for this reason.
-fn note(state: &watch::Sender<LineState>, event: &Event, denied: Option<String>) {
-    debug!(%event, "NATS");
+/// Records an event of the client. `denied` is the denial of all replies on the previous connection, if there was one.
+fn record(state: &watch::Sender<ConnectionState>, event: &Event, denied: Option<String>) {
+    debug!(%event, "NATS client event");
     state.send_if_modified(|state| match event {
         Event::Connected => {
             state.generation += 1;
             state.connected = true;
-            state.trouble = None;
+            state.error = None;
             state.was_denied = denied.is_some();
             true
         }
         Event::Disconnected | Event::Closed => {
             state.connected = false;
-            state.trouble = Some(denied.unwrap_or_else(|| "the connection to NATS was lost".into()));
+            state.error = Some(denied.unwrap_or_else(|| "the connection to NATS was lost".into()));
             true
         }
-        Event::ServerError(error) => !state.connected && trouble(state, error.to_string()),
-        Event::ClientError(error) => !state.connected && trouble(state, error.to_string()),
+        Event::ServerError(error) => !state.connected && set_error(state, error.to_string()),
+        Event::ClientError(error) => !state.connected && set_error(state, error.to_string()),
         Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => false,
     });
 }
 
-fn trouble(state: &mut LineState, text: String) -> bool {
-    let new = Some(text);
-    let changed = state.trouble != new;
-    state.trouble = new;
+/// Sets the error. Returns whether it has changed.
+fn set_error(state: &mut ConnectionState, error: String) -> bool {
+    let new = Some(error);
+    let changed = state.error != new;
+    state.error = new;
     changed
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_pause_between_attempts_grows_is_capped_and_varies() {
-        let check = |attempts: usize, full: Duration| {
-            let delays: Vec<_> = (0..200).map(|_| delay(attempts)).collect();
-            assert!(delays.iter().all(|delay| (full / 2..=full).contains(delay)), "{attempts}: {delays:?}");
-            assert!(delays.iter().any(|delay| *delay != delays[0]), "{attempts}");
-        };
-        check(0, FIRST_DELAY);
-        check(1, FIRST_DELAY);
-        check(3, FIRST_DELAY * 4);
-        check(8, LONGEST_DELAY);
-        check(usize::MAX, LONGEST_DELAY);
-    }
 }

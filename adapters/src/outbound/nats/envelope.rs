@@ -1,4 +1,4 @@
-//! What the platform's services put on the bus: a go-micro envelope around an event in JSON, with base64 inside base64.
+//! The messages of the platform's services: an event in JSON, as base64 in the JSON envelope of go-micro.
 
 mod bytes;
 mod go_json;
@@ -20,95 +20,95 @@ use self::{
 };
 use super::invalid::{InvalidBase64, InvalidJson};
 
-/// Reads a message of the bus; `None` is another service's. Its type is looked at first: what stands behind another's is not
-/// looked at, not even whether it is whole.
+/// Decodes a message. Returns none if it is for other services. Reading stops at the type of such a message, so the rest of it may be
+/// invalid.
 ///
 /// # Errors
 ///
-/// It is no envelope; or it is for us, and does not hold what an event for us must hold.
+/// Returns [`Unreadable`] if the message is not an envelope, or is for this service and cannot be decoded.
 pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
-    let Some(Envelope { kind, trace_parent, payload }) = Envelope::for_us(message)? else { return Ok(None) };
+    let Some(Envelope { kind, trace_parent, payload }) = Envelope::read(message)? else { return Ok(None) };
     match kind {
         Kind::SendSse => {
-            let (notification, passed_over) = send_sse::read(&payload, id)?;
-            Ok(Some(Event::Notification { notification, trace_parent, passed_over }))
+            let (notification, skipped) = send_sse::read(&payload, id)?;
+            Ok(Some(Event::Notification { notification, trace_parent, skipped }))
         }
         Kind::UserFeatureChanged => user_feature_changed::read(&go_json::text(&payload)),
         Kind::UserDeleted => user_deleted::read(&go_json::text(&payload)).map(Some),
     }
 }
 
-/// An event for us.
+/// An event for this service.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Something to tell people.
+    /// An event for users.
     Notification {
-        /// What that is.
+        /// The event.
         notification: Notification,
-        /// The trace that its publisher has begun, empty for none.
+        /// The trace of the publisher (W3C Trace Context, `traceparent`). Empty if there is none.
         trace_parent: Box<str>,
-        /// What could not be read of it.
-        passed_over: PassedOver,
+        /// The parts of the event that were unreadable.
+        skipped: Skipped,
     },
-    /// Something has changed for a user.
+    /// The account or the language of a user has changed.
     UserChanged {
-        /// Who that is.
+        /// The user.
         user: UserId,
-        /// What has changed, as far as it matters here. One that cannot be read does not stand in the way of another.
+        /// The changes that concern this service. An unreadable change does not affect the others.
         changes: Vec<Result<UserChange, Unreadable>>,
     },
 }
 
-/// How many values of a notification could not be read.
+/// The numbers of values of a notification that were unreadable and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PassedOver {
-    /// Translations, and the language of the message.
+pub struct Skipped {
+    /// Translations, the message itself and its language.
     pub translations: usize,
-    /// Items of the list of users that are not the id of a user.
+    /// Recipients that are not the id of a user.
     pub users: usize,
 }
 
-/// What has changed for a user.
+/// A change for a user.
 #[derive(Debug, PartialEq, Eq)]
 pub enum UserChange {
     /// The account was disabled or deleted, or enabled again.
     Account {
-        /// Whether it can be used from now on.
+        /// Whether the account is enabled now.
         is_enabled: bool,
     },
-    /// The user has chosen a language; none takes the choice back.
+    /// The user has chosen a language, or has withdrawn the choice.
     Language(Option<LanguageTag>),
 }
 
-/// Why a message cannot be read. What it contains stays out of it: it may be private.
+/// The error of a message that cannot be decoded. It quotes nothing of the message, which may be private.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Nothing is known of it, not even its type.
-    #[error("it is no go-micro envelope")]
+    /// The message is not an envelope with a type.
+    #[error("not a go-micro envelope")]
     Envelope(#[source] InvalidJson),
-    /// What is in the envelope is not what its type says.
-    #[error("the payload is no event of its type")]
+    /// The payload is missing, or is not JSON of the structure that the type requires.
+    #[error("the payload does not match the event type")]
     Payload(#[source] InvalidJson),
-    /// What is in the envelope is not written as it has to be.
-    #[error("the payload is no base64")]
+    /// The payload is not base64.
+    #[error("the payload is not base64")]
     PayloadBase64(#[source] InvalidBase64),
-    /// What people are to be told cannot be read, and comes in no other language.
-    #[error("the message is no base64")]
+    /// The text for users is not base64, and there is no translation.
+    #[error("the message is not base64")]
     MessageBase64(#[source] InvalidBase64),
-    /// Nobody can be meant.
-    #[error("the user has no usable id")]
+    /// The id of the user is missing or invalid.
+    #[error("invalid user id")]
     User(#[source] InvalidUserId),
-    /// It is no tag of a language (RFC 5646).
-    #[error("the language that a user has chosen is none")]
+    /// The chosen language is not a language tag (RFC 5646).
+    #[error("the chosen language is not a language tag")]
     Language(#[source] InvalidLanguageTag),
-    /// It is not even a text.
-    #[error("the language that a user has chosen is no text")]
-    NoText,
-    /// The account may be enabled or not.
-    #[error("whether the account is enabled is neither `true` nor `false`")]
+    /// The chosen language is not a string.
+    #[error("the chosen language is not a string")]
+    LanguageType,
+    /// The state of the account is unknown.
+    #[error("`accountEnabled` is neither `true` nor `false`")]
     AccountEnabled,
-    /// It has a line break, for example.
-    #[error("the event type cannot be written on a stream")]
+    /// The event type cannot be written to a stream. It contains a line break, for example.
+    #[error("invalid event type")]
     EventType(#[source] InvalidEventType),
 }
 

@@ -1,27 +1,27 @@
-//! What is wrong with something that was read from NATS, without a word of it: it may be private, and an error is logged.
+//! Errors of unreadable data from NATS. They quote nothing of the data, because it may be private and errors are logged.
 
 use base64::DecodeError;
 use serde_json::error::Category;
 
-/// Where JSON is invalid, or has another value than expected. The error of `serde_json` would quote that value.
+/// Invalid JSON, or a value of an unexpected type. The error of `serde_json` would quote that value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidJson {
-    /// Something is there that was not expected, or nothing.
+    /// The text is invalid at a position.
     #[error("{} at line {line}, column {column}", match category {
         Category::Syntax => "invalid JSON",
         Category::Data => "unexpected value",
         Category::Eof | Category::Io => "unexpected end",
     })]
     Position {
-        /// What is wrong there.
+        /// The kind of the error.
         category: Category,
         /// The line, from 1.
         line: usize,
         /// The column in bytes, from 1.
         column: usize,
     },
-    /// A member of an object is missing, or has a value of another type.
-    #[error("no usable `{0}`")]
+    /// A member of an object is missing or has another type.
+    #[error("missing or invalid `{0}`")]
     Member(&'static str),
 }
 
@@ -31,22 +31,22 @@ impl From<serde_json::Error> for InvalidJson {
     }
 }
 
-/// Where base64 is invalid. The error of `base64` would quote a character.
+/// Invalid base64. The error of `base64` would quote a character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBase64 {
-    /// There is a character that cannot stand there.
+    /// A character is not allowed at its position.
     #[error("unexpected character at offset {offset}")]
     Character {
-        /// Bytes before it, without line breaks.
+        /// The number of bytes before the character, without line breaks.
         offset: usize,
     },
-    /// It is no whole number of bytes.
-    #[error("a length of {length} characters, padding not counted, is none of base64")]
+    /// The length is not that of a whole number of bytes.
+    #[error("invalid length of {length} characters without padding")]
     Length {
-        /// Characters without padding.
+        /// The number of characters without padding.
         length: usize,
     },
-    /// Padding is missing, or there is too much of it.
+    /// There is too little or too much padding.
     #[error("wrong padding")]
     Padding,
 }

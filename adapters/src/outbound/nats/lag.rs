@@ -1,24 +1,26 @@
-//! Whether we keep up with those who publish.
+//! Detects that the source reads more slowly than others publish.
 
 use ports::outbound::SourceEvent;
 
-/// What was last said of it.
+/// Number of waiting messages above which the source is lagging. It is larger than a burst.
+const LAG_THRESHOLD: u64 = 10_000;
+
+/// Reports when the source begins to lag, and when it has caught up.
 #[derive(Default)]
-pub(super) struct Lag {
-    behind: bool,
+pub(super) struct LagMonitor {
+    is_lagging: bool,
 }
 
-/// So many messages waiting are more than a burst.
-const FAR_BEHIND: u64 = 10_000;
-
-impl Lag {
-    /// What to say when `pending` messages wait; nothing when that was said before.
-    pub(super) fn judge(&mut self, pending: u64) -> Option<SourceEvent> {
-        if !self.behind && pending > FAR_BEHIND {
-            self.behind = true;
+impl LagMonitor {
+    /// Updates the number of messages that wait to be read. Returns the event to report, if the state has changed.
+    ///
+    /// The source has caught up when at most half of [`LAG_THRESHOLD`] messages wait. Around one threshold, the state would change often.
+    pub(super) fn update(&mut self, pending: u64) -> Option<SourceEvent> {
+        if !self.is_lagging && pending > LAG_THRESHOLD {
+            self.is_lagging = true;
             Some(SourceEvent::Lagging { messages: pending })
-        } else if self.behind && pending <= FAR_BEHIND / 2 {
-            self.behind = false;
+        } else if self.is_lagging && pending <= LAG_THRESHOLD / 2 {
+            self.is_lagging = false;
             Some(SourceEvent::Subscribed)
         } else {
             None
@@ -31,11 +33,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_falls_behind_says_so_once_and_again_when_it_has_caught_up() {
-        let mut lag = Lag::default();
-        let said: Vec<_> =
-            [0, 9_000, 10_001, 20_000, 6_000, 5_000, 9_000].map(|pending| lag.judge(pending)).into();
-        let behind = Some(SourceEvent::Lagging { messages: 10_001 });
-        assert_eq!(said, [None, None, behind, None, None, Some(SourceEvent::Subscribed), None]);
+    fn lag_and_its_end_are_reported_once() {
+        let mut lag = LagMonitor::default();
+        let reported: Vec<_> =
+            [0, 9_000, 10_001, 20_000, 6_000, 5_000, 9_000].map(|pending| lag.update(pending)).into();
+        let lagging = Some(SourceEvent::Lagging { messages: 10_001 });
+        assert_eq!(reported, [None, None, lagging, None, None, Some(SourceEvent::Subscribed), None]);
     }
 }

@@ -1,27 +1,21 @@
-//! The bus: NATS JetStream.
+//! NATS JetStream: the source of events, and the stores that instances share.
 //!
-//! [`connection`] keeps the line to the servers, [`JetStreamSource`] reads the stream that all services share, and
-//! [`envelope`] finds in it what is for us. [`KeyValueRegistry`] is where the gateway looks for services,
-//! [`KeyValueBookmarks`] where instances tell each other where streams stood, [`KeyValuePreferences`] which languages users have
-//! chosen.
+//! [`connection`] connects to the servers. [`JetStreamSource`] reads the stream that all services of the platform share, and
+//! [`envelope`] decodes its messages. [`KeyValueBookmarks`], [`KeyValuePreferences`] and [`KeyValueRegistry`] are key-value buckets: the
+//! bookmarks of ended streams, the users' language choices, and the platform's service registry.
 
-mod bookmarks;
-mod bucket;
-mod bucket_watch;
+mod backoff;
 pub mod connection;
 pub mod envelope;
 mod invalid;
+mod key_value;
 mod lag;
 mod permissions;
 mod position;
-mod preferences;
 mod queue;
-mod registry;
 mod source;
 mod subscription;
 mod tls;
 
-pub use bookmarks::KeyValueBookmarks;
-pub use preferences::KeyValuePreferences;
-pub use registry::{KeyValueRegistry, Node};
+pub use key_value::{KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node};
 pub use source::JetStreamSource;

@@ -1,64 +1,64 @@
-//! What NATS denies.
+//! The permissions that NATS denies to the service.
 
 use async_nats::{Error, ServerError};
 use tokio::sync::{broadcast, watch};
 
-/// Denials that are kept for a task that has not received them yet.
+/// Maximum number of denials that a task has not received yet.
 const CAPACITY: usize = 64;
-/// The beginning of a denial; the denied operation and its subject follow.
+/// Prefix of a denial. The denied operation and its subject follow.
 const VIOLATION: &str = "Permissions Violation for ";
-/// A request that is about no stream.
+/// The subject of a request that concerns no particular stream.
 const ACCOUNT: &str = "\"$JS.API.INFO\"";
-/// What the denial of a subject for answers begins with. A subject of its own, for one connection or one request, follows.
-const ANSWERS: &str = "Subscription to \"_INBOX.";
-/// What NATS says when a connection has as many subscriptions as it may have; each is for answers.
+/// Prefix of the denial of a subscription to replies. A part that is unique to a connection or a request follows.
+const REPLIES: &str = "Subscription to \"_INBOX.";
+/// The error of a connection that has reached its limit of subscriptions. All subscriptions of the service are for replies.
 const TOO_MANY_SUBSCRIPTIONS: &str = "maximum subscriptions exceeded";
 
-/// The denials of a connection. NATS does not answer a request that it denies: it sends an error on the connection instead.
+/// The denials of a connection. NATS does not reply to a request that it denies. It sends an error on the connection instead.
 #[derive(Clone)]
 pub(super) struct Denials {
     all: broadcast::Sender<String>,
-    /// Which denial concerns the answers to all requests, if one does. The client subscribes to them once for each connection, whichever
-    /// task is the first to ask for something; all of them have to know.
-    answers: watch::Sender<Option<Denied>>,
+    /// The denial of the replies to all requests, if they are denied. The client subscribes to replies once for each connection, with the
+    /// first request of any task, so the denial concerns every task.
+    replies: watch::Sender<Option<Denied>>,
 }
 
 impl Default for Denials {
     fn default() -> Self {
-        Self { all: broadcast::Sender::new(CAPACITY), answers: watch::Sender::new(None) }
+        Self { all: broadcast::Sender::new(CAPACITY), replies: watch::Sender::new(None) }
     }
 }
 
 impl Denials {
     /// Records an error of NATS, if it is a denial.
-    pub(super) fn note(&self, error: &ServerError) {
+    pub(super) fn record(&self, error: &ServerError) {
         let ServerError::Other(text) = error else { return };
         if text == TOO_MANY_SUBSCRIPTIONS {
-            self.answers.send_replace(Some(Denied("more subscriptions (max_subscriptions)".into())));
+            self.replies.send_replace(Some(Denied("more subscriptions (max_subscriptions)".into())));
         } else if let Some(denied) = text.strip_prefix(VIOLATION) {
-            if denied.starts_with(ANSWERS) {
-                self.answers.send_replace(Some(Denied(format!("{ANSWERS}>\""))));
+            if denied.starts_with(REPLIES) {
+                self.replies.send_replace(Some(Denied(format!("{REPLIES}>\""))));
             }
-            // It fails when no task waits for a denial.
+            // Fails if no task waits for a denial.
             self.all.send(denied.to_owned()).ok();
         }
     }
 
-    /// A new connection was made, in which the client subscribes to its answers anew.
+    /// Records that the client has reconnected. It will subscribe to replies again.
     pub(super) fn connected(&self) {
-        self.answers.send_replace(None);
+        self.replies.send_replace(None);
     }
 
-    /// Returns the denial of the answers to all requests, if there is one.
-    pub(super) fn answers(&self) -> Option<Denied> {
-        self.answers.borrow().clone()
+    /// Returns the denial of the replies to all requests, if they are denied.
+    pub(super) fn replies(&self) -> Option<Denied> {
+        self.replies.borrow().clone()
     }
 
-    /// Waits until the answers to all requests are denied.
-    pub(super) fn answers_denied(&self) -> impl Future<Output = Denied> + use<> {
-        let mut answers = self.answers.subscribe();
+    /// Waits until the replies to all requests are denied.
+    pub(super) fn replies_denied(&self) -> impl Future<Output = Denied> + use<> {
+        let mut replies = self.replies.subscribe();
         async move {
-            let denied = answers.wait_for(Option::is_some).await.ok().and_then(|denied| denied.clone());
+            let denied = replies.wait_for(Option::is_some).await.ok().and_then(|denied| denied.clone());
             match denied {
                 Some(denied) => denied,
                 None => std::future::pending().await,
@@ -66,33 +66,33 @@ impl Denials {
         }
     }
 
-    /// Waits until the answers to all requests are not known to be denied.
-    pub(super) async fn answers_permitted(&self) {
-        self.answers.subscribe().wait_for(Option::is_none).await.ok();
+    /// Waits until the replies to all requests are no longer known to be denied.
+    pub(super) async fn replies_permitted(&self) {
+        self.replies.subscribe().wait_for(Option::is_none).await.ok();
     }
 
-    /// Returns the answer to a request about the stream or bucket `name`.
+    /// Returns the reply to a request about the stream or bucket `name`.
     ///
     /// # Errors
     ///
-    /// The request failed, or NATS denied a request about `name` meanwhile.
-    pub(super) async fn permitted<T, E: Into<Error>>(
+    /// Returns the error of the request, or the denial if NATS denies a request about `name` meanwhile.
+    pub(super) async fn unless_denied<T, E: Into<Error>>(
         &self,
         name: &str,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Error> {
         tokio::select! {
-            // The denial says more than the failure that it causes.
+            // The denial is more specific than the timeout that it causes.
             biased;
             denied = self.denied(name) => Err(denied.into()),
-            answer = request => answer.map_err(Into::into),
+            reply = request => reply.map_err(Into::into),
         }
     }
 
-    /// Waits for a denial about the stream or bucket `name` that comes after the call, or about the answers to all requests.
+    /// Waits for a denial about the stream or bucket `name` that arrives after the call, or for a denial of the replies to all requests.
     pub(super) fn denied(&self, name: &str) -> impl Future<Output = Denied> + use<> {
         let (mut denials, name) = (self.all.subscribe(), name.to_owned());
-        let answers = self.answers_denied();
+        let replies = self.replies_denied();
         let about_name = async move {
             loop {
                 match denials.recv().await {
@@ -101,7 +101,7 @@ impl Denials {
                             return Denied(denied);
                         }
                     }
-                    // A missed denial comes again with the next attempt.
+                    // The next attempt causes a missed denial again.
                     Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
                 }
@@ -110,20 +110,20 @@ impl Denials {
         async move {
             tokio::select! {
                 denied = about_name => denied,
-                denied = answers => denied,
+                denied = replies => denied,
             }
         }
     }
 }
 
-/// Returns the denial if it is about this stream or bucket, without the rest of the subject, which may name a user.
+/// Returns the denial if it concerns this stream or bucket. The rest of the subject is left out, because it may name a user.
 fn about(denied: &str, name: &str) -> Option<String> {
-    // Only the registry asks for it, on a connection of its own.
+    // Only the registry sends this request, on a connection of its own.
     if denied.contains(ACCOUNT) {
         return Some(denied.to_owned());
     }
-    let (before, behind) = denied.split_once(name)?;
-    let rest = if behind.starts_with('.') { ".>\"" } else { "\"" };
+    let (before, after) = denied.split_once(name)?;
+    let rest = if after.starts_with('.') { ".>\"" } else { "\"" };
     Some(format!("{before}{name}{rest}"))
 }
 
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn denial_names_the_permission_and_no_user() {
+    fn denial_names_the_permission_but_no_user() {
         let check = |denied: &str, name: &str, expected: Option<&str>| {
             assert_eq!(about(denied, name).as_deref(), expected, "{denied}");
         };
@@ -154,18 +154,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn denied_answers_are_known_to_all_until_the_next_connection() {
+    async fn denied_replies_concern_all_until_reconnect() {
         let denials = Denials::default();
         let before = denials.denied("main-queue");
         let inbox = "Permissions Violation for Subscription to \"_INBOX.5AbCd.*\"";
-        denials.note(&ServerError::Other(inbox.into()));
+        denials.record(&ServerError::Other(inbox.into()));
         let named = "NATS does not permit Subscription to \"_INBOX.>\"";
         assert_eq!(before.await.to_string(), named);
         assert_eq!(denials.denied("sse-resume").await.to_string(), named);
         denials.connected();
-        assert!(denials.answers().is_none());
+        assert!(denials.replies().is_none());
         assert!(denials.denied("sse-resume").now_or_never().is_none());
-        denials.note(&ServerError::Other("maximum subscriptions exceeded".into()));
+        denials.record(&ServerError::Other("maximum subscriptions exceeded".into()));
         let named = "NATS does not permit more subscriptions (max_subscriptions)";
         assert_eq!(denials.denied("sse-resume").await.to_string(), named);
     }

@@ -1,35 +1,36 @@
-//! Where reading the stream stands, and where it begins or goes on.
+//! The position of the source in the stream, and the start of a new consumer.
 
 use std::time::Duration;
 
 use async_nats::jetstream::stream;
 use domain::notification::{EventId, Incarnation};
 
-/// What was read last. It is kept here, not on the server.
+/// The last message that was handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The last message that was handled, of whatever type.
+    /// Its id. The message can be of any type.
     pub(super) last: EventId,
-    /// When the server took that message, since 1970.
+    /// When NATS stored it, since 1970.
     pub(super) published: Duration,
 }
 
-/// From where on a consumer is to deliver.
+/// The first message that a consumer delivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Start {
-    /// From this sequence on.
+    /// The message with this sequence, or the next one.
     Sequence(u64),
-    /// From this time on, since 1970.
+    /// The first message at this time or later, since 1970.
     Time(Duration),
 }
 
 impl Start {
-    /// The start in a stream that is now of `incarnation` and ends with the sequence `last`.
+    /// Returns the start in a stream that has this `incarnation` and ends with the sequence `last`.
     ///
-    /// At first it is `recent`, the time from which on events are to be remembered, or the present end without one. Later it
-    /// is the message after the last one that was handled. A stream that has lost its end (a crash before it was on the disk)
-    /// goes on with its new one. In a stream that was made anew, sequences mean nothing: what was published since counts,
-    /// for it may have been restored from a backup, with everything that has long been read.
+    /// - Without a position, reading starts at the time `recent`, or at the end of the stream if that is none.
+    /// - With a position in this incarnation, it resumes with the message after the position. If the stream has lost its end (a crash before
+    ///   it was written to disk), it resumes at the new end.
+    /// - With a position in another incarnation, sequences are not comparable, so it resumes after the time of the last message. The stream
+    ///   may have been restored from a backup, with messages that were handled long ago.
     pub(super) fn after(
         position: Option<Position>,
         incarnation: Incarnation,
@@ -47,7 +48,7 @@ impl Start {
     }
 }
 
-/// When the stream was made, in milliseconds since 1970: every server and every client sees the same.
+/// Returns the creation time of the stream, in milliseconds since 1970. It is the same for every server and client.
 pub(super) fn incarnation(info: &stream::Info) -> Incarnation {
     let milliseconds = info.created.unix_timestamp_nanos() / 1_000_000;
     Incarnation::of(u64::try_from(milliseconds).unwrap_or_default())
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reading_goes_on_where_it_stopped() {
+    fn reading_resumes_after_the_position() {
         const RECENT: Duration = Duration::from_secs(700);
         let at = |incarnation, sequence| {
             let last = EventId { incarnation: Incarnation::of(incarnation), sequence };

@@ -1,4 +1,4 @@
-//! The queue of the platform's services, and what it takes to read it.
+//! The stream that the platform's services share (`main-queue`), and consumers of it.
 
 use std::time::Duration;
 
@@ -16,30 +16,30 @@ use uuid::Uuid;
 
 use super::position::Start;
 
-/// The name of the stream, and of its one subject.
+/// The name of the stream, and of its only subject.
 pub(super) const NAME: &str = "main-queue";
-/// A queue that has been deleted is left for so long to whoever deleted it, who may make another. It is also long enough for the server: a
-/// stream that is made while the one before is still being deleted may exist and store nothing (measured with nats-server 2.15).
-const DELETION: Duration = Duration::from_secs(2);
-/// The server forgets a consumer that nobody has asked for anything for so long: none is left behind when we are killed. It is longer than
-/// the relay pauses behind a batch; where the queue allows less, a consumer that was forgotten meanwhile is made again.
+/// Delay before a deleted stream is recreated. Its administrator may recreate it meanwhile. The server needs time as well: a stream that is
+/// created while the previous one is still being deleted may store nothing (measured with nats-server 2.15).
+const RECREATE_DELAY: Duration = Duration::from_secs(2);
+/// Time without a request after which the server deletes a consumer, so that a killed process leaves none behind. It is longer than the
+/// relay pauses after a batch. If the stream allows less, a consumer may be deleted during a pause; it is then recreated.
 const INACTIVE_THRESHOLD: Duration = Duration::from_secs(15);
-/// The server says at least so often that it is there; after two silences the consumer is made again.
+/// Interval of heartbeats from the server. The consumer is recreated after two missed ones.
 const HEARTBEAT: Duration = Duration::from_secs(5);
-/// How many messages are asked for at a time …
+/// Maximum number of messages in a request.
 const BATCH_MESSAGES: usize = 500;
-/// … and how many bytes, unless the server lets a single message be larger.
+/// Maximum number of bytes in a request, unless the server allows larger messages.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// The queue, which is made when it is missing. If it `was_there` before, it has just been deleted then.
-pub(super) async fn open(context: &jetstream::Context, was_there: bool) -> Result<Stream, Error> {
+/// Opens the stream and creates it if it is missing. If it `existed` before, it was deleted, and is recreated after [`RECREATE_DELAY`].
+pub(super) async fn open(context: &jetstream::Context, existed: bool) -> Result<Stream, Error> {
     match context.get_stream(NAME).await {
         Ok(queue) => return Ok(queue),
         Err(error) if !matches!(error.kind(), GetStreamErrorKind::JetStream(_)) => return Err(error.into()),
         Err(_) => {}
     }
-    if was_there {
-        tokio::time::sleep(DELETION).await;
+    if existed {
+        tokio::time::sleep(RECREATE_DELAY).await;
     }
     let config = Config {
         name: NAME.into(),
@@ -51,11 +51,11 @@ pub(super) async fn open(context: &jetstream::Context, was_there: bool) -> Resul
     Ok(context.get_or_create_stream(config).await?)
 }
 
-/// A consumer that delivers from `start` on.
+/// Creates a consumer that delivers the messages from `start` on.
 pub(super) async fn consumer(queue: &Stream, start: Start) -> Result<Consumer<pull::Config>, Error> {
     let deliver_policy = match start {
         Start::Sequence(start_sequence) => DeliverPolicy::ByStartSequence { start_sequence },
-        Start::Time(time) => DeliverPolicy::ByStartTime { start_time: date(time)? },
+        Start::Time(time) => DeliverPolicy::ByStartTime { start_time: timestamp(time)? },
     };
     let config = pull::Config {
         name: Some(format!("ocis-sse-{}", Uuid::new_v4())),
@@ -70,7 +70,7 @@ pub(super) async fn consumer(queue: &Stream, start: Start) -> Result<Consumer<pu
     Ok(queue.create_consumer(config).await?)
 }
 
-/// For how long nobody has to ask a consumer for anything before the server forgets it, when the queue has these limits.
+/// Returns the time without a request after which the server deletes a consumer, within the limits of the stream.
 fn inactive_threshold(limits: Option<&ConsumerLimits>) -> Duration {
     match limits {
         Some(limits) if !limits.inactive_threshold.is_zero() => {
@@ -80,21 +80,21 @@ fn inactive_threshold(limits: Option<&ConsumerLimits>) -> Duration {
     }
 }
 
-/// What the consumer delivers, when the largest message of the server has so many bytes.
+/// Returns the messages of the consumer. The server allows messages of up to `max_message_bytes`.
 pub(super) async fn messages(
     consumer: &Consumer<pull::Config>,
-    largest_message: usize,
+    max_message_bytes: usize,
 ) -> Result<pull::Stream, Error> {
     let messages = consumer
         .stream()
         .max_messages_per_batch(batch_messages(consumer.cached_info().config.max_batch))
-        // A message larger than all that was asked for would never come.
-        .max_bytes_per_batch(BATCH_BYTES.max(largest_message.saturating_mul(2)))
+        // A message that is larger than the requested bytes would never be delivered.
+        .max_bytes_per_batch(BATCH_BYTES.max(max_message_bytes.saturating_mul(2)))
         .heartbeat(HEARTBEAT);
     Ok(messages.messages().await?)
 }
 
-/// How many messages are asked for at a time, when the server allows `max_batch`; zero and less is no limit.
+/// Returns the number of messages in a request, if the server allows `max_batch`. Zero or less means no limit.
 fn batch_messages(max_batch: i64) -> usize {
     match usize::try_from(max_batch) {
         Ok(max_batch) if max_batch > 0 => BATCH_MESSAGES.min(max_batch),
@@ -102,7 +102,7 @@ fn batch_messages(max_batch: i64) -> usize {
     }
 }
 
-/// As NATS takes times.
-fn date(unix_time: Duration) -> Result<OffsetDateTime, Error> {
+/// Converts a time to the type of the NATS client.
+fn timestamp(unix_time: Duration) -> Result<OffsetDateTime, Error> {
     Ok(OffsetDateTime::from_unix_timestamp_nanos(i128::try_from(unix_time.as_nanos())?)?)
 }

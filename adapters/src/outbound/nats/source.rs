@@ -1,63 +1,60 @@
-//! Reads the stream that all services of the platform share.
+//! The source of events: a reader of the stream that all services of the platform share.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_nats::{Client, jetstream};
 use async_trait::async_trait;
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use domain::{language::LanguageChoice, notification::EventId, revocation::AccountChange};
 use ports::outbound::{Clock, EventSource, MessageMetadata, Metrics, Outcome, SourceEvent};
 use tokio::sync::watch;
 use tracing::warn;
 
 use super::{
-    connection::{Connection, LineState},
-    envelope::{self, Event, PassedOver, Unreadable, UserChange},
-    lag::Lag,
+    backoff,
+    connection::{Connection, ConnectionState},
+    envelope::{self, Event, Skipped, Unreadable, UserChange},
+    lag::LagMonitor,
     permissions::Denials,
     position::{Position, Start, incarnation},
     queue,
     subscription::{Received, Subscription},
 };
 
-/// A consumer that follows one that was lost at once counts as one that works after this time.
+/// Time after which a new consumer counts as working, if the previous one was lost before it delivered a message.
 const PROBATION: Duration = Duration::from_secs(2);
-/// The longest pause before trying again to subscribe.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
-/// The bus's one stream, read through an ephemeral consumer that is made again whenever it is lost.
+/// A reader of the JetStream stream, through an ephemeral consumer that is recreated whenever it is lost.
 ///
-/// The position is kept here, not on the server: a new consumer begins with the message after the last one that was
-/// handled, so nothing is lost and nothing comes twice.
+/// The position is kept here, not on the server. A new consumer starts with the message after the last one that was handled, so no message
+/// is lost or delivered twice.
 pub struct JetStreamSource {
-    line: watch::Receiver<LineState>,
+    connection: watch::Receiver<ConnectionState>,
     denials: Denials,
     metrics: Arc<dyn Metrics>,
     clock: Arc<dyn Clock>,
-    /// From when on events are to be remembered, since 1970; none when they are not.
+    /// The time from which recent events are read at the start, since 1970. None if no recent events are read.
     recent: Option<Duration>,
     position: Option<Position>,
-    /// The last of the recent events, while they have not all come.
-    filling: Option<u64>,
+    /// The sequence of the last recent event, until all recent events were read.
+    last_recent: Option<u64>,
     subscription: Option<Subscription>,
-    /// What has been said of the present interruption.
-    said: Option<String>,
-    /// Whether to pause before the next attempt to subscribe, and for how long.
-    pause: bool,
-    /// Whether the last consumer brought nothing before it was lost, or NATS denied it, so that the next one has still to prove itself. Where
-    /// NATS permits to make a consumer, but not to ask it for messages, readiness would change to and fro otherwise.
-    is_unproven: bool,
-    delays: ExponentialBackoff,
-    /// The line over which the last attempt was made.
+    /// The reported reason of the current interruption.
+    reported: Option<String>,
+    /// Whether the next attempt to subscribe is delayed.
+    is_delayed: bool,
+    /// Whether the last consumer was lost before it delivered a message, or NATS denied it. `Subscribed` is then reported only after
+    /// [`PROBATION`]. Otherwise readiness would alternate where NATS permits creating a consumer, but not requesting messages.
+    is_on_probation: bool,
+    failed_attempts: usize,
+    /// The connection of the last attempt to subscribe.
     generation: u64,
-    lag: Lag,
-    /// What comes after what was just returned.
+    lag: LagMonitor,
+    /// Events to return before the next message is read.
     queued: VecDeque<SourceEvent>,
 }
 
 impl JetStreamSource {
-    /// A source that will read over `connection`, beginning with what was published `recently`, or from then on when that is
-    /// zero.
+    /// Creates a source that starts with the events of the last `recently`, or with new events only if that is zero.
     #[must_use]
     pub fn new(
         connection: &Connection,
@@ -67,58 +64,58 @@ impl JetStreamSource {
     ) -> Self {
         let recent = clock.unix_time().saturating_sub(recently);
         Self {
-            line: connection.state.clone(),
+            connection: connection.state.clone(),
             denials: connection.denials.clone(),
             metrics,
             clock,
             recent: (!recently.is_zero()).then_some(recent),
             position: None,
-            filling: None,
+            last_recent: None,
             subscription: None,
-            said: None,
-            pause: false,
-            is_unproven: false,
-            delays: delays(),
+            reported: None,
+            is_delayed: false,
+            is_on_probation: false,
+            failed_attempts: 0,
             generation: 0,
-            lag: Lag::default(),
+            lag: LagMonitor::default(),
             queued: VecDeque::new(),
         }
     }
 
-    /// Makes a consumer at the present position, and the stream when it is missing.
+    /// Creates a consumer at the current position, and the stream if it is missing.
     async fn subscribe(
         &mut self,
         client: Client,
         generation: u64,
     ) -> Result<Subscription, async_nats::Error> {
-        let largest_message = client.server_info().max_payload;
+        let max_message_bytes = client.server_info().max_payload;
         let context = jetstream::new(client);
         let queue = queue::open(&context, self.position.is_some()).await?;
         let info = queue.cached_info();
         let (incarnation, last) = (incarnation(info), info.state.last_sequence);
         let start = Start::after(self.position, incarnation, last, self.recent);
         let consumer = queue::consumer(&queue, start).await?;
-        let messages = queue::messages(&consumer, largest_message).await?;
+        let messages = queue::messages(&consumer, max_message_bytes).await?;
         let info = consumer.cached_info();
-        self.begin(EventId { incarnation, sequence: info.delivered.stream_sequence }, last);
+        self.start_after(EventId { incarnation, sequence: info.delivered.stream_sequence }, last);
         let consumer = info.name.clone();
         let denied = self.denials.denied(queue::NAME);
         Ok(Subscription::new(context, consumer, messages, generation, denied))
     }
 
-    /// A consumer delivers what comes after `after`; `last` is the stream's last sequence. At first, what is there already
-    /// has to come before anything is said to arrive.
-    fn begin(&mut self, after: EventId, last: u64) {
-        if self.position.is_none() || self.filling.is_some() {
-            self.filling = Some(last);
+    /// Records that a consumer delivers the messages after `after`. `last` is the last sequence of the stream. On the first subscription,
+    /// the messages up to `last` are the recent ones, which are returned before `Subscribed`.
+    fn start_after(&mut self, after: EventId, last: u64) {
+        if self.position.is_none() || self.last_recent.is_some() {
+            self.last_recent = Some(last);
         }
-        self.skip_to(after);
-        self.filled(after.sequence);
+        self.advance_to(after);
+        self.recent_read_to(after.sequence);
     }
 
-    /// The next message is the one after `after`. If that is not what was read last, something was lost; the bus had it no
-    /// longer.
-    fn skip_to(&mut self, after: EventId) {
+    /// Sets the position, because the next message is the one after `after`. Reports a resync if that is not the position so far: NATS has
+    /// lost the messages in between.
+    fn advance_to(&mut self, after: EventId) {
         if self.position.map(|position| position.last) != Some(after) {
             let published = self.position.map_or(self.clock.unix_time(), |position| position.published);
             self.position = Some(Position { last: after, published });
@@ -126,39 +123,39 @@ impl JetStreamSource {
         }
     }
 
-    /// Everything up to `sequence` has come.
-    fn filled(&mut self, sequence: u64) {
-        if self.filling.is_none_or(|last| sequence >= last) {
-            self.filling = None;
-            if !self.is_unproven {
+    /// Reports `Subscribed` if the recent events end at `sequence` or before it, unless the consumer is on probation.
+    fn recent_read_to(&mut self, sequence: u64) {
+        if self.last_recent.is_none_or(|last| sequence >= last) {
+            self.last_recent = None;
+            if !self.is_on_probation {
                 self.queued.push_back(SourceEvent::Subscribed);
             }
         }
     }
 
-    /// The consumer has not been lost at once, as the last one was.
-    fn prove(&mut self) {
-        if std::mem::take(&mut self.is_unproven) && self.filling.is_none() {
+    /// Ends the probation of a consumer that works, and reports `Subscribed` if all recent events were read.
+    fn end_probation(&mut self) {
+        if std::mem::take(&mut self.is_on_probation) && self.last_recent.is_none() {
             self.queued.push_back(SourceEvent::Subscribed);
         }
     }
 
-    /// Reads one message, and queues what there is to say of it.
-    fn read(&mut self, Received { message, sequence, published, pending }: &Received) {
+    /// Decodes a message and queues its events.
+    fn handle(&mut self, Received { message, sequence, published, pending }: &Received) {
         let (sequence, Some(position)) = (*sequence, self.position) else { return };
-        self.skip_to(EventId { sequence: sequence - 1, ..position.last });
+        self.advance_to(EventId { sequence: sequence - 1, ..position.last });
         let id = EventId { sequence, ..position.last };
         self.position = Some(Position { last: id, published: *published });
         self.metrics.nats_lag(*pending);
         match envelope::read(&message.payload, id) {
-            Ok(Some(Event::Notification { notification, trace_parent, passed_over })) => {
-                let PassedOver { translations, users } = passed_over;
+            Ok(Some(Event::Notification { notification, trace_parent, skipped })) => {
+                let Skipped { translations, users } = skipped;
                 if translations > 0 {
-                    warn!(sequence, unreadable = translations, "translations of an event were passed over");
+                    warn!(sequence, unreadable = translations, "unreadable translations of an event skipped");
                     self.metrics.translations_unreadable(translations);
                 }
                 if users > 0 {
-                    warn!(sequence, unreadable = users, "users of an event were passed over");
+                    warn!(sequence, unreadable = users, "unreadable users of an event skipped");
                 }
                 let age = self.clock.unix_time().saturating_sub(*published);
                 let metadata = MessageMetadata {
@@ -181,73 +178,76 @@ impl JetStreamSource {
                             let choice = LanguageChoice { user, language, chosen_at: *published };
                             self.queued.push_back(SourceEvent::LanguageChosen(choice));
                         }
-                        Err(error) => self.pass_over(sequence, &error),
+                        Err(error) => self.skip_unreadable(sequence, &error),
                     }
                 }
             }
             Ok(None) => self.metrics.event_received(Outcome::OtherType),
-            Err(error) => self.pass_over(sequence, &error),
+            Err(error) => self.skip_unreadable(sequence, &error),
         }
-        if self.filling.is_some() {
-            // The last of them may have been deleted meanwhile.
-            self.filled(if *pending == 0 { u64::MAX } else { sequence });
+        if self.last_recent.is_some() {
+            // The last recent event may have been deleted meanwhile. Without waiting messages, all were read.
+            self.recent_read_to(if *pending == 0 { u64::MAX } else { sequence });
         } else {
-            self.queued.extend(self.lag.judge(*pending));
+            self.queued.extend(self.lag.update(*pending));
         }
     }
 
-    fn pass_over(&self, sequence: u64, error: &Unreadable) {
+    fn skip_unreadable(&self, sequence: u64, error: &Unreadable) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
-        warn!(sequence, %error, cause, "a message of the bus was passed over");
+        warn!(sequence, %error, cause, "unreadable message skipped");
         self.metrics.event_received(Outcome::Unreadable);
     }
 
-    /// Gives up the consumer, and says why unless that was just said. One that has brought nothing is not replaced at once,
-    /// or a bus that refuses to be read would be asked without a pause.
+    /// Drops the consumer. Returns the interruption, unless this reason is already reported.
+    ///
+    /// The next attempt is delayed if the consumer has delivered no message. Otherwise a NATS server that refuses reads would get requests
+    /// without a pause.
     fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
         if let Some(subscription) = self.subscription.take() {
-            self.lag = Lag::default();
-            self.pause = !subscription.has_brought_something();
-            self.is_unproven = self.pause;
-            if !self.pause {
-                self.delays = delays();
+            self.lag = LagMonitor::default();
+            self.is_delayed = !subscription.has_received();
+            self.is_on_probation = self.is_delayed;
+            if !self.is_delayed {
+                self.failed_attempts = 0;
             }
         }
-        let new = self.said.as_ref() != Some(&reason);
-        self.said = Some(reason.clone());
-        new.then_some(SourceEvent::Interrupted { reason })
+        let is_new = self.reported.as_ref() != Some(&reason);
+        self.reported = Some(reason.clone());
+        is_new.then_some(SourceEvent::Interrupted { reason })
     }
 
-    /// One step on the way to a subscription: waits for the line, then asks for a consumer.
-    async fn next_attempt(&mut self) -> Option<SourceEvent> {
-        let state = self.line.borrow_and_update().clone();
+    /// Waits for the connection, or tries once to subscribe. Returns an interruption that was not reported yet.
+    async fn try_subscribe(&mut self) -> Option<SourceEvent> {
+        let state = self.connection.borrow_and_update().clone();
         let Some(client) = state.client.filter(|_| state.connected) else {
-            let said = state.trouble.and_then(|trouble| self.interrupted(trouble));
-            // When nobody makes the line any more, a source waits even so.
-            if said.is_none() && self.line.changed().await.is_err() {
+            let interruption = state.error.and_then(|error| self.interrupted(error));
+            // A source never ends, even if the task of the connection has ended.
+            if interruption.is_none() && self.connection.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            return said;
+            return interruption;
         };
         if state.generation != self.generation {
             self.generation = state.generation;
-            self.pause = false;
-            self.is_unproven = state.was_denied;
-            self.delays = delays();
+            self.is_delayed = false;
+            self.is_on_probation = state.was_denied;
+            self.failed_attempts = 0;
         }
-        if std::mem::take(&mut self.pause) {
-            tokio::time::sleep(self.delays.next().unwrap_or(LONGEST_DELAY)).await;
+        if std::mem::take(&mut self.is_delayed) {
+            self.failed_attempts += 1;
+            tokio::time::sleep(backoff::delay(self.failed_attempts)).await;
         }
         let denials = self.denials.clone();
-        match denials.permitted(queue::NAME, self.subscribe(client, state.generation)).await {
+        match denials.unless_denied(queue::NAME, self.subscribe(client, state.generation)).await {
             Ok(subscription) => {
                 self.subscription = Some(subscription);
-                self.said = None;
+                self.reported = None;
                 None
             }
             Err(error) => {
-                self.pause = true;
-                self.interrupted(format!("no consumer: {error}"))
+                self.is_delayed = true;
+                self.interrupted(format!("cannot create a consumer: {error}"))
             }
         }
     }
@@ -260,22 +260,22 @@ impl EventSource for JetStreamSource {
             if let Some(event) = self.queued.pop_front() {
                 return event;
             }
-            let said = match &mut self.subscription {
-                // It is rare and large: nobody else is to carry it.
-                None => Box::pin(self.next_attempt()).await,
+            let interruption = match &mut self.subscription {
+                // Boxed, because this future is large and rarely used.
+                None => Box::pin(self.try_subscribe()).await,
                 Some(subscription) => {
-                    let next = subscription.next(&mut self.line);
-                    let received = if self.is_unproven {
-                        // Without a message it would have been lost by then.
+                    let next = subscription.next(&mut self.connection);
+                    let received = if self.is_on_probation {
+                        // A consumer that NATS denies is lost within this time.
                         tokio::time::timeout(PROBATION, next).await.ok().transpose()
                     } else {
                         next.await.map(Some)
                     };
                     match received {
                         Ok(received) => {
-                            self.prove();
+                            self.end_probation();
                             if let Some(received) = received {
-                                self.read(&received);
+                                self.handle(&received);
                             }
                             None
                         }
@@ -283,8 +283,8 @@ impl EventSource for JetStreamSource {
                     }
                 }
             };
-            if let Some(said) = said {
-                return said;
+            if let Some(interruption) = interruption {
+                return interruption;
             }
         }
     }
@@ -294,13 +294,4 @@ impl EventSource for JetStreamSource {
             subscription.close(queue::NAME).await;
         }
     }
-}
-
-fn delays() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(100))
-        .with_max_delay(LONGEST_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }

@@ -1,4 +1,4 @@
-//! Whom TLS takes for a NATS server.
+//! Verification of a NATS server's certificate.
 
 use std::{fs::File, io::Read as _, path::PathBuf, sync::Arc};
 
@@ -14,15 +14,16 @@ use async_nats::rustls::{
     server::ParsedCertificate,
 };
 
-/// Maximum size of a file of authorities, in bytes.
+/// Maximum size of a file with certificate authorities, in bytes.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// A configuration that takes any certificate, for those who asked for just that.
+/// Returns a configuration that accepts any certificate.
 pub(super) fn unverified() -> ClientConfig {
-    config(Trust::Anybody)
+    config(Trust::Any)
 }
 
-/// A configuration that takes the certificates of the authorities in `file` (PEM), which is read for each handshake: it may be renewed.
+/// Returns a configuration that trusts the certificate authorities in `file` (PEM). The file is read for each handshake, because it may be
+/// replaced.
 pub(super) fn with_roots(file: PathBuf) -> ClientConfig {
     config(Trust::Roots(file))
 }
@@ -35,7 +36,7 @@ fn config(trust: Trust) -> ClientConfig {
         .with_no_client_auth()
 }
 
-/// Verifies certificates, and always that the owner has signed the handshake.
+/// A verifier of certificates. The signature of the handshake is always verified.
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
@@ -44,13 +45,13 @@ struct Verifier {
 
 #[derive(Debug)]
 enum Trust {
-    Anybody,
+    Any,
     Roots(PathBuf),
 }
 
 impl Verifier {
-    /// Verifies a certificate as rustls does, but for one that is itself among `roots` and says that it is an authority (`CA:TRUE`), as
-    /// `openssl req -x509` makes them: rustls takes it for no server's, Go and the platform do.
+    /// Verifies a certificate as rustls does, with one exception. A certificate that is itself among `roots` may be a certificate authority
+    /// (`CA:TRUE`), as `openssl req -x509` creates them. rustls rejects it as a server certificate; Go, and so the platform, accepts it.
     fn verify_with_roots(
         &self,
         roots: &[CertificateDer<'static>],
@@ -67,8 +68,8 @@ impl Verifier {
             WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&self.provider));
         let verifier = verifier.build().map_err(|error| Error::General(error.to_string()))?;
         match verifier.verify_server_cert(certificate, intermediates, name, &[], now) {
-            // Its time was checked before; a test holds rustls to that. Its signature is its own and says nothing. What it may be used for
-            // (extended key usage) is not checked: an authority can make itself a certificate for every use.
+            // rustls has checked the validity period before; a test verifies that. The signature proves nothing, because the certificate is
+            // self-signed. The extended key usage is not checked, because an authority can issue itself a certificate for any usage.
             Err(error) if is_authority(&error) && roots.contains(certificate) => {
                 verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
                 Ok(ServerCertVerified::assertion())
@@ -78,28 +79,28 @@ impl Verifier {
     }
 }
 
-/// Whether a certificate was refused because it says that it is an authority.
+/// Returns whether a certificate was rejected because it is a certificate authority.
 fn is_authority(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(cause)) = error else { return false };
     cause.0.downcast_ref() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
-/// Reads the certificates in a file.
+/// Reads the certificates in a PEM file.
 fn read(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Error> {
     let unusable =
         |error: &dyn ToString| Error::General(format!("{}: {}", file.display(), error.to_string()));
     let mut bytes = Vec::new();
-    // Only a regular file has an end. Here is nobody to wait for another.
+    // Reading another kind of file might block or never end.
     if !file.metadata().map_err(|error| unusable(&error))?.is_file() {
-        return Err(unusable(&"is no regular file"));
+        return Err(unusable(&"not a regular file"));
     }
     let opened = File::open(file).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
     opened.map_err(|error| unusable(&error))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
-        Ok(certificates) if certificates.is_empty() => Err(unusable(&"has no certificate")),
+        Ok(certificates) if certificates.is_empty() => Err(unusable(&"no certificate found")),
         Ok(certificates) => Ok(certificates),
-        Err(_) => Err(unusable(&"is no valid PEM")),
+        Err(_) => Err(unusable(&"invalid PEM")),
     }
 }
 
@@ -113,7 +114,7 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         match &self.trust {
-            Trust::Anybody => Ok(ServerCertVerified::assertion()),
+            Trust::Any => Ok(ServerCertVerified::assertion()),
             Trust::Roots(file) => self.verify_with_roots(&read(file)?, certificate, intermediates, name, now),
         }
     }
@@ -155,7 +156,7 @@ mod tests {
     /// 2025-06-15.
     const NOW: u64 = 1_749_945_600;
 
-    /// What is asked for with `openssl req -x509 -subj /CN=nats`, valid in 2025.
+    /// The parameters of `openssl req -x509 -subj /CN=nats`, valid in 2025.
     fn params(is_ca: IsCa) -> CertificateParams {
         let mut params = CertificateParams::new([NAME.to_owned()]).expect("a name");
         params.distinguished_name.push(DnType::CommonName, "nats");
@@ -185,7 +186,7 @@ mod tests {
         certificate: &CertificateDer<'_>,
     ) -> Result<(), String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Verifier { trust: Trust::Anybody, provider };
+        let verifier = Verifier { trust: Trust::Any, provider };
         let roots: Vec<_> = roots.iter().map(|root| (*root).clone()).collect();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let name = ServerName::try_from(name).expect("a name");
@@ -193,71 +194,71 @@ mod tests {
         outcome.map(drop).map_err(|error| error.to_string())
     }
 
-    fn is_refused(verified: Result<(), String>, reason: &str) {
-        let refused = verified.expect_err(reason);
-        assert!(refused.contains(reason), "{refused}");
+    fn assert_rejected(verified: Result<(), String>, reason: &str) {
+        let error = verified.expect_err(reason);
+        assert!(error.contains(reason), "{error}");
     }
 
     #[test]
-    fn authority_among_the_roots_may_be_the_server() {
-        let (ours, other) = (issuer(), issuer());
-        assert_eq!(verify(&[ours.der()], ours.der()), Ok(()));
-        assert_eq!(verify(&[other.der(), ours.der()], ours.der()), Ok(()));
+    fn root_is_accepted_as_server_certificate() {
+        let (root, other) = (issuer(), issuer());
+        assert_eq!(verify(&[root.der()], root.der()), Ok(()));
+        assert_eq!(verify(&[other.der(), root.der()], root.der()), Ok(()));
     }
 
     #[test]
-    fn authority_of_the_same_name_and_even_the_same_key_is_refused() {
-        let (ours, other) = (issuer(), issuer());
-        is_refused(verify(&[ours.der()], other.der()), "CaUsedAsEndEntity");
-        let again = params(authority()).self_signed(ours.key()).expect("a certificate");
-        assert_ne!(again.der(), ours.der(), "its serial number is another");
-        is_refused(verify(&[ours.der()], again.der()), "CaUsedAsEndEntity");
+    fn authority_with_the_name_and_key_of_a_root_is_rejected() {
+        let (root, other) = (issuer(), issuer());
+        assert_rejected(verify(&[root.der()], other.der()), "CaUsedAsEndEntity");
+        let reissued = params(authority()).self_signed(root.key()).expect("a certificate");
+        assert_ne!(reissued.der(), root.der(), "the serial numbers differ");
+        assert_rejected(verify(&[root.der()], reissued.der()), "CaUsedAsEndEntity");
     }
 
     #[test]
-    fn authority_that_was_issued_by_one_of_the_roots_is_refused() {
-        let ours = issuer();
+    fn authority_issued_by_a_root_is_rejected() {
+        let root = issuer();
         let key = KeyPair::generate().expect("a key");
-        let issued = params(authority()).signed_by(&key, &ours).expect("a certificate");
-        is_refused(verify(&[ours.der()], issued.der()), "CaUsedAsEndEntity");
+        let issued = params(authority()).signed_by(&key, &root).expect("a certificate");
+        assert_rejected(verify(&[root.der()], issued.der()), "CaUsedAsEndEntity");
     }
 
     #[test]
-    fn authority_is_refused_outside_its_time_and_for_another_name() {
-        let ours = issuer();
+    fn expired_or_misnamed_root_is_rejected() {
+        let root = issuer();
         let year = 366 * 24 * 60 * 60;
-        is_refused(verify_at(NOW + year, NAME, &[ours.der()], ours.der()), "certificate expired");
-        is_refused(verify_at(NOW - year, NAME, &[ours.der()], ours.der()), "certificate not valid yet");
+        assert_rejected(verify_at(NOW + year, NAME, &[root.der()], root.der()), "certificate expired");
+        assert_rejected(verify_at(NOW - year, NAME, &[root.der()], root.der()), "certificate not valid yet");
         let reason = "certificate not valid for name";
-        is_refused(verify_at(NOW, "other.example", &[ours.der()], ours.der()), reason);
-        is_refused(verify_at(NOW, "127.0.0.1", &[ours.der()], ours.der()), reason);
+        assert_rejected(verify_at(NOW, "other.example", &[root.der()], root.der()), reason);
+        assert_rejected(verify_at(NOW, "127.0.0.1", &[root.der()], root.der()), reason);
     }
 
     #[test]
-    fn what_no_authority_has_issued_is_refused_and_what_one_has_is_not() {
-        let (ours, other) = (issuer(), issuer());
+    fn only_certificates_issued_by_a_root_are_accepted() {
+        let (root, other) = (issuer(), issuer());
         let key = KeyPair::generate().expect("a key");
-        let issued = params(IsCa::NoCa).signed_by(&key, &ours).expect("a certificate");
-        assert_eq!(verify(&[ours.der()], issued.der()), Ok(()));
-        is_refused(verify(&[other.der()], issued.der()), "BadSignature");
+        let issued = params(IsCa::NoCa).signed_by(&key, &root).expect("a certificate");
+        assert_eq!(verify(&[root.der()], issued.der()), Ok(()));
+        assert_rejected(verify(&[other.der()], issued.der()), "BadSignature");
         let expired = NOW + 366 * 24 * 60 * 60;
-        is_refused(verify_at(expired, NAME, &[ours.der()], issued.der()), "certificate expired");
-        let itself = params(IsCa::NoCa).self_signed(&key).expect("a certificate");
-        assert_eq!(verify(&[itself.der()], itself.der()), Ok(()));
-        is_refused(verify(&[ours.der()], itself.der()), "BadSignature");
+        assert_rejected(verify_at(expired, NAME, &[root.der()], issued.der()), "certificate expired");
+        let self_signed = params(IsCa::NoCa).self_signed(&key).expect("a certificate");
+        assert_eq!(verify(&[self_signed.der()], self_signed.der()), Ok(()));
+        assert_rejected(verify(&[root.der()], self_signed.der()), "BadSignature");
     }
 
     #[test]
-    fn file_without_a_certificate_or_an_end_is_named() {
+    fn error_names_an_unusable_file() {
         let check = |file: PathBuf, reason: &str| {
             let read = read(&file).expect_err("unusable").to_string();
             assert!(read.contains(&format!("{}: {reason}", file.display())), "{read}");
         };
-        check("/dev/zero".into(), "is no regular file");
+        check("/dev/zero".into(), "not a regular file");
         check("/nowhere/ca.pem".into(), "No such file or directory");
         let file = tempfile::NamedTempFile::new().expect("a file");
-        check(file.path().to_owned(), "has no certificate");
+        check(file.path().to_owned(), "no certificate found");
         std::fs::write(&file, "-----BEGIN CERTIFICATE-----\n").expect("written");
-        check(file.path().to_owned(), "is no valid PEM");
+        check(file.path().to_owned(), "invalid PEM");
     }
 }

@@ -1,6 +1,6 @@
 //! Checks of the variables that the SDK and the exporter read themselves.
 //!
-//! They do so before anything is logged, and pass over what they cannot use. So it is said here.
+//! They read them before the log exists, and ignore unusable values silently. Therefore these are reported here.
 
 use hyper::header::{HeaderName, HeaderValue};
 
@@ -14,14 +14,14 @@ pub(super) const COMPRESSION: [&str; 2] =
 pub(super) const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 pub(super) const PROPAGATORS: &str = "OTEL_PROPAGATORS";
 
-/// Limits of a span that the SDK reads, with its defaults.
+/// Limits of a span that the SDK reads, with their defaults.
 const SPAN_LIMITS: [(&str, u64); 3] = [
     ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", 128),
     ("OTEL_SPAN_EVENT_COUNT_LIMIT", 128),
     ("OTEL_SPAN_LINK_COUNT_LIMIT", 128),
 ];
-/// What neither the SDK nor this service knows.
-const UNKNOWN: [&str; 6] = [
+/// Variables of OpenTelemetry that the SDK does not support.
+const UNSUPPORTED: [&str; 6] = [
     "OTEL_ATTRIBUTE_COUNT_LIMIT",
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
     "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -32,7 +32,7 @@ const UNKNOWN: [&str; 6] = [
 const SAMPLERS: &str = "always_on, always_off, traceidratio, parentbased_always_on, parentbased_always_off, \
                         parentbased_traceidratio";
 
-/// Notes what cannot be used, and what the SDK does instead.
+/// Records unusable values, and what the SDK does instead.
 pub(super) fn check(variables: &mut Variables) {
     check_sampler(variables);
     check_headers(variables);
@@ -49,20 +49,20 @@ fn check_sampler(variables: &mut Variables) {
             let parsed = ratio.as_ref().and_then(|ratio| ratio.parse::<f64>().ok());
             let consequence = match parsed {
                 Some(ratio) if (0.0..=1.0).contains(&ratio) => return,
-                Some(_) => "the nearest of these is used",
-                None => "1 is used: every trace",
+                Some(_) => "the nearest number in this range is used",
+                None => "1 is used, which samples every trace",
             };
-            let problem = format!("is no number from 0 to 1, which {sampler} needs");
+            let problem = format!("is not a number from 0 to 1, as {sampler} requires");
             variables.reject(RATIO, ratio.as_deref(), problem, consequence);
         }
         _ => {
-            let problem = format!("is no sampler that is known ({SAMPLERS})");
+            let problem = format!("is not a supported sampler ({SAMPLERS})");
             variables.reject(SAMPLER, Some(&sampler), problem, "parentbased_always_on is used");
         }
     }
 }
 
-/// Names the place of an entry that cannot be read, never what is in it.
+/// Names the position of an invalid header, but not its content, which may be secret.
 fn check_headers(variables: &mut Variables) {
     let Some((name, headers)) = variables.first(&HEADERS) else { return };
     for (position, header) in headers.split_terminator(',').enumerate() {
@@ -71,8 +71,8 @@ fn check_headers(variables: &mut Variables) {
             name.parse::<HeaderName>().is_ok() && !value.is_empty() && HeaderValue::from_str(value).is_ok()
         });
         if !is_header {
-            let problem = format!("has something else than NAME=VALUE as entry {}", position + 1);
-            variables.reject(name, None, problem, "that header is not sent");
+            let problem = format!("is not NAME=VALUE in entry {}", position + 1);
+            variables.reject(name, None, problem, "this header is not sent");
         }
     }
 }
@@ -82,8 +82,8 @@ fn check_resource(variables: &mut Variables) {
     let is_attribute = |entry: &str| entry.split_once('=').is_some_and(|(key, _)| !key.trim().is_empty());
     for (position, entry) in attributes.split_terminator(',').enumerate() {
         if !is_attribute(entry) {
-            let problem = format!("has something else than KEY=VALUE as entry {}", position + 1);
-            variables.reject(RESOURCE, Some(&attributes), problem, "that attribute is missing");
+            let problem = format!("is not KEY=VALUE in entry {}", position + 1);
+            variables.reject(RESOURCE, Some(&attributes), problem, "this attribute is ignored");
         }
     }
 }
@@ -92,27 +92,22 @@ fn check_rest(variables: &mut Variables) {
     if let Some((name, value)) = variables.first(&COMPRESSION)
         && !value.eq_ignore_ascii_case("none")
     {
-        variables.reject(
-            name,
-            Some(&value),
-            "is not supported; right would be: none",
-            "spans are sent uncompressed",
-        );
+        variables.reject(name, Some(&value), "is not supported; use none", "spans are sent uncompressed");
     }
     if let Some(value) = variables.text(PROPAGATORS) {
         let mut propagators: Vec<_> = value.split(',').map(str::trim).collect();
         propagators.sort_unstable();
         if propagators != ["baggage", "tracecontext"] {
-            let problem = "is not supported: what is understood is tracecontext,baggage";
+            let problem = "is not supported; use tracecontext,baggage";
             variables.reject(PROPAGATORS, Some(&value), problem, "tracecontext,baggage is used");
         }
     }
     for (name, default) in SPAN_LIMITS {
         variables.number(name, &(0..=u32::MAX.into()), default);
     }
-    for name in UNKNOWN {
+    for name in UNSUPPORTED {
         if let Some(value) = variables.text(name) {
-            variables.reject(name, Some(&value), "is not supported", "it has no effect");
+            variables.reject(name, Some(&value), "is not supported", "it is ignored");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Sends spans, and says when that begins to fail and when it works again.
+//! The exporter of spans. It logs when exports begin to fail and when they succeed again.
 
 use std::{
     error::Error,
@@ -30,15 +30,15 @@ use super::{
     settings::{Destination, GRACE, Settings},
 };
 
-/// Sends spans to a collector. A failure is logged once, until it works again.
+/// An exporter of spans to a collector. Only the first of consecutive failures is logged.
 #[derive(Debug)]
 pub(super) struct ReportingExporter {
     inner: SpanExporter,
     destination: Destination,
-    /// For each batch, with all that is repeated.
+    /// Timeout for each batch, retries included.
     timeout: Duration,
     is_failing: AtomicBool,
-    /// Why the latest request over HTTP has failed; the exporter itself keeps that back.
+    /// The error of the last HTTP request. The errors of the exporter do not contain it.
     http_failure: HttpFailure,
 }
 
@@ -47,8 +47,8 @@ type HttpFailure = Arc<Mutex<Option<String>>>;
 impl ReportingExporter {
     pub(super) fn build(settings: &Settings) -> Result<Self, ExporterBuildError> {
         let Settings { destination, timeout, tls, .. } = settings;
-        // Ours comes first: the exporter's leaves out the time in which it connects.
-        let later = *timeout + GRACE;
+        // The timeout of this type expires first, because that of the exporter does not include the time to connect.
+        let exporter_timeout = *timeout + GRACE;
         let http_failure = HttpFailure::default();
         let inner = match destination.protocol {
             Protocol::Grpc => {
@@ -57,16 +57,16 @@ impl ReportingExporter {
                     Some(tls) => builder.with_tls_config(tls.grpc.clone()),
                     None => builder,
                 };
-                builder.with_endpoint(&destination.url).with_timeout(later).build()?
+                builder.with_endpoint(&destination.url).with_timeout(exporter_timeout).build()?
             }
             Protocol::Http => {
                 let tls = tls.as_ref().map(|tls| tls.http.clone());
                 SpanExporter::builder()
                     .with_http()
                     .with_protocol(OtlpProtocol::HttpBinary)
-                    .with_http_client(Client::new(tls, later, http_failure.clone()))
+                    .with_http_client(Client::new(tls, exporter_timeout, http_failure.clone()))
                     .with_endpoint(&destination.url)
-                    .with_timeout(later)
+                    .with_timeout(exporter_timeout)
                     .build()?
             }
         };
@@ -74,16 +74,16 @@ impl ReportingExporter {
         Ok(Self { inner, destination, timeout: *timeout, is_failing, http_failure })
     }
 
-    fn succeeded(&self) {
+    fn report_success(&self) {
         if self.is_failing.swap(false, Ordering::Relaxed) {
             info!(setting = self.destination.setting, "traces are sent again");
         }
     }
 
-    fn failed(&self, reason: &str) {
+    fn report_failure(&self, reason: &str) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
             let Destination { protocol, setting, .. } = &self.destination;
-            let (protocol, collector) = (protocol.name(), self.destination.shown());
+            let (protocol, collector) = (protocol.name(), self.destination.redacted_url());
             error!(
                 setting,
                 collector, protocol, reason, "traces cannot be sent, trying again with later ones"
@@ -93,15 +93,15 @@ impl ReportingExporter {
 }
 
 impl trace::SpanExporter for ReportingExporter {
-    /// Always succeeds towards the SDK, which would log each failure again.
+    /// Exports a batch. Always returns success, because the SDK would log each failure again.
     async fn export(&self, batch: Vec<trace::SpanData>) -> OTelSdkResult {
         match timeout(self.timeout, self.inner.export(batch)).await {
-            Ok(Ok(())) => self.succeeded(),
+            Ok(Ok(())) => self.report_success(),
             Ok(Err(error)) => match self.http_failure.lock().take() {
-                Some(cause) => self.failed(&format!("{error}: {cause}")),
-                None => self.failed(&error.to_string()),
+                Some(cause) => self.report_failure(&format!("{error}: {cause}")),
+                None => self.report_failure(&error.to_string()),
             },
-            Err(_) => self.failed(&format!("no success within {:?}", self.timeout)),
+            Err(_) => self.report_failure(&format!("no success within {:?}", self.timeout)),
         }
         Ok(())
     }
@@ -111,7 +111,7 @@ impl trace::SpanExporter for ReportingExporter {
     }
 }
 
-/// The client for HTTP, in the clear and over TLS.
+/// An HTTP client, with and without TLS.
 #[derive(Debug)]
 struct Client {
     inner: HyperClient<HttpsConnector<HttpConnector>>,
@@ -120,7 +120,7 @@ struct Client {
 
 impl Client {
     fn new(tls: Option<ClientConfig>, timeout: Duration, failure: HttpFailure) -> Self {
-        // Without TLS in the address nobody is trusted.
+        // Without `https` in the URL, no server is trusted.
         let tls = tls.unwrap_or_else(|| {
             ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
         });
@@ -133,12 +133,13 @@ impl Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let answer = self.inner.send_bytes(request).await;
-        *self.failure.lock() = answer.as_ref().err().map(|error| with_causes(&**error));
-        answer
+        let response = self.inner.send_bytes(request).await;
+        *self.failure.lock() = response.as_ref().err().map(|error| with_causes(&**error));
+        response
     }
 }
 
+/// Formats an error with its causes.
 fn with_causes(error: &dyn Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {}", with_causes(cause)),

@@ -1,4 +1,4 @@
-//! What the variables of OpenTelemetry and the platform's settings mean together.
+//! The settings of traces, from the platform's settings and the variables of OpenTelemetry.
 
 use std::{ops::RangeInclusive, time::Duration};
 
@@ -16,40 +16,40 @@ const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 const INSECURE: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_INSECURE", "OTEL_EXPORTER_OTLP_INSECURE"];
 const SERVICE_NAME: &str = "OTEL_SERVICE_NAME";
 
-/// The longest time for an attempt or between two batches, in milliseconds.
+/// Maximum of timeouts and intervals, in milliseconds.
 const MAX_MILLIS: u64 = 600_000;
-/// By so much the deadlines of the SDK are later than ours, which says more.
+/// Time by which the timeouts of the SDK are longer than the timeout of the exporter, whose error is more specific.
 pub(super) const GRACE: Duration = Duration::from_secs(1);
 
-/// How spans are sent, with nothing left to check.
+/// The validated settings.
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) destination: Destination,
-    /// For one batch, with all that is repeated.
+    /// Timeout for each batch, retries included.
     pub(super) timeout: Duration,
-    /// None for a collector that is spoken to in the clear.
+    /// The TLS configuration. None for a collector without TLS.
     pub(super) tls: Option<Tls>,
     pub(super) batches: BatchConfig,
-    /// None for the service's own name.
+    /// The configured name of the service. None for its default name.
     pub(super) service_name: Option<String>,
 }
 
-/// Where spans are sent.
+/// The destination of spans.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Destination {
     pub(super) protocol: Protocol,
-    /// With its path, if it is for HTTP.
+    /// The URL. It has the full path for HTTP.
     pub(super) url: String,
-    /// The setting or variable that says so.
+    /// The setting or variable that contains the URL.
     pub(super) setting: &'static str,
 }
 
-/// Why no spans are sent.
+/// The reason why traces are disabled.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Off {
-    /// This variable says so.
+pub(super) enum Disabled {
+    /// A variable disables them.
     By(&'static str),
-    /// Something cannot be used; it was noted.
+    /// A required setting cannot be used. It was recorded in [`Variables`].
     Unusable,
 }
 
@@ -63,64 +63,69 @@ impl Destination {
         self.url.parse::<Uri>().is_ok_and(|uri| uri.scheme_str() == Some("https"))
     }
 
-    /// The URL, without what may be secret in it.
-    pub(super) fn shown(&self) -> String {
-        shown(&self.url)
+    /// Returns the URL without its secrets.
+    pub(super) fn redacted_url(&self) -> String {
+        redact(&self.url)
     }
 }
 
 impl Settings {
-    pub(super) fn read(collector: Collector, variables: &mut Variables) -> Result<Self, Off> {
+    pub(super) fn read(collector: Collector, variables: &mut Variables) -> Result<Self, Disabled> {
         if variables.is_true(DISABLED) {
-            return Err(Off::By(DISABLED));
+            return Err(Disabled::By(DISABLED));
         }
         match variables.text(EXPORTER).as_deref() {
             None | Some(OTLP) => {}
-            Some("none") => return Err(Off::By(EXPORTER)),
+            Some("none") => return Err(Disabled::By(EXPORTER)),
             other => variables.reject(EXPORTER, other, "is neither otlp nor none", "otlp is used"),
         }
         checks::check(variables);
         let (batches, timeout) = batches(variables);
         let service_name = variables.text(SERVICE_NAME);
-        let destination = destination(collector, variables).ok_or(Off::Unusable)?;
-        let tls =
-            if destination.is_encrypted() { Some(Tls::read(variables).ok_or(Off::Unusable)?) } else { None };
+        let destination = destination(collector, variables).ok_or(Disabled::Unusable)?;
+        let tls = if destination.is_encrypted() {
+            Some(Tls::read(variables).ok_or(Disabled::Unusable)?)
+        } else {
+            None
+        };
         Ok(Self { destination, timeout, tls, batches, service_name })
     }
 }
 
-/// The platform's settings decide, then the variables for traces, then those for every signal.
+/// Returns the destination. The platform's settings take precedence over the variables for traces, and these over the variables for all
+/// signals.
 fn destination(collector: Collector, variables: &mut Variables) -> Option<Destination> {
     let (protocol, setting, value) = match collector {
         Collector::At { protocol: Protocol::Grpc, url } => (Protocol::Grpc, "tracing.endpoint", url),
         Collector::At { protocol: Protocol::Http, url } => (Protocol::Http, "tracing.collector", url),
         Collector::Standard { protocol } => {
-            let protocol = protocol.unwrap_or_else(|| wanted_protocol(variables));
+            let protocol = protocol.unwrap_or_else(|| protocol_of(variables));
             let named = variables.first(&[TRACES_ENDPOINT, ENDPOINT]);
-            let (setting, value) = named.unwrap_or_else(|| (ENDPOINT, protocol.local().to_owned()));
+            let (setting, value) =
+                named.unwrap_or_else(|| (ENDPOINT, protocol.default_endpoint().to_owned()));
             (protocol, setting, value)
         }
     };
     let url = match (protocol, setting) {
         (Protocol::Grpc, _) => with_scheme(&value, variables),
-        (Protocol::Http, ENDPOINT) => below(&value),
+        (Protocol::Http, ENDPOINT) => traces_url(&value),
         (Protocol::Http, _) => value.clone(),
     };
     if let Err(problem) = check_url(&url) {
         let example = if setting == TRACES_ENDPOINT && protocol == Protocol::Http {
-            below(protocol.local())
+            traces_url(protocol.default_endpoint())
         } else {
-            protocol.local().to_owned()
+            protocol.default_endpoint().to_owned()
         };
-        let problem = format!("{problem}; right would be: {example}");
-        variables.reject(setting, Some(&shown(&value)), problem, "no traces are sent");
+        let problem = format!("{problem}; use for example {example}");
+        variables.reject(setting, Some(&redact(&value)), problem, "traces are disabled");
         return None;
     }
     Some(Destination { protocol, url, setting })
 }
 
-/// The protocol that the variables name. That of the platform's services, gRPC, is the default.
-fn wanted_protocol(variables: &mut Variables) -> Protocol {
+/// Returns the protocol of the variables. The default is gRPC, as in the platform's services.
+fn protocol_of(variables: &mut Variables) -> Protocol {
     for name in PROTOCOLS {
         let Some(value) = variables.text(name) else { continue };
         match value.to_ascii_lowercase().as_str() {
@@ -136,8 +141,8 @@ fn wanted_protocol(variables: &mut Variables) -> Protocol {
                 return Protocol::Http;
             }
             _ => {
-                let problem = "is no protocol (grpc, http/protobuf)";
-                variables.reject(name, Some(&value), problem, "it counts as not set; the default is grpc");
+                let problem = "is not a protocol (grpc, http/protobuf)";
+                variables.reject(name, Some(&value), problem, "it is ignored; the default is grpc");
             }
         }
     }
@@ -145,8 +150,8 @@ fn wanted_protocol(variables: &mut Variables) -> Protocol {
 }
 
 impl Protocol {
-    /// Where a collector on this machine listens.
-    fn local(self) -> &'static str {
+    /// Returns the default URL of a collector, which is on this machine.
+    fn default_endpoint(self) -> &'static str {
         match self {
             Self::Grpc => "http://localhost:4317",
             Self::Http => "http://localhost:4318",
@@ -154,12 +159,13 @@ impl Protocol {
     }
 }
 
-/// The URL for traces, below one for every signal.
-fn below(base: &str) -> String {
+/// Returns the URL for traces, given the one for all signals.
+fn traces_url(base: &str) -> String {
     format!("{}/v1/traces", base.trim_end_matches('/'))
 }
 
-/// With gRPC an address without a scheme is encrypted, unless a variable says otherwise (OpenTelemetry, "OTLP Exporter Configuration").
+/// Returns a gRPC address as a URL. Without a scheme, TLS is used unless a variable disables it (OpenTelemetry, "OTLP Exporter
+/// Configuration").
 fn with_scheme(address: &str, variables: &mut Variables) -> String {
     if address.contains("://") {
         return address.to_owned();
@@ -169,22 +175,22 @@ fn with_scheme(address: &str, variables: &mut Variables) -> String {
 }
 
 fn check_url(url: &str) -> Result<(), &'static str> {
-    let uri: Uri = url.parse().map_err(|_| "is no URL")?;
+    let uri: Uri = url.parse().map_err(|_| "is not a URL")?;
     let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err("is no URL that begins with http:// or https://");
+        return Err("is not a URL with http:// or https://");
     };
     let after_host = authority.as_str().strip_prefix(authority.host());
     match (authority.host(), after_host, authority.port_u16()) {
         ("", ..) => Err("has no host"),
-        // What stands before the host would not be sent.
-        (_, None, _) => Err("has a user; credentials are a header, in OTEL_EXPORTER_OTLP_HEADERS"),
+        // The exporter would not send the user.
+        (_, None, _) => Err("contains a user; set credentials as a header, in OTEL_EXPORTER_OTLP_HEADERS"),
         (_, Some(""), _) | (_, _, Some(_)) => Ok(()),
-        _ => Err("has a port that is no number up to 65535"),
+        _ => Err("has an invalid port"),
     }
 }
 
-/// A URL without what may be secret in it: a user, a password, a query.
-fn shown(url: &str) -> String {
+/// Removes the parts of a URL that may be secret: user, password and query.
+fn redact(url: &str) -> String {
     let url = url.split_once('?').map_or(url, |(url, _)| url);
     match url.rsplit_once('@') {
         Some((_, rest)) => format!("***@{rest}"),
@@ -192,7 +198,7 @@ fn shown(url: &str) -> String {
     }
 }
 
-/// How spans are collected, and how long a batch may take. The SDK would take values with which it fails.
+/// Returns the configuration of batches and the timeout of a batch. The ranges are checked here, because the SDK fails with some values.
 fn batches(variables: &mut Variables) -> (BatchConfig, Duration) {
     const MILLIS: RangeInclusive<u64> = 1..=MAX_MILLIS;
     const SPANS: RangeInclusive<u64> = 1..=1_000_000;

@@ -1,4 +1,4 @@
-//! Whom a collector is verified with over TLS, and who we are to it.
+//! TLS for a collector: the trusted certificate authorities and this service's client certificate.
 
 use std::{fs::File, io::Read as _};
 
@@ -11,45 +11,46 @@ use tokio_rustls::rustls::{
 
 use super::variables::Variables;
 
-/// The authorities that count instead of the system's.
+/// Certificate authorities that are trusted instead of those of the system.
 const AUTHORITIES: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
-/// Our own certificate, where the collector asks for one …
+/// The client certificate of this service.
 const CERTIFICATE: [&str; 2] =
     ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_CERTIFICATE", "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE"];
-/// … and its key.
+/// The private key of the client certificate.
 const KEY: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY", "OTEL_EXPORTER_OTLP_CLIENT_KEY"];
-/// A file is not larger than this, in bytes: that of a system with all its authorities is a quarter of it.
+/// Maximum size of a file, in bytes. The authorities of a system have about a quarter of it.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// How a collector is met over TLS, once for HTTP and once for gRPC.
+/// The TLS configuration, for HTTP and for gRPC.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     pub(super) http: ClientConfig,
     pub(super) grpc: ClientTlsConfig,
 }
 
-/// A file that a variable names.
-struct Named {
+/// A PEM file that a variable names.
+struct PemFile {
     variable: &'static str,
     path: String,
-    pem: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
-/// Why a collector cannot be met over TLS.
+/// The reason why TLS cannot be configured.
 struct Problem {
     variable: &'static str,
-    /// None if the variable is not set.
+    /// The path of the file. None if the variable is not set.
     path: Option<String>,
-    what: String,
+    problem: String,
 }
 
 impl Tls {
-    /// Reads the files that `variables` name. None if one cannot be used: without it the collector could be anybody, or would refuse us.
+    /// Reads the files that `variables` name. Returns none if one cannot be used. Without it, an untrusted collector might get the spans, or
+    /// the collector would reject the connection.
     pub(super) fn read(variables: &mut Variables) -> Option<Self> {
         match Self::try_read(variables) {
             Ok(tls) => Some(tls),
-            Err(Problem { variable, path, what }) => {
-                variables.reject(variable, path.as_deref(), what, "no traces are sent");
+            Err(Problem { variable, path, problem }) => {
+                variables.reject(variable, path.as_deref(), problem, "traces are disabled");
                 None
             }
         }
@@ -59,12 +60,12 @@ impl Tls {
         let builder = ClientConfig::builder();
         let (builder, grpc) = if let Some(authorities) = file(variables, &AUTHORITIES)? {
             let builder = builder.with_root_certificates(authorities.roots()?);
-            (builder, ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.pem)))
+            (builder, ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authorities.bytes)))
         } else {
             let builder = builder.with_native_roots().map_err(|error| Problem {
                 variable: AUTHORITIES[1],
                 path: None,
-                what: format!("is not set, and the system has no authorities: {error}"),
+                problem: format!("is not set, and the system has no certificate authorities: {error}"),
             })?;
             (builder, ClientTlsConfig::new().with_native_roots())
         };
@@ -74,32 +75,34 @@ impl Tls {
                 let http = builder.with_client_auth_cert(certificate.certificates()?, key.key()?).map_err(
                     |error| key.problem(format!("is not the key of {}: {error}", certificate.path)),
                 )?;
-                Ok(Self { http, grpc: grpc.identity(Identity::from_pem(certificate.pem, key.pem)) })
+                Ok(Self { http, grpc: grpc.identity(Identity::from_pem(certificate.bytes, key.bytes)) })
             }
-            (Some(alone), None) => Err(alone.problem(format!("is useless without {}", KEY[1]))),
-            (None, Some(alone)) => Err(alone.problem(format!("is useless without {}", CERTIFICATE[1]))),
+            (Some(certificate), None) => {
+                Err(certificate.problem(format!("has no effect without {}", KEY[1])))
+            }
+            (None, Some(key)) => Err(key.problem(format!("has no effect without {}", CERTIFICATE[1]))),
         }
     }
 }
 
-/// The file that the first of `names` names, if one is set.
-fn file(variables: &mut Variables, names: &[&'static str]) -> Result<Option<Named>, Problem> {
+/// Reads the file of the first of `names` that is set.
+fn file(variables: &mut Variables, names: &[&'static str]) -> Result<Option<PemFile>, Problem> {
     let Some((variable, path)) = variables.first(names) else { return Ok(None) };
-    let mut file = Named { variable, path, pem: Vec::new() };
+    let mut file = PemFile { variable, path, bytes: Vec::new() };
     File::open(&file.path)
-        .and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut file.pem))
+        .and_then(|opened| opened.take(MAX_FILE_BYTES + 1).read_to_end(&mut file.bytes))
         .map_err(|error| file.problem(format!("cannot be read: {error}")))?;
-    if file.pem.len() as u64 > MAX_FILE_BYTES {
-        return Err(file.problem(format!("is a file of more than {MAX_FILE_BYTES} bytes")));
+    if file.bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(file.problem(format!("is larger than {MAX_FILE_BYTES} bytes")));
     }
     Ok(Some(file))
 }
 
-impl Named {
+impl PemFile {
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Problem> {
-        let certificates = CertificateDer::pem_slice_iter(&self.pem).collect::<Result<Vec<_>, _>>();
-        match certificates.map_err(|error| self.problem(format!("is no PEM: {error}")))? {
-            none if none.is_empty() => Err(self.problem("has no certificate; PEM is expected")),
+        let certificates = CertificateDer::pem_slice_iter(&self.bytes).collect::<Result<Vec<_>, _>>();
+        match certificates.map_err(|error| self.problem(format!("is not PEM: {error}")))? {
+            certificates if certificates.is_empty() => Err(self.problem("contains no certificate in PEM")),
             certificates => Ok(certificates),
         }
     }
@@ -109,18 +112,17 @@ impl Named {
         for certificate in self.certificates()? {
             roots
                 .add(certificate)
-                .map_err(|error| self.problem(format!("has a certificate that cannot be used: {error}")))?;
+                .map_err(|error| self.problem(format!("contains an unusable certificate: {error}")))?;
         }
         Ok(roots)
     }
 
     fn key(&self) -> Result<PrivateKeyDer<'static>, Problem> {
-        // What is wrong with it could quote it.
-        PrivateKeyDer::from_pem_slice(&self.pem)
-            .map_err(|_| self.problem("has no private key; PEM is expected"))
+        // The error could quote the key.
+        PrivateKeyDer::from_pem_slice(&self.bytes).map_err(|_| self.problem("contains no private key in PEM"))
     }
 
-    fn problem(&self, what: impl Into<String>) -> Problem {
-        Problem { variable: self.variable, path: Some(self.path.clone()), what: what.into() }
+    fn problem(&self, problem: impl Into<String>) -> Problem {
+        Problem { variable: self.variable, path: Some(self.path.clone()), problem: problem.into() }
     }
 }

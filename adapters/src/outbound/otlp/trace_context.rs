@@ -1,4 +1,4 @@
-//! The trace that a request or a message belongs to, as other services tell it.
+//! The trace context of requests and messages from other services.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,12 @@ use ports::outbound::{TraceHeaders, Traces};
 use tracing::{Dispatch, Span, dispatcher};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// So many entries of a list that came along are looked at, as long as they are not longer than that together.
+/// Maximum number of entries that are read of `tracestate` and of `baggage`.
 const MAX_ENTRIES: usize = 32;
+/// Maximum size of these entries together, in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Reads headers as W3C Trace Context and W3C Baggage have them.
+/// Reads the headers of W3C Trace Context and W3C Baggage.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TraceContext;
 
@@ -25,7 +26,7 @@ impl Traces for TraceContext {
         for (name, (value, _)) in context.baggage() {
             span.set_attribute(format!("baggage.{name}"), value.clone());
         }
-        // Without tracing there is nothing to set it on.
+        // Fails without tracing, where it is not needed.
         span.set_parent(context).ok();
     }
 }
@@ -36,14 +37,14 @@ fn context(TraceHeaders { trace_parent, trace_state, baggage }: TraceHeaders) ->
         ("tracestate".to_owned(), first_entries(&trace_state).to_owned()),
         ("baggage".to_owned(), first_entries(&baggage).to_owned()),
     ]);
-    // The propagators would log what they cannot read, and with it all that they could.
+    // The propagators would log the content of headers that they cannot read.
     dispatcher::with_default(&Dispatch::none(), || {
         let context = TraceContextPropagator::new().extract(&headers);
         BaggagePropagator::new().extract_with_context(&context, &headers)
     })
 }
 
-/// As much of a list as is within the limits, from its beginning: there, in `tracestate`, stands what is newest.
+/// Returns the first entries of a list, within the limits. In `tracestate`, the newest entries come first.
 fn first_entries(list: &str) -> &str {
     let ends = list.match_indices(',').map(|(end, _)| end).chain([list.len()]);
     let end = ends.take(MAX_ENTRIES).take_while(|end| *end <= MAX_BYTES).last().unwrap_or(0);
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_list_whole_entries_are_taken_up_to_the_limits() {
+    fn only_whole_entries_within_the_limits_are_read() {
         let check = |list: &str, expected: &str| assert_eq!(first_entries(list), expected);
         check("", "");
         check("a=1", "a=1");

@@ -1,4 +1,4 @@
-//! Counts of the HTTP servers.
+//! Metrics of the HTTP servers.
 
 use std::sync::atomic::AtomicI64;
 
@@ -9,19 +9,20 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// A server of ours.
+/// An HTTP server of this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// The one that clients connect to.
+    /// The server for clients.
     Public,
-    /// The one that probes and administrators connect to.
+    /// The debug server, for probes and administrators.
     Debug,
 }
 
 impl Server {
-    /// Each of them.
+    /// All servers.
     pub const ALL: [Self; 2] = [Self::Public, Self::Debug];
 
+    /// Returns the value of the label.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
@@ -30,7 +31,7 @@ impl Server {
     }
 }
 
-/// What a server's connections are made of.
+/// The transport of a server's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// TCP.
@@ -40,9 +41,10 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Each of them.
+    /// All transports.
     pub const ALL: [Self; 2] = [Self::Plaintext, Self::Tls];
 
+    /// Returns the value of the label.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Plaintext => "plaintext",
@@ -51,13 +53,14 @@ impl Transport {
     }
 }
 
-/// Which server counts.
+/// The labels of connection metrics.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ServerLabels {
     server: &'static str,
     transport: &'static str,
 }
 
+/// The labels of answered requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     server: &'static str,
@@ -65,7 +68,7 @@ struct RequestLabels {
     status: u16,
 }
 
-/// The series of all HTTP servers.
+/// The metric families of all HTTP servers.
 #[derive(Default)]
 pub(super) struct HttpFamilies {
     open: Family<ServerLabels, Gauge<i64, AtomicI64>>,
@@ -91,12 +94,12 @@ impl HttpFamilies {
         http.register("handshake_failures", "Failed TLS handshakes", families.handshake_failures.clone());
         http.register(
             "request_timeouts",
-            "Connections closed because no complete request came in time",
+            "Connections closed because no complete request arrived in time",
             families.request_timeouts.clone(),
         );
         http.register(
             "write_timeouts",
-            "Connections and HTTP/2 streams cut because their client did not take in time what was written",
+            "Connections and HTTP/2 streams cut because their client did not read in time",
             families.write_timeouts.clone(),
         );
         http.register("requests", "Answered requests, by route and status", families.requests.clone());
@@ -119,7 +122,7 @@ impl HttpFamilies {
     }
 }
 
-/// Counts of one HTTP server.
+/// The metrics of one HTTP server.
 pub struct HttpServerMetrics {
     server: &'static str,
     open: Gauge<i64, AtomicI64>,

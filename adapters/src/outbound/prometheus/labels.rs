@@ -1,4 +1,4 @@
-//! The values of labels, as Prometheus reads them.
+//! The values of labels in Prometheus.
 
 use domain::{
     gap::GapReason,

@@ -1,4 +1,4 @@
-//! How long events take.
+//! The delivery latency of events.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,17 +10,17 @@ use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
 
 use super::series::histogram;
 
-/// In seconds: from what nobody notices to what everybody does.
+/// Upper bounds of the buckets, in seconds.
 const BOUNDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// A histogram that can be read here as well: the library shows its buckets to nobody but Prometheus.
+/// A histogram whose buckets can also be read by this process. The library's histogram can only be encoded.
 pub(super) struct Latency {
     histogram: Histogram,
     counts: [AtomicU64; BOUNDS.len() + 1],
 }
 
 impl Latency {
-    pub(super) fn add(registry: &mut Registry, name: &str, help: &str) -> Self {
+    pub(super) fn register(registry: &mut Registry, name: &str, help: &str) -> Self {
         Self { histogram: histogram(registry, name, help, BOUNDS), counts: Default::default() }
     }
 

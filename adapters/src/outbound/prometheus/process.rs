@@ -1,4 +1,4 @@
-//! What every program tells Prometheus of itself, read from the kernel when it is asked.
+//! The standard `process_` metrics, read from `/proc` at each scrape.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::Unit,
 };
 
-/// The statistics of this process.
+/// The collector of the metrics of this process.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -32,10 +32,15 @@ impl Collector for Process {
             ConstGauge::new(value).encode(metric)
         };
         let (seconds, bytes) = (Some(&Unit::Seconds), Some(&Unit::Bytes));
-        gauge("process_start_time", "When the process began, since 1970", seconds, statistics.start_seconds)?;
-        gauge("process_resident_memory", "Memory that is resident", bytes, statistics.resident_bytes)?;
-        gauge("process_open_fds", "Descriptors that are open", None, statistics.open_descriptors)?;
-        gauge("process_max_fds", "Descriptors that may be open", None, statistics.max_descriptors)
+        gauge(
+            "process_start_time",
+            "Start time of the process, since 1970",
+            seconds,
+            statistics.start_seconds,
+        )?;
+        gauge("process_resident_memory", "Resident memory", bytes, statistics.resident_bytes)?;
+        gauge("process_open_fds", "Open file descriptors", None, statistics.open_descriptors)?;
+        gauge("process_max_fds", "Maximum number of open file descriptors", None, statistics.max_descriptors)
     }
 }
 
@@ -47,7 +52,7 @@ struct Statistics {
     max_descriptors: f64,
 }
 
-#[expect(clippy::cast_precision_loss, reason = "Prometheus has no other numbers")]
+#[expect(clippy::cast_precision_loss, reason = "all values in Prometheus are floating-point numbers")]
 impl Statistics {
     fn read() -> procfs::ProcResult<Self> {
         let process = Proc::myself()?;

@@ -1,4 +1,4 @@
-//! What the runtime tells of itself when it is asked.
+//! Metrics of the Tokio runtime, read at each scrape.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use tokio::runtime::Handle;
 
-/// The statistics of the runtime that the page is made on; none are shown where there is no runtime.
+/// The collector of the metrics of the current runtime. Outside a runtime, there are none.
 #[derive(Debug)]
 pub(super) struct Runtime;
 
@@ -17,12 +17,8 @@ impl Collector for Runtime {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Ok(runtime) = Handle::try_current() else { return Ok(()) };
         let tasks = i64::try_from(runtime.metrics().num_alive_tasks()).unwrap_or(i64::MAX);
-        let metric = encoder.encode_descriptor(
-            "tasks",
-            "Tasks of the runtime that are alive",
-            None,
-            MetricType::Gauge,
-        )?;
+        let metric =
+            encoder.encode_descriptor("tasks", "Live tasks of the Tokio runtime", None, MetricType::Gauge)?;
         ConstGauge::new(tasks).encode(metric)
     }
 }

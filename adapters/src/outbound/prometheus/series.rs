@@ -1,18 +1,18 @@
-//! How metrics are made: each is registered as it is made, and is there from then on, at zero.
+//! Creation of metrics. Each metric is registered when it is created, so it is exported from the start, at zero.
 
 use prometheus_client::{
     metrics::{TypedMetric, counter::Counter, family::Family, histogram::Histogram},
     registry::{Metric, Registry},
 };
 
-/// A metric without labels.
-pub(super) fn add<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+/// Registers a metric without labels.
+pub(super) fn register<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
     let metric = M::default();
     registry.register(name, help, metric.clone());
     metric
 }
 
-/// A histogram with buckets up to these bounds.
+/// Registers a histogram with these upper bounds of buckets.
 pub(super) fn histogram(
     registry: &mut Registry,
     name: &str,
@@ -24,12 +24,12 @@ pub(super) fn histogram(
     histogram
 }
 
-/// A metric for each value of one label, found again without a look-up by name.
+/// A metric for each value of one label. A metric is found by its value, without hashing labels.
 pub(super) struct Labelled<K, M>(Vec<(K, M)>);
 
 impl<K: Copy + PartialEq, M> Labelled<K, M> {
-    /// One metric for each of `values`, which stand with their texts, under the name of the `label`.
-    pub(super) fn add<const N: usize>(
+    /// Registers one metric for each of `values`, pairs of a value and its text in `label`.
+    pub(super) fn register<const N: usize>(
         registry: &mut Registry,
         (name, help): (&str, &str),
         label: &'static str,
@@ -48,21 +48,21 @@ impl<K: Copy + PartialEq, M> Labelled<K, M> {
         )
     }
 
-    /// The metric of a value.
-    pub(super) fn of(&self, value: K) -> Option<&M> {
-        self.iter().find(|(of, _)| *of == value).map(|(_, metric)| metric)
+    /// Returns the metric of a value.
+    pub(super) fn get(&self, value: K) -> Option<&M> {
+        self.iter().find(|(known, _)| *known == value).map(|(_, metric)| metric)
     }
 
-    /// Each value with its metric.
+    /// Iterates over the values and their metrics.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, M)> {
         self.0.iter()
     }
 }
 
 impl<K: Copy + PartialEq> Labelled<K, Counter> {
-    /// Counts one more for a value.
+    /// Increments the counter of a value.
     pub(super) fn count(&self, value: K) {
-        if let Some(counter) = self.of(value) {
+        if let Some(counter) = self.get(value) {
             counter.inc();
         }
     }

@@ -8,7 +8,7 @@ use ports::{
 use super::*;
 
 #[test]
-fn http_servers_are_told_apart() {
+fn http_servers_have_their_own_series() {
     let metrics = PrometheusMetrics::new("1.2.3");
     let (public, debug) = (
         metrics.http_server(Server::Public, Transport::Tls),
@@ -37,12 +37,12 @@ fn http_servers_are_told_apart() {
         "sse_http_requests_total{server=\"debug\",route=\"/healthz\",status=\"200\"} 2",
         "sse_http_requests_total{server=\"public\",route=\"none\",status=\"431\"} 1",
     ] {
-        assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+        assert!(page.lines().any(|sample| sample == line), "{line} is not in\n{page}");
     }
 }
 
 #[test]
-fn what_happens_is_shown_under_the_documented_names() {
+fn metrics_have_the_documented_names() {
     let metrics = PrometheusMetrics::new("1.2.3");
     metrics.stream_opened(1, 1);
     metrics.stream_opened(2, 1);
@@ -85,32 +85,32 @@ fn what_happens_is_shown_under_the_documented_names() {
         "sse_limit_refusals_total{limit=\"user\"} 1",
         "sse_limit_refusals_total{limit=\"total\"} 0",
     ] {
-        assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+        assert!(page.lines().any(|sample| sample == line), "{line} is not in\n{page}");
     }
 }
 
 #[test]
-fn counts_meet_the_obligations_of_their_ports() {
+fn meets_the_obligations_of_its_port() {
     obligations::measurements(&PrometheusMetrics::new("1.2.3"));
 }
 
 #[test]
-fn latency_is_read_as_it_is_shown() {
+fn latency_quantiles_match_the_histogram() {
     let metrics = PrometheusMetrics::new("1.2.3");
     metrics.delivery_completed(Duration::from_millis(10));
     metrics.delivery_completed(Duration::from_mins(1));
     let latency = metrics.statistics().latency;
-    // Of the two the one is within (5 ms, 10 ms], the other beyond the last bound.
+    // The first latency is in the bucket (5 ms, 10 ms], the second one above the last bound.
     assert_eq!(latency.quantile(0.5), Some(Duration::from_millis(10)));
     assert_eq!(latency.quantile(1.0), Some(Duration::from_secs(10)));
 }
 
 #[tokio::test]
-async fn the_tasks_of_the_runtime_are_counted() {
+async fn live_tasks_are_counted() {
     let metrics = PrometheusMetrics::new("1.2.3");
     let shows = |line: &str| {
         let page = metrics.render();
-        assert!(page.lines().any(|shown| shown == line), "{line} is not in\n{page}");
+        assert!(page.lines().any(|sample| sample == line), "{line} is not in\n{page}");
     };
     let task = tokio::spawn(std::future::pending::<()>());
     shows("sse_tasks 1");
@@ -120,7 +120,7 @@ async fn the_tasks_of_the_runtime_are_counted() {
 }
 
 #[test]
-fn the_process_is_shown_as_other_programs_show_theirs() {
+fn process_metrics_are_exported() {
     let page = PrometheusMetrics::new("1.2.3").render();
     let value = |name: &str| -> f64 {
         let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
@@ -130,6 +130,6 @@ fn the_process_is_shown_as_other_programs_show_theirs() {
     assert!(value("process_open_fds") >= 3.0);
     assert!(value("process_max_fds") >= value("process_open_fds"));
     assert!(value("process_cpu_seconds_total") >= 0.0);
-    // Later than the first version of this program.
+    // Later than November 2023.
     assert!(value("process_start_time_seconds") > 1.7e9);
 }

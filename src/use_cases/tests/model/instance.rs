@@ -118,7 +118,7 @@ impl Instance {
         };
         let tasks = vec![
             tokio::spawn(relay.run(Box::new(FakeSource(events)), std::future::pending())),
-            tokio::spawn(subscriptions.clone().look_after()),
+            tokio::spawn(subscriptions.clone().maintain()),
             tokio::spawn(subscriptions.clone().follow(exchange.clone())),
             tokio::spawn(languages.clone().follow()),
         ];

@@ -1,4 +1,4 @@
-//! Bytes in JSON as Go writes and reads them: in base64.
+//! Bytes in JSON, as Go writes and reads them: in base64.
 
 use std::fmt;
 
@@ -16,7 +16,7 @@ use super::{
     go_json::{LossyText, Unmarshal},
 };
 
-/// Bytes of a message.
+/// A byte string in a message.
 #[derive(Default)]
 pub(super) enum Bytes {
     #[default]
@@ -25,7 +25,7 @@ pub(super) enum Bytes {
     Invalid(InvalidBase64),
 }
 
-/// Reads base64 as Go writes it, and nothing else.
+/// Accepts only base64 as Go writes it.
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FromBase64;
@@ -38,16 +38,16 @@ impl<'de> Deserialize<'de> for Bytes {
             }
 
             fn visit_bytes<E: Error>(self, text: &[u8]) -> Result<Bytes, E> {
-                STANDARD.decode(text).map(Bytes::Known).map_err(|_| E::custom("no base64"))
+                STANDARD.decode(text).map(Bytes::Known).map_err(|_| E::custom("not base64"))
             }
         }
 
-        // As a `str` it would be checked for UTF-8 first.
+        // Not as a `str`, which would first be checked for UTF-8.
         deserializer.deserialize_bytes(FromBase64)
     }
 }
 
-/// Reads what Go reads: base64, or a list of numbers. Invalid base64 is no error here, because it is valid JSON.
+/// Accepts what Go accepts: base64 or a list of numbers. Invalid base64 is not an error here, because it is valid JSON.
 impl<'a> Unmarshal<'a> for Bytes {
     fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
         *self = match serde_json::from_str(json) {
@@ -62,7 +62,7 @@ impl<'a> Unmarshal<'a> for Bytes {
     }
 }
 
-/// Go skips line breaks, and ignores the bits of the last character that are not part of a byte.
+/// Decodes base64 as Go does: line breaks are skipped, and the unused bits of the last character are ignored.
 fn decode(text: &str) -> Result<Vec<u8>, InvalidBase64> {
     const UNUSED_BITS: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true);

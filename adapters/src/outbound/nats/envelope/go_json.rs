@@ -1,8 +1,8 @@
 //! JSON as Go's `encoding/json` reads it, because the services of Infinite Scale and OpenCloud read it so.
 //!
-//! Names of members match in any case. `null` leaves a value as it is, or empties a list. When a name occurs twice, the last value
-//! counts. Invalid UTF-8 and lone surrogates become U+FFFD. A reader that serde derives refuses all of these; it is faster, so
-//! messages that come often are read by one first.
+//! Names of members match in any case. `null` leaves a value unchanged, or empties a list. If a name occurs twice, the last value
+//! counts. Invalid UTF-8 and lone surrogates become U+FFFD. The readers that serde derives reject all of these. They are faster, so they
+//! are tried first for frequent messages.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
@@ -14,54 +14,54 @@ use serde_json::value::RawValue;
 
 use super::InvalidJson;
 
-/// A value that JSON can be read into as with Go's `json.Unmarshal`.
+/// A value that JSON can be read into, as with Go's `json.Unmarshal`.
 pub(super) trait Unmarshal<'a> {
-    /// Reads `json` into this value. What `json` does not mention stays: two objects are merged, and so are the items of two lists.
+    /// Reads `json` into this value. Parts that are missing in `json` stay unchanged, so two objects are merged, and so are two lists.
     ///
     /// # Errors
     ///
-    /// `json` has another type.
+    /// Returns an error if `json` has another type.
     fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson>;
 }
 
-/// Returns the text of a message, with U+FFFD for each byte that is not part of a character.
+/// Returns a message as text, with U+FFFD for each byte that is not valid UTF-8.
 pub(super) fn text(message: &[u8]) -> Cow<'_, str> {
     replace_invalid(message, <[u8]>::len)
 }
 
-/// Reads the text of a message.
+/// Reads a value from JSON.
 ///
 /// # Errors
 ///
-/// The text is not JSON, or has another type.
+/// Returns an error if `text` is not JSON or has another type.
 pub(super) fn read<'a, T: Unmarshal<'a> + Default>(text: &'a str) -> Result<T, InvalidJson> {
     let mut value = T::default();
     value.unmarshal(text)?;
     Ok(value)
 }
 
-/// Reads an object into the places of its `members`, which are given with their names. Unknown members are ignored.
+/// Reads an object into `members`, pairs of a name and a value. Unknown members are ignored.
 ///
 /// # Errors
 ///
-/// `json` is not an object, or a member has another type than its place.
+/// Returns an error if `json` is not an object or a member has another type.
 pub(super) fn read_object<'a>(
     json: &'a str,
     members: &mut [(&'static str, &mut dyn Unmarshal<'a>)],
 ) -> Result<(), InvalidJson> {
     let object: Option<Members> = serde_json::from_str(json)?;
     for (name, value) in object.into_iter().flat_map(|object| object.0) {
-        if let Some((member, place)) = members.iter_mut().find(|(member, _)| is_name_of(&name.0, member)) {
-            place.unmarshal(value.get()).map_err(|_| InvalidJson::Member(member))?;
+        if let Some((member, target)) = members.iter_mut().find(|(member, _)| is_name_of(&name.0, member)) {
+            target.unmarshal(value.get()).map_err(|_| InvalidJson::Member(member))?;
         }
     }
     Ok(())
 }
 
-/// Whether Go reads the value of `name` into `member`, a name in ASCII.
+/// Returns whether Go reads a value named `name` into `member`, which is ASCII.
 fn is_name_of(name: &str, member: &str) -> bool {
     let folded = |character| match character {
-        // Unicode folds these two to letters of ASCII, and so does Go.
+        // Unicode case folding maps these two to ASCII letters, and Go applies it.
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
         character => character.to_ascii_lowercase(),
@@ -69,7 +69,7 @@ fn is_name_of(name: &str, member: &str) -> bool {
     name.chars().map(folded).eq(member.chars().map(folded))
 }
 
-/// A text, borrowed from the message if it has no escapes.
+/// A string, borrowed from the message if it has no escapes.
 #[derive(Default, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
@@ -87,7 +87,7 @@ impl<'a, T: Unmarshal<'a> + Default> Unmarshal<'a> for Vec<T> {
         let items: Option<Vec<&RawValue>> = serde_json::from_str(json)?;
         let items = items.unwrap_or_default();
         self.resize_with(items.len(), T::default);
-        self.iter_mut().zip(items).try_for_each(|(place, item)| place.unmarshal(item.get()))
+        self.iter_mut().zip(items).try_for_each(|(value, item)| value.unmarshal(item.get()))
     }
 }
 
@@ -106,7 +106,7 @@ impl<'a, T: Unmarshal<'a> + Default> Unmarshal<'a> for BTreeMap<Text<'a>, T> {
     }
 }
 
-/// A text with U+FFFD in place of each lone surrogate.
+/// A string with U+FFFD in place of each lone surrogate.
 pub(super) struct LossyText<'a>(pub(super) Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for LossyText<'a> {
@@ -117,7 +117,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for LossyText<'a> {
             type Value = LossyText<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
+                f.write_str("a string")
             }
 
             fn visit_borrowed_bytes<E: Error>(self, bytes: &'de [u8]) -> Result<LossyText<'de>, E> {
@@ -129,12 +129,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for LossyText<'a> {
             }
         }
 
-        // serde_json refuses lone surrogates in a `str`. In bytes it encodes them like characters, in three bytes each.
+        // serde_json rejects lone surrogates in a `str`. In bytes it encodes each of them like a character, in three bytes.
         deserializer.deserialize_bytes(FromBytes)
     }
 }
 
-/// A value that serde reads from an object only. Structs with a derived reader are read from a list of their members as well.
+/// A value that serde reads only from an object. A derived reader of a struct also accepts a list of its members.
 pub(super) struct Object<T>(pub(super) T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -157,7 +157,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// The members of an object in their order, with every occurrence of a name.
+/// The members of an object in their order, duplicate names included.
 struct Members<'a>(Vec<(LossyText<'a>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
@@ -184,13 +184,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     }
 }
 
-/// Replaces lone surrogates, the only invalid characters that `bytes` may have. UTF-8 takes their three bytes for three errors, of
-/// which the first is 0xED.
+/// Replaces lone surrogates, the only invalid characters that `bytes` may contain. The UTF-8 decoder reports an error for each of their
+/// three bytes, of which the first is 0xED.
 fn replace_surrogates(bytes: &[u8]) -> Cow<'_, str> {
     replace_invalid(bytes, |invalid| usize::from(invalid == [0xed]))
 }
 
-/// Replaces invalid UTF-8, each run of it by as many U+FFFD as `replacements` says.
+/// Replaces each invalid sequence of UTF-8. `replacements` returns the number of U+FFFD for a sequence.
 fn replace_invalid(bytes: &[u8], replacements: impl Fn(&[u8]) -> usize) -> Cow<'_, str> {
     if let Ok(text) = str::from_utf8(bytes) {
         return text.into();

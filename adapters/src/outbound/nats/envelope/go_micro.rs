@@ -1,4 +1,4 @@
-//! The envelope of go-micro, read as far as it is for us.
+//! The envelope of go-micro.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -15,14 +15,14 @@ use super::{
     send_sse, user_deleted, user_feature_changed,
 };
 
-/// An envelope for us.
+/// An envelope for this service.
 pub(super) struct Envelope {
     pub(super) kind: Kind,
     pub(super) trace_parent: Box<str>,
     pub(super) payload: Vec<u8>,
 }
 
-/// What is in an envelope for us.
+/// The type of an event for this service.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     SendSse,
@@ -42,16 +42,16 @@ impl Kind {
 }
 
 impl Envelope {
-    /// Reads an envelope; none when its type is not for us. Then what stands behind its type, which may be large, is not looked at.
+    /// Reads an envelope. Returns none if it is for other services. Reading stops at the type of such an envelope, whose payload may be large.
     ///
     /// # Errors
     ///
-    /// It is no envelope; or it is for us, and its payload cannot be read.
-    pub(super) fn for_us(message: &[u8]) -> Result<Option<Self>, Unreadable> {
-        let mut is_for_us = true;
+    /// Returns [`Unreadable`] if the message is not an envelope, or is for this service and has no readable payload.
+    pub(super) fn read(message: &[u8]) -> Result<Option<Self>, Unreadable> {
+        let mut is_relevant = true;
         let mut json = serde_json::Deserializer::from_slice(message);
-        let envelope = ForUs { is_for_us: &mut is_for_us }.deserialize(&mut json);
-        if !is_for_us {
+        let envelope = EnvelopeVisitor { is_relevant: &mut is_relevant }.deserialize(&mut json);
+        if !is_relevant {
             return Ok(None);
         }
         match envelope.and_then(|envelope| json.end().map(|()| envelope)) {
@@ -61,12 +61,12 @@ impl Envelope {
     }
 }
 
-/// Reads an envelope that is written as go-micro writes it, until it turns out not to be for us.
-struct ForUs<'s> {
-    is_for_us: &'s mut bool,
+/// Reads an envelope as go-micro writes it. Stops with an error, and clears `is_relevant`, at the type of an event for other services.
+struct EnvelopeVisitor<'s> {
+    is_relevant: &'s mut bool,
 }
 
-/// Any other field may be one of these in another case, and is refused.
+/// The fields that go-micro writes. Any other field is an error, because it may be one of these in another case.
 #[derive(Deserialize)]
 #[serde(field_identifier)]
 enum Field {
@@ -78,7 +78,7 @@ enum Field {
     Payload,
 }
 
-impl<'de> DeserializeSeed<'de> for ForUs<'_> {
+impl<'de> DeserializeSeed<'de> for EnvelopeVisitor<'_> {
     type Value = Envelope;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Envelope, D::Error> {
@@ -86,7 +86,7 @@ impl<'de> DeserializeSeed<'de> for ForUs<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ForUs<'_> {
+impl<'de> Visitor<'de> for EnvelopeVisitor<'_> {
     type Value = Envelope;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -101,8 +101,8 @@ impl<'de> Visitor<'de> for ForUs<'_> {
                 Field::Metadata => {
                     let Object(Metadata { event_type, trace_parent }) = map.next_value()?;
                     let Some(kind) = Kind::of(&event_type) else {
-                        *self.is_for_us = false;
-                        return Err(de::Error::custom("another service's"));
+                        *self.is_relevant = false;
+                        return Err(de::Error::custom("for other services"));
                     };
                     metadata = Some((kind, trace_parent));
                 }
@@ -126,7 +126,7 @@ struct Metadata<'a> {
     trace_parent: Cow<'a, str>,
 }
 
-/// An envelope of any type, read as Go reads it.
+/// The members of an envelope of any type, read as Go reads them.
 #[derive(Default)]
 struct Members<'a> {
     metadata: BTreeMap<Text<'a>, Lenient<Text<'a>>>,
@@ -142,7 +142,7 @@ impl<'a> Unmarshal<'a> for Members<'a> {
 }
 
 impl Members<'_> {
-    /// Reads an envelope that is not written as go-micro writes it; none when its type is not for us.
+    /// Reads an envelope that is not written as go-micro writes it. Returns none if it is for other services.
     fn envelope(message: &str) -> Result<Option<Envelope>, Unreadable> {
         let envelope: Members = go_json::read(message).map_err(Unreadable::Envelope)?;
         let Some(event_type) = envelope.metadata("eventtype") else {

@@ -1,4 +1,4 @@
-//! Values whose errors do not affect the values beside them.
+//! Values whose errors do not affect other values.
 
 use std::mem;
 
@@ -16,7 +16,7 @@ pub(super) enum Lenient<T> {
 }
 
 impl<T> Lenient<T> {
-    /// The value, if there is one that can be read.
+    /// Returns the value if it is readable.
     pub(super) fn known(&self) -> Option<&T> {
         match self {
             Self::Known(value) => Some(value),
@@ -25,7 +25,7 @@ impl<T> Lenient<T> {
     }
 }
 
-/// With serde an unreadable value is an error like any other.
+/// With serde, an unreadable value is an error of the whole object.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::deserialize(deserializer).map(Self::Known)

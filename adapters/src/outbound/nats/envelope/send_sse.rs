@@ -1,5 +1,5 @@
-//! An event for users' streams: `{"UserIDs", "Type", "Message", "Language", "Messages"}`, of which services that know of no
-//! languages look at the first three.
+//! The event for users: `{"UserIDs", "Type", "Message", "Language", "Messages"}`. Services without translations read the first three
+//! members.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,23 +15,23 @@ use serde::{
 };
 
 use super::{
-    InvalidJson, PassedOver, Text, Unreadable,
+    InvalidJson, Skipped, Text, Unreadable,
     bytes::Bytes,
     go_json::{self, LossyText, Object, Unmarshal},
     lenient::Lenient,
 };
 
-/// The type in the envelope.
+/// The event type in the envelope.
 pub(super) const TYPE: &str = "events.SendSSE";
-/// The name of all users together (OpenCloud). It may be the id of one of them.
+/// The recipient that means all users (OpenCloud).
 const EVERYONE: &str = "all";
 
-/// Reads the event.
+/// Decodes the event.
 ///
 /// # Errors
 ///
-/// It does not hold what such an event must hold.
-pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, PassedOver), Unreadable> {
+/// Returns [`Unreadable`] if the event has another structure, or no readable message or event type.
+pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, Skipped), Unreadable> {
     let text;
     let event: SendSse = if let Ok(Object(event)) = serde_json::from_slice(payload) {
         event
@@ -42,22 +42,22 @@ pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, PassedO
     let (content, translations) = content(event.message, &event.language, event.messages)?;
     let event_type = EventType::try_new(&event.event_type.0).map_err(Unreadable::EventType)?;
     let listed = event.users.len();
-    let mut named: Vec<_> = event.users.into_iter().filter_map(Recipient::user).collect();
-    let users = listed - named.len() + usize::from(matches!(event.user, Recipient::Invalid));
-    named.extend(event.user.user());
-    let is_for_everyone = named.iter().any(|user| user.as_str() == EVERYONE);
-    let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(named) };
-    Ok((Notification { id, recipients, event_type, content }, PassedOver { translations, users }))
+    let mut users: Vec<_> = event.users.into_iter().filter_map(Recipient::user).collect();
+    let skipped_users = listed - users.len() + usize::from(matches!(event.user, Recipient::Invalid));
+    users.extend(event.user.user());
+    let is_for_everyone = users.iter().any(|user| user.as_str() == EVERYONE);
+    let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(users) };
+    Ok((Notification { id, recipients, event_type, content }, Skipped { translations, users: skipped_users }))
 }
 
-/// The event. The derived reader takes what today's services write; it refuses everything that Go might read differently, such as a
-/// name in another case.
+/// The members of the event. The derived reader accepts what current services write. It rejects everything that Go may read differently,
+/// such as a name in another case.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SendSse<'a> {
     #[serde(rename = "UserIDs")]
     users: Vec<Recipient>,
-    /// The only user, in an event of Infinite Scale 4.
+    /// The only recipient, in an event of Infinite Scale 4.
     #[serde(rename = "UserID")]
     user: Recipient,
     #[serde(borrow, rename = "Type")]
@@ -88,11 +88,11 @@ impl<'a> Unmarshal<'a> for SendSse<'a> {
     }
 }
 
-/// Returns the message with its readable translations, and the number of unreadable ones.
+/// Returns the content with its readable translations, and the number of unreadable ones.
 ///
 /// # Errors
 ///
-/// The message is unreadable, and there is no translation.
+/// Returns [`Unreadable::MessageBase64`] if the message is unreadable and there is no translation.
 fn content(
     message: Bytes,
     language: &Lenient<Text<'_>>,
@@ -142,22 +142,22 @@ fn string(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
 
-/// A user of an event. It is made without a copy in between.
+/// A recipient of an event. It is read without an intermediate copy.
 #[derive(Default)]
 enum Recipient {
-    /// Nobody is named: the value is missing or empty, which is the same to Go.
+    /// The value is missing or empty, which Go does not distinguish.
     #[default]
-    Nobody,
+    Missing,
     User(UserId),
-    /// The value is not a user's id.
+    /// The value is not a valid user id.
     Invalid,
 }
 
 impl Recipient {
-    fn named(text: &str) -> Self {
+    fn from_text(text: &str) -> Self {
         match UserId::try_new(text) {
             Ok(user) => Self::User(user),
-            Err(_) if text.is_empty() => Self::Nobody,
+            Err(_) if text.is_empty() => Self::Missing,
             Err(_) => Self::Invalid,
         }
     }
@@ -165,7 +165,7 @@ impl Recipient {
     fn user(self) -> Option<UserId> {
         match self {
             Self::User(user) => Some(user),
-            Self::Nobody | Self::Invalid => None,
+            Self::Missing | Self::Invalid => None,
         }
     }
 }
@@ -174,8 +174,8 @@ impl<'a> Unmarshal<'a> for Recipient {
     fn unmarshal(&mut self, json: &'a str) -> Result<(), InvalidJson> {
         match serde_json::from_str(json) {
             Ok(None) => {}
-            Ok(Some(LossyText(text))) => *self = Self::named(&text),
-            // The event is for the other users all the same.
+            Ok(Some(LossyText(text))) => *self = Self::from_text(&text),
+            // The other recipients still get the event.
             Err(_) => *self = Self::Invalid,
         }
         Ok(())
@@ -194,7 +194,7 @@ impl<'de> Deserialize<'de> for Recipient {
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Recipient, E> {
-                Ok(Recipient::named(text))
+                Ok(Recipient::from_text(text))
             }
         }
 

@@ -15,7 +15,7 @@ use super::*;
 
 const ID: EventId = EventId { incarnation: Incarnation::of(1), sequence: 1 };
 
-/// The captured messages of a file, each with the name or type it was captured under.
+/// Returns the captured messages of a file, each with its name or event type.
 fn captured(file: &str) -> Vec<(String, String)> {
     let lines = file.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -40,7 +40,7 @@ fn envelope(event_type: &str, payload: impl AsRef<[u8]>) -> String {
 }
 
 #[test]
-fn the_captured_messages_are_read() {
+fn captured_messages_are_decoded() {
     let one = "4c510ada-c86b-4815-8820-42cdf82c3d51";
     let two = "f7fbf8c8-139b-4376-b307-cf0a8c2d0d9c";
     let messages = captured(include_str!("../../../../../tests/wire/main-queue.jsonl"));
@@ -72,16 +72,16 @@ fn the_captured_messages_are_read() {
 }
 
 #[test]
-fn of_a_whole_session_just_the_events_for_us_are_read() {
+fn only_events_for_this_service_are_decoded() {
     for (event_type, message) in captured(include_str!("../../../../../tests/wire/session.jsonl")) {
         let read = read(message.as_bytes(), ID).expect("readable");
-        let ours = [send_sse::TYPE, user_feature_changed::TYPE].contains(&&*event_type);
-        assert_eq!(read.is_some(), ours, "{event_type}");
+        let expected = [send_sse::TYPE, user_feature_changed::TYPE].contains(&&*event_type);
+        assert_eq!(read.is_some(), expected, "{event_type}");
     }
 }
 
 #[test]
-fn what_is_lenient_and_what_is_not() {
+fn only_valid_messages_are_decoded() {
     let check = |message: String, expected: Result<Option<(usize, &str, &str)>, &str>| {
         let read = read(message.as_bytes(), ID);
         let read = read.as_ref().map(|read| {
@@ -93,23 +93,23 @@ fn what_is_lenient_and_what_is_not() {
         });
         assert_eq!(read.map_err(ToString::to_string), expected.map_err(Into::into), "{message}");
     };
-    let ours = |payload: &str| envelope(send_sse::TYPE, payload);
-    check(ours(r#"{"UserIDs":["a"],"Type":"t","Message":"aGk="}"#), Ok(Some((1, "t", "hi"))));
-    check(ours(r#"{"UserIDs":["a",""],"Type":"t","Further":[1]}"#), Ok(Some((1, "t", ""))));
-    check(ours("{}"), Ok(Some((0, "", ""))));
-    check(ours(r#"{"Type":"t","Message":"/w=="}"#), Ok(Some((0, "t", "\u{fffd}"))));
-    check(ours(r#"{"Type":"a\u002db"}"#), Ok(Some((0, "a-b", ""))));
-    check(ours(r#"{"Type":"a\nb"}"#), Err("the event type cannot be written on a stream"));
-    check(ours(r#"{"Message":"?"}"#), Err("the message is no base64"));
-    check(ours(r#"{"UserIDs":"a"}"#), Err("the payload is no event of its type"));
-    check(ours("[]"), Err("the payload is no event of its type"));
-    check(ours("no JSON"), Err("the payload is no event of its type"));
+    let with_payload = |payload: &str| envelope(send_sse::TYPE, payload);
+    check(with_payload(r#"{"UserIDs":["a"],"Type":"t","Message":"aGk="}"#), Ok(Some((1, "t", "hi"))));
+    check(with_payload(r#"{"UserIDs":["a",""],"Type":"t","Further":[1]}"#), Ok(Some((1, "t", ""))));
+    check(with_payload("{}"), Ok(Some((0, "", ""))));
+    check(with_payload(r#"{"Type":"t","Message":"/w=="}"#), Ok(Some((0, "t", "\u{fffd}"))));
+    check(with_payload(r#"{"Type":"a\u002db"}"#), Ok(Some((0, "a-b", ""))));
+    check(with_payload(r#"{"Type":"a\nb"}"#), Err("invalid event type"));
+    check(with_payload(r#"{"Message":"?"}"#), Err("the message is not base64"));
+    check(with_payload(r#"{"UserIDs":"a"}"#), Err("the payload does not match the event type"));
+    check(with_payload("[]"), Err("the payload does not match the event type"));
+    check(with_payload("no JSON"), Err("the payload does not match the event type"));
     check(envelope("events.Other", "no JSON"), Ok(None));
     check(json!({ "Metadata": { "eventtype": "events.Other" }, "Payload": 7 }).to_string(), Ok(None));
     check(r#"{"Metadata":{"eventtype":"events.Other"},"Payload":"not wh"#.into(), Ok(None));
     check(
         r#"{"Metadata":{"eventtype":"events.SendSSE"},"Payload":"e30="#.into(),
-        Err("it is no go-micro envelope"),
+        Err("not a go-micro envelope"),
     );
     check(r#"{"Payload":"e30=","Metadata":{"eventtype":"events.SendSSE"}}"#.into(), Ok(Some((0, "", ""))));
     check(
@@ -118,21 +118,21 @@ fn what_is_lenient_and_what_is_not() {
     );
     check(
         json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": "?" }).to_string(),
-        Err("the payload is no base64"),
+        Err("the payload is not base64"),
     );
     check(
         json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": null }).to_string(),
-        Err("the payload is no event of its type"),
+        Err("the payload does not match the event type"),
     );
-    check("{}".into(), Err("it is no go-micro envelope"));
-    check("hello".into(), Err("it is no go-micro envelope"));
-    check(String::new(), Err("it is no go-micro envelope"));
+    check("{}".into(), Err("not a go-micro envelope"));
+    check("hello".into(), Err("not a go-micro envelope"));
+    check(String::new(), Err("not a go-micro envelope"));
 }
 
-/// What a service reads that knows of no languages: unknown keys are passed over, as Go's JSON does.
+/// The event as a service without translations reads it. It ignores unknown members, as Go does.
 #[derive(Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Unaware {
+struct WithoutTranslations {
     #[serde(rename = "UserIDs")]
     user_ids: Vec<String>,
     r#type: String,
@@ -140,36 +140,37 @@ struct Unaware {
 }
 
 #[test]
-fn an_event_in_languages_is_to_others_what_it_was_before() {
+fn services_without_translations_read_the_same() {
     let first = |file: &str| captured(file).remove(0).1;
     let plain = first(include_str!("../../../../../tests/wire/main-queue.jsonl"));
     let in_languages = first(include_str!("../../../../../tests/wire/in-languages.jsonl"));
-    let [unaware_plain, unaware] = [&plain, &in_languages].map(|message| {
-        let envelope = Envelope::for_us(message.as_bytes()).expect("an envelope").expect("for us");
-        serde_json::from_slice::<Unaware>(&envelope.payload).expect("SendSSE")
+    let [expected, translated] = [&plain, &in_languages].map(|message| {
+        let envelope = Envelope::read(message.as_bytes()).expect("an envelope").expect("for this service");
+        serde_json::from_slice::<WithoutTranslations>(&envelope.payload).expect("SendSSE")
     });
-    assert_eq!(unaware, unaware_plain);
+    assert_eq!(translated, expected);
 
     let [plain, in_languages] =
         [plain, in_languages].map(|message| read(message.as_bytes(), ID).expect("readable"));
     let [plain, in_languages] =
-        [&plain, &in_languages].map(|event| notification(event.as_ref().expect("for us")));
+        [&plain, &in_languages].map(|event| notification(event.as_ref().expect("for this service")));
     assert_eq!(in_languages.recipients, plain.recipients);
-    let read_with = |wishes: &str| {
-        let wishes = domain::language::LanguagePriorityList::from_accept_language(wishes).expect("wishes");
-        in_languages.content.text(in_languages.content.lookup(&wishes))
+    let text_for = |accepted: &str| {
+        let accepted =
+            domain::language::LanguagePriorityList::from_accept_language(accepted).expect("languages");
+        in_languages.content.text(in_languages.content.lookup(&accepted))
     };
-    assert_eq!(read_with("en"), plain.content.text(TranslationIndex::FALLBACK));
-    assert_eq!(read_with("it"), plain.content.text(TranslationIndex::FALLBACK));
-    assert!(read_with("de-AT").contains("Albert hat Résumé ✓ mit Ihnen geteilt"));
-    assert!(read_with("fr-CA").contains("Albert a partagé Résumé ✓ avec vous"));
+    assert_eq!(text_for("en"), plain.content.text(TranslationIndex::FALLBACK));
+    assert_eq!(text_for("it"), plain.content.text(TranslationIndex::FALLBACK));
+    assert!(text_for("de-AT").contains("Albert hat Résumé ✓ mit Ihnen geteilt"));
+    assert!(text_for("fr-CA").contains("Albert a partagé Résumé ✓ avec vous"));
 }
 
-/// The fallback, its language, the translations, and how many of them could not be read.
+/// The fallback, its language, the translations, and the number of unreadable ones.
 struct Expected(Option<&'static str>, Option<&'static str>, &'static [(&'static str, &'static str)], usize);
 
 #[test]
-fn of_the_languages_what_can_be_read_is() {
+fn unreadable_translations_are_skipped() {
     let text = |text: &str| STANDARD.encode(text);
     let tag = |tag: &str| LanguageTag::try_new(tag).expect("a language tag");
     let check = |fallback: Option<&str>, further: Value, expected: Expected| {
@@ -182,10 +183,10 @@ fn of_the_languages_what_can_be_read_is() {
             .collect();
         let expected = Content::new(fallback.map(Into::into), language.map(tag), translations);
         let read = read(envelope(send_sse::TYPE, event.to_string()).as_bytes(), ID).expect("readable");
-        let Some(Event::Notification { notification, passed_over, .. }) = read else {
-            panic!("no notification")
+        let Some(Event::Notification { notification, skipped, .. }) = read else {
+            panic!("not a notification")
         };
-        let unreadable = passed_over.translations;
+        let unreadable = skipped.translations;
         assert_eq!((notification.content, unreadable), (expected, expected_unreadable), "{event}");
     };
     let (hi, hallo) = (text("hi"), text("hallo"));
@@ -218,12 +219,12 @@ fn of_the_languages_what_can_be_read_is() {
 
 proptest! {
     #[test]
-    fn no_bytes_do_any_harm(bytes in any::<Vec<u8>>()) {
+    fn arbitrary_bytes_are_rejected(bytes in any::<Vec<u8>>()) {
         prop_assert!(read(&bytes, ID).is_err());
     }
 
     #[test]
-    fn a_damaged_message_does_no_harm(position in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn damaged_message_does_not_panic(position in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let messages = captured(include_str!("../../../../../tests/wire/main-queue.jsonl"));
         let mut message = messages[0].1.clone().into_bytes();
         let position = position.index(message.len());

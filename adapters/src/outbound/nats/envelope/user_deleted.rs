@@ -1,4 +1,4 @@
-//! A user was deleted: `{"UserID"}`.
+//! The event of a deleted user: `{"UserID"}`.
 
 use domain::identity::UserId;
 
@@ -7,16 +7,17 @@ use super::{
     go_json::{self, Unmarshal},
 };
 
-/// The type in the envelope.
+/// The event type in the envelope.
 pub(super) const TYPE: &str = "events.UserDeleted";
-/// The type of OpenCloud for a user who can still be restored. Until then the account is disabled, and no feature is said to change.
+/// The event type of OpenCloud for a deleted user who can still be restored. The account is disabled, but no event of a changed feature
+/// follows.
 pub(super) const SOFT_TYPE: &str = "events.UserSoftDeleted";
 
-/// Reads the event.
+/// Decodes the event.
 ///
 /// # Errors
 ///
-/// It does not hold what such an event must hold.
+/// Returns [`Unreadable`] if the event has another structure or no valid user.
 pub(super) fn read(payload: &str) -> Result<Event, Unreadable> {
     let event: UserDeleted = go_json::read(payload).map_err(Unreadable::Payload)?;
     let user = UserId::try_new(&event.user.0).map_err(Unreadable::User)?;

@@ -1,4 +1,4 @@
-//! What a user has set: `{"UserID", "Features": [{"Name", "Value"}]}`.
+//! The event of changed user features: `{"UserID", "Features": [{"Name", "Value"}]}`.
 
 use domain::{identity::UserId, language::LanguageTag};
 
@@ -8,18 +8,18 @@ use super::{
     lenient::Lenient,
 };
 
-/// The type in the envelope.
+/// The event type in the envelope.
 pub(super) const TYPE: &str = "events.UserFeatureChanged";
-/// The feature that is whether the account can be used.
+/// The feature that enables or disables the account.
 const ACCOUNT_ENABLED: &str = "accountEnabled";
-/// The feature that is a language.
+/// The feature that is the language choice.
 const PREFERRED_LANGUAGE: &str = "preferredLanguage";
 
-/// Reads the event; `None` when no feature in it matters here. Of a feature that is there twice the last one counts.
+/// Decodes the event. Returns none if no feature in it concerns this service. If a feature occurs twice, the last one counts.
 ///
 /// # Errors
 ///
-/// It does not hold what such an event must hold.
+/// Returns [`Unreadable`] if the event has another structure or no valid user.
 pub(super) fn read(payload: &str) -> Result<Option<Event>, Unreadable> {
     let event: UserFeatureChanged = go_json::read(payload).map_err(Unreadable::Payload)?;
     let known = || event.features.iter().filter_map(Lenient::known);
@@ -46,7 +46,7 @@ fn account(value: &Lenient<Text>) -> Result<UserChange, Unreadable> {
     }
 }
 
-/// No language takes the choice back.
+/// Returns the change of a language. A missing or empty value withdraws the choice.
 fn language(value: &Lenient<Text>) -> Result<UserChange, Unreadable> {
     let language = match value {
         Lenient::Missing => None,
@@ -54,7 +54,7 @@ fn language(value: &Lenient<Text>) -> Result<UserChange, Unreadable> {
         Lenient::Known(language) => {
             Some(LanguageTag::try_from_locale(&language.0).map_err(Unreadable::Language)?)
         }
-        Lenient::Unreadable(_) => return Err(Unreadable::NoText),
+        Lenient::Unreadable(_) => return Err(Unreadable::LanguageType),
     };
     Ok(UserChange::Language(language))
 }

@@ -1,13 +1,13 @@
-//! What a message contains never stands in an error. An error is logged, a message may be private.
+//! Errors quote nothing of a message. Errors are logged, and a message may be private.
 
 use super::*;
 
-/// A text that stands for what is private in a message. As a whole it is neither base64 nor a language tag.
+/// Represents the private parts of a message. It is neither base64 nor a language tag.
 const SECRET: &str = "~hunter2~";
-/// Another one of the same form. An error that differs between the two has told something of them.
+/// Another secret of the same form. If the errors of the two differ, one of them quotes its secret.
 const OTHER_SECRET: &str = "^dragon9^";
 
-/// The errors with their causes, as they are displayed and debugged; none when everything in the message can be read.
+/// Returns the errors and their causes, as `Display` and `Debug` format them. Returns none if the whole message is readable.
 fn errors(message: &[u8]) -> Vec<String> {
     let errors = match read(message, ID) {
         Err(error) => vec![error],
@@ -21,11 +21,11 @@ fn errors(message: &[u8]) -> Vec<String> {
 }
 
 #[test]
-fn an_error_quotes_nothing_of_the_message() {
-    let ours = |payload: String| envelope(send_sse::TYPE, &payload);
-    let changed = |payload: String| envelope(user_feature_changed::TYPE, &payload);
+fn errors_quote_nothing_of_the_message() {
+    let with_event = |payload: String| envelope(send_sse::TYPE, &payload);
+    let with_change = |payload: String| envelope(user_feature_changed::TYPE, &payload);
     let feature = |name: &str, value: Value| {
-        changed(json!({ "UserID": "a", "Features": [{ "Name": name, "Value": value }] }).to_string())
+        with_change(json!({ "UserID": "a", "Features": [{ "Name": name, "Value": value }] }).to_string())
     };
     let with_payload = |payload: Value| {
         json!({ "Metadata": { "eventtype": send_sse::TYPE }, "Payload": payload }).to_string()
@@ -41,21 +41,21 @@ fn an_error_quotes_nothing_of_the_message() {
             with_payload(json!(secret)),
             with_payload(json!(format!("aGk{}=", &secret[1..2]))),
             with_payload(json!(format!("aGk={secret}"))),
-            ours(secret.to_owned()),
-            ours(json!(secret).to_string()),
-            ours(json!({ "UserIDs": secret }).to_string()),
-            ours(json!({ "Type": [secret] }).to_string()),
-            ours(json!({ "Type": format!("{secret}\n") }).to_string()),
-            ours(json!({ "Message": [secret] }).to_string()),
-            ours(json!({ "Message": secret }).to_string()),
-            ours(json!({ "Message": secret, "Messages": { secret: secret } }).to_string()),
-            // The last character has padding enough for two.
-            ours(json!({ "Message": format!("{}==", &secret[1..4]) }).to_string()),
-            ours(json!({ "Message": &secret[1..6] }).to_string()),
-            changed(secret.to_owned()),
-            changed(json!({ "UserID": [secret], "Features": [] }).to_string()),
-            changed(json!({ "UserID": "a", "Features": secret }).to_string()),
-            changed(json!({ "UserID": "a", "Features": [{ "Name": { secret: 1 } }] }).to_string()),
+            with_event(secret.to_owned()),
+            with_event(json!(secret).to_string()),
+            with_event(json!({ "UserIDs": secret }).to_string()),
+            with_event(json!({ "Type": [secret] }).to_string()),
+            with_event(json!({ "Type": format!("{secret}\n") }).to_string()),
+            with_event(json!({ "Message": [secret] }).to_string()),
+            with_event(json!({ "Message": secret }).to_string()),
+            with_event(json!({ "Message": secret, "Messages": { secret: secret } }).to_string()),
+            // The padding is too long for the last character.
+            with_event(json!({ "Message": format!("{}==", &secret[1..4]) }).to_string()),
+            with_event(json!({ "Message": &secret[1..6] }).to_string()),
+            with_change(secret.to_owned()),
+            with_change(json!({ "UserID": [secret], "Features": [] }).to_string()),
+            with_change(json!({ "UserID": "a", "Features": secret }).to_string()),
+            with_change(json!({ "UserID": "a", "Features": [{ "Name": { secret: 1 } }] }).to_string()),
             feature("preferredLanguage", json!([secret])),
             feature("preferredLanguage", json!(secret)),
             feature("preferredLanguage", json!(secret.repeat(20))),
@@ -73,7 +73,7 @@ fn an_error_quotes_nothing_of_the_message() {
     }
 }
 
-/// The captured messages for us, envelope and payload.
+/// Returns the captured messages for this service, as envelope and payload.
 fn captured_for_us() -> Vec<(Value, Value)> {
     let files = [
         include_str!("../../../../../../tests/wire/main-queue.jsonl"),
@@ -90,7 +90,7 @@ fn captured_for_us() -> Vec<(Value, Value)> {
     parts.collect()
 }
 
-/// Replaces every value by `secret`, but for those by which it is known what the message is.
+/// Replaces every value by `secret`, except for the values that identify the message.
 fn fill(value: &mut Value, name: &str, secret: &str) {
     match value {
         Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| fill(field, name, secret)),
@@ -101,7 +101,7 @@ fn fill(value: &mut Value, name: &str, secret: &str) {
     }
 }
 
-/// Where each value stands (RFC 6901), `value` itself included.
+/// Returns the pointers (RFC 6901) to `value` and every value in it.
 fn pointers(value: &Value, at: &str) -> Vec<String> {
     let inner: Vec<_> = match value {
         Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), field)).collect(),
@@ -112,7 +112,7 @@ fn pointers(value: &Value, at: &str) -> Vec<String> {
     std::iter::once(at.to_owned()).chain(inner).collect()
 }
 
-/// What stands in the place of a value that is damaged.
+/// Replacements for a value.
 const DAMAGE: [fn(&str) -> Value; 8] = [
     |_| Value::Null,
     |_| json!(7),
@@ -125,10 +125,9 @@ const DAMAGE: [fn(&str) -> Value; 8] = [
 ];
 
 proptest! {
-    /// Messages made up of captured ones: a secret stands in every value, one value is another than it has to be, and the end may be
-    /// missing.
+    /// The messages are derived from captured ones: every value contains a secret, one value is replaced, and the end may be cut off.
     #[test]
-    fn an_error_is_the_same_whatever_is_private(
+    fn errors_do_not_depend_on_private_values(
         message in any::<prop::sample::Index>(),
         of_payload in any::<bool>(),
         place in any::<prop::sample::Index>(),

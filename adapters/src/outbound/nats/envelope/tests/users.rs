@@ -1,8 +1,8 @@
-//! What has changed for a user.
+//! Changes of users: language and account.
 
 use super::*;
 
-/// Who has changed, and what has.
+/// Returns the user and the changes.
 fn user_changes(event: &Event) -> (&str, &[Result<UserChange, Unreadable>]) {
     match event {
         Event::UserChanged { user, changes } => (user.as_str(), changes),
@@ -11,7 +11,7 @@ fn user_changes(event: &Event) -> (&str, &[Result<UserChange, Unreadable>]) {
 }
 
 #[test]
-fn the_captured_changes_of_language_are_read() {
+fn captured_language_choices_are_decoded() {
     let messages = captured(include_str!("../../../../../../tests/wire/session.jsonl"));
     let read = messages.iter().filter_map(|(_, message)| read(message.as_bytes(), ID).expect("readable"));
     let chosen: Vec<_> = read.filter(|event| matches!(event, Event::UserChanged { .. })).collect();
@@ -26,7 +26,7 @@ fn the_captured_changes_of_language_are_read() {
 }
 
 #[test]
-fn of_what_users_set_language_and_account_are_read() {
+fn only_language_and_account_are_read() {
     let check = |payload: &str, expected: Result<&[&str], &str>| {
         let read = read(envelope(user_feature_changed::TYPE, payload).as_bytes(), ID);
         let changes = read.as_ref().map(|read| read.as_ref().map_or(&[][..], |event| user_changes(event).1));
@@ -49,31 +49,31 @@ fn of_what_users_set_language_and_account_are_read() {
     check(&feature("preferredLanguage", "\"pt_BR\""), Ok(&["pt-BR"]));
     check(&feature("preferredLanguage", "\"\""), Ok(&["no language"]));
     check(&feature("preferredLanguage", "null"), Ok(&["no language"]));
-    let none = "the language that a user has chosen is none";
-    check(&feature("preferredLanguage", "\"no language\""), Ok(&[none]));
-    check(&feature("preferredLanguage", "7"), Ok(&["the language that a user has chosen is no text"]));
+    let invalid = "the chosen language is not a language tag";
+    check(&feature("preferredLanguage", "\"no language\""), Ok(&[invalid]));
+    check(&feature("preferredLanguage", "7"), Ok(&["the chosen language is not a string"]));
     let two = r#"[{"Name":"preferredLanguage","Value":"de"},{"Name":"x","Value":1},{"Name":"preferredLanguage","Value":"fr"}]"#;
     check(&of("\"a\"", two), Ok(&["fr"]));
 
     check(&feature("accountEnabled", "\"false\""), Ok(&["enabled: false"]));
     check(&feature("accountEnabled", "\"true\""), Ok(&["enabled: true"]));
     for value in ["\"FALSE\"", "\"\"", "null", "false", "[]"] {
-        let unknown = "whether the account is enabled is neither `true` nor `false`";
+        let unknown = "`accountEnabled` is neither `true` nor `false`";
         check(&feature("accountEnabled", value), Ok(&[unknown]));
     }
     let both = r#"[{"Name":"preferredLanguage","Value":"?"},{"Name":"accountEnabled","Value":"true"},{"Name":"accountEnabled","Value":"false","OldValue":"true"}]"#;
-    check(&of("\"a\"", both), Ok(&["enabled: false", none]));
+    check(&of("\"a\"", both), Ok(&["enabled: false", invalid]));
 
-    check(&of("\"\"", two), Err("the user has no usable id"));
-    check(&of("[\"a\"]", two), Err("the payload is no event of its type"));
+    check(&of("\"\"", two), Err("invalid user id"));
+    check(&of("[\"a\"]", two), Err("the payload does not match the event type"));
     check(&feature("displayname", "\"false\""), Ok(&[]));
     check(&of("\"a\"", "null"), Ok(&[]));
     check("{}", Ok(&[]));
-    check("[]", Err("the payload is no event of its type"));
+    check("[]", Err("the payload does not match the event type"));
 }
 
 #[test]
-fn changes_are_read_as_go_reads_them() {
+fn changes_are_decoded_as_in_go() {
     let check = |features: &str, expected: &[&str]| {
         let payload = format!(r#"{{"userid":"a",{features}}}"#);
         let read = read(envelope(user_feature_changed::TYPE, &payload).as_bytes(), ID).expect("readable");
@@ -86,33 +86,33 @@ fn changes_are_read_as_go_reads_them() {
         assert_eq!(changes, expected, "{payload}");
     };
     let [de, disabled] = [r#"Language(Some("de"))"#, "Account { is_enabled: false }"];
-    let unreadable = "the payload is no event of its type";
+    let unreadable = "the payload does not match the event type";
     let language = r#"{"Name":"preferredLanguage","Value":"de"}"#;
     check(&format!(r#""FEATURES":[null,{language},null]"#), &[de]);
     check(r#""Features":[{"name":"preferredLanguage","VALUE":"de","Value":null}]"#, &[de]);
     check(
         r#""Features":[{"Name":"preferredLanguage","Value":"de\ud800"}]"#,
-        &["the language that a user has chosen is none"],
+        &["the chosen language is not a language tag"],
     );
     check(&format!(r#""Features":null,"Features":[{language}]"#), &[de]);
     check(&format!(r#""Features":[{language}],"Features":null"#), &[]);
     // Go reads the second list into the first one.
     check(
         &format!(r#""Features":[{language}],"Features":[{{"Name":"accountEnabled"}}]"#),
-        &["whether the account is enabled is neither `true` nor `false`"],
+        &["`accountEnabled` is neither `true` nor `false`"],
     );
     check(
         &format!(r#""Features":[{language}],"Features":[{{}},{{"Name":"accountEnabled","Value":"false"}}]"#),
         &[disabled, de],
     );
-    // Here Go reads nothing.
+    // Go rejects these events as a whole.
     check(&format!(r#""Features":[7,{language},["x"]]"#), &[de, unreadable, unreadable]);
     check(&format!(r#""Features":[{{"Name":7,"Value":"x"}},{language}]"#), &[de, unreadable]);
     check(&format!(r#""Features":[{{"Name":"x","Value":7,"OldValue":7}},{language}],"Timestamp":7"#), &[de]);
 }
 
 #[test]
-fn deleted_user_is_one_whose_account_is_disabled() {
+fn deleted_user_counts_as_disabled() {
     let check = |event_type: &str, payload: &str, expected: Result<Option<&str>, &str>| {
         let read = read(envelope(event_type, payload).as_bytes(), ID);
         let user = read.as_ref().map(|read| {
@@ -129,10 +129,10 @@ fn deleted_user_is_one_whose_account_is_disabled() {
     check("events.UserDeleted", deleted, Ok(Some("einstein")));
     check("events.UserSoftDeleted", soft_deleted, Ok(Some("einstein")));
     check("events.UserCreated", deleted, Ok(None));
-    check("events.UserDeleted", r#"{"UserID":""}"#, Err("the user has no usable id"));
-    check("events.UserDeleted", "{}", Err("the user has no usable id"));
-    check("events.UserDeleted", r#"{"UserID":7}"#, Err("the payload is no event of its type"));
-    check("events.UserDeleted", "null", Err("the user has no usable id"));
-    check("events.UserDeleted", r#"["a"]"#, Err("the payload is no event of its type"));
+    check("events.UserDeleted", r#"{"UserID":""}"#, Err("invalid user id"));
+    check("events.UserDeleted", "{}", Err("invalid user id"));
+    check("events.UserDeleted", r#"{"UserID":7}"#, Err("the payload does not match the event type"));
+    check("events.UserDeleted", "null", Err("invalid user id"));
+    check("events.UserDeleted", r#"["a"]"#, Err("the payload does not match the event type"));
     check("events.UserDeleted", r#"{"userid":"a\ud800","UserID":null}"#, Ok(Some("a\u{fffd}")));
 }

@@ -1,4 +1,4 @@
-//! Accounts that were disabled or deleted: their tokens are refused.
+//! The use case "check an account": rejects tokens of accounts that were disabled or deleted.
 
 use std::sync::Arc;
 
@@ -7,13 +7,13 @@ use ports::outbound::{TokenRejected, TokenVerifier};
 
 use super::Subscriptions;
 
-/// Verifies tokens, and refuses those that were issued before their user's account was disabled or deleted.
+/// A token verifier that also rejects tokens issued before their user's account was disabled or deleted.
 ///
-/// The relay tells [`Subscriptions`] which accounts that are, because the streams that are open end with their account.
+/// [`Subscriptions`] records these accounts, because their open streams have to end as well.
 pub struct AccountCheck {
     /// Verifies everything else about a token.
     pub verifier: Arc<dyn TokenVerifier>,
-    /// Where it is known which accounts were disabled.
+    /// Records the accounts that were disabled or deleted.
     pub subscriptions: Subscriptions,
 }
 

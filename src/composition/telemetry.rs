@@ -1,4 +1,4 @@
-//! What is told of the running service: its log and its traces.
+//! The log and the traces of the service.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::{
     telemetry::{LogFile, LogLevelHandle, Logging, SpanListener, start_logging},
 };
 
-/// What the service is called among the platform's.
+/// The name of the service in traces.
 const SERVICE: &str = "sse";
 
-/// Sends what is left of the traces when it is dropped.
+/// The log and the traces of the service. Dropping it sends the remaining spans.
 #[must_use = "dropping it ends the traces"]
-pub struct Watched {
+pub struct Telemetry {
     traces: Option<OtlpTraces>,
-    /// What the debug server shows of spans.
+    /// The spans that the debug server shows.
     spans: Option<RecentSpans>,
     log_level: Arc<LogLevelHandle>,
 }
 
-impl Watched {
-    /// Begins to log and to trace as `configuration` says.
+impl Telemetry {
+    /// Starts the log and the traces as `configuration` says.
     ///
     /// # Errors
     ///
-    /// The log's file cannot be written. What is wrong with traces is logged; it keeps nothing from starting.
+    /// Returns an error if the log file cannot be opened. Problems with traces are only logged.
     pub fn start(configuration: &Configuration) -> Result<Self, StartError> {
         let (traces, findings) = OtlpTraces::start(collector(&configuration.tracing), SERVICE, VERSION);
         let spans = configuration.debug.zpages.then(|| RecentSpans::new(Arc::new(SystemClock)));
@@ -44,21 +44,21 @@ impl Watched {
         Ok(Self { traces, spans, log_level })
     }
 
-    /// The level of what is logged.
+    /// Returns the handle that changes the log level.
     pub(super) fn log_level(&self) -> Arc<LogLevelHandle> {
         Arc::clone(&self.log_level)
     }
 
-    /// The spans that the debug server shows, when it is to.
+    /// Returns the spans that the debug server shows. None if the debug server shows none.
     pub(super) fn spans(&self) -> Option<RecentSpans> {
         self.spans.clone()
     }
 }
 
-impl Drop for Watched {
+impl Drop for Telemetry {
     fn drop(&mut self) {
         if let Some(traces) = self.traces.take() {
-            // It blocks, and what it waits for runs on the same threads.
+            // `finish` blocks until the exporter is done, which runs on the same threads.
             tokio::task::block_in_place(|| traces.finish());
         }
     }
@@ -68,8 +68,8 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
     let Log { level, pretty, color, file } = log;
     let file = match file {
         Some(path) => {
-            let unusable = |source| StartError::LogFile { path: path.clone(), source };
-            let file = Arc::new(LogFile::open(path.into()).map_err(unusable)?);
+            let failed = |source| StartError::LogFile { path: path.clone(), source };
+            let file = Arc::new(LogFile::open(path.into()).map_err(failed)?);
             reopen_on_hangup(Arc::clone(&file)).map_err(StartError::Signals)?;
             Some(file)
         }

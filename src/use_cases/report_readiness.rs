@@ -1,54 +1,54 @@
-//! Whether this instance does its work.
+//! The use case "report readiness": whether this instance serves events at present.
 
 use parking_lot::Mutex;
 use ports::inbound::{NotReady, Readiness};
 
-/// What is known of NATS, of our entry in the service registry, and of our own end.
-pub struct Status(Mutex<Known>);
+/// The state of NATS, of the entry in the service registry and of the shutdown.
+pub struct Status(Mutex<State>);
 
-struct Known {
+struct State {
     is_stopping: bool,
     /// Whether NATS is being read.
     reading: Result<(), NotReady>,
-    /// Whether the entry is there; also when none is asked for.
+    /// Whether the entry is in the registry. `Ok` if the service does not announce itself.
     announced: Result<(), NotReady>,
 }
 
 impl Default for Status {
-    /// NATS is not being read yet, and no entry in the registry is asked for.
+    /// Creates the status of a service that does not read NATS yet and does not announce itself.
     fn default() -> Self {
-        Self(Mutex::new(Known { is_stopping: false, reading: Err(NotReady::Starting), announced: Ok(()) }))
+        Self(Mutex::new(State { is_stopping: false, reading: Err(NotReady::Starting), announced: Ok(()) }))
     }
 }
 
 impl Status {
-    /// NATS is being read.
+    /// Records that NATS is being read.
     pub(super) fn subscribed(&self) {
         self.0.lock().reading = Ok(());
     }
 
-    /// NATS cannot be read. True when it could before.
+    /// Records that NATS cannot be read. Returns whether this is the start of an outage.
     pub(super) fn interrupted(&self, reason: String) -> bool {
-        let known = std::mem::replace(&mut self.0.lock().reading, Err(NotReady::Interrupted { reason }));
-        !matches!(known, Err(NotReady::Interrupted { .. }))
+        let before = std::mem::replace(&mut self.0.lock().reading, Err(NotReady::Interrupted { reason }));
+        !matches!(before, Err(NotReady::Interrupted { .. }))
     }
 
-    /// NATS is being read, but too slowly.
-    pub(super) fn behind(&self, messages: u64) {
+    /// Records that `messages` messages wait in NATS, too many to be ready.
+    pub(super) fn lagging(&self, messages: u64) {
         self.0.lock().reading = Err(NotReady::Lagging { messages });
     }
 
-    /// The entry is in the registry.
+    /// Records that the entry is in the registry.
     pub(super) fn announced(&self) {
         self.0.lock().announced = Ok(());
     }
 
-    /// The entry is not in the registry, or may not be.
+    /// Records that the entry is not in the registry, or may not be.
     pub(super) fn not_announced(&self, reason: String) {
         self.0.lock().announced = Err(NotReady::NotAnnounced { reason });
     }
 
-    /// The end has begun; whatever NATS does, we will not be ready again.
+    /// Records that the service is stopping. It does not become ready again.
     pub fn stopping(&self) {
         self.0.lock().is_stopping = true;
     }
@@ -56,11 +56,11 @@ impl Status {
 
 impl Readiness for Status {
     fn check(&self) -> Result<(), NotReady> {
-        let known = self.0.lock();
-        if known.is_stopping {
+        let state = self.0.lock();
+        if state.is_stopping {
             return Err(NotReady::Stopping);
         }
-        known.reading.clone().and_then(|()| known.announced.clone())
+        state.reading.clone().and_then(|()| state.announced.clone())
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_follows_nats_and_the_registry_until_the_end_has_begun() {
+    fn ready_depends_on_nats_and_registry_until_stop() {
         let status = Status::default();
         assert_eq!(status.check(), Err(NotReady::Starting));
         status.subscribed();

@@ -1,4 +1,4 @@
-//! From NATS to the log.
+//! The use case "relay events": events from NATS are appended to the log.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -10,34 +10,32 @@ use tracing::{Span, debug, error, info, info_span, warn};
 
 use super::{LanguageChoices, Status, Subscriptions, pace::Pacer};
 
-/// Takes one event after the other from NATS and appends it to the log, from where the streams of the users it names take it.
+/// The relay: it reads events from NATS and appends them to the log, where the streams of their recipients read them.
 ///
-/// It never waits for a client. From time to time it waits until the connections have had a turn, so that the log does not run ahead of
-/// our own writing.
+/// It never waits for a client. It only pauses for a few milliseconds from time to time, so that the log does not grow faster than this
+/// instance can write to the connections that accept data.
 pub struct Relay {
     /// The log and the streams.
     pub subscriptions: Subscriptions,
-    /// Which languages users read.
+    /// The language choices of the users.
     pub languages: LanguageChoices,
-    /// Where all this is counted.
+    /// Counts the events.
     pub metrics: Arc<dyn Metrics>,
-    /// What time it is.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Where it is told whether NATS can be read.
+    /// Records whether NATS can be read.
     pub status: Arc<Status>,
-    /// What ties an event to what led to it.
+    /// Continues the trace of an event's publisher.
     pub traces: Arc<dyn Traces>,
 }
 
 impl Relay {
-    /// Runs until `stop` is ready, and gives the bus up cleanly.
+    /// Reads events until `stop` is ready, then closes the source.
     pub async fn run(self, mut source: Box<dyn EventSource>, stop: impl Future<Output = ()>) {
         let (mut stop, mut pacer) = (pin!(stop), Pacer::default());
         loop {
             let event = tokio::select! {
-                // We are to end.
                 () = &mut stop => break,
-                // The bus has something to say.
                 event = source.next() => event,
             };
             let bytes = self.handle(event);
@@ -46,7 +44,7 @@ impl Relay {
         source.close().await;
     }
 
-    /// Does what follows from what NATS brings; returns by how many bytes the log has grown.
+    /// Handles one event of the source. Returns the number of bytes that were appended to the log.
     pub fn handle(&self, event: SourceEvent) -> usize {
         match event {
             SourceEvent::Notification { notification, age, metadata } => {
@@ -57,7 +55,7 @@ impl Relay {
                 return span.in_scope(|| self.append(notification, age));
             }
             SourceEvent::LanguageChosen(choice) => {
-                self.languages.chosen_elsewhere(choice);
+                self.languages.apply_platform_choice(choice);
                 self.metrics.event_received(Outcome::LanguageChosen);
             }
             SourceEvent::AccountChanged(change) => {
@@ -67,29 +65,29 @@ impl Relay {
             }
             SourceEvent::Resync { after } => self.subscriptions.resync(after),
             SourceEvent::Subscribed => {
-                info!("reading from the bus");
+                info!("reading from NATS");
                 self.subscriptions.subscribed();
                 self.metrics.nats_connected(true);
                 self.status.subscribed();
             }
             SourceEvent::Lagging { messages } => {
-                warn!(messages, "the bus is read more slowly than others publish");
-                self.subscriptions.fall_behind();
-                self.status.behind(messages);
+                warn!(messages, "lagging behind NATS");
+                self.subscriptions.mark_lagging();
+                self.status.lagging(messages);
             }
             SourceEvent::Interrupted { reason } => {
-                self.subscriptions.fall_behind();
+                self.subscriptions.mark_lagging();
                 self.metrics.nats_connected(false);
-                // An outage may have one reason after the other; it is one outage.
+                // The reason may change during an outage, which is logged once.
                 if self.status.interrupted(reason.clone()) {
-                    error!(reason, "the bus cannot be read, trying again");
+                    error!(reason, "NATS cannot be read, retrying");
                 }
             }
         }
         0
     }
 
-    /// Appends an event that NATS has had for `age`.
+    /// Appends an event that was published `age` ago. Returns the number of bytes that were appended.
     fn append(&self, notification: Notification, age: Duration) -> usize {
         let now = self.clock.now();
         let published = now.checked_sub(age).unwrap_or(now);
@@ -105,8 +103,8 @@ impl Relay {
     }
 }
 
-/// The span of one event, from NATS to the log, with the attributes that OpenTelemetry's conventions have for a message. There is no group
-/// of consumers: every instance reads everything.
+/// Creates the span of one event, from NATS to the log, with the attributes of OpenTelemetry's conventions for messaging. There is no
+/// consumer group, because every instance reads all events.
 fn span(notification: &Notification, metadata: &MessageMetadata) -> Span {
     info_span!(
         "deliver",

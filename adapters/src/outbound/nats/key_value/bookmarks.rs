@@ -1,4 +1,4 @@
-//! Where streams stood when they ended: a key-value bucket of JetStream that every instance writes and watches.
+//! The bookmarks of ended streams: a bucket that every instance writes and watches.
 
 use std::time::Duration;
 
@@ -18,58 +18,67 @@ use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{bucket, bucket_watch::BucketWatch, connection::Connection, invalid::InvalidJson};
+use super::{
+    super::{connection::Connection, invalid::InvalidJson},
+    bucket,
+    watch::BucketWatch,
+};
 
-/// The bucket.
+/// The name of the bucket.
 const BUCKET: &str = "sse-resume";
-/// Some 50,000 entries with ids of the usual length.
+/// Maximum size of the bucket, in bytes: about 50,000 entries with ids of the usual length.
 const MAX_BYTES: i64 = 32 << 20;
-/// An entry with the longest ids, in the longest spelling of JSON.
+/// Maximum size of an entry, in bytes: the longest ids, with every character escaped in JSON.
 const MAX_VALUE_BYTES: i32 = 8 << 10;
-/// Maximum number of bookmarks that wait to be published: as many as an instance remembers.
+/// Maximum number of bookmarks that wait to be published. An instance remembers as many.
 const PUBLISH_CAPACITY: usize = 50_000;
 /// Maximum number of updates that wait to be read.
 const UPDATE_CAPACITY: usize = 10_000;
-/// Maximum time that stopping waits for NATS.
-const CLOSING: Duration = Duration::from_secs(2);
+/// Timeout for publishing the remaining bookmarks when the service stops.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The bucket of bookmarks, as one instance reads and writes it.
+/// The bookmarks in NATS, as one instance reads and writes them.
 pub struct KeyValueBookmarks {
-    outgoing: mpsc::Sender<Outgoing>,
+    commands: mpsc::Sender<Command>,
     updates: Mutex<mpsc::Receiver<StoreUpdate<Bookmark>>>,
 }
 
 /// A command for the task that writes.
-enum Outgoing {
+enum Command {
+    /// Publishes a bookmark.
     Bookmark(Bookmark),
-    /// Answers when everything before it has arrived in NATS.
+    /// Replies when the bookmarks before this command have arrived in NATS.
     Flush(oneshot::Sender<()>),
 }
 
 impl KeyValueBookmarks {
-    /// Bookmarks that are kept for `window`, exchanged over `connection`. To be called within the runtime.
+    /// Creates the exchange of one instance. NATS keeps a bookmark for `window`.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a Tokio runtime.
     #[must_use]
     pub fn new(connection: &Connection, window: Duration) -> Self {
-        let (outgoing, receiver) = mpsc::channel(PUBLISH_CAPACITY);
-        let (incoming, updates) = mpsc::channel(UPDATE_CAPACITY);
+        let (commands, receiver) = mpsc::channel(PUBLISH_CAPACITY);
+        let (update_sender, updates) = mpsc::channel(UPDATE_CAPACITY);
         // An instance ignores its own entries.
         let instance = Uuid::new_v4().to_string();
         let limits =
             bucket::Limits { total_bytes: Some(MAX_BYTES), value_bytes: MAX_VALUE_BYTES, age: window };
-        let config = bucket::config(BUCKET, "ocis-sse: where streams stood when they ended", limits);
+        let config = bucket::config(BUCKET, "ocis-sse: bookmarks of ended streams", limits);
         let own = instance.clone();
-        let watch = BucketWatch::new(connection, config, move |entry| read(entry, &own), incoming);
+        let watch = BucketWatch::new(connection, config, move |entry| read(entry, &own), update_sender);
         connection.spawn(write(watch.client(), receiver, instance));
         connection.spawn(watch.run());
-        Self { outgoing, updates: Mutex::new(updates) }
+        Self { commands, updates: Mutex::new(updates) }
     }
 }
 
 #[async_trait]
 impl BookmarkExchange for KeyValueBookmarks {
     fn publish(&self, bookmark: Bookmark) {
-        // A full queue means that NATS is unreachable or slow. The port allows the bookmark to be lost then.
-        self.outgoing.try_send(Outgoing::Bookmark(bookmark)).ok();
+        // If the queue is full, NATS is unreachable or slow, and the bookmark is lost.
+        self.commands.try_send(Command::Bookmark(bookmark)).ok();
     }
 
     async fn next_update(&self) -> StoreUpdate<Bookmark> {
@@ -82,29 +91,29 @@ impl BookmarkExchange for KeyValueBookmarks {
     async fn close(&self) {
         let (sender, arrived) = oneshot::channel();
         let flushed = async {
-            if self.outgoing.send(Outgoing::Flush(sender)).await.is_ok() {
+            if self.commands.send(Command::Flush(sender)).await.is_ok() {
                 arrived.await.ok();
             }
         };
-        tokio::time::timeout(CLOSING, flushed).await.ok();
+        tokio::time::timeout(CLOSE_TIMEOUT, flushed).await.ok();
     }
 }
 
-/// Writes bookmarks whenever the bucket is available.
+/// Runs the commands while the bucket is available.
 async fn write(
     mut bucket: watch::Receiver<Option<Client>>,
-    mut receiver: mpsc::Receiver<Outgoing>,
+    mut receiver: mpsc::Receiver<Command>,
     instance: String,
 ) {
-    // Clients decide how large a bookmark is, so it is logged once.
+    // Logged once, because clients choose the size of a bookmark.
     let mut is_logged = false;
-    while let Some(outgoing) = receiver.recv().await {
+    while let Some(command) = receiver.recv().await {
         let Ok(client) = bucket.wait_for(Option::is_some).await.map(|client| client.clone()) else { return };
         let Some(client) = client else { continue };
-        match outgoing {
-            Outgoing::Bookmark(bookmark) => {
+        match command {
+            Command::Bookmark(bookmark) => {
                 let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
-                // No acknowledgement is awaited: when the bucket is lost, all bookmarks are published again.
+                // Acknowledgements are not awaited, because all bookmarks are published again if the bucket is lost.
                 let published = client.publish(subject, value(&bookmark, &instance).into()).await;
                 if let Err(error) = published
                     && error.kind() == PublishErrorKind::MaxPayloadExceeded
@@ -113,8 +122,8 @@ async fn write(
                     warn!(%error, "bookmarks larger than NATS accepts are not shared with other instances");
                 }
             }
-            Outgoing::Flush(done) => {
-                // NATS handles the messages of a connection in order, so its answer follows on the bookmarks.
+            Command::Flush(done) => {
+                // NATS processes the messages of a connection in order, so it replies after it has received the bookmarks.
                 jetstream::new(client).get_stream(format!("KV_{BUCKET}")).await.ok();
                 done.send(()).ok();
             }
@@ -133,14 +142,14 @@ fn value(bookmark: &Bookmark, instance: &str) -> String {
     serde_json::to_string(&entry).unwrap_or_default()
 }
 
-/// Returns the bookmark in an entry; none when it is unreadable or `instance`'s own.
+/// Decodes a bookmark. Returns none if the entry is unreadable or was published by `instance`.
 fn read(entry: &kv::Entry, instance: &str) -> Option<Bookmark> {
     if entry.operation != kv::Operation::Put {
         return None;
     }
     let entry: Entry = serde_json::from_slice(&entry.value)
         .map_err(InvalidJson::from)
-        .inspect_err(|error| debug!(%error, "an entry of another version was passed over"))
+        .inspect_err(|error| debug!(%error, "unreadable bookmark skipped"))
         .ok()?;
     let bookmark = Bookmark {
         user: UserId::try_new(&entry.user).ok()?,
@@ -153,6 +162,7 @@ fn read(entry: &kv::Entry, instance: &str) -> Option<Bookmark> {
     (entry.instance != instance).then_some(bookmark)
 }
 
+/// The value of an entry, in JSON.
 #[derive(Deserialize, Serialize)]
 struct Entry {
     instance: String,
@@ -163,7 +173,7 @@ struct Entry {
     logged_out: Option<String>,
 }
 
-/// A user's id ends where the other begins.
+/// Returns the key of a bookmark. A dot separates the ids; encoded ids contain none.
 fn key(Bookmark { user, request, .. }: &Bookmark) -> String {
     format!("{}.{}", bucket::encode(user.as_str()), bucket::encode(request.as_str()))
 }
@@ -175,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_and_requests_of_any_form_have_a_key_of_their_own() {
+    fn keys_are_valid_and_unique() {
         let bookmark = |user: &str, request: &str| Bookmark {
             user: UserId::try_new(user).expect("a user id"),
             request: RequestId::try_new(request).expect("a request id"),

@@ -1,13 +1,14 @@
-//! Prometheus' own text format (0.0.4), which every scraper and `promtool` read, made of the `OpenMetrics` text that the
-//! library writes. The samples are the same; what describes them differs.
+//! The text format of Prometheus (0.0.4), which every scraper and `promtool` read. The library writes `OpenMetrics` instead, which has the
+//! same samples, but other descriptions.
 
 use std::{collections::HashMap, fmt::Write as _};
 
-/// The media type of [`classic`].
+/// The media type of the text format.
 pub(super) const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Describes counters by the name that their samples have, calls an info a gauge, and leaves out units and the end mark.
-pub(super) fn classic(open_metrics: &str) -> String {
+/// Converts `OpenMetrics` to the text format. Counters are described by the names of their samples, an info metric becomes a gauge, and
+/// units and the end marker are left out.
+pub(super) fn from_open_metrics(open_metrics: &str) -> String {
     let types: HashMap<&str, &str> =
         open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     let mut page = String::with_capacity(open_metrics.len());
@@ -29,7 +30,7 @@ pub(super) fn classic(open_metrics: &str) -> String {
             None => ("", "untyped"),
         };
         let rest = if keyword == "TYPE" { kind } else { rest };
-        // Writing into a String does not fail.
+        // Writing to a String does not fail.
         writeln!(page, "# {keyword} {name}{suffix} {rest}").ok();
     }
     page
@@ -47,6 +48,6 @@ mod tests {
         let expected = "# HELP a_seconds_total Some time.\n# TYPE a_seconds_total counter\na_seconds_total 1\n\
                         # HELP b_info Info.\n# TYPE b_info gauge\nb_info{v=\"# x\"} 1\n\
                         # HELP c Gauge.\n# TYPE c gauge\nc 2\n";
-        assert_eq!(classic(open_metrics), expected);
+        assert_eq!(from_open_metrics(open_metrics), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! Users choose which language they read.
+//! The use case "choose a language": stores and applies the language in which a user reads translated events.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use tracing::debug;
 
 use super::Subscriptions;
 
-/// The users' choices, wherever they are made: here, on another instance, or elsewhere on the platform.
+/// The language choices of all users, made through this instance, another instance or the platform's settings.
 #[derive(Clone)]
 pub struct LanguageChoices {
-    /// The streams that they hold for.
+    /// The streams to which the choices apply.
     pub subscriptions: Subscriptions,
-    /// Where they are kept.
+    /// The store of the choices.
     pub preferences: Arc<dyn LanguagePreferences>,
 }
 
@@ -34,28 +34,28 @@ impl ChooseLanguage for LanguageChoices {
         let after = self.subscriptions.chosen_at(&user);
         let choice =
             self.preferences.choose(user, language, after).await.map_err(|NotStored| ChoiceNotStored)?;
-        self.subscriptions.learn(choice);
+        self.subscriptions.apply_choice(choice);
         Ok(())
     }
 }
 
 impl LanguageChoices {
-    /// Takes note of what is stored, and of what other instances store. Runs until it is dropped.
+    /// Applies the stored choices and those that other instances store, until the future is dropped.
     pub async fn follow(self) {
         loop {
             match self.preferences.next_update().await {
-                StoreUpdate::Entry(choice) => self.subscriptions.learn(choice),
+                StoreUpdate::Entry(choice) => self.subscriptions.apply_choice(choice),
                 StoreUpdate::Recreated => self.subscriptions.languages_recreated(),
-                StoreUpdate::UpToDate => self.subscriptions.know_languages(),
+                StoreUpdate::UpToDate => self.subscriptions.languages_up_to_date(),
                 StoreUpdate::Unavailable => self.subscriptions.languages_unavailable(),
             }
         }
     }
 
-    /// A user has chosen elsewhere on the platform. It holds from the next event on, and is stored for later.
-    pub(super) fn chosen_elsewhere(&self, choice: LanguageChoice) {
-        debug!("a language was chosen");
-        self.subscriptions.learn(choice.clone());
+    /// Applies and stores a choice that a user has made in the platform's settings.
+    pub(super) fn apply_platform_choice(&self, choice: LanguageChoice) {
+        debug!("language chosen in the platform's settings");
+        self.subscriptions.apply_choice(choice.clone());
         self.preferences.keep(choice);
     }
 }

@@ -1,4 +1,4 @@
-//! Reads a bucket for as long as the process lives, whatever becomes of the bucket and of the connection.
+//! A reader of a bucket. It survives the loss of the bucket and of the connection.
 
 use std::{
     pin::{Pin, pin},
@@ -22,52 +22,51 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    bucket,
-    connection::{Connection, LineState},
-    permissions::Denied,
+    super::{
+        connection::{Connection, ConnectionState},
+        permissions::Denied,
+    },
+    bucket::{self, CHECK_INTERVAL, REPLY_TIMEOUT},
 };
 
-/// A bucket that could not be read for so long counts as unavailable.
+/// Time without a successful read after which a bucket is reported as unavailable.
 const UNAVAILABLE_AFTER: Duration = Duration::from_secs(5);
-/// How often it is checked that the bucket is still the same: so soon it is noticed that it was deleted or recreated. (The client's own
-/// watch would wait for ever for a bucket that is gone.)
-const CHECK: Duration = Duration::from_secs(5);
-/// The time for one answer of NATS.
-const ANSWER: Duration = Duration::from_secs(2);
 /// Maximum number of reasons that are logged while a bucket is unavailable.
 const MAX_REASONS: usize = 5;
-/// The pause after a failure.
-const RETRY: Duration = Duration::from_millis(500);
+/// Delay between attempts to read the bucket.
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
-/// What is found in an entry, if it is one of ours.
+/// Decodes an entry. Returns none if the entry is not for this instance.
 type ReadEntry<T> = Box<dyn Fn(&Entry) -> Option<T> + Send + Sync>;
 
-/// Reads a bucket and tells what it holds and what changes. It begins anew whenever the connection was lost or the bucket is another one.
+/// A reader of a bucket, which reports its entries and their changes. It reads the bucket again whenever the connection was lost or the
+/// bucket was recreated. (The client's own watch would wait forever for a deleted bucket.)
 pub(super) struct BucketWatch<T> {
     connection: Connection,
     config: Config,
     read: ReadEntry<T>,
     updates: mpsc::Sender<StoreUpdate<T>>,
-    /// What the bucket is written with, while it is there.
+    /// The client for writing to the bucket, while the bucket is available.
     client: watch::Sender<Option<Client>>,
-    /// When the bucket was made that was read last.
+    /// The creation time of the bucket that was read last.
     created: Option<OffsetDateTime>,
     /// The reasons that were logged since the bucket was last available.
     reasons: Vec<String>,
 }
 
-/// A bucket whose entries have all been reported.
-struct Current {
+/// A bucket whose entries were all reported.
+struct LoadedBucket {
     store: Store,
     entries: Watch,
-    /// The connection with which it was read.
+    /// The connection on which it was read.
     generation: u64,
-    /// Ready when NATS denies something about it, such as to write it.
+    /// Ready when NATS denies a request about it, such as a write.
     denied: Pin<Box<dyn Future<Output = Denied> + Send>>,
 }
 
 impl<T: Send> BucketWatch<T> {
-    /// Will watch the bucket of this `config`, which is made when it is missing, and send what `read` finds in its entries to `updates`.
+    /// Creates a watch of the bucket with this `config`, which is created if it is missing. The watch decodes entries with `read` and sends
+    /// them to `updates`.
     pub(super) fn new(
         connection: &Connection,
         config: Config,
@@ -85,82 +84,82 @@ impl<T: Send> BucketWatch<T> {
         }
     }
 
-    /// What the bucket is written with; none while it is not there.
+    /// Returns the client for writing to the bucket. It is none while the bucket is not available.
     pub(super) fn client(&self) -> watch::Receiver<Option<Client>> {
         self.client.subscribe()
     }
 
-    /// Runs until nobody listens any more.
+    /// Runs until the receiver of the updates is dropped.
     pub(super) async fn run(mut self) {
-        // Until NATS is there for the first time nobody waits for the bucket alone.
+        // The time until the bucket is unavailable starts with the first connection. Before it, the service is not ready anyway.
         bucket::client(&self.connection).await.ok();
         while !self.updates.is_closed() {
-            let current = self.begin().await;
+            let bucket = self.load().await;
             self.updates.send(StoreUpdate::UpToDate).await.ok();
             if !std::mem::take(&mut self.reasons).is_empty() {
                 info!(bucket = self.config.name, "bucket available again");
             }
-            let error = self.follow(current).await;
+            let error = self.follow(bucket).await;
             self.client.send_replace(None);
-            self.failed(&error);
+            self.log_failure(&error);
         }
     }
 
-    /// Reads what the bucket holds, and says so when that takes too long.
-    async fn begin(&mut self) -> Current {
+    /// Reports the entries of the bucket. If that takes longer than [`UNAVAILABLE_AFTER`], reports that it is unavailable meanwhile.
+    async fn load(&mut self) -> LoadedBucket {
         let updates = self.updates.clone();
-        let mut begun = pin!(self.begin_at_last());
-        if let Ok(current) = timeout(UNAVAILABLE_AFTER, &mut begun).await {
-            return current;
+        let mut loading = pin!(self.load_with_retries());
+        if let Ok(bucket) = timeout(UNAVAILABLE_AFTER, &mut loading).await {
+            return bucket;
         }
         updates.send(StoreUpdate::Unavailable).await.ok();
-        begun.await
+        loading.await
     }
 
-    async fn begin_at_last(&mut self) -> Current {
+    async fn load_with_retries(&mut self) -> LoadedBucket {
         loop {
-            match self.try_begin().await {
-                Ok(current) => return current,
-                Err(error) => self.failed(&error),
+            match self.try_load().await {
+                Ok(bucket) => return bucket,
+                Err(error) => self.log_failure(&error),
             }
-            sleep(RETRY).await;
+            sleep(RETRY_DELAY).await;
         }
     }
 
-    async fn try_begin(&mut self) -> Result<Current, async_nats::Error> {
+    async fn try_load(&mut self) -> Result<LoadedBucket, async_nats::Error> {
         let client = bucket::client(&self.connection).await?;
         let generation = self.connection.state.borrow().generation;
         let opened = Box::pin(bucket::open(&self.connection, client.clone(), &self.config));
-        let store = in_time(opened).await?;
+        let store = within_timeout(opened).await?;
         let info = store.stream.cached_info();
         let (created, is_empty) = (info.created, info.state.messages == 0);
         if self.created.replace(created).is_some_and(|known| known != created) {
             self.updates.send(StoreUpdate::Recreated).await.ok();
         }
-        let watch = self.connection.denials.permitted(&self.config.name, store.watch_with_history(">"));
-        let mut entries = in_time(Box::pin(watch)).await?;
-        // Before anybody writes it.
+        let watch = self.connection.denials.unless_denied(&self.config.name, store.watch_with_history(">"));
+        let mut entries = within_timeout(Box::pin(watch)).await?;
+        // Subscribed before the bucket is written, so that no denial is missed.
         let denied = Box::pin(self.connection.denials.denied(&store.name));
         self.client.send_replace(Some(client));
         let mut is_current = is_empty;
         while !is_current {
-            let entry = in_time(async { entries.next().await.ok_or("the watch has ended") }).await??;
+            let entry = within_timeout(async { entries.next().await.ok_or("the watch has ended") }).await??;
             is_current = entry.seen_current;
             self.report(&entry).await;
         }
-        Ok(Current { store, entries, generation, denied })
+        Ok(LoadedBucket { store, entries, generation, denied })
     }
 
-    /// Tells what changes, and returns why that ended.
-    async fn follow(&self, current: Current) -> async_nats::Error {
-        let Current { store, mut entries, generation, mut denied } = current;
-        let mut line = self.connection.state.clone();
+    /// Reports changes of entries until the bucket or the connection is lost. Returns the reason.
+    async fn follow(&self, bucket: LoadedBucket) -> async_nats::Error {
+        let LoadedBucket { store, mut entries, generation, mut denied } = bucket;
+        let mut state = self.connection.state.clone();
         let mut is_denied = false;
-        let mut checks = interval(CHECK);
+        let mut checks = interval(CHECK_INTERVAL);
         checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                // Only others' entries are known then.
+                // The bucket cannot be written, but it is still read.
                 denied = &mut denied, if !is_denied => {
                     is_denied = true;
                     warn!(bucket = self.config.name, %denied, "bucket cannot be written");
@@ -172,13 +171,13 @@ impl<T: Send> BucketWatch<T> {
                     None => return "the watch has ended".into(),
                 },
                 // The bucket may have been deleted, or recreated.
-                _ = checks.tick() => match in_time(store.stream.get_info()).await {
+                _ = checks.tick() => match within_timeout(store.stream.get_info()).await {
                     Ok(info) if Some(info.created) == self.created => {}
                     Ok(_) => return "the bucket was recreated".into(),
                     Err(error) => return error,
                 },
-                // The connection was lost, or is already another one.
-                () = lost(&mut line, generation) => {
+                // The connection was lost, or has already been replaced.
+                () = disconnected(&mut state, generation) => {
                     return "the connection to NATS was lost".into();
                 }
             }
@@ -192,7 +191,7 @@ impl<T: Send> BucketWatch<T> {
     }
 
     /// Logs each reason once.
-    fn failed(&mut self, error: &async_nats::Error) {
+    fn log_failure(&mut self, error: &async_nats::Error) {
         let reason = error.to_string();
         if !self.reasons.contains(&reason) && self.reasons.len() < MAX_REASONS {
             warn!(bucket = self.config.name, reason, "bucket unavailable, trying again");
@@ -202,13 +201,13 @@ impl<T: Send> BucketWatch<T> {
 }
 
 /// Waits until the connection of this `generation` is lost.
-async fn lost(line: &mut watch::Receiver<LineState>, generation: u64) {
-    line.wait_for(|state| !state.connected || state.generation != generation).await.ok();
+async fn disconnected(state: &mut watch::Receiver<ConnectionState>, generation: u64) {
+    state.wait_for(|state| !state.connected || state.generation != generation).await.ok();
 }
 
-/// The answer, if it comes in time.
-async fn in_time<T, E: Into<async_nats::Error>>(
-    answer: impl Future<Output = Result<T, E>>,
+/// Waits for a reply for at most [`REPLY_TIMEOUT`].
+async fn within_timeout<T, E: Into<async_nats::Error>>(
+    reply: impl Future<Output = Result<T, E>>,
 ) -> Result<T, async_nats::Error> {
-    timeout(ANSWER, answer).await.map_err(|_| "NATS does not answer")?.map_err(Into::into)
+    timeout(REPLY_TIMEOUT, reply).await.map_err(|_| "NATS does not reply")?.map_err(Into::into)
 }

@@ -1,4 +1,4 @@
-//! What time brings about: one look at all streams, again and again, takes the place of a timer for each.
+//! The periodic sweep over all streams, which takes the place of a timer for each stream.
 
 use std::time::{Duration, Instant};
 
@@ -14,18 +14,20 @@ use tokio::time::MissedTickBehavior;
 
 use super::{Shared, State, Stream, StreamPolicy, Subscriptions};
 
-/// How often it is looked what is due, when keepalives do not ask for more.
-const SWEEP: Duration = Duration::from_secs(1);
-/// A client is told the id to come back with so many times while the log remembers it.
-const REFRESHES_IN_MAX_AGE: u32 = 4;
-/// So many mailboxes are looked at before others have their turn at the log.
-const SWEPT_AT_A_TIME: usize = 500;
-/// A stream is not replaced before this age: clients that share a request id do not send each other away at once.
+/// Time between two sweeps, unless the keepalive interval needs more frequent ones.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
+/// Number of position refreshes that a silent stream gets within the maximum age of the log.
+const REFRESHES_PER_MAX_AGE: u32 = 4;
+/// Number of mailboxes that are swept before the lock is released.
+const SWEEP_BATCH: usize = 500;
+/// Minimum age of a stream before a newer one replaces it. It prevents clients that share a request id from replacing each other in a
+/// tight loop.
 const MIN_REPLACED_AGE: Duration = Duration::from_secs(5);
 
 impl Subscriptions {
-    /// Keeps silent streams alive, ends those whose time is over, and forgets what is too old. Runs until it is dropped.
-    pub async fn look_after(self) {
+    /// Sends keepalives, ends streams that have expired or reached their maximum age, and removes old events and bookmarks, until the future
+    /// is dropped.
+    pub async fn maintain(self) {
         loop {
             let period = self.sweep_period();
             let mut sweep = tokio::time::interval(period);
@@ -38,7 +40,7 @@ impl Subscriptions {
     }
 
     fn sweep_period(&self) -> Duration {
-        self.shared.policy().keepalive.as_ref().map_or(SWEEP, KeepalivePolicy::sweep_period)
+        self.shared.policy().keepalive.as_ref().map_or(SWEEP_PERIOD, KeepalivePolicy::sweep_period)
     }
 
     fn sweep(&self) {
@@ -46,33 +48,33 @@ impl Subscriptions {
         let time = shared.now();
         let now = time.instant;
         let mut state = shared.state.lock();
-        // However often keepalives ask for a look, this need not be done more often.
-        let is_tidying = now >= state.tidy_due;
-        if is_tidying {
-            state.tidy_due = now + SWEEP;
+        // Keepalives may need frequent sweeps. The cleanup does not.
+        let is_cleanup_due = now >= state.cleanup_due;
+        if is_cleanup_due {
+            state.cleanup_due = now + SWEEP_PERIOD;
             state.bookmarks.remove_expired(now);
             state.languages.remove_unused();
             while state.log.evict(now) {
                 MutexGuard::bump(&mut state);
             }
         }
-        shared.start_openings(&mut state, now);
-        let swept = std::mem::replace(&mut state.swept, now);
+        shared.start_pending(&mut state, now);
+        let last_sweep = std::mem::replace(&mut state.last_sweep, now);
         let mailboxes: Vec<_> = state.log.mailboxes().cloned().collect();
         drop(state);
         let StreamPolicy { keepalive, replace_streams, .. } = shared.policy();
         let replaced_before = now.checked_sub(MIN_REPLACED_AGE).filter(|_| replace_streams);
         let mut endings = Vec::new();
-        for mailboxes in mailboxes.chunks(SWEPT_AT_A_TIME) {
-            // Others have their turn between one part and the next.
+        for mailboxes in mailboxes.chunks(SWEEP_BATCH) {
+            // The lock is released between two batches, so that streams can be opened and events appended.
             let mut state = shared.state.lock();
-            if is_tidying {
-                state.log.prune(mailboxes, now, shared.written_since(now));
+            if is_cleanup_due {
+                state.log.prune(mailboxes, now, shared.confirmed_until(now));
             }
-            let refresh = shared.refresh(&state, swept, now);
+            let refresh = shared.refresh(&state, last_sweep, now);
             for mailbox in mailboxes {
                 mailbox.for_each_stream(|stream, lag| {
-                    if let Some(reason) = self.look_at(stream, lag, keepalive, refresh, time) {
+                    if let Some(reason) = self.sweep_stream(stream, lag, keepalive, refresh, time) {
                         endings.push((mailbox, stream.id(), reason));
                     }
                 });
@@ -91,8 +93,8 @@ impl Subscriptions {
         }
     }
 
-    /// Does what is due on a stream; returns a reason to end it.
-    fn look_at(
+    /// Does what is due on one stream. Returns the reason if the stream has to end.
+    fn sweep_stream(
         &self,
         stream: &mut Stream,
         lag: Lag,
@@ -104,10 +106,10 @@ impl Subscriptions {
         if lag != Lag::default() {
             shared.metrics.lagging(lag);
         }
-        if let Some(written) = shared.written_since(now) {
-            stream.confirm(now, written);
+        if let Some(confirmed_until) = shared.confirmed_until(now) {
+            stream.confirm(now, confirmed_until);
         }
-        // It keeps the connection alive as well, and comes first: a keepalive would put it off.
+        // The position refresh comes before the keepalive, because it makes one unnecessary, whereas a keepalive would make it wait.
         let position = refresh.and_then(|refresh| refresh.position_for(stream.id()));
         if position.is_some_and(|position| stream.refresh_position(position)) {
             stream.session.record_write(now);
@@ -116,7 +118,7 @@ impl Subscriptions {
         match stream.session.due(keepalive, time) {
             Some(Due::End(SessionEnd::TokenExpired)) => return Some(EndReason::Expired),
             Some(Due::End(SessionEnd::MaxAge)) => return Some(EndReason::MaxAge),
-            // Where something waits, it keeps the connection alive as soon as the client takes it.
+            // A stream that still has something to take needs no keepalive: its next frame keeps the connection alive.
             Some(Due::Keepalive) if stream.is_waiting() => {
                 stream.add_note(Note::Keepalive);
                 shared.metrics.keepalive_sent();
@@ -129,26 +131,31 @@ impl Subscriptions {
 }
 
 impl Shared {
-    /// Which streams are told the id of the last event, when all were last looked at at the time `swept`.
-    fn refresh(&self, state: &State, swept: Instant, now: Instant) -> Option<Refresh> {
+    /// Returns the position refresh of the sweep at `now`. None without a history.
+    fn refresh(&self, state: &State, last_sweep: Instant, now: Instant) -> Option<Refresh> {
         let position = state.log.latest().filter(|_| self.keeps_history())?;
-        let period = self.log.max_age / REFRESHES_IN_MAX_AGE;
-        Some(Refresh { position, period, from: swept - self.started, until: now - self.started })
+        let period = self.log.max_age / REFRESHES_PER_MAX_AGE;
+        Some(Refresh { position, period, from: last_sweep - self.started, until: now - self.started })
     }
 }
 
-/// Streams that have had no event for long are told the id of the last event of all: an id that is older than the log reaches would make a
-/// client believe that it has missed something. Each has a moment of its own in every period: the comments of silent streams, which follow
-/// their last write, would otherwise all be due together from then on.
+/// The position refresh: streams without recent events are sent the id of the last event of the log. If a client returned with an id that
+/// is older than the log, it would be told of a gap although it has missed nothing.
+///
+/// Jitter gives each stream its own moment in every period. Otherwise all refreshes would be due at once, and so would all keepalives from
+/// then on, because they follow the last write.
 #[derive(Clone, Copy)]
 struct Refresh {
     position: EventId,
     period: Duration,
+    /// The time of the last sweep, since the start of the service.
     from: Duration,
+    /// The time of this sweep, since the start of the service.
     until: Duration,
 }
 
 impl Refresh {
+    /// Returns the position to send to `stream`, if its refresh is due.
     fn position_for(&self, stream: StreamId) -> Option<EventId> {
         let is_due = Jitter::of(stream.number()).is_due_between(self.from, self.until, self.period);
         is_due.then_some(self.position)

@@ -1,4 +1,4 @@
-//! What happens is counted.
+//! Implementation of the port `Metrics`.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ impl Metrics for PrometheusMetrics {
         self.lag.set(i64::try_from(messages).unwrap_or(i64::MAX));
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "buckets are far apart")]
+    #[expect(clippy::cast_precision_loss, reason = "the buckets are far apart")]
     fn lagging(&self, Lag { events, bytes }: Lag) {
         self.lag_events.observe(events as f64);
         self.lag_bytes.observe(bytes as f64);
@@ -78,7 +78,7 @@ impl Metrics for PrometheusMetrics {
     }
 
     fn bucket_available(&self, bucket: Bucket, available: bool) {
-        if let Some(gauge) = self.unavailable.of(bucket) {
+        if let Some(gauge) = self.unavailable.get(bucket) {
             gauge.set(i64::from(!available));
         }
     }

@@ -1,4 +1,4 @@
-//! Which languages users have chosen: a key-value bucket of JetStream that every instance writes and watches.
+//! The users' language choices: a bucket that every instance writes and watches.
 
 use std::time::Duration;
 
@@ -16,35 +16,40 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, mpsc};
 use tracing::warn;
 
-use super::{bucket, bucket_watch::BucketWatch, connection::Connection};
+use super::{super::connection::Connection, bucket, watch::BucketWatch};
 
-/// The bucket.
+/// The name of the bucket.
 const BUCKET: &str = "sse-languages";
-/// A choice is but a few bytes.
+/// Maximum size of an entry, in bytes. A choice has about 100.
 const MAX_VALUE_BYTES: i32 = 1024;
 /// Maximum number of choices that wait to be stored, and of updates that wait to be read.
 const CAPACITY: usize = 10_000;
-/// After a failure, until the bucket is tried again.
-const RETRY: Duration = Duration::from_secs(5);
-/// Who chooses does not wait longer than this for the bus.
-const CHOOSING: Duration = Duration::from_secs(5);
+/// Delay before a choice that could not be stored is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// Timeout for storing a choice while its user waits.
+const CHOOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The bucket, as seen by one instance.
+/// The language choices in NATS, as one instance reads and writes them.
 pub struct KeyValuePreferences {
     connection: Connection,
-    kept: mpsc::Sender<LanguageChoice>,
+    /// Choices made elsewhere, which are stored in the background.
+    choices: mpsc::Sender<LanguageChoice>,
     updates: Mutex<mpsc::Receiver<StoreUpdate<LanguageChoice>>>,
 }
 
 impl KeyValuePreferences {
-    /// The preferences that are kept over `connection`. To be called within the runtime.
+    /// Creates the preferences of one instance.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a Tokio runtime.
     #[must_use]
     pub fn new(connection: &Connection) -> Self {
-        let (kept, choices) = mpsc::channel(CAPACITY);
-        let (incoming, updates) = mpsc::channel(CAPACITY);
-        connection.spawn(keep(connection.clone(), choices));
-        connection.spawn(BucketWatch::new(connection, config(), heard_in, incoming).run());
-        Self { connection: connection.clone(), kept, updates: Mutex::new(updates) }
+        let (choices, receiver) = mpsc::channel(CAPACITY);
+        let (update_sender, updates) = mpsc::channel(CAPACITY);
+        connection.spawn(store_all(connection.clone(), receiver));
+        connection.spawn(BucketWatch::new(connection, config(), read_or_warn, update_sender).run());
+        Self { connection: connection.clone(), choices, updates: Mutex::new(updates) }
     }
 
     async fn put(
@@ -54,7 +59,7 @@ impl KeyValuePreferences {
         after: Option<Duration>,
     ) -> Result<LanguageChoice, async_nats::Error> {
         let store = open(&self.connection).await?;
-        self.connection.denials.permitted(BUCKET, self.put_into(&store, user, language, after)).await
+        self.connection.denials.unless_denied(BUCKET, self.put_into(&store, user, language, after)).await
     }
 
     async fn put_into(
@@ -69,19 +74,19 @@ impl KeyValuePreferences {
         let revision = loop {
             let replaced = store.entry(&key).await?;
             let after = after.max(replaced.as_ref().and_then(read).map(|replaced| replaced.chosen_at));
-            let value = Value { language: language.clone(), made: None, after };
+            let value = Value { language: language.clone(), chosen_at: None, after };
             match store.update(&key, value.write(), replaced.map_or(0, |entry| entry.revision)).await {
                 Ok(revision) => break revision,
-                // Another choice was stored meanwhile: this one has to be later.
+                // Another choice was stored meanwhile. This choice has to be later, so it is retried.
                 Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
                 Err(error) => return Err(error.into()),
             }
         };
         loop {
-            // Another server of a cluster may not have it yet.
+            // Another server of a cluster may not have the entry yet.
             let entry = store.entry(&key).await?;
             if let Some(entry) = entry.filter(|entry| entry.revision >= revision) {
-                return Ok(read(&entry).ok_or("what was stored is unreadable")?);
+                return Ok(read(&entry).ok_or("the stored choice is unreadable")?);
             }
         }
     }
@@ -95,17 +100,17 @@ impl LanguagePreferences for KeyValuePreferences {
         language: Option<LanguageTag>,
         after: Option<Duration>,
     ) -> Result<LanguageChoice, NotStored> {
-        let stored = tokio::time::timeout(CHOOSING, self.put(user, language, after)).await;
-        let stored = stored.unwrap_or_else(|_| Err("the bus does not answer".into()));
+        let stored = tokio::time::timeout(CHOOSE_TIMEOUT, self.put(user, language, after)).await;
+        let stored = stored.unwrap_or_else(|_| Err("NATS does not reply".into()));
         stored.map_err(|error| {
-            warn!(%error, "a user's choice of language could not be stored");
+            warn!(%error, "cannot store a language choice");
             NotStored
         })
     }
 
     fn keep(&self, choice: LanguageChoice) {
-        if self.kept.try_send(choice).is_err() {
-            warn!("too many choices of languages wait to be stored: one holds until this instance ends");
+        if self.choices.try_send(choice).is_err() {
+            warn!("too many language choices wait to be stored, dropping one");
         }
     }
 
@@ -117,22 +122,22 @@ impl LanguagePreferences for KeyValuePreferences {
     }
 }
 
-/// Stores what was chosen elsewhere, one after the other, each until it is stored.
-async fn keep(connection: Connection, mut choices: mpsc::Receiver<LanguageChoice>) {
+/// Stores choices one after the other. Each is retried until it is stored.
+async fn store_all(connection: Connection, mut choices: mpsc::Receiver<LanguageChoice>) {
     while let Some(choice) = choices.recv().await {
         while let Err(error) = store(&connection, &choice).await {
-            warn!(%error, "a choice of language cannot be stored, trying again");
-            tokio::time::sleep(RETRY).await;
+            warn!(%error, "cannot store a language choice, trying again");
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     }
 }
 
-/// Stores a choice, unless a later one is stored.
+/// Stores a choice, unless the bucket has a later one.
 async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), async_nats::Error> {
     let store = open(connection).await?;
     let key = bucket::encode(choice.user.as_str());
     let language = choice.language.as_ref().map(ToString::to_string);
-    let value = Value { language, made: Some(choice.chosen_at), after: None }.write();
+    let value = Value { language, chosen_at: Some(choice.chosen_at), after: None }.write();
     loop {
         let stored = store.entry(&key).await?;
         let chosen_at = stored.as_ref().and_then(read).map(|stored| stored.chosen_at);
@@ -142,7 +147,7 @@ async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), a
         let revision = stored.map_or(0, |stored| stored.revision);
         match store.update(&key, value.clone(), revision).await {
             Ok(_) => return Ok(()),
-            // Somebody else was quicker, perhaps with a later one.
+            // Another choice was stored meanwhile, which may be later.
             Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
             Err(error) => return Err(error.into()),
         }
@@ -151,22 +156,22 @@ async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), a
 
 fn config() -> Config {
     let limits = bucket::Limits { total_bytes: None, value_bytes: MAX_VALUE_BYTES, age: Duration::ZERO };
-    bucket::config(BUCKET, "ocis-sse: which languages users have chosen", limits)
+    bucket::config(BUCKET, "ocis-sse: language choices of users", limits)
 }
 
 async fn open(connection: &Connection) -> Result<Store, async_nats::Error> {
     bucket::open(connection, bucket::client(connection).await?, &config()).await
 }
 
-/// What is stored of a user's choice.
+/// The value of an entry, in JSON. The key is the user's id.
 #[derive(Deserialize, Serialize)]
 struct Value {
-    /// The language; none when the choice was taken back.
+    /// The language. None if the user has withdrawn the choice.
     language: Option<String>,
-    /// When it was made elsewhere on the platform, since 1970; else that is when it was stored.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    made: Option<Duration>,
-    /// When the choice was made that it has replaced. It counts as later, whatever the clock of NATS said.
+    /// The time of a choice that was made elsewhere on the platform, since 1970. Otherwise the time at which NATS stored the entry counts.
+    #[serde(rename = "made", skip_serializing_if = "Option::is_none")]
+    chosen_at: Option<Duration>,
+    /// The time of the choice that this one has replaced. This choice counts as later, even if the clock of NATS was set back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     after: Option<Duration>,
 }
@@ -177,26 +182,26 @@ impl Value {
     }
 }
 
-/// Returns the choice in an entry.
-fn heard_in(entry: &Entry) -> Option<LanguageChoice> {
+/// Decodes a choice, or logs that it is unreadable.
+fn read_or_warn(entry: &Entry) -> Option<LanguageChoice> {
     let choice = read(entry);
     if choice.is_none() {
-        // Its key may name a user. By its revision it can be looked up.
-        warn!(revision = entry.revision, "an entry of the bucket {BUCKET} was passed over");
+        // The key may name a user. An administrator can find the entry by its revision.
+        warn!(revision = entry.revision, "unreadable language choice skipped");
     }
     choice
 }
 
-/// None of what was put there by nobody of us.
+/// Decodes a choice. Returns none if the entry was not written by this service.
 fn read(entry: &Entry) -> Option<LanguageChoice> {
     let user = UserId::try_new(&bucket::decode(&entry.key)?).ok()?;
     let value = match entry.operation {
         Operation::Put => serde_json::from_slice(&entry.value).ok()?,
-        // An administrator has taken it away.
-        Operation::Delete | Operation::Purge => Value { language: None, made: None, after: None },
+        // An administrator has deleted the entry.
+        Operation::Delete | Operation::Purge => Value { language: None, chosen_at: None, after: None },
     };
     let language = value.language.map(|language| LanguageTag::try_new(&language)).transpose().ok()?;
     let stored = u64::try_from(entry.created.unix_timestamp_nanos()).ok().map(Duration::from_nanos)?;
-    let chosen_at = LanguageChoice::time_after(value.after, value.made.unwrap_or(stored));
+    let chosen_at = LanguageChoice::time_after(value.after, value.chosen_at.unwrap_or(stored));
     Some(LanguageChoice { user, language, chosen_at })
 }

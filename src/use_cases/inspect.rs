@@ -1,4 +1,4 @@
-//! A look inside.
+//! The use case "inspect": an administrator looks at events, streams and counts.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use ports::{
 
 use super::Subscriptions;
 
-/// So many of the last events are shown.
-const RECENT_EVENTS: usize = 50;
+/// Maximum number of recent events that are shown.
+const MAX_RECENT_EVENTS: usize = 50;
 
-/// Shows an administrator what the streams and the counts say.
+/// The view of the service for an administrator.
 pub struct Inspection {
-    /// Who is connected, and what has happened lately.
+    /// The open streams and the log of events.
     pub subscriptions: Subscriptions,
-    /// What has been counted.
+    /// The counts.
     pub measurements: Arc<dyn Measurements>,
 }
 
@@ -27,7 +27,7 @@ impl Inspect for Inspection {
     }
 
     fn recent_events(&self, after: Option<EventId>) -> Vec<RecentEvent> {
-        self.subscriptions.recent_events(after, RECENT_EVENTS)
+        self.subscriptions.recent_events(after, MAX_RECENT_EVENTS)
     }
 
     fn streams_of(&self, user: &UserId) -> Vec<OpenStream> {

@@ -1,4 +1,4 @@
-//! What our key-value buckets in JetStream have in common.
+//! Common parts of the buckets of this service.
 
 use std::time::Duration;
 
@@ -13,28 +13,33 @@ use async_nats::{
 use data_encoding::BASE32_NOPAD;
 use tracing::warn;
 
-use super::connection::Connection;
+use super::super::connection::Connection;
 
-/// Waits until NATS is connected.
+/// Timeout for one reply of NATS.
+pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// Interval of checks that a bucket was not deleted or recreated.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Waits until NATS is connected. Returns the client.
 pub(super) async fn client(connection: &Connection) -> Result<Client, async_nats::Error> {
-    let mut line = connection.state.clone();
-    let state = line.wait_for(|state| state.client.is_some() && state.connected).await?;
-    Ok(state.client.clone().ok_or("there is no line")?)
+    let mut state = connection.state.clone();
+    let state = state.wait_for(|state| state.client.is_some() && state.connected).await?;
+    Ok(state.client.clone().ok_or("not connected")?)
 }
 
-/// What a bucket may hold.
+/// The limits of a bucket.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
-    /// Of all entries together, if they are limited. When there are more, the oldest are removed.
+    /// Maximum size of all entries, in bytes. The oldest are removed first. None means no limit.
     pub(super) total_bytes: Option<i64>,
-    /// Of one entry.
+    /// Maximum size of one entry, in bytes.
     pub(super) value_bytes: i32,
-    /// An older entry is removed; zero for none.
+    /// Maximum age of an entry. Zero means no limit.
     pub(super) age: Duration,
 }
 
-/// A bucket on the disk of NATS, so that a restart of NATS loses nothing of it. (A bucket is a stream in which each subject has one
-/// message. The client's own way of making one has no choice of what goes when it is full.)
+/// Returns the configuration of a bucket on disk, which survives a restart of NATS. A bucket is a stream in which each subject has one
+/// message. The bucket configuration of the client cannot choose which entries are removed when the bucket is full.
 pub(super) fn config(name: &str, description: &str, limits: Limits) -> Config {
     Config {
         name: format!("KV_{name}"),
@@ -54,14 +59,14 @@ pub(super) fn config(name: &str, description: &str, limits: Limits) -> Config {
     }
 }
 
-/// Opens the bucket. It is made when it is missing, and gets the limits of `config` when it has others, as one of an older version.
+/// Opens the bucket and creates it if it is missing. If its limits differ, as those of an older version, they are set to those of `config`.
 pub(super) async fn open(
     connection: &Connection,
     client: Client,
     config: &Config,
 ) -> Result<Store, async_nats::Error> {
     let (context, denials) = (jetstream::new(client), &connection.denials);
-    let stream = denials.permitted(&config.name, context.get_or_create_stream(config.clone())).await?;
+    let stream = denials.unless_denied(&config.name, context.get_or_create_stream(config.clone())).await?;
     let present = &stream.cached_info().config;
     let limits =
         |config: &Config| (config.max_bytes, config.max_message_size, config.max_age, config.discard);
@@ -72,25 +77,25 @@ pub(super) async fn open(
             max_message_size: config.max_message_size,
             max_age: config.max_age,
             discard: config.discard,
-            // It must not be longer than the age.
+            // The server requires that it is not longer than the age.
             duplicate_window: if config.max_age.is_zero() { window } else { window.min(config.max_age) },
             ..present.clone()
         };
-        if let Err(error) = denials.permitted(&config.name, context.update_stream(&limited)).await {
-            // It can be used all the same.
-            warn!(bucket = config.name, %error, "limits of a bucket cannot be changed");
+        if let Err(error) = denials.unless_denied(&config.name, context.update_stream(&limited)).await {
+            // The bucket can be used nevertheless.
+            warn!(bucket = config.name, %error, "cannot change the limits of a bucket");
         }
     }
     let name = config.name.strip_prefix("KV_").unwrap_or(&config.name);
     Ok(context.get_key_value(name).await?)
 }
 
-/// As a part of a key. The characters of a key are few; base32 has no other, and no dot.
+/// Encodes a text as a part of a key, in base32. A key allows few characters; base32 uses only these, and no dot.
 pub(super) fn encode(text: &str) -> String {
     BASE32_NOPAD.encode(text.as_bytes())
 }
 
-/// What [`encode`] has made a part of a key of; none when it was another.
+/// Decodes a part of a key. Returns none if [`encode`] did not create it.
 pub(super) fn decode(part: &str) -> Option<String> {
     String::from_utf8(BASE32_NOPAD.decode(part.as_bytes()).ok()?).ok()
 }
@@ -100,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_of_any_form_can_be_part_of_a_key() {
+    fn any_text_can_be_part_of_a_key() {
         assert_eq!(encode("a"), "ME");
         for text in
             ["a", "müller@example.org", "a.b", "*", ">", " ", "", "A", "4c510ada-c86b-4815-8820-42cdf82c3d51"]

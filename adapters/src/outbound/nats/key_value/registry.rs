@@ -1,4 +1,4 @@
-//! The platform's service registry: a go-micro entry in a key-value bucket of JetStream, by which the gateway finds us.
+//! The platform's service registry: a bucket of go-micro in which the platform's proxy finds this instance.
 
 use std::time::Duration;
 
@@ -20,28 +20,26 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::connection::{Connection, LineState};
+use super::{
+    super::connection::{Connection, ConnectionState},
+    bucket::{CHECK_INTERVAL, REPLY_TIMEOUT},
+};
 
-/// The bucket, which is also what each key in it begins with.
+/// The name of the bucket, and the prefix of each key in it.
 const BUCKET: &str = "service-registry";
 
-/// What the gateway is told.
+/// An instance of a service, as the registry describes it.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// The service's name, which the gateway looks for.
+    /// The name of the service, by which the platform's proxy finds it.
     pub service: String,
-    /// The service's version.
+    /// The version of the service.
     pub version: String,
-    /// Where this instance is: host and port.
+    /// The address of the instance: host and port.
     pub address: String,
-    /// Whether it expects TLS.
+    /// Whether the instance expects TLS.
     pub tls: bool,
 }
-
-/// How often it is checked that the bucket is still the same: so soon it is noticed that it was deleted or recreated.
-const CHECK: Duration = Duration::from_secs(5);
-/// The time for one answer of NATS.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// The registry, and one entry in it.
 pub struct KeyValueRegistry {
@@ -49,39 +47,38 @@ pub struct KeyValueRegistry {
     key: String,
     entry: String,
     max_age: Duration,
-    last: Mutex<Attempt>,
+    last_attempt: Mutex<Attempt>,
 }
 
-/// How it was last tried to put the entry.
+/// The last attempt to write the entry.
 #[derive(Clone, Default)]
 struct Attempt {
-    /// The connection that it was tried with, and whether it was there.
+    /// The connection of the attempt, and whether it was established.
     generation: u64,
     connected: bool,
-    /// The bucket, if it was found.
+    /// The bucket, if the attempt has succeeded.
     bucket: Option<Store>,
 }
 
 impl KeyValueRegistry {
-    /// An entry for `node`, under an id of its own. When the bucket is missing, it is made so that the server drops an entry that was not put
-    /// again for `max_age`.
+    /// Creates the entry of `node`, with a new id. If the bucket is missing, it is created with the lifetime `max_age` for entries.
     #[must_use]
     pub fn new(connection: &Connection, node: &Node, max_age: Duration) -> Self {
-        let (key, entry) = encode(node, Uuid::new_v4());
-        Self { connection: connection.clone(), key, entry, max_age, last: Mutex::default() }
+        let (key, entry) = encode_entry(node, Uuid::new_v4());
+        Self { connection: connection.clone(), key, entry, max_age, last_attempt: Mutex::default() }
     }
 
-    /// The bucket, which is made when it is missing.
+    /// Opens the bucket and creates it if it is missing.
     async fn bucket(&self) -> Result<Store, Error> {
-        let mut line = self.connection.state.clone();
-        // At first it is being made, which is no reason to complain.
-        let known =
-            line.wait_for(|state| state.trouble.is_some() || state.client.is_some() && state.connected);
-        let state = known.await?.clone();
-        let LineState { generation, connected, .. } = state;
-        *self.last.lock() = Attempt { generation, connected, bucket: None };
+        let mut state = self.connection.state.clone();
+        // The first connection may still be in progress. That is not an error.
+        let settled =
+            state.wait_for(|state| state.error.is_some() || state.client.is_some() && state.connected);
+        let state = settled.await?.clone();
+        let ConnectionState { generation, connected, .. } = state;
+        *self.last_attempt.lock() = Attempt { generation, connected, bucket: None };
         let Some(client) = state.client.filter(|_| state.connected) else {
-            return Err(state.trouble.unwrap_or_default().into());
+            return Err(state.error.unwrap_or_default().into());
         };
         let context = jetstream::new(client);
         if let Ok(bucket) = context.get_key_value(BUCKET).await {
@@ -107,58 +104,58 @@ impl KeyValueRegistry {
         Ok(self.bucket().await?.delete(&self.key).await?)
     }
 
-    /// The answer of NATS to what is asked about the bucket.
-    async fn permitted<T>(
+    /// Returns the reply to a request about the bucket, or the denial of NATS.
+    async fn unless_denied<T>(
         &self,
-        answer: impl Future<Output = Result<T, Error>>,
+        request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, RegistryUnavailable> {
-        let answer = self.connection.denials.permitted(BUCKET, answer).await;
-        answer.map_err(|error| RegistryUnavailable { reason: error.to_string() })
+        let reply = self.connection.denials.unless_denied(BUCKET, request).await;
+        reply.map_err(|error| RegistryUnavailable { reason: error.to_string() })
     }
 }
 
 #[async_trait]
 impl ServiceRegistry for KeyValueRegistry {
     async fn announce(&self) -> Result<Duration, RegistryUnavailable> {
-        let bucket = self.permitted(self.put()).await?;
-        // The platform may have made the bucket, with another age.
+        let bucket = self.unless_denied(self.put()).await?;
+        // The platform may have created the bucket, with another lifetime.
         let max_age = bucket.stream.cached_info().config.max_age;
-        self.last.lock().bucket = Some(bucket);
+        self.last_attempt.lock().bucket = Some(bucket);
         Ok(if max_age.is_zero() { Duration::MAX } else { max_age })
     }
 
     async fn changed(&self) {
-        let Attempt { generation, connected, bucket } = self.last.lock().clone();
-        let mut line = self.connection.state.clone();
+        let Attempt { generation, connected, bucket } = self.last_attempt.lock().clone();
+        let mut state = self.connection.state.clone();
         tokio::select! {
-            // NATS is away, and with it what it had in memory; or it is there again.
-            _ = line.wait_for(|state| (state.generation, state.connected) != (generation, connected)) => {}
+            // The connection was lost or restored. NATS keeps the bucket in memory, so a restart loses the entry.
+            _ = state.wait_for(|state| (state.generation, state.connected) != (generation, connected)) => {}
             () = recreated(bucket) => {}
         }
     }
 
     async fn withdraw(&self) -> Result<(), RegistryUnavailable> {
-        self.permitted(self.delete()).await
+        self.unless_denied(self.delete()).await
     }
 }
 
-/// Waits until the bucket is another one, or gone.
+/// Waits until the bucket is deleted or recreated.
 async fn recreated(bucket: Option<Store>) {
     let Some(Store { stream, .. }) = bucket else { return std::future::pending().await };
     let created = stream.cached_info().created;
     loop {
-        sleep(CHECK).await;
-        match timeout(ANSWER, stream.get_info()).await {
+        sleep(CHECK_INTERVAL).await;
+        match timeout(REPLY_TIMEOUT, stream.get_info()).await {
             Ok(Ok(info)) if info.created != created => return,
-            // Mostly NATS has answered that there is no such bucket; if it was something else, to announce once more does no harm.
+            // Usually NATS has replied that the bucket does not exist. After any other error, announcing again is harmless.
             Ok(Err(error)) if error.kind() == RequestErrorKind::Other => return,
             _ => {}
         }
     }
 }
 
-/// The key and the value, as go-micro's registry over NATS has them.
-fn encode(node: &Node, id: Uuid) -> (String, String) {
+/// Returns the key and the value of the entry, as the NATS registry of go-micro writes them.
+fn encode_entry(node: &Node, id: Uuid) -> (String, String) {
     let Node { service, version, address, tls } = node;
     let key = format!("{service}@{id}@{version}");
     let mut metadata = json!({ "broker": "NoOp", "protocol": "http", "registry": "cache", "server": "http" });
@@ -170,7 +167,7 @@ fn encode(node: &Node, id: Uuid) -> (String, String) {
         "nodes": [{ "metadata": metadata, "id": format!("{service}-{id}"), "address": address }],
     });
     let value = json!({ "key": key, "data": STANDARD.encode(data.to_string()), "metadata": null });
-    // The characters of a key are few; base32 has no other.
+    // A key allows few characters. Base32 uses only these.
     (BASE32.encode(format!("{BUCKET}_{key}").as_bytes()), value.to_string())
 }
 
@@ -181,9 +178,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_entry_is_what_was_captured() {
+    fn entry_equals_the_captured_one() {
         let file: Value =
-            serde_json::from_str(include_str!("../../../../tests/wire/service-registry.json")).expect("JSON");
+            serde_json::from_str(include_str!("../../../../../tests/wire/service-registry.json"))
+                .expect("JSON");
         let node = Node {
             service: "eu.opencloud.sse.sse".into(),
             version: "0.1.0+dev".into(),
@@ -196,12 +194,12 @@ mod tests {
             let data = STANDARD.decode(value["data"].take().as_str().expect("base64")).expect("base64");
             (value, serde_json::from_slice::<Value>(&data).expect("JSON"))
         };
-        let (key, value) = encode(&node, id);
+        let (key, value) = encode_entry(&node, id);
         let captured = &file["entry"];
         assert_eq!(key, captured["key"]);
         assert_eq!(decoded(&value), decoded(&captured["value"].to_string()));
 
-        let (_, with_tls) = encode(&Node { tls: true, ..node }, id);
+        let (_, with_tls) = encode_entry(&Node { tls: true, ..node }, id);
         assert_eq!(decoded(&with_tls).1["nodes"][0]["metadata"]["use_tls"], "true");
     }
 }

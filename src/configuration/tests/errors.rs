@@ -1,75 +1,75 @@
-//! No mistake is passed over.
+//! Errors of the configuration: none is ignored.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
 use super::*;
 
-/// Of a file and variables, what is wrong.
+/// Each row has a file, variables and the expected error.
 #[test]
-fn each_mistake_is_named() {
+fn each_error_is_reported() {
     const PASSWORD: (&str, &str) = ("OCIS_EVENTS_AUTH_PASSWORD", "hidden");
     const TRACING: (&str, &str) = ("OCIS_TRACING_ENABLED", "true");
     let rows: &[(&str, Variables<'_>, &str)] = &[
-        // A key that stands twice: one of both would be dropped.
-        ("debug: {token: a, token: b}", &[], "FILE, debug.token: stands twice"),
-        ("log: {level: info}\ndebug:\nlog: {pretty: true}", &[], "FILE, log: stands twice"),
+        // Duplicate keys.
+        ("debug: {token: a, token: b}", &[], "FILE, debug.token: is set twice"),
+        ("log: {level: info}\ndebug:\nlog: {pretty: true}", &[], "FILE, log: is set twice"),
         (
             "log: {level: info}\nloglevel: warn",
             &[],
-            "FILE, loglevel: is log.level, which stands in the file as well",
+            "FILE, loglevel: is another name of log.level, which is set as well",
         ),
-        // A name that is nearly a setting's.
-        ("", &[("SSE_DEBUG_TOKN", "a")], "SSE_DEBUG_TOKN: is no setting; right would be: SSE_DEBUG_TOKEN"),
+        // Misspelled names.
+        ("", &[("SSE_DEBUG_TOKN", "a")], "SSE_DEBUG_TOKN: is not a setting; right would be: SSE_DEBUG_TOKEN"),
         ("", &[("SSE_JWT_SECRET_FIEL", "a")], "right would be: SSE_JWT_SECRET_FILE"),
-        // What counts for nothing.
-        ("", &[PASSWORD], "events.username: \"\" is missing: events.password is useless without it"),
+        // Values without effect.
+        ("", &[PASSWORD], "events.username: \"\" is missing: events.password needs it"),
         (
             "",
             &[("MICRO_REGISTRY_AUTH_PASSWORD", "hidden")],
-            "registry.username: \"\" is missing: registry.password is useless without it",
+            "registry.username: \"\" is missing: registry.password needs it",
         ),
         (
             "tracing: {type: otlp_grpc, collector: 'a:4318'}",
             &[TRACING],
-            "tracing.endpoint: \"\" is missing: with tracing.type otlp_grpc, tracing.collector does not count",
+            "tracing.endpoint: \"\" is missing: tracing.type otlp_grpc does not use tracing.collector",
         ),
         (
             "tracing: {type: otlp_http, endpoint: 'a:4317'}",
             &[TRACING],
             "tracing.collector: \"\" is missing: tracing.type otlp_http needs it",
         ),
-        // Numbers and truths that would lose their form.
-        ("events: {username: 1e5}", &[], "FILE, events.username: \"100000\" has to stand in quotes"),
-        ("events: {username: 0x1F}", &[], "FILE, events.username: \"31\" has to stand in quotes"),
-        ("events: {username: True}", &[], "FILE, events.username: \"true\" has to stand in quotes"),
-        ("registry: {service_name: 1.0}", &[], "FILE, registry.service_name: \"1\" has to stand in quotes"),
-        ("log: {file: 007e1}", &[], "FILE, log.file: \"70\" has to stand in quotes"),
-        ("debug: {token: 1e5}", &[], "FILE, debug.token: has to stand in quotes"),
-        // Origins that no browser sends.
+        // Numbers and booleans whose notation would be lost.
+        ("events: {username: 1e5}", &[], "FILE, events.username: \"100000\" must be in quotes"),
+        ("events: {username: 0x1F}", &[], "FILE, events.username: \"31\" must be in quotes"),
+        ("events: {username: True}", &[], "FILE, events.username: \"true\" must be in quotes"),
+        ("registry: {service_name: 1.0}", &[], "FILE, registry.service_name: \"1\" must be in quotes"),
+        ("log: {file: 007e1}", &[], "FILE, log.file: \"70\" must be in quotes"),
+        ("debug: {token: 1e5}", &[], "FILE, debug.token: must be in quotes"),
+        // Origins that browsers do not send.
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example/")], "has a path, which browsers leave out"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "a.example")], "has no scheme"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example:443")], "has the port of its scheme"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "\"https://a.example\"")], "has no scheme"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example;https://b.example")], "has a path"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "[https://a.example]")], "has no scheme"),
-        ("", &[("SSE_CORS_ALLOW_METHODS", "GET;PUT")], "has what is no method"),
-        ("", &[("SSE_CORS_ALLOW_METHODS", "\"GET\"")], "has what is no method"),
-        ("", &[("SSE_CORS_ALLOW_HEADERS", "X-Request-Id X-Other")], "has what is no name of a header"),
-        // Empty where something is needed.
+        ("", &[("SSE_CORS_ALLOW_METHODS", "GET;PUT")], "has an invalid method"),
+        ("", &[("SSE_CORS_ALLOW_METHODS", "\"GET\"")], "has an invalid method"),
+        ("", &[("SSE_CORS_ALLOW_HEADERS", "X-Request-Id X-Other")], "has an invalid header name"),
+        // Empty values of settings that need one.
         ("", &[("SSE_SERVICE_NAME", " ")], "SSE_SERVICE_NAME: \" \" is empty"),
-        ("", &[("SSE_HTTP_ADDR", "")], "SSE_HTTP_ADDR: \"\" is no address"),
+        ("", &[("SSE_HTTP_ADDR", "")], "SSE_HTTP_ADDR: \"\" is not an address"),
         ("", &[("SSE_JWT_SECRET", "")], "SSE_JWT_SECRET: is empty"),
         (
             "debug: {token: '${TOKEN}'}",
             &[("TOKEN", "")],
-            "FILE, debug.token: names a variable that is not set",
+            "FILE, debug.token: refers to a variable that is not set",
         ),
-        // What the kernel, NATS or browsers cannot hold.
+        // Limits of the kernel, of NATS and of browsers.
         ("", &[("SSE_TCP_USER_TIMEOUT", "28h")], "SSE_TCP_USER_TIMEOUT: \"28h\" is too long for the kernel"),
         (
             "",
             &[("SSE_TCP_USER_TIMEOUT", "65534.001s")],
-            "is too long for the kernel, which takes up to 18h12m14s",
+            "is too long for the kernel, which accepts up to 18h12m14s",
         ),
         ("", &[("SSE_SEND_BUFFER", "4GiB")], "SSE_SEND_BUFFER: \"4GiB\" is too large for the kernel"),
         ("", &[("SSE_RETRY", "385h")], "SSE_RETRY: \"385h\" is too long for browsers"),
@@ -82,35 +82,35 @@ fn each_mistake_is_named() {
         ("", &[("SSE_WRITE_TIMEOUT", "8761h")], "SSE_WRITE_TIMEOUT: \"8761h\" is too long"),
         // Addresses.
         ("", &[("OCIS_EVENTS_ENDPOINT", "http://nats:4222")], "\"http\" is neither nats nor tls"),
-        ("", &[("OCIS_EVENTS_ENDPOINT", "nats://:hidden@nats")], "\"nats://***@nats\" is no address"),
+        ("", &[("OCIS_EVENTS_ENDPOINT", "nats://:hidden@nats")], "\"nats://***@nats\" is not an address"),
     ];
-    for (file, variables, wrong) in rows {
+    for (file, variables, problem) in rows {
         let environment = [SECRET].iter().chain(*variables).copied().collect();
-        let found = mistakes_of(file, &environment);
-        assert!(found.len() == 1 && found[0].contains(wrong), "{file} {variables:?}: {found:?}");
+        let found = errors_of(file, &environment);
+        assert!(found.len() == 1 && found[0].contains(problem), "{file} {variables:?}: {found:?}");
         assert!(!found[0].contains("hidden"), "{found:?}");
     }
 }
 
 #[test]
-fn a_variable_that_is_no_text_is_not_passed_over() {
+fn variable_without_utf_8_is_error() {
     let no_text = || OsString::from_vec(b"a\xff".to_vec());
     for setting in SETTINGS {
         for name in setting.all_variables() {
-            // What turns a feature off hides what belongs to it.
+            // Settings of a disabled feature are not checked.
             let variables = [("OCIS_JWT_SECRET", SECRET.1.into()), (name.as_str(), no_text())];
             let on = ["OCIS_TRACING_ENABLED", "OCIS_EVENTS_ENABLE_TLS", "OCIS_HTTP_TLS_ENABLED"]
                 .map(|switch| (switch, "true".into()));
             let environment = on.into_iter().chain(variables).collect();
-            let found = mistakes_of("", &environment);
-            assert_eq!(found, [format!("{name}: is no UTF-8")]);
+            let found = errors_of("", &environment);
+            assert_eq!(found, [format!("{name}: is not UTF-8")]);
         }
     }
 }
 
-/// Kubernetes sets these beside services of the names `sse`, `sse-http` and `oc`; the last one is the platform's.
+/// Kubernetes sets these for services named `sse`, `sse-http` and `oc`. The last one belongs to the platform.
 #[test]
-fn variables_of_others_are_no_mistakes() {
+fn variables_of_other_services_are_ignored() {
     let others = [
         ("SSE_SERVICE_HOST", "10.0.0.1"),
         ("SSE_SERVICE_PORT", "80"),
@@ -123,13 +123,13 @@ fn variables_of_others_are_no_mistakes() {
         ("OCIS_LOG_LEVELS", "a"),
     ];
     let configuration = Configuration::read(None, &others.into_iter().chain([SECRET]).collect());
-    let service = configuration.expect("no mistake").registry.service_name;
+    let service = configuration.expect("a valid configuration").registry.service_name;
     assert_eq!(service.as_str(), "com.owncloud.sse.sse", "it is not OpenCloud");
 }
 
-/// One mistake of what is off would keep the service from starting.
+/// Otherwise an error in a disabled feature would keep the service from starting.
 #[test]
-fn what_is_off_is_not_looked_at() {
+fn settings_of_disabled_features_are_not_checked() {
     let rows: &[Variables<'_>] = &[
         &[("OCIS_HTTP_TLS_CERTIFICATE", "/nowhere"), ("OCIS_HTTP_TLS_ENABLED", "false")],
         &[("OCIS_HTTP_TLS_KEY_FILE", "/nowhere")],
@@ -146,23 +146,23 @@ fn what_is_off_is_not_looked_at() {
     for variables in rows {
         let environment = [SECRET].iter().chain(*variables).copied().collect();
         let configuration = Configuration::read(None, &environment);
-        let configuration = configuration.unwrap_or_else(|mistakes| panic!("{variables:?}: {mistakes}"));
+        let configuration = configuration.unwrap_or_else(|errors| panic!("{variables:?}: {errors}"));
         assert_eq!(configuration.tls.cert, None);
         assert_eq!(configuration.events.tls_root_ca_certificate, None);
         assert!(!configuration.events.tls_insecure);
     }
 }
 
-/// A file's name may have any character; the line of what is printed goes on.
+/// The name of a file may contain a line break, which must not end the comment in the printed settings.
 #[test]
-fn the_name_of_a_file_stays_in_its_line() {
+fn file_name_stays_on_its_line() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("a\nlog: {level: trace}\u{2028}b");
     std::fs::write(&path, "b").expect("written");
     let path = path.to_str().expect("Unicode");
     let environment = [SECRET, ("SSE_SERVICE_NAME_FILE", path)].into();
-    let configuration = Configuration::read(None, &environment).expect("no mistake");
+    let configuration = Configuration::read(None, &environment).expect("a valid configuration");
     let printed = configuration.effective.to_string();
     let again = with_file(&printed, |path| Configuration::read(Some(path), &[SECRET].into()));
-    assert_eq!(again.expect("no mistake").registry.service_name, "b", "{printed}");
+    assert_eq!(again.expect("a valid configuration").registry.service_name, "b", "{printed}");
 }

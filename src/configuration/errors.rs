@@ -1,0 +1,54 @@
+//! The errors of a configuration.
+
+use std::fmt;
+
+/// An error of the configuration. `Display` writes its location, the value, the problem and an example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The file and key, or the variable.
+    pub location: String,
+    /// The value. None for a secret or if no value is set.
+    pub value: Option<String>,
+    /// The problem, as the rest of a sentence that starts with the location or the value.
+    pub problem: String,
+    /// A valid value, or the name that was probably meant.
+    pub example: Option<String>,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.location)?;
+        if let Some(value) = &self.value {
+            write!(f, "{value:?} ")?;
+        }
+        f.write_str(&self.problem)?;
+        match &self.example {
+            Some(example) => write!(f, "; right would be: {example}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// All errors of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl ConfigErrors {
+    /// Returns `value` if there are no errors.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors if there are any.
+    pub(super) fn none_or<T>(self, value: T) -> Result<T, Self> {
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used:")?;
+        self.0.iter().try_for_each(|error| write!(f, "\n  {error}"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
