@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
         Ok(report)
     }
 
-    /// Adds the server's add_costs: its usage before the streams, when they were open, and at the end, `later` after that.
+    /// Adds the server's costs: its usage before the streams, when they were open, and at the end, `later` after that.
     fn add_costs(&self, report: &mut Report, [before, opened, end]: [Usage; 3], later: Duration) {
         let memory = end.memory.saturating_sub(before.memory);
         let cpu = end.cpu.saturating_sub(opened.cpu);
