@@ -1,10 +1,13 @@
 //! What the application needs, from the world.
 
 pub mod clock;
+pub mod descriptor_limit;
 pub mod embedded;
 pub mod host;
 pub mod jwt;
+pub mod log;
 pub mod nats;
 pub mod otlp;
 pub mod prometheus;
+pub mod service_manager;
 pub mod spans;
