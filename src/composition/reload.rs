@@ -7,8 +7,8 @@ use adapters::{
         ConnectionLimit,
         tls::{Renewal, Renewed},
     },
-    inbound::{debug::DebugToken, http::CrossOrigin},
-    outbound::jwt::RevaTokens,
+    inbound::{debug::DebugToken, http::CrossOrigin, signals::Signal},
+    outbound::{jwt::RevaTokens, log::LogLevelHandle, service_manager},
 };
 use domain::{
     keepalive::KeepalivePolicy,
@@ -22,8 +22,6 @@ use crate::{
     configuration::{
         ConfigError, Configuration, Cors, Effective, Environment, Reloaded, Secret, Tls, TokenManager,
     },
-    lifecycle::{NotifyState, Signal, notify_reloading, notify_service_manager},
-    telemetry::LogLevelHandle,
     use_cases::{StreamPolicy, Subscriptions},
 };
 
@@ -80,9 +78,9 @@ impl Reloader {
     /// Reloads the configuration on each SIGHUP.
     pub(super) async fn run(mut self, mut hangups: Signal, environment: Environment) {
         while hangups.recv().await.is_some() {
-            notify_reloading();
+            service_manager::notify_reloading();
             self.reload(&environment).await;
-            notify_service_manager(NotifyState::Ready);
+            service_manager::notify_ready();
         }
     }
 
