@@ -26,7 +26,7 @@ use crate::{
 
 /// What the last line about a reload says.
 const RELOADED: &str = "configuration reloaded";
-const NOT_RELOADED: &str = "configuration not reloaded, nothing has changed";
+const NOT_RELOADED: &str = "configuration not reloaded, nothing changed";
 /// What the line about settings that have to wait says.
 const PENDING: &str = "changed settings that take effect after a restart";
 
