@@ -28,7 +28,7 @@ async fn exit_status_and_message_name_the_error() {
     check(&["server"], &[], 64, "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret")
         .await;
     let wrong = [secret, ("SSE_KEEPALIVE_INTERVAL", "30")];
-    check(&["server"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL: \"30\" is no duration").await;
+    check(&["server"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration").await;
     check(&["health"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL").await;
     check(&["server", "--config", "/nowhere"], &[secret], 64, "/nowhere: cannot be read").await;
     check(&["health"], &[secret, ("SSE_DEBUG_ADDR", "127.0.0.1:1")], 1, "no connection to the debug server")
@@ -40,7 +40,7 @@ async fn exit_status_and_message_name_the_error() {
     check(&["server"], &environment, 1, &format!("http.addr: cannot listen on {address}")).await;
     let no_roots =
         [secret, ("OCIS_EVENTS_ENABLE_TLS", "true"), ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", "/dev/null")];
-    let named = "OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE: \"/dev/null\" is no regular file";
+    let named = "OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE: \"/dev/null\" is not a regular file";
     check(&["server"], &no_roots, 64, named).await;
     let directory = tempfile::tempdir().expect("a directory");
     let [certificate, other_key] = ["certificate", "key"].map(|name| directory.path().join(name));
@@ -56,7 +56,7 @@ async fn exit_status_and_message_name_the_error() {
     ];
     check(&["server"], &no_pair, 64, "is not the key of the first certificate in http.tls.cert").await;
     let log = [secret, ("SSE_LOG_FILE", "/nowhere/sse.log")];
-    check(&["server"], &log, 1, "log.file /nowhere/sse.log cannot be written").await;
+    check(&["server"], &log, 1, "log.file: cannot open /nowhere/sse.log").await;
 }
 
 /// Otherwise a debug token with an invalid byte would count as unset.
@@ -71,7 +71,7 @@ fn non_unicode_variable_is_an_error() {
         .expect("it runs");
     assert_eq!(ended.status.code(), Some(64));
     let remaining_errors = String::from_utf8(ended.stderr).expect("text");
-    assert!(remaining_errors.contains("SSE_DEBUG_TOKEN: is no UTF-8"), "{remaining_errors}");
+    assert!(remaining_errors.contains("SSE_DEBUG_TOKEN: is not UTF-8"), "{remaining_errors}");
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn weak_secret_is_warned_of_and_not_shown() {
     let nats = Nats::down();
     let mut program = server_with(&nats, &[("SSE_JWT_SECRET", "too short"), ("SSE_LOG_LEVEL", "warn")]);
     let line = program.error_line().await.expect("a warning");
-    assert!(line.contains("a secret is too short to be safe"), "{line}");
+    assert!(line.contains("secret is too short to be safe"), "{line}");
     assert!(line.contains(r#""setting":"token_manager.jwt_secret""#), "{line}");
     assert!(line.contains(r#""bytes":9"#) && !line.contains("too short\""), "{line}");
 }

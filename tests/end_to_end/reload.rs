@@ -26,7 +26,7 @@ use crate::{
 
 /// The message of the last line about a reload.
 const RELOADED: &str = "configuration reloaded";
-const NOT_RELOADED: &str = "configuration not reloaded, nothing has changed";
+const NOT_RELOADED: &str = "configuration not reloaded, nothing changed";
 /// The message about settings that need a restart.
 const PENDING: &str = "changed settings that take effect after a restart";
 

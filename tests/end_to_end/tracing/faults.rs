@@ -77,7 +77,7 @@ async fn unusable_setting_is_logged_once() {
     setting("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", &[encrypted], "cannot be read").await;
     setting("OTEL_TRACES_SAMPLER", "often", &[here], "parentbased_traceidratio").await;
     setting("OTEL_EXPORTER_OTLP_PROTOCOL", "thrift", &[here], "grpc, http/protobuf").await;
-    setting("OTEL_EXPORTER_OTLP_HEADERS", "hidden", &[here], "as entry 1").await;
+    setting("OTEL_EXPORTER_OTLP_HEADERS", "hidden", &[here], "in entry 1").await;
     setting("OTEL_BSP_MAX_QUEUE_SIZE", "0", &[here], "from 1 to").await;
     // Tracing works with each of the last four.
     for _ in 0..4 {
@@ -89,7 +89,7 @@ async fn unusable_setting_is_logged_once() {
 async fn system_without_authorities_is_logged() {
     let nowhere = [("OCIS_TRACING_COLLECTOR", "https://127.0.0.1:1"), ("SSL_CERT_FILE", "/nowhere"), ENABLED];
     let log = admit(&nowhere).await;
-    assert!(log.contains("the system has no authorities"), "{log}");
+    assert!(log.contains("the system has no certificate authorities"), "{log}");
 }
 
 /// A lasting failure is logged once, with its reason.
