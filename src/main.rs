@@ -11,13 +11,12 @@ use std::{
 use clap::Parser as _;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
-    composition::{self, Application, Demo, StartError, Telemetry},
+    composition::{
+        self, Application, Demo, Signal, StartError, Telemetry, hangups, start_demo_log, stop_on_signals,
+    },
     configuration::{self, Configuration, Environment},
-    lifecycle::{Signal, hangups, stop_on_signals},
-    telemetry::{Logging, start_logging},
 };
 use tikv_jemallocator::Jemalloc;
-use tracing::Level;
 
 /// Exit status for an invalid configuration (`EX_USAGE` of sysexits.h).
 const INVALID_CONFIGURATION: u8 = 64;
@@ -61,7 +60,7 @@ async fn server(configuration: &Configuration, hangups: io::Result<Signal>) -> R
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {
-    start_logging(Logging { level: Level::WARN, pretty: true, color: false, file: None }, Vec::new());
+    start_demo_log();
     let stop = stop_on_signals().map_err(StartError::Signals)?;
     let demo = Demo::build(address)?;
     print(&demo.introduction());

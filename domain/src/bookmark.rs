@@ -88,7 +88,7 @@ pub struct Bookmarks {
     /// The keys of all bookmarks by their number, the oldest first.
     order: BTreeMap<u64, (UserId, RequestId)>,
     /// The number of the next bookmark.
-    next_stream_number: u64,
+    next_number: u64,
 }
 
 /// The limits of the number of bookmarks. Beyond a limit the oldest bookmark is removed: of the same user, or of all users.
@@ -113,7 +113,7 @@ impl Bookmarks {
     /// Creates an empty collection that keeps each bookmark for `window`. With a window of zero it keeps none.
     #[must_use]
     pub fn new(window: Duration, limits: BookmarkLimits) -> Self {
-        Self { window, limits, users: HashMap::new(), order: BTreeMap::new(), next_stream_number: 0 }
+        Self { window, limits, users: HashMap::new(), order: BTreeMap::new(), next_number: 0 }
     }
 
     /// Sets the limits that hold from now on. Bookmarks of a user beyond the new limit are removed when the user's next one is inserted.
@@ -131,8 +131,8 @@ impl Bookmarks {
         let known = self.remove(&user, &request);
         let point = known.map_or(point, |known| known.latest(point));
         self.make_room(&user);
-        let number = self.next_stream_number;
-        self.next_stream_number += 1;
+        let number = self.next_number;
+        self.next_number += 1;
         self.order.insert(number, (user.clone(), request.clone()));
         self.users.entry(user).or_default().insert(request, StoredBookmark { point, stored_at: now, number });
     }

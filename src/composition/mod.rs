@@ -28,7 +28,13 @@ use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences,
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::{demo::Demo, server::Application, telemetry::Telemetry};
+pub use adapters::inbound::signals::{Signal, hangups, stop_on_signals};
+
+pub use self::{
+    demo::Demo,
+    server::Application,
+    telemetry::{Telemetry, start_demo_log},
+};
 use crate::use_cases::{
     AccountCheck, Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
 };

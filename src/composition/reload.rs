@@ -7,8 +7,8 @@ use adapters::{
         ConnectionLimit,
         tls::{Renewal, Renewed},
     },
-    inbound::{debug::DebugToken, http::CrossOrigin},
-    outbound::jwt::RevaTokens,
+    inbound::{debug::DebugToken, http::CrossOrigin, signals::Signal},
+    outbound::{jwt::RevaTokens, log::LogLevelHandle, service_manager},
 };
 use domain::{
     keepalive::KeepalivePolicy,
@@ -20,10 +20,8 @@ use tracing::{error, info, warn};
 use super::capacity::Capacity;
 use crate::{
     configuration::{
-        ConfigError, Configuration, Cors, Effective, Environment, Reloaded, Secret, TokenManager,
+        ConfigError, Configuration, Cors, Effective, Environment, Reloaded, Secret, Tls, TokenManager,
     },
-    lifecycle::{NotifyState, Signal, notify_reloading, notify_service_manager},
-    telemetry::LogLevelHandle,
     use_cases::{StreamPolicy, Subscriptions},
 };
 
@@ -80,9 +78,9 @@ impl Reloader {
     /// Reloads the configuration on each SIGHUP.
     pub(super) async fn run(mut self, mut hangups: Signal, environment: Environment) {
         while hangups.recv().await.is_some() {
-            notify_reloading();
+            service_manager::notify_reloading();
             self.reload(&environment).await;
-            notify_service_manager(NotifyState::Ready);
+            service_manager::notify_ready();
         }
     }
 
@@ -99,6 +97,7 @@ impl Reloader {
             }
         };
         let before = self.configuration.log.level.0;
+        let had_debug_token = self.configuration.debug.token.is_some();
         let Reloaded { configuration, changed, pending } = self.configuration.reloaded(new);
         self.configuration = configuration;
         self.targets.set(&self.configuration);
@@ -116,6 +115,9 @@ impl Reloader {
             warn!(settings = settings.join("; "), "changed settings that take effect after a restart");
         }
         warn_of_short_secrets(&self.configuration.token_manager);
+        if had_debug_token && self.configuration.debug.token.is_none() {
+            warn!(setting = "debug.token", "the debug server is open to all clients that reach it");
+        }
         info!(changed, "configuration reloaded");
         self.targets.set_log_level(after);
     }
@@ -128,10 +130,11 @@ impl Reloader {
     async fn read(&self, environment: &Environment) -> Result<Read, Vec<ConfigError>> {
         let (file, environment) = (self.configuration.file.clone(), environment.clone());
         let certificate = self.targets.certificate.clone();
+        let tls = self.configuration.tls.clone();
         let (sender, read) = oneshot::channel();
         // Not a thread of the runtime: a file system that does not answer would keep the process from ending.
         let started = thread::Builder::new().name("reload".into()).spawn(move || {
-            sender.send(read_files(file, &environment, certificate.as_ref())).ok();
+            sender.send(read_files(file, &environment, &tls, certificate.as_ref())).ok();
         });
         let problem = match (started, tokio::time::timeout(READ_TIMEOUT, read).await) {
             (Ok(_), Ok(Ok(read))) => return read,
@@ -142,17 +145,20 @@ impl Reloader {
     }
 }
 
-/// Reads the configuration and the certificate in use. It blocks.
+/// Reads the configuration, and the certificate in use, whose files `tls` names. It blocks.
 fn read_files(
     file: Option<PathBuf>,
     environment: &Environment,
+    tls: &Tls,
     certificate: Option<&Renewal>,
 ) -> Result<Read, Vec<ConfigError>> {
     let configuration = Configuration::read(file, environment).map_err(|errors| errors.0)?;
-    // The path of the certificate in use may differ from the path in the new configuration, which takes effect after a restart.
-    let certificate = certificate.map_or(Ok(None), Renewal::read);
-    let certificate = certificate.map_err(|cause| vec![error("http.tls", cause.with_cause())])?;
-    Ok((configuration, certificate))
+    match certificate.map_or(Ok(None), Renewal::read) {
+        Ok(certificate) => Ok((configuration, certificate)),
+        // Other files take effect after a restart. Those in use may be gone, and the certificate stays as it is.
+        Err(_) if configuration.tls != *tls => Ok((configuration, None)),
+        Err(cause) => Err(vec![error("http.tls", cause.with_cause())]),
+    }
 }
 
 /// A configuration, and the new certificate if the certificate in use was renewed.

@@ -7,15 +7,16 @@ use adapters::{
         App, ConnectionLimits, Listener, serve,
         tls::{self, CertificateFiles, Renewal, TlsAcceptor},
     },
-    inbound::debug::DebugServer,
+    inbound::{debug::DebugServer, signals::Signal},
     outbound::{
-        host,
+        descriptor_limit, host,
         jwt::RevaTokens,
         nats::{
             JetStreamSource, KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node,
             connection::{self, Encryption, Servers},
         },
         prometheus::{self, HttpServerMetrics, PrometheusMetrics, Transport},
+        service_manager,
     },
 };
 use ports::outbound::BookmarkExchange;
@@ -33,7 +34,6 @@ use crate::{
         Address, Configuration, Credentials, Environment, Events, Limits, RegistryKind, Secret, Server, Tls,
         TokenManager,
     },
-    lifecycle::{NotifyState, Signal, notify_service_manager, raise_descriptor_limit},
     use_cases::{Announcement, Status},
 };
 
@@ -68,7 +68,7 @@ impl Application {
         let preferences = Arc::new(KeyValuePreferences::new(&nats));
         let default_language = configuration.languages.default.0.clone();
         // The limit is raised even if the number of streams is configured.
-        let descriptors = raise_descriptor_limit();
+        let descriptors = descriptor_limit::raise();
         let capacity = Capacity::of(descriptors, configuration.limits.max_connections);
         let core = Core::new(policy(configuration, capacity), default_language, preferences, exchange);
         let source = JetStreamSource::new(&nats, core.metrics.clone(), core.clock.clone(), max_age);
@@ -156,7 +156,7 @@ impl Application {
     /// Returns an error if a task of the service has failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         info!(address = %self.http_address(), debug = %self.debug_address(), "listening");
-        notify_service_manager(NotifyState::Ready);
+        service_manager::notify_ready();
         let mut reloading = JoinSet::new();
         if let Some((hangups, environment)) = self.hangups {
             reloading.spawn(self.reloader.run(hangups, environment));
@@ -164,7 +164,7 @@ impl Application {
         let stop = async {
             stop.await;
             reloading.abort_all();
-            notify_service_manager(NotifyState::Stopping);
+            service_manager::notify_stopping();
         };
         let (listener, app) = self.debug;
         let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), Duration::ZERO));

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use adapters::outbound::{
-    clock::SystemClock,
-    otlp::{Collector, OtlpTraces, Protocol},
-    spans::RecentSpans,
+use adapters::{
+    inbound::signals::hangups,
+    outbound::{
+        clock::SystemClock,
+        log::{LogFile, LogLevelHandle, Logging, SpanListener, start_logging},
+        otlp::{Collector, OtlpTraces, Protocol},
+        spans::RecentSpans,
+    },
 };
+use tracing::{Level, error, info};
 
 use super::{StartError, VERSION};
-use crate::{
-    configuration::{CollectorKind, Configuration, Log, Tracing},
-    lifecycle::reopen_on_hangup,
-    telemetry::{LogFile, LogLevelHandle, Logging, SpanListener, start_logging},
-};
+use crate::configuration::{CollectorKind, Configuration, Log, Tracing};
 
 /// The name of the service in traces.
 const SERVICE: &str = "sse";
@@ -76,6 +77,25 @@ fn logging(log: &Log) -> Result<Logging, StartError> {
         None => None,
     };
     Ok(Logging { level: level.0, pretty: *pretty, color: *color, file })
+}
+
+/// Reopens the log file on each SIGHUP.
+fn reopen_on_hangup(log: Arc<LogFile>) -> std::io::Result<()> {
+    let mut hangups = hangups()?;
+    tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            match log.reopen() {
+                Ok(()) => info!("log file reopened"),
+                Err(error) => error!(%error, "log file not reopened, keeping the old one"),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Starts the log of the demo: warnings on standard error, in a human-readable format.
+pub fn start_demo_log() {
+    start_logging(Logging { level: Level::WARN, pretty: true, color: false, file: None }, Vec::new());
 }
 
 fn collector(tracing: &Tracing) -> Option<Collector> {

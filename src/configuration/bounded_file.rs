@@ -2,15 +2,19 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _},
+    io::{self, ErrorKind, Read as _},
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::Path,
-    sync::mpsc,
     thread,
     time::Duration,
 };
 
+use rustix::fs::OFlags;
+
 /// Timeout for reading a file. A pipe, such as a shell's `<(command)`, may need some time.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// Interval at which a pipe is checked for more.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Returns the content of the file at `path`.
 ///
@@ -23,22 +27,29 @@ pub(super) fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
 }
 
 fn read_within(deadline: Duration, path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
-    let (sender, content) = mpsc::channel();
-    let file = path.to_owned();
-    // A thread, because opening a pipe without a writer blocks for ever. In that case the thread is left blocked.
-    thread::spawn(move || sender.send(read_up_to(max_bytes + 1, &file)));
-    match content.recv_timeout(deadline) {
-        Ok(Ok(bytes)) if bytes.len() as u64 > max_bytes => Err(format!("is larger than {max_bytes} bytes")),
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(format!("cannot be read: {error}")),
-        Err(_) => Err(format!("cannot be read: it did not end within {deadline:?}")),
-    }
-}
-
-fn read_up_to(bytes: u64, path: &Path) -> io::Result<Vec<u8>> {
+    let unreadable = |error: io::Error| format!("cannot be read: {error}");
+    // A pipe without a writer, or a terminal, would block.
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)
+        .map_err(unreadable)?;
+    let is_pipe = file.metadata().map_err(unreadable)?.file_type().is_fifo();
     let mut content = Vec::new();
-    File::open(path)?.take(bytes).read_to_end(&mut content)?;
-    Ok(content)
+    for _ in 0..=deadline.as_millis() / PAUSE.as_millis() {
+        match (&mut file).take(max_bytes + 1 - content.len() as u64).read_to_end(&mut content) {
+            Ok(_) if content.len() as u64 > max_bytes => {
+                return Err(format!("is larger than {max_bytes} bytes"));
+            }
+            // A pipe that has no writer yet looks like one that has ended.
+            Ok(_) if is_pipe && content.is_empty() => {}
+            Ok(_) => return Ok(content),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(unreadable(error)),
+        }
+        thread::sleep(PAUSE);
+    }
+    Err(format!("cannot be read: it did not end within {deadline:?}"))
 }
 
 #[cfg(test)]

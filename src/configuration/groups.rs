@@ -181,7 +181,7 @@ group! {
 
 group! {
     /// TLS of the endpoint for clients.
-    #[derive(Clone, Debug, Validate)]
+    #[derive(Clone, Debug, PartialEq, Validate)]
     #[validate(schema(function = "check_certificate_and_key"))]
     struct Tls {
         /// Whether the endpoint uses TLS.

@@ -132,8 +132,11 @@ impl<'a> Reader<'a> {
             }
         };
         let value = self.text(setting).filter(|_| !setting.secret);
-        let has_credentials = value.as_ref().is_some_and(|value| value.contains('@'));
+        let has_credentials = value
+            .as_ref()
+            .is_some_and(|value| value.contains('@') || setting.is_url() && value.contains('?'));
         let problem = if has_credentials { without_quotations(&problem).to_owned() } else { problem };
+        let value = value.map(|value| if setting.is_url() { without_query(&value) } else { value });
         let value = value.map(|value| without_credentials(&value));
         self.errors.0.push(ConfigError { location, value, problem, example: Some(setting.example.into()) });
     }
@@ -144,6 +147,7 @@ impl<'a> Reader<'a> {
         Some(match value.as_str() {
             "" => value,
             _ if setting.secret => "***".into(),
+            _ if setting.is_url() => without_credentials(&without_query(&value)),
             _ if setting.may_have_credentials() => without_any_credentials(&value),
             _ => value,
         })
@@ -193,6 +197,16 @@ fn without_any_credentials(addresses: &str) -> String {
         }
     });
     shown.collect::<Vec<_>>().join(",")
+}
+
+/// Masks the query of a URL, which may contain a key.
+fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        // The question mark may be a part of a password.
+        Some((_, query)) if query.contains('@') => "***".to_owned(),
+        Some((before, _)) => format!("{before}?***"),
+        None => url.to_owned(),
+    }
 }
 
 /// Removes quotations from a problem. It may quote a part of the value, which may be a password.

@@ -37,16 +37,14 @@ impl Setting {
         Self { reloadable: true, ..self }
     }
 
-    /// Returns whether the setting is an address, which may include a user and a password.
+    /// Returns whether the setting is a list of addresses, which may include a user and a password.
     pub(super) fn may_have_credentials(&self) -> bool {
-        const ADDRESSES: [&str; 5] = [
-            "events.endpoint",
-            "registry.address",
-            "tracing.endpoint",
-            "tracing.collector",
-            "http.advertise_addr",
-        ];
-        ADDRESSES.contains(&self.key)
+        ["events.endpoint", "registry.address", "http.advertise_addr"].contains(&self.key)
+    }
+
+    /// Returns whether the setting is a URL, which may include a user, a password and a query.
+    pub(super) fn is_url(&self) -> bool {
+        ["tracing.endpoint", "tracing.collector"].contains(&self.key)
     }
 }
 

@@ -190,6 +190,7 @@ fn misplaced_passwords_are_masked() {
         ("SSE_MAX_CONNECTIONS", "user:hidden@a.example"),
         ("SSE_HTTP_ADDR", "user:hidden@a.example:1"),
         ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example"),
+        ("SSE_EVENTS_ENDPOINT", "nats://user:hid?den@a.example:x"),
     ] {
         let told = &errors("", [SECRET, (variable, value)])[0];
         assert!(!told.contains("hidden") && told.contains("a.example"), "{told}");
@@ -284,6 +285,8 @@ fn printed_settings_have_sources_and_masked_secrets() {
             ("SSE_KEEPALIVE_INTERVAL", "30s"),
             ("OC_EVENTS_AUTH_USERNAME", "user"),
             ("OC_EVENTS_AUTH_PASSWORD", "hidden"),
+            ("OCIS_TRACING_ENABLED", "true"),
+            ("OCIS_TRACING_COLLECTOR", "http://a.example:4318/v1/traces?key=hidden"),
         ]
         .into();
         let configuration =
@@ -292,6 +295,7 @@ fn printed_settings_have_sources_and_masked_secrets() {
     });
     for line in [
         "log:\n  level: error # default\n",
+        "\n  collector: \"http://a.example:4318/v1/traces?***\" # OCIS_TRACING_COLLECTOR\n",
         "\nkeepalive_interval: 30s # SSE_KEEPALIVE_INTERVAL\n",
         "\n  password: \"***\" # OC_EVENTS_AUTH_PASSWORD\n",
         "\nhttp:\n  addr: 127.0.0.1:80 # FILE\n",

@@ -1,5 +1,5 @@
-//! The use cases over fakes and mocks, on the runtime's paused clock: whole seconds of waiting pass in no time.
-#![expect(clippy::disallowed_methods, reason = "the paused clock of the runtime is asked")]
+//! Tests of the use cases with fakes and mocks, on the paused clock of the runtime, which skips waiting times.
+#![expect(clippy::disallowed_methods, reason = "the tests read the paused clock of the runtime")]
 
 mod accounts;
 mod announcement;
@@ -60,7 +60,7 @@ use self::{
 };
 use super::*;
 
-/// The use cases, and the NATS that they read.
+/// The use cases, with a fake NATS that they read.
 struct Service {
     subscriptions: Subscriptions,
     languages: LanguageChoices,
@@ -71,11 +71,11 @@ struct Service {
     sequence: u64,
     stop: CancellationToken,
     relay: JoinHandle<()>,
-    /// Held here as well, so that unmet expectations of a mock fail in the thread of the test.
+    /// Dropped by the test, so that unmet expectations of a mock fail in the thread of the test.
     frames: Arc<dyn Frames>,
 }
 
-/// It leaves a test alone that is about something else.
+/// A policy with generous limits.
 const POLICY: StreamPolicy = StreamPolicy {
     limits: StreamLimits { total: usize::MAX, per_user: usize::MAX },
     log: LogLimits { max_age: Duration::from_mins(5), max_bytes: usize::MAX },
@@ -89,7 +89,7 @@ const POLICY: StreamPolicy = StreamPolicy {
 };
 
 impl Service {
-    /// NATS is there, and nothing was published yet.
+    /// Starts the service with a connection to NATS.
     async fn start(policy: StreamPolicy) -> Self {
         Self::start_with(policy, any_metrics(), PLAIN_FRAMES).await
     }
@@ -104,7 +104,7 @@ impl Service {
         Self::with_exchange(policy, metrics, frames, None)
     }
 
-    /// With an `exchange` it is one of several instances.
+    /// Starts the service without a connection to NATS. With an `exchange` it is one of several instances.
     fn with_exchange(
         policy: StreamPolicy,
         mut metrics: MockMetrics,
@@ -151,7 +151,7 @@ impl Service {
         self.publish_of(users, "t", content, Duration::ZERO);
     }
 
-    /// Publishes an event that NATS has had for `age`.
+    /// Publishes an event that arrives `age` after its publication.
     fn publish_of(&mut self, users: &[&str], event_type: &str, content: impl Into<Content>, age: Duration) {
         self.sequence += 1;
         let notification = notification(self.sequence, users, event_type, content);
@@ -162,7 +162,7 @@ impl Service {
         self.nats.send(event).expect("the relay runs");
     }
 
-    /// Ends the relay, which must not have panicked, and checks what the mocks expect.
+    /// Stops the relay, and fails if it has panicked or if a mock has unmet expectations.
     async fn stop(self) {
         self.stop.cancel();
         self.relay.await.expect("no panic in the relay");
@@ -180,30 +180,30 @@ impl Service {
         Ok(Client::new(subscription, connection))
     }
 
-    /// The events that the log holds.
+    /// Returns the sequences of the events in the log.
     fn held(&self) -> Vec<u64> {
         self.subscriptions.recent_events(None, usize::MAX).iter().map(|event| event.id.sequence).collect()
     }
 }
 
-/// A request with a token that never ends.
+/// Returns a request with a token that never expires.
 fn request(name: &str) -> StreamRequest {
     let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
 }
 
-/// A request of a client that returns.
-#[expect(clippy::needless_pass_by_value, reason = "an id is mostly made for it")]
+/// Returns a request with a last event id.
+#[expect(clippy::needless_pass_by_value, reason = "most callers pass a temporary")]
 fn after(name: &str, last_event_id: impl ToString) -> StreamRequest {
     StreamRequest { last_event_id: Some(last_event_id.to_string()), ..request(name) }
 }
 
-/// A request of a client that can only repeat the id of its request.
+/// Returns a request with the request id `tab`, from a client that sends no last event id.
 fn tab(name: &str, tab: &str) -> StreamRequest {
     StreamRequest { request: Some(RequestId::try_new(tab).expect("a request id")), ..request(name) }
 }
 
-/// What [`PLAIN_FRAMES`] say of a gap.
+/// Returns the text of [`PLAIN_FRAMES`] for a gap.
 fn gap(reason: GapReason, last: impl std::fmt::Display, position: EventId) -> String {
     format!("{reason:?} after {last}, at {position}")
 }
@@ -234,14 +234,14 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A content that fills a turn of a stream. Clients leave out the spaces.
+/// Returns a content that fills a turn of a stream with spaces, which clients remove.
 fn large(content: impl std::fmt::Display) -> String {
     format!("{content}{}", " ".repeat(64 * 1024))
 }
 
 const NOTHING: [&str; 0] = [];
 
-/// Lets everything happen that can happen without time going by.
+/// Runs all tasks until they wait for time to pass.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

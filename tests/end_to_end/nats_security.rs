@@ -6,7 +6,7 @@ use async_nats::ConnectOptions;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 
-use crate::{eventually, nats::Nats, service::Service};
+use crate::{eventually, nats::Nats, proxy::Proxy, service::Service};
 
 fn einstein() -> ConnectOptions {
     ConnectOptions::with_user_and_password("einstein".into(), "relativity".into())
@@ -143,5 +143,25 @@ async fn authorities_can_be_renewed_at_runtime() {
     let service = Service::start_unready(&nats, &settings);
     eventually("refused", async || service.readiness().await.1.contains("CaUsedAsEndEntity")).await;
     std::fs::copy(&new.certificate, &roots).expect("renewed");
+    service.is_ready().await;
+}
+
+/// A reconnection is verified like the first connection, although the server offers to resume its session.
+#[tokio::test]
+async fn authority_that_is_removed_at_runtime_is_not_trusted() {
+    let (old, new) = (self_signed_authority("127.0.0.1", 2099), self_signed_authority("127.0.0.1", 2099));
+    let roots = file(&std::fs::read_to_string(&old.certificate).expect("read"));
+    let [certificate, key] = [&old.certificate, &old.key].map(path);
+    let nats =
+        Nats::start_with(&["--tls", "--tlscert", certificate, "--tlskey", key], ConnectOptions::new).await;
+    let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
+    let settings =
+        [("OCIS_EVENTS_ENABLE_TLS", "true"), ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&roots))];
+    let service = Service::start_at(&proxy.address.to_string(), &settings);
+    service.is_ready().await;
+    std::fs::copy(&new.certificate, &roots).expect("replaced");
+    proxy.cut();
+    eventually("not ready", async || service.readiness().await.0 == 503).await;
+    std::fs::copy(&old.certificate, &roots).expect("restored");
     service.is_ready().await;
 }

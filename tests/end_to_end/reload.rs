@@ -346,17 +346,32 @@ async fn gives_up_on_an_unresponsive_file() {
     let nats = Nats::down();
     let secrets = tempfile::tempdir().expect("a directory");
     let file = secrets.path().join("token");
-    fs::write(&file, "one").expect("written");
-    let variables = [("SSE_DEBUG_TOKEN_FILE", file.to_str().expect("Unicode"))];
+    let [secret, previous] = ["secret", "previous"].map(|name| secrets.path().join(name));
+    for file in [&file, &secret, &previous] {
+        fs::write(file, SECRET).expect("written");
+    }
+    let variables = [
+        ("SSE_DEBUG_TOKEN_FILE", file.to_str().expect("Unicode")),
+        ("SSE_JWT_SECRET_FILE", secret.to_str().expect("Unicode")),
+        ("SSE_JWT_SECRET_PREVIOUS_FILE", previous.to_str().expect("Unicode")),
+    ];
     let mut service = Configured::start_with(&nats, "log: {level: info}", &variables).await;
     // A terminal without input.
     let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
     unlockpt(&terminal).expect("unlocked");
-    let path = ptsname(&terminal, Vec::new()).expect("a path");
+    let path = ptsname(&terminal, Vec::new()).expect("a path").into_string().expect("Unicode");
     fs::remove_file(&file).expect("removed");
-    symlink(path.to_str().expect("Unicode"), &file).expect("a link");
+    symlink(&path, &file).expect("a link");
     let [refused] = &service.refused().await[..] else { panic!("one mistake") };
     assert!(refused.contains("cannot be read: it did not end within 5s"), "{refused}");
+    // Several such files together take too long.
+    fs::remove_file(service.file()).expect("removed");
+    symlink(&file, service.file()).expect("a link");
+    for file in [&secret, &previous] {
+        fs::remove_file(file).expect("removed");
+        symlink(&path, file).expect("a link");
+    }
+    assert_eq!(service.refused().await, ["the configuration: was not read within 10 s"]);
     // Nor does the end wait for it.
     service.program.terminate();
     assert_eq!(service.program.status().await, Some(0));
@@ -410,4 +425,33 @@ async fn notifies_the_service_manager() {
     program.terminate();
     assert_eq!(told().await.trim(), "STOPPING=1");
     assert_eq!(program.status().await, Some(0));
+}
+
+/// Another path takes effect after a restart, so the files at the old path may be gone.
+#[tokio::test]
+async fn keeps_the_certificate_when_its_path_changes() {
+    let (nats, files) = (Nats::start().await, Files::new());
+    files.renew();
+    let tls = |folder: &str| {
+        let [certificate, key] =
+            ["certificate", "key"].map(|name| files.path(&format!("{folder}{name}")).display().to_string());
+        format!("http: {{tls: {{enabled: true, cert: '{certificate}', key: '{key}'}}}}")
+    };
+    let mut service = Configured::start(&nats, &format!("log: {{level: info}}\n{}", tls(""))).await;
+    for name in ["certificate", "key"] {
+        fs::rename(files.path(name), files.path(&format!("new-{name}"))).expect("moved");
+    }
+    let file = format!("log: {{level: info}}\nlimits: {{max_connections_per_user: 5}}\n{}", tls("new-"));
+    assert_eq!(service.reloaded(&file).await, r#"limits.max_connections_per_user: "64" -> "5""#);
+}
+
+#[tokio::test]
+async fn warns_of_a_debug_server_without_its_token() {
+    let nats = Nats::down();
+    let mut service = Configured::start(&nats, "log: {level: info}\ndebug: {token: one}").await;
+    let log = service.reload("log: {level: info}").await;
+    let warning = log.iter().find(|line| line["setting"] == "debug.token").expect("a warning");
+    assert_eq!(warning["level"], "warn");
+    let log = service.reload("log: {level: info}").await;
+    assert!(log.iter().all(|line| line["setting"] != "debug.token"), "it is said once: {log:?}");
 }

@@ -3,3 +3,4 @@
 pub mod debug;
 pub mod demo;
 pub mod http;
+pub mod signals;

@@ -37,8 +37,8 @@ impl Keys {
 }
 
 impl RevaTokens {
-    /// Creates a verifier that accepts tokens signed with `secret` or `previous`, the previous secret. With it, the platform's secret can be
-    /// replaced while older tokens are in use.
+    /// Creates a verifier of tokens signed with `secret` or with `previous`. The previous secret allows replacing the platform's secret
+    /// while older tokens are in use.
     #[must_use]
     pub fn new(secret: &str, previous: Option<&str>, clock: Arc<dyn Clock>) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
@@ -60,9 +60,9 @@ impl RevaTokens {
 struct Claims {
     /// Seconds since 1970, with fractions (RFC 7519, 2, `NumericDate`).
     exp: f64,
-    /// Likewise.
+    /// As `exp`.
     nbf: Option<f64>,
-    /// Likewise.
+    /// As `exp`.
     iat: Option<f64>,
     user: Option<User>,
     #[serde(default)]
@@ -95,7 +95,7 @@ impl TokenVerifier for RevaTokens {
 }
 
 impl RevaTokens {
-    /// Returns the claims of a token after checking everything but its times.
+    /// Returns the claims of a token with a valid signature and audience. The times are not checked.
     fn decode(&self, token: &str) -> Result<Claims, TokenRejected> {
         let Keys { key, previous } = &*Arc::clone(&self.keys.read());
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);

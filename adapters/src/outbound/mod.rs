@@ -1,10 +1,13 @@
 //! Implementations of the ports that the application needs from its environment.
 
 pub mod clock;
+pub mod descriptor_limit;
 pub mod embedded;
 pub mod host;
 pub mod jwt;
+pub mod log;
 pub mod nats;
 pub mod otlp;
 pub mod prometheus;
+pub mod service_manager;
 pub mod spans;

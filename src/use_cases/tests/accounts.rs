@@ -1,4 +1,4 @@
-//! Accounts are disabled, deleted and enabled again.
+//! Accounts that are disabled, deleted or enabled.
 
 use domain::revocation::AccountChange;
 use ports::{
@@ -21,17 +21,17 @@ impl Service {
     }
 }
 
-/// The same request with a token that was issued at this time.
-fn issued(request: StreamRequest, issued: Duration) -> StreamRequest {
-    let principal = Principal { issued_at: IssuedAt::new(issued), ..request.principal };
+/// Returns `request` with a token that was issued at `issued_at`.
+fn issued(request: StreamRequest, issued_at: Duration) -> StreamRequest {
+    let principal = Principal { issued_at: IssuedAt::new(issued_at), ..request.principal };
     StreamRequest { principal, ..request }
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabled_one_loses_its_streams() {
+async fn disabled_account_loses_its_streams() {
     let mut service = Service::start(POLICY).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
-    // One waits for events, one was not read yet.
+    // One stream waits for events, one was not read yet.
     clients[0].read();
     service.publish(&["a", "b"], "before");
     service.disable("a");
@@ -44,15 +44,15 @@ async fn disabled_one_loses_its_streams() {
     service.stop().await;
 }
 
-/// No other stream follows to which it could be given.
+/// No later stream of the user could replay the missed events.
 #[tokio::test(start_paused = true)]
-async fn disabled_one_is_given_what_it_has_missed() {
+async fn disabled_account_gets_missed_events() {
     let mut service = Service::start(POLICY).await;
     for content in ["1", "2"] {
         service.publish(&["a"], &large(content));
     }
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(client.read_turn(), ["1"]);
     service.publish(&["a"], "3");
     service.disable("a");
@@ -64,10 +64,10 @@ async fn disabled_one_is_given_what_it_has_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn disabled_one_loses_streams_that_were_opened_before_nats_was_there() {
+async fn disabled_account_loses_streams_opened_before_nats() {
     let service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let mut client = service.open("a");
-    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a place");
+    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a stream");
     service.receive(SourceEvent::Resync { after: id(0) });
     service.disable("a");
     service.receive(SourceEvent::Subscribed);
@@ -78,21 +78,21 @@ async fn disabled_one_loses_streams_that_were_opened_before_nats_was_there() {
     service.stop().await;
 }
 
-/// Its token was verified a moment before it was disabled.
+/// The token may have been verified a moment before the account was disabled.
 #[tokio::test(start_paused = true)]
-async fn disabled_one_opens_no_stream_that_lasts() {
+async fn stream_opened_after_disabling_ends_at_once() {
     let service = Service::start(POLICY).await;
     service.disable("a");
     settle().await;
-    let mut client = service.ask(issued(request("a"), DISABLED)).expect("a place");
+    let mut client = service.ask(issued(request("a"), DISABLED)).expect("a stream");
     assert_eq!((client.read(), client.is_finishing()), (vec!["Revoked".to_owned()], true));
-    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a place");
+    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a stream");
     assert_eq!((later.read(), later.ended()), (Vec::new(), None));
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn enabled_one_keeps_its_streams() {
+async fn enabled_account_keeps_its_streams() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     service.change_account("a", true, DISABLED);
@@ -103,7 +103,7 @@ async fn enabled_one_keeps_its_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn change_is_counted() {
+async fn account_change_is_counted() {
     let mut metrics = plain_metrics();
     metrics.expect_event_received().times(2).with(eq(Outcome::AccountChanged)).return_const(());
     metrics.expect_stream_closed().once().with(eq(EndReason::Revoked), eq(0), eq(0)).return_const(());
@@ -115,7 +115,7 @@ async fn change_is_counted() {
     service.stop().await;
 }
 
-/// Takes tokens that say what they are: a user's name, the time of issue in seconds, and what is wrong with them.
+/// A verifier of tokens in plain text: the name of a user, the time of issue in seconds, and the fault of the token.
 struct PlainTokens;
 
 impl TokenVerifier for PlainTokens {
@@ -136,7 +136,7 @@ impl TokenVerifier for PlainTokens {
 }
 
 #[tokio::test(start_paused = true)]
-async fn check_meets_the_obligations_of_its_port() {
+async fn check_meets_obligations_of_token_verifier() {
     let service = Service::start(POLICY).await;
     let check =
         AccountCheck { verifier: Arc::new(PlainTokens), subscriptions: service.subscriptions.clone() };
@@ -149,7 +149,7 @@ async fn check_meets_the_obligations_of_its_port() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_from_before_are_refused_until_it_is_enabled_again() {
+async fn older_tokens_are_rejected_until_account_is_enabled() {
     let service = Service::start(POLICY).await;
     let check =
         AccountCheck { verifier: Arc::new(PlainTokens), subscriptions: service.subscriptions.clone() };

@@ -2,19 +2,19 @@
 
 use super::*;
 
-/// How often the entry is to be put.
+/// Time between two renewals.
 const INTERVAL: Duration = Duration::from_secs(25);
 
-/// A registry that notes when the entry was put, in seconds, and whether the service was ready then.
+/// A registry that records when the entry was written, in seconds, and whether the service was ready then.
 struct FakeRegistry {
     status: Arc<Status>,
-    began: Instant,
+    started: Instant,
     announced: Mutex<Vec<(u64, bool)>>,
-    /// For how long an entry holds.
-    holds: Duration,
-    /// The attempts that fail.
-    is_away: fn(usize) -> bool,
-    /// So long after it was first put the entry is gone.
+    /// The lifetime of an entry.
+    lifetime: Duration,
+    /// Returns whether the attempt with this number fails.
+    fails: fn(usize) -> bool,
+    /// The time after which the entry is lost once.
     lost_after: Mutex<Option<Duration>>,
 }
 
@@ -24,15 +24,15 @@ impl FakeRegistry {
         status.subscribed();
         Self {
             status,
-            began: now(),
+            started: now(),
             announced: Mutex::default(),
-            holds: s(30),
-            is_away: |_| false,
+            lifetime: s(30),
+            fails: |_| false,
             lost_after: Mutex::default(),
         }
     }
 
-    /// When the entry was put within a minute, and whether the service was ready then.
+    /// Returns when the entry was written within a minute, and whether the service was ready then.
     async fn announced(self, interval: Duration) -> Vec<(u64, bool)> {
         let registry = Arc::new(self);
         let status = Arc::clone(&registry.status);
@@ -41,7 +41,7 @@ impl FakeRegistry {
         tokio::time::sleep(Duration::from_mins(1)).await;
         assert_eq!(registry.status.check(), Ok(()));
         running.abort();
-        assert!(running.await.expect_err("it never ends").is_cancelled());
+        assert!(running.await.expect_err("the task runs until it is aborted").is_cancelled());
         registry.announced.lock().clone()
     }
 }
@@ -51,11 +51,11 @@ impl ServiceRegistry for FakeRegistry {
     async fn announce(&self) -> Result<Duration, RegistryUnavailable> {
         let mut announced = self.announced.lock();
         let attempt = announced.len();
-        announced.push(((now() - self.began).as_secs(), self.status.check().is_ok()));
-        if (self.is_away)(attempt) {
+        announced.push(((now() - self.started).as_secs(), self.status.check().is_ok()));
+        if (self.fails)(attempt) {
             Err(RegistryUnavailable { reason: "away".into() })
         } else {
-            Ok(self.holds)
+            Ok(self.lifetime)
         }
     }
 
@@ -73,32 +73,32 @@ impl ServiceRegistry for FakeRegistry {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_renewed_in_time_and_retried_soon() {
-    for (holds, interval, first) in [(s(30), s(25), 25), (Duration::MAX, s(25), 25), (s(30), s(20), 20)] {
-        let registry = FakeRegistry { holds, is_away: |attempt| attempt == 1, ..FakeRegistry::new() };
+async fn is_renewed_at_interval_and_retried_after_two_seconds() {
+    for (lifetime, interval, first) in [(s(30), s(25), 25), (Duration::MAX, s(25), 25), (s(30), s(20), 20)] {
+        let registry = FakeRegistry { lifetime, fails: |attempt| attempt == 1, ..FakeRegistry::new() };
         let expected = [(0, false), (first, true), (first + 2, false), (2 * first + 2, true)];
         assert_eq!(registry.announced(interval).await, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_renewed_before_it_disappears() {
-    let announced = FakeRegistry { holds: s(12), ..FakeRegistry::new() }.announced(INTERVAL).await;
+async fn is_renewed_before_entry_expires() {
+    let announced = FakeRegistry { lifetime: s(12), ..FakeRegistry::new() }.announced(INTERVAL).await;
     let times: Vec<_> = announced.into_iter().map(|(time, _)| time).collect();
     assert_eq!(times, [0, 10, 20, 30, 40, 50]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_put_again_at_once_when_it_may_be_gone() {
+async fn is_renewed_at_once_after_change() {
     let registry = FakeRegistry { lost_after: Mutex::new(Some(s(3))), ..FakeRegistry::new() };
     let expected = [(0, false), (3, false), (28, true), (53, true)];
     assert_eq!(registry.announced(INTERVAL).await, expected, "not ready while it is not there");
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_the_end_by_two_seconds_at_most() {
+async fn delays_shutdown_by_two_seconds_at_most() {
     let registry = Arc::new(FakeRegistry::new());
-    let (began, status) = (now(), Arc::clone(&registry.status));
+    let (started, status) = (now(), Arc::clone(&registry.status));
     Announcement { registry, interval: INTERVAL, status }.withdraw().await;
-    assert_eq!((now() - began).as_secs(), 2);
+    assert_eq!((now() - started).as_secs(), 2);
 }

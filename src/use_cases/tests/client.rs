@@ -1,4 +1,4 @@
-//! A client and its connection.
+//! A fake client and its connection.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +7,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 
 use super::*;
 
-/// A connection that notes whether it was woken.
+/// A connection that records whether it was woken.
 #[derive(Default)]
 pub(super) struct FakeConnection {
     is_woken: AtomicBool,
@@ -27,10 +27,10 @@ impl Connection for FakeConnection {
     }
 }
 
-/// A client that reads when a test tells it to.
+/// A client that reads on request of a test.
 ///
-/// As a real connection, it takes from its stream at first, when it was woken, and when it has written what it took. So a wake-up that
-/// is missing leaves it without its events.
+/// Like a real connection, it takes frames once at the start, after it was woken, and after it has written the frames of the previous turn.
+/// A missing wake-up therefore makes a test fail.
 pub(super) struct Client {
     pub(super) language: LanguageTag,
     pub(super) connection: Arc<FakeConnection>,
@@ -62,7 +62,7 @@ impl Client {
         texts
     }
 
-    /// Reads all there is at this moment.
+    /// Reads until there is nothing more to take.
     pub(super) fn read(&mut self) -> Vec<String> {
         let mut texts = Vec::new();
         loop {
@@ -74,75 +74,75 @@ impl Client {
         }
     }
 
-    /// The closing comment, when it was read.
+    /// Returns the closing comment, if it was read.
     pub(super) fn ended(&self) -> Option<&str> {
         self.ended.as_deref()
     }
 
-    /// Whether its connection was told that the stream is about to end.
+    /// Returns whether the connection was notified that the stream is about to end.
     pub(super) fn is_finishing(&self) -> bool {
         self.connection.is_finishing.load(Ordering::SeqCst)
     }
 
-    /// From now on it reads whatever comes.
+    /// Reads everything as soon as it can be taken.
     pub(super) fn keep_reading(mut self) -> Reader {
-        let notes = Arc::new(Notes::new());
+        let record = Arc::new(Record::new());
         let task = tokio::spawn({
-            let notes = Arc::clone(&notes);
+            let record = Arc::clone(&record);
             async move {
                 while self.ended.is_none() {
-                    notes.add(self.read());
+                    record.add(self.read());
                     self.connection.wakes.notified().await;
                 }
                 std::future::pending::<()>().await;
             }
         });
-        Reader { notes, task }
+        Reader { record, task }
     }
 
-    /// From now on it reads one turn after each `pause`.
+    /// Reads one turn after each `pause`.
     pub(super) fn read_every(mut self, pause: Duration) -> Reader {
-        let notes = Arc::new(Notes::new());
+        let record = Arc::new(Record::new());
         let task = tokio::spawn({
-            let notes = Arc::clone(&notes);
+            let record = Arc::clone(&record);
             async move {
                 let mut ticks = tokio::time::interval(pause);
                 loop {
                     ticks.tick().await;
-                    notes.add(self.read_turn());
+                    record.add(self.read_turn());
                 }
             }
         });
-        Reader { notes, task }
+        Reader { record, task }
     }
 }
 
 fn text(frame: &Frame) -> String {
     let mut text = String::from_utf8(frame.to_vec()).expect("a text");
-    // What makes it large.
+    // The padding of a large content.
     text.truncate(text.find("  ").unwrap_or(text.len()));
     text
 }
 
-/// A client that reads by itself.
+/// A client that reads in a task of its own.
 pub(super) struct Reader {
-    notes: Arc<Notes>,
+    record: Arc<Record>,
     task: JoinHandle<()>,
 }
 
-/// What it has read, and when.
-struct Notes {
-    began: Instant,
+/// The texts that a client has read, each with the time since the start of reading.
+struct Record {
+    started: Instant,
     texts: Mutex<Vec<(String, Duration)>>,
 }
 
-impl Notes {
+impl Record {
     fn new() -> Self {
-        Self { began: now(), texts: Mutex::default() }
+        Self { started: now(), texts: Mutex::default() }
     }
 
     fn add(&self, texts: Vec<String>) {
-        let now = now() - self.began;
+        let now = now() - self.started;
         self.texts.lock().extend(texts.into_iter().map(|text| (text, now)));
     }
 }
@@ -152,9 +152,9 @@ impl Reader {
         self.timed().into_iter().map(|(text, _)| text).collect()
     }
 
-    /// Each with the time since it began to read.
+    /// Returns the texts, each with the time since the start of reading.
     pub(super) fn timed(&self) -> Vec<(String, Duration)> {
-        self.notes.texts.lock().clone()
+        self.record.texts.lock().clone()
     }
 }
 

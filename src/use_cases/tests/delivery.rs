@@ -1,11 +1,11 @@
-//! From NATS to the streams.
+//! Delivery of events from NATS to streams.
 
 use ports::outbound::{MessageMetadata, MockTraces, TraceHeaders};
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn reaches_each_stream_of_a_named_user_and_no_other() {
+async fn reaches_all_streams_of_recipients_only() {
     let mut service = Service::start(POLICY).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     assert_eq!(clients.each_mut().map(Client::read), [NOTHING; 3]);
@@ -22,14 +22,14 @@ async fn reaches_each_stream_of_a_named_user_and_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_an_event_for_everyone_reaches_each_stream_and_each_client_that_returns() {
+async fn event_for_everyone_reaches_all_streams() {
     let mut service = Service::start(POLICY).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     assert_eq!(clients.each_mut().map(Client::read), [NOTHING; 3]);
     service.publish(&["everyone"], "1");
     settle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["1"]; 3]);
-    let mut back = service.ask(after("c", id(0))).expect("a place");
+    let mut back = service.ask(after("c", id(0))).expect("a stream");
     assert_eq!(back.read(), ["1"]);
     assert_eq!(service.open("d").read(), NOTHING);
     service.publish(&["everyone"], "2");
@@ -40,7 +40,7 @@ async fn of_an_event_for_everyone_reaches_each_stream_and_each_client_that_retur
 }
 
 #[tokio::test(start_paused = true)]
-async fn encodes_an_event_once_and_for_open_streams_alone() {
+async fn encodes_event_once_and_only_for_open_streams() {
     let mut frames = MockFrames::new();
     frames.expect_opening().return_const(None);
     frames.expect_event().once().return_const(Frame::from_static(b"x"));
@@ -60,9 +60,9 @@ async fn encodes_an_event_once_and_for_open_streams_alone() {
     service.stop().await;
 }
 
-/// In portions, and while more is published.
+/// The client takes the burst in several turns, while more events are published.
 #[tokio::test(start_paused = true)]
-async fn keeps_the_order_of_a_long_burst() {
+async fn keeps_order_of_long_burst() {
     let mut service = Service::start(POLICY).await;
     let reader = service.open("a").keep_reading();
     let expected: Vec<_> = (0..300).map(|n| n.to_string()).collect();
@@ -75,7 +75,7 @@ async fn keeps_the_order_of_a_long_burst() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn comes_in_turns_of_64_kilobytes() {
+async fn is_split_into_turns_of_64_kib() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     for _ in 0..65 {
@@ -87,7 +87,7 @@ async fn comes_in_turns_of_64_kilobytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_a_part_of_the_trace_that_led_to_the_event() {
+async fn continues_trace_of_publisher() {
     let service = Service::start(POLICY).await;
     let trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let mut traces = MockTraces::new();

@@ -1,4 +1,4 @@
-//! What the use cases need from the world, in memory.
+//! In-memory fakes of the outbound ports.
 
 use domain::bookmark::Bookmark;
 use ports::{
@@ -15,7 +15,7 @@ impl Traces for NoTraces {
     fn continue_from(&self, _: &tracing::Span, _: TraceHeaders) {}
 }
 
-/// A clock that stands still but for the time that a test lets pass. Its wall clock begins at 1970.
+/// The paused clock of the runtime. Its wall clock starts at 1970.
 pub(super) struct PausedClock {
     started: Instant,
     set_forward: Mutex<Duration>,
@@ -44,12 +44,12 @@ impl Clock for PausedClock {
     }
 }
 
-/// The time of the paused clock.
+/// Returns the time of the paused clock.
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-/// A source that brings what a test sends.
+/// A source of the events that a test sends.
 pub(super) struct FakeSource(pub(super) mpsc::UnboundedReceiver<SourceEvent>);
 
 #[async_trait]
@@ -66,13 +66,13 @@ impl EventSource for FakeSource {
     }
 }
 
-/// Frames that are the content of their event, or say in a few words what they are.
+/// Frames in plain text: the content of an event, or a short description.
 pub(super) struct PlainFrames {
-    /// Whether a stream begins with the id to come back with.
-    pub(super) tell_opening: bool,
+    /// Whether the opening of a stream has an id.
+    pub(super) send_opening: bool,
 }
 
-pub(super) const PLAIN_FRAMES: PlainFrames = PlainFrames { tell_opening: false };
+pub(super) const PLAIN_FRAMES: PlainFrames = PlainFrames { send_opening: false };
 
 impl Frames for PlainFrames {
     fn event(&self, notification: &Notification, translation: domain::content::TranslationIndex) -> Frame {
@@ -80,7 +80,7 @@ impl Frames for PlainFrames {
     }
 
     fn opening(&self, _: Option<Duration>, position: Option<EventId>) -> Option<Frame> {
-        let position = position.filter(|_| self.tell_opening)?;
+        let position = position.filter(|_| self.send_opening)?;
         Some(self.position(position))
     }
 
@@ -109,28 +109,28 @@ impl Frames for PlainFrames {
     }
 }
 
-/// A store of choices in memory, whose time is the number of choices, and which may be away.
+/// A store of choices in memory, which may be unavailable. Its clock is the number of choices.
 #[derive(Default)]
 pub(super) struct FakePreferences {
     pub(super) store: Arc<watch::Sender<Vec<LanguageChoice>>>,
-    pub(super) away: Mutex<bool>,
-    /// How many choices have been heard, and whether it was said that these are all.
-    heard: Mutex<(usize, bool)>,
+    pub(super) is_unavailable: Mutex<bool>,
+    /// The number of choices that were returned, and whether `UpToDate` was returned.
+    returned: Mutex<(usize, bool)>,
 }
 
 impl FakePreferences {
-    /// The preferences of another instance.
+    /// Returns the preferences of another instance, with the same store.
     pub(super) fn another(&self) -> Self {
         Self { store: Arc::clone(&self.store), ..Self::default() }
     }
 
     fn next(&self, choices: &[LanguageChoice]) -> Option<StoreUpdate<LanguageChoice>> {
-        let (position, is_told_that_these_are_all) = &mut *self.heard.lock();
+        let (position, is_up_to_date) = &mut *self.returned.lock();
         if let Some(choice) = choices.get(*position) {
             *position += 1;
             return Some(StoreUpdate::Entry(choice.clone()));
         }
-        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(StoreUpdate::UpToDate)
+        (!std::mem::replace(is_up_to_date, true)).then_some(StoreUpdate::UpToDate)
     }
 }
 
@@ -146,7 +146,7 @@ impl LanguagePreferences for FakePreferences {
         language: Option<LanguageTag>,
         after: Option<Duration>,
     ) -> Result<LanguageChoice, NotStored> {
-        if *self.away.lock() {
+        if *self.is_unavailable.lock() {
             return Err(NotStored);
         }
         let mut choice = LanguageChoice { user, language, chosen_at: Duration::ZERO };
@@ -169,114 +169,115 @@ impl LanguagePreferences for FakePreferences {
     async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
         let mut store = self.store.subscribe();
         loop {
-            if let Some(heard) = self.next(&store.borrow_and_update()) {
-                return heard;
+            if let Some(update) = self.next(&store.borrow_and_update()) {
+                return update;
             }
-            store.changed().await.expect("the store is held");
+            store.changed().await.expect("the store exists");
         }
     }
 }
 
-/// A place in memory where instances tell each other where streams stood.
+/// An exchange of bookmarks in memory, as one instance sees it.
 #[derive(Default)]
 pub(super) struct FakeExchange {
-    place: Arc<watch::Sender<Place>>,
+    bucket: Arc<watch::Sender<SharedBucket>>,
     instance: usize,
-    heard: Mutex<Listener>,
-    /// Whether the place is out of reach of this instance.
-    away: bool,
+    progress: Mutex<Progress>,
+    /// Whether this instance cannot reach the bucket.
+    is_unavailable: bool,
 }
 
+/// The bucket that all instances share.
 #[derive(Default)]
-struct Place {
+struct SharedBucket {
     instances: usize,
-    /// What was told, with the number of the instance that has told it.
-    told: Vec<(usize, Bookmark)>,
-    /// How often what was told was lost.
+    /// The published bookmarks, each with the number of its instance.
+    published: Vec<(usize, Bookmark)>,
+    /// The number of times that the bucket was lost.
     losses: usize,
 }
 
-/// How far an instance has listened.
+/// How much of the bucket an instance has read.
 #[derive(Default)]
-struct Listener {
+struct Progress {
     bookmarks: usize,
     losses: usize,
-    is_told_that_these_are_all: bool,
+    is_up_to_date: bool,
 }
 
 impl FakeExchange {
-    /// The exchange of another instance.
+    /// Returns the exchange of another instance, with the same bucket.
     pub(super) fn another(&self) -> Self {
-        let place = Arc::clone(&self.place);
-        place.send_modify(|place| place.instances += 1);
-        let instance = place.borrow().instances;
-        let heard = Mutex::new(Listener { losses: place.borrow().losses, ..Listener::default() });
-        Self { place, instance, heard, away: false }
+        let bucket = Arc::clone(&self.bucket);
+        bucket.send_modify(|bucket| bucket.instances += 1);
+        let instance = bucket.borrow().instances;
+        let progress = Mutex::new(Progress { losses: bucket.borrow().losses, ..Progress::default() });
+        Self { bucket, instance, progress, is_unavailable: false }
     }
 
-    /// An exchange that is out of reach.
-    pub(super) fn out_of_reach() -> Self {
-        Self { away: true, ..Self::default() }
+    /// Returns an exchange whose bucket cannot be reached.
+    pub(super) fn unavailable() -> Self {
+        Self { is_unavailable: true, ..Self::default() }
     }
 
-    /// Loses what was told, as NATS may.
+    /// Loses all bookmarks, as when the bucket is deleted.
     pub(super) fn lose(&self) {
-        self.place.send_modify(|place| {
-            place.told.clear();
-            place.losses += 1;
+        self.bucket.send_modify(|bucket| {
+            bucket.published.clear();
+            bucket.losses += 1;
         });
     }
 
-    /// What was told, by whomever.
-    pub(super) fn told(&self) -> Vec<Bookmark> {
-        self.place.borrow().told.iter().map(|(_, bookmark)| bookmark.clone()).collect()
+    /// Returns the published bookmarks of all instances.
+    pub(super) fn published(&self) -> Vec<Bookmark> {
+        self.bucket.borrow().published.iter().map(|(_, bookmark)| bookmark.clone()).collect()
     }
 
-    fn next(&self, place: &Place) -> Option<StoreUpdate<Bookmark>> {
-        let Listener { bookmarks, losses, is_told_that_these_are_all } = &mut *self.heard.lock();
-        if place.losses > *losses {
-            *losses = place.losses;
-            (*bookmarks, *is_told_that_these_are_all) = (0, false);
+    fn next(&self, bucket: &SharedBucket) -> Option<StoreUpdate<Bookmark>> {
+        let Progress { bookmarks, losses, is_up_to_date } = &mut *self.progress.lock();
+        if bucket.losses > *losses {
+            *losses = bucket.losses;
+            (*bookmarks, *is_up_to_date) = (0, false);
             return Some(StoreUpdate::Recreated);
         }
-        while let Some((instance, bookmark)) = place.told.get(*bookmarks) {
+        while let Some((instance, bookmark)) = bucket.published.get(*bookmarks) {
             *bookmarks += 1;
             if *instance != self.instance {
                 return Some(StoreUpdate::Entry(bookmark.clone()));
             }
         }
-        (!std::mem::replace(is_told_that_these_are_all, true)).then_some(StoreUpdate::UpToDate)
+        (!std::mem::replace(is_up_to_date, true)).then_some(StoreUpdate::UpToDate)
     }
 }
 
 #[async_trait]
 impl BookmarkExchange for FakeExchange {
     fn publish(&self, bookmark: Bookmark) {
-        self.place.send_modify(|place| place.told.push((self.instance, bookmark)));
+        self.bucket.send_modify(|bucket| bucket.published.push((self.instance, bookmark)));
     }
 
     async fn next_update(&self) -> StoreUpdate<Bookmark> {
-        let mut changes = self.place.subscribe();
+        let mut changes = self.bucket.subscribe();
         loop {
-            let heard = match self.away {
-                true if self.heard.lock().is_told_that_these_are_all => std::future::pending().await,
+            let update = match self.is_unavailable {
+                true if self.progress.lock().is_up_to_date => std::future::pending().await,
                 true => {
-                    self.heard.lock().is_told_that_these_are_all = true;
+                    self.progress.lock().is_up_to_date = true;
                     Some(StoreUpdate::Unavailable)
                 }
                 false => self.next(&changes.borrow_and_update()),
             };
-            if let Some(heard) = heard {
-                return heard;
+            if let Some(update) = update {
+                return update;
             }
-            changes.changed().await.expect("the place is held");
+            changes.changed().await.expect("the bucket exists");
         }
     }
 
     async fn close(&self) {}
 }
 
-/// Metrics that take everything.
+/// Returns metrics that accept all calls.
 pub(super) fn any_metrics() -> MockMetrics {
     let mut metrics = plain_metrics();
     metrics.expect_stream_closed().return_const(());
@@ -292,7 +293,7 @@ pub(super) fn any_metrics() -> MockMetrics {
     metrics
 }
 
-/// Metrics that take no more than that streams are opened and that NATS is there.
+/// Returns metrics that only accept the opening of streams and the connection to NATS.
 pub(super) fn plain_metrics() -> MockMetrics {
     let mut metrics = MockMetrics::new();
     metrics.expect_nats_connected().return_const(());
@@ -301,27 +302,27 @@ pub(super) fn plain_metrics() -> MockMetrics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn clock_meets_the_obligations_of_its_port() {
+async fn clock_meets_obligations() {
     let pause = async || tokio::time::sleep(Duration::from_millis(1)).await;
     obligations::clock(&PausedClock::default(), pause).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn exchange_that_is_lost_meets_the_obligations_of_its_port() {
+async fn lost_exchange_meets_obligations() {
     let first = FakeExchange::default();
     let tested = obligations::bookmark_exchange_that_is_lost(async || first.another(), async || first.lose());
     tokio::time::timeout(s(60), tested).await.expect("in time");
 }
 
 #[tokio::test(start_paused = true)]
-async fn exchange_meets_the_obligations_of_its_port() {
+async fn exchange_meets_obligations() {
     let first = FakeExchange::default();
     let tested = obligations::bookmark_exchange(async || first.another());
     tokio::time::timeout(s(60), tested).await.expect("in time");
 }
 
 #[tokio::test(start_paused = true)]
-async fn preferences_meet_the_obligations_of_their_port() {
+async fn preferences_meet_obligations() {
     let first = FakePreferences::default();
     let tested = obligations::language_preferences(async || first.another());
     tokio::time::timeout(s(60), tested).await.expect("in time");

@@ -1,4 +1,4 @@
-//! Without a history nothing is kept for clients that return.
+//! A service without a history, which keeps no events for returning clients.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const HISTORY_OFF: StreamPolicy =
     StreamPolicy { log: LogLimits { max_age: Duration::ZERO, ..POLICY.log }, ..POLICY };
 
 #[tokio::test(start_paused = true)]
-async fn keeps_what_open_streams_have_to_take_and_nothing_else() {
+async fn keeps_only_events_that_open_streams_need() {
     let mut service = Service::start(HISTORY_OFF).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let (mut sleeps, mut reads) = (service.open("a"), service.open("a"));
@@ -32,7 +32,7 @@ async fn keeps_what_open_streams_have_to_take_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keeps_nothing_for_a_stream_that_has_ended() {
+async fn keeps_nothing_for_ended_stream() {
     let mut service = Service::start(HISTORY_OFF).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let client = service.open("a");
@@ -46,7 +46,7 @@ async fn keeps_nothing_for_a_stream_that_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_bounded_by_bytes_as_well() {
+async fn is_limited_by_bytes() {
     let log = LogLimits { max_bytes: 10_000, ..HISTORY_OFF.log };
     let mut service = Service::start(StreamPolicy { log, ..HISTORY_OFF }).await;
     let mut sleeps = service.open("a");
@@ -61,9 +61,9 @@ async fn is_bounded_by_bytes_as_well() {
     service.stop().await;
 }
 
-/// What was missed is not known, so a client that returns cannot be told that it has missed nothing.
+/// Without a history the service does not know whether a returning client has missed events.
 #[tokio::test(start_paused = true)]
-async fn tells_a_returning_client_of_a_gap() {
+async fn returning_client_gets_gap() {
     let mut service = Service::start(HISTORY_OFF).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
@@ -74,7 +74,7 @@ async fn tells_a_returning_client_of_a_gap() {
     tokio::time::sleep(s(2)).await;
     service.publish(&["a"], "missed");
     settle().await;
-    let mut client = service.ask(after("a", id(1))).expect("a place");
+    let mut client = service.ask(after("a", id(1))).expect("a stream");
     assert_eq!(client.read(), [gap(GapReason::Expired, "1-1", id(2))]);
     service.publish(&["a"], "3");
     settle().await;
@@ -84,7 +84,7 @@ async fn tells_a_returning_client_of_a_gap() {
 
 /// The events of a slow client are removed after those of others that were published later.
 #[tokio::test(start_paused = true)]
-async fn tells_of_a_gap_whatever_was_removed_last() {
+async fn gap_does_not_depend_on_order_of_removal() {
     let mut service = Service::start(HISTORY_OFF).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let (mut slow, mut quick) = (service.open("slow"), service.open("quick"));
@@ -97,14 +97,14 @@ async fn tells_of_a_gap_whatever_was_removed_last() {
     tokio::time::sleep(s(2)).await;
     assert_eq!(slow.read(), ["1"]);
     tokio::time::sleep(s(2)).await;
-    let mut quick = service.ask(after("quick", id(2))).expect("a place");
+    let mut quick = service.ask(after("quick", id(2))).expect("a stream");
     assert_eq!(quick.read(), [gap(GapReason::Expired, "1-2", id(3))]);
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn tells_no_ids_but_those_of_events() {
-    let frames = fakes::PlainFrames { tell_opening: true };
+async fn sends_only_ids_of_events() {
+    let frames = fakes::PlainFrames { send_opening: true };
     let mut service = Service::start_with(HISTORY_OFF, any_metrics(), frames).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
@@ -114,9 +114,9 @@ async fn tells_no_ids_but_those_of_events() {
     service.stop().await;
 }
 
-/// What others missed while a stream waited for NATS is nothing to its client.
+/// Events of other users that were published before the stream started are no gap.
 #[tokio::test(start_paused = true)]
-async fn tells_no_gap_of_events_of_others() {
+async fn events_of_other_users_cause_no_gap() {
     let mut service = Service::before_nats(HISTORY_OFF, any_metrics(), PLAIN_FRAMES);
     service.receive(SourceEvent::Resync { after: id(0) });
     let mut client = service.open("a");

@@ -1,4 +1,4 @@
-//! What an administrator sees, and may end.
+//! The view and the actions of an administrator.
 
 use domain::log::Lag;
 use ports::{
@@ -21,7 +21,7 @@ fn event(sequence: u64, event_type: &str, recipients: usize, age: Duration) -> R
 }
 
 #[tokio::test(start_paused = true)]
-async fn shows_recent_events_once_and_the_oldest_first() {
+async fn shows_recent_events_in_order() {
     let mut service = Service::start(POLICY).await;
     let inspection = look_into(&service);
     assert_eq!(inspection.recent_events(None), []);
@@ -34,7 +34,7 @@ async fn shows_recent_events_once_and_the_oldest_first() {
     assert_eq!(inspection.recent_events(None), [one, two.clone()]);
     assert_eq!(inspection.recent_events(Some(id(1))), [two]);
     assert_eq!(inspection.recent_events(Some(id(2))), []);
-    // An id of another NATS stream says nothing here.
+    // An id of another incarnation is ignored.
     let elsewhere = EventId { incarnation: Incarnation::of(7), sequence: 1 };
     assert_eq!(inspection.recent_events(Some(elsewhere)).len(), 2);
     for _ in 0..100 {
@@ -47,11 +47,11 @@ async fn shows_recent_events_once_and_the_oldest_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shows_the_streams_of_one_user_as_they_are() {
+async fn shows_streams_of_user() {
     let mut service = Service::start(POLICY).await;
     let inspection = look_into(&service);
     let principal = Principal { expires_at: s(1000), ..request("a").principal };
-    let mut client = service.ask(StreamRequest { principal, ..tab("a", "tab") }).expect("a place");
+    let mut client = service.ask(StreamRequest { principal, ..tab("a", "tab") }).expect("a stream");
     let _other = service.open("b");
     service.publish(&["a"], "1");
     settle().await;
@@ -75,7 +75,7 @@ async fn shows_the_streams_of_one_user_as_they_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_all_streams_of_one_user() {
+async fn ends_all_streams_of_user() {
     let mut metrics = plain_metrics();
     metrics
         .expect_stream_closed()

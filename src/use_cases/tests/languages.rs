@@ -1,4 +1,4 @@
-//! Each stream in the language that its user reads.
+//! The languages of streams.
 
 use domain::content::{Translation, TranslationIndex};
 use ports::{
@@ -48,12 +48,12 @@ impl Service {
     }
 
     fn open_asking(&self, name: &str, field: &str) -> Client {
-        self.ask(asking(name, field)).expect("a place")
+        self.ask(asking(name, field)).expect("a stream")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn change_on_all_streams_of_the_user_from_the_next_event_on() {
+async fn change_applies_to_open_streams_from_next_event() {
     let mut service = Service::start(POLICY).await;
     let mut clients = [("a", "fr"), ("a", ""), ("b", "fr-CA, de;q=0.1")]
         .map(|(name, field)| service.open_asking(name, field));
@@ -69,13 +69,13 @@ async fn change_on_all_streams_of_the_user_from_the_next_event_on() {
     service.greet(&["a", "b"], 2);
     let expected: [&[&str]; 3] = [&["in de-AT", "Hallo 2"], &["in de-AT", "Hallo 2"], &["Bonjour 2"]];
     assert_eq!(read().await, expected);
-    // What is heard again, or late, or says the same, changes nothing and is not told.
+    // A repeated, outdated or equal choice changes nothing and is not sent to clients.
     service.receive(chosen("a", Some("de-AT"), 1));
     service.receive(chosen("a", Some("fr"), 0));
     service.receive(chosen("a", Some("de-AT"), 2));
     service.greet(&["a"], 3);
     assert_eq!(read().await, [vec!["Hallo 3"], vec!["Hallo 3"], vec![]]);
-    // A stream that waits is told at once.
+    // A waiting stream is notified at once.
     service.receive(chosen("a", None, 3));
     assert_eq!(read().await, [vec!["in fr"], vec!["in en"], vec![]]);
     service.greet(&["a"], 4);
@@ -84,7 +84,7 @@ async fn change_on_all_streams_of_the_user_from_the_next_event_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn are_encoded_once_each() {
+async fn each_translation_is_encoded_once() {
     let mut frames = MockFrames::new();
     frames.expect_opening().return_const(None);
     for position in 0..2 {
@@ -104,26 +104,26 @@ async fn are_encoded_once_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_missed_events_are_those_of_the_present() {
+async fn missed_events_have_current_language() {
     let mut service = Service::start(POLICY).await;
     service.receive(chosen("a", Some("fr"), 1));
     service.greet(&["a"], 1);
     service.receive(chosen("a", Some("de"), 2));
     settle().await;
-    let mut client = service.ask(asking_after(0, "a", "en")).expect("a place");
+    let mut client = service.ask(asking_after(0, "a", "en")).expect("a stream");
     assert_eq!(client.language, tag("de"));
     assert_eq!(client.read(), ["Hallo 1"]);
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn change_in_the_middle_of_a_replay() {
+async fn change_applies_during_replay() {
     let mut service = Service::start(POLICY).await;
     for number in 1..=3 {
         service.publish_of(&["a"], "t", hello_as(number, |text| large(text)), Duration::ZERO);
     }
     settle().await;
-    let mut client = service.ask(asking_after(0, "a", "fr")).expect("a place");
+    let mut client = service.ask(asking_after(0, "a", "fr")).expect("a stream");
     assert_eq!(client.read_turn(), ["Bonjour 1"]);
     service.receive(chosen("a", Some("de"), 1));
     settle().await;
@@ -131,9 +131,9 @@ async fn change_in_the_middle_of_a_replay() {
     service.stop().await;
 }
 
-/// It is told the last of its languages once, before the events that wait.
+/// The note has the latest language and comes before the events.
 #[tokio::test(start_paused = true)]
-async fn change_for_a_client_that_did_not_read_meanwhile() {
+async fn slow_client_gets_one_note_for_several_changes() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
@@ -146,21 +146,21 @@ async fn change_for_a_client_that_did_not_read_meanwhile() {
     tokio::time::sleep(s(2)).await;
     assert_eq!(client.read(), ["in fr", "Bonjour 1", "Bonjour 2", "Bonjour 3"]);
     tokio::time::sleep(s(2)).await;
-    assert_eq!(client.read(), NOTHING, "it was told of both");
+    assert_eq!(client.read(), NOTHING, "both changes were sent");
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn are_stored_before_they_count() {
+async fn choice_is_stored_before_it_applies() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open_asking("a", "fr");
-    *service.preferences.away.lock() = true;
+    *service.preferences.is_unavailable.lock() = true;
     assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(ChoiceNotStored));
     let asked = LanguagePriorityList::from_accept_language("fr");
     let before = UserLanguage { chosen: None, effective: tag("fr") };
     assert_eq!(service.languages.language(&user("a"), asked.clone()), before);
     assert_eq!(client.read(), NOTHING);
-    *service.preferences.away.lock() = false;
+    *service.preferences.is_unavailable.lock() = false;
     assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Ok(()));
     let after = UserLanguage { chosen: Some(tag("de")), effective: tag("de") };
     assert_eq!(service.languages.language(&user("a"), asked), after);
@@ -171,7 +171,7 @@ async fn are_stored_before_they_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_are_chosen_elsewhere_are_stored() {
+async fn choice_in_platform_settings_is_stored() {
     let service = Service::start(POLICY).await;
     service.receive(chosen("a", Some("de"), 7));
     settle().await;
@@ -181,7 +181,7 @@ async fn that_are_chosen_elsewhere_are_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn that_another_instance_stores_are_heard() {
+async fn choice_on_other_instance_applies() {
     let mut service = Service::start(POLICY).await;
     let following = tokio::spawn(service.languages.clone().follow());
     let mut client = service.open_asking("a", "fr");
@@ -195,7 +195,7 @@ async fn that_another_instance_stores_are_heard() {
     service.stop().await;
 }
 
-/// A stream of a client that has missed an event, before it is known what users have chosen.
+/// Opens a stream with a missed event before the stored choices were read.
 fn open_before_languages() -> (Subscriptions, Client) {
     let subscriptions = Subscriptions::new(
         POLICY,
@@ -210,13 +210,13 @@ fn open_before_languages() -> (Subscriptions, Client) {
     subscriptions.append(notification(1, &["a"], "t", hello(1)), now());
     let connection = Arc::<FakeConnection>::default();
     let subscription = subscriptions.subscribe(asking_after(0, "a", "fr"), connection.clone());
-    let mut client = Client::new(subscription.expect("a place"), connection);
+    let mut client = Client::new(subscription.expect("a stream"), connection);
     assert_eq!(client.read(), NOTHING);
     (subscriptions, client)
 }
 
 #[tokio::test(start_paused = true)]
-async fn are_known_before_a_stream_starts() {
+async fn stream_starts_after_choices_are_read() {
     let (subscriptions, mut client) = open_before_languages();
     subscriptions.apply_choice(LanguageChoice {
         user: user("a"),
@@ -228,15 +228,15 @@ async fn are_known_before_a_stream_starts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn are_not_waited_for_when_they_are_unavailable() {
+async fn stream_starts_without_unavailable_choices() {
     let (subscriptions, mut client) = open_before_languages();
     subscriptions.languages_unavailable();
     assert_eq!(client.read(), ["at 1-0", "Bonjour 1"]);
 }
 
-/// As when the clock of NATS was set back.
+/// The clock of NATS may have been set back.
 #[tokio::test(start_paused = true)]
-async fn take_the_place_of_the_last_ones_whatever_the_time() {
+async fn choice_replaces_one_with_later_time() {
     let service = Service::start(POLICY).await;
     let before = LanguageChoice { user: user("a"), language: Some(tag("de")), chosen_at: s(100) };
     service.subscriptions.apply_choice(before);
@@ -245,9 +245,9 @@ async fn take_the_place_of_the_last_ones_whatever_the_time() {
     service.stop().await;
 }
 
-/// As when an administrator deletes the bucket: it is the truth, but its loss is not told before the new one was read.
+/// An administrator may have deleted the bucket. Choices are kept until the entries of the new bucket were read.
 #[tokio::test(start_paused = true)]
-async fn that_are_not_in_a_new_store_are_forgotten() {
+async fn choices_missing_in_recreated_store_are_removed() {
     let mut service = Service::start(POLICY).await;
     for name in ["a", "b"] {
         service.receive(chosen(name, Some("de"), 5));

@@ -1,8 +1,8 @@
-//! How long events take is counted when the last stream takes them.
+//! The latency of an event, which ends when the last stream takes it.
 
 use super::*;
 
-/// Metrics that expect exactly these latencies, in seconds.
+/// Returns metrics that expect exactly these latencies, in seconds.
 fn metrics(latencies: &[u64]) -> MockMetrics {
     let mut metrics = plain_metrics();
     metrics.expect_stream_closed().return_const(());
@@ -16,7 +16,7 @@ fn metrics(latencies: &[u64]) -> MockMetrics {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_when_the_last_stream_takes_the_event() {
+async fn ends_when_last_stream_takes_event() {
     let mut service = Service::start_with(POLICY, metrics(&[5]), PLAIN_FRAMES).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     service.publish_of(&["a", "b"], "t", "1", s(2));
@@ -30,7 +30,7 @@ async fn ends_when_the_last_stream_takes_the_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_when_the_last_stream_goes_away() {
+async fn ends_when_last_stream_closes() {
     let mut service = Service::start_with(POLICY, metrics(&[4]), PLAIN_FRAMES).await;
     let [mut reads, leaves] = ["a", "a"].map(|name| service.open(name));
     service.publish(&["a"], "1");
@@ -42,25 +42,25 @@ async fn ends_when_the_last_stream_goes_away() {
     service.stop().await;
 }
 
-/// A client that returns has missed an event because of its own absence.
+/// The client has missed the event by its own absence, which is no latency of the service.
 #[tokio::test(start_paused = true)]
-async fn does_not_count_replays() {
+async fn excludes_replays() {
     let mut service = Service::start_with(POLICY, metrics(&[7]), PLAIN_FRAMES).await;
     let mut open = service.open("a");
     service.publish(&["a"], "1");
     settle().await;
-    let mut returning = service.ask(after("a", id(0))).expect("a place");
+    let mut returning = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(returning.read(), ["1"]);
-    drop(service.ask(after("a", id(0))).expect("a place"));
+    drop(service.ask(after("a", id(0))).expect("a stream"));
     tokio::time::sleep(s(7)).await;
     assert_eq!(open.read(), ["1"]);
     drop((open, returning));
     service.stop().await;
 }
 
-/// An event that was published after the end of a stream is not for it.
+/// An ended stream does not take events published after its end.
 #[tokio::test(start_paused = true)]
-async fn does_not_count_streams_that_have_ended() {
+async fn excludes_ended_streams() {
     let mut service = Service::start_with(POLICY, metrics(&[3, 9]), PLAIN_FRAMES).await;
     let mut ends = service.open("a");
     service.publish(&["a"], "1");
@@ -78,13 +78,13 @@ async fn does_not_count_streams_that_have_ended() {
     service.stop().await;
 }
 
-/// Neither for one whose client was still to be given what it had missed.
+/// The same holds for a stream that was ended while it replayed.
 #[tokio::test(start_paused = true)]
-async fn does_not_count_streams_that_have_ended_during_a_replay() {
+async fn excludes_streams_ended_during_replay() {
     let mut service = Service::start_with(POLICY, metrics(&[2, 9]), PLAIN_FRAMES).await;
     service.publish(&["a"], "1");
     settle().await;
-    let replaying = service.ask(after("a", id(0))).expect("a place");
+    let replaying = service.ask(after("a", id(0))).expect("a stream");
     service.publish(&["a"], "2");
     settle().await;
     service.subscriptions.end_streams_of(&user("a"));

@@ -1,15 +1,15 @@
-//! What time does to a stream, and how a stream ends.
+//! Keepalives, position refreshes and the end of streams.
 
 use super::*;
 
-/// A request with a token that is valid for so long.
+/// Returns a request with a token that expires at `time`.
 fn request_for(name: &str, time: Duration) -> StreamRequest {
     let request = request(name);
     StreamRequest { principal: Principal { expires_at: time, ..request.principal }, ..request }
 }
 
 #[tokio::test(start_paused = true)]
-async fn has_a_keepalive_after_each_silence() {
+async fn silent_stream_gets_keepalives() {
     let mut metrics = plain_metrics();
     metrics.expect_stream_closed().return_const(());
     metrics.expect_event_received().return_const(());
@@ -27,7 +27,7 @@ async fn has_a_keepalive_after_each_silence() {
         tokio::time::sleep(s(1)).await;
     }
     upkeep.abort();
-    assert!(upkeep.await.expect_err("it never ends").is_cancelled());
+    assert!(upkeep.await.expect_err("the task runs until it is aborted").is_cancelled());
     for reader in &silent {
         assert_eq!(reader.texts(), [":"; 3]);
     }
@@ -36,7 +36,7 @@ async fn has_a_keepalive_after_each_silence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn has_no_keepalive_where_an_event_waits() {
+async fn waiting_event_replaces_keepalive() {
     let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), ..POLICY };
     let mut service = Service::start(policy).await;
     tokio::spawn(service.subscriptions.clone().maintain());
@@ -50,11 +50,11 @@ async fn has_no_keepalive_where_an_event_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_with_the_token() {
+async fn stream_ends_with_token() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let [mut short, mut long] =
-        [100, 1000].map(|time| service.ask(request_for("a", s(time))).expect("a place"));
+        [100, 1000].map(|time| service.ask(request_for("a", s(time))).expect("a stream"));
     assert_eq!([short.read(), long.read()], [NOTHING; 2]);
     tokio::time::sleep(s(94)).await;
     assert_eq!((short.read(), short.is_finishing()), (vec![], false));
@@ -65,12 +65,12 @@ async fn ends_with_the_token() {
     service.stop().await;
 }
 
-/// The end of a token is the wall clock's, whatever our own clock says: the machine may have slept.
+/// The machine may have slept, so that the monotonic clock is behind the wall clock.
 #[tokio::test(start_paused = true)]
-async fn ends_with_the_token_by_the_wall_clock() {
+async fn token_expires_by_wall_clock() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let mut client = service.ask(request_for("a", s(7200))).expect("a place");
+    let mut client = service.ask(request_for("a", s(7200))).expect("a stream");
     tokio::time::sleep(s(10)).await;
     assert_eq!(client.read(), NOTHING);
     service.clock.set_forward(s(7200));
@@ -80,7 +80,7 @@ async fn ends_with_the_token_by_the_wall_clock() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_at_the_maximum_age() {
+async fn stream_ends_at_maximum_age() {
     let service = Service::start(StreamPolicy { max_age: Some(s(60)), ..POLICY }).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
@@ -89,9 +89,9 @@ async fn ends_at_the_maximum_age() {
     service.stop().await;
 }
 
-/// Its client gets what was published until then, however slowly it reads, and nothing that came later.
+/// A slow client gets all events published before the end and none published later.
 #[tokio::test(start_paused = true)]
-async fn ends_after_what_was_published_before() {
+async fn ended_stream_takes_events_published_before() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     for content in ["1", "2", "3"] {
@@ -107,17 +107,17 @@ async fn ends_after_what_was_published_before() {
     assert_eq!(client.read(), ["3", "Administrator"]);
     assert_eq!(client.ended(), Some("Administrator"));
     drop(client);
-    let mut client = service.ask(after("a", id(3))).expect("a place");
+    let mut client = service.ask(after("a", id(3))).expect("a stream");
     assert_eq!(client.read(), ["4"]);
     service.stop().await;
 }
 
-/// A client that is told an id must have been told of the gap before it.
+/// An id without the gap before it would make the client skip missed events.
 #[tokio::test(start_paused = true)]
-async fn ends_without_an_id_when_it_has_not_started() {
-    let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { tell_opening: true });
+async fn unstarted_stream_ends_without_id() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { send_opening: true });
     let requests = [after("a", "no id"), after("a", id(1)), after("a", id(1))];
-    let mut clients = requests.map(|request| service.ask(request).expect("a place"));
+    let mut clients = requests.map(|request| service.ask(request).expect("a stream"));
     clients[2].read();
     service.subscriptions.end_streams_of(&user("a"));
     service.receive(SourceEvent::Resync { after: id(3) });
@@ -130,7 +130,7 @@ async fn ends_without_an_id_when_it_has_not_started() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_once_and_for_the_first_reason() {
+async fn first_end_reason_is_recorded() {
     let mut metrics = plain_metrics();
     metrics.expect_stream_closed().once().with(eq(EndReason::Slow), eq(0), eq(0)).return_const(());
     let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
@@ -143,7 +143,7 @@ async fn ends_once_and_for_the_first_reason() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn leaves_nothing_behind() {
+async fn closed_stream_releases_connection() {
     let mut metrics = MockMetrics::new();
     metrics.expect_nats_connected().return_const(());
     metrics.expect_stream_opened().once().with(eq(1), eq(1)).return_const(());
@@ -157,9 +157,9 @@ async fn leaves_nothing_behind() {
     service.stop().await;
 }
 
-/// Neither when it ends before it has started, or after it has ended for another reason.
+/// Streams that end before they start, and streams that are closed after their end.
 #[tokio::test(start_paused = true)]
-async fn leaves_nothing_behind_in_any_state() {
+async fn closed_stream_releases_connection_in_any_state() {
     let service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let clients = [(); 2].map(|()| service.open("a"));
     service.subscriptions.end_streams_of(&user("a"));
@@ -174,9 +174,9 @@ async fn leaves_nothing_behind_in_any_state() {
     service.stop().await;
 }
 
-/// A keepalive that is due in the same moment does not put off the newer id.
+/// A keepalive that is due at the same moment does not delay the refresh.
 #[tokio::test(start_paused = true)]
-async fn has_a_newer_id_whatever_the_interval_of_keepalives() {
+async fn position_refresh_does_not_depend_on_keepalives() {
     let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(25)), ..POLICY };
     let mut service = Service::start(policy).await;
     tokio::spawn(service.subscriptions.clone().maintain());
@@ -196,9 +196,9 @@ async fn has_a_newer_id_whatever_the_interval_of_keepalives() {
     service.stop().await;
 }
 
-/// What tells many streams a newer id leaves the comments of each where they were: apart from those of the others.
+/// A position refresh does not align the keepalives of silent streams.
 #[tokio::test(start_paused = true)]
-async fn has_keepalives_apart_from_those_of_others() {
+async fn keepalives_of_streams_are_distributed() {
     let policy = StreamPolicy { keepalive: KeepalivePolicy::every(s(10)), ..POLICY };
     let mut service = Service::start(policy).await;
     tokio::spawn(service.subscriptions.clone().maintain());

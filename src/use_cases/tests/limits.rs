@@ -1,11 +1,11 @@
-//! How many streams may be open, and that none may when the service stops.
+//! The limits of open streams, and the drain when the service stops.
 
 use domain::log::LimitReached;
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn refuse_new_streams_and_disturb_no_open_one() {
+async fn refuse_new_streams_only() {
     let limits = StreamLimits { total: 3, per_user: 2 };
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
@@ -13,7 +13,7 @@ async fn refuse_new_streams_and_disturb_no_open_one() {
     assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
     let mut times = Vec::new();
     for _ in 0..5 {
-        let Some(SubscribeError::TooMany { retry_after }) = refused("a") else { panic!("a place") };
+        let Some(SubscribeError::TooMany { retry_after }) = refused("a") else { panic!("a stream") };
         times.push(retry_after);
     }
     assert!(times.iter().all(|time| (s(6)..=s(9)).contains(time)), "{times:?}");
@@ -30,7 +30,7 @@ async fn refuse_new_streams_and_disturb_no_open_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn are_counted_when_they_are_reached() {
+async fn are_counted_when_reached() {
     let mut metrics = plain_metrics();
     metrics.expect_stream_closed().return_const(());
     for limit in [LimitReached::PerUser, LimitReached::Total] {
@@ -46,9 +46,9 @@ async fn are_counted_when_they_are_reached() {
     service.stop().await;
 }
 
-/// A stream that has ended is on its way out, however slowly its client reads.
+/// An ended stream does not count, even if its slow client still reads the last events.
 #[tokio::test(start_paused = true)]
-async fn do_not_count_streams_that_have_ended() {
+async fn ignore_ended_streams() {
     let limits = StreamLimits { total: 2, per_user: 1 };
     let service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let _ended = service.open("a");
@@ -60,7 +60,7 @@ async fn do_not_count_streams_that_have_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_the_end_let_streams_end_one_after_the_other() {
+async fn drain_ends_streams_evenly() {
     let mut service = Service::start(POLICY).await;
     let mut clients: Vec<_> = (0..10).map(|_| service.open("a")).collect();
     let draining = service.subscriptions.clone();
@@ -71,7 +71,7 @@ async fn of_the_end_let_streams_end_one_after_the_other() {
     assert!(matches!(service.ask(request("b")).err(), Some(SubscribeError::Stopping { .. })));
     tokio::time::sleep(Duration::from_millis(4_500)).await;
     assert_eq!(finishing(&clients), 5);
-    // Until its turn comes, each is served as before.
+    // A stream that was not ended yet is served as before.
     service.publish(&["a"], "x");
     settle().await;
     let (ended, served) = clients.split_at_mut(5);

@@ -1,4 +1,4 @@
-//! A user logs out.
+//! Logouts and the streams that they end.
 
 use domain::bookmark::{Bookmark, ResumePoint};
 
@@ -11,7 +11,7 @@ impl Service {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_written_and_ends_the_streams_of_the_user() {
+async fn is_delivered_and_ends_streams_of_user() {
     for (close_on_logout, expected) in [(true, &["bye", "Logout"][..]), (false, &["bye"])] {
         let mut service = Service::start(StreamPolicy { close_on_logout, ..POLICY }).await;
         let mut clients = ["a", "a", "b"].map(|name| service.open(name));
@@ -28,7 +28,7 @@ async fn is_written_and_ends_the_streams_of_the_user() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_everyone_ends_all_streams() {
+async fn logout_of_everyone_ends_all_streams() {
     let mut service = Service::start(POLICY).await;
     let mut clients = ["a", "b"].map(|name| service.open(name));
     service.log_out("everyone");
@@ -39,29 +39,29 @@ async fn of_everyone_ends_all_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_a_stream_also_when_it_was_missed() {
+async fn missed_logout_ends_stream() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     service.log_out("a");
     service.publish(&["a"], "3");
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(client.read(), ["1", "bye", "Logout"]);
     assert_eq!((client.ended(), client.is_finishing()), (Some("Logout"), true));
     // A client that comes back after it goes on from there.
-    let mut client = service.ask(after("a", id(2))).expect("a place");
+    let mut client = service.ask(after("a", id(2))).expect("a stream");
     assert_eq!((client.read(), client.ended()), (vec!["3".to_owned()], None));
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_no_stream_when_it_was_missed_and_none_are_to_end() {
+async fn missed_logout_ends_no_stream_if_turned_off() {
     let mut service = Service::start(StreamPolicy { close_on_logout: false, ..POLICY }).await;
     service.log_out("a");
     service.log_out("a");
     service.publish(&["a"], "3");
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!((client.read(), client.ended()), (["bye", "bye", "3"].map(Into::into).to_vec(), None));
     service.publish(&["a"], "4");
     settle().await;
@@ -69,13 +69,13 @@ async fn ends_no_stream_when_it_was_missed_and_none_are_to_end() {
     service.stop().await;
 }
 
-/// Nothing is given to a stream after a logout, although it came after what its client had missed.
+/// The logout was published while the stream replayed missed events.
 #[tokio::test(start_paused = true)]
-async fn ends_a_stream_that_has_not_read_what_was_missed() {
+async fn ends_stream_that_still_replays() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     service.log_out("a");
     service.publish(&["a"], "3");
     settle().await;
@@ -85,19 +85,19 @@ async fn ends_a_stream_that_has_not_read_what_was_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_the_last_of_what_was_missed_and_nothing_follows() {
+async fn missed_logout_is_last_event() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     service.log_out("a");
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     service.publish(&["a"], "3");
     settle().await;
     assert_eq!(client.read(), ["1", "bye", "Logout"]);
     service.stop().await;
 }
 
-/// A slow client is told of it after what was published before.
+/// The events published before the logout come first.
 #[tokio::test(start_paused = true)]
 async fn reaches_a_slow_client() {
     let mut service = Service::start(POLICY).await;
@@ -113,9 +113,9 @@ async fn reaches_a_slow_client() {
     service.stop().await;
 }
 
-/// A stream that has not started yet finds it in the log.
+/// A stream that has not started yet reaches the logout by its position in the log.
 #[tokio::test(start_paused = true)]
-async fn ends_a_stream_that_was_opened_before_nats_was_there() {
+async fn ends_stream_opened_before_nats() {
     let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
@@ -127,26 +127,26 @@ async fn ends_a_stream_that_was_opened_before_nats_was_there() {
     service.stop().await;
 }
 
-/// A client that only repeats the id of its request is given the logout again, for it may not have arrived.
+/// A client that repeats its request id gets the logout again, because it may not have arrived.
 #[tokio::test(start_paused = true)]
-async fn ends_no_stream_of_the_same_client_again() {
+async fn ends_streams_of_client_once() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    let mut client = service.ask(tab("a", "tab")).expect("a stream");
     service.log_out("a");
     settle().await;
     assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
-    // Neither the next stream nor the one after that, whether the one before has ended or only seems open.
+    // The following streams stay open, whether the previous stream has ended or still seems open.
     let mut others = Vec::new();
     for content in ["2", "3", "4"] {
         drop(client);
-        client = service.ask(tab("a", "tab")).expect("a place");
+        client = service.ask(tab("a", "tab")).expect("a stream");
         let read = client.read();
         assert_eq!((read[0].as_str(), client.ended()), ("bye", None), "{read:?}");
         service.publish(&["a"], content);
         settle().await;
         assert_eq!(client.read(), [content]);
         tokio::time::sleep(s(5)).await;
-        others.push(service.ask(tab("a", "tab")).expect("a place"));
+        others.push(service.ask(tab("a", "tab")).expect("a stream"));
     }
     service.log_out("a");
     settle().await;
@@ -154,9 +154,9 @@ async fn ends_no_stream_of_the_same_client_again() {
     service.stop().await;
 }
 
-/// Another instance has read the logout first, and has ended the stream that the client had there.
+/// Another instance has read the logout earlier and ended the client's stream there.
 #[tokio::test(start_paused = true)]
-async fn ends_no_stream_again_where_it_is_read_later() {
+async fn ends_streams_of_client_once_across_instances() {
     let exchange = Arc::<FakeExchange>::default();
     let mut service = Service::with_exchange(POLICY, any_metrics(), PLAIN_FRAMES, Some(exchange.clone()));
     service.connect_nats().await;
@@ -165,7 +165,7 @@ async fn ends_no_stream_again_where_it_is_read_later() {
     let point = ResumePoint { position: id(0), logged_out: Some(id(1)) };
     exchange.another().publish(Bookmark { user: principal.user, request: request.expect("chosen"), point });
     settle().await;
-    let mut client = service.ask(tab("a", "tab")).expect("a place");
+    let mut client = service.ask(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), NOTHING);
     service.log_out("a");
     settle().await;

@@ -1,9 +1,9 @@
-//! NATS is not there yet, goes away, or has lost something.
+//! NATS that is not available yet, is interrupted or has lost events.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn is_followed_by_the_status() {
+async fn determines_readiness() {
     let mut metrics = MockMetrics::new();
     metrics.expect_nats_connected().once().with(eq(true)).return_const(());
     metrics.expect_nats_connected().once().with(eq(false)).return_const(());
@@ -22,11 +22,11 @@ async fn is_followed_by_the_status() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_awaited_by_streams_that_then_miss_nothing() {
+async fn streams_opened_before_nats_miss_nothing() {
     let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     tokio::time::sleep(Duration::from_mins(1)).await;
     let [mut new, mut returning] =
-        [request("a"), after("a", id(1))].map(|it| service.ask(it).expect("a place"));
+        [request("a"), after("a", id(1))].map(|it| service.ask(it).expect("a stream"));
     tokio::time::sleep(s(20)).await;
     service.receive(SourceEvent::Resync { after: id(0) });
     for (content, age) in [("1", 90), ("2", 40), ("3", 10)] {
@@ -42,10 +42,10 @@ async fn is_awaited_by_streams_that_then_miss_nothing() {
     service.stop().await;
 }
 
-/// The id is told with the opening when the client has read nothing before.
+/// The opening has the position if the client has not read anything before.
 #[tokio::test(start_paused = true)]
-async fn is_awaited_by_a_stream_that_was_not_read_yet() {
-    let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { tell_opening: true });
+async fn unread_stream_opened_before_nats_gets_position() {
+    let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { send_opening: true });
     let mut client = service.open("a");
     tokio::time::sleep(s(20)).await;
     service.receive(SourceEvent::Resync { after: id(0) });
@@ -58,7 +58,7 @@ async fn is_awaited_by_a_stream_that_was_not_read_yet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn may_lose_events_and_open_streams_are_told() {
+async fn lost_events_are_gap_on_open_streams() {
     let mut service = Service::start(POLICY).await;
     let mut clients = ["a", "b", "c"].map(|name| service.open(name));
     let [idle, busy, unread] = &mut clients;
@@ -73,7 +73,7 @@ async fn may_lose_events_and_open_streams_are_told() {
     settle().await;
     assert_eq!(idle.read(), [&gap(GapReason::Expired, "1-0", id(5)), "6"]);
     assert_eq!(busy.read(), [gap(GapReason::Expired, "1-1", id(5))]);
-    // Deleted and made again.
+    // The NATS stream was deleted and recreated.
     let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
     service.receive(SourceEvent::Resync { after: anew });
     settle().await;
@@ -84,9 +84,9 @@ async fn may_lose_events_and_open_streams_are_told() {
     service.stop().await;
 }
 
-/// Sequences come again, with other events.
+/// Later events have the sequences of the lost ones.
 #[tokio::test(start_paused = true)]
-async fn may_lose_its_end_and_open_streams_go_on() {
+async fn stream_continues_after_lost_tail() {
     let mut service = Service::start(POLICY).await;
     let (mut reads, mut unread) = (service.open("a"), service.open("a"));
     for content in ["1", "2", "3"] {
@@ -105,15 +105,15 @@ async fn may_lose_its_end_and_open_streams_go_on() {
     service.stop().await;
 }
 
-/// What its client has missed ended at an event that does not count any more.
+/// The last event to replay is among the lost ones.
 #[tokio::test(start_paused = true)]
-async fn may_lose_its_end_while_a_stream_replays() {
+async fn lost_tail_during_replay_is_gap() {
     let mut service = Service::start(POLICY).await;
     for content in ["1", "2", "3", "4"] {
         service.publish(&["a"], &large(content));
     }
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(client.read_turn(), ["1"]);
     service.receive(SourceEvent::Resync { after: id(2) });
     service.sequence = 2;
@@ -126,14 +126,14 @@ async fn may_lose_its_end_while_a_stream_replays() {
     service.stop().await;
 }
 
-/// A second interruption does not keep a stream from starting.
+/// The recent events are already in the log, so that a stream can start without NATS.
 #[tokio::test(start_paused = true)]
-async fn may_go_away_and_streams_still_open() {
+async fn stream_starts_during_outage() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(client.read(), ["1"]);
     service.receive(SourceEvent::Subscribed);
     service.publish(&["a"], "2");
@@ -142,9 +142,9 @@ async fn may_go_away_and_streams_still_open() {
     service.stop().await;
 }
 
-/// The same sequences come again for a stream that has waited meanwhile to be started.
+/// A pending stream waits for an event whose sequence a later event gets.
 #[tokio::test(start_paused = true)]
-async fn loses_its_end_while_a_stream_waits() {
+async fn lost_tail_while_stream_is_pending_is_gap() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     for _ in 0..100 {
@@ -152,7 +152,7 @@ async fn loses_its_end_while_a_stream_waits() {
     }
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
     settle().await;
-    let mut client = service.ask(after("a", id(105))).expect("a place");
+    let mut client = service.ask(after("a", id(105))).expect("a stream");
     service.receive(SourceEvent::Resync { after: id(80) });
     service.receive(SourceEvent::Subscribed);
     tokio::time::sleep(s(4)).await;

@@ -1,37 +1,37 @@
-//! The pace at which NATS is read.
+//! The pace of the relay.
 
 use super::*;
 use crate::use_cases::pace::{Pace, Pacer};
 
-/// Behind so many bytes the connections have a turn.
-const TURN_BYTES: usize = 1024 * 1024;
+/// The number of bytes after which the relay pauses.
+const PAUSE_AFTER_BYTES: usize = 1024 * 1024;
 
 const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// For how long it is waited when `bytes` were appended.
+/// Returns the duration of the pause after `bytes` were appended.
 async fn wait(pacer: &mut Pacer, bytes: usize, pace: &Pace) -> Duration {
-    let began = now();
+    let start = now();
     pacer.appended(bytes, pace).await;
-    now() - began
+    now() - start
 }
 
 #[tokio::test(start_paused = true)]
-async fn gives_a_turn_from_time_to_time_and_waits_for_it_once() {
+async fn pauses_once_per_mebibyte() {
     let (pace, mut pacer) = (Pace::default(), Pacer::default());
     for _ in 0..2 {
         pace.woken();
-        assert_eq!(wait(&mut pacer, TURN_BYTES - 1, &pace).await, ms(0));
+        assert_eq!(wait(&mut pacer, PAUSE_AFTER_BYTES - 1, &pace).await, ms(0));
         assert_eq!(wait(&mut pacer, 1, &pace).await, ms(5), "its client may not read");
-        assert_eq!(wait(&mut pacer, TURN_BYTES, &pace).await, ms(0), "it is not waited for again");
+        assert_eq!(wait(&mut pacer, PAUSE_AFTER_BYTES, &pace).await, ms(0), "it is not waited for again");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn goes_on_when_all_connections_have_had_their_turn() {
+async fn pause_ends_when_all_connections_have_taken() {
     let (pace, mut pacer) = (Pace::default(), Pacer::default());
-    // It was not counted, because it could not be written to.
+    // This connection was not counted when it was woken, because it did not accept data.
     pace.taken();
     pace.woken();
     pace.woken();
@@ -41,18 +41,18 @@ async fn goes_on_when_all_connections_have_had_their_turn() {
             pace.taken();
         }
     };
-    let (waited, ()) = tokio::join!(wait(&mut pacer, TURN_BYTES, &pace), connections);
+    let (waited, ()) = tokio::join!(wait(&mut pacer, PAUSE_AFTER_BYTES, &pace), connections);
     assert_eq!(waited, ms(2));
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_that_of_connections_that_were_woken() {
+async fn relay_pauses_for_woken_connections() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
-    // An event counts for its text twice.
+    // An event counts twice the size of its text.
     for _ in 0..2 {
-        service.publish(&["a"], &"x".repeat(TURN_BYTES / 2));
+        service.publish(&["a"], &"x".repeat(PAUSE_AFTER_BYTES / 2));
     }
     settle().await;
     assert_eq!(service.held(), [1]);

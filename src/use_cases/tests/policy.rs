@@ -1,4 +1,4 @@
-//! How streams are treated changes while they are open.
+//! Changes of the policy while streams are open.
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn lower_limits_end_no_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn interval_of_keepalives_holds_for_open_streams() {
+async fn keepalive_interval_applies_to_open_streams() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let reader = service.open("a").keep_reading();
@@ -49,9 +49,9 @@ async fn interval_of_keepalives_holds_for_open_streams() {
     service.stop().await;
 }
 
-/// More often than a sweep without keepalives.
+/// The interval is shorter than the sweep period without keepalives.
 #[tokio::test(start_paused = true)]
-async fn short_interval_of_keepalives_has_sweeps_as_often() {
+async fn short_keepalive_interval_shortens_sweep_period() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let reader = service.open("a").keep_reading();
@@ -63,7 +63,7 @@ async fn short_interval_of_keepalives_has_sweeps_as_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn age_holds_for_new_streams() {
+async fn max_age_applies_to_new_streams() {
     let service = Service::start(StreamPolicy { max_age: Some(s(100)), ..POLICY }).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut before = service.open("a");
@@ -76,7 +76,7 @@ async fn age_holds_for_new_streams() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn logout_ends_streams_or_does_not() {
+async fn close_on_logout_can_change() {
     let mut service = Service::start(StreamPolicy { close_on_logout: false, ..POLICY }).await;
     let mut client = service.open("a");
     service.publish_of(&["a"], "backchannel-logout", "1", Duration::ZERO);
@@ -90,11 +90,11 @@ async fn logout_ends_streams_or_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newer_stream_replaces_the_older_or_does_not() {
+async fn replace_streams_can_change() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let mut older = service.ask(tab("a", "tab")).expect("a place");
-    let _newer = service.ask(tab("a", "tab")).expect("a place");
+    let mut older = service.ask(tab("a", "tab")).expect("a stream");
+    let _newer = service.ask(tab("a", "tab")).expect("a stream");
     tokio::time::sleep(s(7)).await;
     assert_eq!((older.read(), older.ended()), (vec![], None));
     service.subscriptions.set_policy(StreamPolicy { replace_streams: true, ..POLICY });

@@ -1,17 +1,17 @@
-//! What a client gets that comes back with an id.
+//! Clients that return with a last event id.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn client_gets_what_it_missed_and_then_what_is_new() {
+async fn gets_missed_events_then_new_ones() {
     let mut service = Service::start(POLICY).await;
     for content in ["1", "2", "3"] {
         service.publish(&["a"], content);
     }
     service.publish(&["b"], "of b");
     settle().await;
-    let mut client = service.ask(after("a", id(1))).expect("a place");
-    // It is told where it stands, for the last event was not its own.
+    let mut client = service.ask(after("a", id(1))).expect("a stream");
+    // The position follows, because the last event was for another user.
     assert_eq!(client.read(), ["2", "3", "at 1-4"]);
     service.publish(&["a"], "5");
     settle().await;
@@ -20,14 +20,14 @@ async fn client_gets_what_it_missed_and_then_what_is_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_gets_what_is_new_while_it_replays() {
+async fn gets_new_events_during_replay() {
     let mut service = Service::start(POLICY).await;
     for content in ["1", "2", "3"] {
         service.publish(&["a"], &large(content));
     }
     service.publish(&["b"], "of b");
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(client.read_turn(), ["1"]);
     service.publish(&["a"], "5");
     settle().await;
@@ -36,12 +36,12 @@ async fn client_gets_what_is_new_while_it_replays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_gets_what_is_new_without_an_id() {
+async fn without_id_gets_new_events() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     settle().await;
     for nothing in [request("a"), after("a", "")] {
-        let mut client = service.ask(nothing).expect("a place");
+        let mut client = service.ask(nothing).expect("a stream");
         service.publish(&["a"], "2");
         settle().await;
         assert_eq!(client.read(), ["2"]);
@@ -49,28 +49,28 @@ async fn client_gets_what_is_new_without_an_id() {
     service.stop().await;
 }
 
-/// The opening tells the id with which to come back, so that a client that gets nothing else still has one.
+/// The opening has an id, so that a client without any event can still resume.
 #[tokio::test(start_paused = true)]
-async fn client_is_told_first_where_it_stands() {
-    let frames = fakes::PlainFrames { tell_opening: true };
+async fn position_is_sent_first() {
+    let frames = fakes::PlainFrames { send_opening: true };
     let mut service = Service::start_with(POLICY, any_metrics(), frames).await;
     service.publish(&["a"], "1");
     service.publish(&["b"], "of b");
     settle().await;
     let check = |request: StreamRequest, expected: &[&str]| {
-        let mut client = service.ask(request).expect("a place");
+        let mut client = service.ask(request).expect("a stream");
         assert_eq!(client.read(), expected);
     };
     check(request("a"), &["at 1-2"]);
     check(after("a", id(1)), &["at 1-2"]);
     check(after("a", id(0)), &["at 1-0", "1", "at 1-2"]);
-    // No id comes before the gap has been told.
+    // No id is sent before the gap.
     check(after("a", "no id"), &["Unknown after no id, at 1-2"]);
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_is_told_of_what_is_no_longer_known() {
+async fn expired_or_unknown_id_gets_gap() {
     let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     for content in ["1", "2", "3"] {
@@ -92,23 +92,23 @@ async fn client_is_told_of_what_is_no_longer_known() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_is_told_of_what_was_too_much_to_hold() {
+async fn events_beyond_byte_limit_are_gap() {
     let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     for content in 0..30 {
         service.publish(&["a"], &content.to_string());
     }
     settle().await;
-    let mut client = service.ask(after("a", id(1))).expect("a place");
+    let mut client = service.ask(after("a", id(1))).expect("a stream");
     let texts = client.read();
     assert!(texts[0].starts_with("Limit after 1-1, at "), "{texts:?}");
     assert_eq!(texts.last().expect("an event"), "29");
     service.stop().await;
 }
 
-/// The events of one user never take so much that all others miss theirs.
+/// One user's events take up to half of the log.
 #[tokio::test(start_paused = true)]
-async fn client_misses_nothing_because_of_another_user() {
+async fn busy_user_does_not_evict_events_of_others() {
     let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     service.publish(&["a"], "1");
@@ -116,14 +116,14 @@ async fn client_misses_nothing_because_of_another_user() {
         service.publish(&["busy"], "x");
     }
     settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a place");
+    let mut client = service.ask(after("a", id(0))).expect("a stream");
     assert_eq!(client.read(), ["1", "at 1-1001"]);
     service.stop().await;
 }
 
-/// However short the time is for which events are held, a client that has missed nothing is told of no gap.
+/// The limit of bytes evicts events early, but none of this user's.
 #[tokio::test(start_paused = true)]
-async fn client_that_has_missed_nothing_is_told_of_no_gap() {
+async fn no_gap_without_missed_events() {
     let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     tokio::spawn(service.subscriptions.clone().maintain());
@@ -133,18 +133,18 @@ async fn client_that_has_missed_nothing_is_told_of_no_gap() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(service.held()[0] > 1, "bytes are the limit");
-    let mut client = service.ask(after("quiet", id(1))).expect("a place");
+    let mut client = service.ask(after("quiet", id(1))).expect("a stream");
     assert_eq!(client.read(), NOTHING);
     service.stop().await;
 }
 
-/// Another instance has been quicker: the client knows an event that is still to come here.
+/// Another instance has delivered the event earlier than this instance reads it.
 #[tokio::test(start_paused = true)]
-async fn client_may_know_an_event_that_is_still_to_come() {
+async fn waits_for_event_of_faster_instance() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     settle().await;
-    let [mut reads, mut unread] = [(); 2].map(|()| service.ask(after("a", id(3))).expect("a place"));
+    let [mut reads, mut unread] = [(); 2].map(|()| service.ask(after("a", id(3))).expect("a stream"));
     assert_eq!(reads.read(), NOTHING);
     for content in ["2", "3", "4"] {
         service.publish(&["a"], content);
@@ -155,14 +155,14 @@ async fn client_may_know_an_event_that_is_still_to_come() {
     service.stop().await;
 }
 
-/// This instance knows that it is behind: what the client has had comes, however long that takes.
+/// A lagging instance waits without a timeout for the event that the client has.
 #[tokio::test(start_paused = true)]
-async fn client_may_know_an_event_that_an_instance_that_is_behind_has_not_read() {
+async fn lagging_instance_waits_for_known_event() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     service.receive(SourceEvent::Lagging { messages: 20_000 });
     settle().await;
-    let mut client = service.ask(after("a", id(2))).expect("a place");
+    let mut client = service.ask(after("a", id(2))).expect("a stream");
     let mut read = Vec::new();
     for content in ["1", "2", "3"] {
         tokio::time::sleep(s(10)).await;
@@ -175,27 +175,27 @@ async fn client_may_know_an_event_that_an_instance_that_is_behind_has_not_read()
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_may_name_an_event_that_never_comes() {
+async fn id_that_never_arrives_gets_gap() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     service.publish(&["a"], "1");
     settle().await;
-    let mut client = service.ask(after("a", id(1_000_000))).expect("a place");
+    let mut client = service.ask(after("a", id(1_000_000))).expect("a stream");
     service.publish(&["a"], "2");
-    // While NATS is away nobody can know.
+    // During an outage of NATS the instance cannot know whether the event exists.
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(client.read(), NOTHING);
     service.receive(SourceEvent::Subscribed);
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let texts = client.read();
-    // No id comes before the gap has been told.
+    // No id is sent before the gap.
     assert_eq!(texts, [&gap(GapReason::Unknown, "1-1000000", id(1)), "2"]);
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_has_a_new_id_before_its_old_one_is_forgotten() {
+async fn position_is_refreshed_before_it_expires() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let quiet = service.open("quiet").keep_reading();
@@ -214,13 +214,13 @@ async fn client_has_a_new_id_before_its_old_one_is_forgotten() {
     }
     service.publish(&["quiet"], "at last");
     settle().await;
-    let mut client = service.ask(after("quiet", told)).expect("a place");
+    let mut client = service.ask(after("quiet", told)).expect("a stream");
     assert_eq!(client.read(), ["at last"], "no gap, although nothing of all that is held");
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn client_gets_a_whole_log_however_slowly_it_reads() {
+async fn slow_replay_delays_no_one() {
     let mut service = Service::start(POLICY).await;
     let expected: Vec<_> = (0..100).map(|n| n.to_string()).collect();
     for content in &expected {
@@ -228,7 +228,7 @@ async fn client_gets_a_whole_log_however_slowly_it_reads() {
     }
     service.publish(&["live"], "before");
     tokio::time::sleep(s(1)).await;
-    let slow = service.ask(after("slow", id(0))).expect("a place").read_every(s(1));
+    let slow = service.ask(after("slow", id(0))).expect("a stream").read_every(s(1));
     let live = service.open("live").keep_reading();
     for _ in 0..10 {
         service.publish(&["live"], "now");

@@ -1,9 +1,9 @@
-//! A client that reads slowly, or not at all.
+//! Slow clients, and clients that do not read.
 
 use super::*;
 
-/// Longer than all turns together that the relay leaves to the connections. A client that does not read does not make them longer.
-const TURNS: Duration = Duration::from_millis(250);
+/// Upper bound of the sum of all pauses of the relay in this test. A client that does not read does not lengthen them.
+const MAX_PAUSES: Duration = Duration::from_millis(250);
 
 #[tokio::test(start_paused = true)]
 async fn gets_everything() {
@@ -21,7 +21,7 @@ async fn gets_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn takes_what_came_while_it_slept() {
+async fn gets_events_published_while_it_paused() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
@@ -36,7 +36,7 @@ async fn takes_what_came_while_it_slept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_nobody_when_it_never_reads() {
+async fn does_not_delay_others() {
     let mut service = Service::start(POLICY).await;
     let mut sleeps = service.open("a");
     sleeps.read();
@@ -50,7 +50,7 @@ async fn delays_nobody_when_it_never_reads() {
     for reader in [&reads, &other] {
         assert_eq!(reader.texts(), expected);
         let last = reader.timed().last().expect("read").1;
-        assert!(last < TURNS, "the last event came after {last:?}");
+        assert!(last < MAX_PAUSES, "the last event came after {last:?}");
     }
     assert_eq!(service.held().len(), 200);
     assert_eq!(sleeps.read(), expected);
@@ -58,11 +58,11 @@ async fn delays_nobody_when_it_never_reads() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn delays_nobody_as_one_of_a_crowd() {
+async fn many_do_not_delay_others() {
     let mut service = Service::start(POLICY).await;
     let reader = service.open("reads").keep_reading();
     let mut crowd = Vec::new();
-    // Over ten seconds two hundred arrive, each with a burst of its own.
+    // Two hundred clients connect within ten seconds, each with a burst of events.
     for n in 0..200_u32 {
         let name = format!("sleeps {n}");
         let mut sleeps = service.open(&name);
@@ -89,7 +89,7 @@ async fn delays_nobody_as_one_of_a_crowd() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_told_of_one_gap_when_the_log_is_full() {
+async fn gets_one_gap_at_byte_limit() {
     let log = LogLimits { max_bytes: 10_000, ..POLICY.log };
     let mut metrics = plain_metrics();
     metrics.expect_event_received().return_const(());
@@ -111,10 +111,10 @@ async fn is_told_of_one_gap_when_the_log_is_full() {
     let held: Vec<_> = held.collect();
     let texts = client.read();
     let (told, events) = texts.split_first().expect("a gap");
-    let told = told.strip_prefix("Limit after 1-1, at ").expect("the gap is told first");
+    let told = told.strip_prefix("Limit after 1-1, at ").expect("the gap comes first");
     let told: EventId = told.parse().expect("an id");
     assert!(held.contains(&told) || held[0].follows(told), "{told} of {held:?}");
-    // Everything that the log holds for it comes behind the gap.
+    // All events of the user in the log follow the gap.
     let first = 100 - events.len() + 1;
     assert_eq!(events, (first..=100).map(|n| n.to_string()).collect::<Vec<_>>());
     assert!((5..20).contains(&events.len()), "{events:?}");
@@ -126,7 +126,7 @@ async fn is_told_of_one_gap_when_the_log_is_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_told_of_one_gap_when_events_have_expired() {
+async fn gets_one_gap_for_expired_events() {
     let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     let mut client = service.open("a");
@@ -143,9 +143,9 @@ async fn is_told_of_one_gap_when_events_have_expired() {
     service.stop().await;
 }
 
-/// Also in the middle of what it reads.
+/// The events expire while the client is reading.
 #[tokio::test(start_paused = true)]
-async fn is_told_of_a_gap_between_two_turns() {
+async fn gets_gap_between_turns() {
     let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     let mut client = service.open("a");
@@ -162,9 +162,9 @@ async fn is_told_of_a_gap_between_two_turns() {
     service.stop().await;
 }
 
-/// It may have been told the same id before.
+/// The client may have got the same id before.
 #[tokio::test(start_paused = true)]
-async fn is_told_of_no_gap_when_only_others_have_lost_something() {
+async fn gets_no_gap_for_events_of_others() {
     let log = LogLimits { max_age: Duration::from_mins(1), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     tokio::spawn(service.subscriptions.clone().maintain());
@@ -183,7 +183,7 @@ async fn is_told_of_no_gap_when_only_others_have_lost_something() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn counts_as_lagging() {
+async fn is_counted_as_lagging() {
     let mut metrics = plain_metrics();
     metrics.expect_event_received().return_const(());
     metrics.expect_delivered().return_const(());

@@ -1,4 +1,4 @@
-//! Streams are opened, taken from and closed on other threads than the one that appends events.
+//! Streams that are opened, read and closed on other threads than the one that appends events.
 
 use std::{
     sync::{
@@ -10,16 +10,16 @@ use std::{
 
 use super::*;
 
-/// Events that are published in all.
+/// The number of published events.
 const EVENTS: u64 = 5000;
 
-/// A client that returns again and again until it has the last event. Returns what it has had.
+/// Reads all events with a client that reconnects after `leave_after` turns. Returns the events.
 fn read_all(subscriptions: &Subscriptions, leave_after: usize) -> Vec<u64> {
     let mut had = Vec::new();
     let mut last = 0;
     while last < EVENTS {
         let connection = Arc::<FakeConnection>::default();
-        let opened = subscriptions.subscribe(after("a", id(last)), connection.clone()).expect("a place");
+        let opened = subscriptions.subscribe(after("a", id(last)), connection.clone()).expect("a stream");
         let mut client = Client::new(opened, connection);
         let mut reads = 0;
         while reads < leave_after && last < EVENTS {
@@ -40,7 +40,7 @@ fn read_all(subscriptions: &Subscriptions, leave_after: usize) -> Vec<u64> {
 }
 
 #[test]
-fn see_each_event_once_and_in_order() {
+fn get_each_event_once_in_order() {
     let subscriptions = Subscriptions::new(
         POLICY,
         LanguageTag::default(),
@@ -62,7 +62,7 @@ fn see_each_event_once_and_in_order() {
                 read_all(subscriptions, leave_after)
             })
         });
-        // What looks at all streams meanwhile disturbs none of them.
+        // A concurrent query of all streams.
         scope.spawn(|| {
             while !is_over.load(Ordering::Relaxed) {
                 subscriptions.streams_of(&user("a"));

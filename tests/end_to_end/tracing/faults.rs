@@ -1,5 +1,6 @@
 //! Faults of tracing are logged, and never affect the service.
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tokio::net::TcpListener;
 
 use super::{
@@ -75,6 +76,11 @@ async fn unusable_setting_is_logged_once() {
     let encrypted = ("OCIS_TRACING_ENDPOINT", "https://127.0.0.1:1");
     setting("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere/at all", &[], "is not a URL").await;
     setting("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere", &[encrypted], "cannot be read").await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+    let pipe = pipe.to_str().expect("Unicode");
+    setting("OTEL_EXPORTER_OTLP_CERTIFICATE", pipe, &[encrypted], "is not a regular file").await;
     setting("OTEL_TRACES_SAMPLER", "often", &[here], "parentbased_traceidratio").await;
     setting("OTEL_EXPORTER_OTLP_PROTOCOL", "thrift", &[here], "grpc, http/protobuf").await;
     setting("OTEL_EXPORTER_OTLP_HEADERS", "hidden", &[here], "in entry 1").await;

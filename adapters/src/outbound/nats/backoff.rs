@@ -9,8 +9,8 @@ const MIN_DELAY: Duration = Duration::from_millis(50);
 /// Longest delay between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(4);
 
-/// Returns the delay after this number of failed attempts. It doubles with each attempt up to [`MAX_DELAY`]. Half of it is random, so that many
-/// clients do not reconnect at the same time.
+/// Returns the delay after this number of failed attempts. It doubles with each attempt up to [`MAX_DELAY`]. Half of it is random, so that
+/// many clients do not reconnect at the same time.
 pub(super) fn delay(attempts: usize) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(10);
     let full = (MIN_DELAY * 2_u32.pow(doublings)).min(MAX_DELAY);

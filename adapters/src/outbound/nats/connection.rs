@@ -43,7 +43,14 @@ impl Connection {
     /// Spawns a task that uses the connection. It ends when the connection is closed.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let closing = self.closing.clone();
-        tokio::spawn(async move { closing.run_until_cancelled(task).await });
+        tokio::spawn(async move {
+            tokio::select! {
+                // The task could still report the lost connection if it was polled first.
+                biased;
+                () = closing.cancelled() => {}
+                () = task => {}
+            }
+        });
     }
 }
 
@@ -126,8 +133,10 @@ async fn reconnect_while_denied(client: Client, state: watch::Sender<ConnectionS
         loop {
             denials.replies_denied().await;
             tokio::time::sleep(DENIED_RECONNECT_INTERVAL).await;
-            client.force_reconnect().await.ok();
-            denials.replies_permitted().await;
+            // The connection may be another one by now, and NATS may permit replies on it.
+            if denials.replies().is_some() {
+                client.force_reconnect().await.ok();
+            }
         }
     };
     tokio::select! {

@@ -14,7 +14,7 @@ pub(super) struct LagMonitor {
 impl LagMonitor {
     /// Updates the number of messages that wait to be read. Returns the event to report, if the state has changed.
     ///
-    /// The source has caught up when at most half of [`LAG_THRESHOLD`] messages wait. Around one threshold, the state would change often.
+    /// The source has caught up when at most half of [`LAG_THRESHOLD`] messages wait. With a single threshold, the state could alternate.
     pub(super) fn update(&mut self, pending: u64) -> Option<SourceEvent> {
         if !self.is_lagging && pending > LAG_THRESHOLD {
             self.is_lagging = true;

@@ -66,11 +66,6 @@ impl Denials {
         }
     }
 
-    /// Waits until the replies to all requests are no longer known to be denied.
-    pub(super) async fn replies_permitted(&self) {
-        self.replies.subscribe().wait_for(Option::is_none).await.ok();
-    }
-
     /// Returns the reply to a request about the stream or bucket `name`.
     ///
     /// # Errors

@@ -27,8 +27,8 @@ impl Start {
     /// Returns the start in a stream that has this `incarnation` and ends with the sequence `last`.
     ///
     /// - Without a position, reading starts at the time `recent`, or at the end of the stream if that is none.
-    /// - With a position in this incarnation, it resumes with the message after the position. If the stream has lost its end (a crash before
-    ///   it was written to disk), it resumes at the new end.
+    /// - With a position in this incarnation, it resumes with the message after the position. If the stream has lost its end (a crash
+    ///   before it was written to disk), it resumes at the new end.
     /// - With a position in another incarnation, sequences are not comparable, so it resumes after the time of the last message. The stream
     ///   may have been restored from a backup, with messages that were handled long ago.
     pub(super) fn after(

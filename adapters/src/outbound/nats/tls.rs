@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _, path::PathBuf, sync::Arc};
 use async_nats::rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
     client::{
-        WebPkiServerVerifier,
+        Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
         verify_server_name,
     },
@@ -30,10 +30,13 @@ pub(super) fn with_roots(file: PathBuf) -> ClientConfig {
 
 fn config(trust: Trust) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    ClientConfig::builder()
+    let mut config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier { trust, provider }))
-        .with_no_client_auth()
+        .with_no_client_auth();
+    // A resumed session is not verified again: it would outlive its authority and its validity period.
+    config.resumption = Resumption::disabled();
+    config
 }
 
 /// A verifier of certificates. The signature of the handshake is always verified.
@@ -94,8 +97,11 @@ fn read(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, Error> {
     if !file.metadata().map_err(|error| unusable(&error))?.is_file() {
         return Err(unusable(&"not a regular file"));
     }
-    let opened = File::open(file).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
+    let opened = File::open(file).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
     opened.map_err(|error| unusable(&error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(unusable(&format!("larger than {MAX_FILE_BYTES} bytes")));
+    }
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match certificates {
         Ok(certificates) if certificates.is_empty() => Err(unusable(&"no certificate found")),

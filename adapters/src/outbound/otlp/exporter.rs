@@ -47,7 +47,7 @@ type HttpFailure = Arc<Mutex<Option<String>>>;
 impl ReportingExporter {
     pub(super) fn build(settings: &Settings) -> Result<Self, ExporterBuildError> {
         let Settings { destination, timeout, tls, .. } = settings;
-        // The timeout of this type expires first, because that of the exporter does not include the time to connect.
+        // `timeout` expires first, because the exporter's own timeout does not include the time to connect.
         let exporter_timeout = *timeout + GRACE;
         let http_failure = HttpFailure::default();
         let inner = match destination.protocol {

@@ -159,9 +159,10 @@ impl Protocol {
     }
 }
 
-/// Returns the URL for traces, given the one for all signals.
+/// Returns the URL for traces, given the one for all signals. The query stays at the end.
 fn traces_url(base: &str) -> String {
-    format!("{}/v1/traces", base.trim_end_matches('/'))
+    let (base, query) = base.split_at(base.find('?').unwrap_or(base.len()));
+    format!("{}/v1/traces{query}", base.trim_end_matches('/'))
 }
 
 /// Returns a gRPC address as a URL. Without a scheme, TLS is used unless a variable disables it (OpenTelemetry, "OTLP Exporter
@@ -191,10 +192,12 @@ fn check_url(url: &str) -> Result<(), &'static str> {
 
 /// Removes the parts of a URL that may be secret: user, password and query.
 fn redact(url: &str) -> String {
-    let url = url.split_once('?').map_or(url, |(url, _)| url);
-    match url.rsplit_once('@') {
+    let (before_query, query) = url.split_once('?').unwrap_or((url, ""));
+    match before_query.rsplit_once('@') {
+        // The question mark may be a part of a password.
+        _ if query.contains('@') => "***".to_owned(),
         Some((_, rest)) => format!("***@{rest}"),
-        None => url.to_owned(),
+        None => before_query.to_owned(),
     }
 }
 

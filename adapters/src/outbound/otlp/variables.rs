@@ -7,7 +7,7 @@ use tracing::error;
 /// Prefix of the names of OpenTelemetry's variables.
 const PREFIX: &str = "OTEL_";
 
-/// The variables of OpenTelemetry that are set. UnusableSetting values are collected; none prevents the service from starting.
+/// The variables of OpenTelemetry that are set. Unusable values are collected; none prevents the service from starting.
 #[derive(Debug, Default)]
 pub(super) struct Variables {
     values: BTreeMap<String, OsString>,

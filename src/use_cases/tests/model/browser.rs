@@ -1,22 +1,22 @@
-//! A browser, across its streams.
+//! A browser with its streams.
 
 use super::*;
 
 /// A browser.
 pub(super) struct Browser {
-    pub(super) kin: Kin,
+    pub(super) kind: BrowserKind,
     pub(super) stream: Option<Stream>,
-    /// Streams whose connection is lost, which the service has not noticed yet, and when it will at the latest.
+    /// The streams whose connection is lost without the service having noticed, each with the latest time at which it will.
     pub(super) lost: Vec<(Stream, Instant)>,
-    /// The id with which it comes back.
+    /// The last event id.
     pub(super) last_id: Option<EventId>,
-    /// It is owed nothing up to this event: it has it, or has been told of a gap, or was not there.
+    /// The last event that need not be delivered any more: it was delivered, is in a gap, or was published before the browser connected.
     pub(super) covered: EventId,
-    /// When it last knew all there was to know.
-    pub(super) informed: Instant,
-    /// Its last stream.
+    /// When the browser last had everything that was published.
+    pub(super) up_to_date_at: Instant,
+    /// The last stream.
     pub(super) last: Option<Last>,
-    /// Logouts that have ended its streams.
+    /// The logouts that have ended streams of this browser.
     pub(super) ended_by: HashSet<EventId>,
 }
 
@@ -25,72 +25,72 @@ pub(super) struct Last {
     pub(super) instance: usize,
     pub(super) run: Run,
     pub(super) ended: Option<Instant>,
-    /// It has had nothing up to this event.
+    /// The stream delivers no event up to this one.
     none_before: EventId,
-    /// Ids that were written on it, and when.
+    /// The ids that were written on the stream, with their times.
     told: Vec<(Instant, EventId)>,
 }
 
 impl Browser {
-    pub(super) fn new(kin: Kin) -> Self {
+    pub(super) fn new(kind: BrowserKind) -> Self {
         Self {
-            kin,
+            kind,
             stream: None,
             lost: Vec::new(),
             last_id: None,
             covered: OLDEST,
-            informed: WallClock::present(),
+            up_to_date_at: WallClock::present(),
             last: None,
             ended_by: HashSet::new(),
         }
     }
 
-    /// What it asks for, and where its stream is to start. `last` is the last event of all; `is_known` says whether the instance has to know where
-    /// its last stream ended.
+    /// Returns the last event id to send, and the expected start of the stream. `last` is the last published event. `is_known` is whether the
+    /// instance has to know the position of the browser's last stream.
     pub(super) fn start(
         &mut self,
-        names: Names,
+        sent_id: SentId,
         is_known: bool,
         last: EventId,
         judge: &Judge<'_>,
     ) -> (Option<String>, Start) {
-        for (stream, notices_by) in std::mem::take(&mut self.lost) {
-            self.lost.push((stream, notices_by));
+        for (stream, noticed_by) in std::mem::take(&mut self.lost) {
+            self.lost.push((stream, noticed_by));
         }
-        let names_events = self.kin.repeats_last_event_id();
-        let last_event_id = match names {
-            Names::Usual => self.last_id.filter(|_| names_events).map(|id| id.to_string()),
-            Names::Nonsense => Some("nonsense".to_owned()),
-            Names::TheFuture => Some(EventId { sequence: last.sequence + 1_000_000, ..last }.to_string()),
+        let names_events = self.kind.repeats_last_event_id();
+        let last_event_id = match sent_id {
+            SentId::Usual => self.last_id.filter(|_| names_events).map(|id| id.to_string()),
+            SentId::Invalid => Some("nonsense".to_owned()),
+            SentId::Future => Some(EventId { sequence: last.sequence + 1_000_000, ..last }.to_string()),
         };
         let new = fresh(judge, last);
-        let start = match (names, self.last_id.filter(|_| names_events)) {
-            (Names::Usual, Some(id)) => Start {
+        let start = match (sent_id, self.last_id.filter(|_| names_events)) {
+            (SentId::Usual, Some(id)) => Start {
                 owed_after: id,
                 none_before: id,
                 at: Some(id),
                 continues: true,
-                informed: Some(self.informed),
+                up_to_date_at: Some(self.up_to_date_at),
                 ..new
             },
-            (Names::Usual, None) if self.kin.repeats_request_id() => {
+            (SentId::Usual, None) if self.kind.repeats_request_id() => {
                 if is_known {
                     let none_before = self.confirmed();
                     Start {
                         owed_after: self.covered,
                         none_before,
                         continues: true,
-                        informed: Some(self.informed),
+                        up_to_date_at: Some(self.up_to_date_at),
                         ..new
                     }
                 } else {
                     self.covered = last;
-                    // Where it stood may be known or not.
-                    Start { none_before: OLDEST, continues: true, informed: None, ..new }
+                    // The instance may or may not know the position of the last stream.
+                    Start { none_before: OLDEST, continues: true, up_to_date_at: None, ..new }
                 }
             }
-            (Names::Usual, None) => new,
-            (Names::Nonsense | Names::TheFuture, _) => {
+            (SentId::Usual, None) => new,
+            (SentId::Invalid | SentId::Future, _) => {
                 self.covered = last;
                 Start { owes_gap: true, ..new }
             }
@@ -98,27 +98,28 @@ impl Browser {
         (last_event_id, start)
     }
 
-    /// The making of the queue that it knows.
+    /// Returns the incarnation of the queue that the browser knows.
     pub(super) fn incarnation(&self) -> Incarnation {
         self.last_id.map_or(self.covered, |id| id.max(self.covered)).incarnation
     }
 
-    /// What was written up to this event so long before its last stream ended that it has certainly arrived.
+    /// Returns the last event that was written before the unacknowledged window of the last stream, and has certainly arrived.
     fn confirmed(&self) -> EventId {
         let Some(last) = &self.last else { return OLDEST };
         let ended = last.ended.unwrap_or_else(WallClock::present);
-        // It is noticed within a second that a stream has ended.
+        // The service notices the end of a stream within a second.
         let certain = ended.checked_sub(UNACKNOWLEDGED + LATE_AFTER + s(1));
         let told = last.told.iter().filter(|(at, _)| certain.is_some_and(|certain| *at < certain));
         told.map(|(_, id)| *id).next_back().unwrap_or(last.none_before)
     }
 
-    /// Whether the instance whose run is `run` has to know where its last stream ended; `has_heard` says whether it has heard of it from others.
+    /// Returns whether the instance in the run `run` has to know the position of the last stream. `has_heard` returns whether it has received
+    /// the bookmark from another instance.
     pub(super) fn is_known(&self, run: Run, has_heard: impl Fn(&Last) -> bool) -> bool {
         self.last.as_ref().is_some_and(|last| {
             let ended = last.ended.unwrap_or_else(WallClock::present);
             let is_recent = WallClock::present() - ended + s(5) < RESUME_WINDOW;
-            let has_left = !last.told.is_empty() || kept::WAITING_STREAM_LEAVES_ITS_POSITION;
+            let has_left = !last.told.is_empty() || unmet::UNSTARTED_STREAM_LEAVES_ITS_POSITION;
             is_recent && has_left && (last.run == run || has_heard(last))
         })
     }
@@ -129,7 +130,7 @@ impl Browser {
         self.stream = Some(stream);
     }
 
-    /// Its connection is lost, and with it what was written in the last `lost`. Returns the stream.
+    /// Loses the connection and the data written within the last `lost`. Returns the stream.
     pub(super) fn lose(&mut self, lost: Duration) -> Option<Stream> {
         let stream = self.stream.take()?;
         let now = WallClock::present();
@@ -139,8 +140,8 @@ impl Browser {
         if let Some((_, id)) = ids.rfind(|(at, _)| arrived(*at)) {
             self.last_id = Some(id);
             self.covered = self.covered.max(id);
-            if let Some(informed) = stream.informed {
-                self.informed = informed.min(cut);
+            if let Some(up_to_date_at) = stream.up_to_date_at {
+                self.up_to_date_at = up_to_date_at.min(cut);
             }
         }
         self.ended_by.extend(stream.ended_by());
@@ -152,8 +153,8 @@ impl Browser {
         Some(stream)
     }
 
-    /// When the first of what has not arrived was written on a stream whose connection was lost at `cut`.
-    pub(super) fn notices_by(stream: &Stream, lost: Duration) -> Instant {
+    /// Returns the latest time at which the service notices the loss of a connection and of the data written within the last `lost`.
+    pub(super) fn noticed_by(stream: &Stream, lost: Duration) -> Instant {
         let now = WallClock::present();
         let cut = now.checked_sub(lost).unwrap_or(now);
         let mut unacknowledged =
@@ -161,7 +162,7 @@ impl Browser {
         unacknowledged.next().unwrap_or(now) + UNACKNOWLEDGED
     }
 
-    /// The service may have ended the last stream while it did not know that its connection was lost.
+    /// Records that the service has ended the last stream without having noticed the loss of its connection.
     pub(super) fn note_ended(&mut self) {
         let ended = self.lost.last().and_then(|(stream, _)| stream.ended);
         if let (Some(last), Some(ended), None) = (&mut self.last, ended, &self.stream) {
@@ -169,7 +170,7 @@ impl Browser {
         }
     }
 
-    /// The service has noticed the end of its last stream.
+    /// Records that the service has noticed the end of the last stream.
     pub(super) fn ends(&mut self, stream: &Stream) {
         if let Some(last) = &mut self.last
             && (last.instance, last.run) == (stream.instance, stream.run)

@@ -1,4 +1,4 @@
-//! Two instances that share one NATS, and what was published there.
+//! Two instances that share one NATS.
 
 use domain::content::Translation;
 
@@ -13,15 +13,15 @@ pub(super) struct Cluster {
     languages: Arc<Mutex<LanguageBucket>>,
     pub(super) clock: Arc<WallClock>,
     pub(super) instances: [Option<Instance>; INSTANCES],
-    /// Whether each has a line to NATS.
+    /// Whether each instance has a connection to NATS.
     is_connected: [bool; INSTANCES],
-    /// Steps that were taken.
+    /// The number of the current step.
     pub(super) step: u64,
     runs: u64,
 }
 
-/// An instance that is held up shortly is so for less than the time for which an event is waited for.
-const SHORTLY: Duration = Duration::from_millis(300);
+/// The duration of a short delay of an instance. It is shorter than the time for which a stream waits for an event.
+const SHORT_DELAY: Duration = Duration::from_millis(300);
 
 impl Cluster {
     pub(super) fn new(conditions: Conditions) -> Self {
@@ -39,12 +39,12 @@ impl Cluster {
         }
     }
 
-    /// What streams of `instance`, which runs, are judged by.
+    /// Returns the facts by which the streams of `instance` are judged.
     pub(super) fn judge(&self, instance: usize) -> Judge<'_> {
         Judge {
             conditions: &self.conditions,
             ledger: &self.ledger,
-            instance: self.instances[instance].as_ref().expect("it runs"),
+            instance: self.instances[instance].as_ref().expect("a running instance"),
             wall: self.clock.unix_time(),
             step: self.step,
         }
@@ -74,7 +74,7 @@ impl Cluster {
         if let Some(instance) = &mut self.instances[number] {
             instance.set_connected(true);
         }
-        self.bring();
+        self.deliver();
     }
 
     pub(super) fn hold(&mut self, number: usize, is_short: bool) {
@@ -83,7 +83,7 @@ impl Cluster {
         if reader.held != Held::No {
             return;
         }
-        reader.held = if is_short { Held::Until(WallClock::present() + SHORTLY) } else { Held::Behind };
+        reader.held = if is_short { Held::Until(WallClock::present() + SHORT_DELAY) } else { Held::Lagging };
         if !is_short && reader.is_subscribed && reader.has_filled() {
             instance.receive(vec![SourceEvent::Lagging { messages: 20_000 }], self.step);
         }
@@ -96,9 +96,9 @@ impl Cluster {
         }
     }
 
-    /// Whether NATS may lose what it has.
+    /// Returns whether NATS may lose its messages in this state of the model.
     fn may_lose(&self) -> bool {
-        self.instances.iter().flatten().all(Instance::has_begun) || kept::FIRST_READING_TELLS_WHAT_WAS_LOST
+        self.instances.iter().flatten().all(Instance::has_started) || unmet::FIRST_READ_REPORTS_LOST_EVENTS
     }
 
     pub(super) fn purge(&mut self) {
@@ -131,43 +131,43 @@ impl Cluster {
         let published = Published::new(users, kind, &content);
         let id = self.queue.publish(Payload::Event { recipients, event_type, content });
         self.ledger.add(id, published);
-        self.bring_new();
+        self.deliver_new();
     }
 
-    /// A user chooses elsewhere on the platform.
+    /// Publishes a choice that a user has made in the platform's settings.
     pub(super) fn choose_elsewhere(&mut self, name: &str, language: Option<LanguageTag>) {
         let chosen_at = self.languages.lock().now();
         self.queue.publish(Payload::Language(LanguageChoice { user: user(name), language, chosen_at }));
-        self.bring_new();
+        self.deliver_new();
     }
 
-    /// Every instance that can gets what is published.
-    fn bring_new(&mut self) {
+    /// Delivers new messages to every connected instance.
+    fn deliver_new(&mut self) {
         for instance in self.instances.iter_mut().flatten() {
-            let events = instance.reader.bring(&self.queue);
+            let events = instance.reader.deliver(&self.queue);
             instance.receive(events, self.step);
         }
     }
 
-    /// Every instance with a line subscribes if it has to, and gets what there is to get.
-    pub(super) fn bring(&mut self) {
-        // A source reads from what was recent when it was made.
+    /// Subscribes every connected instance, if necessary, and delivers new messages to it.
+    pub(super) fn deliver(&mut self) {
+        // A source reads the events that were recent when it was created.
         let recently = self.conditions.keeps_history().then(|| s(self.conditions.max_age));
         for (instance, is_connected) in self.instances.iter_mut().zip(self.is_connected) {
             let Some(instance) = instance.as_mut().filter(|_| is_connected) else { continue };
             if instance.reader.is_subscribed {
                 instance.follow(&self.bookmarks, self.step);
             } else {
-                // The buckets take a little longer.
+                // The buckets are read with the next step.
                 let recently = recently.map(|recently| recently + (WallClock::present() - instance.started));
                 let events = instance.reader.subscribe(&self.queue, recently.unwrap_or_default());
                 instance.receive(events, self.step);
             }
         }
-        self.bring_new();
+        self.deliver_new();
     }
 
-    /// What instances tell of ended streams reaches the bucket, if they have a line.
+    /// Stores the bookmarks of connected instances in the bucket.
     pub(super) fn collect(&mut self) {
         for (instance, is_connected) in self.instances.iter().zip(self.is_connected) {
             let Some(instance) = instance else { continue };
@@ -177,7 +177,7 @@ impl Cluster {
         }
     }
 
-    /// The limits of the log hold.
+    /// Checks that the logs keep to their limits.
     pub(super) fn check_limits(&self) -> Result<(), TestCaseError> {
         let Conditions { max_age, max_bytes, .. } = self.conditions;
         for instance in self.instances.iter().flatten() {

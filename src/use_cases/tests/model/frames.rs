@@ -1,10 +1,10 @@
-//! What is written on a stream, in words that a browser of the model can read.
+//! Frames that a browser of the model can parse.
 
 use domain::{content::TranslationIndex, gap::Gap};
 
 use super::*;
 
-/// Frames that say what they are.
+/// Frames that name their kind.
 pub(super) struct LabelledFrames;
 
 impl Frames for LabelledFrames {
@@ -37,20 +37,20 @@ impl Frames for LabelledFrames {
     }
 }
 
-/// What a browser reads.
+/// A parsed frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Written {
-    /// An event, and the language that it is in, if it is in one.
+    /// An event, with its language if it has translations.
     Event(EventId, Option<LanguageTag>),
     Position(EventId),
-    /// Events up to this one are missing.
+    /// A gap: events up to this one are missing.
     Gap(EventId),
     Comment,
     Closing(String),
 }
 
 impl Written {
-    /// Reads what [`LabelledFrames`] write.
+    /// Parses a frame of [`LabelledFrames`].
     pub(super) fn read(text: &str) -> Self {
         let words: Vec<_> = text.split(' ').collect();
         let id = || words[1].parse().expect("an id");
@@ -63,7 +63,7 @@ impl Written {
         }
     }
 
-    /// The id with which to come back.
+    /// Returns the id of the frame, which becomes the last event id.
     pub(super) fn id(&self) -> Option<EventId> {
         match self {
             Self::Event(id, _) | Self::Position(id) | Self::Gap(id) => Some(*id),

@@ -1,4 +1,4 @@
-//! An instance: the use cases, and what they need of the world.
+//! An instance of the service: the use cases with fakes of their outbound ports.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -17,7 +17,7 @@ pub(super) struct WallClock {
     jumped: AtomicI64,
 }
 
-/// When it all began, in seconds since 1970.
+/// The start of the model, in seconds since 1970.
 const BEGAN: i64 = 1_000_000;
 
 impl WallClock {
@@ -55,10 +55,10 @@ pub(super) struct Instance {
     pub(super) subscriptions: Subscriptions,
     languages: LanguageChoices,
     pub(super) reader: Reader,
-    /// The last message that the relay has read, once it has read the recent ones.
+    /// The last message that the relay has read. None until it has read all recent ones.
     pub(super) read: Option<EventId>,
     pub(super) started: Instant,
-    /// When it last got what was published.
+    /// When the instance last had everything that was published.
     pub(super) current: Instant,
     pub(super) is_stopping: bool,
     source: mpsc::UnboundedSender<SourceEvent>,
@@ -66,12 +66,12 @@ pub(super) struct Instance {
     bookmarks: mpsc::UnboundedSender<StoreUpdate<Bookmark>>,
     preferences: Arc<FakePreferences>,
     choices: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
-    /// How much it has heard of either bucket.
+    /// The number of entries read from the buckets of bookmarks and of languages.
     pub(super) heard: (usize, usize),
     is_up_to_date: bool,
-    /// When each event was appended, counted in steps.
+    /// The step in which each event was appended.
     pub(super) appended: HashMap<EventId, u64>,
-    /// What was chosen for each user, as far as it knows, since which step.
+    /// The choices of each user that the instance knows, with the step from which it knows them.
     chosen: [Vec<(u64, Duration, Option<LanguageTag>)>; USERS.len()],
     tasks: Vec<JoinHandle<()>>,
 }
@@ -144,7 +144,7 @@ impl Instance {
         }
     }
 
-    /// The relay has read everything.
+    /// Records that the relay has read everything that was delivered.
     pub(super) fn has_read(&mut self) {
         self.read = self.reader.last().filter(|_| self.reader.has_filled());
         if self.reader.is_subscribed && self.reader.held == Held::No {
@@ -152,12 +152,12 @@ impl Instance {
         }
     }
 
-    /// Whether no stream has to wait any more until something was read for the first time.
-    pub(super) fn has_begun(&self) -> bool {
+    /// Returns whether the first reading is complete, so that streams can start.
+    pub(super) fn has_started(&self) -> bool {
         self.read.is_some() && self.is_up_to_date
     }
 
-    /// Has the relay read `events`, in the step `now`.
+    /// Passes `events` to the relay in the step `now`.
     pub(super) fn receive(&mut self, events: Vec<SourceEvent>, now: u64) {
         for event in events {
             match &event {
@@ -179,7 +179,7 @@ impl Instance {
         }
     }
 
-    /// What was chosen for `user` at some moment from the step `from` on. What else happens in a step may come before.
+    /// Returns the choices of `user` that applied at some time from the step `from` on. The order within a step is not known.
     pub(super) fn chosen_since(&self, user: usize, from: u64) -> impl Iterator<Item = Option<&LanguageTag>> {
         let known = &self.chosen[user];
         let first = known.partition_point(|(since, ..)| *since < from).saturating_sub(1);
@@ -197,7 +197,7 @@ impl Instance {
         self.preferences.is_connected.store(is_connected, Ordering::Relaxed);
     }
 
-    /// Hears what is new in the buckets.
+    /// Reads the new entries of the buckets.
     pub(super) fn follow(&mut self, bookmarks: &BookmarkBucket, now: u64) {
         for told in &bookmarks.told[self.heard.0..] {
             if told.by != self.run && WallClock::present() - told.at < RESUME_WINDOW {
@@ -217,7 +217,7 @@ impl Instance {
         }
     }
 
-    /// What it has told of ended streams.
+    /// Returns the bookmarks of ended streams since the last call.
     pub(super) fn told(&self) -> Vec<Bookmark> {
         std::mem::take(&mut *self.exchange.told.lock())
     }
@@ -231,7 +231,7 @@ impl Drop for Instance {
     }
 }
 
-/// What other instances tell, and what this one has told.
+/// The exchange of bookmarks: those received from other instances, and those published by this one.
 struct FakeExchange {
     heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<Bookmark>>>,
     told: Mutex<Vec<Bookmark>>,

@@ -1,4 +1,4 @@
-//! What was published, for whom, and which of it a stream owes to its client.
+//! The ledger of all published events and their recipients.
 
 use std::{
     collections::BTreeMap,
@@ -7,25 +7,25 @@ use std::{
 
 use super::*;
 
-/// Every event that was ever published.
+/// All events that were ever published.
 #[derive(Default)]
 pub(super) struct Ledger(BTreeMap<EventId, Published>);
 
-/// An event.
+/// A published event.
 pub(super) struct Published {
-    /// For the users whose bit is set.
+    /// The recipients: the users whose bit is set.
     pub(super) users: u8,
     pub(super) kind: Kind,
     pub(super) at: Instant,
-    /// What it counts for in the log, at least.
+    /// The minimum number of bytes that the event counts for in the log.
     pub(super) bytes: usize,
 }
 
-/// An event counts for its text twice and for so much …
+/// Bytes that an event counts for in addition to twice its text.
 const EVENT_BYTES: usize = 300;
-/// … and for each user it names more.
+/// Bytes that an event counts for per further recipient.
 const USER_BYTES: usize = 48;
-/// What an event counts for beside that, and what mailboxes take, at most.
+/// Upper bound of all other bytes of an event and of the mailboxes.
 const OTHER_BYTES: usize = 2500;
 
 impl Published {
@@ -49,7 +49,7 @@ impl Ledger {
         self.0.get(&id)
     }
 
-    /// The first event for `user` after `after` and before `before`.
+    /// Returns the first event for `user` after `after` and before `before`.
     pub(super) fn first_between(&self, user: usize, after: EventId, before: EventId) -> Option<EventId> {
         if after >= before {
             return None;
@@ -58,7 +58,7 @@ impl Ledger {
         between.find(|(_, published)| published.is_for(user)).map(|(id, _)| *id)
     }
 
-    /// The first event for `user` after `after`, up to `last`.
+    /// Returns the first event for `user` after `after` and up to `last`.
     pub(super) fn first_up_to(&self, user: usize, after: EventId, last: EventId) -> Option<EventId> {
         if after >= last {
             return None;
@@ -67,36 +67,36 @@ impl Ledger {
         between.find(|(_, published)| published.is_for(user)).map(|(id, _)| *id)
     }
 
-    /// Whether a message after `after` and up to `last`, of the same making of the queue, is no event.
+    /// Returns whether a message after `after` and up to `last` in the same incarnation is no event.
     pub(super) fn has_other_messages(&self, after: EventId, last: EventId) -> bool {
         after < last
             && (after.sequence + 1..=last.sequence)
                 .any(|sequence| self.get(EventId { sequence, ..last }).is_none())
     }
 
-    /// When `user` has logged out after `after` and up to `last`.
+    /// Returns the logouts of `user` after `after` and up to `last`.
     pub(super) fn logouts(&self, user: usize, after: EventId, last: EventId) -> Vec<EventId> {
         let all =
             self.0.iter().filter(|(_, published)| published.is_for(user) && published.kind == Kind::Logout);
         all.map(|(id, _)| *id).filter(|id| after < *id && *id <= last).collect()
     }
 
-    /// The first event for `user` after `after`.
+    /// Returns the first event for `user` after `after`.
     pub(super) fn first_after(&self, user: usize, after: EventId) -> Option<EventId> {
         let mut following = self.0.range((Excluded(after), Unbounded));
         following.find(|(_, published)| published.is_for(user)).map(|(id, _)| *id)
     }
 
-    /// The last event that was published before `time`.
+    /// Returns the last event that was published before `time`.
     pub(super) fn last_before(&self, time: Instant) -> Option<EventId> {
         self.0.iter().rev().find(|(_, published)| published.at < time).map(|(id, _)| *id)
     }
 
-    /// Whether what was published since `time` may take so much of a log that it reaches no further back.
+    /// Returns whether the events published since `time` may fill a log of `max_bytes`, so that it has no older events.
     pub(super) fn fills(&self, max_bytes: usize, time: Instant) -> bool {
         let since = self.0.values().filter(|published| published.at >= time);
         let bytes: usize = since.map(|published| published.bytes + 2 * USER_BYTES).sum();
-        // One user has half of it.
+        // One user's events take up to half of the log.
         bytes + OTHER_BYTES > max_bytes / 2
     }
 }

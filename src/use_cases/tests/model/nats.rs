@@ -1,4 +1,4 @@
-//! NATS: the queue that every instance reads, and the buckets that they share.
+//! NATS: the queue that every instance reads, and the buckets that the instances share.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,28 +6,28 @@ use domain::bookmark::Bookmark;
 
 use super::*;
 
-/// Before every event.
+/// The position before every event.
 pub(super) const OLDEST: EventId = EventId { incarnation: Incarnation::of(1), sequence: 0 };
 
-/// The queue. Each making of it counts its messages from one.
+/// The queue. Each incarnation counts its messages from one.
 pub(super) struct Queue {
     pub(super) began: Instant,
     incarnation: u64,
     messages: VecDeque<Message>,
     last: u64,
-    /// The clock of NATS goes before the true time by so many milliseconds.
+    /// The time by which the clock of NATS is ahead, in milliseconds.
     pub(super) ahead: i64,
 }
 
 #[derive(Clone)]
 struct Message {
     sequence: u64,
-    /// By the clock of NATS, in milliseconds since it all began.
+    /// The time by the clock of NATS, in milliseconds since the start of the model.
     stamp: i64,
     payload: Payload,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone)]
 pub(super) enum Payload {
     Event { recipients: Recipients, event_type: EventType, content: Content },
@@ -43,7 +43,7 @@ impl Queue {
         Incarnation::of(self.incarnation)
     }
 
-    /// The last message.
+    /// Returns the position of the last message.
     pub(super) fn last(&self) -> EventId {
         EventId { incarnation: self.incarnation(), sequence: self.last }
     }
@@ -59,14 +59,14 @@ impl Queue {
         self.messages.clear();
     }
 
-    /// It is deleted and made anew.
+    /// Deletes and recreates the queue.
     pub(super) fn recreate(&mut self) {
         self.messages.clear();
         self.last = 0;
         self.incarnation += 1;
     }
 
-    /// Messages before this sequence are not there any more.
+    /// Returns the sequence of the first message that still exists.
     fn first(&self) -> u64 {
         self.messages.front().map_or(self.last + 1, |message| message.sequence)
     }
@@ -80,41 +80,41 @@ fn milliseconds(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).expect("a short time")
 }
 
-/// One instance's source: as the port asks for, every message in order, and what was lost is told.
+/// The source of one instance. It returns every message in order and reports lost ones, as the port requires.
 #[derive(Default)]
 pub(super) struct Reader {
     last: Option<EventId>,
-    /// The last of the recent messages, while they have not all come.
+    /// The last of the recent messages, until all of them were delivered.
     filling: Option<u64>,
     pub(super) is_subscribed: bool,
     pub(super) held: Held,
-    /// What was lost before it could be read: after the one, up to the other.
+    /// The ranges of messages that were lost before they could be read: after the first position, up to the second.
     pub(super) lost: Vec<(EventId, EventId)>,
 }
 
-/// Whether an instance gets what is published.
+/// Whether the delivery to an instance is held up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Held {
     #[default]
     No,
-    /// Only then.
+    /// Held up until this time.
     Until(Instant),
-    /// It has been told that it is behind.
-    Behind,
+    /// Held up, and reported as lagging.
+    Lagging,
 }
 
 impl Reader {
-    /// The last message that was brought.
+    /// Returns the last message that was delivered.
     pub(super) fn last(&self) -> Option<EventId> {
         self.last
     }
 
-    /// Whether the recent messages have all come.
+    /// Returns whether all recent messages were delivered.
     pub(super) fn has_filled(&self) -> bool {
         self.last.is_some() && self.filling.is_none()
     }
 
-    /// Begins with what was published in the last `recently`, or goes on where it stopped.
+    /// Starts with the messages of the last `recently`, or resumes after the last message.
     pub(super) fn subscribe(&mut self, queue: &Queue, recently: Duration) -> Vec<SourceEvent> {
         let mut events = Vec::new();
         let start = match self.last {
@@ -134,18 +134,18 @@ impl Reader {
         let after = EventId { sequence: start.max(queue.first()) - 1, ..queue.last() };
         self.skip_to(after, queue, &mut events);
         match (self.filling, self.held) {
-            (Some(_), Held::Behind) => {}
+            (Some(_), Held::Lagging) => {}
             (Some(_), _) => self.fill(after.sequence, &mut events),
             (None, held) => {
                 events.push(SourceEvent::Subscribed);
-                events.extend((held == Held::Behind).then_some(SourceEvent::Lagging { messages: 20_000 }));
+                events.extend((held == Held::Lagging).then_some(SourceEvent::Lagging { messages: 20_000 }));
             }
         }
         events
     }
 
-    /// What comes at present.
-    pub(super) fn bring(&mut self, queue: &Queue) -> Vec<SourceEvent> {
+    /// Delivers the messages that can be delivered now.
+    pub(super) fn deliver(&mut self, queue: &Queue) -> Vec<SourceEvent> {
         let mut events = Vec::new();
         if let Held::Until(time) = self.held
             && WallClock::present() >= time
@@ -169,21 +169,21 @@ impl Reader {
         if self.last.is_some_and(|last| purged.follows(last)) {
             self.skip_to(purged, queue, &mut events);
         }
-        // The last of the recent ones may have been removed meanwhile.
+        // The last of the recent messages may have been removed in the meantime.
         self.fill(u64::MAX, &mut events);
         events
     }
 
-    /// Nothing arrives any more.
+    /// Interrupts the connection.
     pub(super) fn interrupt(&mut self) -> Vec<SourceEvent> {
         let was_subscribed = std::mem::take(&mut self.is_subscribed);
         was_subscribed.then(|| SourceEvent::Interrupted { reason: "away".into() }).into_iter().collect()
     }
 
-    /// Whoever was behind is so no longer.
+    /// Ends a delay.
     pub(super) fn release(&mut self, queue: &Queue) -> Vec<SourceEvent> {
-        let was_behind = std::mem::take(&mut self.held) == Held::Behind && self.filling.is_none();
-        let mut events = self.bring(queue);
+        let was_behind = std::mem::take(&mut self.held) == Held::Lagging && self.filling.is_none();
+        let mut events = self.deliver(queue);
         if was_behind && self.is_subscribed {
             events.push(SourceEvent::Subscribed);
         }
@@ -203,7 +203,7 @@ impl Reader {
         }
     }
 
-    /// Everything up to `sequence` has come.
+    /// Records that everything up to `sequence` was delivered.
     fn fill(&mut self, sequence: u64, events: &mut Vec<SourceEvent>) {
         if self.filling.is_some_and(|last| sequence >= last) {
             self.filling = None;
@@ -231,7 +231,7 @@ pub(super) struct BookmarkBucket {
     pub(super) told: Vec<Told>,
 }
 
-/// A bookmark, and who has told it when.
+/// A bookmark, with the run of the instance that published it and the time.
 pub(super) struct Told {
     pub(super) bookmark: Bookmark,
     pub(super) by: Run,
@@ -243,23 +243,23 @@ pub(super) struct Told {
 pub(super) struct LanguageBucket {
     clock: u64,
     stored: HashMap<UserId, LanguageChoice>,
-    /// What was stored, one after the other.
+    /// All stored choices, in order.
     pub(super) journal: Vec<LanguageChoice>,
 }
 
 impl LanguageBucket {
-    /// The next time by the clock of NATS, which counts choices.
+    /// Returns the next time of a clock that counts choices.
     pub(super) fn now(&mut self) -> Duration {
         self.clock += 1;
         s(self.clock)
     }
 
-    /// When what counts for `user` was chosen.
+    /// Returns the time of the stored choice of `user`.
     pub(super) fn chosen_at(&self, user: &UserId) -> Option<Duration> {
         self.stored.get(user).map(|choice| choice.chosen_at)
     }
 
-    /// Stores a choice, unless a later one is stored.
+    /// Stores a choice, unless a later one is stored already.
     pub(super) fn store(&mut self, choice: LanguageChoice) {
         if self.chosen_at(&choice.user).is_none_or(|chosen_at| chosen_at < choice.chosen_at) {
             self.stored.insert(choice.user.clone(), choice.clone());

@@ -1,4 +1,4 @@
-//! The NATS of the model meets the obligations that the real one does.
+//! Checks that the NATS of the model meets the same obligations as the real one.
 
 use std::sync::atomic::Ordering;
 
@@ -31,20 +31,20 @@ impl ModelBus {
 }
 
 impl State {
-    /// Gives the source what there is for it.
-    fn bring(&mut self) {
+    /// Delivers the new messages to the source.
+    fn deliver(&mut self) {
         let Self { queue, reader, .. } = self;
         let mut events = Vec::new();
         if self.is_connected && !reader.is_subscribed {
             events.extend(reader.subscribe(queue, s(60)));
         }
-        events.extend(reader.bring(queue));
+        events.extend(reader.deliver(queue));
         self.send(events);
     }
 
     fn send(&self, events: Vec<SourceEvent>) {
         for event in events {
-            // A source that is closed needs none.
+            // Fails if the source was closed.
             self.source.send(event).ok();
         }
     }
@@ -56,7 +56,7 @@ impl EventBus for ModelBus {
         let mut state = self.0.lock();
         let (source, events) = mpsc::unbounded_channel();
         (state.reader, state.source) = (Reader::default(), source);
-        state.bring();
+        state.deliver();
         Box::new(FakeSource(events))
     }
 
@@ -75,7 +75,7 @@ impl EventBus for ModelBus {
         };
         let mut state = self.0.lock();
         let id = state.queue.publish(payload);
-        state.bring();
+        state.deliver();
         Some(id)
     }
 
@@ -100,7 +100,7 @@ impl FailingEventBus for ModelBus {
     async fn restore(&self) {
         let mut state = self.0.lock();
         state.is_connected = true;
-        state.bring();
+        state.deliver();
     }
 
     async fn purge(&self) {
@@ -112,7 +112,7 @@ impl FailingEventBus for ModelBus {
         state.queue.recreate();
         let events = state.reader.interrupt();
         state.send(events);
-        state.bring();
+        state.deliver();
     }
 }
 
@@ -122,26 +122,26 @@ async fn meets(obligation: impl AsyncFn(&ModelBus)) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn source_brings_everything_in_order() {
+async fn source_returns_everything_in_order() {
     meets(event_source::returns_everything_in_order).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn source_goes_on_after_an_interruption() {
+async fn source_resumes_after_interruption() {
     meets(event_source::resumes_after_an_interruption).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn source_tells_what_the_bus_has_lost() {
+async fn source_reports_lost_events() {
     meets(event_source::reports_lost_events).await;
 }
 
-/// Preferences that hear what is new in the bucket when they are asked.
+/// Preferences that read the new entries of the bucket on each call.
 struct ModelPreferences {
     preferences: FakePreferences,
     bucket: Arc<Mutex<LanguageBucket>>,
     told: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
-    /// How many choices were told, and whether it was said that these are all.
+    /// The number of returned choices, and whether `UpToDate` was returned.
     position: Mutex<(usize, bool)>,
 }
 
@@ -184,14 +184,14 @@ impl LanguagePreferences for ModelPreferences {
 }
 
 #[tokio::test(start_paused = true)]
-async fn preferences_meet_the_obligations_of_their_port() {
+async fn preferences_meet_obligations() {
     let bucket = Arc::<Mutex<LanguageBucket>>::default();
     let tested = obligations::language_preferences(async || ModelPreferences::of(bucket.clone()));
     tokio::time::timeout(s(60), tested).await.expect("in time");
 }
 
 #[tokio::test(start_paused = true)]
-async fn clock_meets_the_obligations_of_its_port() {
+async fn clock_meets_obligations() {
     let pause = async || tokio::time::sleep(Duration::from_millis(1)).await;
     obligations::clock(&WallClock::new(), pause).await;
 }

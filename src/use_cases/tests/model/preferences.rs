@@ -1,4 +1,4 @@
-//! Which languages users have chosen, as seen by an instance.
+//! The language choices, as one instance sees them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -6,7 +6,7 @@ use ports::outbound::{LanguagePreferences, StoreUpdate};
 
 use super::{nats::LanguageBucket, *};
 
-/// The bucket of languages, as an instance writes it and hears of it.
+/// The bucket of language choices, as one instance reads and writes it.
 pub(super) struct FakePreferences {
     pub(super) bucket: Arc<Mutex<LanguageBucket>>,
     pub(super) is_connected: AtomicBool,
@@ -14,7 +14,7 @@ pub(super) struct FakePreferences {
 }
 
 impl FakePreferences {
-    /// Those of `bucket`, without a line to it, and what they are told with.
+    /// Returns the preferences in `bucket`, not connected yet, and the sender of their updates.
     pub(super) fn of(
         bucket: Arc<Mutex<LanguageBucket>>,
     ) -> (Self, mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>) {

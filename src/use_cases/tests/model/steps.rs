@@ -1,43 +1,42 @@
-//! What may happen, and under which conditions.
+//! The steps of the model and the conditions under which they happen.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Users, by their numbers.
+/// The names of the users.
 pub(super) const USERS: [&str; 3] = ["a", "b", "c"];
-/// Instances that share one NATS.
+/// The number of instances.
 pub(super) const INSTANCES: usize = 2;
-/// Browsers. No user but the last is without one for long.
+/// The number of browsers. The last user has none.
 pub(super) const BROWSERS: usize = 3;
 
-/// One thing that happens.
+/// A step of the model.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
-    /// An event for the users whose bit is set; when all are, for everyone. It is read at once, or with what happens next.
+    /// An event is published for the users whose bit is set, or for everyone if all are set. It is read at once or with the next step.
     Publish { users: u8, kind: Kind, at_once: bool },
     /// A browser opens a stream, unless it has one.
-    Connect { browser: usize, instance: usize, names: Names },
-    /// A browser loses its connection. What was written to it in the last `lost` milliseconds does not arrive. The service notices at once, or
-    /// when TCP gives the connection up.
+    Connect { browser: usize, instance: usize, sent_id: SentId },
+    /// A browser loses its connection and the data of the last `lost` milliseconds. The service notices at once, or when TCP times out.
     Lose { browser: usize, lost: u64, is_noticed: bool },
-    /// The line to a browser takes nothing for a while, or everything again.
+    /// A browser stops reading, or reads again.
     Read { browser: usize, reads: bool },
-    /// The line to a browser that takes nothing takes one turn.
+    /// A browser that has stopped reading reads one turn.
     ReadTurn { browser: usize },
-    /// A user chooses to read German, English or what each request asks for: at an instance, or elsewhere on the platform.
+    /// A user chooses German, English or the language of each request, on an instance or in the platform's settings.
     Choose { user: usize, language: Option<&'static str>, instance: Option<usize> },
-    /// An instance loses NATS.
-    Cut { instance: usize },
-    /// It has NATS again.
-    Restore { instance: usize },
-    /// An instance gets nothing of what is published: for less than a second, or for long, and says that it is behind.
+    /// An instance loses the connection to NATS.
+    Disconnect { instance: usize },
+    /// An instance reconnects to NATS.
+    Reconnect { instance: usize },
+    /// Messages do not reach an instance: for less than a second, or for longer, in which case it reports that it is lagging.
     Hold { instance: usize, is_short: bool },
-    /// It gets it.
+    /// The delayed messages reach the instance.
     Release { instance: usize },
-    /// Every message of the queue is removed, whoever has not read it.
+    /// All messages of the queue are removed, also unread ones.
     Purge,
-    /// The queue is deleted and made anew.
+    /// The queue is deleted and recreated.
     Recreate,
     /// An instance is stopped.
     Stop { instance: usize },
@@ -45,60 +44,60 @@ pub(super) enum Step {
     Kill { instance: usize },
     /// An instance is started.
     Start { instance: usize },
-    /// So many milliseconds go by.
+    /// Time passes, in milliseconds.
     Wait { milliseconds: u64 },
-    /// The wall clock of the instances jumps by so many seconds.
+    /// The wall clock of the instances jumps, in seconds.
     JumpWallClock { seconds: i64 },
-    /// The clock of NATS goes before the true time by so many milliseconds.
+    /// The clock of NATS is set ahead of the true time, in milliseconds.
     SetNatsClock { ahead: i64 },
 }
 
-/// What is published.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Small,
     /// Several fit into a small log.
     Medium,
-    /// It fills a turn of a stream.
+    /// Fills a turn of a stream.
     Large,
     /// In English and German.
     Translated,
     Logout,
 }
 
-/// What a browser names when it connects.
+/// The last event id that a browser sends when it connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Names {
-    /// What a browser of its kind does.
+pub(super) enum SentId {
+    /// The correct id, or none, depending on the kind of browser.
     Usual,
-    /// An id that is none.
-    Nonsense,
-    /// An event that never comes.
-    TheFuture,
+    /// An invalid id.
+    Invalid,
+    /// The id of an event that is never published.
+    Future,
 }
 
-/// What a browser comes back with.
+/// What a browser sends when it reconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returns {
     Nothing,
     LastEventId,
     RequestId,
-    /// With its `Last-Event-ID` once it has one, and always with its `X-Request-ID`.
+    /// `Last-Event-ID` once the browser has one, and always `X-Request-ID`.
     Both,
 }
 
-/// A browser, as far as it stays the same.
+/// The constant properties of a browser.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Kin {
+pub(super) struct BrowserKind {
     pub(super) user: usize,
     pub(super) returns: Returns,
-    /// For how long its tokens are valid, in seconds, if they end.
+    /// The lifetime of tokens in seconds. None if they do not expire.
     pub(super) token: Option<u64>,
-    /// Whether its requests ask for German.
+    /// Whether requests ask for German.
     pub(super) asks_for_german: bool,
 }
 
-impl Kin {
+impl BrowserKind {
     pub(super) fn repeats_request_id(&self) -> bool {
         matches!(self.returns, Returns::RequestId | Returns::Both)
     }
@@ -108,16 +107,16 @@ impl Kin {
     }
 }
 
-/// How the service is configured, and who comes.
+/// The configuration of the service, and the browsers.
 #[derive(Clone, Debug)]
 pub(super) struct Conditions {
-    /// Of the history, in seconds; zero for none.
+    /// Maximum age of the history in seconds. Zero for no history.
     pub(super) max_age: u64,
     pub(super) max_bytes: usize,
     pub(super) close_on_logout: bool,
-    /// Of a stream, in seconds.
+    /// Maximum age of a stream in seconds.
     pub(super) max_stream_age: Option<u64>,
-    pub(super) browsers: [Kin; BROWSERS],
+    pub(super) browsers: [BrowserKind; BROWSERS],
 }
 
 impl Conditions {
@@ -126,22 +125,19 @@ impl Conditions {
     }
 }
 
-/// For how long what was written may not have arrived.
+/// The unacknowledged window.
 pub(super) const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
-/// For how long bookmarks are kept.
+/// How long bookmarks are kept.
 pub(super) const RESUME_WINDOW: Duration = Duration::from_mins(1);
 
-fn kin(returns: impl Strategy<Value = Returns>) -> impl Strategy<Value = Kin> {
+fn browser_kind(returns: impl Strategy<Value = Returns>) -> impl Strategy<Value = BrowserKind> {
     let token = prop_oneof![4 => Just(None), 1 => Just(Some(40))];
-    (0..2_usize, returns, token, any::<bool>()).prop_map(|(user, returns, token, asks_for_german)| Kin {
-        user,
-        returns,
-        token,
-        asks_for_german,
+    (0..2_usize, returns, token, any::<bool>()).prop_map(|(user, returns, token, asks_for_german)| {
+        BrowserKind { user, returns, token, asks_for_german }
     })
 }
 
-/// How browsers come back, all kinds of them.
+/// Generates all kinds of reconnecting browsers.
 pub(super) fn any_return() -> impl Strategy<Value = Returns> + Clone {
     prop_oneof![
         2 => Just(Returns::Nothing),
@@ -151,25 +147,25 @@ pub(super) fn any_return() -> impl Strategy<Value = Returns> + Clone {
     ]
 }
 
-/// A log that holds everything, for minutes.
+/// Generates the limits of a log that keeps everything.
 pub(super) fn large_log() -> impl Strategy<Value = (u64, usize)> {
     Just((300, usize::MAX))
 }
 
-/// A log that may forget what a client has missed, or that is none.
+/// Generates the limits of a log that may remove events that a client has missed, or of no log.
 pub(super) fn small_log() -> impl Strategy<Value = (u64, usize)> {
     let max_age = prop_oneof![2 => Just(300), 3 => Just(20), 1 => Just(0)];
     let max_bytes = prop_oneof![2 => Just(usize::MAX), 1 => Just(20_000_usize), 1 => Just(300_000)];
     (max_age, max_bytes)
 }
 
-/// A service with a log of these limits (seconds and bytes), and browsers that return like this.
+/// Generates the conditions with a log of these limits (seconds and bytes) and browsers that reconnect like this.
 pub(super) fn conditions(
     log: impl Strategy<Value = (u64, usize)>,
     returns: impl Strategy<Value = Returns> + Clone,
 ) -> impl Strategy<Value = Conditions> {
     let max_stream_age = prop_oneof![5 => Just(None), 1 => Just(Some(60))];
-    let browsers = [kin(returns.clone()), kin(returns.clone()), kin(returns)];
+    let browsers = [browser_kind(returns.clone()), browser_kind(returns.clone()), browser_kind(returns)];
     (log, any::<bool>(), max_stream_age, browsers).prop_map(
         |((max_age, max_bytes), close_on_logout, max_stream_age, browsers)| Conditions {
             max_age,
@@ -189,16 +185,16 @@ fn step() -> impl Strategy<Value = Step> {
     let (browser, instance) = (|| 0..BROWSERS, || 0..INSTANCES);
     prop_oneof![
         40 => (1..8_u8, kind(), any::<bool>()).prop_map(|(users, kind, at_once)| Step::Publish { users, kind, at_once }),
-        24 => (browser(), instance(), names())
-            .prop_map(|(browser, instance, names)| Step::Connect { browser, instance, names }),
+        24 => (browser(), instance(), sent_id())
+            .prop_map(|(browser, instance, sent_id)| Step::Connect { browser, instance, sent_id }),
         14 => (browser(), prop_oneof![Just(0), 1..9_000_u64], any::<bool>())
             .prop_map(|(browser, lost, is_noticed)| Step::Lose { browser, lost, is_noticed }),
         5 => (browser(), any::<bool>()).prop_map(|(browser, reads)| Step::Read { browser, reads }),
         3 => browser().prop_map(|browser| Step::ReadTurn { browser }),
         5 => (0..2_usize, language(), prop::option::of(instance()))
             .prop_map(|(user, language, instance)| Step::Choose { user, language, instance }),
-        4 => instance().prop_map(|instance| Step::Cut { instance }),
-        4 => instance().prop_map(|instance| Step::Restore { instance }),
+        4 => instance().prop_map(|instance| Step::Disconnect { instance }),
+        4 => instance().prop_map(|instance| Step::Reconnect { instance }),
         4 => (instance(), any::<bool>())
             .prop_map(|(instance, is_short)| Step::Hold { instance, is_short }),
         3 => instance().prop_map(|instance| Step::Release { instance }),
@@ -224,8 +220,8 @@ fn kind() -> impl Strategy<Value = Kind> {
     ]
 }
 
-fn names() -> impl Strategy<Value = Names> {
-    prop_oneof![20 => Just(Names::Usual), 1 => Just(Names::Nonsense), 1 => Just(Names::TheFuture)]
+fn sent_id() -> impl Strategy<Value = SentId> {
+    prop_oneof![20 => Just(SentId::Usual), 1 => Just(SentId::Invalid), 1 => Just(SentId::Future)]
 }
 
 fn language() -> impl Strategy<Value = Option<&'static str>> {

@@ -1,4 +1,4 @@
-//! Takes the steps, and settles the ledger at the end.
+//! The world: takes the steps and checks the ledger at the end.
 
 use super::{nats::Held, *};
 
@@ -8,12 +8,12 @@ pub(super) struct World {
     browsers: Vec<Browser>,
 }
 
-/// While time goes by, NATS brings what is new so often.
+/// Time between two deliveries of new messages while time passes.
 const TICK: Duration = Duration::from_millis(500);
-/// Streams of a stopping instance end within this time.
+/// The drain timeout of a stopping instance.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Takes the steps, lets everybody come back and read, and settles the ledger.
+/// Takes the steps, reconnects all browsers, reads everything and checks the ledger.
 pub(super) async fn run(conditions: Conditions, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let browsers = conditions.browsers.map(Browser::new).into();
     let mut world = World { cluster: Cluster::new(conditions), browsers };
@@ -24,7 +24,7 @@ pub(super) async fn run(conditions: Conditions, steps: Vec<Step>) -> Result<(), 
     for step in steps {
         world.take(step).await?;
     }
-    world.settle_the_ledger().await
+    world.check_ledger().await
 }
 
 impl World {
@@ -37,9 +37,9 @@ impl World {
                     return Ok(());
                 }
             }
-            Step::Connect { browser, instance, names } => {
-                self.connect(browser, instance, names)?;
-                // What was published before and what comes next meet the stream in this very moment.
+            Step::Connect { browser, instance, sent_id } => {
+                self.connect(browser, instance, sent_id)?;
+                // Does not settle, so that earlier messages and the next step coincide with the opening of the stream.
                 return Ok(());
             }
             Step::Lose { browser, lost, is_noticed } => {
@@ -64,8 +64,8 @@ impl World {
                     None => self.cluster.choose_elsewhere(USERS[number], language),
                 }
             }
-            Step::Cut { instance } => self.cluster.cut(instance),
-            Step::Restore { instance } => self.cluster.restore(instance),
+            Step::Disconnect { instance } => self.cluster.cut(instance),
+            Step::Reconnect { instance } => self.cluster.restore(instance),
             Step::Hold { instance, is_short } => self.cluster.hold(instance, is_short),
             Step::Release { instance } => self.cluster.release(instance),
             Step::Purge => self.cluster.purge(),
@@ -86,22 +86,22 @@ impl World {
         self.settle().await
     }
 
-    fn connect(&mut self, number: usize, instance: usize, names: Names) -> Result<(), TestCaseError> {
+    fn connect(&mut self, number: usize, instance: usize, sent_id: SentId) -> Result<(), TestCaseError> {
         let (cluster, browser) = (&self.cluster, &mut self.browsers[number]);
         let Some(running) = cluster.instances[instance].as_ref().filter(|_| browser.stream.is_none()) else {
             return Ok(());
         };
-        let waits = cluster.conditions.keeps_history() || kept::STREAM_AWAITS_NATS_WITHOUT_HISTORY;
+        let waits = cluster.conditions.keeps_history() || unmet::STREAM_WAITS_FOR_NATS_WITHOUT_HISTORY;
         if running.read.is_none() && !waits {
             return Ok(());
         }
-        let is_ahead = browser.kin.returns != Returns::Nothing
+        let is_ahead = browser.kind.returns != Returns::Nothing
             && running.reader.last().is_some_and(|last| last.incarnation < browser.incarnation());
-        if is_ahead && !kept::INSTANCE_WAITS_FOR_A_QUEUE_MADE_ANEW {
+        if is_ahead && !unmet::INSTANCE_WAITS_FOR_RECREATED_QUEUE {
             return Ok(());
         }
-        // What is named counts as where the stream of a request id has come.
-        let names = if browser.kin.repeats_request_id() { Names::Usual } else { names };
+        // With a request id, an invalid last event id would become the position of the stream.
+        let sent_id = if browser.kind.repeats_request_id() { SentId::Usual } else { sent_id };
         let judge = cluster.judge(instance);
         let name = number.to_string();
         let has_heard = |last: &Last| {
@@ -111,14 +111,14 @@ impl World {
             of_last.next().is_some_and(|told| last.ended.is_some_and(|ended| told.at + s(1) >= ended))
         };
         let is_known = cluster.conditions.keeps_history() && browser.is_known(running.run, has_heard);
-        let (last_event_id, start) = browser.start(names, is_known, cluster.queue.last(), &judge);
-        let Kin { user: of, token, asks_for_german, .. } = browser.kin;
+        let (last_event_id, start) = browser.start(sent_id, is_known, cluster.queue.last(), &judge);
+        let BrowserKind { user: of, token, asks_for_german, .. } = browser.kind;
         let until = token.map_or(Duration::MAX, |token| judge.wall + s(token));
         let request = StreamRequest {
             principal: Principal { user: user(USERS[of]), issued_at: IssuedAt::UNKNOWN, expires_at: until },
             last_event_id,
             request: browser
-                .kin
+                .kind
                 .repeats_request_id()
                 .then(|| RequestId::try_new(&name).expect("a request id")),
             accept_language: asks_for_german
@@ -128,10 +128,10 @@ impl World {
         match running.subscriptions.subscribe(request, connection.clone()) {
             Ok(subscription) => {
                 let client = Client::new(subscription, connection);
-                // A stream that continues none is a new one.
-                let continues = is_known && browser.kin.repeats_request_id();
+                // A stream that continues no other is a new one.
+                let continues = is_known && browser.kind.repeats_request_id();
                 let ended_by = if continues { browser.ended_by.clone() } else { HashSet::new() };
-                browser.open(Stream::new(client, (instance, &judge), browser.kin, start, ended_by));
+                browser.open(Stream::new(client, (instance, &judge), browser.kind, start, ended_by));
             }
             Err(refused) => prop_assert!(running.is_stopping, "refused: {refused}"),
         }
@@ -144,13 +144,13 @@ impl World {
         if is_noticed {
             end(browser, stream);
         } else {
-            let notices_by = Browser::notices_by(&stream, lost);
-            stream.informed = None;
-            browser.lost.push((stream, notices_by));
+            let noticed_by = Browser::noticed_by(&stream, lost);
+            stream.up_to_date_at = None;
+            browser.lost.push((stream, noticed_by));
         }
     }
 
-    /// Takes the streams of `instance` from the browsers.
+    /// Disconnects all browsers from `instance`.
     fn disconnect(&mut self, instance: usize) {
         for browser in &mut self.browsers {
             let (lost, others) = std::mem::take(&mut browser.lost)
@@ -170,7 +170,7 @@ impl World {
 
     fn kill(&mut self, instance: usize) {
         self.disconnect(instance);
-        // What streams leave behind when they end is not told to anybody.
+        // A killed instance publishes no bookmarks.
         self.cluster.instances[instance] = None;
     }
 
@@ -181,7 +181,7 @@ impl World {
         let draining = tokio::spawn(async move { subscriptions.drain(DRAIN).await });
         self.wait(DRAIN + s(1)).await?;
         prop_assert!(draining.is_finished());
-        // Whoever has not taken the end is cut.
+        // Clients that have not read the end are disconnected.
         self.disconnect(number);
         self.cluster.collect();
         self.cluster.instances[number] = None;
@@ -192,12 +192,12 @@ impl World {
         let until = WallClock::present() + time;
         while WallClock::present() < until {
             tokio::time::sleep(TICK.min(until - WallClock::present())).await;
-            self.cluster.bring();
+            self.cluster.deliver();
             for browser in &mut self.browsers {
                 let present = WallClock::present();
                 let (over, others) = std::mem::take(&mut browser.lost)
                     .into_iter()
-                    .partition::<Vec<_>, _>(|(_, notices_by)| *notices_by <= present + TICK);
+                    .partition::<Vec<_>, _>(|(_, noticed_by)| *noticed_by <= present + TICK);
                 browser.lost = others;
                 for (stream, _) in over {
                     end(browser, stream);
@@ -208,7 +208,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets everything happen that can happen without time going by, but for a few milliseconds.
+    /// Runs all tasks and browsers until nothing happens any more. A few milliseconds pass.
     async fn settle(&mut self) -> Result<(), TestCaseError> {
         let mut has_read = true;
         while has_read {
@@ -242,8 +242,8 @@ impl World {
         self.cluster.check_limits()
     }
 
-    /// Lets everybody come back and read, and checks that nobody is owed anything; then that nothing is kept of those who have gone.
-    async fn settle_the_ledger(&mut self) -> Result<(), TestCaseError> {
+    /// Reconnects all browsers and checks that every event was delivered. Then checks that the logs keep nothing for closed streams.
+    async fn check_ledger(&mut self) -> Result<(), TestCaseError> {
         self.cluster.step += 1;
         for instance in 0..INSTANCES {
             self.cluster.start(instance);
@@ -251,13 +251,13 @@ impl World {
             self.cluster.restore(instance);
         }
         self.wait(s(2)).await?;
-        // Each logout that was missed ends a stream, and so may a token.
+        // Repeated, because each missed logout ends a stream, as does an expired token.
         for _ in 0..20 {
             for number in 0..BROWSERS {
                 if let Some(stream) = &mut self.browsers[number].stream {
                     stream.reads = true;
                 }
-                self.connect(number, number % INSTANCES, Names::Usual)?;
+                self.connect(number, number % INSTANCES, SentId::Usual)?;
             }
             self.wait(s(2)).await?;
             if self.browsers.iter().all(|browser| browser.stream.is_some()) {
@@ -274,10 +274,10 @@ impl World {
                         owed.is_none(),
                         "{owed:?} never comes; {:?}, of {:?}",
                         stream.written,
-                        browser.kin
+                        browser.kind
                     );
                 }
-                None => prop_assert!(false, "no stream stays open: {:?}", browser.kin),
+                None => prop_assert!(false, "no stream stays open: {:?}", browser.kind),
             }
         }
         for instance in 0..INSTANCES {
@@ -293,7 +293,7 @@ impl World {
     }
 }
 
-/// The service notices that a stream has ended.
+/// Records that the service has noticed the end of a stream.
 fn end(browser: &mut Browser, mut stream: Stream) {
     stream.ended.get_or_insert_with(WallClock::present);
     browser.ends(&stream);

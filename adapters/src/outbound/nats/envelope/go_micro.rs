@@ -42,7 +42,8 @@ impl Kind {
 }
 
 impl Envelope {
-    /// Reads an envelope. Returns none if it is for other services. Reading stops at the type of such an envelope, whose payload may be large.
+    /// Reads an envelope. Returns none if it is for other services. Reading stops at the type of such an envelope, because its payload may
+    /// be large.
     ///
     /// # Errors
     ///

@@ -34,6 +34,7 @@ fn most_specific_setting_decides_the_destination() {
     check(STANDARD, &[base], grpc, "http://a:1", ENDPOINT);
     check(STANDARD, &[base, by_http], http, "http://a:1/v1/traces", ENDPOINT);
     check(STANDARD, &[(ENDPOINT, "http://a:1/x/"), by_http], http, "http://a:1/x/v1/traces", ENDPOINT);
+    check(STANDARD, &[(ENDPOINT, "http://a:1/x?k=v"), by_http], http, "http://a:1/x/v1/traces?k=v", ENDPOINT);
     check(STANDARD, &[base, by_http, by_grpc], grpc, "http://a:1", ENDPOINT);
     check(STANDARD, &[base, own, by_http], http, "http://b:2/own", TRACES_ENDPOINT);
     check(STANDARD, &[(TRACES_ENDPOINT, ""), base], grpc, "http://a:1", ENDPOINT);
@@ -69,6 +70,10 @@ fn invalid_url_is_reported_without_its_secrets() {
         &[(ENDPOINT, "http://user:hidden@a:1")],
         "OTEL_EXPORTER_OTLP_ENDPOINT=***@a:1 contains a user; set credentials as a header, in OTEL_EXPORTER_OTLP_HEADERS; \
          use for example http://localhost:4317: traces are disabled",
+    );
+    check(
+        &[(ENDPOINT, "http://user:hid?den@a:1")],
+        "OTEL_EXPORTER_OTLP_ENDPOINT=*** has an invalid port; use for example http://localhost:4317: traces are disabled",
     );
     check(
         &[(ENDPOINT, "http://a:99999")],

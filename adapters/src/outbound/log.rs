@@ -286,7 +286,7 @@ mod tests {
         let time = line["time"].take();
         assert!(time.as_str().is_some_and(|time| time.contains('T') && time.ends_with('Z')), "{time}");
         let place = line["line"].take();
-        assert!(place.as_str().is_some_and(|place| place.contains("telemetry.rs:")), "{place}");
+        assert!(place.as_str().is_some_and(|place| place.contains("log.rs:")), "{place}");
         assert_eq!(
             line,
             json!({
