@@ -115,16 +115,51 @@ impl Configured {
     }
 }
 
+/// The service manager that a service notifies.
+struct ServiceManager {
+    socket: UnixDatagram,
+    directory: TempDir,
+}
+
+impl ServiceManager {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let socket = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
+        Self { socket, directory }
+    }
+
+    /// Returns the value of `NOTIFY_SOCKET`.
+    fn path(&self) -> String {
+        self.directory.path().join("notify").to_str().expect("Unicode").to_owned()
+    }
+
+    async fn next_notification(&self) -> String {
+        let mut buffer = [0; 128];
+        let received = tokio::time::timeout(DEADLINE, self.socket.recv(&mut buffer)).await.expect("in time");
+        String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
+    }
+
+    async fn is_notified(&self, state: &str) {
+        while self.next_notification().await.trim() != state {}
+    }
+}
+
 #[tokio::test]
 async fn changes_the_log_level() {
-    let nats = Nats::down();
-    let mut service = Configured::start(&nats, "log: {level: info}").await;
+    let (nats, manager) = (Nats::start().await, ServiceManager::new());
+    let variables = [("NOTIFY_SOCKET", &*manager.path())];
+    let mut service = Configured::start_with(&nats, "log: {level: info}", &variables).await;
+    service.is_ready().await;
+    manager.is_notified("READY=1").await;
     let changed = service.reloaded("log: {level: debug}").await;
     assert_eq!(changed, r#"log.level: "info" -> "debug""#);
     get(service.http, "/openapi.json", &[]).await;
     while !service.program.error_line().await.expect("a line").contains("access-log") {}
     // The change to a higher level is still logged.
+    manager.is_notified("READY=1").await;
     assert_eq!(service.reloaded("log: {level: error}").await, r#"log.level: "debug" -> "error""#);
+    // The level is lower once the reload is complete.
+    manager.is_notified("READY=1").await;
     get(service.http, "/openapi.json", &[]).await;
     service.program.terminate();
     assert_eq!(service.program.remaining_errors().await, "");
@@ -404,26 +439,18 @@ async fn ends_nothing_at_any_time() {
 
 #[tokio::test]
 async fn notifies_the_service_manager() {
-    let nats = Nats::down();
-    let directory = tempfile::tempdir().expect("a directory");
-    let path = directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).expect("a socket");
-    let mut program = server_with(&nats, &[("NOTIFY_SOCKET", path.to_str().expect("Unicode"))]);
-    let told = async || {
-        let mut buffer = [0; 128];
-        let received = tokio::time::timeout(DEADLINE, socket.recv(&mut buffer)).await.expect("in time");
-        String::from_utf8(buffer[..received.expect("a message")].to_vec()).expect("a text")
-    };
-    assert_eq!(told().await.trim(), "READY=1");
+    let (nats, manager) = (Nats::down(), ServiceManager::new());
+    let mut program = server_with(&nats, &[("NOTIFY_SOCKET", &*manager.path())]);
+    assert_eq!(manager.next_notification().await.trim(), "READY=1");
     program.signal(Signal::HUP);
-    let reloading = told().await;
+    let reloading = manager.next_notification().await;
     let lines: Vec<_> = reloading.lines().collect();
     assert_eq!(lines[0], "RELOADING=1");
     let time = lines[1].strip_prefix("MONOTONIC_USEC=").expect("the time");
     assert!(time.parse::<u64>().is_ok(), "{time}");
-    assert_eq!(told().await.trim(), "READY=1");
+    assert_eq!(manager.next_notification().await.trim(), "READY=1");
     program.terminate();
-    assert_eq!(told().await.trim(), "STOPPING=1");
+    assert_eq!(manager.next_notification().await.trim(), "STOPPING=1");
     assert_eq!(program.status().await, Some(0));
 }
 
