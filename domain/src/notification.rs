@@ -64,7 +64,7 @@ impl FromStr for EventId {
 
 /// The error for a text that is not an event id of this service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no id that an event of this service has")]
+#[error("not an event id of this service")]
 pub struct InvalidEventId;
 
 /// The type of an event: the `event` field of the event stream.

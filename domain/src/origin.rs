@@ -194,7 +194,7 @@ pub enum InvalidOrigin {
     #[error("an origin has no user and no password")]
     Credentials,
     /// The text has a path, a query or a fragment.
-    #[error("{origin} has a path, which browsers leave out; leave out all from the third slash on")]
+    #[error("{origin} has a path, which browsers do not send; remove everything from the third slash on")]
     Path {
         /// The text.
         origin: String,
@@ -223,7 +223,7 @@ pub enum InvalidOrigin {
         origin: String,
     },
     /// The port is the default port of the scheme.
-    #[error("{origin} has the port of its scheme, which browsers leave out; leave it out")]
+    #[error("{origin} has the default port of its scheme, which browsers do not send; remove it")]
     DefaultPort {
         /// The text.
         origin: String,

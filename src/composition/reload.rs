@@ -90,9 +90,9 @@ impl Reloader {
             Ok(read) => read,
             Err(errors) => {
                 for error in &errors {
-                    error!(mistake = %error, "configuration error");
+                    error!(%error, "configuration error");
                 }
-                error!(mistakes = errors.len(), "configuration not reloaded, nothing changed");
+                error!(errors = errors.len(), "configuration not reloaded, nothing changed");
                 return;
             }
         };
@@ -177,7 +177,7 @@ pub(super) fn warn_of_short_secrets(secrets: &TokenManager) {
     ] {
         let bytes = secret.map_or(usize::MAX, |secret| secret.reveal().len());
         if bytes < MIN_SECRET_BYTES {
-            warn!(setting, bytes, least = MIN_SECRET_BYTES, "secret is too short to be safe");
+            warn!(setting, bytes, min_bytes = MIN_SECRET_BYTES, "secret is too short to be safe");
         }
     }
 }

@@ -135,8 +135,8 @@ pub const SETTINGS: &[Setting] = &[
         "debug.token",
         ["SSE_DEBUG_TOKEN"],
         NONE,
-        "a text that Prometheus is told as well",
-        "Bearer token for everything on the debug server but health and readiness; none for open access"
+        "a random text, which Prometheus needs too",
+        "Bearer token for the data of the debug server, not for its probes; none for open access"
     )
     .secret()
     .reloadable(),

@@ -85,7 +85,7 @@ async fn starts_without_nats_and_becomes_ready_with_it() {
     let mut stream = service.follow("einstein").await;
     eventually("the reason", async || {
         let (status, reason) = service.readiness().await;
-        status == 503 && reason.starts_with("the bus cannot be read: ")
+        status == 503 && reason.starts_with("NATS cannot be read: ")
     })
     .await;
     assert_eq!(service.metric("sse_bus_connected").await, 0);

@@ -95,10 +95,10 @@ impl Configured {
         let mut lines = self.sighup().await;
         let last = lines.pop().expect("a line");
         assert_eq!((&last["message"], &last["level"]), (&NOT_RELOADED.into(), &"error".into()));
-        let mistakes = lines.iter().filter_map(|line| line["mistake"].as_str());
-        let mistakes: Vec<_> = mistakes.map(|mistake| mistake.replace(&self.place(), "DIR")).collect();
-        assert_eq!(last["mistakes"], mistakes.len(), "each of them is named");
-        mistakes
+        let errors = lines.iter().filter_map(|line| line["error"].as_str());
+        let errors: Vec<_> = errors.map(|error| error.replace(&self.place(), "DIR")).collect();
+        assert_eq!(last["errors"], errors.len(), "each of them is named");
+        errors
     }
 
     fn place(&self) -> String {
@@ -283,8 +283,8 @@ async fn loads_the_certificate() {
     // No other setting changes while the certificate is invalid.
     fs::write(service.file(), "log: {level: info}\nlimits: {max_connections_per_user: 5}").expect("written");
     fs::write(files.path("certificate"), "no PEM").expect("written");
-    let mistakes = service.refused().await;
-    assert!(mistakes[0].contains("has no certificate (-----BEGIN CERTIFICATE-----)"), "{mistakes:?}");
+    let errors = service.refused().await;
+    assert!(errors[0].contains("has no certificate (-----BEGIN CERTIFICATE-----)"), "{errors:?}");
     connect(&old).await.expect("the same server");
 
     let new = files.renew();
@@ -298,7 +298,7 @@ async fn loads_the_certificate() {
 }
 
 #[tokio::test]
-async fn names_every_mistake_and_changes_nothing() {
+async fn names_every_error_and_changes_nothing() {
     let nats = Nats::down();
     let secrets = tempfile::tempdir().expect("a directory");
     let token_file = secrets.path().join("token");
@@ -310,10 +310,10 @@ async fn names_every_mistake_and_changes_nothing() {
     fs::write(&token_file, "").expect("written");
     let wrong = "log: {level: loud}\nhtp: {addr: 'a:1'}\nlimits: {max_connections_per_user: 2}";
     fs::write(service.file(), wrong).expect("written");
-    let mistakes: Vec<_> = service.refused().await;
+    let errors: Vec<_> = service.refused().await;
     let secret = format!("SSE_DEBUG_TOKEN_FILE: {:?} is an empty file", token_file.display().to_string());
     assert_eq!(
-        mistakes,
+        errors,
         [
             "DIR/sse.yaml, htp: is not a setting; right would be: http",
             "DIR/sse.yaml, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); right would be: info",
@@ -397,7 +397,7 @@ async fn gives_up_on_an_unresponsive_file() {
     let path = ptsname(&terminal, Vec::new()).expect("a path").into_string().expect("Unicode");
     fs::remove_file(&file).expect("removed");
     symlink(&path, &file).expect("a link");
-    let [refused] = &service.refused().await[..] else { panic!("one mistake") };
+    let [refused] = &service.refused().await[..] else { panic!("one error") };
     assert!(refused.contains("cannot be read: it did not end within 5s"), "{refused}");
     // Several such files together take too long.
     fs::remove_file(service.file()).expect("removed");

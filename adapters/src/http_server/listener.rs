@@ -61,19 +61,18 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// What raises the limit of connections, also while they are served.
+    /// Returns a handle that raises the limit of connections while they are served.
     #[must_use]
     pub fn connection_limit(&self) -> ConnectionLimit {
         ConnectionLimit(Arc::clone(&self.connections))
     }
 }
 
-/// How many connections of a server may be open at a time.
+/// A handle to the limit of open connections of a server.
 pub struct ConnectionLimit(Arc<Connections>);
 
 impl ConnectionLimit {
-    /// Lets at least so many be open. A limit is never lowered: those that are open would leave no room for anybody who is to be told that
-    /// there are too many.
+    /// Raises the limit; never lowers it. Below the number of open connections no room would be left for the response 503.
     pub fn raise(&self, connections: usize) {
         self.0.raise_limit(connections);
     }

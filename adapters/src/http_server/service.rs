@@ -28,7 +28,7 @@ use super::{
 
 /// Maximum size of a piece of a body, in bytes. hyper polls the next piece when the client has taken enough, which shows its progress.
 const MAX_PIECE_BYTES: usize = 64 * 1024;
-/// The route as which requests count that do not reach the application.
+/// The route label of requests that are rejected before they reach the application.
 const NO_ROUTE: &str = "none";
 
 /// The addresses of a connection and the application that answers its requests.

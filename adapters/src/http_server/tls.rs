@@ -51,7 +51,7 @@ pub fn acceptor(files: CertificateFiles) -> Result<(TlsAcceptor, Renewal), Unusa
     Ok((with(Arc::clone(&current)), Renewal { files, current }))
 }
 
-/// Renews a certificate that is in use, for those who do not want to wait until its files are looked at again.
+/// Reloads a certificate in use at once, without waiting for the next check of its files.
 #[derive(Clone)]
 pub struct Renewal {
     files: CertificateFiles,

@@ -65,7 +65,7 @@ impl fmt::Display for LanguageTag {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLanguageTag {
     /// The text is not well-formed.
-    #[error("this is no language tag such as `en` or `de-AT` (RFC 5646): {reason}")]
+    #[error("not a language tag such as `en` or `de-AT` (RFC 5646): {reason}")]
     NotWellFormed {
         /// The reason.
         reason: String,

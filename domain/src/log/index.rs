@@ -119,7 +119,7 @@ impl<F> Index<F> {
         Lag { events: self.entries.len() - first, bytes: self.added_bytes - before }
     }
 
-    /// Returns the last event recorded before `time`, or the floor. A reason comes with it if events since `time` have been removed.
+    /// Returns the last event recorded before `time`, or the floor. Returns a reason too if events since `time` have been removed.
     pub(super) fn position_before(&self, time: Instant) -> (EventId, Option<GapReason>) {
         let first = self.entries.partition_point(|indexed| indexed.entry.recorded < time);
         if let Some(last) = first.checked_sub(1) {

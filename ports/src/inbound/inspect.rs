@@ -8,9 +8,7 @@ use domain::{
     statistics::Statistics,
 };
 
-/// What an administrator can see and do.
-///
-/// No data is collected for this port. It costs nothing unless it is called.
+/// Inspection for administrators. Figures are computed on request: no data is collected for this port.
 pub trait Inspect: Send + Sync {
     /// Returns the current and the accumulated figures.
     fn statistics(&self) -> Statistics;

@@ -12,16 +12,16 @@ pub trait Readiness: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotReady {
     /// The instance has not subscribed to NATS yet.
-    #[error("starting: not yet subscribed to the bus")]
+    #[error("starting: not yet subscribed to NATS")]
     Starting,
     /// The instance cannot read from NATS at present.
-    #[error("the bus cannot be read: {reason}")]
+    #[error("NATS cannot be read: {reason}")]
     Interrupted {
         /// The cause.
         reason: String,
     },
     /// The instance reads more slowly than others publish.
-    #[error("{messages} messages wait on the bus to be read")]
+    #[error("{messages} messages wait in NATS to be read")]
     Lagging {
         /// The number of messages that wait to be read.
         messages: u64,

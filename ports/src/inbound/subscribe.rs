@@ -92,13 +92,13 @@ pub enum SubscribeError {
         retry_after: Duration,
     },
     /// The limit of all streams is reached.
-    #[error("as many streams are open as this instance may have")]
+    #[error("this instance has reached its limit of open streams")]
     TooMany {
         /// The time after which the client may retry.
         retry_after: Duration,
     },
     /// The limit of the user's streams is reached.
-    #[error("this user has as many streams open as one user may have")]
+    #[error("this user has reached the limit of open streams")]
     TooManyOfUser {
         /// The time after which the client may retry.
         retry_after: Duration,

@@ -46,9 +46,9 @@ fn each_error_is_reported() {
         ("log: {file: 007e1}", &[], "FILE, log.file: \"70\" must be in quotes"),
         ("debug: {token: 1e5}", &[], "FILE, debug.token: must be in quotes"),
         // Origins that browsers do not send.
-        ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example/")], "has a path, which browsers leave out"),
+        ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example/")], "has a path, which browsers do not send"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "a.example")], "has no scheme"),
-        ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example:443")], "has the port of its scheme"),
+        ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example:443")], "has the default port of its scheme"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "\"https://a.example\"")], "has no scheme"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "https://a.example;https://b.example")], "has a path"),
         ("", &[("SSE_CORS_ALLOW_ORIGINS", "[https://a.example]")], "has no scheme"),

@@ -54,9 +54,6 @@ impl Browser {
         last: EventId,
         judge: &Judge<'_>,
     ) -> (Option<String>, Start) {
-        for (stream, noticed_by) in std::mem::take(&mut self.lost) {
-            self.lost.push((stream, noticed_by));
-        }
         let names_events = self.kind.repeats_last_event_id();
         let last_event_id = match sent_id {
             SentId::Usual => self.last_id.filter(|_| names_events).map(|id| id.to_string()),
