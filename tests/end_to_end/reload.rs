@@ -24,6 +24,8 @@ use crate::{
     transport::{self, Server},
 };
 
+/// The message of each error in a configuration.
+const INVALID: &str = "configuration error";
 /// The message of the last line about a reload.
 const RELOADED: &str = "configuration reloaded";
 const NOT_RELOADED: &str = "configuration not reloaded, nothing changed";
@@ -95,7 +97,8 @@ impl Configured {
         let mut lines = self.sighup().await;
         let last = lines.pop().expect("a line");
         assert_eq!((&last["message"], &last["level"]), (&NOT_RELOADED.into(), &"error".into()));
-        let errors = lines.iter().filter_map(|line| line["error"].as_str());
+        let lines = lines.iter().filter(|line| line["message"] == INVALID);
+        let errors = lines.filter_map(|line| line["error"].as_str());
         let errors: Vec<_> = errors.map(|error| error.replace(&self.place(), "DIR")).collect();
         assert_eq!(last["errors"], errors.len(), "each of them is named");
         errors
