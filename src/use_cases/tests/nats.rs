@@ -74,12 +74,12 @@ async fn lost_events_are_gap_on_open_streams() {
     assert_eq!(idle.read(), [&gap(GapReason::Expired, "1-0", id(5)), "6"]);
     assert_eq!(busy.read(), [gap(GapReason::Expired, "1-1", id(5))]);
     // The NATS stream was deleted and recreated.
-    let anew = EventId { incarnation: Incarnation::of(2), sequence: 0 };
-    service.receive(SourceEvent::Resync { after: anew });
+    let recreated = EventId { incarnation: Incarnation::of(2), sequence: 0 };
+    service.receive(SourceEvent::Resync { after: recreated });
     settle().await;
-    assert_eq!(idle.read(), [gap(GapReason::Unknown, "1-6", anew)]);
-    assert_eq!(busy.read(), [gap(GapReason::Unknown, "1-5", anew)]);
-    assert_eq!(unread.read(), [gap(GapReason::Unknown, "1-0", anew)], "one gap for both losses");
+    assert_eq!(idle.read(), [gap(GapReason::Unknown, "1-6", recreated)]);
+    assert_eq!(busy.read(), [gap(GapReason::Unknown, "1-5", recreated)]);
+    assert_eq!(unread.read(), [gap(GapReason::Unknown, "1-0", recreated)], "one gap for both losses");
     assert_eq!(clients.each_ref().map(Client::is_finishing), [false; 3]);
     service.stop().await;
 }
