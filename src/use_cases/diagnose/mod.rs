@@ -6,6 +6,8 @@ mod instance;
 mod public;
 mod registry;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use std::{sync::Arc, time::Duration};
 

@@ -33,11 +33,9 @@ impl Findings {
             ("SSE_DEBUG_ADDR", &debug),
             ("OCIS_CONFIG_DIR", "/nowhere"),
         ];
-        let insecure: &[&str] = if arguments.contains(&"--url") { &["--insecure"] } else { &[] };
         let output = Command::new(env!("CARGO_BIN_EXE_ocis-sse"))
             .args(["doctor", "--json"])
             .args(arguments)
-            .args(insecure)
             .env_clear()
             .envs(ours.iter().chain(transport::settings()).chain(settings).copied())
             .kill_on_drop(true)

@@ -1,13 +1,16 @@
 //! The diagnosis, of a service as it should be and of each way in which its surroundings can be wrong.
 
+mod buffering;
 mod canned;
 mod findings;
 mod nginx;
 
+use std::time::{Duration, SystemTime};
+
 use adapters::outbound::nats::{KeyValueRegistry, Node};
 use ports::outbound::ServiceRegistry as _;
 
-use self::{canned::Canned, findings::Findings, nginx::Nginx};
+use self::{buffering::Buffering, canned::Canned, findings::Findings, nginx::Nginx};
 use crate::{
     buckets::connection_to,
     nats::{Nats, ReservedPort},
@@ -22,7 +25,7 @@ const NAME: &str = "com.owncloud.sse.sse";
 async fn register(nats: &Nats, name: &str, address: &str) {
     let node = Node { service: name.into(), version: "1".into(), address: address.into(), tls: false };
     let connection = connection_to(&nats.address());
-    let registry = KeyValueRegistry::new(&connection, &node, std::time::Duration::from_secs(30));
+    let registry = KeyValueRegistry::new(&connection, &node, Duration::from_secs(30));
     registry.announce().await.expect("announced");
     connection.close();
 }
@@ -83,11 +86,15 @@ async fn nothing_stays() {
 async fn proxy_that_buffers() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
-    let proxy = Nginx::forwarding_to(&service, "proxy_ignore_headers X-Accel-Buffering;").await;
-    let findings = Findings::of(&nats, &service, &["--url", &proxy.url()], &[]).await;
-    assert_eq!(findings.status, 1);
-    assert_eq!(findings.failed(), ["public.events"]);
-    assert!(findings.advice("public.events").contains("buffering"), "{findings:?}");
+    let check = async |interval, seen: &str| {
+        let proxy = Buffering::in_front_of(&service, interval).await;
+        let findings = Findings::of(&nats, &service, &["--url", &proxy.url()], &[]).await;
+        assert_eq!((findings.status, findings.failed()), (1, vec!["public.events"]));
+        assert!(findings.seen("public.events").contains(seen), "{findings:?}");
+        assert!(findings.advice("public.events").contains("buffering"), "{findings:?}");
+    };
+    check(Duration::from_secs(3), "arrived together").await;
+    check(Duration::from_hours(1), "did not arrive within 10 seconds").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,6 +124,23 @@ async fn proxy_that_cuts_silence() {
     assert!(seen.starts_with("cut after 4 s") || seen.starts_with("cut after 5 s"), "{seen}");
     let advice = findings.advice("public.idle");
     assert!(advice.contains("SSE_KEEPALIVE_INTERVAL to 2s"), "{advice}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn protocols_of_the_public_name() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let url = format!("{}://{}", service.http.scheme(), service.http);
+    let findings = Findings::of(&nats, &service, &["--url", &url, "--insecure"], &[]).await;
+    assert_eq!(findings.not_ok(), [""; 0]);
+    let protocols =
+        if service.http.uses_tls() { "TLS 1.3 (certificate not verified), HTTP/2" } else { "HTTP/1.1" };
+    assert!(findings.seen("public").ends_with(protocols), "{findings:?}");
+    if service.http.uses_tls() {
+        let verified = Findings::of(&nats, &service, &["--url", &url], &[]).await;
+        assert_eq!(verified.failed(), ["public"]);
+        assert!(verified.seen("public").contains("certificate"), "{verified:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,7 +221,7 @@ async fn registered_address_that_nothing_answers_at() {
 async fn clock_of_the_public_server_is_an_hour_behind() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
-    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_hours(1);
+    let hour_ago = SystemTime::now() - Duration::from_hours(1);
     let date = httpdate::fmt_http_date(hour_ago);
     let head = format!("HTTP/1.1 401 Unauthorized\r\ndate: {date}\r\ncontent-length: 0\r\n\r\n");
     let public = Canned::server(&head).await;
