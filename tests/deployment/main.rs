@@ -2,6 +2,7 @@
 
 mod compatibility;
 mod metrics;
+mod troubleshooting;
 
 use std::{collections::BTreeSet, process::Command};
 

@@ -34,8 +34,6 @@ pub struct ProbeResponse {
     pub headers: Vec<(String, String)>,
     /// The server's time since 1970 (`Date`, RFC 9110, 6.6.1).
     pub date: Option<Duration>,
-    /// The time between request and head.
-    pub waited: Duration,
     /// The body.
     pub body: Box<dyn ProbeBody>,
 }

@@ -27,7 +27,7 @@ impl Diagnosis {
                 return None;
             }
         };
-        let opened = self.judge_direct_stream(&url, &response);
+        let opened = judge_direct_stream(&url, &response);
         let is_open = response.status == 200;
         report(opened);
         if let Some(date) = response.date {
@@ -38,7 +38,7 @@ impl Diagnosis {
         }
         let headers = response.headers;
         if can_publish {
-            report(self.check_event(&mut Stream::new(response.body)).await);
+            report(self.check_event(&mut Stream::new(response.body, &self.clock)).await);
         } else {
             report(Finding::skipped("event", "without NATS no event can be published", None));
         }
@@ -61,35 +61,6 @@ impl Diagnosis {
                 )
             }
             Err(fault) => Finding::failed("ready", format!("{url}: {fault}"), advice_on(&fault)),
-        }
-    }
-
-    fn judge_direct_stream(&self, url: &str, response: &ProbeResponse) -> Finding {
-        let Some(version) = response.header(VERSION_HEADER) else {
-            return Finding::failed(
-                "stream",
-                format!("{url} answered {}, but not as ocis-sse", response.status),
-                "another program listens at http.addr, perhaps the built-in service: stop it, or set SSE_HTTP_ADDR",
-            );
-        };
-        match response.status {
-            200 => Finding::ok("stream", format!("ocis-sse {version} opened a stream at {url}")),
-            401 => Finding::failed(
-                "stream",
-                "the instance rejected a token that is signed with token_manager.jwt_secret",
-                "the running instance has another secret than this environment: start both with the platform's \
-                 (OCIS_JWT_SECRET, or jwt_secret in ocis.yaml)",
-            ),
-            404 => Finding::failed(
-                "stream",
-                format!("{url} answered 404"),
-                "the running instance has another http.root than this environment",
-            ),
-            status => Finding::failed(
-                "stream",
-                format!("{url} answered {status}"),
-                "the instance is stopping or has reached limits.max_connections; its log has the reason",
-            ),
         }
     }
 
@@ -116,6 +87,36 @@ impl Diagnosis {
                 "the instance reads another NATS or another NATS account than this environment names",
             ),
         }
+    }
+}
+
+/// Returns the finding about the answer to a request with the token of this diagnosis.
+fn judge_direct_stream(url: &str, response: &ProbeResponse) -> Finding {
+    let Some(version) = response.header(VERSION_HEADER) else {
+        return Finding::failed(
+            "stream",
+            format!("{url} answered {}, but not as ocis-sse", response.status),
+            "another program listens at http.addr, perhaps the built-in service: stop it, or set SSE_HTTP_ADDR",
+        );
+    };
+    match response.status {
+        200 => Finding::ok("stream", format!("ocis-sse {version} opened a stream at {url}")),
+        401 => Finding::failed(
+            "stream",
+            "the instance rejected a token that is signed with token_manager.jwt_secret",
+            "the running instance has another secret than this environment: start both with the platform's \
+             (OCIS_JWT_SECRET, or jwt_secret in ocis.yaml)",
+        ),
+        404 => Finding::failed(
+            "stream",
+            format!("{url} answered 404"),
+            "the running instance has another http.root than this environment",
+        ),
+        status => Finding::failed(
+            "stream",
+            format!("{url} answered {status}"),
+            "the instance is stopping or has reached limits.max_connections; its log has the reason",
+        ),
     }
 }
 

@@ -1,10 +1,13 @@
 //! Events on an open stream.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::{identity::UserId, notification::EventType};
-use ports::outbound::{BodyPart, BusFault, ProbeBody};
-use tokio::time::{Instant, timeout};
+use ports::outbound::{BodyPart, BusFault, Clock, ProbeBody};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Diagnosis;
@@ -36,13 +39,14 @@ pub(super) enum Lost {
 /// A stream that is read for test events.
 pub(super) struct Stream {
     body: Box<dyn ProbeBody>,
+    clock: Arc<dyn Clock>,
     /// The text that was received and may have a part of an event at its end.
     received: String,
 }
 
 impl Stream {
-    pub(super) fn new(body: Box<dyn ProbeBody>) -> Self {
-        Self { body, received: String::new() }
+    pub(super) fn new(body: Box<dyn ProbeBody>, clock: &Arc<dyn Clock>) -> Self {
+        Self { body, clock: Arc::clone(clock), received: String::new() }
     }
 
     /// Waits for `event`. Returns the time between its publication and its arrival.
@@ -54,7 +58,7 @@ impl Stream {
                     BodyPart::End(fault) => return Err(Lost::Ended(fault)),
                 }
             }
-            Ok(event.published.elapsed())
+            Ok(self.clock.now().saturating_duration_since(event.published))
         };
         timeout(ARRIVAL_TIMEOUT, arrived).await.unwrap_or(Err(Lost::Late))
     }
@@ -70,22 +74,21 @@ impl Stream {
 
     /// Reads until the stream ends or `limit` is over.
     pub(super) async fn idle(&mut self, limit: Duration) -> Idle {
-        let start = Instant::now();
         let mut idle = Idle { ended: None, comments: 0 };
-        let mut last = start;
+        let mut last = self.clock.now();
         let read = async {
             loop {
                 match self.body.next().await {
                     BodyPart::Text(_) => {
                         idle.comments += 1;
-                        last = Instant::now();
+                        last = self.clock.now();
                     }
                     BodyPart::End(fault) => return fault,
                 }
             }
         };
         if let Ok(fault) = timeout(limit, read).await {
-            idle.ended = Some((last.elapsed(), fault));
+            idle.ended = Some((self.clock.now().saturating_duration_since(last), fault));
         }
         idle
     }
@@ -105,7 +108,7 @@ impl Diagnosis {
         let event_type =
             EventType::try_new(EVENT_TYPE).map_err(|error| BusFault::Failed(error.to_string()))?;
         let content = Uuid::new_v4().to_string();
-        let published = Instant::now();
+        let published = self.clock.now();
         let sequence = self.bus.publish(user, &event_type, &content).await?;
         Ok(TestEvent { content, sequence, published })
     }

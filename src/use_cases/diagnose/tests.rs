@@ -5,13 +5,27 @@ use std::time::Instant;
 use async_trait::async_trait;
 use domain::notification::EventType;
 use ports::outbound::{
-    BodyPart, BusFault, MockClock, ProbeBody, ProbeFault, ProbeResponse, RegistryUnavailable, StoreTest,
+    BodyPart, BusFault, ProbeBody, ProbeFault, ProbeResponse, RegistryUnavailable, StoreTest,
 };
 
 use super::*;
 
 /// The time of this machine.
-const NOW: Duration = Duration::from_secs(1_800_000_000);
+const NOW: Duration = Duration::from_hours(500_000);
+
+/// A clock whose wall time stands still.
+struct Fixed;
+
+impl Clock for Fixed {
+    #[expect(clippy::disallowed_methods, reason = "durations do not matter in these tests")]
+    fn now(&self) -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn unix_time(&self) -> Duration {
+        NOW
+    }
+}
 
 /// A bus that is `ahead` of this machine, and does not remove events.
 struct Bus {
@@ -69,7 +83,6 @@ impl StreamProbe for Server {
                 .into_iter()
                 .collect(),
             date: None,
-            waited: Duration::ZERO,
             body: Box::new(Ended),
         })
     }
@@ -85,14 +98,11 @@ impl ProbeBody for Ended {
 }
 
 async fn findings(ahead: i64, server: Server) -> Vec<Finding> {
-    let mut clock = MockClock::new();
-    clock.expect_unix_time().return_const(NOW);
-    clock.expect_now().returning(Instant::now);
     let diagnosis = Diagnosis {
         bus: Arc::new(Bus { ahead }),
         registry: Some(Arc::new(Unreadable)),
         streams: Arc::new(server),
-        clock: Arc::new(clock),
+        clock: Arc::new(Fixed),
         instance: Instance {
             url: "http://here".into(),
             debug_url: "http://here".into(),

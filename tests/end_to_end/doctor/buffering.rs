@@ -6,7 +6,7 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
     task::JoinHandle,
-    time::{Instant, timeout_at},
+    time::timeout,
 };
 
 use crate::{service::Service, transport::Connection};
@@ -43,25 +43,17 @@ async fn forward(client: TcpStream, server: Connection, interval: Duration) {
     let (mut from_server, mut to_server) = tokio::io::split(server);
     let requests = tokio::spawn(async move { copy(&mut from_client, &mut to_server).await.ok() });
     let mut buffer = Vec::new();
-    let mut held_until = Instant::now();
-    loop {
-        match timeout_at(held_until, from_server.read_buf(&mut buffer)).await {
-            Ok(Ok(length)) if length > 0 => {}
-            Ok(_) => break,
-            Err(_) => {
-                if to_client.write_all(&buffer).await.is_err() {
-                    break;
-                }
-                if !buffer.is_empty() {
-                    held_until = Instant::now() + interval;
-                    buffer.clear();
-                } else if let Ok(length) = from_server.read_buf(&mut buffer).await
-                    && length == 0
-                {
-                    break;
-                }
-            }
+    // The first bytes are forwarded at once.
+    let mut held = Duration::ZERO;
+    while from_server.read_buf(&mut buffer).await.is_ok_and(|length| length > 0) {
+        let collect =
+            async { while from_server.read_buf(&mut buffer).await.is_ok_and(|length| length > 0) {} };
+        timeout(held, collect).await.ok();
+        if to_client.write_all(&buffer).await.is_err() {
+            break;
         }
+        buffer.clear();
+        held = interval;
     }
     requests.abort();
 }

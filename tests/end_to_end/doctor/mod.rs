@@ -7,8 +7,11 @@ mod nginx;
 
 use std::time::{Duration, SystemTime};
 
-use adapters::outbound::nats::{KeyValueRegistry, Node};
-use ports::outbound::ServiceRegistry as _;
+use adapters::outbound::{
+    clock::SystemClock,
+    nats::{KeyValueRegistry, Node},
+};
+use ports::outbound::{Clock as _, ServiceRegistry as _};
 
 use self::{buffering::Buffering, canned::Canned, findings::Findings, nginx::Nginx};
 use crate::{
@@ -221,7 +224,7 @@ async fn registered_address_that_nothing_answers_at() {
 async fn clock_of_the_public_server_is_an_hour_behind() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
-    let hour_ago = SystemTime::now() - Duration::from_hours(1);
+    let hour_ago = SystemTime::UNIX_EPOCH + SystemClock.unix_time() - Duration::from_hours(1);
     let date = httpdate::fmt_http_date(hour_ago);
     let head = format!("HTTP/1.1 401 Unauthorized\r\ndate: {date}\r\ncontent-length: 0\r\n\r\n");
     let public = Canned::server(&head).await;

@@ -21,7 +21,7 @@ use ports::outbound::{BodyPart, ProbeBody, ProbeFault, ProbeRequest, ProbeRespon
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 /// Timeout of each step before the request.
@@ -73,7 +73,7 @@ impl StreamProbe for HttpProbe {
             tls::connect(socket, host, request.verify),
         )
         .await?;
-        exchange(stream, &url, request, version, format!("{address}, {tls}")).await
+        Box::pin(exchange(stream, &url, request, version, format!("{address}, {tls}"))).await
     }
 }
 
@@ -102,7 +102,6 @@ async fn exchange(
     version: Version,
     connection: String,
 ) -> Result<ProbeResponse, ProbeFault> {
-    let start = Instant::now();
     let head = within(HEAD_TIMEOUT, ProbeFault::NoHead(HEAD_TIMEOUT), send(stream, url, request, version));
     let (head, body) = head.await?.into_parts();
     let protocol = if head.version == Version::HTTP_2 { "HTTP/2" } else { "HTTP/1.1" };
@@ -111,7 +110,6 @@ async fn exchange(
         status: head.status.as_u16(),
         date: date(&head.headers),
         headers: texts(&head.headers),
-        waited: start.elapsed(),
         body: Box::new(Body(body)),
     })
 }

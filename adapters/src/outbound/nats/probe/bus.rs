@@ -112,7 +112,7 @@ impl JetStreamProbe {
                 Ok(_) => Err("a write that had to fail was stored".into()),
             }
         };
-        self.attempt(name, opened).await
+        Box::pin(self.attempt(name, opened)).await
     }
 }
 
@@ -155,9 +155,9 @@ impl BusProbe for JetStreamProbe {
     }
 
     async fn publish(&self, user: &UserId, event_type: &EventType, content: &str) -> Result<u64, BusFault> {
-        let context = self.context()?;
+        let jetstream = self.context()?;
         let message = encode(user, event_type, content);
-        let stored = async { Ok(context.publish(queue::NAME, message.into()).await?.await?.sequence) };
+        let stored = async { Ok(jetstream.publish(queue::NAME, message.into()).await?.await?.sequence) };
         self.attempt(queue::NAME, stored).await
     }
 
