@@ -82,7 +82,7 @@ pub(super) enum Returns {
     Nothing,
     LastEventId,
     RequestId,
-    /// `Last-Event-ID` once the browser has one, and always `X-Request-ID`.
+    /// `LastStream-Event-ID` once the browser has one, and always `X-Request-ID`.
     Both,
 }
 
