@@ -92,7 +92,11 @@ async fn is_renewed_before_entry_expires() {
 async fn is_renewed_at_once_after_change() {
     let registry = FakeRegistry { lost_after: Mutex::new(Some(s(3))), ..FakeRegistry::new() };
     let expected = [(0, false), (3, false), (28, true), (53, true)];
-    assert_eq!(registry.announced(INTERVAL).await, expected, "not ready while it is not there");
+    assert_eq!(
+        registry.announced(INTERVAL).await,
+        expected,
+        "the service is not ready while the entry is missing"
+    );
 }
 
 #[tokio::test(start_paused = true)]
