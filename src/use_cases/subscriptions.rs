@@ -71,7 +71,7 @@ pub struct StreamPolicy {
 const MAX_BOOKMARKS: usize = 50_000;
 /// Maximum number of disabled or deleted accounts that are remembered: about 8 MB with ids of 36 bytes, 40 MB with the longest ids.
 const MAX_REVOKED_ACCOUNTS: usize = 50_000;
-/// Minimum time after which a refused client may retry. Jitter adds up to half of it.
+/// Minimum time after which a rejected client may retry. Jitter adds up to half of it.
 const RETRY_AFTER: Duration = Duration::from_secs(6);
 
 /// Returns the limits of bookmarks: a user may have as many bookmarks as open streams.
@@ -121,8 +121,8 @@ struct State {
     last_sweep: Instant,
     /// The time from which the next sweep removes expired data.
     cleanup_due: Instant,
-    /// The number of refused requests.
-    refused: u64,
+    /// The number of rejected requests.
+    rejected: u64,
 }
 
 /// The progress of reading NATS.
@@ -161,7 +161,7 @@ impl Subscriptions {
             stopping: false,
             last_sweep: started,
             cleanup_due: started,
-            refused: 0,
+            rejected: 0,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -221,7 +221,7 @@ impl Subscribe for Subscriptions {
         let StreamRequest { principal, last_event_id, request, accept_language } = request;
         let Principal { user, issued_at, expires_at } = principal;
         let mut state = shared.state.lock();
-        state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
+        state.admit(&user).inspect_err(|rejected| shared.count(*rejected))?;
         let start_point = match (last_event_id, &request) {
             (Some(text), _) => StartPoint::parse(text),
             (None, Some(request)) => StartPoint::Bookmark(request.clone()),
@@ -263,22 +263,22 @@ impl Subscribe for Subscriptions {
 impl State {
     /// Checks that `user` may open a stream.
     fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
-        let retry_after = Jitter::of(self.refused).lengthen(RETRY_AFTER);
+        let retry_after = Jitter::of(self.rejected).lengthen(RETRY_AFTER);
         let admitted = match self.log.check_limits(user) {
             _ if self.stopping => Err(SubscribeError::Stopping { retry_after }),
             Ok(()) => return Ok(()),
             Err(LimitReached::Total) => Err(SubscribeError::TooMany { retry_after }),
             Err(LimitReached::PerUser) => Err(SubscribeError::TooManyOfUser { retry_after }),
         };
-        self.refused += 1;
+        self.rejected += 1;
         admitted
     }
 }
 
 impl Shared {
-    /// Counts a request that was refused because of a limit.
-    fn count(&self, refused: SubscribeError) {
-        match refused {
+    /// Counts a request that was rejected because of a limit.
+    fn count(&self, rejected: SubscribeError) {
+        match rejected {
             SubscribeError::Stopping { .. } => {}
             SubscribeError::TooMany { .. } => self.metrics.limit_reached(LimitReached::Total),
             SubscribeError::TooManyOfUser { .. } => self.metrics.limit_reached(LimitReached::PerUser),

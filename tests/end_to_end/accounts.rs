@@ -47,12 +47,15 @@ impl Service {
 }
 
 /// Checks that the token is rejected by every endpoint.
-async fn is_refused(service: &Service, token: &str) {
+async fn is_rejected(service: &Service, token: &str) {
     for path in ["/sse", LANGUAGE] {
-        let refused = service.ask_by(token, path).await;
-        assert_eq!((refused.status, refused.header("content-type")), (401, Some("application/problem+json")));
-        assert_eq!(refused.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
-        let problem: Value = serde_json::from_str(&refused.body).expect("JSON");
+        let response = service.ask_by(token, path).await;
+        assert_eq!(
+            (response.status, response.header("content-type")),
+            (401, Some("application/problem+json"))
+        );
+        assert_eq!(response.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
+        let problem: Value = serde_json::from_str(&response.body).expect("JSON");
         let detail = "the token was issued before its user's account was disabled or deleted";
         assert_eq!(problem["detail"], detail);
     }
@@ -81,7 +84,7 @@ async fn disabling_an_account_ends_streams_and_tokens() {
             assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
         }
         assert_eq!([marie.content().await, marie.content().await], ["before", "after"]);
-        is_refused(&service, &old).await;
+        is_rejected(&service, &old).await;
 
         let mut stream = service.follow_by(&new).await;
         publisher.event(&["einstein"], "t", "new").await;
@@ -107,7 +110,7 @@ async fn enabling_an_account_accepts_its_tokens_again() {
 
     publish(&publisher, CHANGED, &feature("accountEnabled", "false")).await;
     assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
-    is_refused(&service, &old).await;
+    is_rejected(&service, &old).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
     eventually("the old token is accepted", async || service.ask_by(&old, LANGUAGE).await.status == 200)
         .await;
@@ -123,7 +126,7 @@ async fn new_instance_knows_recently_disabled_accounts() {
     let publisher = nats.publisher().await;
     publish(&publisher, "events.UserDeleted", &json!({ "UserID": "einstein" })).await;
     let service = Service::start(&nats, &[]).await;
-    is_refused(&service, &token(-60)).await;
+    is_rejected(&service, &token(-60)).await;
     service.follow_by(&token(60)).await;
     // Without a history it reads only new events.
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_AGE", "0s")]).await;

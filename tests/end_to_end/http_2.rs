@@ -74,10 +74,10 @@ async fn proxy_can_use_http_2_in_the_clear() {
     crate::tls::reads(&mut answer.into_body(), "hello").await;
     assert_eq!(other.content().await, "hello");
     // The first letters of this request are those of the HTTP/2 preface.
-    let refused =
+    let rejected =
         client::exchange(service.http, b"PROPFIND /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await;
-    assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
+    assert!(rejected.starts_with("HTTP/1.1 405 "), "{rejected}");
 }
 
 #[tokio::test]

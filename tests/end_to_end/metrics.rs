@@ -116,9 +116,9 @@ async fn rejected_tokens_are_counted_by_reason() {
             unauthorized += times;
             answers("/sse", 401, unauthorized)
         };
-        let refused = format!("sse_auth_failures_total{{reason=\"{reason}\"}} {times}");
+        let rejected = format!("sse_auth_failures_total{{reason=\"{reason}\"}} {times}");
         samples
-            .change([refused, answered, connections(&service, "connections_accepted_total", accepted)])
+            .change([rejected, answered, connections(&service, "connections_accepted_total", accepted)])
             .await;
     }
 }

@@ -147,15 +147,15 @@ async fn of_subscriptions_are_reported_until_lifted() {
     let readiness = async || crate::client::get(debug, "/readyz", &[]).await;
     let reason = "NATS does not permit more subscriptions (max_subscriptions)";
     eventually("named", async || readiness().await.body.contains(reason)).await;
-    let refusals = || limited.nats.logged("maximum subscriptions exceeded").len();
-    let before = refusals();
+    let rejections = || limited.nats.logged("maximum subscriptions exceeded").len();
+    let before = rejections();
     eventually("several attempts", async || {
         let (status, said) = {
             let answer = readiness().await;
             (answer.status, answer.body)
         };
         assert!(status == 503 && said.contains(reason), "{status} {said}");
-        refusals() >= before + 2
+        rejections() >= before + 2
     })
     .await;
     limited.nats.kill().await;

@@ -168,7 +168,7 @@ async fn of_the_helm_chart_with_an_external_nats_is_enough() {
     // Without the chain the certificate is not trusted.
     let without = chart(&registry_address, &external[..5]);
     let service = Started::with(&without).await;
-    eventually("refused", async || {
+    eventually("not ready", async || {
         client::get(service.debug, "/readyz", &[]).await.body.contains("invalid peer certificate")
     })
     .await;

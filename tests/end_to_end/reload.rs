@@ -93,7 +93,7 @@ impl Configured {
     }
 
     /// Reloads an invalid configuration, and returns the errors.
-    async fn refused(&mut self) -> Vec<String> {
+    async fn rejected(&mut self) -> Vec<String> {
         let mut lines = self.sighup().await;
         let last = lines.pop().expect("a line");
         assert_eq!((&last["message"], &last["level"]), (&NOT_RELOADED.into(), &"error".into()));
@@ -113,7 +113,7 @@ impl Configured {
     }
 
     /// Returns the status of a request that opens a stream if it is accepted.
-    async fn refusal(&self, token: &str) -> u16 {
+    async fn status_of(&self, token: &str) -> u16 {
         get(self.http, "/sse", &[("x-access-token", token)]).await.status
     }
 }
@@ -179,9 +179,9 @@ async fn lowers_a_limit_for_new_streams_alone() {
         .reloaded("log: {level: info}\nlimits: {max_connections_per_user: 1, max_connections: 3}")
         .await;
     assert_eq!(changed, r#"limits.max_connections: "" -> "3"; limits.max_connections_per_user: "2" -> "1""#);
-    assert_eq!(service.refusal(&token("einstein")).await, 429);
+    assert_eq!(service.status_of(&token("einstein")).await, 429);
     let _marie = service.follow("marie").await;
-    assert_eq!(service.refusal(&token("richard")).await, 503);
+    assert_eq!(service.status_of(&token("richard")).await, 503);
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     for stream in &mut open {
         assert_eq!(stream.content().await, "hello");
@@ -237,7 +237,7 @@ async fn changes_secrets_that_are_in_files() {
     let key = EncodingKey::from_secret(new_secret.as_bytes());
     let claims = json!({ "aud": ["reva"], "exp": 4_000_000_000_u64, "user": { "id": { "opaque_id": "marie" } }, "scope": { "user": {} } });
     let new = jsonwebtoken::encode(&Header::default(), &claims, &key).expect("signs");
-    assert_eq!(service.refusal(&new).await, 401);
+    assert_eq!(service.status_of(&new).await, 401);
     fs::write(&jwt, new_secret).expect("written");
     fs::write(&previous, SECRET).expect("written");
     fs::write(&debug, "two").expect("written");
@@ -257,7 +257,7 @@ async fn changes_secrets_that_are_in_files() {
     // Only the new secret is accepted. The stream that was opened with the old one stays open.
     fs::write(&previous, "a secret that has signed no token at all").expect("written");
     service.sighup().await;
-    assert_eq!(service.refusal(&token("einstein")).await, 401);
+    assert_eq!(service.status_of(&token("einstein")).await, 401);
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     assert_eq!(stream.content().await, "hello");
 }
@@ -286,7 +286,7 @@ async fn loads_the_certificate() {
     // No other setting changes while the certificate is invalid.
     fs::write(service.file(), "log: {level: info}\nlimits: {max_connections_per_user: 5}").expect("written");
     fs::write(files.path("certificate"), "no PEM").expect("written");
-    let errors = service.refused().await;
+    let errors = service.rejected().await;
     assert!(errors[0].contains("has no certificate (-----BEGIN CERTIFICATE-----)"), "{errors:?}");
     connect(&old).await.expect("the same server");
 
@@ -313,7 +313,7 @@ async fn names_every_error_and_changes_nothing() {
     fs::write(&token_file, "").expect("written");
     let wrong = "log: {level: loud}\nhtp: {addr: 'a:1'}\nlimits: {max_connections_per_user: 2}";
     fs::write(service.file(), wrong).expect("written");
-    let errors: Vec<_> = service.refused().await;
+    let errors: Vec<_> = service.rejected().await;
     let secret = format!("SSE_DEBUG_TOKEN_FILE: {:?} is an empty file", token_file.display().to_string());
     assert_eq!(
         errors,
@@ -323,7 +323,7 @@ async fn names_every_error_and_changes_nothing() {
             &secret,
         ]
     );
-    assert_eq!(service.refusal(&token("einstein")).await, 429, "the limit is as before");
+    assert_eq!(service.status_of(&token("einstein")).await, 429, "the limit is as before");
     let headers = [("authorization", "Bearer one")];
     assert_eq!(get(service.debug, "/config", &headers).await.status, 200, "and so is the token");
     // A corrected value is accepted.
@@ -360,20 +360,20 @@ async fn names_what_needs_a_restart() {
 }
 
 #[tokio::test]
-async fn refuses_unusable_files() {
+async fn rejects_unusable_files() {
     let nats = Nats::down();
     let mut service = Configured::start(&nats, "log: {level: info}").await;
     fs::remove_file(service.file()).expect("removed");
     let vanished = "DIR/sse.yaml: cannot be read: No such file or directory (os error 2)";
-    assert_eq!(service.refused().await, [vanished]);
+    assert_eq!(service.rejected().await, [vanished]);
     // This pipe has no writer.
     mknodat(CWD, service.file(), FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
-    assert_eq!(service.refused().await, ["DIR/sse.yaml: cannot be read: it did not end within 5s"]);
+    assert_eq!(service.rejected().await, ["DIR/sse.yaml: cannot be read: it did not end within 5s"]);
     fs::remove_file(service.file()).expect("removed");
     fs::write(service.file(), "#".repeat(2 << 20)).expect("written");
-    assert_eq!(service.refused().await, ["DIR/sse.yaml: is larger than 1048576 bytes"]);
+    assert_eq!(service.rejected().await, ["DIR/sse.yaml: is larger than 1048576 bytes"]);
     fs::write(service.file(), "log: {level: debug, pret").expect("written");
-    assert!(service.refused().await[0].starts_with("DIR/sse.yaml: is not valid YAML"));
+    assert!(service.rejected().await[0].starts_with("DIR/sse.yaml: is not valid YAML"));
     assert_eq!(service.reloaded("log: {level: info}").await, "nothing");
     service.program.terminate();
     assert_eq!(service.program.status().await, Some(0));
@@ -400,8 +400,8 @@ async fn gives_up_on_an_unresponsive_file() {
     let path = ptsname(&terminal, Vec::new()).expect("a path").into_string().expect("Unicode");
     fs::remove_file(&file).expect("removed");
     symlink(&path, &file).expect("a link");
-    let [refused] = &service.refused().await[..] else { panic!("one error") };
-    assert!(refused.contains("cannot be read: it did not end within 5s"), "{refused}");
+    let [error] = &service.rejected().await[..] else { panic!("one error") };
+    assert!(error.contains("cannot be read: it did not end within 5s"), "{error}");
     // Several such files together take too long.
     fs::remove_file(service.file()).expect("removed");
     symlink(&file, service.file()).expect("a link");
@@ -409,7 +409,7 @@ async fn gives_up_on_an_unresponsive_file() {
         fs::remove_file(file).expect("removed");
         symlink(&path, file).expect("a link");
     }
-    assert_eq!(service.refused().await, ["the configuration: was not read within 10 s"]);
+    assert_eq!(service.rejected().await, ["the configuration: was not read within 10 s"]);
     // Nor does the end wait for it.
     service.program.terminate();
     assert_eq!(service.program.status().await, Some(0));

@@ -226,7 +226,7 @@ async fn temporary_certificate_is_used_without_one() {
     let service = Service::start(&nats, &[("OCIS_HTTP_TLS_ENABLED", "true")]).await;
     let address = service.http.address;
     let stream = TcpStream::connect(address).await.expect("connected");
-    let refused = connector(&RootCertStore::empty(), b"h2").connect(address.ip().into(), stream).await;
-    let reason = refused.expect_err("an unknown server").to_string();
+    let connected = connector(&RootCertStore::empty(), b"h2").connect(address.ip().into(), stream).await;
+    let reason = connected.expect_err("an unknown server").to_string();
     assert!(reason.contains("UnknownIssuer"), "{reason}");
 }

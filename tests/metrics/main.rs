@@ -166,7 +166,7 @@ impl Service {
 
     /// Opens a stream for each of these requests.
     fn open(&self, requests: impl IntoIterator<Item = StreamRequest>) -> Vec<Stream> {
-        requests.into_iter().map(|request| self.ask(request).unwrap_or_else(|_| panic!("refused"))).collect()
+        requests.into_iter().map(|request| self.ask(request).unwrap_or_else(|_| panic!("rejected"))).collect()
     }
 
     /// Publishes an event that has been in NATS for `age`.

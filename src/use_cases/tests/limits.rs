@@ -5,15 +5,15 @@ use domain::log::LimitReached;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn refuse_new_streams_only() {
+async fn reject_new_streams_only() {
     let limits = StreamLimits { total: 3, per_user: 2 };
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
-    let refused = |name: &str| service.try_open(request(name)).err();
-    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
+    let rejected = |name: &str| service.try_open(request(name)).err();
+    assert!(matches!(rejected("c"), Some(SubscribeError::TooMany { .. })));
     let mut times = Vec::new();
     for _ in 0..5 {
-        let Some(SubscribeError::TooMany { retry_after }) = refused("a") else { panic!("a stream") };
+        let Some(SubscribeError::TooMany { retry_after }) = rejected("a") else { panic!("a stream") };
         times.push(retry_after);
     }
     assert!(times.iter().all(|time| (s(6)..=s(9)).contains(time)), "{times:?}");

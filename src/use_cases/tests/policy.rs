@@ -13,16 +13,16 @@ async fn lower_limits_end_no_stream() {
     service.publish(&["a", "b"], "x");
     run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["x"]; 3]);
-    let refused = |name: &str| service.try_open(request(name)).err();
-    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
+    let rejected = |name: &str| service.try_open(request(name)).err();
+    assert!(matches!(rejected("c"), Some(SubscribeError::TooMany { .. })));
     let [first, second, third] = clients;
     drop(third);
-    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
+    assert!(matches!(rejected("c"), Some(SubscribeError::TooMany { .. })));
     drop(second);
-    assert!(matches!(refused("a"), Some(SubscribeError::TooManyOfUser { .. })));
-    assert_eq!(refused("c").map(drop), None);
+    assert!(matches!(rejected("a"), Some(SubscribeError::TooManyOfUser { .. })));
+    assert_eq!(rejected("c").map(drop), None);
     service.subscriptions.set_policy(StreamPolicy { limits, ..POLICY });
-    assert_eq!(refused("a").map(drop), None);
+    assert_eq!(rejected("a").map(drop), None);
     drop(first);
     service.stop().await;
 }

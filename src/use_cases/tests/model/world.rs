@@ -133,7 +133,7 @@ impl World {
                 let ended_by = if continues { browser.ended_by.clone() } else { HashSet::new() };
                 browser.open(Stream::new(client, (instance, &facts), browser.kind, start, ended_by));
             }
-            Err(refused) => prop_assert!(running.is_stopping, "refused: {refused}"),
+            Err(rejected) => prop_assert!(running.is_stopping, "rejected: {rejected}"),
         }
         Ok(())
     }
