@@ -197,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn latest_change_decides_until_every_token_has_expired(
+        fn latest_change_decides_until_tokens_expire(
             changes in changes(),
             number in 0_usize..6,
             issued in 0_u64..1_200_000,

@@ -39,21 +39,21 @@ pub(crate) fn connection_to(address: &str) -> Connection {
 }
 
 #[tokio::test]
-async fn bookmarks_fulfil_their_port() {
+async fn bookmarks_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
     tokio::time::timeout(DEADLINE, obligations::bookmark_exchange(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn languages_fulfil_their_port() {
+async fn languages_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     tokio::time::timeout(DEADLINE, obligations::language_preferences(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn deleted_bookmarks_fulfil_their_port() {
+async fn deleted_bookmarks_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
     let lose = async || {
@@ -64,7 +64,7 @@ async fn deleted_bookmarks_fulfil_their_port() {
 }
 
 #[tokio::test]
-async fn deleted_languages_fulfil_their_port() {
+async fn deleted_languages_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     let lose = async || {

@@ -148,7 +148,7 @@ async fn authorities_can_be_renewed_at_runtime() {
 
 /// A reconnection is verified like the first connection, although the server offers to resume its session.
 #[tokio::test]
-async fn authority_that_is_removed_at_runtime_is_not_trusted() {
+async fn removed_authority_is_no_longer_trusted() {
     let (old, new) = (self_signed_authority("127.0.0.1", 2099), self_signed_authority("127.0.0.1", 2099));
     let roots = file(&std::fs::read_to_string(&old.certificate).expect("read"));
     let [certificate, key] = [&old.certificate, &old.key].map(path);

@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn unreadable_file_is_loaded_once_readable() {
+    async fn unreadable_file_is_loaded_when_it_becomes_readable() {
         let [old, new] = [Pair::new(), Pair::new()];
         let fixture = Fixture::new(|folder| old.write(folder)).await;
         new.write(fixture.folder.path());

@@ -250,7 +250,7 @@ async fn latest_bookmark_counts_in_any_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bookmarks_are_published_again_to_recreated_exchange() {
+async fn bookmarks_are_republished_after_recreation() {
     let exchange = Arc::<FakeExchange>::default();
     let mut service = instance(&exchange).await;
     let following = tokio::spawn(service.subscriptions.clone().follow(exchange.clone()));

@@ -21,7 +21,7 @@ async fn gets_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gets_events_published_while_it_paused() {
+async fn gets_events_published_during_its_pause() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);

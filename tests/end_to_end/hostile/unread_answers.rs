@@ -50,7 +50,7 @@ impl Unread {
 }
 
 #[tokio::test]
-async fn many_of_http_2_take_little_memory() {
+async fn http_2_answers_take_little_memory() {
     let nats = Nats::start().await;
     let mut failures = Vec::new();
     for unread in [Unread::Streams, Unread::Socket] {

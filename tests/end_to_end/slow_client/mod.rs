@@ -106,12 +106,12 @@ async fn does_not_delay_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn does_not_delay_others_when_it_reads_nothing() {
+async fn never_reading_does_not_delay_others() {
     fast_users_are_first(1, FLOOD, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn does_not_delay_others_when_there_are_many() {
+async fn many_slow_clients_do_not_delay_others() {
     const EVENTS: usize = FLOOD / 4;
     fast_users_are_first(50, EVENTS, EVENTS * EVENT_BYTES / 4).await;
 }
