@@ -318,8 +318,8 @@ async fn names_every_error_and_changes_nothing() {
     assert_eq!(
         errors,
         [
-            "DIR/sse.yaml, htp: is not a setting; right would be: http",
-            "DIR/sse.yaml, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); right would be: info",
+            "DIR/sse.yaml, htp: is not a setting; use http",
+            "DIR/sse.yaml, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); use for example info",
             &secret,
         ]
     );
