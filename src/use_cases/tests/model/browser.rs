@@ -2,7 +2,6 @@
 
 use super::*;
 
-/// A browser.
 pub(super) struct Browser {
     pub(super) kind: BrowserKind,
     pub(super) stream: Option<Stream>,
@@ -14,7 +13,6 @@ pub(super) struct Browser {
     pub(super) expected_after: EventId,
     /// When the browser last had everything that was published.
     pub(super) up_to_date_at: Instant,
-    /// The last stream.
     pub(super) last_stream: Option<LastStream>,
     /// The logouts that have ended streams of this browser.
     pub(super) ended_by: HashSet<EventId>,

@@ -70,7 +70,6 @@ pub(super) enum Kind {
 pub(super) enum SentId {
     /// The correct id, or none, depending on the kind of browser.
     Usual,
-    /// An invalid id.
     Invalid,
     /// The id of an event that is never published.
     Future,

@@ -9,7 +9,6 @@ const LEEWAY: Duration = Duration::from_secs(10);
 /// Maximum jitter by which a stream ends earlier, in percent of its lifetime.
 const EARLIER: u32 = 5;
 
-/// An open stream.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(super) struct Stream {
     pub(super) client: Client,
