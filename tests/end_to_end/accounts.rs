@@ -37,11 +37,11 @@ async fn publish(publisher: &Publisher, event_type: &str, event: &Value) {
 }
 
 impl Service {
-    async fn follow_by(&self, token: &str) -> Stream {
+    async fn follow_with_token(&self, token: &str) -> Stream {
         Stream::open(self.http, "/sse", &[("x-access-token", token)]).await
     }
 
-    async fn ask_by(&self, token: &str, path: &str) -> Response {
+    async fn get_with_token(&self, token: &str, path: &str) -> Response {
         get(self.http, path, &[("x-access-token", token)]).await
     }
 }
@@ -49,7 +49,7 @@ impl Service {
 /// Checks that the token is rejected by every endpoint.
 async fn is_rejected(service: &Service, token: &str) {
     for path in ["/sse", LANGUAGE] {
-        let response = service.ask_by(token, path).await;
+        let response = service.get_with_token(token, path).await;
         assert_eq!(
             (response.status, response.header("content-type")),
             (401, Some("application/problem+json"))
@@ -73,7 +73,7 @@ async fn disabling_an_account_ends_streams_and_tokens() {
         let nats = Nats::start().await;
         let service = Service::start(&nats, &[]).await;
         let (old, new) = (token(-60), token(60));
-        let mut streams = [service.follow_by(&old).await, service.follow("einstein").await];
+        let mut streams = [service.follow_with_token(&old).await, service.follow("einstein").await];
         let mut marie = service.follow("marie").await;
         let publisher = nats.publisher().await;
         publisher.event(&["einstein", "marie"], "t", "before").await;
@@ -86,7 +86,7 @@ async fn disabling_an_account_ends_streams_and_tokens() {
         assert_eq!([marie.content().await, marie.content().await], ["before", "after"]);
         is_rejected(&service, &old).await;
 
-        let mut stream = service.follow_by(&new).await;
+        let mut stream = service.follow_with_token(&new).await;
         publisher.event(&["einstein"], "t", "new").await;
         assert_eq!(stream.content().await, "new", "its token was issued afterwards");
         assert_eq!(service.metric(r#"sse_connections_closed_total{reason="revoked"}"#).await, 2);
@@ -100,7 +100,7 @@ async fn enabling_an_account_accepts_its_tokens_again() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let old = token(-60);
-    let mut stream = service.follow_by(&old).await;
+    let mut stream = service.follow_with_token(&old).await;
     let publisher = nats.publisher().await;
     // Neither change ends a stream.
     publish(&publisher, CHANGED, &feature("displayname", "false")).await;
@@ -112,9 +112,11 @@ async fn enabling_an_account_accepts_its_tokens_again() {
     assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
     is_rejected(&service, &old).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
-    eventually("the old token is accepted", async || service.ask_by(&old, LANGUAGE).await.status == 200)
-        .await;
-    let mut stream = service.follow_by(&old).await;
+    eventually("the old token is accepted", async || {
+        service.get_with_token(&old, LANGUAGE).await.status == 200
+    })
+    .await;
+    let mut stream = service.follow_with_token(&old).await;
     publisher.event(&["einstein"], "t", "again").await;
     assert_eq!(stream.content().await, "again");
 }
@@ -127,8 +129,8 @@ async fn new_instance_knows_recently_disabled_accounts() {
     publish(&publisher, "events.UserDeleted", &json!({ "UserID": "einstein" })).await;
     let service = Service::start(&nats, &[]).await;
     is_rejected(&service, &token(-60)).await;
-    service.follow_by(&token(60)).await;
+    service.follow_with_token(&token(60)).await;
     // Without a history it reads only new events.
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_AGE", "0s")]).await;
-    service.follow_by(&token(-60)).await;
+    service.follow_with_token(&token(-60)).await;
 }

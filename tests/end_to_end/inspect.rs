@@ -51,7 +51,7 @@ async fn page_is_public_and_self_contained() {
         let policy = file.header("content-security-policy").expect("a policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
         let elsewhere = file.body.replace("http://www.w3.org/2000/svg", "").contains("://");
-        assert!(!elsewhere, "{path} names another place");
+        assert!(!elsewhere, "{path} refers to another host");
     }
 }
 

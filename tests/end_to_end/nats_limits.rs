@@ -65,8 +65,8 @@ async fn stays_unready(service: &Service, nats: &Nats, reason: &str) {
         async || nats.publisher().await.jetstream.query_account().await.expect("known").requests.errors;
     let before = errors().await;
     eventually("several attempts", async || {
-        let (status, said) = service.readiness().await;
-        assert!(status == 503 && said.contains(reason), "{status} {said}");
+        let (status, body) = service.readiness().await;
+        assert!(status == 503 && body.contains(reason), "{status} {body}");
         errors().await >= before + 3
     })
     .await;
@@ -150,11 +150,11 @@ async fn subscription_limit_is_reported_until_lifted() {
     let rejections = || limited.nats.logged("maximum subscriptions exceeded").len();
     let before = rejections();
     eventually("several attempts", async || {
-        let (status, said) = {
+        let (status, body) = {
             let answer = readiness().await;
             (answer.status, answer.body)
         };
-        assert!(status == 503 && said.contains(reason), "{status} {said}");
+        assert!(status == 503 && body.contains(reason), "{status} {body}");
         rejections() >= before + 2
     })
     .await;

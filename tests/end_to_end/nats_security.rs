@@ -16,8 +16,8 @@ fn einstein() -> ConnectOptions {
 async fn cannot_connect(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
     let service = Service::start_unready(nats, settings);
     eventually(reason, async || {
-        let (status, said) = service.readiness().await;
-        status == 503 && said.contains(reason)
+        let (status, body) = service.readiness().await;
+        status == 503 && body.contains(reason)
     })
     .await;
 }

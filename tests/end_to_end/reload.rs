@@ -48,9 +48,10 @@ impl Configured {
     async fn start_with(nats: &Nats, file: &str, variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         fs::write(directory.path().join("sse.yaml"), file).expect("written");
-        let place = directory.path().to_str().expect("Unicode").to_owned();
+        let directory_path = directory.path().to_str().expect("Unicode").to_owned();
         // An empty level selects the level of the file.
-        let variables = [&[("OCIS_CONFIG_DIR", place.as_str()), ("SSE_LOG_LEVEL", "")], variables].concat();
+        let variables =
+            [&[("OCIS_CONFIG_DIR", directory_path.as_str()), ("SSE_LOG_LEVEL", "")], variables].concat();
         let mut program = server_with(nats, &variables);
         let (http, debug) = program.logged_addresses().await;
         Self { directory, program, http, debug }
@@ -99,12 +100,12 @@ impl Configured {
         assert_eq!((&last["message"], &last["level"]), (&NOT_RELOADED.into(), &"error".into()));
         let lines = lines.iter().filter(|line| line["message"] == INVALID);
         let errors = lines.filter_map(|line| line["error"].as_str());
-        let errors: Vec<_> = errors.map(|error| error.replace(&self.place(), "DIR")).collect();
+        let errors: Vec<_> = errors.map(|error| error.replace(&self.directory_path(), "DIR")).collect();
         assert_eq!(last["errors"], errors.len(), "each of them is named");
         errors
     }
 
-    fn place(&self) -> String {
+    fn directory_path(&self) -> String {
         self.directory.path().display().to_string()
     }
 
@@ -483,5 +484,5 @@ async fn warns_of_a_debug_server_without_its_token() {
     let warning = log.iter().find(|line| line["setting"] == "debug.token").expect("a warning");
     assert_eq!(warning["level"], "warn");
     let log = service.reload("log: {level: info}").await;
-    assert!(log.iter().all(|line| line["setting"] != "debug.token"), "it is said once: {log:?}");
+    assert!(log.iter().all(|line| line["setting"] != "debug.token"), "the warning is logged once: {log:?}");
 }

@@ -122,7 +122,7 @@ async fn rejections_are_counted_by_limit() {
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let streams = service.open([request("a"), request("a"), request("b")]);
     service.forget();
-    let rejected = |service: &Service, name: &str| assert!(service.ask(request(name)).is_err());
+    let rejected = |service: &Service, name: &str| assert!(service.try_open(request(name)).is_err());
     rejected(&service, "c");
     service.changes([r#"sse_limit_refusals_total{limit="total"} 1"#]);
     drop(streams);

@@ -413,13 +413,13 @@ mod tests {
     async fn deleted_files_may_come_back() {
         let [old, new] = [Pair::new(), Pair::new()];
         let fixture = Fixture::new(|folder| old.write(folder)).await;
-        for back in [&old, &new] {
+        for restored in [&old, &new] {
             let failures = fixture.failures.load(Ordering::Relaxed);
             fs::remove_file(fixture.path("certificate")).unwrap();
             fs::remove_file(fixture.path("key")).unwrap();
             fixture.uses(&old, failures + 1).await;
-            back.write(fixture.folder.path());
-            fixture.uses(back, failures + 1).await;
+            restored.write(fixture.folder.path());
+            fixture.uses(restored, failures + 1).await;
         }
     }
 }

@@ -132,20 +132,20 @@ impl Fixture {
         }
     }
 
-    fn reads(&mut self, expected: &str) {
+    fn expect_bytes(&mut self, expected: &str) {
         let mut read = vec![0; expected.len()];
         self.client.read_exact(&mut read).expect("so much");
         assert_eq!(String::from_utf8_lossy(&read), expected);
     }
 
     /// Reads to the end, and returns whether it is a clean end.
-    fn ends(&mut self) -> bool {
+    fn ends_cleanly(&mut self) -> bool {
         let mut rest = Vec::new();
         self.client.read_to_end(&mut rest).is_ok()
     }
 
     /// Reads until the reactor could write more.
-    async fn takes_some(&mut self) {
+    async fn read_until_progress(&mut self) {
         let before = self.handle.written();
         self.client.set_nonblocking(true).expect("set");
         while self.handle.written() == before && !self.handle.is_cut() {
@@ -159,7 +159,7 @@ impl Fixture {
     }
 
     /// Returns the number of open connections and of write timeouts.
-    fn counted(&self) -> (usize, usize) {
+    fn counts(&self) -> (usize, usize) {
         *self.counts.0.lock()
     }
 }
@@ -167,9 +167,9 @@ impl Fixture {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_pieces_are_one_chunk() {
     let mut fixture = Fixture::new(true, &["one", "two"]);
-    fixture.reads("6\r\nonetwo\r\n");
+    fixture.expect_bytes("6\r\nonetwo\r\n");
     fixture.body.send(Bytes::from_static(b"0123456789abcdef")).expect("taken");
-    fixture.reads("10\r\n0123456789abcdef\r\n");
+    fixture.expect_bytes("10\r\n0123456789abcdef\r\n");
     let Fixture { mut client, body, .. } = fixture;
     drop(body);
     let mut rest = String::new();
@@ -186,27 +186,27 @@ async fn blocked_bytes_are_written_later_in_order() {
     }
     fixture.is_blocked().await;
     for n in 0..LINES {
-        fixture.reads(&format!("{n}\n"));
+        fixture.expect_bytes(&format!("{n}\n"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connection_is_reset() {
     let mut fixture = Fixture::new(true, &["one"]);
-    fixture.reads("3\r\none\r\n");
+    fixture.expect_bytes("3\r\none\r\n");
     fixture.handle.cut();
-    assert!(!fixture.ends());
+    assert!(!fixture.ends_cleanly());
 
     let mut fixture = Fixture::new(true, &["one"]);
-    fixture.reads("3\r\none\r\n");
+    fixture.expect_bytes("3\r\none\r\n");
     fixture.inbox.shut_down(ShutdownMode::Now);
-    assert!(!fixture.ends());
+    assert!(!fixture.ends_cleanly());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn body_is_dropped_when_the_client_closes() {
     let mut fixture = Fixture::new(true, &["one"]);
-    fixture.reads("3\r\none\r\n");
+    fixture.expect_bytes("3\r\none\r\n");
     fixture.client.write_all(b"unexpected input").expect("sent");
     fixture.client.shutdown(Shutdown::Write).expect("shut");
     tokio::time::timeout(Duration::from_mins(1), fixture.body.closed()).await.expect("in time");
@@ -225,8 +225,8 @@ async fn client_that_takes_nothing_is_cut() {
     let elapsed = until_dropped(&fixture).await;
     assert!(elapsed >= WRITE_TIMEOUT && elapsed < WRITE_TIMEOUT + Duration::from_secs(1), "{elapsed:?}");
     assert!(fixture.handle.has_timed_out());
-    assert_eq!(fixture.counted(), (0, 1));
-    assert!(!fixture.ends(), "a reset");
+    assert_eq!(fixture.counts(), (0, 1));
+    assert!(!fixture.ends_cleanly(), "a reset");
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,10 +234,10 @@ async fn progress_extends_the_write_timeout() {
     let mut fixture = Fixture::blocked().await;
     for _ in 0..8 {
         tokio::time::sleep(WRITE_TIMEOUT / 2).await;
-        fixture.takes_some().await;
+        fixture.read_until_progress().await;
     }
     assert!(!fixture.handle.is_cut());
-    assert_eq!(fixture.counted(), (1, 0));
+    assert_eq!(fixture.counts(), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +246,7 @@ async fn progress_does_not_extend_the_end() {
     fixture.handle.finish();
     let start = tokio::time::Instant::now();
     while !fixture.handle.is_cut() && start.elapsed() < 10 * WRITE_TIMEOUT {
-        fixture.takes_some().await;
+        fixture.read_until_progress().await;
         tokio::time::sleep(WRITE_TIMEOUT / 4).await;
     }
     assert!(start.elapsed() <= WRITE_TIMEOUT + WRITE_TIMEOUT / 4, "{:?}", start.elapsed());
