@@ -81,7 +81,7 @@ impl Fixture {
     }
 
     /// Asserts that the certificate of `pair` is in use, and that `failures` errors were logged.
-    async fn uses(&self, pair: &Pair, failures: usize) {
+    async fn expect_certificate(&self, pair: &Pair, failures: usize) {
         self.wait_for_checks().await;
         assert!(self.current.0.read().cert[0] == pair.der, "another certificate is in use");
         assert_eq!(self.failures.load(Ordering::Relaxed), failures);
@@ -98,10 +98,10 @@ async fn unreadable_file_is_loaded_when_it_becomes_readable() {
     fs::create_dir(fixture.path("key")).unwrap();
     let time = fixture.path("elsewhere").metadata().unwrap().modified().unwrap();
     File::open(fixture.path("key")).unwrap().set_modified(time).unwrap();
-    fixture.uses(&old, 1).await;
+    fixture.expect_certificate(&old, 1).await;
     fs::remove_dir(fixture.path("key")).unwrap();
     fs::rename(fixture.path("elsewhere"), fixture.path("key")).unwrap();
-    fixture.uses(&new, 1).await;
+    fixture.expect_certificate(&new, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -121,10 +121,10 @@ async fn file_of_the_same_age_is_loaded() {
         symlink("..data/key", folder.join("key")).unwrap();
     })
     .await;
-    fixture.uses(&old, 0).await;
+    fixture.expect_certificate(&old, 0).await;
     symlink("..2", fixture.path("..next")).unwrap();
     fs::rename(fixture.path("..next"), fixture.path("..data")).unwrap();
-    fixture.uses(&new, 0).await;
+    fixture.expect_certificate(&new, 0).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -132,11 +132,11 @@ async fn certificate_waits_for_its_key() {
     let [old, new, newest] = [Pair::new(), Pair::new(), Pair::new()];
     let fixture = Fixture::new(|folder| old.write(folder)).await;
     fs::write(fixture.path("certificate"), &new.certificate).unwrap();
-    fixture.uses(&old, 1).await;
+    fixture.expect_certificate(&old, 1).await;
     fs::write(fixture.path("certificate"), &newest.certificate).unwrap();
-    fixture.uses(&old, 2).await;
+    fixture.expect_certificate(&old, 2).await;
     fs::write(fixture.path("key"), &newest.key).unwrap();
-    fixture.uses(&newest, 2).await;
+    fixture.expect_certificate(&newest, 2).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -162,10 +162,10 @@ async fn file_without_an_end_is_not_read() {
     let fixture = Fixture::new(|folder| old.write(folder)).await;
     fs::remove_file(fixture.path("key")).unwrap();
     symlink("/dev/zero", fixture.path("key")).unwrap();
-    fixture.uses(&old, 1).await;
+    fixture.expect_certificate(&old, 1).await;
     fs::remove_file(fixture.path("key")).unwrap();
     new.write(fixture.folder.path());
-    fixture.uses(&new, 1).await;
+    fixture.expect_certificate(&new, 1).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,8 +176,8 @@ async fn deleted_files_may_come_back() {
         let failures = fixture.failures.load(Ordering::Relaxed);
         fs::remove_file(fixture.path("certificate")).unwrap();
         fs::remove_file(fixture.path("key")).unwrap();
-        fixture.uses(&old, failures + 1).await;
+        fixture.expect_certificate(&old, failures + 1).await;
         restored.write(fixture.folder.path());
-        fixture.uses(restored, failures + 1).await;
+        fixture.expect_certificate(restored, failures + 1).await;
     }
 }
