@@ -155,7 +155,7 @@ fn adapters_are_recognized_by_path() {
 }
 
 #[test]
-fn paths_that_an_adapter_may_name() {
+fn adapter_names_only_allowed_paths() {
     let verdicts = |module: &[&str], text: &str| -> Vec<bool> {
         find_paths(module, text).iter().map(|found| may_name(module, &borrowed(&found.path))).collect()
     };

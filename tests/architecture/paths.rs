@@ -26,7 +26,7 @@ pub(crate) fn find_paths(module: &[&str], text: &str) -> Vec<FoundPath> {
     resolved.map(|(path, at)| FoundPath { path: owned(path), line: tokens[at].1 }).collect()
 }
 
-/// What the tokens being flattened are part of.
+/// The origin of the tokens that are flattened.
 #[derive(Clone, Copy)]
 enum Source {
     Code,

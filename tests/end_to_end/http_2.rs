@@ -44,7 +44,7 @@ impl Client {
 const STALLED: u32 = 1;
 const READER: u32 = 3;
 
-/// What the client has received.
+/// The data that the client has received.
 #[derive(Default)]
 struct Taken {
     stalled: Vec<u8>,

@@ -75,7 +75,7 @@ pub(super) enum SentId {
     Future,
 }
 
-/// What a browser sends when it reconnects.
+/// The position that a browser sends when it reconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returns {
     Nothing,
