@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::{composition::PublicUrl, configuration::GoDuration};
+
 /// Pushes events of Infinite Scale and OpenCloud to browsers as Server-Sent Events.
 #[derive(Debug, Parser)]
 #[command(name = "ocis-sse", version)]
@@ -20,6 +22,8 @@ pub enum Command {
     Server(Configured),
     /// Check the health of the running instance on this machine; exits with 0 if it is healthy, otherwise with 1
     Health(Configured),
+    /// Check each part of an event's path, and say what to do about a fault; exits with 0 if no check has failed, otherwise with 1
+    Doctor(Doctor),
     /// Print the settings in effect and the source of each, with secrets masked
     Config {
         /// Print a configuration file with all defaults and their meaning instead
@@ -47,4 +51,27 @@ pub struct Configured {
     /// Configuration file, instead of sse.yaml in a default directory
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// The arguments of `doctor`.
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// The configuration file.
+    #[command(flatten)]
+    pub configured: Configured,
+    /// Public URL of the platform: check the way through it as well
+    #[arg(long, value_name = "URL")]
+    pub url: Option<PublicUrl>,
+    /// Access token of a signed-in user, as browsers send it: open a stream through the platform with it; - reads it from standard input
+    #[arg(long, value_name = "TOKEN", requires = "url")]
+    pub token: Option<String>,
+    /// Wait in silence, and say after which time the connection is cut
+    #[arg(long, value_name = "DURATION", requires = "url", num_args = 0..=1, default_missing_value = "2m")]
+    pub idle: Option<GoDuration>,
+    /// Accept any certificate at the public URL
+    #[arg(long, requires = "url")]
+    pub insecure: bool,
+    /// Print a JSON document instead of text
+    #[arg(long)]
+    pub json: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, Write as _},
+    io::{self, BufRead as _, Read as _, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -10,16 +10,20 @@ use std::{
 
 use clap::Parser as _;
 use ocis_sse::{
-    command_line::{Command, CommandLine, Configured},
+    command_line::{Command, CommandLine, Configured, Doctor},
     composition::{
         self, Application, Demo, Signal, StartError, Telemetry, hangups, start_demo_log, stop_on_signals,
     },
-    configuration::{self, Configuration, Environment},
+    configuration::{self, ConfigErrors, Configuration, Environment},
+    use_cases::{Finding, PublicName, Report},
 };
 use tikv_jemallocator::Jemalloc;
 
 /// Exit status for an invalid configuration (`EX_USAGE` of sysexits.h).
 const INVALID_CONFIGURATION: u8 = 64;
+
+/// Maximum size of an access token on standard input, in bytes.
+const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 /// jemalloc returns memory to the system after many connections have closed. The system's allocator keeps it.
 #[global_allocator]
@@ -40,6 +44,7 @@ async fn main() -> ExitCode {
             Ok(configuration) => health(&configuration).await,
             Err(status) => status,
         },
+        Command::Doctor(arguments) => doctor(arguments).await,
         Command::Config { defaults: true, .. } => print(&configuration::Defaults.to_string()),
         Command::Config { configured: Configured { config }, .. } => match configured(config) {
             Ok(configuration) => print(&configuration.effective.to_string()),
@@ -81,6 +86,71 @@ async fn health(configuration: &Configuration) -> ExitCode {
         Err(error) => print_error(&format!("debug.addr: cannot resolve {address}: {error}")),
     }
     ExitCode::FAILURE
+}
+
+/// Checks the service and prints the findings, as text at once, or as a document at the end.
+async fn doctor(arguments: Doctor) -> ExitCode {
+    let Doctor { configured: Configured { config }, url, token, idle, insecure, json } = arguments;
+    let mut findings = Vec::new();
+    let mut report = |finding: Finding| {
+        if !json {
+            print(&finding.to_string());
+        }
+        findings.push(finding);
+    };
+    match Configuration::read(config, &Environment::of_process()) {
+        Ok(configuration) => {
+            report(configuration_finding(&configuration));
+            let public = match url {
+                Some(url) => match access_token(token) {
+                    Ok(access_token) => Some(PublicName {
+                        url: url.into_string(),
+                        verify: !insecure,
+                        access_token,
+                        idle: idle.map(|idle| idle.0),
+                    }),
+                    Err(error) => {
+                        print_error(&format!("--token: standard input cannot be read: {error}"));
+                        return ExitCode::FAILURE;
+                    }
+                },
+                None => None,
+            };
+            match composition::diagnosis(&configuration, public) {
+                Ok(diagnosis) => diagnosis.run(&mut report).await,
+                Err(error) => return finish(Err(error)),
+            }
+        }
+        Err(ConfigErrors(errors)) => {
+            for error in errors {
+                report(Finding::failed("configuration", error.to_string(), "correct this setting"));
+            }
+        }
+    }
+    let outcome = Report::new(composition::VERSION, findings);
+    if json {
+        print(&outcome.to_string());
+    }
+    if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn configuration_finding(configuration: &Configuration) -> Finding {
+    match &configuration.file {
+        Some(file) => {
+            Finding::ok("configuration", format!("read from {} and the environment", file.display()))
+        }
+        None => Finding::ok("configuration", "read from the environment; there is no file"),
+    }
+}
+
+/// Returns the token of the argument. `-` stands for the first line of standard input.
+fn access_token(argument: Option<String>) -> io::Result<Option<String>> {
+    if argument.as_deref() != Some("-") {
+        return Ok(argument);
+    }
+    let mut line = String::new();
+    io::stdin().lock().take(MAX_TOKEN_BYTES).read_line(&mut line)?;
+    Ok(Some(line.trim().to_owned()))
 }
 
 fn configured(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {

@@ -2,6 +2,8 @@
 
 mod capacity;
 mod demo;
+mod diagnosis;
+mod nats;
 mod reload;
 mod server;
 mod telemetry;
@@ -32,6 +34,7 @@ pub use adapters::inbound::signals::{Signal, hangups, stop_on_signals};
 
 pub use self::{
     demo::Demo,
+    diagnosis::{PublicUrl, diagnosis},
     server::Application,
     telemetry::{Telemetry, start_demo_log},
 };

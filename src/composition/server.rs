@@ -13,7 +13,7 @@ use adapters::{
         jwt::RevaTokens,
         nats::{
             JetStreamSource, KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node,
-            connection::{self, Encryption, Servers},
+            connection::{self, Encryption},
         },
         prometheus::{self, HttpServerMetrics, PrometheusMetrics, Transport},
         service_manager,
@@ -27,13 +27,11 @@ use super::{
     Core, Service, StartError, Telemetry, VERSION,
     capacity::Capacity,
     listen,
+    nats::{event_servers, registry_servers},
     reload::{ReloadTargets, Reloader, cross_origin, debug_token, policy, warn_of_short_secrets},
 };
 use crate::{
-    configuration::{
-        Address, Configuration, Credentials, Environment, Events, Limits, RegistryKind, Secret, Server, Tls,
-        TokenManager,
-    },
+    configuration::{Address, Configuration, Environment, Limits, RegistryKind, Secret, Tls, TokenManager},
     use_cases::{Announcement, Status},
 };
 
@@ -57,7 +55,7 @@ impl Application {
     pub fn build(configuration: &Configuration, telemetry: Option<&Telemetry>) -> Result<Self, StartError> {
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
         warn_of_short_secrets(&configuration.token_manager);
-        let servers = nats_servers(&configuration.events)?;
+        let servers = event_servers(&configuration.events)?;
         if matches!(servers.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set, the certificate of the NATS server is not verified");
         }
@@ -205,18 +203,6 @@ fn tls(settings: &Tls, bound: SocketAddr) -> Result<(Option<TlsAcceptor>, Option
     acceptor.map_err(StartError::Certificate)
 }
 
-/// Returns the NATS servers for events, with credentials and encryption.
-fn nats_servers(events: &Events) -> Result<Servers, StartError> {
-    let encryption = match (events.enable_tls, &events.tls_root_ca_certificate, events.tls_insecure) {
-        (false, _, _) => Encryption::None,
-        (true, Some(file), _) => Encryption::Roots(file.path().to_owned()),
-        (true, None, false) => Encryption::SystemRoots,
-        (true, None, true) => Encryption::Unverified,
-    };
-    let credentials = credentials(&events.endpoint, events.username.as_ref(), events.password.as_ref());
-    Ok(Servers { addresses: addresses(&events.endpoint)?, credentials, encryption })
-}
-
 /// Returns the announcement of this instance, which listens on `bound`. None without a registry.
 fn announcement(
     configuration: &Configuration,
@@ -224,20 +210,9 @@ fn announcement(
     status: Arc<Status>,
 ) -> Result<Option<Announcement>, StartError> {
     let registry = &configuration.registry;
-    match &registry.kind {
-        RegistryKind::Nats => {}
-        RegistryKind::Other(kind) => warn!(kind, "registry.kind is unknown, using nats-js-kv"),
-        RegistryKind::None => return Ok(None),
-    }
-    let mut servers = nats_servers(&configuration.events)?;
-    if let Some(own) = &registry.address {
-        servers = Servers {
-            addresses: addresses(own)?,
-            credentials: credentials(own, registry.username.as_ref(), registry.password.as_ref()),
-            encryption: Encryption::None,
-        };
-    } else if let Some(own) = credentials(&[], registry.username.as_ref(), registry.password.as_ref()) {
-        servers.credentials = Some(own);
+    let Some(servers) = registry_servers(configuration)? else { return Ok(None) };
+    if let RegistryKind::Other(kind) = &registry.kind {
+        warn!(kind, "registry.kind is unknown, using nats-js-kv");
     }
     let node = Node {
         service: registry.service_name.clone(),
@@ -258,28 +233,6 @@ fn advertised(configured: Option<&Address>, bound: SocketAddr) -> String {
             SocketAddr::new(host::own_address().unwrap_or(bound.ip()), bound.port()).to_string()
         }
         None => bound.to_string(),
-    }
-}
-
-fn addresses(servers: &[Server]) -> Result<Vec<connection::ServerAddr>, StartError> {
-    let addresses = servers.iter().map(|server| server.url().parse());
-    addresses.collect::<Result<_, std::io::Error>>().map_err(|error| StartError::NatsAddress(error.into()))
-}
-
-/// Returns the credentials in the addresses of `servers`, otherwise those of the settings.
-fn credentials(
-    servers: &[Server],
-    username: Option<&String>,
-    password: Option<&Secret>,
-) -> Option<connection::Credentials> {
-    let user = |name: &String, password: Option<&Secret>| connection::Credentials::User {
-        name: name.clone(),
-        password: password.map(Secret::reveal).unwrap_or_default().to_owned(),
-    };
-    match servers.iter().find_map(Server::credentials) {
-        Some(Credentials::User { name, password }) => Some(user(name, Some(password))),
-        Some(Credentials::Token(token)) => Some(connection::Credentials::Token(token.reveal().to_owned())),
-        None => username.map(|name| user(name, password)),
     }
 }
 

@@ -13,6 +13,7 @@
 mod announce;
 mod check_account;
 mod choose_language;
+mod diagnose;
 mod encoded;
 mod inspect;
 mod pace;
@@ -25,6 +26,7 @@ mod tests;
 pub use announce::Announcement;
 pub use check_account::AccountCheck;
 pub use choose_language::LanguageChoices;
+pub use diagnose::{Diagnosis, Finding, Instance, PublicName, Report, Verdict};
 pub use inspect::Inspection;
 pub use relay_events::Relay;
 pub use report_readiness::Status;

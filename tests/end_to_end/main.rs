@@ -14,6 +14,7 @@ mod consumer;
 mod cookie;
 mod debug;
 mod demo;
+mod doctor;
 mod event_source;
 mod frames;
 mod hostile;

@@ -13,7 +13,7 @@ use crate::{
 };
 
 const PERMISSIONS: &str = include_str!("../../deploy/nats/permissions.conf");
-const CREDENTIALS: [(&str, &str); 2] =
+pub(crate) const CREDENTIALS: [(&str, &str); 2] =
     [("OCIS_EVENTS_AUTH_USERNAME", "ocis-sse"), ("OCIS_EVENTS_AUTH_PASSWORD", "ours")];
 
 fn platform() -> ConnectOptions {
@@ -21,7 +21,7 @@ fn platform() -> ConnectOptions {
 }
 
 /// Starts a server that gives the service all permissions of the file but one, and the platform all permissions.
-async fn nats_without(permission: &str) -> (Nats, TempDir) {
+pub(crate) async fn nats_without(permission: &str) -> (Nats, TempDir) {
     let line = format!("\"{permission}\"");
     assert!(permission.is_empty() || PERMISSIONS.matches(&line).count() == 1, "{permission}");
     let folder = tempfile::tempdir().expect("a folder");

@@ -16,6 +16,8 @@ const STREAM: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 #[track_caller]
 fn is_problem(response: &Response, status: u16, detail: &str) {
     assert_eq!(response.header("content-type"), Some("application/problem+json"), "{}", response.body);
+    // So that an administrator sees whether a path leads to this service.
+    assert_eq!(response.header("x-sse-version"), Some(env!("CARGO_PKG_VERSION")));
     let problem: Value = serde_json::from_str(&response.body).expect("JSON");
     assert_eq!(response.status, status);
     assert_eq!(problem["status"], status);

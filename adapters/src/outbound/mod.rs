@@ -4,6 +4,7 @@ pub mod clock;
 pub mod descriptor_limit;
 pub mod embedded;
 pub mod host;
+pub mod http_probe;
 pub mod jwt;
 pub mod log;
 pub mod nats;

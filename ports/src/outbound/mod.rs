@@ -1,6 +1,7 @@
 //! The ports that the application needs from its environment.
 
 mod bookmark_exchange;
+mod bus_probe;
 mod clock;
 mod event_source;
 mod frames;
@@ -9,12 +10,15 @@ mod language_preferences;
 mod measurements;
 mod metrics;
 mod publish;
+mod registry_probe;
 mod service_registry;
 mod store_update;
+mod stream_probe;
 mod token_verifier;
 mod traces;
 
 pub use bookmark_exchange::BookmarkExchange;
+pub use bus_probe::{BusFault, BusProbe, StoreTest};
 pub use clock::Clock;
 pub use event_source::{EventSource, MessageMetadata, SourceEvent};
 pub use frames::Frames;
@@ -23,8 +27,10 @@ pub use language_preferences::{LanguagePreferences, NotStored};
 pub use measurements::Measurements;
 pub use metrics::{AuthenticationFailure, Bucket, Metrics, Outcome};
 pub use publish::Publish;
+pub use registry_probe::{RegisteredInstance, RegistryProbe};
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use store_update::StoreUpdate;
+pub use stream_probe::{BodyPart, ProbeBody, ProbeFault, ProbeRequest, ProbeResponse, StreamProbe};
 pub use token_verifier::{TokenRejected, TokenVerifier};
 pub use traces::{TraceHeaders, Traces};
 

@@ -15,7 +15,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use poem::{Endpoint, EndpointExt, IntoEndpoint as _, Response, Route, endpoint::make_sync, http::Method};
+use poem::{
+    Endpoint, EndpointExt, IntoEndpoint as _, Response, Route, endpoint::make_sync, http::Method,
+    middleware::SetHeader,
+};
 use poem_openapi::{OpenApi as _, OpenApiService, payload::Payload as _, registry::MetaOperation};
 use ports::{
     inbound::{ChooseLanguage, Subscribe},
@@ -63,7 +66,7 @@ pub struct HttpApi {
     pub cross_origin: watch::Receiver<CrossOrigin>,
     /// The path prefix of all routes, `/` for none.
     pub root: String,
-    /// The version in `X-Sse-Version`.
+    /// The version in `X-Sse-Version`, a header of every response.
     pub version: &'static str,
 }
 
@@ -80,6 +83,8 @@ impl HttpApi {
     pub fn app(self, extend: impl FnOnce(Route) -> Route) -> App {
         let (clock, cross_origin, root) =
             (Arc::clone(&self.clock), self.cross_origin.clone(), self.root.clone());
+        // In rejections too: it shows an administrator that a path leads to this service.
+        let version = SetHeader::new().overriding("x-sse-version", self.version);
         let (document, page) = (self.clone(), self.clone());
         let document = rendered_once("application/json", move || document.clone().specification());
         // The page has 1.5 MB and is rarely requested, so it is rendered at the first request.
@@ -95,7 +100,8 @@ impl HttpApi {
         });
         let routes = extend(routes);
         let routes = if root == "/" { routes } else { Route::new().nest(&root, routes) };
-        let answered = routes.catch_all_error(problem::error_response).with(ByPolicy(cross_origin));
+        let answered =
+            routes.catch_all_error(problem::error_response).with(ByPolicy(cross_origin)).with(version);
         App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 

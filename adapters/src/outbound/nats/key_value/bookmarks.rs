@@ -25,7 +25,7 @@ use super::{
 };
 
 /// The name of the bucket.
-const BUCKET: &str = "sse-resume";
+pub(in crate::outbound::nats) const BOOKMARKS: &str = "sse-resume";
 /// Maximum size of the bucket, in bytes: about 50,000 entries with ids of the usual length.
 const MAX_BYTES: i64 = 32 << 20;
 /// Maximum size of an entry, in bytes: the longest ids, with every character escaped in JSON.
@@ -65,7 +65,7 @@ impl KeyValueBookmarks {
         let instance = Uuid::new_v4().to_string();
         let limits =
             bucket::Limits { total_bytes: Some(MAX_BYTES), value_bytes: MAX_VALUE_BYTES, age: window };
-        let config = bucket::config(BUCKET, "ocis-sse: bookmarks of ended streams", limits);
+        let config = bucket::config(BOOKMARKS, "ocis-sse: bookmarks of ended streams", limits);
         let own = instance.clone();
         let watch = BucketWatch::new(connection, config, move |entry| read(entry, &own), update_sender);
         connection.spawn(write(watch.client(), receiver, instance));
@@ -112,7 +112,7 @@ async fn write(
         let Some(client) = client else { continue };
         match command {
             Command::Bookmark(bookmark) => {
-                let subject = format!("$KV.{BUCKET}.{}", key(&bookmark));
+                let subject = format!("$KV.{BOOKMARKS}.{}", key(&bookmark));
                 // Acknowledgements are not awaited, because all bookmarks are published again if the bucket is lost.
                 let published = client.publish(subject, value(&bookmark, &instance).into()).await;
                 if let Err(error) = published
@@ -124,7 +124,7 @@ async fn write(
             }
             Command::Flush(done) => {
                 // NATS processes the messages of a connection in order, so it replies after it has received the bookmarks.
-                jetstream::new(client).get_stream(format!("KV_{BUCKET}")).await.ok();
+                jetstream::new(client).get_stream(format!("KV_{BOOKMARKS}")).await.ok();
                 done.send(()).ok();
             }
         }

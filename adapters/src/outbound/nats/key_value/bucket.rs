@@ -21,7 +21,7 @@ pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Waits until NATS is connected. Returns the client.
-pub(super) async fn client(connection: &Connection) -> Result<Client, async_nats::Error> {
+pub(in crate::outbound::nats) async fn client(connection: &Connection) -> Result<Client, async_nats::Error> {
     let mut state = connection.state.clone();
     let state = state.wait_for(|state| state.client.is_some() && state.connected).await?;
     Ok(state.client.clone().ok_or("not connected")?)

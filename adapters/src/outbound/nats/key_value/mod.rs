@@ -9,3 +9,4 @@ mod watch;
 pub use bookmarks::KeyValueBookmarks;
 pub use preferences::KeyValuePreferences;
 pub use registry::{KeyValueRegistry, Node};
+pub(super) use {bookmarks::BOOKMARKS, bucket::client, preferences::PREFERENCES, registry::REGISTRY};

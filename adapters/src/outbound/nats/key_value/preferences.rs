@@ -19,7 +19,7 @@ use tracing::warn;
 use super::{super::connection::Connection, bucket, watch::BucketWatch};
 
 /// The name of the bucket.
-const BUCKET: &str = "sse-languages";
+pub(in crate::outbound::nats) const PREFERENCES: &str = "sse-languages";
 /// Maximum size of an entry, in bytes. A choice has about 100.
 const MAX_VALUE_BYTES: i32 = 1024;
 /// Maximum number of choices that wait to be stored, and of updates that wait to be read.
@@ -59,7 +59,7 @@ impl KeyValuePreferences {
         after: Option<Duration>,
     ) -> Result<LanguageChoice, async_nats::Error> {
         let store = open(&self.connection).await?;
-        self.connection.denials.unless_denied(BUCKET, self.put_into(&store, user, language, after)).await
+        self.connection.denials.unless_denied(PREFERENCES, self.put_into(&store, user, language, after)).await
     }
 
     async fn put_into(
@@ -156,7 +156,7 @@ async fn store(connection: &Connection, choice: &LanguageChoice) -> Result<(), a
 
 fn config() -> Config {
     let limits = bucket::Limits { total_bytes: None, value_bytes: MAX_VALUE_BYTES, age: Duration::ZERO };
-    bucket::config(BUCKET, "ocis-sse: language choices of users", limits)
+    bucket::config(PREFERENCES, "ocis-sse: language choices of users", limits)
 }
 
 async fn open(connection: &Connection) -> Result<Store, async_nats::Error> {

@@ -26,7 +26,7 @@ use super::{
 };
 
 /// The name of the bucket, and the prefix of each key in it.
-const BUCKET: &str = "service-registry";
+pub(in crate::outbound::nats) const REGISTRY: &str = "service-registry";
 
 /// An instance of a service, as the registry describes it.
 #[derive(Clone, Debug)]
@@ -81,11 +81,11 @@ impl KeyValueRegistry {
             return Err(state.error.unwrap_or_default().into());
         };
         let context = jetstream::new(client);
-        if let Ok(bucket) = context.get_key_value(BUCKET).await {
+        if let Ok(bucket) = context.get_key_value(REGISTRY).await {
             return Ok(bucket);
         }
         let config = kv::Config {
-            bucket: BUCKET.into(),
+            bucket: REGISTRY.into(),
             history: 1,
             max_age: self.max_age,
             storage: StorageType::Memory,
@@ -109,7 +109,7 @@ impl KeyValueRegistry {
         &self,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, RegistryUnavailable> {
-        let reply = self.connection.denials.unless_denied(BUCKET, request).await;
+        let reply = self.connection.denials.unless_denied(REGISTRY, request).await;
         reply.map_err(|error| RegistryUnavailable { reason: error.to_string() })
     }
 }
@@ -168,7 +168,7 @@ fn encode_entry(node: &Node, id: Uuid) -> (String, String) {
     });
     let value = json!({ "key": key, "data": STANDARD.encode(data.to_string()), "metadata": null });
     // A key allows few characters. Base32 uses only these.
-    (BASE32.encode(format!("{BUCKET}_{key}").as_bytes()), value.to_string())
+    (BASE32.encode(format!("{REGISTRY}_{key}").as_bytes()), value.to_string())
 }
 
 #[cfg(test)]

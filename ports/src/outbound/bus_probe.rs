@@ -1,0 +1,64 @@
+use async_trait::async_trait;
+use domain::{identity::UserId, notification::EventType};
+use std::time::Duration;
+
+/// Tests the event bus from this machine. No test changes anything that stays, except for an event that is not removed again
+/// ([`BusProbe::remove`]).
+#[async_trait]
+pub trait BusProbe: Send + Sync {
+    /// Waits for the connection. Returns the server, as an administrator knows it.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why there is no connection after five seconds.
+    async fn connect(&self) -> Result<String, BusFault>;
+
+    /// Tests the operations that the service needs, on each store: the queue of events first, then the buckets.
+    async fn stores(&self) -> Vec<StoreTest>;
+
+    /// Returns the time of the bus since 1970.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why the bus did not answer.
+    async fn unix_time(&self) -> Result<Duration, BusFault>;
+
+    /// Publishes an event for `user`. Returns its sequence in the queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why it was not published.
+    async fn publish(&self, user: &UserId, event_type: &EventType, content: &str) -> Result<u64, BusFault>;
+
+    /// Removes the event with this sequence from the queue.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why it was not removed.
+    async fn remove(&self, sequence: u64) -> Result<(), BusFault>;
+}
+
+/// The test of one store of the bus.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreTest {
+    /// The name of the store.
+    pub name: &'static str,
+    /// Whether events reach clients without this store.
+    pub is_optional: bool,
+    /// Whether all operations succeeded.
+    pub outcome: Result<(), BusFault>,
+}
+
+/// The reason why an operation failed. The text is for an administrator.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BusFault {
+    /// The bus does not permit the operation.
+    #[error("{0}")]
+    Denied(String),
+    /// The store does not exist.
+    #[error("it does not exist")]
+    Missing,
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
