@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn rejection_is_reported() {
-        let refused =
+        let rejected =
             Response::default().read(b"HTTP/1.1 401 Unauthorized\r\n\r\n", &mut Content::default(), |_| {});
         assert!(
-            matches!(refused, Err(InvalidResponse::Rejected(line)) if line == "HTTP/1.1 401 Unauthorized")
+            matches!(rejected, Err(InvalidResponse::Rejected(line)) if line == "HTTP/1.1 401 Unauthorized")
         );
     }
 }

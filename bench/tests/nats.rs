@@ -29,11 +29,12 @@ impl Nats {
             .spawn()
             .expect("nats-server in NATS_SERVER or on the PATH: ./test fetches one");
         let mut log = BufReader::new(process.stderr.take().expect("piped"));
-        let mut said = String::new();
-        while !said.contains("Server is ready") {
-            assert!(log.read_line(&mut said).expect("its log") > 0, "nats-server has ended: {said}");
+        let mut log_text = String::new();
+        while !log_text.contains("Server is ready") {
+            assert!(log.read_line(&mut log_text).expect("its log") > 0, "nats-server has ended: {log_text}");
         }
-        let listens = said.lines().find_map(|line| line.split_once("Listening for client connections on "));
+        let listens =
+            log_text.lines().find_map(|line| line.split_once("Listening for client connections on "));
         let address = listens.expect("an address").1.to_owned();
         Self { process, _log: log, address, data }
     }

@@ -14,9 +14,9 @@ pub struct Content {
 /// A text in a language.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Translation {
-    /// The language.
+    /// The language of the text.
     pub language: LanguageTag,
-    /// The text.
+    /// The text in that language.
     pub text: String,
 }
 

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 /// The user of a token, and the times between which the token is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// The user.
+    /// The user whom the token names.
     pub user: UserId,
     /// When the token was issued.
     pub issued_at: IssuedAt,

@@ -4,7 +4,7 @@
 //!   the positions of ended streams.
 //! - [`notification`] and [`content`]: an event. [`identity`]: users. [`language`]: the languages that users prefer.
 //! - [`session`] and [`keepalive`]: when a stream ends and when it needs a comment. [`jitter`]: how simultaneous timers are distributed.
-//! - [`revocation`]: tokens that are refused before they expire. [`origin`]: the web pages that may read the service's answers.
+//! - [`revocation`]: tokens that are rejected before they expire. [`origin`]: the web pages that may read the service's answers.
 //! - [`statistics`] and [`distribution`]: the figures that an administrator sees.
 //!
 //! **Invariant:** the domain has no async, no I/O, no clock and no vendor's type in any signature. The time is an argument.

@@ -120,7 +120,7 @@ pub struct Notification {
     pub id: EventId,
     /// The users who receive it.
     pub recipients: Recipients,
-    /// The type.
+    /// The type, by which clients distinguish events.
     pub event_type: EventType,
     /// The text and its translations.
     pub content: Content,

@@ -187,7 +187,7 @@ pub enum InvalidOrigin {
     /// The scheme is missing or invalid.
     #[error("{origin} has no scheme; write it like https://cloud.example.org")]
     Scheme {
-        /// The text.
+        /// The rejected text.
         origin: String,
     },
     /// The text has a user or a password. The message does not repeat them.
@@ -196,7 +196,7 @@ pub enum InvalidOrigin {
     /// The text has a path, a query or a fragment.
     #[error("{origin} has a path, which browsers do not send; remove everything from the third slash on")]
     Path {
-        /// The text.
+        /// The rejected text.
         origin: String,
     },
     /// The host is missing or invalid.
@@ -204,7 +204,7 @@ pub enum InvalidOrigin {
         "{origin} has no host as browsers send it; write a name of a-z, 0-9, - and _ (xn--… for others), or an address"
     )]
     Host {
-        /// The text.
+        /// The rejected text.
         origin: String,
     },
     /// A `*` could match a domain of another owner.
@@ -213,19 +213,19 @@ pub enum InvalidOrigin {
          https://cloud.example.org:*"
     )]
     Wildcard {
-        /// The text.
+        /// The rejected text.
         origin: String,
     },
     /// The port is invalid.
     #[error("{origin} has no port from 1 to 65535 after its host; * stands for any")]
     Port {
-        /// The text.
+        /// The rejected text.
         origin: String,
     },
     /// The port is the default port of the scheme.
     #[error("{origin} has the default port of its scheme, which browsers do not send; remove it")]
     DefaultPort {
-        /// The text.
+        /// The rejected text.
         origin: String,
     },
 }

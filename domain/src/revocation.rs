@@ -1,4 +1,4 @@
-//! Token revocation: a token is refused before it expires if its user's account was disabled or deleted after it was issued.
+//! Token revocation: a token is rejected before it expires if its user's account was disabled or deleted after it was issued.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn token_issued_before_the_event_is_refused() {
+    fn token_issued_before_event_is_rejected() {
         let at = START + Duration::from_millis(300);
         let disabled = change(1, false, at);
         let check = |issued: IssuedAt, expected: bool| {
@@ -174,8 +174,8 @@ mod tests {
         let at = |seconds: u64| START + Duration::from_secs(seconds);
         let changes = [change(1, false, at(0)), change(2, false, at(1)), change(3, false, at(2))];
         let revocations = revocations_after(2, &changes);
-        let refused = [1, 2, 3].map(|number| revocations.is_revoked(&user(number), IssuedAt::UNKNOWN));
-        assert_eq!(refused, [false, true, true]);
+        let rejected = [1, 2, 3].map(|number| revocations.is_revoked(&user(number), IssuedAt::UNKNOWN));
+        assert_eq!(rejected, [false, true, true]);
     }
 
     /// Changes in the order of NATS. Each happens after the previous one.
@@ -197,7 +197,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn latest_change_decides_until_every_token_has_expired(
+        fn latest_change_decides_until_tokens_expire(
             changes in changes(),
             number in 0_usize..6,
             issued in 0_u64..1_200_000,

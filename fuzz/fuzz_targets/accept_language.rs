@@ -36,7 +36,7 @@ fn checked_tag(text: &str) -> Option<LanguageTag> {
 /// A naive parser of the field by RFC 9110 (12.5.4) and RFC 4647 (3.4).
 struct Plain {
     preferred: Vec<String>,
-    refused: Vec<String>,
+    excluded: Vec<String>,
 }
 
 impl Plain {
@@ -47,10 +47,10 @@ impl Plain {
             entries.pop();
         }
         let entries = entries.into_iter().filter_map(Self::entry).take(32);
-        let (mut preferred, refused): (Vec<_>, Vec<_>) = entries.partition(|(_, weight)| *weight > 0.0);
+        let (mut preferred, excluded): (Vec<_>, Vec<_>) = entries.partition(|(_, weight)| *weight > 0.0);
         preferred.sort_by(|(_, one), (_, other)| other.total_cmp(one));
         let ranges = |entries: Vec<(String, f64)>| entries.into_iter().map(|(range, _)| range).collect();
-        (!preferred.is_empty()).then(|| Self { preferred: ranges(preferred), refused: ranges(refused) })
+        (!preferred.is_empty()).then(|| Self { preferred: ranges(preferred), excluded: ranges(excluded) })
     }
 
     fn entry(entry: &str) -> Option<(String, f64)> {
@@ -77,7 +77,7 @@ impl Plain {
             while !subtags.is_empty() {
                 let range = subtags.join("-");
                 let found = offered.iter().position(|tag| tag.as_str().eq_ignore_ascii_case(&range));
-                if found.is_some() && !self.refuses(&range) {
+                if found.is_some() && !self.excludes(&range) {
                     return found;
                 }
                 subtags.pop();
@@ -89,11 +89,11 @@ impl Plain {
         None
     }
 
-    fn refuses(&self, tag: &str) -> bool {
+    fn excludes(&self, tag: &str) -> bool {
         let longest = |ranges: &[String]| {
             let within = ranges.iter().filter(|range| format!("{tag}-").starts_with(&format!("{range}-")));
             within.map(String::len).max()
         };
-        longest(&self.refused) > longest(&self.preferred)
+        longest(&self.excluded) > longest(&self.preferred)
     }
 }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_are_reserved_and_connections_are_more_than_streams() {
+    fn limits_of_connections_and_streams_leave_a_reserve() {
         let check = |descriptors, configured, connections, debug_connections, streams| {
             let expected = Capacity { connections, debug_connections, streams };
             assert_eq!(Capacity::of(descriptors, configured), expected, "{descriptors:?} {configured:?}");

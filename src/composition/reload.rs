@@ -165,7 +165,7 @@ fn read_files(
 type Read = (Configuration, Option<Renewed>);
 
 fn error(location: &str, problem: String) -> ConfigError {
-    ConfigError { location: location.into(), value: None, problem, example: None }
+    ConfigError { location: location.into(), value: None, problem, suggestion: None }
 }
 
 /// Logs a warning for each secret that is short enough to be guessed. It is still used, because all services of the platform share it.

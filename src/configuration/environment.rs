@@ -8,7 +8,12 @@ use std::{
 
 use figment::{Figment, Source};
 
-use super::{SETTINGS, bounded_file, errors::ConfigError, layer::Layer, settings::Setting};
+use super::{
+    SETTINGS, bounded_file,
+    errors::{ConfigError, Suggestion},
+    layer::Layer,
+    settings::Setting,
+};
 
 /// The problem of a value that is not UTF-8.
 const NOT_UTF_8: &str = "is not UTF-8";
@@ -72,7 +77,7 @@ impl Environment {
                 location: name.clone(),
                 value: None,
                 problem: "is not a setting".into(),
-                example: Some(meant.clone()),
+                suggestion: Some(Suggestion::Exact(meant.clone())),
             })
         });
         misspelled.collect()
@@ -100,7 +105,7 @@ impl Environment {
         let in_files = |name: String| [(format!("{name}{FILE_SUFFIX}"), true), (name, false)];
         let variables = setting.all_variables().flat_map(in_files);
         let (name, in_file) = variables.filter(|(name, _)| self.0.contains_key(name)).last()?;
-        let error = |value, problem| ConfigError { location: name.clone(), value, problem, example: None };
+        let error = |value, problem| ConfigError { location: name.clone(), value, problem, suggestion: None };
         if in_file {
             let path = PathBuf::from(self.0.get(&name)?);
             Some(match content(&path) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// An error of the configuration. `Display` writes its location, the value, the problem and an example.
+/// An error of the configuration. `Display` writes its location, the value, the problem and a suggestion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     /// The file and key, or the variable.
@@ -11,8 +11,17 @@ pub struct ConfigError {
     pub value: Option<String>,
     /// The problem, as the rest of a sentence that starts with the location or the value.
     pub problem: String,
-    /// A valid value, or the name that was probably meant.
-    pub example: Option<String>,
+    /// The correction, if one is known.
+    pub suggestion: Option<Suggestion>,
+}
+
+/// A correction of an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Suggestion {
+    /// One of several valid values.
+    Example(String),
+    /// The name that was probably meant, or a description of the only valid value.
+    Exact(String),
 }
 
 impl fmt::Display for ConfigError {
@@ -22,8 +31,9 @@ impl fmt::Display for ConfigError {
             write!(f, "{value:?} ")?;
         }
         f.write_str(&self.problem)?;
-        match &self.example {
-            Some(example) => write!(f, "; right would be: {example}"),
+        match &self.suggestion {
+            Some(Suggestion::Example(value)) => write!(f, "; use for example {value}"),
+            Some(Suggestion::Exact(value)) => write!(f, "; use {value}"),
             None => Ok(()),
         }
     }

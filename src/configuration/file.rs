@@ -7,7 +7,7 @@ use figment::{Figment, Source, value::Value};
 use super::{
     SETTINGS, bounded_file,
     environment::Environment,
-    errors::{ConfigError, ConfigErrors},
+    errors::{ConfigError, ConfigErrors, Suggestion},
     expansion::expand,
     layer::Layer,
     product,
@@ -33,7 +33,7 @@ pub(super) fn layers(path: Option<&Path>, environment: &Environment) -> (Figment
             location: path.display().to_string(),
             value: None,
             problem,
-            example: None,
+            suggestion: None,
         }),
     }
     let Contents { values, errors, .. } = file;
@@ -117,7 +117,7 @@ impl Contents<'_> {
                 self.note(key, "must be a value, not a group".into(), None);
             }
             (Some(setting), Node::Value(value)) => self.take_value(key, setting, value),
-            (None, _) => self.note(key, "is not a setting".into(), closest(key)),
+            (None, _) => self.note(key, "is not a setting".into(), closest(key).map(Suggestion::Exact)),
         }
     }
 
@@ -132,9 +132,9 @@ impl Contents<'_> {
         }
     }
 
-    fn note(&mut self, key: &str, problem: String, example: Option<String>) {
+    fn note(&mut self, key: &str, problem: String, suggestion: Option<Suggestion>) {
         let location = format!("{}, {key}", self.path.display());
-        self.errors.push(ConfigError { location, value: None, problem, example });
+        self.errors.push(ConfigError { location, value: None, problem, suggestion });
     }
 }
 

@@ -26,7 +26,7 @@ use self::reader::Reader;
 pub use self::{
     effective::{Defaults, Effective},
     environment::Environment,
-    errors::{ConfigError, ConfigErrors},
+    errors::{ConfigError, ConfigErrors, Suggestion},
     groups::{
         Cors, Debug, Events, History, Http, Keepalive, Languages, Limits, Log, Registry, Streams, Tls,
         TokenManager, Tracing,

@@ -8,7 +8,7 @@ use validator::{ValidationErrors, ValidationErrorsKind};
 use super::{
     SETTINGS,
     environment::Environment,
-    errors::{ConfigError, ConfigErrors},
+    errors::{ConfigError, ConfigErrors, Suggestion},
     settings::Setting,
     values::{FromTexts, RegistryKind},
 };
@@ -138,7 +138,10 @@ impl<'a> Reader<'a> {
         let problem = if has_credentials { without_quotations(&problem).to_owned() } else { problem };
         let value = value.map(|value| if setting.is_url() { without_query(&value) } else { value });
         let value = value.map(|value| without_credentials(&value));
-        self.errors.0.push(ConfigError { location, value, problem, example: Some(setting.example.into()) });
+        // The example of a secret describes it.
+        let suggest = if setting.secret { Suggestion::Exact } else { Suggestion::Example };
+        let suggestion = Some(suggest(setting.example.into()));
+        self.errors.0.push(ConfigError { location, value, problem, suggestion });
     }
 
     /// Returns the value of a setting as text, with secrets masked. None if it is not set.

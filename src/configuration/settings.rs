@@ -1,6 +1,6 @@
 //! The list of all settings. Everything that the program reads and prints and that docs/settings.md says about settings comes from it.
 
-/// A setting.
+/// A setting with its names, its default and its meaning.
 #[derive(Debug)]
 pub struct Setting {
     /// The key in the file. Dots separate groups.
@@ -10,7 +10,7 @@ pub struct Setting {
     pub variables: &'static [&'static str],
     /// The default, as it would be written. Empty for no value. `None` if the setting is required.
     pub default: Option<&'static str>,
-    /// A valid value.
+    /// A valid value, or the description of a secret. Error messages suggest it.
     pub example: &'static str,
     /// Whether the value is masked wherever it is shown.
     pub secret: bool,

@@ -46,7 +46,7 @@ fn only_secret_is_required() {
         errors("", []),
         [
             "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret: is required but not set (Secret \
-          with which the platform signs its tokens; at least 32 bytes); right would be: the text that the \
+          with which the platform signs its tokens; at least 32 bytes); use the text that the \
           platform's other services have in OCIS_JWT_SECRET"
         ]
     );
@@ -125,14 +125,14 @@ events: {endpoint: 'nats://user:hidden@a:b', password: 12345678}
             "FILE, debug.addr: refers to the variable NOT_SET, which is not set",
             "FILE, debug.addr: is a key with a dot; write the name of the group, and the setting below it",
             "FILE, history: must be a group of settings, not a value",
-            "FILE, htp: is not a setting; right would be: http",
-            "FILE, http.adr: is not a setting; right would be: http.addr",
-            "FILE, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); right would be: info",
-            "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration: it has no unit (ms, s, m, h); right would be: 30s",
-            "FILE, events.endpoint: \"nats://***@a:b\" is not an address: the port; right would be: 127.0.0.1:9233",
-            "FILE, events.password: must be in quotes; right would be: that user's password",
-            "FILE, http.root: \"/a,/b\" must be one value, not a list; right would be: /",
-            "FILE, token_manager.jwt_secret: is empty; right would be: the text that the platform's other services have in \
+            "FILE, htp: is not a setting; use http",
+            "FILE, http.adr: is not a setting; use http.addr",
+            "FILE, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); use for example info",
+            "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration: it has no unit (ms, s, m, h); use for example 30s",
+            "FILE, events.endpoint: \"nats://***@a:b\" is not an address: the port; use for example 127.0.0.1:9233",
+            "FILE, events.password: must be in quotes; use that user's password",
+            "FILE, http.root: \"/a,/b\" must be one value, not a list; use for example /",
+            "FILE, token_manager.jwt_secret: is empty; use the text that the platform's other services have in \
              OCIS_JWT_SECRET",
         ]
     );
@@ -143,11 +143,11 @@ fn limits_must_be_at_least_one() {
     let environment = [SECRET, ("SSE_MAX_CONNECTIONS_PER_USER", "0")];
     assert_eq!(
         errors("", environment),
-        ["SSE_MAX_CONNECTIONS_PER_USER: \"0\" must be at least 1; right would be: 64"]
+        ["SSE_MAX_CONNECTIONS_PER_USER: \"0\" must be at least 1; use for example 64"]
     );
     assert_eq!(
         errors("limits: {max_connections: 0}", [SECRET]),
-        ["FILE, limits.max_connections: \"0\" must be at least 1; right would be: 10000"]
+        ["FILE, limits.max_connections: \"0\" must be at least 1; use for example 10000"]
     );
 }
 
@@ -157,7 +157,7 @@ fn token_cookie_needs_listed_origins() {
         errors("", [SECRET, ("SSE_TOKEN_COOKIE", "token")]),
         [
             "OCIS_CORS_ALLOW_ORIGINS, OC_CORS_ALLOW_ORIGINS, SSE_CORS_ALLOW_ORIGINS or http.cors.allow_origins: \"*\" allows \
-          all origins, but http.cors.token_cookie needs a list of origins; right would be: \
+          all origins, but http.cors.token_cookie needs a list of origins; use for example \
           https://cloud.example.org"
         ]
     );
@@ -174,7 +174,7 @@ fn unsafe_origin_is_rejected_with_reason() {
         [
             "SSE_CORS_ALLOW_ORIGINS: \"https://a.example, https://app.example*\" cannot be used: in https://app.example*, a * has \
              to stand for whole labels before a domain or for a port, as in https://*.example.org or \
-             https://cloud.example.org:*; right would be: https://cloud.example.org"
+             https://cloud.example.org:*; use for example https://cloud.example.org"
         ]
     );
     let secret = &errors("", [SECRET, ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example")])[0];
@@ -192,8 +192,8 @@ fn misplaced_passwords_are_masked() {
         ("SSE_CORS_ALLOW_ORIGINS", "https://user:hidden@a.example"),
         ("SSE_EVENTS_ENDPOINT", "nats://user:hid?den@a.example:x"),
     ] {
-        let told = &errors("", [SECRET, (variable, value)])[0];
-        assert!(!told.contains("hidden") && told.contains("a.example"), "{told}");
+        let error = &errors("", [SECRET, (variable, value)])[0];
+        assert!(!error.contains("hidden") && error.contains("a.example"), "{error}");
     }
 }
 
@@ -206,7 +206,7 @@ fn certificate_needs_key() {
         assert_eq!(
             errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
             ["OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert needs it; \
-              right would be: /etc/ocis/sse.key"]
+              use for example /etc/ocis/sse.key"]
         );
     });
     let missing = &errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];

@@ -1,4 +1,4 @@
-//! The use case "inspect": an administrator looks at events, streams and counts.
+//! The use case "inspect": an administrator looks at events, streams and figures.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ const MAX_RECENT_EVENTS: usize = 50;
 pub struct Inspection {
     /// The open streams and the log of events.
     pub subscriptions: Subscriptions,
-    /// The counts.
+    /// The figures of the whole service.
     pub measurements: Arc<dyn Measurements>,
 }
 

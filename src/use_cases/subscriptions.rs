@@ -7,6 +7,7 @@ mod exchange;
 mod inspection;
 mod languages;
 mod maintenance;
+mod open;
 mod start;
 mod stream;
 
@@ -17,24 +18,20 @@ use std::{
 
 use domain::{
     bookmark::{BookmarkLimits, Bookmarks},
-    identity::{Principal, UserId},
-    jitter::Jitter,
+    identity::UserId,
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
-    log::{EndReason, EventLog, LATE_AFTER, LimitReached, LogLimits, NewStream, StreamId, StreamLimits},
+    log::{EndReason, EventLog, LATE_AFTER, LogLimits, StreamId, StreamLimits},
     revocation::Revocations,
-    session::{Now, Session},
+    session::Now,
 };
 use parking_lot::{Mutex, RwLock};
 use ports::{
-    inbound::{Connection, StreamRequest, Subscribe, SubscribeError, Subscription},
+    inbound::Connection,
     outbound::{BookmarkExchange, Clock, Frames, Metrics},
 };
 
-use self::{
-    start::{PendingStream, StartPoint},
-    stream::OpenStream,
-};
+use self::start::PendingStream;
 use super::{encoded::Encoded, pace::Pace};
 
 /// A user's mailbox.
@@ -71,8 +68,6 @@ pub struct StreamPolicy {
 const MAX_BOOKMARKS: usize = 50_000;
 /// Maximum number of disabled or deleted accounts that are remembered: about 8 MB with ids of 36 bytes, 40 MB with the longest ids.
 const MAX_REVOKED_ACCOUNTS: usize = 50_000;
-/// Minimum time after which a refused client may retry. Jitter adds up to half of it.
-const RETRY_AFTER: Duration = Duration::from_secs(6);
 
 /// Returns the limits of bookmarks: a user may have as many bookmarks as open streams.
 fn bookmark_limits(limits: StreamLimits) -> BookmarkLimits {
@@ -121,8 +116,8 @@ struct State {
     last_sweep: Instant,
     /// The time from which the next sweep removes expired data.
     cleanup_due: Instant,
-    /// The number of refused requests.
-    refused: u64,
+    /// The number of rejected requests.
+    rejected: u64,
 }
 
 /// The progress of reading NATS.
@@ -161,7 +156,7 @@ impl Subscriptions {
             stopping: false,
             last_sweep: started,
             cleanup_due: started,
-            refused: 0,
+            rejected: 0,
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -210,81 +205,7 @@ impl Subscriptions {
     }
 }
 
-impl Subscribe for Subscriptions {
-    fn subscribe(
-        &self,
-        request: StreamRequest,
-        connection: Arc<dyn Connection>,
-    ) -> Result<Subscription, SubscribeError> {
-        let shared = &self.shared;
-        let now = shared.now();
-        let StreamRequest { principal, last_event_id, request, accept_language } = request;
-        let Principal { user, issued_at, expires_at } = principal;
-        let mut state = shared.state.lock();
-        state.admit(&user).inspect_err(|refused| shared.count(*refused))?;
-        let start_point = match (last_event_id, &request) {
-            (Some(text), _) => StartPoint::parse(text),
-            (None, Some(request)) => StartPoint::Bookmark(request.clone()),
-            (None, None) => StartPoint::Now,
-        };
-        let jitter = Jitter::of(state.log.next_stream_number());
-        let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
-        let preference = state.languages.preference(&user, accept_language);
-        let language = shared.language(&preference);
-        let (mailbox, id) =
-            state.log.open(&user, NewStream { connection, session, request, preference, issued_at });
-        shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
-        if let StartPoint::After(position) = &start_point {
-            // If the stream ends before it starts, its bookmark has this position.
-            mailbox.with_stream(id, |stream| stream.set_start(*position));
-        }
-        let mut pending = PendingStream {
-            mailbox: Arc::clone(&mailbox),
-            id,
-            start_point,
-            opened: now.instant,
-            latest_at_open: state.log.latest().filter(|_| state.nats != NatsState::Filling),
-            ahead_since: None,
-        };
-        if !shared.start(&mut state, &mut pending, now.instant) {
-            state.pending.push(pending);
-        }
-        let is_revoked = state.revocations.is_revoked(&user, issued_at);
-        drop(state);
-        if is_revoked {
-            // The account was disabled between the verification of the token and the opening of the stream.
-            shared.end(&mailbox, id, EndReason::Revoked);
-        }
-        let stream = OpenStream { shared: Arc::clone(shared), mailbox, id };
-        Ok(Subscription { language, stream: Box::new(stream) })
-    }
-}
-
-impl State {
-    /// Checks that `user` may open a stream.
-    fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
-        let retry_after = Jitter::of(self.refused).lengthen(RETRY_AFTER);
-        let admitted = match self.log.check_limits(user) {
-            _ if self.stopping => Err(SubscribeError::Stopping { retry_after }),
-            Ok(()) => return Ok(()),
-            Err(LimitReached::Total) => Err(SubscribeError::TooMany { retry_after }),
-            Err(LimitReached::PerUser) => Err(SubscribeError::TooManyOfUser { retry_after }),
-        };
-        self.refused += 1;
-        admitted
-    }
-}
-
 impl Shared {
-    /// Counts a request that was refused because of a limit.
-    fn count(&self, refused: SubscribeError) {
-        match refused {
-            SubscribeError::Stopping { .. } => {}
-            SubscribeError::TooMany { .. } => self.metrics.limit_reached(LimitReached::Total),
-            SubscribeError::TooManyOfUser { .. } => self.metrics.limit_reached(LimitReached::PerUser),
-        }
-    }
-
     /// Returns whether the log keeps events for returning clients.
     fn keeps_history(&self) -> bool {
         !self.log.max_age.is_zero()

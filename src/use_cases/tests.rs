@@ -144,7 +144,7 @@ impl Service {
     async fn connect_nats(&self) {
         self.receive(SourceEvent::Resync { after: id(0) });
         self.receive(SourceEvent::Subscribed);
-        settle().await;
+        run_until_idle().await;
     }
 
     fn publish(&mut self, users: &[&str], content: &str) {
@@ -171,10 +171,10 @@ impl Service {
     }
 
     fn open(&self, name: &str) -> Client {
-        self.ask(request(name)).expect("not refused")
+        self.try_open(request(name)).expect("a stream")
     }
 
-    fn ask(&self, request: StreamRequest) -> Result<Client, SubscribeError> {
+    fn try_open(&self, request: StreamRequest) -> Result<Client, SubscribeError> {
         let connection = Arc::<FakeConnection>::default();
         let subscription = self.subscriptions.subscribe(request, connection.clone())?;
         Ok(Client::new(subscription, connection))
@@ -242,7 +242,7 @@ fn large(content: impl std::fmt::Display) -> String {
 const NOTHING: [&str; 0] = [];
 
 /// Runs all tasks until they wait for time to pass.
-async fn settle() {
+async fn run_until_idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

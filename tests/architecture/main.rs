@@ -155,7 +155,7 @@ fn adapters_are_recognized_by_path() {
 }
 
 #[test]
-fn paths_that_an_adapter_may_name() {
+fn adapter_names_only_allowed_paths() {
     let verdicts = |module: &[&str], text: &str| -> Vec<bool> {
         find_paths(module, text).iter().map(|found| may_name(module, &borrowed(&found.path))).collect()
     };
@@ -170,7 +170,7 @@ fn paths_that_an_adapter_may_name() {
     ] {
         assert!(verdicts(&inbound, allowed).into_iter().all(|verdict| verdict), "{allowed}");
     }
-    for refused in [
+    for rejected in [
         "use crate::outbound::jwt::Tokens;",
         "use super::super::debug::Debug;",
         "use super::{super::{debug as d}};",
@@ -190,7 +190,7 @@ fn paths_that_an_adapter_may_name() {
         "#[serde(with = \"super::super::demo\")] struct S;",
         "mod tests { use super::super::super::debug; }",
     ] {
-        assert_eq!(verdicts(&inbound, refused), [false], "{refused}");
+        assert_eq!(verdicts(&inbound, rejected), [false], "{rejected}");
     }
     assert_eq!(verdicts(&["outbound", "jwt"], "use crate::http_server::App;"), [false]);
     assert_eq!(verdicts(&["outbound", "jwt"], "use super::clock::SystemClock;"), [false]);

@@ -26,7 +26,7 @@ pub(crate) fn find_paths(module: &[&str], text: &str) -> Vec<FoundPath> {
     resolved.map(|(path, at)| FoundPath { path: owned(path), line: tokens[at].1 }).collect()
 }
 
-/// What the tokens being flattened are part of.
+/// The origin of the tokens that are flattened.
 #[derive(Clone, Copy)]
 enum Source {
     Code,
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn imports() {
+    fn imported_paths_are_found() {
         check("use crate::outbound::jwt::Tokens;", &["outbound::jwt::Tokens"]);
         check("use super::frame::Frame;", &["inbound::http::frame::Frame"]);
         check("use self::busy::Busy;", &["inbound::http::queue::busy::Busy"]);
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn trees() {
+    fn nested_imports_are_found() {
         check(
             "use super::{frame::{self, Frame}, super::{debug as d, demo::*}, *};",
             &[
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn parents() {
+    fn parent_paths_are_resolved() {
         check("use crate as root;", &[""]);
         check("extern crate self as root;", &[""]);
         check("extern crate alloc;", &[]);
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn code() {
+    fn paths_in_code_are_found() {
         check("fn f(x: &super::super::demo::Page) {}", &["inbound::demo::Page"]);
         check("static X: Option<crate::outbound::A> = None;", &["outbound::A"]);
         check("impl crate::a::T<super::U> for V {}", &["a::T", "inbound::http::U"]);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn modules_within_a_file() {
+    fn inner_modules_are_resolved() {
         check("mod tests { use super::*; }", &["inbound::http::queue::*"]);
         check("mod tests { use super::super::super::debug; }", &["inbound::debug"]);
         check(
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn macros_and_attributes() {
+    fn macros_and_attributes_are_read() {
         check("fn f() { assert_eq!(super::super::demo::X, 1); }", &["inbound::demo::X"]);
         check(
             "fn f() { select! { x = y => { use super::super::{debug, demo}; } } }",

@@ -35,7 +35,7 @@ describe("a token in a cookie", () => {
         const source = new EventSource(`${address}/sse`, { withCredentials: true });
         return new Promise((resolve) => {
           source.onopen = () => resolve("open");
-          source.onerror = () => resolve(source.readyState === EventSource.CLOSED ? "refused" : "lost");
+          source.onerror = () => resolve(source.readyState === EventSource.CLOSED ? "rejected" : "lost");
         });
       },
       [address, token("einstein")],
@@ -62,7 +62,7 @@ describe("a token in a cookie", () => {
 
   it("opens no stream for a page of another origin, although the browser sends it", async () => {
     const [outcome, headers] = await open(await other.page());
-    assert.equal(outcome, "refused");
+    assert.equal(outcome, "rejected");
     assert.equal(headers.Cookie, `token=${token("einstein")}`);
     assert.equal(await service.metric('sse_auth_failures_total{reason="missing"}'), 1);
   });

@@ -59,16 +59,16 @@ fn proxies_page_shows_the_deployed_files() {
     }
 }
 
-/// The image builds the dependencies before the sources are copied. Cargo refuses to when a target of a manifest is
+/// The image builds the dependencies before the sources are copied. Cargo fails to do so when a target of a manifest is
 /// missing.
 #[test]
 fn image_build_has_every_cargo_target() {
     let instructions = DOCKERFILE.replace("\\\n", " ");
     let builder = instructions.split("\nFROM ").nth(1).expect("its first stage");
     let (before, _) = builder.split_once("&& cargo build").expect("where it builds");
-    let place = tempfile::tempdir().expect("a place");
+    let directory = tempfile::tempdir().expect("a directory");
     let run = |program: &str, arguments: &[&str]| {
-        let ended = Command::new(program).args(arguments).current_dir(&place).output().expect("it runs");
+        let ended = Command::new(program).args(arguments).current_dir(&directory).output().expect("it runs");
         (ended.status.success(), String::from_utf8(ended.stderr).expect("text"))
     };
     for instruction in before.lines() {

@@ -100,16 +100,16 @@ fn groupings(expression: &str) -> Vec<&str> {
 }
 
 /// Checks that the metrics, labels and values in a text exist.
-fn check_text(metrics: &Metrics, place: &str, text: &str) {
+fn check_text(metrics: &Metrics, location: &str, text: &str) {
     for (metric, asked) in selectors(text) {
-        let labels = metrics.get(metric).unwrap_or_else(|| panic!("{place}: there is no {metric}"));
+        let labels = metrics.get(metric).unwrap_or_else(|| panic!("{location}: there is no {metric}"));
         for matcher in asked.iter().filter(|matcher| !TARGET.contains(&matcher.label)) {
             let label = matcher.label;
-            let known = labels.get(label).unwrap_or_else(|| panic!("{place}: {metric} has no {label}"));
+            let known = labels.get(label).unwrap_or_else(|| panic!("{location}: {metric} has no {label}"));
             for value in matcher.values().filter(|_| !OPEN.contains(&label)) {
                 assert!(
                     known.contains(value),
-                    "{place}: {label} of {metric} is never {value:?}, but one of {known:?}"
+                    "{location}: {label} of {metric} is never {value:?}, but one of {known:?}"
                 );
             }
         }
@@ -117,13 +117,13 @@ fn check_text(metrics: &Metrics, place: &str, text: &str) {
 }
 
 /// Checks an expression, and the labels that its legend or description shows.
-fn check_expression(metrics: &Metrics, place: &str, expression: &str, shown: &[&str]) {
-    check_text(metrics, place, expression);
+fn check_expression(metrics: &Metrics, location: &str, expression: &str, shown: &[&str]) {
+    check_text(metrics, location, expression);
     let named = selectors(expression);
-    assert!(!named.is_empty(), "{place}: {expression} names no metric");
+    assert!(!named.is_empty(), "{location}: {expression} names no metric");
     let has = |label: &str| named.iter().any(|(metric, _)| metrics[*metric].contains_key(label));
     for label in groupings(expression).iter().chain(shown) {
-        assert!(TARGET.contains(label) || has(label), "{place}: {expression} has no {label}");
+        assert!(TARGET.contains(label) || has(label), "{location}: {expression} has no {label}");
     }
 }
 

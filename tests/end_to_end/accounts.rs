@@ -37,22 +37,25 @@ async fn publish(publisher: &Publisher, event_type: &str, event: &Value) {
 }
 
 impl Service {
-    async fn follow_by(&self, token: &str) -> Stream {
+    async fn follow_with_token(&self, token: &str) -> Stream {
         Stream::open(self.http, "/sse", &[("x-access-token", token)]).await
     }
 
-    async fn ask_by(&self, token: &str, path: &str) -> Response {
+    async fn get_with_token(&self, token: &str, path: &str) -> Response {
         get(self.http, path, &[("x-access-token", token)]).await
     }
 }
 
 /// Checks that the token is rejected by every endpoint.
-async fn is_refused(service: &Service, token: &str) {
+async fn is_rejected(service: &Service, token: &str) {
     for path in ["/sse", LANGUAGE] {
-        let refused = service.ask_by(token, path).await;
-        assert_eq!((refused.status, refused.header("content-type")), (401, Some("application/problem+json")));
-        assert_eq!(refused.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
-        let problem: Value = serde_json::from_str(&refused.body).expect("JSON");
+        let response = service.get_with_token(token, path).await;
+        assert_eq!(
+            (response.status, response.header("content-type")),
+            (401, Some("application/problem+json"))
+        );
+        assert_eq!(response.header("www-authenticate"), Some(r#"Bearer error="invalid_token""#));
+        let problem: Value = serde_json::from_str(&response.body).expect("JSON");
         let detail = "the token was issued before its user's account was disabled or deleted";
         assert_eq!(problem["detail"], detail);
     }
@@ -70,7 +73,7 @@ async fn disabling_an_account_ends_streams_and_tokens() {
         let nats = Nats::start().await;
         let service = Service::start(&nats, &[]).await;
         let (old, new) = (token(-60), token(60));
-        let mut streams = [service.follow_by(&old).await, service.follow("einstein").await];
+        let mut streams = [service.follow_with_token(&old).await, service.follow("einstein").await];
         let mut marie = service.follow("marie").await;
         let publisher = nats.publisher().await;
         publisher.event(&["einstein", "marie"], "t", "before").await;
@@ -81,9 +84,9 @@ async fn disabling_an_account_ends_streams_and_tokens() {
             assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
         }
         assert_eq!([marie.content().await, marie.content().await], ["before", "after"]);
-        is_refused(&service, &old).await;
+        is_rejected(&service, &old).await;
 
-        let mut stream = service.follow_by(&new).await;
+        let mut stream = service.follow_with_token(&new).await;
         publisher.event(&["einstein"], "t", "new").await;
         assert_eq!(stream.content().await, "new", "its token was issued afterwards");
         assert_eq!(service.metric(r#"sse_connections_closed_total{reason="revoked"}"#).await, 2);
@@ -97,7 +100,7 @@ async fn enabling_an_account_accepts_its_tokens_again() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let old = token(-60);
-    let mut stream = service.follow_by(&old).await;
+    let mut stream = service.follow_with_token(&old).await;
     let publisher = nats.publisher().await;
     // Neither change ends a stream.
     publish(&publisher, CHANGED, &feature("displayname", "false")).await;
@@ -107,11 +110,13 @@ async fn enabling_an_account_accepts_its_tokens_again() {
 
     publish(&publisher, CHANGED, &feature("accountEnabled", "false")).await;
     assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");
-    is_refused(&service, &old).await;
+    is_rejected(&service, &old).await;
     publish(&publisher, CHANGED, &feature("accountEnabled", "true")).await;
-    eventually("the old token is accepted", async || service.ask_by(&old, LANGUAGE).await.status == 200)
-        .await;
-    let mut stream = service.follow_by(&old).await;
+    eventually("the old token is accepted", async || {
+        service.get_with_token(&old, LANGUAGE).await.status == 200
+    })
+    .await;
+    let mut stream = service.follow_with_token(&old).await;
     publisher.event(&["einstein"], "t", "again").await;
     assert_eq!(stream.content().await, "again");
 }
@@ -123,9 +128,9 @@ async fn new_instance_knows_recently_disabled_accounts() {
     let publisher = nats.publisher().await;
     publish(&publisher, "events.UserDeleted", &json!({ "UserID": "einstein" })).await;
     let service = Service::start(&nats, &[]).await;
-    is_refused(&service, &token(-60)).await;
-    service.follow_by(&token(60)).await;
+    is_rejected(&service, &token(-60)).await;
+    service.follow_with_token(&token(60)).await;
     // Without a history it reads only new events.
     let service = Service::start(&nats, &[("SSE_HISTORY_MAX_AGE", "0s")]).await;
-    service.follow_by(&token(-60)).await;
+    service.follow_with_token(&token(-60)).await;
 }

@@ -243,9 +243,9 @@ async fn reconnects_with_its_last_event_id() {
         };
         let first = answer(&service, "200 OK", "id: a-7\n\nid: a-8\ndata: 1\n\nid: a-9\n").await;
         assert_eq!(line(&first, "last-event-id: "), None);
-        let refused = answer(&service, "503 Service Unavailable", "").await;
+        let rejected = answer(&service, "503 Service Unavailable", "").await;
         let again = answer(&service, "200 OK", "event: stream-gap\ndata: {}\n\n").await;
-        for request in [&refused, &again] {
+        for request in [&rejected, &again] {
             assert_eq!(line(request, "last-event-id: ").as_deref(), remembered);
             assert_eq!(line(request, "x-request-id: "), line(&first, "x-request-id: "));
         }

@@ -20,7 +20,7 @@ use serde_json::json;
 use crate::{
     DEADLINE, eventually,
     nats::{Nats, Publisher},
-    resume::{publish, reads},
+    resume::{expect_numbers, publish},
     service::Service,
 };
 
@@ -39,21 +39,21 @@ pub(crate) fn connection_to(address: &str) -> Connection {
 }
 
 #[tokio::test]
-async fn bookmarks_fulfil_their_port() {
+async fn bookmarks_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
     tokio::time::timeout(DEADLINE, obligations::bookmark_exchange(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn languages_fulfil_their_port() {
+async fn languages_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     tokio::time::timeout(DEADLINE, obligations::language_preferences(instance)).await.expect("in time");
 }
 
 #[tokio::test]
-async fn deleted_bookmarks_fulfil_their_port() {
+async fn deleted_bookmarks_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValueBookmarks::new(&connection(&nats), Duration::from_mins(2));
     let lose = async || {
@@ -64,7 +64,7 @@ async fn deleted_bookmarks_fulfil_their_port() {
 }
 
 #[tokio::test]
-async fn deleted_languages_fulfil_their_port() {
+async fn deleted_languages_meet_obligations() {
     let nats = Nats::start().await;
     let instance = async || KeyValuePreferences::new(&connection(&nats));
     let lose = async || {
@@ -103,14 +103,14 @@ impl Service {
     async fn reads_as_a_tab(&self, publisher: &Publisher, contents: std::ops::Range<u32>) {
         let mut stream = self.follow_with("einstein", &TAB).await;
         publish(publisher, contents.clone()).await;
-        reads(&mut stream, contents).await;
+        expect_numbers(&mut stream, contents).await;
         drop(stream);
         self.has_connections(0).await;
     }
 
     /// Reopens the stream of the tab, which gets the events it has missed.
     async fn resumes_the_tab(&self, contents: std::ops::Range<u32>) {
-        reads(&mut self.follow_with("einstein", &TAB).await, contents).await;
+        expect_numbers(&mut self.follow_with("einstein", &TAB).await, contents).await;
     }
 
     async fn restarted(mut self, nats: &Nats) -> Self {
@@ -201,12 +201,12 @@ async fn are_refilled_after_loss_with_nats() {
     // New bookmarks are published as well.
     let mut other = service.follow_with("einstein", &[("x-request-id", "other-tab")]).await;
     publish(&publisher, 3..4).await;
-    reads(&mut other, 3..4).await;
+    expect_numbers(&mut other, 3..4).await;
     let service = service.restarted(&nats).await;
     publish(&publisher, 4..6).await;
     service.resumes_the_tab(0..6).await;
     let mut other = service.follow_with("einstein", &[("x-request-id", "other-tab")]).await;
-    reads(&mut other, 3..6).await;
+    expect_numbers(&mut other, 3..6).await;
 }
 
 #[tokio::test]
@@ -321,7 +321,7 @@ async fn do_not_delay_streams_when_unavailable() {
     let service = Service::start(&nats, &SETTINGS).await;
     let mut stream = service.follow_with("einstein", &TAB).await;
     publish(&nats.publisher().await, 0..3).await;
-    reads(&mut stream, 0..3).await;
+    expect_numbers(&mut stream, 0..3).await;
     for bucket in ["sse-resume", "sse-languages"] {
         service.counts(&format!("sse_bucket_unavailable{{bucket=\"{bucket}\"}}"), 1).await;
     }

@@ -181,7 +181,7 @@ impl Stream {
 
     /// Returns the text of the last comment, which a clean end must follow.
     pub(crate) async fn closing_comment(&mut self) -> String {
-        let last = self.next().await.expect("a farewell").0;
+        let last = self.next().await.expect("a closing comment").0;
         assert_eq!(self.next().await, None, "a clean end");
         let comment = last.lines().find_map(|line| line.strip_prefix(": "));
         comment.unwrap_or_else(|| panic!("{last:?} is no comment")).to_owned()

@@ -6,7 +6,7 @@ use async_nats::ConnectOptions;
 
 use crate::{client::Stream, eventually, nats::Nats, program, service::Service};
 
-async fn reads(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
+async fn expect_numbers(stream: &mut Stream, contents: impl Iterator<Item = u32>) {
     for n in contents {
         assert_eq!(stream.content().await, n.to_string());
     }
@@ -93,7 +93,7 @@ async fn starts_without_nats_and_becomes_ready_with_it() {
     service.is_ready().await;
     assert_eq!(service.metric("sse_bus_connected").await, 1);
     nats.publisher().await.event(&["einstein"], "t", "1").await;
-    reads(&mut stream, 1..=1).await;
+    expect_numbers(&mut stream, 1..=1).await;
 }
 
 /// Kills the server and restarts it after `outage`. Each event is read once and in order.
@@ -103,7 +103,7 @@ async fn outage(outage: Duration) {
     let mut stream = service.follow("einstein").await;
     let publisher = nats.publisher().await;
     publisher.events(&["einstein"], "t", (0..100).map(|n| n.to_string())).await;
-    reads(&mut stream, 0..50).await;
+    expect_numbers(&mut stream, 0..50).await;
     nats.kill().await;
     eventually("not ready", async || service.readiness().await.0 == 503).await;
     tokio::time::sleep(outage).await;
@@ -113,9 +113,9 @@ async fn outage(outage: Duration) {
     publisher.events(&["einstein"], "t", (100..200).map(|n| n.to_string())).await;
     service.is_ready().await;
     publisher.events(&["einstein"], "t", (200..300).map(|n| n.to_string())).await;
-    reads(&mut stream, 50..300).await;
+    expect_numbers(&mut stream, 50..300).await;
     publisher.event(&["einstein"], "t", "300").await;
-    reads(&mut stream, 300..301).await;
+    expect_numbers(&mut stream, 300..301).await;
     // The subscriptions would hide an event that is read twice; the counter does not.
     service.counts(r#"sse_events_received_total{outcome="delivered"}"#, 301).await;
     assert_eq!(service.metric(r#"sse_events_received_total{outcome="no_subscriber"}"#).await, 0);
@@ -138,10 +138,10 @@ async fn deleted_consumer_is_recreated_at_its_position() {
     let mut stream = service.follow("einstein").await;
     let publisher = nats.publisher().await;
     publisher.event(&["einstein"], "t", "0").await;
-    reads(&mut stream, 0..1).await;
+    expect_numbers(&mut stream, 0..1).await;
     delete_consumers(&nats).await;
     publisher.events(&["einstein"], "t", (1..50).map(|n| n.to_string())).await;
-    reads(&mut stream, 1..50).await;
+    expect_numbers(&mut stream, 1..50).await;
     // The subscriptions would hide an event that is read twice; the counter does not.
     service.counts(r#"sse_events_received_total{outcome="delivered"}"#, 50).await;
     assert_eq!(service.metric(r#"sse_events_received_total{outcome="no_subscriber"}"#).await, 0);
@@ -154,7 +154,7 @@ async fn connects_to_any_server_of_a_cluster() {
     let service = Service::start(&nats, &[("SSE_EVENTS_ENDPOINT", &servers)]).await;
     let mut stream = service.follow("einstein").await;
     nats.publisher().await.event(&["einstein"], "t", "1").await;
-    reads(&mut stream, 1..2).await;
+    expect_numbers(&mut stream, 1..2).await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ async fn is_ignored_without_the_setting() {
     let service = Service::start_unready(&nats, &[SETTINGS[1]]);
     let cookie = format!("token={}", token("einstein"));
     let headers = [("cookie", &*cookie), ("origin", "https://cloud.example.org")];
-    let refused = client::get(service.http, "/sse", &headers).await;
-    assert_eq!(refused.status, 401);
-    assert_eq!(refused.header("www-authenticate"), Some("Bearer"));
+    let response = client::get(service.http, "/sse", &headers).await;
+    assert_eq!(response.status, 401);
+    assert_eq!(response.header("www-authenticate"), Some("Bearer"));
 }

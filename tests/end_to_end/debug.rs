@@ -98,8 +98,8 @@ async fn profiles_and_spans_are_opt_in_and_protected() {
     assert_eq!((wrong.status, &*wrong.body), (400, "seconds=61 is not between 1 and 60"));
 
     for (path, allowed) in [("/debug/tracez", "GET, HEAD"), ("/debug/pprof/", "GET")] {
-        let refused = request(debug, Method::POST, path, &token).await;
-        assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{path}");
+        let response = request(debug, Method::POST, path, &token).await;
+        assert_eq!((response.status, response.header("allow")), (405, Some(allowed)), "{path}");
     }
 
     let service = Service::start_unready(&nats, &[]);

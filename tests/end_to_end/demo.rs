@@ -29,9 +29,9 @@ async fn printed_commands_work() {
     let policy = page.header("content-security-policy").expect("a policy");
     assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("http"), "{policy}");
     for (path, allowed) in [("/", "GET, HEAD"), ("/publish", "POST")] {
-        let refused = request(address, Method::DELETE, path, &[]).await;
-        assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{path}");
-        assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+        let response = request(address, Method::DELETE, path, &[]).await;
+        assert_eq!((response.status, response.header("allow")), (405, Some(allowed)), "{path}");
+        assert_eq!(response.header("content-type"), Some("application/problem+json"));
     }
     assert_eq!(request(address, Method::HEAD, "/", &[]).await.status, 200);
     let users = page.body.split("<script type=\"application/json\" id=\"users\">").nth(1).expect("users");

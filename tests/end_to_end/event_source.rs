@@ -1,4 +1,4 @@
-//! The NATS event source fulfils its port, with a real nats-server and a connection that can be cut.
+//! The NATS event source meets its port, with a real nats-server and a connection that can be cut.
 
 use std::{
     sync::Arc,
@@ -109,7 +109,7 @@ fn metrics() -> MockMetrics {
     metrics
 }
 
-async fn fulfils(obligation: impl AsyncFn(&JetStreamBus)) {
+async fn meets(obligation: impl AsyncFn(&JetStreamBus)) {
     let nats = JetStreamBus::start(metrics()).await;
     tokio::time::timeout(DEADLINE, obligation(&nats)).await.expect("in time");
 }
@@ -146,20 +146,20 @@ async fn counts_messages_waiting_on_nats() {
 
 #[tokio::test]
 async fn resumes_after_an_interruption() {
-    fulfils(event_source::resumes_after_an_interruption).await;
+    meets(event_source::resumes_after_an_interruption).await;
 }
 
 #[tokio::test]
 async fn reports_events_lost_by_nats() {
-    fulfils(event_source::reports_lost_events).await;
+    meets(event_source::reports_lost_events).await;
 }
 
 #[tokio::test]
 async fn limits_read_ahead() {
-    fulfils(event_source::limits_read_ahead).await;
+    meets(event_source::limits_read_ahead).await;
 }
 
 #[tokio::test]
 async fn closes_without_nats() {
-    fulfils(event_source::closes_while_interrupted).await;
+    meets(event_source::closes_while_interrupted).await;
 }

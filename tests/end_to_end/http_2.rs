@@ -44,7 +44,7 @@ impl Client {
 const STALLED: u32 = 1;
 const READER: u32 = 3;
 
-/// What the client has received.
+/// The data that the client has received.
 #[derive(Default)]
 struct Taken {
     stalled: Vec<u8>,
@@ -60,8 +60,8 @@ fn has(bytes: &[u8], content: &str) -> bool {
 async fn proxy_can_use_http_2_in_the_clear() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
-    let line = service.http.connect_for_http_2().await.expect("connected");
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
+    let stream = service.http.connect_for_http_2().await.expect("connected");
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.expect("HTTP/2");
     tokio::spawn(connection);
     let request =
@@ -71,13 +71,13 @@ async fn proxy_can_use_http_2_in_the_clear() {
     assert_eq!((answer.status().as_u16(), answer.version()), (200, hyper::Version::HTTP_2));
     let mut other = service.follow("marie").await;
     nats.publisher().await.event(&["einstein", "marie"], "t", "hello").await;
-    crate::tls::reads(&mut answer.into_body(), "hello").await;
+    crate::tls::read_until(&mut answer.into_body(), "hello").await;
     assert_eq!(other.content().await, "hello");
     // The first letters of this request are those of the HTTP/2 preface.
-    let refused =
+    let rejected =
         client::exchange(service.http, b"PROPFIND /sse HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
             .await;
-    assert!(refused.starts_with("HTTP/1.1 405 "), "{refused}");
+    assert!(rejected.starts_with("HTTP/1.1 405 "), "{rejected}");
 }
 
 #[tokio::test]
@@ -123,11 +123,11 @@ async fn connection_without_ping_answers_is_closed() {
     client.follow(1, "einstein").await;
     service.has_connections(1).await;
     // The kernel acknowledges all segments; the client answers no ping.
-    let mut asked = false;
+    let mut pinged = false;
     while let Some(frame) = client.next().await {
-        asked |= frame.kind == PING;
+        pinged |= frame.kind == PING;
     }
-    assert!(asked);
+    assert!(pinged);
     service.has_connections(0).await;
 }
 

@@ -51,7 +51,7 @@ async fn page_is_public_and_self_contained() {
         let policy = file.header("content-security-policy").expect("a policy");
         assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self';"), "{policy}");
         let elsewhere = file.body.replace("http://www.w3.org/2000/svg", "").contains("://");
-        assert!(!elsewhere, "{path} names another place");
+        assert!(!elsewhere, "{path} refers to another host");
     }
 }
 
@@ -158,9 +158,9 @@ async fn without_token_nobody_can_end_streams() {
     let mut stream = service.follow("einstein").await;
     let streams = parse(&get(service.debug, "/inspect/streams?user=einstein", &[]).await.body);
     assert_eq!((&streams["may_end"], streams["streams"].as_array().map(Vec::len)), (&json!(false), Some(1)));
-    let refused = end(&service, &[], "einstein").await;
-    assert_eq!(refused.status, 403);
-    assert_eq!(refused.body, "streams can be ended here when debug.token (SSE_DEBUG_TOKEN) is set");
+    let response = end(&service, &[], "einstein").await;
+    assert_eq!(response.status, 403);
+    assert_eq!(response.body, "streams can be ended here when debug.token (SSE_DEBUG_TOKEN) is set");
     nats.publisher().await.event(&["einstein"], "t", "still there").await;
     assert_eq!(stream.content().await, "still there");
 }
@@ -173,8 +173,8 @@ async fn number_of_live_pages_is_limited() {
     for _ in 0..16 {
         pages.push(Stream::open(service.debug, "/inspect/live", &[]).await);
     }
-    let refused = get(service.debug, "/inspect/live", &[]).await;
-    assert_eq!((refused.status, &*refused.body), (503, "too many pages are open"));
+    let response = get(service.debug, "/inspect/live", &[]).await;
+    assert_eq!((response.status, &*response.body), (503, "too many pages are open"));
     pages.pop();
     eventually("room", async || head(service.debug, "/inspect/live", &[]).await.0 == 200).await;
 }

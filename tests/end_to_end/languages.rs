@@ -32,7 +32,7 @@ async fn set_in_profile(publisher: &Publisher, user: &str, language: &str) {
 }
 
 impl Service {
-    async fn ask_language(&self, method: Method, user: &str, body: &str) -> Response {
+    async fn request_language(&self, method: Method, user: &str, body: &str) -> Response {
         let token = token(user);
         let headers =
             [("x-access-token", &*token), ("content-type", "application/json"), ("accept-language", "it")];
@@ -45,13 +45,13 @@ impl Service {
 
     pub(crate) async fn choose(&self, user: &str, language: &str) {
         let body = json!({ "language": language }).to_string();
-        let response = self.ask_language(Method::PUT, user, &body).await;
+        let response = self.request_language(Method::PUT, user, &body).await;
         assert_eq!(response.status, 200, "{}", response.body);
         assert_eq!(read(&response), json!({ "language": language, "effective": language }));
     }
 
     pub(crate) async fn language(&self, user: &str) -> Value {
-        let response = self.ask_language(Method::GET, user, "").await;
+        let response = self.request_language(Method::GET, user, "").await;
         assert_eq!(response.status, 200, "{}", response.body);
         read(&response)["language"].take()
     }
@@ -98,7 +98,7 @@ async fn choice_applies_on_all_instances() {
     let new = two.follow_with("einstein", &[("accept-language", "fr")]).await;
     assert_eq!(new.headers["content-language"], "de-AT");
 
-    let response = two.ask_language(Method::DELETE, "einstein", "").await;
+    let response = two.request_language(Method::DELETE, "einstein", "").await;
     assert_eq!((response.status, read(&response)), (200, json!({ "effective": "it" })));
     one.has_choice("einstein", json!(null)).await;
     greet(&publisher, "einstein", 3).await;
@@ -128,9 +128,9 @@ async fn event_for_all_arrives_once_in_each_language() {
     // A client that reconnects to a new instance.
     let service = Service::start(&nats, &[]).await;
     let first = opening(&service).await;
-    let mut back =
+    let mut returning =
         service.follow_with("richard", &[("last-event-id", &first), ("accept-language", "de")]).await;
-    assert_eq!(back.content().await, "2");
+    assert_eq!(returning.content().await, "2");
     publisher.event(&["marie"], "t", "3").await;
     publisher.event(&["all"], "t", "4").await;
     for (stream, expected) in streams.iter_mut().zip([&["4"][..], &["4"], &["3", "4"]]) {
@@ -138,7 +138,7 @@ async fn event_for_all_arrives_once_in_each_language() {
             assert_eq!(stream.content().await, *content);
         }
     }
-    assert_eq!(back.content().await, "4");
+    assert_eq!(returning.content().await, "4");
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn without_nats_only_new_choices_fail() {
     service.choose("einstein", "de").await;
     let mut stream = service.follow("einstein").await;
     nats.kill().await;
-    let response = service.ask_language(Method::PUT, "einstein", r#"{"language":"fr"}"#).await;
+    let response = service.request_language(Method::PUT, "einstein", r#"{"language":"fr"}"#).await;
     assert_eq!((response.status, response.header("retry-after")), (503, Some("5")));
     assert_eq!(response.header("content-type"), Some("application/problem+json"));
     assert_eq!(service.language("einstein").await, "de");
@@ -240,14 +240,14 @@ async fn without_nats_only_new_choices_fail() {
 #[tokio::test]
 async fn choices_during_an_outage_are_applied_later() {
     let nats = Nats::start().await;
-    let line = Proxy::to(nats.address().parse().expect("an address")).await;
-    let cut_off = Service::start_at(&line.address.to_string(), &[]);
+    let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
+    let cut_off = Service::start_at(&proxy.address.to_string(), &[]);
     cut_off.is_ready().await;
     let other = Service::start(&nats, &[]).await;
-    line.blackhole(true);
+    proxy.blackhole(true);
     other.choose("einstein", "de").await;
-    line.cut();
-    line.blackhole(false);
+    proxy.cut();
+    proxy.blackhole(false);
     cut_off.has_choice("einstein", json!("de")).await;
 }
 
@@ -277,7 +277,7 @@ async fn invalid_choice_is_rejected_with_its_field() {
         ("no JSON", "language"),
         ("", "language"),
     ] {
-        let response = service.ask_language(Method::PUT, "einstein", body).await;
+        let response = service.request_language(Method::PUT, "einstein", body).await;
         assert_eq!(response.status, 422, "{body}: {}", response.body);
         assert_eq!(response.header("content-type"), Some("application/problem+json"));
         let problem = read(&response);
@@ -285,10 +285,10 @@ async fn invalid_choice_is_rejected_with_its_field() {
         let detail = problem["detail"].as_str().expect("a detail");
         assert!(detail.contains(mentioned), "{body}: {detail}");
     }
-    let problem = read(&service.ask_language(Method::PUT, "einstein", r#"{"language":"de_AT"}"#).await);
+    let problem = read(&service.request_language(Method::PUT, "einstein", r#"{"language":"de_AT"}"#).await);
     assert_eq!(problem["errors"][0]["pointer"], "#/language");
     let long = json!({ "language": "x".repeat(5000) }).to_string();
-    assert_eq!(service.ask_language(Method::PUT, "einstein", &long).await.status, 413);
+    assert_eq!(service.request_language(Method::PUT, "einstein", &long).await.status, 413);
     assert_eq!(service.language("einstein").await, json!(null));
 }
 
@@ -297,25 +297,25 @@ async fn only_the_user_can_choose() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     for method in [Method::GET, Method::PUT, Method::DELETE] {
-        let ask = async |headers: &[(&str, &str)]| {
+        let get_language = async |headers: &[(&str, &str)]| {
             let json = [("content-type", "application/json")];
             let headers: Vec<_> = headers.iter().chain(&json).copied().collect();
             client::request_with(service.http, method.clone(), PATH, &headers, r#"{"language":"de"}"#).await
         };
-        let response = ask(&[]).await;
+        let response = get_language(&[]).await;
         assert_eq!((response.status, response.header("www-authenticate")), (401, Some("Bearer")));
-        assert_eq!(ask(&[("x-access-token", "no token")]).await.status, 401);
+        assert_eq!(get_language(&[("x-access-token", "no token")]).await.status, 401);
         let share = token_with(&json!({
             "aud": ["reva"], "exp": 4_000_000_000_u64,
             "user": { "id": { "opaque_id": "einstein" } }, "scope": { "publicshare:x": {} },
         }));
-        assert_eq!(ask(&[("x-access-token", &share)]).await.status, 403);
+        assert_eq!(get_language(&[("x-access-token", &share)]).await.status, 403);
     }
     let headers = [("x-access-token", &*token("einstein")), ("content-type", "text/plain")];
     let text = client::request_with(service.http, Method::PUT, PATH, &headers, r#"{"language":"de"}"#).await;
     assert_eq!(text.status, 415);
     for method in [Method::POST, Method::PATCH] {
-        let response = service.ask_language(method, "einstein", "").await;
+        let response = service.request_language(method, "einstein", "").await;
         assert_eq!((response.status, response.header("allow")), (405, Some("GET, HEAD, PUT, DELETE")));
     }
     assert_eq!(service.language("einstein").await, json!(null));

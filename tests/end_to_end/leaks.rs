@@ -33,11 +33,12 @@ async fn follow(service: Server, user: u32) -> Connection {
     // Every fifth is a tab whose position is remembered.
     let tab = if user.is_multiple_of(5) { format!("x-request-id: tab-{user}\r\n") } else { String::new() };
     let token = token(&format!("user-{user}"));
-    ask(service, &format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n")).await
+    send_request(service, &format!("GET /sse HTTP/1.1\r\nhost: a\r\nx-access-token: {token}\r\n{tab}\r\n"))
+        .await
 }
 
 /// Sends a request, and reads only the status of the response.
-async fn ask(service: Server, request: &str) -> Connection {
+async fn send_request(service: Server, request: &str) -> Connection {
     let mut connection = service.connect().await.expect("connected");
     client::send_bytes(&mut connection, request.as_bytes()).await;
     let mut status = [0; "HTTP/1.1 200".len()];
@@ -69,8 +70,8 @@ async fn closed_streams_leave_no_memory() {
     eventually_ok(all_have_gone).await;
     eventually_ok(async || {
         let after = statistics().await;
-        let back = after.iter().zip(before).all(|(after, before)| *after < before * 1.1);
-        back.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))
+        let has_shrunk = after.iter().zip(before).all(|(after, before)| *after < before * 1.1);
+        has_shrunk.then_some(()).ok_or_else(|| format!("tasks and memory: {before:?} became {after:?}"))
     })
     .await;
 }
@@ -88,7 +89,8 @@ async fn unread_pages_share_their_memory() {
     // After this the process has the page in memory.
     client::get(http, "/docs", &[]).await;
     let before = memory().await;
-    let _unread = join_all((0..UNREAD).map(|_| ask(http, "GET /docs HTTP/1.1\r\nhost: a\r\n\r\n"))).await;
+    let _unread =
+        join_all((0..UNREAD).map(|_| send_request(http, "GET /docs HTTP/1.1\r\nhost: a\r\n\r\n"))).await;
     let each = (memory().await - before) / f64::from(UNREAD);
     assert!(each < MAX_BYTES, "an unread page takes {each} bytes");
 }

@@ -116,9 +116,9 @@ async fn rejected_tokens_are_counted_by_reason() {
             unauthorized += times;
             answers("/sse", 401, unauthorized)
         };
-        let refused = format!("sse_auth_failures_total{{reason=\"{reason}\"}} {times}");
+        let rejected = format!("sse_auth_failures_total{{reason=\"{reason}\"}} {times}");
         samples
-            .change([refused, answered, connections(&service, "connections_accepted_total", accepted)])
+            .change([rejected, answered, connections(&service, "connections_accepted_total", accepted)])
             .await;
     }
 }
@@ -243,17 +243,17 @@ async fn latency_includes_the_time_on_nats() {
     proxy.blackhole(true);
     proxy.cut();
     service.counts("sse_bus_connected", 0).await;
-    let given = SystemClock.now();
+    let before_publishing = SystemClock.now();
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
-    let had = SystemClock.now();
+    let after_publishing = SystemClock.now();
     for _ in 0..4 {
         assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
     }
-    let waited = SystemClock.now() - had;
+    let waited = SystemClock.now() - after_publishing;
     proxy.blackhole(false);
     eventually("hello", async || stream.next().await.expect("open").field("data") == Some("hello".into()))
         .await;
-    let taken = SystemClock.now() - given;
+    let taken = SystemClock.now() - before_publishing;
     let count: u64 = sample(service.debug, "sse_delivery_latency_seconds_count").await;
     let seconds: f64 = sample(service.debug, "sse_delivery_latency_seconds_sum").await;
     assert_eq!(count, 1);

@@ -65,15 +65,15 @@ async fn stays_unready(service: &Service, nats: &Nats, reason: &str) {
         async || nats.publisher().await.jetstream.query_account().await.expect("known").requests.errors;
     let before = errors().await;
     eventually("several attempts", async || {
-        let (status, said) = service.readiness().await;
-        assert!(status == 503 && said.contains(reason), "{status} {said}");
+        let (status, body) = service.readiness().await;
+        assert!(status == 503 && body.contains(reason), "{status} {body}");
         errors().await >= before + 3
     })
     .await;
 }
 
 #[tokio::test]
-async fn of_the_queue_are_kept_by_the_consumer() {
+async fn consumer_keeps_the_limits_of_its_queue() {
     let nats = Nats::start().await;
     let two_seconds = Duration::from_secs(2);
     let limits = stream::ConsumerLimits { inactive_threshold: two_seconds, max_ack_pending: 1 };
@@ -93,7 +93,7 @@ async fn of_the_queue_are_kept_by_the_consumer() {
 }
 
 #[tokio::test]
-async fn of_consumers_are_reported_until_lifted() {
+async fn consumer_limit_is_reported_until_lifted() {
     let nats = Nats::start().await;
     let config = stream::Config { max_consumers: 1, ..queue() };
     let queue = nats.publisher().await.jetstream.create_stream(config).await.expect("a queue");
@@ -106,7 +106,7 @@ async fn of_consumers_are_reported_until_lifted() {
 }
 
 #[tokio::test]
-async fn of_streams_are_reported_until_lifted() {
+async fn stream_limit_is_reported_until_lifted() {
     let limited = Limited::account("max_streams: 1").await;
     limited.nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
     let service = Service::start_unready(&limited.nats, &[]);
@@ -116,7 +116,7 @@ async fn of_streams_are_reported_until_lifted() {
 }
 
 #[tokio::test]
-async fn of_storage_are_logged_and_the_service_serves() {
+async fn storage_limit_is_logged_and_the_service_runs() {
     let limited = Limited::account("max_store: 1M").await;
     let mut program = server_with(&limited.nats, &[("SSE_LOG_LEVEL", "info")]);
     let (http, debug) = program.logged_addresses().await;
@@ -139,7 +139,7 @@ async fn of_storage_are_logged_and_the_service_serves() {
 
 /// The server allows the request, but not the subscription to its reply.
 #[tokio::test]
-async fn of_subscriptions_are_reported_until_lifted() {
+async fn subscription_limit_is_reported_until_lifted() {
     let mut limited = Limited::new("max_subscriptions: 1").await;
     limited.nats.publisher().await.jetstream.create_stream(queue()).await.expect("a queue");
     let mut program = server_with(&limited.nats, &[("SSE_LOG_LEVEL", "info")]);
@@ -147,15 +147,15 @@ async fn of_subscriptions_are_reported_until_lifted() {
     let readiness = async || crate::client::get(debug, "/readyz", &[]).await;
     let reason = "NATS does not permit more subscriptions (max_subscriptions)";
     eventually("named", async || readiness().await.body.contains(reason)).await;
-    let refusals = || limited.nats.logged("maximum subscriptions exceeded").len();
-    let before = refusals();
+    let rejections = || limited.nats.logged("maximum subscriptions exceeded").len();
+    let before = rejections();
     eventually("several attempts", async || {
-        let (status, said) = {
+        let (status, body) = {
             let answer = readiness().await;
             (answer.status, answer.body)
         };
-        assert!(status == 503 && said.contains(reason), "{status} {said}");
-        refusals() >= before + 2
+        assert!(status == 503 && body.contains(reason), "{status} {body}");
+        rejections() >= before + 2
     })
     .await;
     limited.nats.kill().await;
@@ -172,7 +172,7 @@ async fn of_subscriptions_are_reported_until_lifted() {
 }
 
 #[tokio::test]
-async fn of_message_size_affect_only_larger_bookmarks() {
+async fn message_size_limit_affects_only_large_bookmarks() {
     let limited = Limited::new("max_payload: 800").await;
     let publisher = limited.nats.publisher().await;
     publisher.jetstream.create_stream(queue()).await.expect("a queue");

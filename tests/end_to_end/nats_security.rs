@@ -13,11 +13,11 @@ fn einstein() -> ConnectOptions {
 }
 
 /// Checks that the service is not ready, for this reason.
-async fn is_refused(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
+async fn cannot_connect(nats: &Nats, settings: &[(&str, &str)], reason: &str) {
     let service = Service::start_unready(nats, settings);
     eventually(reason, async || {
-        let (status, said) = service.readiness().await;
-        status == 503 && said.contains(reason)
+        let (status, body) = service.readiness().await;
+        status == 503 && body.contains(reason)
     })
     .await;
 }
@@ -32,8 +32,8 @@ async fn client_authenticates_with_credentials() {
     assert_eq!(stream.content().await, "hello");
 
     let wrong = [("SSE_EVENTS_AUTH_USERNAME", "einstein"), ("SSE_EVENTS_AUTH_PASSWORD", "gravity")];
-    is_refused(&nats, &wrong, "authorization violation").await;
-    is_refused(&nats, &[], "authorization violation").await;
+    cannot_connect(&nats, &wrong, "authorization violation").await;
+    cannot_connect(&nats, &[], "authorization violation").await;
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn url_can_contain_credentials() {
     let service = Service::start_at(&right, &others);
     service.is_ready().await;
     let wrong = Service::start_at(&with("einstein:gravity"), &[]);
-    eventually("refused", async || wrong.readiness().await.1.contains("authorization violation")).await;
+    eventually("not ready", async || wrong.readiness().await.1.contains("authorization violation")).await;
 
     let nats =
         Nats::start_with(&["--auth", "relativity"], || ConnectOptions::with_token("relativity".into())).await;
@@ -102,10 +102,10 @@ async fn server_certificate_is_verified() {
 
     let other = certificates();
     let unknown = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&other.certificate));
-    is_refused(&nats, &[enabled, unknown], "invalid peer certificate").await;
+    cannot_connect(&nats, &[enabled, unknown], "invalid peer certificate").await;
     // With a file of authorities only those are trusted, whatever else is set.
-    is_refused(&nats, &[enabled, unknown, ("OCIS_INSECURE", "true")], "invalid peer certificate").await;
-    is_refused(&nats, &[enabled], "invalid peer certificate").await;
+    cannot_connect(&nats, &[enabled, unknown, ("OCIS_INSECURE", "true")], "invalid peer certificate").await;
+    cannot_connect(&nats, &[enabled], "invalid peer certificate").await;
 }
 
 #[tokio::test]
@@ -121,13 +121,13 @@ async fn self_signed_server_certificate_can_be_trusted() {
     Service::start(&nats, &[TLS, roots]).await;
 
     let same_subject = serve(&self_signed_authority("127.0.0.1", 2099)).await;
-    is_refused(&same_subject, &[TLS, roots], "CaUsedAsEndEntity").await;
+    cannot_connect(&same_subject, &[TLS, roots], "CaUsedAsEndEntity").await;
     for (other, reason) in [
         (self_signed_authority("other.example", 2099), "certificate not valid for name"),
         (self_signed_authority("127.0.0.1", 2020), "certificate expired"),
     ] {
         let roots = ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&other.certificate));
-        is_refused(&serve(&other).await, &[TLS, roots], reason).await;
+        cannot_connect(&serve(&other).await, &[TLS, roots], reason).await;
     }
 }
 
@@ -141,14 +141,14 @@ async fn authorities_can_be_renewed_at_runtime() {
     let settings =
         [("OCIS_EVENTS_ENABLE_TLS", "true"), ("OCIS_EVENTS_TLS_ROOT_CA_CERTIFICATE", path(&roots))];
     let service = Service::start_unready(&nats, &settings);
-    eventually("refused", async || service.readiness().await.1.contains("CaUsedAsEndEntity")).await;
+    eventually("not ready", async || service.readiness().await.1.contains("CaUsedAsEndEntity")).await;
     std::fs::copy(&new.certificate, &roots).expect("renewed");
     service.is_ready().await;
 }
 
 /// A reconnection is verified like the first connection, although the server offers to resume its session.
 #[tokio::test]
-async fn authority_that_is_removed_at_runtime_is_not_trusted() {
+async fn removed_authority_is_no_longer_trusted() {
     let (old, new) = (self_signed_authority("127.0.0.1", 2099), self_signed_authority("127.0.0.1", 2099));
     let roots = file(&std::fs::read_to_string(&old.certificate).expect("read"));
     let [certificate, key] = [&old.certificate, &old.key].map(path);

@@ -57,7 +57,7 @@ fn queue() -> stream::Config {
 }
 
 #[tokio::test]
-async fn of_the_file_are_enough() {
+async fn documented_permissions_are_enough() {
     let (nats, _folder) = nats_without("").await;
     let mut first = Service::start(&nats, &CREDENTIALS).await;
     let mut second = Service::start(&nats, &CREDENTIALS).await;
@@ -80,7 +80,7 @@ async fn of_the_file_are_enough() {
 }
 
 #[tokio::test]
-async fn that_are_missing_are_named_by_readiness() {
+async fn missing_permission_is_named_by_readiness() {
     for permission in [
         "$JS.API.STREAM.INFO.main-queue",
         "$JS.API.CONSUMER.CREATE.main-queue.>",
@@ -109,7 +109,7 @@ async fn that_are_missing_are_named_by_readiness() {
 }
 
 #[tokio::test]
-async fn for_replies_are_named_and_can_be_granted_later() {
+async fn reply_permission_can_be_granted_later() {
     let (nats, folder) = nats_without("_INBOX.>").await;
     with_queue(&nats).await;
     let service = Service::start_unready(&nats, &CREDENTIALS);
@@ -129,7 +129,7 @@ async fn for_replies_are_named_and_can_be_granted_later() {
 
 /// The server can limit the number of messages per request.
 #[tokio::test]
-async fn for_small_requests_are_enough() {
+async fn small_request_limit_is_respected() {
     let folder = tempfile::tempdir().expect("a folder");
     let configuration = folder.path().join("nats.conf");
     let limits = "jetstream { limits: { max_request_batch: 3 } }";
@@ -147,7 +147,7 @@ async fn for_small_requests_are_enough() {
 }
 
 #[tokio::test]
-async fn to_create_the_queue_are_optional_if_it_exists() {
+async fn existing_queue_needs_no_create_permission() {
     let (nats, _folder) = nats_without("$JS.API.STREAM.CREATE.main-queue").await;
     let service = Service::start_unready(&nats, &CREDENTIALS);
     eventually("named", async || service.readiness().await.1.contains("STREAM.CREATE.main-queue")).await;
@@ -156,7 +156,7 @@ async fn to_create_the_queue_are_optional_if_it_exists() {
 }
 
 #[tokio::test]
-async fn for_a_bucket_are_logged_and_the_service_serves() {
+async fn missing_bucket_permission_is_logged() {
     for permission in [
         "$JS.API.STREAM.INFO.KV_sse-resume",
         "$JS.API.STREAM.CREATE.KV_sse-resume",

@@ -106,7 +106,7 @@ async fn delivers(service: &Started, nats: &Nats) {
 }
 
 #[tokio::test]
-async fn of_the_helm_chart_is_enough() {
+async fn helm_chart_variables_are_enough() {
     let nats = Nats::start().await;
     let address = nats.address();
     let service = Started::with(&chart(&address, &[("OCIS_EVENTS_ENDPOINT", &address)])).await;
@@ -145,7 +145,7 @@ fn custom_ca_chain() -> TempDir {
 
 /// An external NATS whose certificate the pods trust (`tls.certTrusted`) because of a custom chain (`customCAChain`).
 #[tokio::test]
-async fn of_the_helm_chart_with_an_external_nats_is_enough() {
+async fn helm_chart_with_external_nats_is_enough() {
     let registry = Nats::start().await;
     let certificates = custom_ca_chain();
     let path = |name: &str| certificates.path().join(name).to_str().expect("Unicode").to_owned();
@@ -168,7 +168,7 @@ async fn of_the_helm_chart_with_an_external_nats_is_enough() {
     // Without the chain the certificate is not trusted.
     let without = chart(&registry_address, &external[..5]);
     let service = Started::with(&without).await;
-    eventually("refused", async || {
+    eventually("not ready", async || {
         client::get(service.debug, "/readyz", &[]).await.body.contains("invalid peer certificate")
     })
     .await;
@@ -176,7 +176,7 @@ async fn of_the_helm_chart_with_an_external_nats_is_enough() {
 
 /// OpenCloud's variables from the compose file, and those that run ocis-sse in a container beside the platform.
 #[tokio::test]
-async fn of_opencloud_compose_is_enough() {
+async fn opencloud_compose_variables_are_enough() {
     let nats = Nats::start().await;
     let address = nats.address();
     let environment = [

@@ -221,6 +221,6 @@ async fn requests_and_stream_ends_are_logged() {
     assert_eq!((&opened["status"], &opened["bytes"]), (&200.into(), &serde_json::Value::Null));
     let ended = logged.iter().find(|line| line["message"] == "stream ended").expect("an end");
     assert!(ended["bytes"].as_u64() >= Some(": keepalive\n\n".len() as u64), "{ended}");
-    let refused = logged.iter().find(|line| line["status"] == 401).expect("a refusal");
-    assert!(refused["bytes"].as_u64() > Some(50), "{refused}");
+    let rejected = logged.iter().find(|line| line["status"] == 401).expect("a rejection");
+    assert!(rejected["bytes"].as_u64() > Some(50), "{rejected}");
 }

@@ -77,13 +77,13 @@ async fn pass(mut client: TcpStream, target: SocketAddr, mut link: watch::Receiv
     socket.set_recv_buffer_size(BUFFER).expect("a small buffer");
     // An unreachable target closes the client's connection.
     let Ok(mut server) = socket.connect(target).await else { return };
-    let (there, back) = (link.clone(), link.clone());
+    let (to_server_link, to_client_link) = (link.clone(), link.clone());
     let (mut from_client, mut to_client) = client.split();
     let (mut from_server, mut to_server) = server.split();
     let passed = async {
         tokio::try_join!(
-            pump(&mut from_client, &mut to_server, there),
-            pump(&mut from_server, &mut to_client, back)
+            pump(&mut from_client, &mut to_server, to_server_link),
+            pump(&mut from_server, &mut to_client, to_client_link)
         )
     };
     tokio::select! {

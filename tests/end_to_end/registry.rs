@@ -38,7 +38,7 @@ fn registry(address: &str) -> KeyValueRegistry {
 }
 
 #[tokio::test]
-async fn registry_fulfils_its_port() {
+async fn registry_meets_obligations() {
     let nats = Nats::start().await;
     let instance = || registry(&nats.address());
     let tested = obligations::service_registry(instance, async || entries(&nats).await.len());
@@ -46,7 +46,7 @@ async fn registry_fulfils_its_port() {
 }
 
 #[tokio::test]
-async fn unavailable_registry_fulfils_its_port() {
+async fn unavailable_registry_meets_obligations() {
     let nats = Nats::start().await;
     let proxy = Proxy::to(nats.address().parse().expect("an address")).await;
     let registry = registry(&proxy.address.to_string());

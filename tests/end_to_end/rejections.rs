@@ -186,8 +186,8 @@ async fn malformed_requests_do_no_harm() {
     let long = format!("GET /sse HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
     for request in ["\0\0\0\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\nGET\r\n\r\n", &long] {
         let answer = client::exchange(service.http, request.as_bytes()).await;
-        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
-        assert!(refused, "{:?}: {answer}", &request[..request.len().min(40)]);
+        let is_rejected = answer.is_empty() || answer.starts_with("HTTP/1.1 4");
+        assert!(is_rejected, "{:?}: {answer}", &request[..request.len().min(40)]);
     }
     assert_eq!(get(service.http, "/sse", &[]).await.status, 401);
 }

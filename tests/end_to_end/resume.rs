@@ -15,7 +15,7 @@ pub(crate) async fn publish(publisher: &Publisher, contents: std::ops::Range<u32
 }
 
 /// Reads numbered events, and returns the id of the last.
-pub(crate) async fn reads(stream: &mut Stream, contents: std::ops::Range<u32>) -> String {
+pub(crate) async fn expect_numbers(stream: &mut Stream, contents: std::ops::Range<u32>) -> String {
     let mut id = String::new();
     for n in contents {
         let event = stream.event().await;
@@ -25,7 +25,7 @@ pub(crate) async fn reads(stream: &mut Stream, contents: std::ops::Range<u32>) -
     id
 }
 
-async fn back(service: &Service, last_event_id: &str) -> Stream {
+async fn resume(service: &Service, last_event_id: &str) -> Stream {
     service.follow_with("einstein", &[("last-event-id", last_event_id)]).await
 }
 
@@ -46,8 +46,8 @@ async fn stream_starts_with_an_event_id() {
     let retry: u64 = opening.field("retry").expect("a time").parse().expect("a number");
     assert!((3000..=4500).contains(&retry), "{retry}");
     publish(&nats.publisher().await, 1..3).await;
-    let mut stream = back(&service, &opening.field("id").expect("an id")).await;
-    reads(&mut stream, 1..3).await;
+    let mut stream = resume(&service, &opening.field("id").expect("an id")).await;
+    expect_numbers(&mut stream, 1..3).await;
 
     let silent = [("SSE_RETRY", "0s"), ("SSE_HISTORY_MAX_AGE", "0s"), ("SSE_KEEPALIVE_INTERVAL", "10ms")];
     let service = Service::start(&nats, &silent).await;
@@ -62,20 +62,20 @@ async fn missed_events_precede_new_ones() {
     let publisher = nats.publisher().await;
     let [mut stream, mut other] = [service.follow("einstein").await, service.follow("einstein").await];
     publish(&publisher, 0..10).await;
-    let id = reads(&mut stream, 0..5).await;
+    let id = expect_numbers(&mut stream, 0..5).await;
     drop(stream);
     publish(&publisher, 10..20).await;
     // These events have been read, so they cannot arrive as new ones.
-    reads(&mut other, 0..20).await;
-    let mut stream = back(&service, &id).await;
-    reads(&mut stream, 5..20).await;
+    expect_numbers(&mut other, 0..20).await;
+    let mut stream = resume(&service, &id).await;
+    expect_numbers(&mut stream, 5..20).await;
     publish(&publisher, 20..30).await;
-    reads(&mut stream, 20..30).await;
+    expect_numbers(&mut stream, 20..30).await;
 
     // For clients that cannot set the header.
     let path = format!("/sse?last_event_id={id}");
     let headers = [("x-access-token", &*token("einstein"))];
-    reads(&mut Stream::open(service.http, &path, &headers).await, 5..30).await;
+    expect_numbers(&mut Stream::open(service.http, &path, &headers).await, 5..30).await;
     service.counts("sse_replayed_events_total", 15 + 25).await;
 }
 
@@ -91,14 +91,14 @@ async fn ids_hold_across_restarts_and_instances() {
     for _ in 0..100 {
         publisher.message(r#"{"Metadata":{"eventtype":"events.FileTouched"},"Payload":""}"#).await;
     }
-    let id = reads(&mut stream, 0..10).await;
+    let id = expect_numbers(&mut stream, 0..10).await;
     service.stop();
     assert_eq!(stream.closing_comment().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 10..20).await;
-    reads(&mut back(&other, &id).await, 10..20).await;
+    expect_numbers(&mut resume(&other, &id).await, 10..20).await;
     let again = Service::start(&nats, &[]).await;
-    reads(&mut back(&again, &id).await, 10..20).await;
+    expect_numbers(&mut resume(&again, &id).await, 10..20).await;
 }
 
 #[tokio::test]
@@ -108,16 +108,16 @@ async fn unknown_event_ids_open_a_stream_with_a_gap() {
     let publisher = nats.publisher().await;
     let mut stream = service.follow("einstein").await;
     publish(&publisher, 0..1).await;
-    let first = reads(&mut stream, 0..1).await;
+    let first = expect_numbers(&mut stream, 0..1).await;
     let mut last = first.clone();
     // The events of one batch fit the log.
     for n in 1..100 {
         publish(&publisher, n..n + 1).await;
-        last = reads(&mut stream, n..n + 1).await;
+        last = expect_numbers(&mut stream, n..n + 1).await;
     }
 
     let check = async |named: &str, reason: &str| {
-        is_gap(&back(&service, named).await.event().await, named, reason);
+        is_gap(&resume(&service, named).await.event().await, named, reason);
     };
     check(&first, "limit").await;
     check("7", "unknown").await;
@@ -133,11 +133,11 @@ async fn unknown_event_ids_open_a_stream_with_a_gap() {
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("unknown"), "{answer}");
 
     // After a gap all events in the log are sent.
-    let mut stream = back(&service, "7").await;
+    let mut stream = resume(&service, "7").await;
     publish(&publisher, 100..110).await;
     let gap = stream.event().await;
-    reads(&mut stream, 100..110).await;
-    reads(&mut back(&service, &gap.field("id").expect("an id")).await, 100..110).await;
+    expect_numbers(&mut stream, 100..110).await;
+    expect_numbers(&mut resume(&service, &gap.field("id").expect("an id")).await, 100..110).await;
 }
 
 #[tokio::test]
@@ -148,12 +148,12 @@ async fn repeated_request_id_resumes_the_stream() {
     let tab = [("x-request-id", "8a1c0bfe-tab")];
     let mut stream = service.follow_with("einstein", &tab).await;
     publish(&publisher, 0..3).await;
-    reads(&mut stream, 0..3).await;
+    expect_numbers(&mut stream, 0..3).await;
     drop(stream);
     service.has_connections(0).await;
     publish(&publisher, 3..6).await;
     // Events that were written shortly before the end are sent again (at least once).
-    reads(&mut service.follow_with("einstein", &tab).await, 0..6).await;
+    expect_numbers(&mut service.follow_with("einstein", &tab).await, 0..6).await;
     let mut marie = service.follow_with("marie", &tab).await;
     publisher.event(&["marie"], "t", "first").await;
     assert_eq!(marie.content().await, "first", "the request id of another user is unrelated");
@@ -168,15 +168,15 @@ async fn request_id_holds_across_restarts_and_instances() {
     let tab = [("x-request-id", "8a1c0bfe-tab")];
     let mut stream = service.follow_with("einstein", &tab).await;
     publish(&publisher, 0..3).await;
-    reads(&mut stream, 0..3).await;
+    expect_numbers(&mut stream, 0..3).await;
     service.stop();
     assert_eq!(stream.closing_comment().await, "the service is stopping");
     service.stopped().await;
     publish(&publisher, 3..6).await;
     let next = Service::start(&nats, &[]).await;
-    reads(&mut next.follow_with("einstein", &tab).await, 0..6).await;
+    expect_numbers(&mut next.follow_with("einstein", &tab).await, 0..6).await;
     next.has_connections(0).await;
-    reads(&mut other.follow_with("einstein", &tab).await, 0..6).await;
+    expect_numbers(&mut other.follow_with("einstein", &tab).await, 0..6).await;
 }
 
 /// Streams open and close while events are published as fast as NATS accepts them. Streams that start at the same
@@ -201,9 +201,9 @@ async fn joining_during_a_burst_loses_nothing() {
                 let stay = 37 + 11 * u32::try_from(client).expect("few");
                 while next < EVENTS {
                     let until = (next + stay).min(EVENTS);
-                    id = reads(&mut stream, next..until).await;
+                    id = expect_numbers(&mut stream, next..until).await;
                     next = until;
-                    stream = back(&service, &id).await;
+                    stream = resume(&service, &id).await;
                 }
                 id
             })

@@ -136,10 +136,10 @@ async fn limits_are_reported_with_retry_after() {
     let service = Service::start(&nats, &limits).await;
     let mut open = [service.follow("einstein").await, service.follow("einstein").await];
     let check = async |user: &str, status: u16| {
-        let refused = get(service.http, "/sse", &[("x-access-token", &token(user))]).await;
-        assert_eq!(refused.status, status, "{}", refused.body);
-        assert_eq!(refused.header("content-type"), Some("application/problem+json"));
-        let seconds: u64 = refused.header("retry-after").expect("a time").parse().expect("a number");
+        let response = get(service.http, "/sse", &[("x-access-token", &token(user))]).await;
+        assert_eq!(response.status, status, "{}", response.body);
+        assert_eq!(response.header("content-type"), Some("application/problem+json"));
+        let seconds: u64 = response.header("retry-after").expect("a time").parse().expect("a number");
         assert!((6..=9).contains(&seconds), "{seconds}");
     };
     check("einstein", 429).await;
@@ -184,7 +184,7 @@ async fn shutdown_ends_streams_one_after_another() {
     eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
     program.terminate();
     eventually("not ready", async || get(debug, "/readyz", &[]).await.body == "stopping").await;
-    eventually("refused", async || {
+    eventually("rejected", async || {
         let (status, headers) = client::head(address, "/sse", &headers).await;
         status == 503 && headers.contains_key("retry-after")
     })
@@ -246,7 +246,7 @@ async fn descriptors_limit_the_number_of_streams() {
     let (address, debug) = program.logged_addresses().await;
     // The reserve is for NATS, the debug server, and rejected requests.
     let mut open = Vec::new();
-    let refused = loop {
+    let status = loop {
         let user = token(&format!("user-{}", open.len() / 10));
         let (status, _, body) =
             client::send(address, Method::GET, "/sse", &[("x-access-token", &*user)]).await;
@@ -255,7 +255,7 @@ async fn descriptors_limit_the_number_of_streams() {
         }
         open.push(body);
     };
-    assert_eq!((refused, open.len()), (503, 650));
+    assert_eq!((status, open.len()), (503, 650));
     assert_eq!(sample::<f64>(debug, "process_max_fds").await.to_string(), "800");
 }
 

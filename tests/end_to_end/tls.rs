@@ -89,7 +89,7 @@ fn request(service: &Service, user: &str) -> Request<Empty<Bytes>> {
 }
 
 /// Reads until `content` arrives.
-pub(crate) async fn reads(body: &mut Incoming, content: &str) {
+pub(crate) async fn read_until(body: &mut Incoming, content: &str) {
     let mut read = String::new();
     while !read.contains(&format!("data: {content}\n")) {
         let frame = tokio::time::timeout(DEADLINE, body.frame()).await.expect("in time");
@@ -103,13 +103,13 @@ async fn http_1_1_is_served() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve(&nats).await;
-    let line = connect(&service, &roots, b"http/1.1").await.expect("a known server");
-    let (mut sender, connection) = http1::handshake(TokioIo::new(line)).await.expect("HTTP/1.1");
+    let stream = connect(&service, &roots, b"http/1.1").await.expect("a known server");
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
     tokio::spawn(connection);
     let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
     assert_eq!(answer.status(), 200);
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
-    reads(&mut answer.into_body(), "hello").await;
+    read_until(&mut answer.into_body(), "hello").await;
 }
 
 #[tokio::test]
@@ -118,8 +118,8 @@ async fn stalled_and_gone_clients_are_noticed() {
     let roots = files.renew();
     let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
     let open = async || {
-        let line = connect(&service, &roots, b"http/1.1").await.expect("a known server");
-        let (mut sender, connection) = http1::handshake(TokioIo::new(line)).await.expect("HTTP/1.1");
+        let stream = connect(&service, &roots, b"http/1.1").await.expect("a known server");
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
         let connection = tokio::spawn(connection);
         let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
         (connection, answer.into_body())
@@ -145,8 +145,8 @@ async fn http_2_streams_of_a_connection_end_independently() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[WRITE_TIMEOUT]).await;
-    let line = connect(&service, &roots, b"h2").await.expect("a known server");
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
+    let stream = connect(&service, &roots, b"h2").await.expect("a known server");
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.expect("HTTP/2");
     tokio::spawn(connection);
     let mut bodies = Vec::new();
@@ -180,7 +180,7 @@ async fn http_2_streams_of_a_connection_end_independently() {
     let others: Vec<_> = others.iter().map(String::as_str).collect();
     publisher.event(&others, "t", "hello").await;
     for body in &mut bodies {
-        reads(body, "hello").await;
+        read_until(body, "hello").await;
     }
 }
 
@@ -189,22 +189,22 @@ async fn http_2_connection_ends_only_when_idle() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
     let service = files.serve_with(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
-    let line = async || {
-        let line = connect(&service, &roots, b"h2").await.expect("a known server");
-        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(line)).await;
+    let open = async || {
+        let stream = connect(&service, &roots, b"h2").await.expect("a known server");
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
         let (sender, connection) = handshake.expect("HTTP/2");
         (sender, tokio::spawn(connection))
     };
-    let (mut sender, busy) = line().await;
+    let (mut sender, busy) = open().await;
     let answer = sender.send_request(request(&service, "einstein")).await.expect("an answer");
     // Three idle connections end, each after more than the timeout.
     for _ in 0..3 {
-        let (_sender, idle) = line().await;
+        let (_sender, idle) = open().await;
         tokio::time::timeout(DEADLINE, idle).await.expect("an end in time").expect("no panic").ok();
     }
     nats.publisher().await.event(&["einstein"], "t", "hello").await;
     let mut body = answer.into_body();
-    reads(&mut body, "hello").await;
+    read_until(&mut body, "hello").await;
     drop(body);
     tokio::time::timeout(DEADLINE, busy).await.expect("an end in time").expect("no panic").ok();
 }
@@ -226,7 +226,7 @@ async fn temporary_certificate_is_used_without_one() {
     let service = Service::start(&nats, &[("OCIS_HTTP_TLS_ENABLED", "true")]).await;
     let address = service.http.address;
     let stream = TcpStream::connect(address).await.expect("connected");
-    let refused = connector(&RootCertStore::empty(), b"h2").connect(address.ip().into(), stream).await;
-    let reason = refused.expect_err("an unknown server").to_string();
+    let connected = connector(&RootCertStore::empty(), b"h2").connect(address.ip().into(), stream).await;
+    let reason = connected.expect_err("an unknown server").to_string();
     assert!(reason.contains("UnknownIssuer"), "{reason}");
 }

@@ -81,7 +81,7 @@ impl Service {
         let mut service = Self::before_nats(policy);
         // Streams wait until the languages are loaded.
         tokio::spawn(service.relay.languages.clone().follow());
-        settle().await;
+        run_until_idle().await;
         service.relay.handle(SourceEvent::Resync { after: id(0) });
         service.relay.handle(SourceEvent::Subscribed);
         service.forget();
@@ -152,12 +152,12 @@ impl Service {
 
     /// Runs the periodic work on all streams once.
     async fn sweep(&self) {
-        let upkeep = tokio::spawn(self.subscriptions.clone().maintain());
-        settle().await;
-        upkeep.abort();
+        let maintenance = tokio::spawn(self.subscriptions.clone().maintain());
+        run_until_idle().await;
+        maintenance.abort();
     }
 
-    fn ask(&self, request: StreamRequest) -> Result<Stream, SubscribeError> {
+    fn try_open(&self, request: StreamRequest) -> Result<Stream, SubscribeError> {
         let mut connection = MockConnection::new();
         connection.expect_wake().return_const(true);
         connection.expect_finish().return_const(());
@@ -166,7 +166,10 @@ impl Service {
 
     /// Opens a stream for each of these requests.
     fn open(&self, requests: impl IntoIterator<Item = StreamRequest>) -> Vec<Stream> {
-        requests.into_iter().map(|request| self.ask(request).unwrap_or_else(|_| panic!("refused"))).collect()
+        requests
+            .into_iter()
+            .map(|request| self.try_open(request).unwrap_or_else(|_| panic!("the stream is rejected")))
+            .collect()
     }
 
     /// Publishes an event that has been in NATS for `age`.
@@ -231,7 +234,7 @@ const fn s(seconds: u64) -> Duration {
 }
 
 /// Runs all tasks as far as they get without time passing.
-async fn settle() {
+async fn run_until_idle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }

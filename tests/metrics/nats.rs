@@ -23,14 +23,14 @@ async fn shared_state_gauges_are_current() {
     let (languages, preferences) = FakeBucket::new();
     tokio::spawn(LanguageChoices { subscriptions: service.subscriptions.clone(), preferences }.follow());
     bookmarks.send(StoreUpdate::Unavailable).expect("received");
-    settle().await;
+    run_until_idle().await;
     service.changes([unavailable("sse-resume", 1)]);
     languages.send(StoreUpdate::Unavailable).expect("received");
     bookmarks.send(StoreUpdate::UpToDate).expect("received");
-    settle().await;
+    run_until_idle().await;
     service.changes([unavailable("sse-languages", 1), unavailable("sse-resume", 0)]);
     languages.send(StoreUpdate::UpToDate).expect("received");
-    settle().await;
+    run_until_idle().await;
     service.changes([unavailable("sse-languages", 0)]);
 }
 

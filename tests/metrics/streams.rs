@@ -122,20 +122,20 @@ async fn rejections_are_counted_by_limit() {
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let streams = service.open([request("a"), request("a"), request("b")]);
     service.forget();
-    let refused = |service: &Service, name: &str| assert!(service.ask(request(name)).is_err());
-    refused(&service, "c");
+    let rejected = |service: &Service, name: &str| assert!(service.try_open(request(name)).is_err());
+    rejected(&service, "c");
     service.changes([r#"sse_limit_refusals_total{limit="total"} 1"#]);
     drop(streams);
     let _streams = service.open(requests("a", 2));
     service.forget();
     for _ in 0..2 {
-        refused(&service, "a");
+        rejected(&service, "a");
     }
     service.changes([r#"sse_limit_refusals_total{limit="user"} 2"#]);
     // A shutdown is not counted as a limit.
     service.subscriptions.drain(s(0)).await;
     service.forget();
-    refused(&service, "c");
+    rejected(&service, "c");
     service.changes(NOTHING);
 }
 

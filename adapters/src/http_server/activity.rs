@@ -66,7 +66,6 @@ impl Activity {
         has_ended && !self.is_stream.load(Ordering::Relaxed)
     }
 
-    /// Returns the current phase.
     pub(super) fn phase(&self) -> Phase {
         let started = self.started.load(Ordering::Relaxed);
         if self.handle.is_finishing() {

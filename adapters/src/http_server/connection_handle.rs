@@ -40,7 +40,6 @@ enum Writer {
     /// A task, with its waker while it waits for bytes to write. Boxed, because most connections belong to the reactor and need no room for
     /// it.
     Task(Option<Box<Waker>>),
-    /// The reactor.
     Reactor(ReactorHandle),
 }
 

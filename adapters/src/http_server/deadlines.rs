@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn application_has_a_deadline_and_an_idle_stream_has_none() {
+    async fn only_idle_streams_have_no_deadline() {
         let (activity, deadlines) = deadlines();
         let exchange = activity.start_exchange();
         let (aborted, when) = run_until_aborted(deadlines, |_| ()).await;

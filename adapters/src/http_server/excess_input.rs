@@ -8,12 +8,10 @@ const MAX_BYTES: u32 = 64 * 1024;
 pub(super) struct ExcessInput(u32);
 
 impl ExcessInput {
-    /// Adds `bytes`.
     pub(super) fn add(&mut self, bytes: usize) {
         self.0 = self.0.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
-    /// Returns whether the limit is exceeded.
     pub(super) fn exceeds_limit(self) -> bool {
         self.0 > MAX_BYTES
     }

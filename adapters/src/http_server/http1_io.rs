@@ -9,19 +9,19 @@ use std::{
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 
 /// A connection on which hyper's own error responses get problem details. hyper answers malformed requests by itself, with a head only, and
 /// offers no hook to add a body.
 pub(super) struct Http1Io<I> {
     inner: I,
     /// The rest of the response that replaces hyper's.
-    refusal: Option<Bytes>,
+    rejection: Option<Bytes>,
 }
 
 impl<I> Http1Io<I> {
     pub(super) fn new(inner: I) -> Self {
-        Self { inner, refusal: None }
+        Self { inner, rejection: None }
     }
 
     pub(super) fn into_inner(self) -> I {
@@ -31,22 +31,22 @@ impl<I> Http1Io<I> {
 
 impl<I: AsyncWrite + Unpin> Http1Io<I> {
     /// Writes the replacement for hyper's `written`, or returns `None` if there is none.
-    fn poll_write_refusal(
+    fn poll_write_rejection(
         &mut self,
         context: &mut Context<'_>,
         written: &[u8],
     ) -> Poll<Option<io::Result<usize>>> {
-        if self.refusal.is_none() {
-            self.refusal = Refusal::for_hyper(written);
+        if self.rejection.is_none() {
+            self.rejection = Rejection::for_hyper(written);
         }
-        let Some(refusal) = &mut self.refusal else { return Poll::Ready(None) };
-        while !refusal.is_empty() {
-            match ready!(Pin::new(&mut self.inner).poll_write(context, refusal)) {
-                Ok(taken) => refusal.advance(taken),
+        let Some(rejection) = &mut self.rejection else { return Poll::Ready(None) };
+        while !rejection.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_write(context, rejection)) {
+                Ok(taken) => rejection.advance(taken),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }
-        self.refusal = None;
+        self.rejection = None;
         Poll::Ready(Some(Ok(written.len())))
     }
 }
@@ -67,8 +67,8 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Http1Io<I> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match ready!(self.poll_write_refusal(context, bytes)) {
-            Some(refused) => Poll::Ready(refused),
+        match ready!(self.poll_write_rejection(context, bytes)) {
+            Some(written) => Poll::Ready(written),
             None => Pin::new(&mut self.inner).poll_write(context, bytes),
         }
     }
@@ -80,9 +80,9 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Http1Io<I> {
     ) -> Poll<io::Result<usize>> {
         // hyper's error responses have a head only, which is one slice.
         if let [head] = slices
-            && let Some(refused) = ready!(self.poll_write_refusal(context, head))
+            && let Some(written) = ready!(self.poll_write_rejection(context, head))
         {
-            return Poll::Ready(refused);
+            return Poll::Ready(written);
         }
         Pin::new(&mut self.inner).poll_write_vectored(context, slices)
     }

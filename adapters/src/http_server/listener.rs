@@ -172,7 +172,7 @@ async fn queued_connections_inherit_the_limits() {
 }
 
 #[tokio::test]
-async fn simultaneous_connections_are_probed_at_different_times() {
+async fn simultaneous_connections_are_probed_apart() {
     let limits = limits(Duration::from_mins(1));
     let listener = Listener::bind(
         &[([127, 0, 0, 1], 0).into()],

@@ -20,7 +20,7 @@ mod http2;
 mod listener;
 mod protocol;
 mod reactor;
-mod refusal;
+mod rejection;
 mod request_head;
 mod service;
 mod socket;

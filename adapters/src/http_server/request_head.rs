@@ -2,7 +2,7 @@
 
 use hyper::{HeaderMap, Method, Request, Version, header::HOST, http::uri::Authority};
 
-use super::refusal::Refusal;
+use super::rejection::Rejection;
 
 /// Maximum size of a request head in bytes: method, target, and the names and values of the header fields. The token of a user in a
 /// thousand groups has 17 KiB.
@@ -17,12 +17,12 @@ const FIELD_OVERHEAD_BYTES: usize = 4;
 /// # Errors
 ///
 /// The head is too large, or the request does not name its host as its version requires.
-pub(super) fn check<B>(request: &Request<B>) -> Result<(), Refusal> {
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Rejection> {
     let headers = request.headers();
     if headers.len() > MAX_HEADER_FIELDS || size(request) > MAX_HEAD_BYTES {
-        return Err(Refusal::HEAD_TOO_LARGE);
+        return Err(Rejection::HEAD_TOO_LARGE);
     }
-    if has_valid_host(request) { Ok(()) } else { Err(Refusal::INVALID_HOST) }
+    if has_valid_host(request) { Ok(()) } else { Err(Rejection::INVALID_HOST) }
 }
 
 fn size<B>(request: &Request<B>) -> usize {
@@ -135,9 +135,9 @@ mod tests {
         };
         for version in [Version::HTTP_11, Version::HTTP_2] {
             assert_eq!(checked(version, 60 * 1024, 0), Ok(()));
-            assert_eq!(checked(version, 65 * 1024, 0), Err(Refusal::HEAD_TOO_LARGE));
+            assert_eq!(checked(version, 65 * 1024, 0), Err(Rejection::HEAD_TOO_LARGE));
             assert_eq!(checked(version, 1, 98), Ok(()));
-            assert_eq!(checked(version, 1, 99), Err(Refusal::HEAD_TOO_LARGE));
+            assert_eq!(checked(version, 1, 99), Err(Rejection::HEAD_TOO_LARGE));
         }
     }
 }

@@ -22,7 +22,7 @@ use super::{
     App, BoxBody, ConnectionHandle, ConnectionLimits,
     activity::Exchange,
     admission::{Connections, ResponsePermit},
-    refusal::Refusal,
+    rejection::Rejection,
     request_head,
 };
 
@@ -73,8 +73,8 @@ impl Service {
             Some(permit) => (route, Some(permit), response),
             None => (route, None, too_many_responses()),
         };
-        if let Err(refusal) = request_head::check(&request) {
-            return ordinary(NO_ROUTE, connections.start_response(), refusal.response());
+        if let Err(rejection) = request_head::check(&request) {
+            return ordinary(NO_ROUTE, connections.start_response(), rejection.response());
         }
         let route = app.route(request.uri().path());
         // A request whose body is incomplete can stay in progress for long, so it needs a permit already.
@@ -96,7 +96,7 @@ impl Service {
 
 /// Returns a 503 without a body, so that no bytes of it can wait for the client's flow control.
 fn too_many_responses() -> Response<BoxBody> {
-    let mut response = without_body(Refusal::TOO_MANY_RESPONSES.response());
+    let mut response = without_body(Rejection::TOO_MANY_RESPONSES.response());
     response.headers_mut().remove(CONTENT_LENGTH);
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response

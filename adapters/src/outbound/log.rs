@@ -285,8 +285,8 @@ mod tests {
         let mut line: Value = serde_json::from_str(text).expect("one line of JSON");
         let time = line["time"].take();
         assert!(time.as_str().is_some_and(|time| time.contains('T') && time.ends_with('Z')), "{time}");
-        let place = line["line"].take();
-        assert!(place.as_str().is_some_and(|place| place.contains("log.rs:")), "{place}");
+        let location = line["line"].take();
+        assert!(location.as_str().is_some_and(|location| location.contains("log.rs:")), "{location}");
         assert_eq!(
             line,
             json!({

@@ -60,7 +60,7 @@ pub struct PrometheusMetrics {
     connected: Gauge<i64, AtomicI64>,
     lag: Gauge<i64, AtomicI64>,
     unavailable: Labelled<Bucket, Gauge<i64, AtomicI64>>,
-    refused: Labelled<AuthenticationFailure, Counter>,
+    rejected: Labelled<AuthenticationFailure, Counter>,
     replayed: Counter,
     gaps: Labelled<GapReason, Counter>,
     limited: Labelled<LimitReached, Counter>,
@@ -129,7 +129,7 @@ impl PrometheusMetrics {
                 "bucket",
                 &labels::BUCKETS,
             ),
-            refused: Labelled::register(
+            rejected: Labelled::register(
                 sse,
                 ("auth_failures", "Requests rejected because of their token, by reason"),
                 "reason",

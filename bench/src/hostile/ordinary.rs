@@ -65,7 +65,7 @@ impl Probe {
                     for with_token in [false, true] {
                         let began = now();
                         let is_served =
-                            matches!(timeout(TIMEOUT, client.ask(with_token)).await, Ok(Ok(true)));
+                            matches!(timeout(TIMEOUT, client.request(with_token)).await, Ok(Ok(true)));
                         let took = now().saturating_sub(began) / 1000;
                         let mut noted = noted.lock();
                         noted.made += 1;
@@ -100,7 +100,7 @@ struct Client {
 
 impl Client {
     /// Sends a request; returns whether it has the expected status.
-    async fn ask(&self, with_token: bool) -> Result<bool, OpenError> {
+    async fn request(&self, with_token: bool) -> Result<bool, OpenError> {
         let Self { target, token, tls } = self;
         let socket = TcpStream::connect(target.server).await.map_err(OpenError::Connect)?;
         let mut io = encrypted(socket, target, tls.as_ref()).await?;

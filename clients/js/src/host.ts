@@ -5,18 +5,18 @@ import type { Block } from "./parser.js";
 export type ToHost =
   | { to: "host"; kind: "join"; member: string; settings: Settings }
   | { to: "host"; kind: "leave"; member: string }
-  | { to: "host"; kind: "token"; question: number; token: string | undefined };
+  | { to: "host"; kind: "token"; request: number; token: string | undefined };
 
 /** A message of the host to one tab, or to all of them. */
 export type ToMember =
-  | { to: "all"; kind: "here" }
+  | { to: "all"; kind: "started" }
   | { to: "all"; kind: "block"; block: Block }
   | { to: string; kind: "state"; state: State }
-  | { to: string; kind: "ask"; question: number };
+  | { to: string; kind: "token-request"; request: number };
 
 /** The time in milliseconds in which all tabs join a new host, so that it resumes at the position of an earlier one. */
 const JOIN_TIME = 50;
-/** The time in milliseconds after which another tab is asked: a frozen tab does not answer. */
+/** The time in milliseconds to wait for a tab's token before the next tab is asked: a frozen tab does not answer. */
 const ANSWER_TIMEOUT = 5000;
 
 /** Holds one connection for all tabs that join on the channel `name`, until the returned function is called. */
@@ -24,30 +24,30 @@ export function host(name: string): () => void {
   const channel = new BroadcastChannel(name);
   const members = new Map<string, Settings>();
   const answers = new Map<number, (token: string | undefined) => void>();
-  let question = 0;
+  let requests = 0;
   let state: State = { readyState: CONNECTING };
   let joining: ReturnType<typeof setTimeout> | undefined;
   let stop: (() => void) | undefined;
 
   const send = (message: ToMember): void => channel.postMessage(message);
 
-  function ask(member: string): Promise<string | undefined> {
+  function requestToken(member: string): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
-      const number = ++question;
+      const request = ++requests;
       const timeout = setTimeout(reject, ANSWER_TIMEOUT);
-      answers.set(number, (token) => {
+      answers.set(request, (token) => {
         clearTimeout(timeout);
-        answers.delete(number);
+        answers.delete(request);
         resolve(token);
       });
-      send({ to: member, kind: "ask", question: number });
+      send({ to: member, kind: "token-request", request });
     });
   }
 
   async function token(): Promise<string | undefined> {
     for (const member of [...members.keys()]) {
       try {
-        return await ask(member);
+        return await requestToken(member);
       } catch {
         // The next tab may answer.
       }
@@ -90,9 +90,9 @@ export function host(name: string): () => void {
     if (data.to !== "host") return;
     if (data.kind === "join") join(data.member, data.settings);
     if (data.kind === "leave") leave(data.member);
-    if (data.kind === "token") answers.get(data.question)?.(data.token);
+    if (data.kind === "token") answers.get(data.request)?.(data.token);
   };
-  send({ to: "all", kind: "here" });
+  send({ to: "all", kind: "started" });
   return () => {
     [...members.keys()].forEach(leave);
     channel.close();

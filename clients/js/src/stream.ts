@@ -159,15 +159,15 @@ export class EventStream extends EventTarget {
 
   #receive(message: ToMember): void {
     if (message.to !== "all" && message.to !== this.#member) return;
-    if (message.kind === "here") this.#join();
+    if (message.kind === "started") this.#join();
     if (message.kind === "state") this.#setState(message.state);
     if (message.kind === "block") this.#handleBlock(message.block);
-    if (message.kind === "ask") void this.#answer(message.question);
+    if (message.kind === "token-request") void this.#sendToken(message.request);
   }
 
-  async #answer(question: number): Promise<void> {
+  async #sendToken(request: number): Promise<void> {
     try {
-      this.#send({ to: "host", kind: "token", question, token: await this.#token() });
+      this.#send({ to: "host", kind: "token", request, token: await this.#token() });
     } catch {
       // The token function failed; another tab is asked.
     }

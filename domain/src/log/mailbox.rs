@@ -82,7 +82,7 @@ impl<F, C> Mailbox<F, C> {
     /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection
     /// is dead and this has not been noticed yet. Only streams older than `id` count.
     ///
-    /// What was written after `confirmed_until` may not have arrived.
+    /// Data written after `confirmed_until` may not have arrived.
     #[must_use]
     pub fn resume_point(
         &self,

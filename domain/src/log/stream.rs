@@ -88,7 +88,7 @@ pub struct Stream<C> {
     is_woken: bool,
 }
 
-/// What the service knows of a client that sends a request id. When such a client cannot name its last event, it is recognized by that id.
+/// The state of a client that sends a request id. The id identifies such a client when it cannot name its last event.
 #[derive(Debug)]
 pub struct Resumable {
     /// The id of the request that opened the stream.

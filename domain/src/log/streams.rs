@@ -82,7 +82,7 @@ impl<F, C> EventLog<F, C> {
 
     /// Ends a stream: it still takes the events published until now, and then a closing comment.
     ///
-    /// What was written after `confirmed_until` may not have arrived, so the bookmark lies before it. Returns none if the stream has ended
+    /// Data written after `confirmed_until` may not have arrived, so the bookmark lies before it. Returns none if the stream has ended
     /// or was closed before.
     pub fn end(
         &mut self,

@@ -26,9 +26,9 @@ pub trait Inspect: Send + Sync {
 /// An event without its content and without its recipients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecentEvent {
-    /// The id.
+    /// The id that clients receive.
     pub id: EventId,
-    /// The type.
+    /// The type, which is the `event` field on streams.
     pub event_type: EventType,
     /// The number of users that the event names. None for an event for everyone.
     pub recipients: Option<usize>,

@@ -17,7 +17,7 @@ pub enum NotReady {
     /// The instance cannot read from NATS at present.
     #[error("NATS cannot be read: {reason}")]
     Interrupted {
-        /// The cause.
+        /// The cause, for an administrator.
         reason: String,
     },
     /// The instance reads more slowly than others publish.
@@ -29,7 +29,7 @@ pub enum NotReady {
     /// The platform's proxy cannot find the instance.
     #[error("the service registry has no entry of this instance: {reason}")]
     NotAnnounced {
-        /// The cause.
+        /// The cause, for an administrator.
         reason: String,
     },
     /// The instance is stopping.

@@ -43,7 +43,7 @@ pub async fn bookmark_exchange<E: BookmarkExchange>(instance: impl AsyncFn() -> 
     read.sort_unstable();
     assert_eq!(read, [1, 2, 3].into_iter().chain(10..20).collect::<Vec<_>>());
 
-    // A call that is dropped before it is ready loses nothing.
+    // Cancellation safety: a dropped call loses no update.
     {
         let waiting = pin!(next.next_update());
         assert!(is_pending(waiting), "there is no further update");

@@ -16,7 +16,7 @@ pub async fn language_preferences<P: LanguagePreferences>(instance: impl AsyncFn
         assert_eq!(preferences.next_update().await, StoreUpdate::UpToDate, "the store is empty");
     }
 
-    // A call that is dropped before it is ready loses nothing.
+    // Cancellation safety: a dropped call loses no update.
     assert!(is_pending(pin!(other.next_update())), "there is no further update");
 
     // Other instances read a choice. It is later than the previous one of any instance.

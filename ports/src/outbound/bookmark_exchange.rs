@@ -17,7 +17,9 @@ pub trait BookmarkExchange: Send + Sync {
     ///
     /// After [`StoreUpdate::Recreated`] the store has no bookmark from before, so the caller publishes again the ones that it remembers.
     ///
-    /// There is one caller at a time. A call that is dropped before it is ready loses nothing.
+    /// There is one caller at a time.
+    ///
+    /// Cancellation safe: if a call is dropped before it is ready, no update is lost.
     async fn next_update(&self) -> StoreUpdate<Bookmark>;
 
     /// Waits until the published bookmarks are in the store, for at most two seconds.

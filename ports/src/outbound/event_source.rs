@@ -21,7 +21,7 @@ pub trait EventSource: Send {
     /// - if NATS has lost messages before they were read, another [`SourceEvent::Resync`] is returned. It is returned for no other reason;
     /// - the number of bytes that the source reads ahead of the caller is limited. Further messages wait on NATS;
     /// - the source counts messages that are not notifications, and counts and logs unreadable ones. It does not return them;
-    /// - a call that is dropped before it is ready loses nothing.
+    /// - it is cancellation safe: if a call is dropped before it is ready, no event is lost.
     async fn next(&mut self) -> SourceEvent;
 
     /// Releases what NATS holds for this source, if NATS can be reached within two seconds. The source is not called afterwards.
@@ -55,7 +55,7 @@ pub enum SourceEvent {
     AccountChanged(AccountChange),
     /// An event for users.
     Notification {
-        /// The event.
+        /// The event, with its recipients.
         notification: Notification,
         /// The time since NATS stored the event, by the clock of NATS and that of this machine.
         age: Duration,

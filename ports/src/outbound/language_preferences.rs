@@ -38,7 +38,9 @@ pub trait LanguagePreferences: Send + Sync {
     ///
     /// After [`StoreUpdate::Recreated`] an earlier choice is valid only if it is returned again before [`StoreUpdate::UpToDate`].
     ///
-    /// There is one caller at a time. A call that is dropped before it is ready loses nothing.
+    /// There is one caller at a time.
+    ///
+    /// Cancellation safe: if a call is dropped before it is ready, no update is lost.
     async fn next_update(&self) -> StoreUpdate<LanguageChoice>;
 }
 

@@ -34,7 +34,7 @@ pub trait Metrics: Send + Sync {
     /// Counts a gap that was reported to a client.
     fn gap_reported(&self, reason: GapReason);
 
-    /// Counts a stream that was refused because of a limit.
+    /// Counts a stream that was rejected because of a limit.
     fn limit_reached(&self, limit: LimitReached);
 
     /// Sets the number of messages on NATS after the one that was just read.
@@ -52,7 +52,7 @@ pub trait Metrics: Send + Sync {
     /// Sets whether a bucket is available. It is unavailable when it could not be read for five seconds.
     fn bucket_available(&self, bucket: Bucket, available: bool);
 
-    /// Counts a stream that was refused because of its token.
+    /// Counts a stream that was rejected because of its token.
     fn authentication_failed(&self, reason: AuthenticationFailure);
 }
 

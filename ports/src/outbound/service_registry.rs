@@ -26,7 +26,7 @@ pub trait ServiceRegistry: Send + Sync {
     async fn withdraw(&self) -> Result<(), RegistryUnavailable>;
 }
 
-/// The error of a registry that could not be reached or refused the request.
+/// The error of a registry that could not be reached or rejected the request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the service registry is not available: {reason}")]
 pub struct RegistryUnavailable {

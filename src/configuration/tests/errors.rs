@@ -19,8 +19,8 @@ fn each_error_is_reported() {
             "FILE, loglevel: is another name of log.level, which is set as well",
         ),
         // Misspelled names.
-        ("", &[("SSE_DEBUG_TOKN", "a")], "SSE_DEBUG_TOKN: is not a setting; right would be: SSE_DEBUG_TOKEN"),
-        ("", &[("SSE_JWT_SECRET_FIEL", "a")], "right would be: SSE_JWT_SECRET_FILE"),
+        ("", &[("SSE_DEBUG_TOKN", "a")], "SSE_DEBUG_TOKN: is not a setting; use SSE_DEBUG_TOKEN"),
+        ("", &[("SSE_JWT_SECRET_FIEL", "a")], "; use SSE_JWT_SECRET_FILE"),
         // Values without effect.
         ("", &[PASSWORD], "events.username: \"\" is missing: events.password needs it"),
         (

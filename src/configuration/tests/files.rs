@@ -105,7 +105,7 @@ fn unusable_certificate_or_key_is_reported() {
         let named = format!("{variable}: {file:?} {problem}");
         assert!(found.len() == 1 && found[0].starts_with(&named), "{named}: {found:?}");
         assert!(
-            found[0].contains("; right would be: /etc/ocis/") && !found[0].contains("hidden"),
+            found[0].contains("; use for example /etc/ocis/") && !found[0].contains("hidden"),
             "{found:?}"
         );
     };

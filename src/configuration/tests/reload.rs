@@ -97,7 +97,7 @@ fn groups_with_rules_are_reloaded_as_whole() {
 
 /// `composition::reload` applies each of these settings.
 #[test]
-fn list_of_reloadable_settings() {
+fn reloadable_settings_are_listed() {
     let reloadable = SETTINGS.iter().filter(|setting| setting.reloadable).map(|setting| setting.key);
     assert_eq!(
         reloadable.collect::<Vec<_>>(),

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn root_is_path() {
+    fn http_root_is_a_path() {
         let root = |text: &str| Ok(HttpRoot(text.into()));
         check("/", root("/"));
         check("", root("/"));

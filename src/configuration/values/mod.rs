@@ -289,14 +289,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_is_masked() {
+    fn secret_is_masked_in_debug() {
         let secret = Secret::from_texts(&[" hidden".into()]).expect("a secret");
         assert_eq!(format!("{secret:?}"), "***");
         assert_eq!(secret.reveal(), " hidden");
     }
 
     #[test]
-    fn language_is_tag() {
+    fn language_is_a_tag() {
         let tag = |text| Ok(Language(LanguageTag::try_new(text).expect("a tag")));
         check("de-at", tag("de-AT"));
         check("pt_BR", tag("pt-BR"));
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn single_value_is_not_list() {
+    fn single_value_is_not_a_list() {
         let texts = ["1".to_owned(), "2".to_owned()];
         assert_eq!(usize::from_texts(&texts), Err("must be one value, not a list".into()));
         let methods = Vec::<Method>::from_texts(&texts).expect("a list");

@@ -134,7 +134,7 @@ mod tests {
     use super::{super::check, *};
 
     #[test]
-    fn servers_are_list() {
+    fn several_servers_are_a_list() {
         let server = |url: &str| Server { url: url.into(), credentials: None };
         check("a:1", Ok(vec![server("nats://a:1")]));
         check(

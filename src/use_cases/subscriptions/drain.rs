@@ -7,7 +7,7 @@ use domain::log::EndReason;
 use super::Subscriptions;
 
 impl Subscriptions {
-    /// Refuses new streams and ends the open ones, evenly distributed over the time `over`, so that their clients do not all reconnect
+    /// Rejects new streams and ends the open ones, evenly distributed over the time `over`, so that their clients do not all reconnect
     /// at the same moment. A stream that has not been ended yet is served as before.
     pub async fn drain(&self, over: Duration) {
         let shared = &self.shared;

@@ -140,7 +140,7 @@ impl Shared {
 }
 
 /// The position refresh: streams without recent events are sent the id of the last event of the log. If a client returned with an id that
-/// is older than the log, it would be told of a gap although it has missed nothing.
+/// is older than the log, it would get a gap although it has missed nothing.
 ///
 /// Jitter gives each stream its own moment in every period. Otherwise all refreshes would be due at once, and so would all keepalives from
 /// then on, because they follow the last write.

@@ -36,7 +36,7 @@ async fn disabled_account_loses_its_streams() {
     service.publish(&["a", "b"], "before");
     service.disable("a");
     service.publish(&["a", "b"], "after");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_ref().map(Client::is_finishing), [true, true, false]);
     let expected = ["before", "Revoked"];
     assert_eq!(clients.each_mut().map(Client::read), [expected, expected, ["before", "after"]]);
@@ -51,13 +51,13 @@ async fn disabled_account_gets_missed_events() {
     for content in ["1", "2"] {
         service.publish(&["a"], &large(content));
     }
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     assert_eq!(client.read_turn(), ["1"]);
     service.publish(&["a"], "3");
     service.disable("a");
     service.publish(&["a"], "4");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["2", "3", "Revoked"]);
     assert_eq!(service.subscriptions.streams_of(&user("a")), []);
     service.stop().await;
@@ -67,11 +67,11 @@ async fn disabled_account_gets_missed_events() {
 async fn disabled_account_loses_streams_opened_before_nats() {
     let service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let mut client = service.open("a");
-    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a stream");
+    let mut later = service.try_open(issued(request("a"), DISABLED + s(10))).expect("a stream");
     service.receive(SourceEvent::Resync { after: id(0) });
     service.disable("a");
     service.receive(SourceEvent::Subscribed);
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (vec!["Revoked".to_owned()], Some("Revoked")));
     later.read();
     assert_eq!(later.ended(), None, "its token is newer than the event");
@@ -83,10 +83,10 @@ async fn disabled_account_loses_streams_opened_before_nats() {
 async fn stream_opened_after_disabling_ends_at_once() {
     let service = Service::start(POLICY).await;
     service.disable("a");
-    settle().await;
-    let mut client = service.ask(issued(request("a"), DISABLED)).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(issued(request("a"), DISABLED)).expect("a stream");
     assert_eq!((client.read(), client.is_finishing()), (vec!["Revoked".to_owned()], true));
-    let mut later = service.ask(issued(request("a"), DISABLED + s(10))).expect("a stream");
+    let mut later = service.try_open(issued(request("a"), DISABLED + s(10))).expect("a stream");
     assert_eq!((later.read(), later.ended()), (Vec::new(), None));
     service.stop().await;
 }
@@ -97,7 +97,7 @@ async fn enabled_account_keeps_its_streams() {
     let mut client = service.open("a");
     service.change_account("a", true, DISABLED);
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (vec!["1".to_owned()], None));
     service.stop().await;
 }
@@ -111,7 +111,7 @@ async fn account_change_is_counted() {
     let _client = service.open("a");
     service.disable("a");
     service.disable("a");
-    settle().await;
+    run_until_idle().await;
     service.stop().await;
 }
 
@@ -156,13 +156,13 @@ async fn older_tokens_are_rejected_until_account_is_enabled() {
     let verify = |token: &str| check.verify(token).map(|principal| principal.user.to_string());
     assert_eq!(verify("a 999990"), Ok("a".into()));
     service.disable("a");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(verify("a 999990"), Err(TokenRejected::Revoked));
     assert_eq!(verify("a 1000010"), Ok("a".into()), "issued afterwards");
     assert_eq!(verify("b 999990"), Ok("b".into()), "another user's");
     assert_eq!(verify("a"), Err(TokenRejected::Invalid), "for another reason");
     service.change_account("a", true, DISABLED + s(60));
-    settle().await;
+    run_until_idle().await;
     assert_eq!(verify("a 999990"), Ok("a".into()));
     service.stop().await;
 }

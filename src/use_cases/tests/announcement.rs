@@ -73,7 +73,7 @@ impl ServiceRegistry for FakeRegistry {
 }
 
 #[tokio::test(start_paused = true)]
-async fn is_renewed_at_interval_and_retried_after_two_seconds() {
+async fn is_renewed_and_retried_at_intervals() {
     for (lifetime, interval, first) in [(s(30), s(25), 25), (Duration::MAX, s(25), 25), (s(30), s(20), 20)] {
         let registry = FakeRegistry { lifetime, fails: |attempt| attempt == 1, ..FakeRegistry::new() };
         let expected = [(0, false), (first, true), (first + 2, false), (2 * first + 2, true)];
@@ -92,7 +92,11 @@ async fn is_renewed_before_entry_expires() {
 async fn is_renewed_at_once_after_change() {
     let registry = FakeRegistry { lost_after: Mutex::new(Some(s(3))), ..FakeRegistry::new() };
     let expected = [(0, false), (3, false), (28, true), (53, true)];
-    assert_eq!(registry.announced(INTERVAL).await, expected, "not ready while it is not there");
+    assert_eq!(
+        registry.announced(INTERVAL).await,
+        expected,
+        "the service is not ready while the entry is missing"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,11 +12,11 @@ async fn reaches_all_streams_of_recipients_only() {
     service.publish(&["a"], "1");
     service.publish(&["a", "b", "a"], "2");
     service.publish(&["nobody"], "3");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [vec!["1", "2"], vec!["1", "2"], vec!["2"]]);
     // A stream that has taken everything is woken again.
     service.publish(&["b"], "4");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [vec![], vec![], vec!["4"]]);
     service.stop().await;
 }
@@ -27,15 +27,15 @@ async fn event_for_everyone_reaches_all_streams() {
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     assert_eq!(clients.each_mut().map(Client::read), [NOTHING; 3]);
     service.publish(&["everyone"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["1"]; 3]);
-    let mut back = service.ask(after("c", id(0))).expect("a stream");
-    assert_eq!(back.read(), ["1"]);
+    let mut returning = service.try_open(after("c", id(0))).expect("a stream");
+    assert_eq!(returning.read(), ["1"]);
     assert_eq!(service.open("d").read(), NOTHING);
     service.publish(&["everyone"], "2");
-    settle().await;
+    run_until_idle().await;
     let [one, two, three] = clients;
-    assert_eq!([one, two, three, back].map(|mut client| client.read()), [["2"]; 4]);
+    assert_eq!([one, two, three, returning].map(|mut client| client.read()), [["2"]; 4]);
     service.stop().await;
 }
 
@@ -54,7 +54,7 @@ async fn encodes_event_once_and_only_for_open_streams() {
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     service.publish(&["c"], "");
     service.publish(&["a", "b"], "");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["x"]; 3]);
     drop(clients);
     service.stop().await;
@@ -81,7 +81,7 @@ async fn is_split_into_turns_of_64_kib() {
     for _ in 0..65 {
         service.publish(&["a"], &"x".repeat(1024));
     }
-    settle().await;
+    run_until_idle().await;
     assert_eq!([(); 2].map(|()| client.read_turn().len()), [64, 1]);
     service.stop().await;
 }

@@ -9,25 +9,25 @@ const HISTORY_OFF: StreamPolicy =
 async fn keeps_only_events_that_open_streams_need() {
     let mut service = Service::start(HISTORY_OFF).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let (mut sleeps, mut reads) = (service.open("a"), service.open("a"));
-    sleeps.read();
+    let (mut paused, mut active) = (service.open("a"), service.open("a"));
+    paused.read();
     for content in ["1", "2", "3"] {
         service.publish(&["a"], &large(content));
         service.publish(&["nobody"], "x");
     }
     tokio::time::sleep(Duration::from_hours(1)).await;
-    assert_eq!(reads.read(), ["1", "2", "3"]);
+    assert_eq!(active.read(), ["1", "2", "3"]);
     tokio::time::sleep(s(2)).await;
     assert_eq!(service.held(), [1, 3, 5], "one stream has still to take them");
-    assert_eq!(sleeps.read_turn(), ["1"]);
+    assert_eq!(paused.read_turn(), ["1"]);
     tokio::time::sleep(s(2)).await;
     assert_eq!(service.held(), [3, 5]);
-    assert_eq!(sleeps.read(), ["2", "3"]);
+    assert_eq!(paused.read(), ["2", "3"]);
     tokio::time::sleep(s(2)).await;
     assert!(service.held().is_empty());
     service.publish(&["a"], "4");
-    settle().await;
-    assert_eq!([reads.read(), sleeps.read()], [["4"]; 2]);
+    run_until_idle().await;
+    assert_eq!([active.read(), paused.read()], [["4"]; 2]);
     service.stop().await;
 }
 
@@ -37,7 +37,7 @@ async fn keeps_nothing_for_ended_stream() {
     tokio::spawn(service.subscriptions.clone().maintain());
     let client = service.open("a");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(service.held(), [1]);
     drop(client);
     tokio::time::sleep(s(2)).await;
@@ -49,13 +49,13 @@ async fn keeps_nothing_for_ended_stream() {
 async fn is_limited_by_bytes() {
     let log = LogLimits { max_bytes: 10_000, ..HISTORY_OFF.log };
     let mut service = Service::start(StreamPolicy { log, ..HISTORY_OFF }).await;
-    let mut sleeps = service.open("a");
+    let mut paused = service.open("a");
     for n in 1..=100 {
         service.publish(&["a"], &n.to_string());
     }
-    settle().await;
+    run_until_idle().await;
     assert!(service.held().len() < 20);
-    let texts = sleeps.read();
+    let texts = paused.read();
     assert!(texts[0].starts_with("Limit after 1-0, at "), "{texts:?}");
     assert_eq!(texts.last().expect("an event"), "100");
     service.stop().await;
@@ -68,16 +68,16 @@ async fn returning_client_gets_gap() {
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["1"]);
     drop(client);
     tokio::time::sleep(s(2)).await;
     service.publish(&["a"], "missed");
-    settle().await;
-    let mut client = service.ask(after("a", id(1))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(1))).expect("a stream");
     assert_eq!(client.read(), [gap(GapReason::Expired, "1-1", id(2))]);
     service.publish(&["a"], "3");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["3"]);
     service.stop().await;
 }
@@ -91,13 +91,13 @@ async fn gap_does_not_depend_on_order_of_removal() {
     service.publish(&["slow"], "1");
     service.publish(&["quick"], "2");
     service.publish(&["quick"], "3");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(quick.read(), ["2", "3"]);
     drop(quick);
     tokio::time::sleep(s(2)).await;
     assert_eq!(slow.read(), ["1"]);
     tokio::time::sleep(s(2)).await;
-    let mut quick = service.ask(after("quick", id(2))).expect("a stream");
+    let mut quick = service.try_open(after("quick", id(2))).expect("a stream");
     assert_eq!(quick.read(), [gap(GapReason::Expired, "1-2", id(3))]);
     service.stop().await;
 }
@@ -123,7 +123,7 @@ async fn events_of_other_users_cause_no_gap() {
     service.publish(&["somebody else"], "1");
     service.publish(&["a"], "2");
     service.receive(SourceEvent::Subscribed);
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["2"]);
     service.stop().await;
 }

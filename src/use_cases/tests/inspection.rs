@@ -8,7 +8,7 @@ use ports::{
 
 use super::*;
 
-fn look_into(service: &Service) -> Inspection {
+fn inspection(service: &Service) -> Inspection {
     Inspection {
         subscriptions: service.subscriptions.clone(),
         measurements: Arc::new(MockMeasurements::new()),
@@ -23,13 +23,13 @@ fn event(sequence: u64, event_type: &str, recipients: usize, age: Duration) -> R
 #[tokio::test(start_paused = true)]
 async fn shows_recent_events_in_order() {
     let mut service = Service::start(POLICY).await;
-    let inspection = look_into(&service);
+    let inspection = inspection(&service);
     assert_eq!(inspection.recent_events(None), []);
     service.publish_of(&["a", "b"], "one", "secret", Duration::ZERO);
-    settle().await;
+    run_until_idle().await;
     tokio::time::sleep(s(3)).await;
     service.publish_of(&["a"], "two", "secret", Duration::ZERO);
-    settle().await;
+    run_until_idle().await;
     let (one, two) = (event(1, "one", 2, s(3)), event(2, "two", 1, s(0)));
     assert_eq!(inspection.recent_events(None), [one, two.clone()]);
     assert_eq!(inspection.recent_events(Some(id(1))), [two]);
@@ -40,7 +40,7 @@ async fn shows_recent_events_in_order() {
     for _ in 0..100 {
         service.publish(&["a"], "x");
     }
-    settle().await;
+    run_until_idle().await;
     let shown: Vec<_> = inspection.recent_events(Some(id(1))).into_iter().map(|event| event.id).collect();
     assert_eq!(shown, (53..=102).map(id).collect::<Vec<_>>(), "the last ones");
     service.stop().await;
@@ -49,12 +49,12 @@ async fn shows_recent_events_in_order() {
 #[tokio::test(start_paused = true)]
 async fn shows_streams_of_user() {
     let mut service = Service::start(POLICY).await;
-    let inspection = look_into(&service);
+    let inspection = inspection(&service);
     let principal = Principal { expires_at: s(1000), ..request("a").principal };
-    let mut client = service.ask(StreamRequest { principal, ..tab("a", "tab") }).expect("a stream");
+    let mut client = service.try_open(StreamRequest { principal, ..tab("a", "tab") }).expect("a stream");
     let _other = service.open("b");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     tokio::time::sleep(s(5)).await;
     // An event of 1 byte, of a type of 1 byte, to a user of 1 byte.
     let lag = Lag { events: 1, bytes: 300 + 48 + 4 };
@@ -84,7 +84,7 @@ async fn ends_all_streams_of_user() {
         .return_const(());
     metrics.expect_stream_closed().once().with(eq(EndReason::Client), eq(0), eq(0)).return_const(());
     let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
-    let inspection = look_into(&service);
+    let inspection = inspection(&service);
     let mut tabs = [(); 2].map(|()| service.open("a"));
     let mut other = service.open("b");
     // One waits for events, one was not read yet.

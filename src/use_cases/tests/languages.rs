@@ -13,11 +13,11 @@ fn tag(text: &str) -> LanguageTag {
 }
 
 /// An event in English, German and French.
-fn hello(number: u32) -> Content {
-    hello_as(number, str::to_owned)
+fn greeting(number: u32) -> Content {
+    greeting_with(number, str::to_owned)
 }
 
-fn hello_as(number: u32, text: impl Fn(&str) -> String) -> Content {
+fn greeting_with(number: u32, text: impl Fn(&str) -> String) -> Content {
     let translations = [("de", "Hallo"), ("fr", "Bonjour")];
     let translations = translations.map(|(language, hello)| Translation {
         language: tag(language),
@@ -26,12 +26,12 @@ fn hello_as(number: u32, text: impl Fn(&str) -> String) -> Content {
     Content::new(Some(text(&format!("Hello {number}"))), Some(tag("en")), translations.into())
 }
 
-fn asking(name: &str, field: &str) -> StreamRequest {
+fn request_in(name: &str, field: &str) -> StreamRequest {
     StreamRequest { accept_language: LanguagePriorityList::from_accept_language(field), ..request(name) }
 }
 
-fn asking_after(event: u64, name: &str, field: &str) -> StreamRequest {
-    StreamRequest { last_event_id: Some(id(event).to_string()), ..asking(name, field) }
+fn request_after(event: u64, name: &str, field: &str) -> StreamRequest {
+    StreamRequest { last_event_id: Some(id(event).to_string()), ..request_in(name, field) }
 }
 
 fn chosen(name: &str, language: Option<&str>, chosen_at: u64) -> SourceEvent {
@@ -43,42 +43,42 @@ fn chosen(name: &str, language: Option<&str>, chosen_at: u64) -> SourceEvent {
 }
 
 impl Service {
-    fn greet(&mut self, users: &[&str], number: u32) {
-        self.publish_of(users, "t", hello(number), Duration::ZERO);
+    fn publish_greeting(&mut self, users: &[&str], number: u32) {
+        self.publish_of(users, "t", greeting(number), Duration::ZERO);
     }
 
-    fn open_asking(&self, name: &str, field: &str) -> Client {
-        self.ask(asking(name, field)).expect("a stream")
+    fn open_in(&self, name: &str, field: &str) -> Client {
+        self.try_open(request_in(name, field)).expect("a stream")
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn change_applies_to_open_streams_from_next_event() {
     let mut service = Service::start(POLICY).await;
-    let mut clients = [("a", "fr"), ("a", ""), ("b", "fr-CA, de;q=0.1")]
-        .map(|(name, field)| service.open_asking(name, field));
+    let mut clients =
+        [("a", "fr"), ("a", ""), ("b", "fr-CA, de;q=0.1")].map(|(name, field)| service.open_in(name, field));
     let languages = clients.each_ref().map(|client| client.language.to_string());
     assert_eq!(languages, ["fr", "en", "fr-CA"]);
     let mut read = async || {
-        settle().await;
+        run_until_idle().await;
         clients.each_mut().map(Client::read)
     };
-    service.greet(&["a", "b"], 1);
+    service.publish_greeting(&["a", "b"], 1);
     assert_eq!(read().await, [["Bonjour 1"], ["Hello 1"], ["Bonjour 1"]]);
     service.receive(chosen("a", Some("de-AT"), 1));
-    service.greet(&["a", "b"], 2);
+    service.publish_greeting(&["a", "b"], 2);
     let expected: [&[&str]; 3] = [&["in de-AT", "Hallo 2"], &["in de-AT", "Hallo 2"], &["Bonjour 2"]];
     assert_eq!(read().await, expected);
     // A repeated, outdated or equal choice changes nothing and is not sent to clients.
     service.receive(chosen("a", Some("de-AT"), 1));
     service.receive(chosen("a", Some("fr"), 0));
     service.receive(chosen("a", Some("de-AT"), 2));
-    service.greet(&["a"], 3);
+    service.publish_greeting(&["a"], 3);
     assert_eq!(read().await, [vec!["Hallo 3"], vec!["Hallo 3"], vec![]]);
     // A waiting stream is notified at once.
     service.receive(chosen("a", None, 3));
     assert_eq!(read().await, [vec!["in fr"], vec!["in en"], vec![]]);
-    service.greet(&["a"], 4);
+    service.publish_greeting(&["a"], 4);
     assert_eq!(read().await, [vec!["Bonjour 4"], vec!["Hello 4"], vec![]]);
     service.stop().await;
 }
@@ -94,10 +94,9 @@ async fn each_translation_is_encoded_once() {
         frames.expect_event().once().withf(is_this).return_const(frame);
     }
     let mut service = Service::start_with(POLICY, any_metrics(), frames).await;
-    let mut clients =
-        ["de", "de-CH", "en", "it", "de;q=0.5, it"].map(|field| service.open_asking("a", field));
-    service.greet(&["a"], 1);
-    settle().await;
+    let mut clients = ["de", "de-CH", "en", "it", "de;q=0.5, it"].map(|field| service.open_in("a", field));
+    service.publish_greeting(&["a"], 1);
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["1"], ["1"], ["0"], ["0"], ["1"]]);
     drop(clients);
     service.stop().await;
@@ -107,10 +106,10 @@ async fn each_translation_is_encoded_once() {
 async fn missed_events_have_current_language() {
     let mut service = Service::start(POLICY).await;
     service.receive(chosen("a", Some("fr"), 1));
-    service.greet(&["a"], 1);
+    service.publish_greeting(&["a"], 1);
     service.receive(chosen("a", Some("de"), 2));
-    settle().await;
-    let mut client = service.ask(asking_after(0, "a", "en")).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(request_after(0, "a", "en")).expect("a stream");
     assert_eq!(client.language, tag("de"));
     assert_eq!(client.read(), ["Hallo 1"]);
     service.stop().await;
@@ -120,13 +119,13 @@ async fn missed_events_have_current_language() {
 async fn change_applies_during_replay() {
     let mut service = Service::start(POLICY).await;
     for number in 1..=3 {
-        service.publish_of(&["a"], "t", hello_as(number, |text| large(text)), Duration::ZERO);
+        service.publish_of(&["a"], "t", greeting_with(number, |text| large(text)), Duration::ZERO);
     }
-    settle().await;
-    let mut client = service.ask(asking_after(0, "a", "fr")).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(request_after(0, "a", "fr")).expect("a stream");
     assert_eq!(client.read_turn(), ["Bonjour 1"]);
     service.receive(chosen("a", Some("de"), 1));
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["in de", "Hallo 2", "Hallo 3"]);
     service.stop().await;
 }
@@ -138,11 +137,11 @@ async fn slow_client_gets_one_note_for_several_changes() {
     tokio::spawn(service.subscriptions.clone().maintain());
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
-    service.greet(&["a"], 1);
+    service.publish_greeting(&["a"], 1);
     service.receive(chosen("a", Some("de"), 1));
-    service.greet(&["a"], 2);
+    service.publish_greeting(&["a"], 2);
     service.receive(chosen("a", Some("fr"), 2));
-    service.greet(&["a"], 3);
+    service.publish_greeting(&["a"], 3);
     tokio::time::sleep(s(2)).await;
     assert_eq!(client.read(), ["in fr", "Bonjour 1", "Bonjour 2", "Bonjour 3"]);
     tokio::time::sleep(s(2)).await;
@@ -153,19 +152,19 @@ async fn slow_client_gets_one_note_for_several_changes() {
 #[tokio::test(start_paused = true)]
 async fn choice_is_stored_before_it_applies() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.open_asking("a", "fr");
+    let mut client = service.open_in("a", "fr");
     *service.preferences.is_unavailable.lock() = true;
     assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Err(ChoiceNotStored));
-    let asked = LanguagePriorityList::from_accept_language("fr");
+    let requested = LanguagePriorityList::from_accept_language("fr");
     let before = UserLanguage { chosen: None, effective: tag("fr") };
-    assert_eq!(service.languages.language(&user("a"), asked.clone()), before);
+    assert_eq!(service.languages.language(&user("a"), requested.clone()), before);
     assert_eq!(client.read(), NOTHING);
     *service.preferences.is_unavailable.lock() = false;
     assert_eq!(service.languages.choose(user("a"), Some(tag("de"))).await, Ok(()));
     let after = UserLanguage { chosen: Some(tag("de")), effective: tag("de") };
-    assert_eq!(service.languages.language(&user("a"), asked), after);
-    service.greet(&["a"], 1);
-    settle().await;
+    assert_eq!(service.languages.language(&user("a"), requested), after);
+    service.publish_greeting(&["a"], 1);
+    run_until_idle().await;
     assert_eq!(client.read(), ["in de", "Hallo 1"]);
     service.stop().await;
 }
@@ -174,7 +173,7 @@ async fn choice_is_stored_before_it_applies() {
 async fn choice_in_platform_settings_is_stored() {
     let service = Service::start(POLICY).await;
     service.receive(chosen("a", Some("de"), 7));
-    settle().await;
+    run_until_idle().await;
     let expected = LanguageChoice { user: user("a"), language: Some(tag("de")), chosen_at: s(7) };
     assert_eq!(*service.preferences.store.borrow(), [expected]);
     service.stop().await;
@@ -184,12 +183,12 @@ async fn choice_in_platform_settings_is_stored() {
 async fn choice_on_other_instance_applies() {
     let mut service = Service::start(POLICY).await;
     let following = tokio::spawn(service.languages.clone().follow());
-    let mut client = service.open_asking("a", "fr");
+    let mut client = service.open_in("a", "fr");
     let elsewhere = service.preferences.another();
     elsewhere.choose(user("a"), Some(tag("de")), None).await.expect("stored");
-    settle().await;
-    service.greet(&["a"], 1);
-    settle().await;
+    run_until_idle().await;
+    service.publish_greeting(&["a"], 1);
+    run_until_idle().await;
     assert_eq!(client.read(), ["in de", "Hallo 1"]);
     following.abort();
     service.stop().await;
@@ -207,9 +206,9 @@ fn open_before_languages() -> (Subscriptions, Client) {
     );
     subscriptions.resync(id(0));
     subscriptions.subscribed();
-    subscriptions.append(notification(1, &["a"], "t", hello(1)), now());
+    subscriptions.append(notification(1, &["a"], "t", greeting(1)), now());
     let connection = Arc::<FakeConnection>::default();
-    let subscription = subscriptions.subscribe(asking_after(0, "a", "fr"), connection.clone());
+    let subscription = subscriptions.subscribe(request_after(0, "a", "fr"), connection.clone());
     let mut client = Client::new(subscription.expect("a stream"), connection);
     assert_eq!(client.read(), NOTHING);
     (subscriptions, client)
@@ -252,11 +251,11 @@ async fn choices_missing_in_recreated_store_are_removed() {
     for name in ["a", "b"] {
         service.receive(chosen(name, Some("de"), 5));
     }
-    settle().await;
-    let mut clients = ["a", "b"].map(|name| service.open_asking(name, "it"));
+    run_until_idle().await;
+    let mut clients = ["a", "b"].map(|name| service.open_in(name, "it"));
     service.subscriptions.languages_recreated();
-    service.greet(&["a", "b"], 1);
-    settle().await;
+    service.publish_greeting(&["a", "b"], 1);
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["Hallo 1"], ["Hallo 1"]]);
     service.subscriptions.apply_choice(LanguageChoice {
         user: user("a"),
@@ -264,8 +263,8 @@ async fn choices_missing_in_recreated_store_are_removed() {
         chosen_at: s(1),
     });
     service.subscriptions.languages_up_to_date();
-    service.greet(&["a", "b"], 2);
-    settle().await;
+    service.publish_greeting(&["a", "b"], 2);
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["in fr", "Bonjour 2"], ["in it", "Hello 2"]]);
     service.stop().await;
 }

@@ -20,7 +20,7 @@ async fn ends_when_last_stream_takes_event() {
     let mut service = Service::start_with(POLICY, metrics(&[5]), PLAIN_FRAMES).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
     service.publish_of(&["a", "b"], "t", "1", s(2));
-    settle().await;
+    run_until_idle().await;
     for client in &mut clients {
         assert_eq!(client.read(), ["1"]);
         tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -32,13 +32,13 @@ async fn ends_when_last_stream_takes_event() {
 #[tokio::test(start_paused = true)]
 async fn ends_when_last_stream_closes() {
     let mut service = Service::start_with(POLICY, metrics(&[4]), PLAIN_FRAMES).await;
-    let [mut reads, leaves] = ["a", "a"].map(|name| service.open(name));
+    let [mut reading, leaving] = ["a", "a"].map(|name| service.open(name));
     service.publish(&["a"], "1");
-    settle().await;
-    assert_eq!(reads.read(), ["1"]);
+    run_until_idle().await;
+    assert_eq!(reading.read(), ["1"]);
     tokio::time::sleep(s(4)).await;
-    drop(leaves);
-    drop(reads);
+    drop(leaving);
+    drop(reading);
     service.stop().await;
 }
 
@@ -48,10 +48,10 @@ async fn excludes_replays() {
     let mut service = Service::start_with(POLICY, metrics(&[7]), PLAIN_FRAMES).await;
     let mut open = service.open("a");
     service.publish(&["a"], "1");
-    settle().await;
-    let mut returning = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut returning = service.try_open(after("a", id(0))).expect("a stream");
     assert_eq!(returning.read(), ["1"]);
-    drop(service.ask(after("a", id(0))).expect("a stream"));
+    drop(service.try_open(after("a", id(0))).expect("a stream"));
     tokio::time::sleep(s(7)).await;
     assert_eq!(open.read(), ["1"]);
     drop((open, returning));
@@ -62,16 +62,16 @@ async fn excludes_replays() {
 #[tokio::test(start_paused = true)]
 async fn excludes_ended_streams() {
     let mut service = Service::start_with(POLICY, metrics(&[3, 9]), PLAIN_FRAMES).await;
-    let mut ends = service.open("a");
+    let mut ended = service.open("a");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     service.subscriptions.end_streams_of(&user("a"));
     let mut open = service.open("a");
     service.publish(&["a"], "2");
-    settle().await;
+    run_until_idle().await;
     tokio::time::sleep(s(3)).await;
-    assert_eq!(ends.read(), ["1", "Administrator"]);
-    drop(ends);
+    assert_eq!(ended.read(), ["1", "Administrator"]);
+    drop(ended);
     tokio::time::sleep(s(6)).await;
     assert_eq!(open.read(), ["2"]);
     drop(open);
@@ -83,14 +83,14 @@ async fn excludes_ended_streams() {
 async fn excludes_streams_ended_during_replay() {
     let mut service = Service::start_with(POLICY, metrics(&[2, 9]), PLAIN_FRAMES).await;
     service.publish(&["a"], "1");
-    settle().await;
-    let replaying = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let replaying = service.try_open(after("a", id(0))).expect("a stream");
     service.publish(&["a"], "2");
-    settle().await;
+    run_until_idle().await;
     service.subscriptions.end_streams_of(&user("a"));
     let mut open = service.open("a");
     service.publish(&["a"], "3");
-    settle().await;
+    run_until_idle().await;
     tokio::time::sleep(s(2)).await;
     drop(replaying);
     tokio::time::sleep(s(7)).await;

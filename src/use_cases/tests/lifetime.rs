@@ -21,13 +21,13 @@ async fn silent_stream_gets_keepalives() {
     let mut service = Service::start_with(policy, metrics, PLAIN_FRAMES).await;
     let silent = [(); 3].map(|()| service.open("silent").keep_reading());
     let busy = service.open("busy").keep_reading();
-    let upkeep = tokio::spawn(service.subscriptions.clone().maintain());
+    let maintenance = tokio::spawn(service.subscriptions.clone().maintain());
     for _ in 0..35 {
         service.publish(&["busy"], "x");
         tokio::time::sleep(s(1)).await;
     }
-    upkeep.abort();
-    assert!(upkeep.await.expect_err("the task runs until it is aborted").is_cancelled());
+    maintenance.abort();
+    assert!(maintenance.await.expect_err("the task runs until it is aborted").is_cancelled());
     for reader in &silent {
         assert_eq!(reader.texts(), [":"; 3]);
     }
@@ -54,7 +54,7 @@ async fn stream_ends_with_token() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     let [mut short, mut long] =
-        [100, 1000].map(|time| service.ask(request_for("a", s(time))).expect("a stream"));
+        [100, 1000].map(|time| service.try_open(request_for("a", s(time))).expect("a stream"));
     assert_eq!([short.read(), long.read()], [NOTHING; 2]);
     tokio::time::sleep(s(94)).await;
     assert_eq!((short.read(), short.is_finishing()), (vec![], false));
@@ -70,7 +70,7 @@ async fn stream_ends_with_token() {
 async fn token_expires_by_wall_clock() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let mut client = service.ask(request_for("a", s(7200))).expect("a stream");
+    let mut client = service.try_open(request_for("a", s(7200))).expect("a stream");
     tokio::time::sleep(s(10)).await;
     assert_eq!(client.read(), NOTHING);
     service.clock.set_forward(s(7200));
@@ -97,17 +97,17 @@ async fn ended_stream_takes_events_published_before() {
     for content in ["1", "2", "3"] {
         service.publish(&["a"], &large(content));
     }
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read_turn(), ["1"]);
     service.subscriptions.end_streams_of(&user("a"));
     service.publish(&["a"], "4");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read_turn(), ["2"]);
     assert_eq!(client.ended(), None);
     assert_eq!(client.read(), ["3", "Administrator"]);
     assert_eq!(client.ended(), Some("Administrator"));
     drop(client);
-    let mut client = service.ask(after("a", id(3))).expect("a stream");
+    let mut client = service.try_open(after("a", id(3))).expect("a stream");
     assert_eq!(client.read(), ["4"]);
     service.stop().await;
 }
@@ -117,14 +117,14 @@ async fn ended_stream_takes_events_published_before() {
 async fn unstarted_stream_ends_without_id() {
     let mut service = Service::before_nats(POLICY, any_metrics(), fakes::PlainFrames { send_opening: true });
     let requests = [after("a", "no id"), after("a", id(1)), after("a", id(1))];
-    let mut clients = requests.map(|request| service.ask(request).expect("a stream"));
+    let mut clients = requests.map(|request| service.try_open(request).expect("a stream"));
     clients[2].read();
     service.subscriptions.end_streams_of(&user("a"));
     service.receive(SourceEvent::Resync { after: id(3) });
     service.receive(SourceEvent::Subscribed);
     service.sequence = 3;
     service.publish(&["a"], "4");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["Administrator"]; 3]);
     service.stop().await;
 }
@@ -189,8 +189,8 @@ async fn position_refresh_does_not_depend_on_keepalives() {
             last = position.to_owned();
         }
         if second % 300 == 0 {
-            let told: EventId = last.parse().expect("an id");
-            assert!(told.sequence + 150 > service.sequence, "told {told} of {}", service.sequence);
+            let sent: EventId = last.parse().expect("an id");
+            assert!(sent.sequence + 150 > service.sequence, "sent {sent} of {}", service.sequence);
         }
     }
     service.stop().await;

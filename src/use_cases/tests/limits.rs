@@ -5,27 +5,27 @@ use domain::log::LimitReached;
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn refuse_new_streams_only() {
+async fn reject_new_streams_only() {
     let limits = StreamLimits { total: 3, per_user: 2 };
     let mut service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let mut clients = ["a", "a", "b"].map(|name| service.open(name));
-    let refused = |name: &str| service.ask(request(name)).err();
-    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
+    let rejected = |name: &str| service.try_open(request(name)).err();
+    assert!(matches!(rejected("c"), Some(SubscribeError::TooMany { .. })));
     let mut times = Vec::new();
     for _ in 0..5 {
-        let Some(SubscribeError::TooMany { retry_after }) = refused("a") else { panic!("a stream") };
+        let Some(SubscribeError::TooMany { retry_after }) = rejected("a") else { panic!("a stream") };
         times.push(retry_after);
     }
     assert!(times.iter().all(|time| (s(6)..=s(9)).contains(time)), "{times:?}");
     assert!(times.windows(2).all(|two| two[0] != two[1]), "not all at once: {times:?}");
     service.publish(&["a", "b"], "x");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["x"]; 3]);
     let [_first, second, third] = clients;
     drop(third);
-    assert!(matches!(service.ask(request("a")).err(), Some(SubscribeError::TooManyOfUser { .. })));
+    assert!(matches!(service.try_open(request("a")).err(), Some(SubscribeError::TooManyOfUser { .. })));
     drop(second);
-    assert!(service.ask(request("a")).is_ok());
+    assert!(service.try_open(request("a")).is_ok());
     service.stop().await;
 }
 
@@ -39,9 +39,9 @@ async fn are_counted_when_reached() {
     let limits = StreamLimits { total: 2, per_user: 1 };
     let service = Service::start_with(StreamPolicy { limits, ..POLICY }, metrics, PLAIN_FRAMES).await;
     let first = service.open("a");
-    assert!(service.ask(request("a")).is_err());
+    assert!(service.try_open(request("a")).is_err());
     let second = service.open("b");
-    assert!(service.ask(request("c")).is_err());
+    assert!(service.try_open(request("c")).is_err());
     drop((first, second));
     service.stop().await;
 }
@@ -52,10 +52,10 @@ async fn ignore_ended_streams() {
     let limits = StreamLimits { total: 2, per_user: 1 };
     let service = Service::start(StreamPolicy { limits, ..POLICY }).await;
     let _ended = service.open("a");
-    assert!(matches!(service.ask(request("a")).err(), Some(SubscribeError::TooManyOfUser { .. })));
+    assert!(matches!(service.try_open(request("a")).err(), Some(SubscribeError::TooManyOfUser { .. })));
     service.subscriptions.end_streams_of(&user("a"));
     let _open = [service.open("a"), service.open("b")];
-    assert!(matches!(service.ask(request("c")).err(), Some(SubscribeError::TooMany { .. })));
+    assert!(matches!(service.try_open(request("c")).err(), Some(SubscribeError::TooMany { .. })));
     service.stop().await;
 }
 
@@ -66,14 +66,14 @@ async fn drain_ends_streams_evenly() {
     let draining = service.subscriptions.clone();
     let draining = tokio::spawn(async move { draining.drain(s(10)).await });
     let finishing = |clients: &[Client]| clients.iter().filter(|client| client.is_finishing()).count();
-    settle().await;
+    run_until_idle().await;
     assert_eq!(finishing(&clients), 1);
-    assert!(matches!(service.ask(request("b")).err(), Some(SubscribeError::Stopping { .. })));
+    assert!(matches!(service.try_open(request("b")).err(), Some(SubscribeError::Stopping { .. })));
     tokio::time::sleep(Duration::from_millis(4_500)).await;
     assert_eq!(finishing(&clients), 5);
     // A stream that was not ended yet is served as before.
     service.publish(&["a"], "x");
-    settle().await;
+    run_until_idle().await;
     let (ended, served) = clients.split_at_mut(5);
     let mut closing = Vec::new();
     for client in ended {

@@ -18,7 +18,7 @@ async fn is_delivered_and_ends_streams_of_user() {
         // One waits for events, one was not read yet.
         clients[0].read();
         service.log_out("a");
-        settle().await;
+        run_until_idle().await;
         assert_eq!(clients.each_ref().map(Client::is_finishing), [close_on_logout, close_on_logout, false]);
         assert_eq!(clients.each_mut().map(Client::read), [expected, expected, &[]]);
         assert_eq!(clients[0].ended(), close_on_logout.then_some("Logout"));
@@ -32,7 +32,7 @@ async fn logout_of_everyone_ends_all_streams() {
     let mut service = Service::start(POLICY).await;
     let mut clients = ["a", "b"].map(|name| service.open(name));
     service.log_out("everyone");
-    settle().await;
+    run_until_idle().await;
     assert!(clients.iter().all(Client::is_finishing), "also when they do not read");
     assert_eq!(clients.each_mut().map(Client::read), [["bye", "Logout"]; 2]);
     service.stop().await;
@@ -44,12 +44,12 @@ async fn missed_logout_ends_stream() {
     service.publish(&["a"], "1");
     service.log_out("a");
     service.publish(&["a"], "3");
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     assert_eq!(client.read(), ["1", "bye", "Logout"]);
     assert_eq!((client.ended(), client.is_finishing()), (Some("Logout"), true));
-    // A client that comes back after it goes on from there.
-    let mut client = service.ask(after("a", id(2))).expect("a stream");
+    // A client that returns with the id of the logout continues after it.
+    let mut client = service.try_open(after("a", id(2))).expect("a stream");
     assert_eq!((client.read(), client.ended()), (vec!["3".to_owned()], None));
     service.stop().await;
 }
@@ -60,11 +60,11 @@ async fn missed_logout_ends_no_stream_if_turned_off() {
     service.log_out("a");
     service.log_out("a");
     service.publish(&["a"], "3");
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     assert_eq!((client.read(), client.ended()), (["bye", "bye", "3"].map(Into::into).to_vec(), None));
     service.publish(&["a"], "4");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["4"]);
     service.stop().await;
 }
@@ -74,11 +74,11 @@ async fn missed_logout_ends_no_stream_if_turned_off() {
 async fn ends_stream_that_still_replays() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     service.log_out("a");
     service.publish(&["a"], "3");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["1", "bye", "Logout"]);
     assert_eq!((client.ended(), client.is_finishing()), (Some("Logout"), true));
     service.stop().await;
@@ -89,10 +89,10 @@ async fn missed_logout_is_last_event() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
     service.log_out("a");
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     service.publish(&["a"], "3");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["1", "bye", "Logout"]);
     service.stop().await;
 }
@@ -107,7 +107,7 @@ async fn reaches_a_slow_client() {
     }
     service.log_out("a");
     service.publish(&["a"], "4");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read_turn(), ["1"]);
     assert_eq!(client.read(), ["2", "bye", "Logout"]);
     service.stop().await;
@@ -122,7 +122,7 @@ async fn ends_stream_opened_before_nats() {
     service.receive(SourceEvent::Resync { after: id(0) });
     service.log_out("a");
     service.receive(SourceEvent::Subscribed);
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["at 1-0", "bye", "Logout"]);
     service.stop().await;
 }
@@ -131,25 +131,25 @@ async fn ends_stream_opened_before_nats() {
 #[tokio::test(start_paused = true)]
 async fn ends_streams_of_client_once() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     service.log_out("a");
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
     // The following streams stay open, whether the previous stream has ended or still seems open.
     let mut others = Vec::new();
     for content in ["2", "3", "4"] {
         drop(client);
-        client = service.ask(tab("a", "tab")).expect("a stream");
+        client = service.try_open(tab("a", "tab")).expect("a stream");
         let read = client.read();
         assert_eq!((read[0].as_str(), client.ended()), ("bye", None), "{read:?}");
         service.publish(&["a"], content);
-        settle().await;
+        run_until_idle().await;
         assert_eq!(client.read(), [content]);
         tokio::time::sleep(s(5)).await;
-        others.push(service.ask(tab("a", "tab")).expect("a stream"));
+        others.push(service.try_open(tab("a", "tab")).expect("a stream"));
     }
     service.log_out("a");
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
     service.stop().await;
 }
@@ -164,14 +164,14 @@ async fn ends_streams_of_client_once_across_instances() {
     let StreamRequest { principal, request, .. } = tab("a", "tab");
     let point = ResumePoint { position: id(0), logged_out: Some(id(1)) };
     exchange.another().publish(Bookmark { user: principal.user, request: request.expect("chosen"), point });
-    settle().await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), NOTHING);
     service.log_out("a");
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (vec!["bye".to_owned()], None));
     service.log_out("a");
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
     following.abort();
     service.stop().await;

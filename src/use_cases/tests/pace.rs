@@ -23,8 +23,12 @@ async fn pauses_once_per_mebibyte() {
     for _ in 0..2 {
         pace.woken();
         assert_eq!(wait(&mut pacer, PAUSE_AFTER_BYTES - 1, &pace).await, ms(0));
-        assert_eq!(wait(&mut pacer, 1, &pace).await, ms(5), "its client may not read");
-        assert_eq!(wait(&mut pacer, PAUSE_AFTER_BYTES, &pace).await, ms(0), "it is not waited for again");
+        assert_eq!(wait(&mut pacer, 1, &pace).await, ms(5), "its client may not be reading");
+        assert_eq!(
+            wait(&mut pacer, PAUSE_AFTER_BYTES, &pace).await,
+            ms(0),
+            "the pacer does not wait for it again"
+        );
     }
 }
 
@@ -54,10 +58,10 @@ async fn relay_pauses_for_woken_connections() {
     for _ in 0..2 {
         service.publish(&["a"], &"x".repeat(PAUSE_AFTER_BYTES / 2));
     }
-    settle().await;
+    run_until_idle().await;
     assert_eq!(service.held(), [1]);
     assert_eq!(client.read().len(), 1);
-    settle().await;
+    run_until_idle().await;
     assert_eq!(service.held(), [1, 2]);
     service.stop().await;
 }

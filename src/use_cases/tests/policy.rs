@@ -11,18 +11,18 @@ async fn lower_limits_end_no_stream() {
         .subscriptions
         .set_policy(StreamPolicy { limits: StreamLimits { total: 2, per_user: 1 }, ..POLICY });
     service.publish(&["a", "b"], "x");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(clients.each_mut().map(Client::read), [["x"]; 3]);
-    let refused = |name: &str| service.ask(request(name)).err();
-    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
+    let rejected = |name: &str| service.try_open(request(name)).err();
+    assert!(matches!(rejected("c"), Some(SubscribeError::TooMany { .. })));
     let [first, second, third] = clients;
     drop(third);
-    assert!(matches!(refused("c"), Some(SubscribeError::TooMany { .. })));
+    assert!(matches!(rejected("c"), Some(SubscribeError::TooMany { .. })));
     drop(second);
-    assert!(matches!(refused("a"), Some(SubscribeError::TooManyOfUser { .. })));
-    assert_eq!(refused("c").map(drop), None);
+    assert!(matches!(rejected("a"), Some(SubscribeError::TooManyOfUser { .. })));
+    assert_eq!(rejected("c").map(drop), None);
     service.subscriptions.set_policy(StreamPolicy { limits, ..POLICY });
-    assert_eq!(refused("a").map(drop), None);
+    assert_eq!(rejected("a").map(drop), None);
     drop(first);
     service.stop().await;
 }
@@ -80,11 +80,11 @@ async fn close_on_logout_can_change() {
     let mut service = Service::start(StreamPolicy { close_on_logout: false, ..POLICY }).await;
     let mut client = service.open("a");
     service.publish_of(&["a"], "backchannel-logout", "1", Duration::ZERO);
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (vec!["1".to_owned()], None));
     service.subscriptions.set_policy(POLICY);
     service.publish_of(&["a"], "backchannel-logout", "2", Duration::ZERO);
-    settle().await;
+    run_until_idle().await;
     assert_eq!((client.read(), client.ended()), (vec!["2".to_owned(), "Logout".into()], Some("Logout")));
     service.stop().await;
 }
@@ -93,8 +93,8 @@ async fn close_on_logout_can_change() {
 async fn replace_streams_can_change() {
     let service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let mut older = service.ask(tab("a", "tab")).expect("a stream");
-    let _newer = service.ask(tab("a", "tab")).expect("a stream");
+    let mut older = service.try_open(tab("a", "tab")).expect("a stream");
+    let _newer = service.try_open(tab("a", "tab")).expect("a stream");
     tokio::time::sleep(s(7)).await;
     assert_eq!((older.read(), older.ended()), (vec![], None));
     service.subscriptions.set_policy(StreamPolicy { replace_streams: true, ..POLICY });

@@ -7,19 +7,19 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn continues_stream_of_same_user_at_least_once() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "long ago");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["long ago"]);
     tokio::time::sleep(s(90)).await;
     service.publish(&["a"], "perhaps arrived");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["perhaps arrived"]);
     tokio::time::sleep(s(10)).await;
     drop(client);
     service.publish(&["a"], "missed");
-    settle().await;
-    let read = |request: StreamRequest| service.ask(request).expect("a stream").read();
+    run_until_idle().await;
+    let read = |request: StreamRequest| service.try_open(request).expect("a stream").read();
     assert_eq!(read(tab("b", "tab")), NOTHING, "a request id of another user means nothing");
     assert_eq!(read(tab("a", "other tab")), NOTHING);
     let named = StreamRequest { last_event_id: Some(id(3).to_string()), ..tab("a", "yet another") };
@@ -31,13 +31,13 @@ async fn continues_stream_of_same_user_at_least_once() {
 #[tokio::test(start_paused = true)]
 async fn continues_stream_that_still_seems_open() {
     let mut service = Service::start(POLICY).await;
-    let mut dead = service.ask(tab("a", "tab")).expect("a stream");
+    let mut dead = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(dead.read(), ["1"]);
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "2");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["1", "2"]);
     service.stop().await;
 }
@@ -46,30 +46,30 @@ async fn continues_stream_that_still_seems_open() {
 #[tokio::test(start_paused = true)]
 async fn continues_at_latest_position_of_several_streams() {
     let mut service = Service::start(POLICY).await;
-    let mut first = service.ask(tab("a", "tab")).expect("a stream");
+    let mut first = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(first.read(), ["1"]);
     // The client of the second stream does not read, so its position is that of the confirmed events of the first.
-    let _second = service.ask(tab("a", "tab")).expect("a stream");
+    let _second = service.try_open(tab("a", "tab")).expect("a stream");
     tokio::time::sleep(s(90)).await;
     service.publish(&["a"], "2");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(first.read(), ["2"]);
-    assert_eq!(service.ask(tab("a", "tab")).expect("a stream").read(), ["2"]);
+    assert_eq!(service.try_open(tab("a", "tab")).expect("a stream").read(), ["2"]);
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn untaken_events_are_sent_again() {
     let mut service = Service::start(POLICY).await;
-    let client = service.ask(tab("a", "tab")).expect("a stream");
+    let client = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     // Longer than the unacknowledged window.
     tokio::time::sleep(s(200)).await;
     drop(client);
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), ["1"]);
     service.stop().await;
 }
@@ -77,16 +77,16 @@ async fn untaken_events_are_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn untaken_events_of_slow_client_are_sent_again() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     for content in ["1", "2", "3"] {
         service.publish(&["a"], &large(content));
     }
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read_turn(), ["1"]);
     tokio::time::sleep(s(200)).await;
     assert_eq!(client.read_turn(), ["2"]);
     drop(client);
-    let texts = service.ask(tab("a", "tab")).expect("a stream").read();
+    let texts = service.try_open(tab("a", "tab")).expect("a stream").read();
     assert!(texts.ends_with(&["2", "3"].map(String::from)), "{texts:?}");
     service.stop().await;
 }
@@ -95,13 +95,13 @@ async fn untaken_events_of_slow_client_are_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn events_written_late_are_sent_again() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "1");
     tokio::time::sleep(s(200)).await;
     assert_eq!(client.read(), ["1"]);
     tokio::time::sleep(s(10)).await;
     drop(client);
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), ["1"]);
     service.stop().await;
 }
@@ -110,13 +110,13 @@ async fn events_written_late_are_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn events_written_within_a_second_are_sent_again() {
     let mut service = Service::start(POLICY).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "1");
     tokio::time::sleep(LATE_AFTER).await;
     assert_eq!(client.read(), ["1"]);
     tokio::time::sleep(POLICY.unacknowledged).await;
     drop(client);
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), ["1"]);
     service.stop().await;
 }
@@ -126,7 +126,7 @@ async fn events_written_within_a_second_are_sent_again() {
 async fn late_client_gets_only_unacknowledged_events_again() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     for second in (0..240).step_by(10) {
         service.publish(&["a"], &second.to_string());
         tokio::time::sleep(s(3)).await;
@@ -134,7 +134,7 @@ async fn late_client_gets_only_unacknowledged_events_again() {
         tokio::time::sleep(s(7)).await;
     }
     drop(client);
-    let read = service.ask(tab("a", "tab")).expect("a stream").read();
+    let read = service.try_open(tab("a", "tab")).expect("a stream").read();
     let first: u64 = read[0].parse().expect("a second");
     // Twice the unacknowledged time at most, and once at least.
     assert!((110..180).contains(&first), "{read:?}");
@@ -146,14 +146,14 @@ async fn late_client_gets_only_unacknowledged_events_again() {
 #[tokio::test(start_paused = true)]
 async fn unacknowledged_replay_is_sent_again() {
     let mut service = Service::start(POLICY).await;
-    drop(service.ask(tab("a", "tab")).expect("a stream"));
+    drop(service.try_open(tab("a", "tab")).expect("a stream"));
     service.publish(&["a"], "1");
     tokio::time::sleep(s(90)).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), ["1"]);
     tokio::time::sleep(s(1)).await;
     drop(client);
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), ["1"]);
     service.stop().await;
 }
@@ -163,13 +163,13 @@ async fn unacknowledged_replay_is_sent_again() {
 async fn unstarted_stream_leaves_its_last_event_id() {
     let mut service = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
     let named = StreamRequest { last_event_id: Some(id(1).to_string()), ..tab("a", "tab") };
-    drop(service.ask(named).expect("a stream"));
+    drop(service.try_open(named).expect("a stream"));
     service.receive(SourceEvent::Resync { after: id(0) });
     service.publish(&["a"], "1");
     service.publish(&["a"], "2");
     service.receive(SourceEvent::Subscribed);
-    settle().await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), ["2"]);
     service.stop().await;
 }
@@ -193,19 +193,19 @@ async fn continues_on_every_instance() {
     let mut service = instance(&exchange).await;
     service.publish(&["a"], "1");
     service.publish(&["a"], "2");
-    settle().await;
+    run_until_idle().await;
     exchange.another().publish(bookmark(id(1)));
     // A stream that ends before it starts leaves the bookmark for the next one.
-    drop(service.ask(tab("a", "tab")).expect("a stream"));
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
-    settle().await;
+    drop(service.try_open(tab("a", "tab")).expect("a stream"));
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
+    run_until_idle().await;
     assert_eq!(client.read(), NOTHING, "the bookmarks of other instances were not read yet");
     let following = tokio::spawn(service.subscriptions.clone().follow(exchange.clone()));
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["at 1-1", "2"]);
     drop(client);
-    let told = exchange.published();
-    assert_eq!(told[1..], [bookmark(id(1))], "what was written just now may not have arrived");
+    let published = exchange.published();
+    assert_eq!(published[1..], [bookmark(id(1))], "the last event may not have arrived");
     following.abort();
     service.stop().await;
 }
@@ -217,16 +217,16 @@ async fn unstarted_stream_leaves_its_bookmark() {
     let mut service = instance(&exchange).await;
     exchange.another().publish(bookmark(id(2)));
     let following = tokio::spawn(service.subscriptions.clone().follow(exchange));
-    settle().await;
+    run_until_idle().await;
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
-    settle().await;
-    drop(service.ask(tab("a", "tab")).expect("a stream"));
+    run_until_idle().await;
+    drop(service.try_open(tab("a", "tab")).expect("a stream"));
     for content in ["1", "2", "3"] {
         service.publish(&["a"], content);
     }
     service.receive(SourceEvent::Subscribed);
-    settle().await;
-    assert_eq!(service.ask(tab("a", "tab")).expect("a stream").read(), ["3"]);
+    run_until_idle().await;
+    assert_eq!(service.try_open(tab("a", "tab")).expect("a stream").read(), ["3"]);
     following.abort();
     service.stop().await;
 }
@@ -243,32 +243,32 @@ async fn latest_bookmark_counts_in_any_order() {
     quick.publish(bookmark(id(2)));
     slow.publish(bookmark(id(1)));
     let following = tokio::spawn(service.subscriptions.clone().follow(exchange));
-    settle().await;
-    assert_eq!(service.ask(tab("a", "tab")).expect("a stream").read(), ["3"]);
+    run_until_idle().await;
+    assert_eq!(service.try_open(tab("a", "tab")).expect("a stream").read(), ["3"]);
     following.abort();
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn bookmarks_are_published_again_to_recreated_exchange() {
+async fn bookmarks_are_republished_after_recreation() {
     let exchange = Arc::<FakeExchange>::default();
     let mut service = instance(&exchange).await;
     let following = tokio::spawn(service.subscriptions.clone().follow(exchange.clone()));
     exchange.another().publish(bookmark(id(0)));
     service.publish(&["a"], "1");
-    settle().await;
-    drop(service.ask(tab("a", "other tab")).expect("a stream"));
-    settle().await;
+    run_until_idle().await;
+    drop(service.try_open(tab("a", "other tab")).expect("a stream"));
+    run_until_idle().await;
     exchange.lose();
-    settle().await;
-    let requests = |told: Vec<Bookmark>| {
-        told.into_iter().map(|bookmark| bookmark.request.as_str().to_owned()).collect::<Vec<_>>()
+    run_until_idle().await;
+    let requests = |bookmarks: Vec<Bookmark>| {
+        bookmarks.into_iter().map(|bookmark| bookmark.request.as_str().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(requests(exchange.published()), ["tab", "other tab"]);
     // Expired bookmarks are not published again.
     tokio::time::sleep(POLICY.resume_window).await;
     exchange.lose();
-    settle().await;
+    run_until_idle().await;
     assert_eq!(exchange.published(), []);
     following.abort();
     service.stop().await;
@@ -278,12 +278,12 @@ async fn bookmarks_are_published_again_to_recreated_exchange() {
 async fn does_not_wait_for_unavailable_exchange() {
     let exchange = Arc::new(FakeExchange::unavailable());
     let mut service = instance(&exchange).await;
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), NOTHING);
     let following = tokio::spawn(service.subscriptions.clone().follow(exchange));
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["at 1-0", "1"]);
     following.abort();
     service.stop().await;
@@ -295,13 +295,13 @@ async fn gets_gap_if_log_is_shorter_than_window() {
     let log = LogLimits { max_age: s(30), ..POLICY.log };
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    let mut dead = service.ask(tab("a", "tab")).expect("a stream");
+    let mut dead = service.try_open(tab("a", "tab")).expect("a stream");
     service.publish(&["a"], "never arrived");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(dead.read(), ["never arrived"]);
     tokio::time::sleep(s(50)).await;
     drop(dead);
-    let mut client = service.ask(tab("a", "tab")).expect("a stream");
+    let mut client = service.try_open(tab("a", "tab")).expect("a stream");
     assert_eq!(client.read(), [gap(GapReason::Expired, "1-0", id(1))]);
     service.stop().await;
 }
@@ -311,18 +311,18 @@ async fn replaces_older_stream() {
     for replace_streams in [true, false] {
         let mut service = Service::start(StreamPolicy { replace_streams, ..POLICY }).await;
         tokio::spawn(service.subscriptions.clone().maintain());
-        let open = |name, id| service.ask(tab(name, id)).expect("a stream");
+        let open = |name, id| service.try_open(tab(name, id)).expect("a stream");
         let mut older = open("a", "tab");
         let mut others = [open("a", "other tab"), open("b", "tab"), service.open("a")];
         tokio::time::sleep(s(3)).await;
         let mut newer = open("a", "tab");
         tokio::time::sleep(s(1)).await;
-        assert_eq!(older.read(), NOTHING, "it is young");
+        assert_eq!(older.read(), NOTHING, "a new stream replaces older ones only after some seconds");
         tokio::time::sleep(s(3)).await;
         let expected = replace_streams.then_some("Replaced");
         assert_eq!((older.read().last().map(String::as_str), older.ended()), (expected, expected));
         service.publish(&["a"], "1");
-        settle().await;
+        run_until_idle().await;
         assert_eq!((newer.read(), newer.ended()), (vec!["1".to_owned()], None));
         assert!(others.iter_mut().all(|other| {
             other.read();

@@ -9,12 +9,12 @@ async fn gets_missed_events_then_new_ones() {
         service.publish(&["a"], content);
     }
     service.publish(&["b"], "of b");
-    settle().await;
-    let mut client = service.ask(after("a", id(1))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(1))).expect("a stream");
     // The position follows, because the last event was for another user.
     assert_eq!(client.read(), ["2", "3", "at 1-4"]);
     service.publish(&["a"], "5");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["5"]);
     service.stop().await;
 }
@@ -26,11 +26,11 @@ async fn gets_new_events_during_replay() {
         service.publish(&["a"], &large(content));
     }
     service.publish(&["b"], "of b");
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     assert_eq!(client.read_turn(), ["1"]);
     service.publish(&["a"], "5");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["2", "3", "5"]);
     service.stop().await;
 }
@@ -39,11 +39,11 @@ async fn gets_new_events_during_replay() {
 async fn without_id_gets_new_events() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
-    settle().await;
-    for nothing in [request("a"), after("a", "")] {
-        let mut client = service.ask(nothing).expect("a stream");
+    run_until_idle().await;
+    for request in [request("a"), after("a", "")] {
+        let mut client = service.try_open(request).expect("a stream");
         service.publish(&["a"], "2");
-        settle().await;
+        run_until_idle().await;
         assert_eq!(client.read(), ["2"]);
     }
     service.stop().await;
@@ -56,9 +56,9 @@ async fn position_is_sent_first() {
     let mut service = Service::start_with(POLICY, any_metrics(), frames).await;
     service.publish(&["a"], "1");
     service.publish(&["b"], "of b");
-    settle().await;
+    run_until_idle().await;
     let check = |request: StreamRequest, expected: &[&str]| {
-        let mut client = service.ask(request).expect("a stream");
+        let mut client = service.try_open(request).expect("a stream");
         assert_eq!(client.read(), expected);
     };
     check(request("a"), &["at 1-2"]);
@@ -75,11 +75,11 @@ async fn expired_or_unknown_id_gets_gap() {
     let mut service = Service::start(StreamPolicy { log, ..POLICY }).await;
     for content in ["1", "2", "3"] {
         service.publish(&["a"], content);
-        settle().await;
+        run_until_idle().await;
         tokio::time::sleep(s(if content == "3" { 0 } else { 40 })).await;
     }
     let check = |last: &str, expected: &[&str]| {
-        let mut client = service.ask(after("a", last)).expect("never refused");
+        let mut client = service.try_open(after("a", last)).expect("a stream");
         assert_eq!(client.read(), expected, "{last:?}");
     };
     check("1-0", &[&gap(GapReason::Expired, "1-0", id(1)), "2", "3"]);
@@ -98,8 +98,8 @@ async fn events_beyond_byte_limit_are_gap() {
     for content in 0..30 {
         service.publish(&["a"], &content.to_string());
     }
-    settle().await;
-    let mut client = service.ask(after("a", id(1))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(1))).expect("a stream");
     let texts = client.read();
     assert!(texts[0].starts_with("Limit after 1-1, at "), "{texts:?}");
     assert_eq!(texts.last().expect("an event"), "29");
@@ -115,8 +115,8 @@ async fn busy_user_does_not_evict_events_of_others() {
     for _ in 0..1000 {
         service.publish(&["busy"], "x");
     }
-    settle().await;
-    let mut client = service.ask(after("a", id(0))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(0))).expect("a stream");
     assert_eq!(client.read(), ["1", "at 1-1001"]);
     service.stop().await;
 }
@@ -133,7 +133,7 @@ async fn no_gap_without_missed_events() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     assert!(service.held()[0] > 1, "bytes are the limit");
-    let mut client = service.ask(after("quiet", id(1))).expect("a stream");
+    let mut client = service.try_open(after("quiet", id(1))).expect("a stream");
     assert_eq!(client.read(), NOTHING);
     service.stop().await;
 }
@@ -143,14 +143,14 @@ async fn no_gap_without_missed_events() {
 async fn waits_for_event_of_faster_instance() {
     let mut service = Service::start(POLICY).await;
     service.publish(&["a"], "1");
-    settle().await;
-    let [mut reads, mut unread] = [(); 2].map(|()| service.ask(after("a", id(3))).expect("a stream"));
-    assert_eq!(reads.read(), NOTHING);
+    run_until_idle().await;
+    let [mut active, mut unread] = [(); 2].map(|()| service.try_open(after("a", id(3))).expect("a stream"));
+    assert_eq!(active.read(), NOTHING);
     for content in ["2", "3", "4"] {
         service.publish(&["a"], content);
     }
-    settle().await;
-    assert_eq!(reads.read(), ["at 1-3", "4"]);
+    run_until_idle().await;
+    assert_eq!(active.read(), ["at 1-3", "4"]);
     assert_eq!(unread.read(), ["4"]);
     service.stop().await;
 }
@@ -161,13 +161,13 @@ async fn lagging_instance_waits_for_known_event() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     service.receive(SourceEvent::Lagging { messages: 20_000 });
-    settle().await;
-    let mut client = service.ask(after("a", id(2))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(2))).expect("a stream");
     let mut read = Vec::new();
     for content in ["1", "2", "3"] {
         tokio::time::sleep(s(10)).await;
         service.publish(&["a"], content);
-        settle().await;
+        run_until_idle().await;
         read.append(&mut client.read());
     }
     assert_eq!(read, ["at 1-2", "3"]);
@@ -179,8 +179,8 @@ async fn id_that_never_arrives_gets_gap() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
     service.publish(&["a"], "1");
-    settle().await;
-    let mut client = service.ask(after("a", id(1_000_000))).expect("a stream");
+    run_until_idle().await;
+    let mut client = service.try_open(after("a", id(1_000_000))).expect("a stream");
     service.publish(&["a"], "2");
     // During an outage of NATS the instance cannot know whether the event exists.
     service.receive(SourceEvent::Interrupted { reason: "away".into() });
@@ -206,16 +206,16 @@ async fn position_is_refreshed_before_it_expires() {
     }
     let texts = quiet.texts();
     assert!((40..60).contains(&texts.len()), "{texts:?}");
-    let told = texts.last().and_then(|last| last.strip_prefix("at ")).expect("an id");
+    let last_id = texts.last().and_then(|last| last.strip_prefix("at ")).expect("an id");
     drop(quiet);
     for _ in 0..200 {
         service.publish(&["busy"], "x");
         tokio::time::sleep(s(1)).await;
     }
     service.publish(&["quiet"], "at last");
-    settle().await;
-    let mut client = service.ask(after("quiet", told)).expect("a stream");
-    assert_eq!(client.read(), ["at last"], "no gap, although nothing of all that is held");
+    run_until_idle().await;
+    let mut client = service.try_open(after("quiet", last_id)).expect("a stream");
+    assert_eq!(client.read(), ["at last"], "the position was refreshed, so nothing is missing");
     service.stop().await;
 }
 
@@ -228,14 +228,14 @@ async fn slow_replay_delays_no_one() {
     }
     service.publish(&["live"], "before");
     tokio::time::sleep(s(1)).await;
-    let slow = service.ask(after("slow", id(0))).expect("a stream").read_every(s(1));
+    let slow = service.try_open(after("slow", id(0))).expect("a stream").read_every(s(1));
     let live = service.open("live").keep_reading();
     for _ in 0..10 {
         service.publish(&["live"], "now");
-        settle().await;
+        run_until_idle().await;
     }
     assert_eq!(live.texts(), ["now"; 10]);
-    assert!(live.timed().iter().all(|(_, time)| time.is_zero()), "it waits for nobody");
+    assert!(live.timed().iter().all(|(_, time)| time.is_zero()), "no event is delayed");
     tokio::time::sleep(Duration::from_mins(2)).await;
     let texts = slow.texts();
     assert_eq!(texts[..100], expected);

@@ -21,7 +21,7 @@ async fn gets_everything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn gets_events_published_while_it_paused() {
+async fn gets_events_published_during_its_pause() {
     let mut service = Service::start(POLICY).await;
     let mut client = service.open("a");
     assert_eq!(client.read(), NOTHING);
@@ -38,42 +38,42 @@ async fn gets_events_published_while_it_paused() {
 #[tokio::test(start_paused = true)]
 async fn does_not_delay_others() {
     let mut service = Service::start(POLICY).await;
-    let mut sleeps = service.open("a");
-    sleeps.read();
+    let mut paused = service.open("a");
+    paused.read();
     let _never_read = service.open("a");
-    let [reads, other] = ["a", "b"].map(|name| service.open(name).keep_reading());
+    let [active, other] = ["a", "b"].map(|name| service.open(name).keep_reading());
     let expected: Vec<_> = (0..200).map(|n| n.to_string()).collect();
     for content in &expected {
         service.publish(&["a", "b"], &large(content));
     }
     tokio::time::sleep(s(1)).await;
-    for reader in [&reads, &other] {
+    for reader in [&active, &other] {
         assert_eq!(reader.texts(), expected);
         let last = reader.timed().last().expect("read").1;
         assert!(last < MAX_PAUSES, "the last event came after {last:?}");
     }
     assert_eq!(service.held().len(), 200);
-    assert_eq!(sleeps.read(), expected);
+    assert_eq!(paused.read(), expected);
     service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn many_do_not_delay_others() {
     let mut service = Service::start(POLICY).await;
-    let reader = service.open("reads").keep_reading();
+    let reader = service.open("active").keep_reading();
     let mut crowd = Vec::new();
     // Two hundred clients connect within ten seconds, each with a burst of events.
     for n in 0..200_u32 {
-        let name = format!("sleeps {n}");
-        let mut sleeps = service.open(&name);
+        let name = format!("paused {n}");
+        let mut paused = service.open(&name);
         // Half of them have never taken anything.
         if n % 2 == 0 {
-            sleeps.read();
+            paused.read();
         }
-        crowd.push(sleeps);
+        crowd.push(paused);
         service.publish(&[&name], &large("x"));
-        service.publish(&[&name, "sleeps 0"], "y");
-        service.publish(&["reads"], &(50 * n).to_string());
+        service.publish(&[&name, "paused 0"], "y");
+        service.publish(&["active"], &(50 * n).to_string());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let delays = reader.timed().into_iter().map(|(published, arrived)| {
@@ -100,26 +100,26 @@ async fn gets_one_gap_at_byte_limit() {
     let mut service = Service::start_with(StreamPolicy { log, ..POLICY }, metrics, PLAIN_FRAMES).await;
     let mut client = service.open("a");
     service.publish(&["a"], "1");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["1"]);
     for n in 2..=100 {
         service.publish(&["a"], &n.to_string());
         service.publish(&["b"], "of b");
-        settle().await;
+        run_until_idle().await;
     }
     let held = service.subscriptions.recent_events(None, usize::MAX).into_iter().map(|event| event.id);
     let held: Vec<_> = held.collect();
     let texts = client.read();
-    let (told, events) = texts.split_first().expect("a gap");
-    let told = told.strip_prefix("Limit after 1-1, at ").expect("the gap comes first");
-    let told: EventId = told.parse().expect("an id");
-    assert!(held.contains(&told) || held[0].follows(told), "{told} of {held:?}");
+    let (gap, events) = texts.split_first().expect("a gap");
+    let position = gap.strip_prefix("Limit after 1-1, at ").expect("the gap comes first");
+    let position: EventId = position.parse().expect("an id");
+    assert!(held.contains(&position) || held[0].follows(position), "{position} of {held:?}");
     // All events of the user in the log follow the gap.
     let first = 100 - events.len() + 1;
     assert_eq!(events, (first..=100).map(|n| n.to_string()).collect::<Vec<_>>());
     assert!((5..20).contains(&events.len()), "{events:?}");
     service.publish(&["a"], "101");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["101"]);
     drop(client);
     service.stop().await;
@@ -135,10 +135,10 @@ async fn gets_one_gap_for_expired_events() {
         tokio::time::sleep(s(25)).await;
     }
     tokio::spawn(service.subscriptions.clone().maintain());
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), [&gap(GapReason::Expired, "1-0", id(2)), "3", "4"]);
     service.publish(&["a"], "5");
-    settle().await;
+    run_until_idle().await;
     assert_eq!(client.read(), ["5"]);
     service.stop().await;
 }
@@ -175,7 +175,7 @@ async fn gets_no_gap_for_events_of_others() {
         tokio::time::sleep(s(1)).await;
     }
     service.publish(&["a"], "301");
-    settle().await;
+    run_until_idle().await;
     let texts = client.read();
     assert!(texts[0].starts_with("at ") && texts.len() == 2, "{texts:?}");
     assert_eq!(texts[1], "301");
@@ -197,13 +197,13 @@ async fn is_counted_as_lagging() {
     for content in ["1", "2"] {
         service.publish(&["a"], content);
     }
-    settle().await;
+    run_until_idle().await;
     clients[0].read();
-    let upkeep = tokio::spawn(service.subscriptions.clone().maintain());
+    let maintenance = tokio::spawn(service.subscriptions.clone().maintain());
     tokio::time::sleep(Duration::from_millis(2500)).await;
     clients[1].read();
     tokio::time::sleep(s(5)).await;
-    upkeep.abort();
+    maintenance.abort();
     drop(clients);
     service.stop().await;
 }

@@ -15,7 +15,7 @@ const EVENTS: u64 = 5000;
 
 /// Reads all events with a client that reconnects after `leave_after` turns. Returns the events.
 fn read_all(subscriptions: &Subscriptions, leave_after: usize) -> Vec<u64> {
-    let mut had = Vec::new();
+    let mut received = Vec::new();
     let mut last = 0;
     while last < EVENTS {
         let connection = Arc::<FakeConnection>::default();
@@ -30,13 +30,13 @@ fn read_all(subscriptions: &Subscriptions, leave_after: usize) -> Vec<u64> {
                     last = position.parse::<EventId>().expect("an id").sequence;
                 } else {
                     last = text.parse().expect("an event, and no gap");
-                    had.push(last);
+                    received.push(last);
                 }
             }
             thread::yield_now();
         }
     }
-    had
+    received
 }
 
 #[test]

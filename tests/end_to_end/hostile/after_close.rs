@@ -14,7 +14,7 @@ fn socket(connection: Connection) -> tokio::net::TcpStream {
 }
 
 #[tokio::test]
-async fn do_no_harm() {
+async fn bytes_do_no_harm() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[]).await;
     let mut clients = Vec::new();

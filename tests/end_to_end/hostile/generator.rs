@@ -211,15 +211,15 @@ impl Generator {
     /// Changes the bytes at a few places.
     fn corrupt(&mut self, mut bytes: Vec<u8>) -> Vec<u8> {
         for _ in 0..=self.up_to(4) {
-            let place = self.up_to(bytes.len());
-            let end = (place + self.up_to(20)).min(bytes.len());
+            let start = self.up_to(bytes.len());
+            let end = (start + self.up_to(20)).min(bytes.len());
             match self.up_to(5) {
-                0 => drop(bytes.splice(place..end, *b"")),
-                1 => bytes.extend_from_within(place..end),
-                2 => bytes.insert(place, self.random.random()),
-                3 if self.once_in(4) => bytes.truncate(place),
-                4 if place < bytes.len() => bytes[place] = self.random.random(),
-                _ => drop(bytes.splice(place..place, self.one_of(FRAGMENTS).iter().copied())),
+                0 => drop(bytes.splice(start..end, *b"")),
+                1 => bytes.extend_from_within(start..end),
+                2 => bytes.insert(start, self.random.random()),
+                3 if self.once_in(4) => bytes.truncate(start),
+                4 if start < bytes.len() => bytes[start] = self.random.random(),
+                _ => drop(bytes.splice(start..start, self.one_of(FRAGMENTS).iter().copied())),
             }
         }
         bytes

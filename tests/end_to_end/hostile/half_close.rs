@@ -65,7 +65,7 @@ async fn request_is_answered_every_time() {
     let mut unanswered = Vec::new();
     for (what, server, request, status) in [
         ("PUT of a language", http, put, "200"),
-        ("refused stream", http, get("/sse"), "401"),
+        ("rejected stream", http, get("/sse"), "401"),
         ("page", http, get("/docs"), "200"),
         ("probe", debug, get("/healthz"), "200"),
         ("metrics", debug, get("/metrics"), "200"),

@@ -68,8 +68,8 @@ impl Instance {
     /// Checks that both servers answer new connections.
     pub(super) async fn answers(&self) -> Result<(), String> {
         let health = within("/healthz", LEEWAY, client::try_get(self.debug, "/healthz"));
-        let refusal = within("a refusal of /sse", LEEWAY, client::try_get(self.http, "/sse"));
-        match tokio::try_join!(health, refusal)? {
+        let rejection = within("a rejection by /sse", LEEWAY, client::try_get(self.http, "/sse"));
+        match tokio::try_join!(health, rejection)? {
             (Some(200), Some(401)) => Ok(()),
             other => Err(format!("/healthz and /sse without a token answered {other:?}")),
         }

@@ -33,7 +33,7 @@ enum Unread {
 
 impl Unread {
     /// Opens a client that sends many requests.
-    async fn ask(self, server: Server) -> Client {
+    async fn send_requests(self, server: Server) -> Client {
         let window = match self {
             Self::Streams => 0,
             Self::Socket => 1 << 30,
@@ -50,7 +50,7 @@ impl Unread {
 }
 
 #[tokio::test]
-async fn many_of_http_2_take_little_memory() {
+async fn http_2_answers_take_little_memory() {
     let nats = Nats::start().await;
     let mut failures = Vec::new();
     for unread in [Unread::Streams, Unread::Socket] {
@@ -60,7 +60,7 @@ async fn many_of_http_2_take_little_memory() {
         let before = instance.resident_bytes().await.expect("metrics");
         let mut clients = Vec::new();
         for _ in 0..4 {
-            clients.push(unread.ask(instance.http).await);
+            clients.push(unread.send_requests(instance.http).await);
         }
         eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
         let mut most = before;
@@ -107,7 +107,7 @@ async fn do_not_block_streams() {
     let nats = Nats::start().await;
     let instance = Instance::start(&nats, &[("SSE_WRITE_TIMEOUT", "10s")]).await;
     get(instance.http, LARGE, &[]).await;
-    let _clients = join_all((0..CONNECTIONS).map(|_| Unread::Streams.ask(instance.http))).await;
+    let _clients = join_all((0..CONNECTIONS).map(|_| Unread::Streams.send_requests(instance.http))).await;
     let ordinary = async || get(instance.http, "/nothing", &[]).await.status;
     eventually("too many answers", async || ordinary().await == 503).await;
     let headers = [("x-access-token", &*token("einstein"))];
@@ -119,7 +119,7 @@ async fn do_not_block_streams() {
 }
 
 /// Opens a client with a small receive buffer that sends `times` requests on one connection, and reads nothing.
-async fn ask(server: Server, path: &str, times: usize) -> Connection {
+async fn send_requests(server: Server, path: &str, times: usize) -> Connection {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.set_recv_buffer_size(4096).expect("a small buffer");
     let mut connection = server.connect_by(socket).await.expect("connected");
@@ -139,7 +139,7 @@ async fn unread_http_1_1_answer_is_cut() {
     {
         let whole = get(server, path, &[]).await.body.len() * times;
         let base = instance.idle_descriptors().await.expect("metrics");
-        let mut connection = ask(server, path, times).await;
+        let mut connection = send_requests(server, path, times).await;
         eventually("accepted", async || instance.descriptors().await.is_ok_and(|open| open > base)).await;
         if let Err(error) = instance.descriptors_return_to(base).await {
             failures.push(format!("{times} of {path}: {error}"));

@@ -17,7 +17,7 @@ async fn read_on_each(streams: Vec<Stream>, events: usize) -> Vec<Stream> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_kib_each_reaches_ten_readers() {
+async fn large_events_reach_ten_readers() {
     const EVENTS: usize = 6000;
     let nats = Nats::start().await;
     // The tests share their cores: a reader can fall behind farther than the default log reaches.

@@ -106,12 +106,12 @@ async fn does_not_delay_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn does_not_delay_others_when_it_reads_nothing() {
+async fn never_reading_does_not_delay_others() {
     fast_users_are_first(1, FLOOD, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn does_not_delay_others_when_there_are_many() {
+async fn many_slow_clients_do_not_delay_others() {
     const EVENTS: usize = FLOOD / 4;
     fast_users_are_first(50, EVENTS, EVENTS * EVENT_BYTES / 4).await;
 }
@@ -201,9 +201,9 @@ async fn is_ended_when_it_reads_nothing() {
     service.has_connections(2).await;
     pass_marker(&publisher, "max", &mut max).await;
     // The client can reconnect although its first connection is still unread.
-    let mut back = service.follow("einstein").await;
+    let mut returning = service.follow("einstein").await;
     publisher.events(&["einstein"], "t", contents(FLOOD..FLOOD + 10, 0)).await;
-    read_numbers(&mut back, FLOOD..FLOOD + 10).await;
+    read_numbers(&mut returning, FLOOD..FLOOD + 10).await;
     assert!(client::is_reset(stalled).await);
     assert_eq!(service.metric(ENDED_FOR_BEING_SLOW).await, 1);
     assert_eq!(service.metric("sse_connections").await, 3);
@@ -253,12 +253,12 @@ async fn cannot_evict_the_events_of_others() {
     }
     let mut max = service.follow("max").await;
     pass_marker(&publisher, "max", &mut max).await;
-    let mut back = service.follow_with("marie", &[("last-event-id", &*first_of_marie)]).await;
-    read_numbers(&mut back, 0..ROUNDS).await;
-    pass_marker(&publisher, "marie", &mut back).await;
+    let mut returning = service.follow_with("marie", &[("last-event-id", &*first_of_marie)]).await;
+    read_numbers(&mut returning, 0..ROUNDS).await;
+    pass_marker(&publisher, "marie", &mut returning).await;
     // The flood does not fit the log.
-    let mut back = service.follow_with("einstein", &[("last-event-id", &*first_of_einstein)]).await;
-    is_gap(&back.event().await, &first_of_einstein, "limit");
+    let mut returning = service.follow_with("einstein", &[("last-event-id", &*first_of_einstein)]).await;
+    is_gap(&returning.event().await, &first_of_einstein, "limit");
 }
 
 /// Returns the id of a stream's first block.

@@ -46,11 +46,11 @@ async fn delays_nobody(rate: &str) {
 }
 
 #[tokio::test]
-async fn of_2_mbit_does_not_delay_others() {
+async fn link_of_2_mbit_does_not_delay_others() {
     delays_nobody("2mbit").await;
 }
 
 #[tokio::test]
-async fn of_8_mbit_does_not_delay_others() {
+async fn link_of_8_mbit_does_not_delay_others() {
     delays_nobody("8mbit").await;
 }

@@ -86,7 +86,7 @@ impl Collector {
     }
 
     /// Rejects all further requests, or none.
-    pub(super) fn refuse(&self, rejects: bool) {
+    pub(super) fn set_rejecting(&self, rejects: bool) {
         self.rejects.store(rejects, Ordering::SeqCst);
     }
 }
@@ -138,7 +138,7 @@ impl TraceService for Sink {
         if self.take(request, &metadata.into_headers()) {
             Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
         } else {
-            Err(tonic::Status::unauthenticated("refused"))
+            Err(tonic::Status::unauthenticated("rejected"))
         }
     }
 }

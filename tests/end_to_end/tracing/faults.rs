@@ -147,15 +147,15 @@ async fn untrusted_collector_gets_nothing() {
 
 /// The start and the end of an outage are logged, not each failed request.
 async fn is_logged_until_it_ends(settings: &[(&str, &str)], collector: &mut Collector, reason: &str) {
-    collector.refuse(true);
+    collector.set_rejecting(true);
     let mut traced = Traced::start(settings).await;
     traced.serves().await;
     let error = traced.error().await;
     assert!(error["reason"].as_str().is_some_and(|text| text.contains(reason)), "{error}");
     let before = collector.requests();
     traced.serves().await;
-    eventually("refused again", async || collector.requests() > before).await;
-    collector.refuse(false);
+    eventually("rejected again", async || collector.requests() > before).await;
+    collector.set_rejecting(false);
     traced.serves().await;
     collector.span("admit").await;
     let log = traced.stop().await;

@@ -196,10 +196,10 @@ async fn rejected_request_is_traced_with_its_status() {
     assert_eq!(client::get(server, "/sse", &headers).await.status, 503);
     drop(open);
     program.terminate();
-    let refused = collector.span("admit").await;
-    has_attributes(&refused, &[("http.response.status_code", "401")]);
+    let span = collector.span("admit").await;
+    has_attributes(&span, &[("http.response.status_code", "401")]);
     // A client error is not a server error.
-    assert_eq!(refused.status.map_or(0, |status| status.code), 0);
+    assert_eq!(span.status.map_or(0, |status| status.code), 0);
     collector.span("admit").await;
     let unavailable = collector.span("admit").await;
     has_attributes(&unavailable, &[("http.response.status_code", "503"), ("error.type", "503")]);

@@ -12,7 +12,7 @@ async fn admission(settings: &[(&str, &str)], collector: &mut Collector) -> Rece
 }
 
 #[tokio::test]
-async fn of_every_signal_are_honoured() {
+async fn general_variables_apply() {
     let certified = Certified::new();
     let mut collector = http(Encryption::with(&certified)).await;
     let url = format!("https://{}", collector.address);
@@ -40,7 +40,7 @@ async fn of_every_signal_are_honoured() {
 }
 
 #[tokio::test]
-async fn of_traces_precede_general_ones() {
+async fn trace_variables_precede_general_ones() {
     let certified = Certified::new();
     let mut collector = grpc(Encryption::with(&certified)).await;
     // An endpoint without a scheme uses TLS with gRPC.
@@ -114,7 +114,7 @@ async fn client_certificate_is_sent_on_request() {
 }
 
 #[tokio::test]
-async fn enable_and_disable_traces() {
+async fn variables_enable_and_disable_traces() {
     let mut collector = grpc(Encryption::default()).await;
     let url = format!("http://{}", collector.address);
     let collected = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];

@@ -29,7 +29,9 @@ impl Poller {
         Ok(Self { poll, events: Events::with_capacity(EVENTS) })
     }
 
-    /// Waits for events, which [`Poller::events`] returns. It is cancel safe.
+    /// Waits for events, which [`Poller::events`] returns.
+    ///
+    /// Cancellation safe: the future takes events only when it is ready, so a dropped one loses none.
     pub(super) async fn wait(&mut self) -> io::Result<()> {
         loop {
             let mut ready = self.poll.readable_mut().await?;

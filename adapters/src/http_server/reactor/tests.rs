@@ -1,24 +1,24 @@
 //! Tests of the reactor with bodies from a channel and clients on real sockets.
 #![expect(clippy::disallowed_methods, reason = "reads the runtime's paused clock")]
 
+mod crowd;
+
 use std::{
-    collections::HashSet,
     io::{self, Read as _, Write as _},
     net::{Shutdown, TcpListener, TcpStream},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Wake},
-    thread::{self, ThreadId},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use hyper::body::{Body, Frame};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 use ports::outbound::HttpMetrics;
 use socket2::SockRef;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::sync::mpsc;
 
 use super::{
     super::{
@@ -132,20 +132,20 @@ impl Fixture {
         }
     }
 
-    fn reads(&mut self, expected: &str) {
+    fn expect_bytes(&mut self, expected: &str) {
         let mut read = vec![0; expected.len()];
         self.client.read_exact(&mut read).expect("so much");
         assert_eq!(String::from_utf8_lossy(&read), expected);
     }
 
     /// Reads to the end, and returns whether it is a clean end.
-    fn ends(&mut self) -> bool {
+    fn ends_cleanly(&mut self) -> bool {
         let mut rest = Vec::new();
         self.client.read_to_end(&mut rest).is_ok()
     }
 
     /// Reads until the reactor could write more.
-    async fn takes_some(&mut self) {
+    async fn read_until_progress(&mut self) {
         let before = self.handle.written();
         self.client.set_nonblocking(true).expect("set");
         while self.handle.written() == before && !self.handle.is_cut() {
@@ -159,7 +159,7 @@ impl Fixture {
     }
 
     /// Returns the number of open connections and of write timeouts.
-    fn counted(&self) -> (usize, usize) {
+    fn counts(&self) -> (usize, usize) {
         *self.counts.0.lock()
     }
 }
@@ -167,9 +167,9 @@ impl Fixture {
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_pieces_are_one_chunk() {
     let mut fixture = Fixture::new(true, &["one", "two"]);
-    fixture.reads("6\r\nonetwo\r\n");
+    fixture.expect_bytes("6\r\nonetwo\r\n");
     fixture.body.send(Bytes::from_static(b"0123456789abcdef")).expect("taken");
-    fixture.reads("10\r\n0123456789abcdef\r\n");
+    fixture.expect_bytes("10\r\n0123456789abcdef\r\n");
     let Fixture { mut client, body, .. } = fixture;
     drop(body);
     let mut rest = String::new();
@@ -186,27 +186,27 @@ async fn blocked_bytes_are_written_later_in_order() {
     }
     fixture.is_blocked().await;
     for n in 0..LINES {
-        fixture.reads(&format!("{n}\n"));
+        fixture.expect_bytes(&format!("{n}\n"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_connection_is_reset() {
     let mut fixture = Fixture::new(true, &["one"]);
-    fixture.reads("3\r\none\r\n");
+    fixture.expect_bytes("3\r\none\r\n");
     fixture.handle.cut();
-    assert!(!fixture.ends());
+    assert!(!fixture.ends_cleanly());
 
     let mut fixture = Fixture::new(true, &["one"]);
-    fixture.reads("3\r\none\r\n");
+    fixture.expect_bytes("3\r\none\r\n");
     fixture.inbox.shut_down(ShutdownMode::Now);
-    assert!(!fixture.ends());
+    assert!(!fixture.ends_cleanly());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn body_is_dropped_when_the_client_closes() {
     let mut fixture = Fixture::new(true, &["one"]);
-    fixture.reads("3\r\none\r\n");
+    fixture.expect_bytes("3\r\none\r\n");
     fixture.client.write_all(b"unexpected input").expect("sent");
     fixture.client.shutdown(Shutdown::Write).expect("shut");
     tokio::time::timeout(Duration::from_mins(1), fixture.body.closed()).await.expect("in time");
@@ -225,8 +225,8 @@ async fn client_that_takes_nothing_is_cut() {
     let elapsed = until_dropped(&fixture).await;
     assert!(elapsed >= WRITE_TIMEOUT && elapsed < WRITE_TIMEOUT + Duration::from_secs(1), "{elapsed:?}");
     assert!(fixture.handle.has_timed_out());
-    assert_eq!(fixture.counted(), (0, 1));
-    assert!(!fixture.ends(), "a reset");
+    assert_eq!(fixture.counts(), (0, 1));
+    assert!(!fixture.ends_cleanly(), "a reset");
 }
 
 #[tokio::test(start_paused = true)]
@@ -234,10 +234,10 @@ async fn progress_extends_the_write_timeout() {
     let mut fixture = Fixture::blocked().await;
     for _ in 0..8 {
         tokio::time::sleep(WRITE_TIMEOUT / 2).await;
-        fixture.takes_some().await;
+        fixture.read_until_progress().await;
     }
     assert!(!fixture.handle.is_cut());
-    assert_eq!(fixture.counted(), (1, 0));
+    assert_eq!(fixture.counts(), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -246,7 +246,7 @@ async fn progress_does_not_extend_the_end() {
     fixture.handle.finish();
     let start = tokio::time::Instant::now();
     while !fixture.handle.is_cut() && start.elapsed() < 10 * WRITE_TIMEOUT {
-        fixture.takes_some().await;
+        fixture.read_until_progress().await;
         tokio::time::sleep(WRITE_TIMEOUT / 4).await;
     }
     assert!(start.elapsed() <= WRITE_TIMEOUT + WRITE_TIMEOUT / 4, "{:?}", start.elapsed());
@@ -287,104 +287,4 @@ fn task_is_released_after_the_handoff() {
 #[test]
 fn connection_takes_little_memory() {
     assert!(size_of::<Connection>() - size_of::<mio::net::TcpStream>() <= 48);
-}
-
-/// Number of connections of the crowd.
-const CROWD: usize = 10 * CONNECTIONS_PER_ROUND;
-/// The number of the first poll after the handoffs. It blocks until all connections are ready.
-const FIRST: usize = CROWD + 1;
-
-/// The shared state of the bodies of many connections.
-#[derive(Default)]
-struct Crowd {
-    /// Whether a body panics.
-    panics: bool,
-    written: Mutex<Written>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Written {
-    polls: usize,
-    /// Whether all connections are ready.
-    all_ready: bool,
-    threads: HashSet<ThreadId>,
-}
-
-/// The body of a connection of the crowd. It waits until another thread polls a body too, and then ends; or it panics.
-struct CrowdBody(Arc<Crowd>);
-
-impl Body for CrowdBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        let Crowd { panics, written, changed } = &*self.0;
-        let mut written = written.lock();
-        written.polls += 1;
-        match written.polls {
-            // One poll of each connection at its handoff.
-            ..=CROWD => return Poll::Pending,
-            FIRST => {
-                changed.wait_while_for(&mut written, |written| !written.all_ready, Duration::from_mins(1));
-            }
-            // The reactor serves one round itself before it shares the rest.
-            poll if poll <= FIRST + CONNECTIONS_PER_ROUND => {}
-            _ => {
-                assert!(!panics, "a panic of the test");
-                written.threads.insert(thread::current().id());
-                changed.notify_all();
-                let is_alone = |written: &mut Written| written.threads.len() < 2;
-                changed.wait_while_for(&mut written, is_alone, Duration::from_mins(1));
-                assert!(written.threads.len() > 1, "one thread writes to all");
-            }
-        }
-        Poll::Ready(None)
-    }
-}
-
-impl Crowd {
-    /// Hands off all connections to a reactor and makes them ready at the same time.
-    async fn gather(self) -> (Vec<TcpStream>, JoinHandle<()>) {
-        let connections = Connections::new(1000, Arc::<Counts>::default());
-        for _ in 0..CROWD {
-            connections.enter().hand_over();
-        }
-        let reactor = Reactor::new(connections, WRITE_TIMEOUT).expect("a reactor");
-        let inbox = reactor.inbox();
-        let served = tokio::spawn(reactor.run());
-        let crowd = Arc::new(self);
-        let open = |_| hand_off(&inbox, BoxBody::new(CrowdBody(Arc::clone(&crowd))), true);
-        let (clients, handles): (Vec<_>, Vec<_>) = (0..CROWD).map(open).unzip();
-        crowd.have_polled(CROWD).await;
-        handles[0].wake();
-        crowd.have_polled(FIRST).await;
-        handles[1..].iter().for_each(ConnectionHandle::wake);
-        crowd.written.lock().all_ready = true;
-        crowd.changed.notify_all();
-        (clients, served)
-    }
-
-    async fn have_polled(&self, polls: usize) {
-        while self.written.lock().polls < polls {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn crowd_is_written_by_several_threads() {
-    let (clients, _served) = Crowd::default().gather().await;
-    for mut client in clients {
-        let mut end = String::new();
-        client.read_to_string(&mut end).expect("a clean end");
-        assert_eq!(end, "0\r\n\r\n");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn panic_on_another_thread_ends_the_reactor() {
-    let (_clients, served) = Crowd { panics: true, ..Crowd::default() }.gather().await;
-    let ended = tokio::time::timeout(Duration::from_mins(1), served).await.expect("in time");
-    assert!(ended.expect_err("a panic").is_panic());
 }

@@ -149,7 +149,7 @@ impl StreamApi {
                 let body = EventStreamBody::new(stream, handle, log);
                 Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)
             }
-            Err(refused) => Answer::refused(refused),
+            Err(rejected) => Answer::rejected(rejected),
         }
     }
 }
@@ -229,9 +229,9 @@ impl Answer {
         }
     }
 
-    fn refused(refused: SubscribeError) -> Self {
-        let problem = |status| Json(Problem::new(status, refused.to_string()));
-        match refused {
+    fn rejected(rejected: SubscribeError) -> Self {
+        let problem = |status| Json(Problem::new(status, rejected.to_string()));
+        match rejected {
             SubscribeError::Stopping { retry_after } | SubscribeError::TooMany { retry_after } => {
                 Self::Unavailable(problem(StatusCode::SERVICE_UNAVAILABLE), seconds(retry_after))
             }

@@ -67,8 +67,8 @@ pub(super) async fn error_response(error: Error) -> Response {
         error.to_string()
     };
     let mut response = Problem::new(status, detail).into_response(status);
-    if let Some(refused) = error.downcast_ref::<MethodNotAllowed>() {
-        refused.set_allow(&mut response);
+    if let Some(rejected) = error.downcast_ref::<MethodNotAllowed>() {
+        rejected.set_allow(&mut response);
     }
     response
 }

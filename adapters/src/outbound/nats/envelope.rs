@@ -43,7 +43,7 @@ pub fn read(message: &[u8], id: EventId) -> Result<Option<Event>, Unreadable> {
 pub enum Event {
     /// An event for users.
     Notification {
-        /// The event.
+        /// The event, with its recipients.
         notification: Notification,
         /// The trace of the publisher (W3C Trace Context, `traceparent`). Empty if there is none.
         trace_parent: Box<str>,
@@ -52,7 +52,7 @@ pub enum Event {
     },
     /// The account or the language of a user has changed.
     UserChanged {
-        /// The user.
+        /// The user whose account or language has changed.
         user: UserId,
         /// The changes that concern this service. An unreadable change does not affect the others.
         changes: Vec<Result<UserChange, Unreadable>>,

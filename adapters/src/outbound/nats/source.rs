@@ -201,7 +201,7 @@ impl JetStreamSource {
 
     /// Drops the consumer. Returns the interruption, unless this reason is already reported.
     ///
-    /// The next attempt is delayed if the consumer has delivered no message. Otherwise a NATS server that refuses reads would get requests
+    /// The next attempt is delayed if the consumer has delivered no message. Otherwise a NATS server that rejects reads would get requests
     /// without a pause.
     fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
         if let Some(subscription) = self.subscription.take() {

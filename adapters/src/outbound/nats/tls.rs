@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn authority_with_the_name_and_key_of_a_root_is_rejected() {
+    fn authority_resembling_a_root_is_rejected() {
         let (root, other) = (issuer(), issuer());
         assert_rejected(verify(&[root.der()], other.der()), "CaUsedAsEndEntity");
         let reissued = params(authority()).self_signed(root.key()).expect("a certificate");

@@ -22,7 +22,7 @@ pub(super) struct UnusableSetting {
     value: Option<String>,
     /// Why the value cannot be used.
     problem: String,
-    /// What happens instead.
+    /// The consequence for the export of traces.
     consequence: String,
 }
 

@@ -19,7 +19,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// All servers.
+    /// Every value, so that each has its series before its first connection.
     pub const ALL: [Self; 2] = [Self::Public, Self::Debug];
 
     /// Returns the value of the label.
@@ -41,7 +41,7 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// All transports.
+    /// Every value, so that each has its series before its first connection.
     pub const ALL: [Self; 2] = [Self::Plaintext, Self::Tls];
 
     /// Returns the value of the label.

@@ -84,6 +84,6 @@ impl Metrics for PrometheusMetrics {
     }
 
     fn authentication_failed(&self, reason: AuthenticationFailure) {
-        self.refused.count(reason);
+        self.rejected.count(reason);
     }
 }

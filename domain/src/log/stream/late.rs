@@ -61,7 +61,7 @@ mod tests {
 
     /// The stream takes an event late every ten seconds, and what was written ten seconds ago has arrived.
     #[test]
-    fn stream_that_is_always_late_is_confirmed_step_by_step() {
+    fn late_stream_is_confirmed_step_by_step() {
         let start = Instant::now();
         let at = |seconds: u64| start + Duration::from_secs(seconds);
         let mut late = LateWindow::new(id(0), at(10));

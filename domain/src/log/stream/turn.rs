@@ -37,13 +37,13 @@ pub enum Delivery {
 /// The result of a stream's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Turn {
-    /// What the connection does next.
+    /// The next action of the connection.
     pub outcome: TurnOutcome,
     /// Whether the connection was woken for this turn.
     pub was_woken: bool,
 }
 
-/// What the connection does after a stream's turn.
+/// The action of a connection after a stream's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnOutcome {
     /// There are more items to take.

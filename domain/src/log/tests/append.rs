@@ -99,8 +99,8 @@ fn gap_pruned_meanwhile_is_reported() {
     let mut appending = harness.half_appended();
     harness.advance(Duration::from_secs(1));
     assert!(harness.append_batch(&mut appending).is_some());
-    let back = harness.open_after("d", "x", id(0));
-    assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1", "2 replay"]);
+    let returning = harness.open_after("d", "x", id(0));
+    assert_eq!(returning.take_all(), ["opening at ?", "Expired after 7-0, at 1", "2 replay"]);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn unstarted_stream_has_no_gap_of_absent_users() {
 fn client_returning_meanwhile_gets_a_gap() {
     let mut harness = Harness::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });
     let mut appending = harness.half_appended();
-    let back = harness.open_after("a", "x", id(0));
+    let returning = harness.open_after("a", "x", id(0));
     assert!(harness.append_batch(&mut appending).is_some());
-    assert_eq!(back.take_all(), ["opening at ?", "Expired after 7-0, at 1"]);
+    assert_eq!(returning.take_all(), ["opening at ?", "Expired after 7-0, at 1"]);
 }

@@ -9,7 +9,7 @@ impl Harness {
 }
 
 #[test]
-fn reach_open_streams_and_returning_clients_once() {
+fn event_reaches_open_and_returning_streams_once() {
     let mut harness = Harness::new(NO_LIMITS);
     let open = ["a", "b", "c"].map(|user| harness.open(user, "x"));
     let appended = harness.append_for_everyone();
@@ -27,7 +27,7 @@ fn reach_open_streams_and_returning_clients_once() {
 }
 
 #[test]
-fn are_missed_by_all_after_eviction() {
+fn evicted_event_is_missed_by_all() {
     let mut harness = Harness::new(NO_LIMITS);
     harness.append_for_everyone();
     // The restarted log holds no events for everyone.
@@ -43,7 +43,7 @@ fn are_missed_by_all_after_eviction() {
 
 /// A mailbox that is created for an event being appended knows which events were evicted before.
 #[test]
-fn are_missed_when_evicted_during_an_append() {
+fn event_evicted_during_an_append_is_missed() {
     let mut harness = Harness::new(NO_LIMITS);
     harness.append_for_everyone();
     harness.now.set(harness.now.get() + MINUTE);
@@ -56,7 +56,7 @@ fn are_missed_when_evicted_during_an_append() {
 }
 
 #[test]
-fn are_missed_by_absent_users_without_history() {
+fn absent_users_miss_event_without_history() {
     let mut harness = Harness::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });
     let open = harness.open("a", "x");
     let unstarted = harness.open_unstarted("b", "x");
@@ -71,7 +71,7 @@ fn are_missed_by_absent_users_without_history() {
 }
 
 #[test]
-fn reach_a_stream_opened_during_the_append() {
+fn event_reaches_stream_opened_during_its_append() {
     for name in ["a", "new"] {
         let mut harness = Harness::new(NO_LIMITS);
         let open = ["a", "b", "c"].map(|user| harness.open(user, "x"));

@@ -38,7 +38,7 @@ fn named(users: u8) -> Vec<&'static str> {
     USERS.into_iter().enumerate().filter(|(bit, _)| users & (1 << bit) != 0).map(|(_, name)| name).collect()
 }
 
-/// What a stream has taken so far.
+/// The events that a stream has taken so far.
 struct StreamModel {
     reader: Reader,
     user: &'static str,

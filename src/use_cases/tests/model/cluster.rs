@@ -40,8 +40,8 @@ impl Cluster {
     }
 
     /// Returns the facts by which the streams of `instance` are judged.
-    pub(super) fn judge(&self, instance: usize) -> Judge<'_> {
-        Judge {
+    pub(super) fn facts(&self, instance: usize) -> Facts<'_> {
+        Facts {
             conditions: &self.conditions,
             ledger: &self.ledger,
             instance: self.instances[instance].as_ref().expect("a running instance"),
@@ -128,7 +128,7 @@ impl Cluster {
         let event_type = if kind == Kind::Logout { "backchannel-logout" } else { "t" };
         let event_type = EventType::try_new(event_type).expect("an event type");
         let content = content(kind);
-        let published = Published::new(users, kind, &content);
+        let published = PublishedEvent::new(users, kind, &content);
         let id = self.queue.publish(Payload::Event { recipients, event_type, content });
         self.ledger.add(id, published);
         self.deliver_new();
@@ -172,8 +172,12 @@ impl Cluster {
         for (instance, is_connected) in self.instances.iter().zip(self.is_connected) {
             let Some(instance) = instance else { continue };
             let at = WallClock::present();
-            let told = instance.told().into_iter().filter(|_| is_connected);
-            self.bookmarks.told.extend(told.map(|bookmark| Told { bookmark, by: instance.run, at }));
+            let bookmarks = instance.take_bookmarks().into_iter().filter(|_| is_connected);
+            self.bookmarks.published.extend(bookmarks.map(|bookmark| PublishedBookmark {
+                bookmark,
+                by: instance.run,
+                at,
+            }));
         }
     }
 

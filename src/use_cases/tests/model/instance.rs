@@ -13,16 +13,16 @@ use crate::use_cases::tests::fakes::NoTraces;
 
 /// The clock of every instance, whose wall clock may jump.
 pub(super) struct WallClock {
-    began: Instant,
+    started: Instant,
     jumped: AtomicI64,
 }
 
 /// The start of the model, in seconds since 1970.
-const BEGAN: i64 = 1_000_000;
+const STARTED: i64 = 1_000_000;
 
 impl WallClock {
     pub(super) fn new() -> Self {
-        Self { began: Self::present(), jumped: AtomicI64::new(0) }
+        Self { started: Self::present(), jumped: AtomicI64::new(0) }
     }
 
     pub(super) fn present() -> Instant {
@@ -40,8 +40,8 @@ impl Clock for WallClock {
     }
 
     fn unix_time(&self) -> Duration {
-        let offset = s(u64::try_from(BEGAN + self.jumped.load(Ordering::Relaxed)).unwrap_or_default());
-        offset + (Self::present() - self.began)
+        let offset = s(u64::try_from(STARTED + self.jumped.load(Ordering::Relaxed)).unwrap_or_default());
+        offset + (Self::present() - self.started)
     }
 }
 
@@ -59,7 +59,7 @@ pub(super) struct Instance {
     pub(super) read: Option<EventId>,
     pub(super) started: Instant,
     /// When the instance last had everything that was published.
-    pub(super) current: Instant,
+    pub(super) up_to_date_at: Instant,
     pub(super) is_stopping: bool,
     source: mpsc::UnboundedSender<SourceEvent>,
     exchange: Arc<FakeExchange>,
@@ -67,7 +67,7 @@ pub(super) struct Instance {
     preferences: Arc<FakePreferences>,
     choices: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
     /// The number of entries read from the buckets of bookmarks and of languages.
-    pub(super) heard: (usize, usize),
+    pub(super) entries_read: (usize, usize),
     is_up_to_date: bool,
     /// The step in which each event was appended.
     pub(super) appended: HashMap<EventId, u64>,
@@ -92,8 +92,8 @@ impl Instance {
             close_on_logout: conditions.close_on_logout,
             ..POLICY
         };
-        let (bookmarks, heard) = mpsc::unbounded_channel();
-        let exchange = Arc::new(FakeExchange { heard: heard.into(), told: Mutex::default() });
+        let (bookmarks, updates) = mpsc::unbounded_channel();
+        let exchange = Arc::new(FakeExchange { updates: updates.into(), published: Mutex::default() });
         let metrics = Arc::new(any_metrics());
         let subscriptions = Subscriptions::new(
             policy,
@@ -129,14 +129,14 @@ impl Instance {
             reader: Reader::default(),
             read: None,
             started: WallClock::present(),
-            current: WallClock::present(),
+            up_to_date_at: WallClock::present(),
             is_stopping: false,
             source,
             exchange,
             bookmarks,
             preferences,
             choices,
-            heard: (0, 0),
+            entries_read: (0, 0),
             is_up_to_date: false,
             appended: HashMap::new(),
             chosen: [(); USERS.len()].map(|()| vec![(0, Duration::ZERO, None)]),
@@ -148,7 +148,7 @@ impl Instance {
     pub(super) fn has_read(&mut self) {
         self.read = self.reader.last().filter(|_| self.reader.has_filled());
         if self.reader.is_subscribed && self.reader.held == Held::No {
-            self.current = WallClock::present();
+            self.up_to_date_at = WallClock::present();
         }
     }
 
@@ -199,27 +199,27 @@ impl Instance {
 
     /// Reads the new entries of the buckets.
     pub(super) fn follow(&mut self, bookmarks: &BookmarkBucket, now: u64) {
-        for told in &bookmarks.told[self.heard.0..] {
-            if told.by != self.run && WallClock::present() - told.at < RESUME_WINDOW {
-                self.bookmarks.send(StoreUpdate::Entry(told.bookmark.clone())).expect("heard");
+        for entry in &bookmarks.published[self.entries_read.0..] {
+            if entry.by != self.run && WallClock::present() - entry.at < RESUME_WINDOW {
+                self.bookmarks.send(StoreUpdate::Entry(entry.bookmark.clone())).expect("a receiver");
             }
         }
-        let choices = self.preferences.bucket.lock().journal[self.heard.1..].to_vec();
-        self.heard.0 = bookmarks.told.len();
-        self.heard.1 += choices.len();
+        let choices = self.preferences.bucket.lock().journal[self.entries_read.1..].to_vec();
+        self.entries_read.0 = bookmarks.published.len();
+        self.entries_read.1 += choices.len();
         for choice in choices {
             self.note_choice(&choice, now);
-            self.choices.send(StoreUpdate::Entry(choice)).expect("heard");
+            self.choices.send(StoreUpdate::Entry(choice)).expect("a receiver");
         }
         if !std::mem::replace(&mut self.is_up_to_date, true) {
-            self.bookmarks.send(StoreUpdate::UpToDate).expect("heard");
-            self.choices.send(StoreUpdate::UpToDate).expect("heard");
+            self.bookmarks.send(StoreUpdate::UpToDate).expect("a receiver");
+            self.choices.send(StoreUpdate::UpToDate).expect("a receiver");
         }
     }
 
-    /// Returns the bookmarks of ended streams since the last call.
-    pub(super) fn told(&self) -> Vec<Bookmark> {
-        std::mem::take(&mut *self.exchange.told.lock())
+    /// Returns the bookmarks published since the last call.
+    pub(super) fn take_bookmarks(&self) -> Vec<Bookmark> {
+        std::mem::take(&mut *self.exchange.published.lock())
     }
 }
 
@@ -233,19 +233,19 @@ impl Drop for Instance {
 
 /// The exchange of bookmarks: those received from other instances, and those published by this one.
 struct FakeExchange {
-    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<Bookmark>>>,
-    told: Mutex<Vec<Bookmark>>,
+    updates: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<Bookmark>>>,
+    published: Mutex<Vec<Bookmark>>,
 }
 
 #[async_trait]
 impl BookmarkExchange for FakeExchange {
     fn publish(&self, bookmark: Bookmark) {
-        self.told.lock().push(bookmark);
+        self.published.lock().push(bookmark);
     }
 
     async fn next_update(&self) -> StoreUpdate<Bookmark> {
-        match self.heard.lock().await.recv().await {
-            Some(heard) => heard,
+        match self.updates.lock().await.recv().await {
+            Some(update) => update,
             None => std::future::pending().await,
         }
     }

@@ -9,10 +9,10 @@ use super::*;
 
 /// All events that were ever published.
 #[derive(Default)]
-pub(super) struct Ledger(BTreeMap<EventId, Published>);
+pub(super) struct Ledger(BTreeMap<EventId, PublishedEvent>);
 
 /// A published event.
-pub(super) struct Published {
+pub(super) struct PublishedEvent {
     /// The recipients: the users whose bit is set.
     pub(super) users: u8,
     pub(super) kind: Kind,
@@ -28,7 +28,7 @@ const USER_BYTES: usize = 48;
 /// Upper bound of all other bytes of an event and of the mailboxes.
 const OTHER_BYTES: usize = 2500;
 
-impl Published {
+impl PublishedEvent {
     pub(super) fn new(users: u8, kind: Kind, content: &Content) -> Self {
         let others = usize::try_from(users.count_ones()).expect("few users") - 1;
         let bytes = EVENT_BYTES + others * USER_BYTES + 2 * content.bytes();
@@ -41,11 +41,11 @@ impl Published {
 }
 
 impl Ledger {
-    pub(super) fn add(&mut self, id: EventId, published: Published) {
+    pub(super) fn add(&mut self, id: EventId, published: PublishedEvent) {
         self.0.insert(id, published);
     }
 
-    pub(super) fn get(&self, id: EventId) -> Option<&Published> {
+    pub(super) fn get(&self, id: EventId) -> Option<&PublishedEvent> {
         self.0.get(&id)
     }
 

@@ -20,14 +20,14 @@ use ports::outbound::Clock;
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use self::{
-    browser::{Browser, Last},
+    browser::{Browser, LastStream},
     cluster::Cluster,
     frames::{LabelledFrames, Written},
     instance::{Instance, Run, WallClock},
-    ledger::{Ledger, Published},
+    ledger::{Ledger, PublishedEvent},
     nats::OLDEST,
     steps::*,
-    stream::{Judge, Start, Stream, fresh},
+    stream::{ExpectedStart, Facts, Stream, start_of_new_client},
 };
 use super::*;
 

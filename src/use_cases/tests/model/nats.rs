@@ -11,7 +11,7 @@ pub(super) const OLDEST: EventId = EventId { incarnation: Incarnation::of(1), se
 
 /// The queue. Each incarnation counts its messages from one.
 pub(super) struct Queue {
-    pub(super) began: Instant,
+    pub(super) started: Instant,
     incarnation: u64,
     messages: VecDeque<Message>,
     last: u64,
@@ -36,7 +36,7 @@ pub(super) enum Payload {
 
 impl Queue {
     pub(super) fn new() -> Self {
-        Self { began: WallClock::present(), incarnation: 1, messages: VecDeque::new(), last: 0, ahead: 0 }
+        Self { started: WallClock::present(), incarnation: 1, messages: VecDeque::new(), last: 0, ahead: 0 }
     }
 
     fn incarnation(&self) -> Incarnation {
@@ -72,7 +72,7 @@ impl Queue {
     }
 
     fn time(&self) -> i64 {
-        milliseconds(WallClock::present() - self.began) + self.ahead
+        milliseconds(WallClock::present() - self.started) + self.ahead
     }
 }
 
@@ -228,11 +228,11 @@ impl Message {
 /// The bucket of bookmarks, as a journal.
 #[derive(Default)]
 pub(super) struct BookmarkBucket {
-    pub(super) told: Vec<Told>,
+    pub(super) published: Vec<PublishedBookmark>,
 }
 
 /// A bookmark, with the run of the instance that published it and the time.
-pub(super) struct Told {
+pub(super) struct PublishedBookmark {
     pub(super) bookmark: Bookmark,
     pub(super) by: Run,
     pub(super) at: Instant,

@@ -140,16 +140,16 @@ async fn source_reports_lost_events() {
 struct ModelPreferences {
     preferences: FakePreferences,
     bucket: Arc<Mutex<LanguageBucket>>,
-    told: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
+    updates: mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>,
     /// The number of returned choices, and whether `UpToDate` was returned.
     position: Mutex<(usize, bool)>,
 }
 
 impl ModelPreferences {
     fn of(bucket: Arc<Mutex<LanguageBucket>>) -> Self {
-        let (preferences, told) = FakePreferences::of(bucket.clone());
+        let (preferences, updates) = FakePreferences::of(bucket.clone());
         preferences.is_connected.store(true, Ordering::Relaxed);
-        Self { preferences, bucket, told, position: Mutex::default() }
+        Self { preferences, bucket, updates, position: Mutex::default() }
     }
 }
 
@@ -173,10 +173,10 @@ impl LanguagePreferences for ModelPreferences {
             let (choices, is_up_to_date) = &mut *self.position.lock();
             for choice in &self.bucket.lock().journal[*choices..] {
                 *choices += 1;
-                self.told.send(StoreUpdate::Entry(choice.clone())).expect("heard");
+                self.updates.send(StoreUpdate::Entry(choice.clone())).expect("a receiver");
             }
             if !std::mem::replace(is_up_to_date, true) {
-                self.told.send(StoreUpdate::UpToDate).expect("heard");
+                self.updates.send(StoreUpdate::UpToDate).expect("a receiver");
             }
         }
         self.preferences.next_update().await

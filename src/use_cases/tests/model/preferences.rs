@@ -10,7 +10,7 @@ use super::{nats::LanguageBucket, *};
 pub(super) struct FakePreferences {
     pub(super) bucket: Arc<Mutex<LanguageBucket>>,
     pub(super) is_connected: AtomicBool,
-    heard: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<LanguageChoice>>>,
+    updates: tokio::sync::Mutex<mpsc::UnboundedReceiver<StoreUpdate<LanguageChoice>>>,
 }
 
 impl FakePreferences {
@@ -18,8 +18,8 @@ impl FakePreferences {
     pub(super) fn of(
         bucket: Arc<Mutex<LanguageBucket>>,
     ) -> (Self, mpsc::UnboundedSender<StoreUpdate<LanguageChoice>>) {
-        let (sender, heard) = mpsc::unbounded_channel();
-        (Self { bucket, is_connected: AtomicBool::new(false), heard: heard.into() }, sender)
+        let (sender, updates) = mpsc::unbounded_channel();
+        (Self { bucket, is_connected: AtomicBool::new(false), updates: updates.into() }, sender)
     }
 }
 
@@ -46,8 +46,8 @@ impl LanguagePreferences for FakePreferences {
     }
 
     async fn next_update(&self) -> StoreUpdate<LanguageChoice> {
-        match self.heard.lock().await.recv().await {
-            Some(heard) => heard,
+        match self.updates.lock().await.recv().await {
+            Some(update) => update,
             None => std::future::pending().await,
         }
     }

@@ -70,19 +70,18 @@ pub(super) enum Kind {
 pub(super) enum SentId {
     /// The correct id, or none, depending on the kind of browser.
     Usual,
-    /// An invalid id.
     Invalid,
     /// The id of an event that is never published.
     Future,
 }
 
-/// What a browser sends when it reconnects.
+/// The position that a browser sends when it reconnects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Returns {
     Nothing,
     LastEventId,
     RequestId,
-    /// `Last-Event-ID` once the browser has one, and always `X-Request-ID`.
+    /// `LastStream-Event-ID` once the browser has one, and always `X-Request-ID`.
     Both,
 }
 

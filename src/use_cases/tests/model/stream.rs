@@ -9,7 +9,6 @@ const LEEWAY: Duration = Duration::from_secs(10);
 /// Maximum jitter by which a stream ends earlier, in percent of its lifetime.
 const EARLIER: u32 = 5;
 
-/// An open stream.
 #[expect(clippy::struct_excessive_bools, reason = "they are independent facts")]
 pub(super) struct Stream {
     pub(super) client: Client,
@@ -21,13 +20,13 @@ pub(super) struct Stream {
     /// The expiry of the token by the wall clock, and its lifetime from the opening of the stream.
     token: Option<(Duration, Duration)>,
     /// Every event after this one has to be delivered.
-    owed_after: EventId,
-    /// No event up to this one may be delivered.
-    pub(super) none_before: EventId,
+    expected_after: EventId,
+    /// Only events after this one may be delivered.
+    pub(super) allowed_after: EventId,
     /// The last id that was written. At first the last event id of the client.
-    at: Option<EventId>,
+    position: Option<EventId>,
     /// Whether the stream has to start with a gap.
-    owes_gap: bool,
+    expects_gap: bool,
     /// Whether the stream continues at the position of its client.
     continues: bool,
     pub(super) written: Vec<(Instant, Written)>,
@@ -50,18 +49,18 @@ pub(super) struct Stream {
 
 /// The expected start of a stream.
 #[derive(Clone, Copy)]
-pub(super) struct Start {
-    pub(super) owed_after: EventId,
-    pub(super) none_before: EventId,
-    pub(super) at: Option<EventId>,
-    pub(super) owes_gap: bool,
+pub(super) struct ExpectedStart {
+    pub(super) expected_after: EventId,
+    pub(super) allowed_after: EventId,
+    pub(super) position: Option<EventId>,
+    pub(super) expects_gap: bool,
     pub(super) continues: bool,
     /// When the client last had everything that was published, if that is known.
     pub(super) up_to_date_at: Option<Instant>,
 }
 
-/// The facts by which a stream is judged.
-pub(super) struct Judge<'a> {
+/// The facts against which a stream is checked.
+pub(super) struct Facts<'a> {
     pub(super) conditions: &'a Conditions,
     pub(super) ledger: &'a Ledger,
     pub(super) instance: &'a Instance,
@@ -71,16 +70,16 @@ pub(super) struct Judge<'a> {
 }
 
 /// Returns the expected start of a stream of an unknown client.
-pub(super) fn fresh(judge: &Judge<'_>, last: EventId) -> Start {
+pub(super) fn start_of_new_client(facts: &Facts<'_>, last: EventId) -> ExpectedStart {
     let opened = WallClock::present();
     let waited_for =
-        opened.checked_sub(LEEWAY).and_then(|time| judge.ledger.last_before(time)).unwrap_or(OLDEST);
-    let none_before = judge.instance.read.unwrap_or(waited_for);
-    Start {
-        owed_after: last,
-        none_before,
-        at: None,
-        owes_gap: false,
+        opened.checked_sub(LEEWAY).and_then(|time| facts.ledger.last_before(time)).unwrap_or(OLDEST);
+    let allowed_after = facts.instance.read.unwrap_or(waited_for);
+    ExpectedStart {
+        expected_after: last,
+        allowed_after,
+        position: None,
+        expects_gap: false,
         continues: false,
         up_to_date_at: Some(opened),
     }
@@ -89,26 +88,27 @@ pub(super) fn fresh(judge: &Judge<'_>, last: EventId) -> Start {
 impl Stream {
     pub(super) fn new(
         client: Client,
-        (instance, judge): (usize, &Judge<'_>),
+        (instance, facts): (usize, &Facts<'_>),
         kind: BrowserKind,
-        start: Start,
+        start: ExpectedStart,
         ended_by: HashSet<EventId>,
     ) -> Self {
         let opened = WallClock::present();
-        let token = kind.token.map(|token| (judge.wall + s(token), s(token)));
-        let Start { owed_after, none_before, at, owes_gap, continues, up_to_date_at } = start;
+        let token = kind.token.map(|token| (facts.wall + s(token), s(token)));
+        let ExpectedStart { expected_after, allowed_after, position, expects_gap, continues, up_to_date_at } =
+            start;
         Self {
             client,
             instance,
-            run: judge.instance.run,
+            run: facts.instance.run,
             opened,
-            opened_in: judge.step,
+            opened_in: facts.step,
             kind,
             token,
-            owed_after,
-            none_before,
-            at,
-            owes_gap,
+            expected_after,
+            allowed_after,
+            position,
+            expects_gap,
             continues,
             written: Vec::new(),
             logout: None,
@@ -124,13 +124,13 @@ impl Stream {
     }
 
     /// Reads everything and checks it. Returns whether there was something to read.
-    pub(super) fn read(&mut self, judge: &Judge<'_>) -> Result<bool, TestCaseError> {
+    pub(super) fn read(&mut self, facts: &Facts<'_>) -> Result<bool, TestCaseError> {
         let texts = self.client.read();
         let has_read = !texts.is_empty();
-        self.judge(texts, judge)?;
+        self.check_frames(texts, facts)?;
         let has_started = self.written.iter().any(|(_, written)| written.id().is_some());
         if has_started && WallClock::present() >= self.refreshed {
-            self.up_to_date_at = Some(judge.instance.current);
+            self.up_to_date_at = Some(facts.instance.up_to_date_at);
         }
         Ok(has_read)
     }
@@ -141,9 +141,9 @@ impl Stream {
     }
 
     /// Reads one turn and checks it.
-    pub(super) fn read_turn(&mut self, judge: &Judge<'_>) -> Result<(), TestCaseError> {
+    pub(super) fn read_turn(&mut self, facts: &Facts<'_>) -> Result<(), TestCaseError> {
         let texts = self.client.read_turn();
-        self.judge(texts, judge)
+        self.check_frames(texts, facts)
     }
 
     /// Records that the wall clock has jumped.
@@ -152,18 +152,18 @@ impl Stream {
     }
 
     /// Returns the first event that was not delivered.
-    pub(super) fn owes(&self, ledger: &Ledger) -> Option<EventId> {
-        ledger.first_after(self.kind.user, self.at.unwrap_or(self.owed_after))
+    pub(super) fn first_undelivered(&self, ledger: &Ledger) -> Option<EventId> {
+        ledger.first_after(self.kind.user, self.position.unwrap_or(self.expected_after))
     }
 
-    fn judge(&mut self, texts: Vec<String>, judge: &Judge<'_>) -> Result<(), TestCaseError> {
+    fn check_frames(&mut self, texts: Vec<String>, facts: &Facts<'_>) -> Result<(), TestCaseError> {
         for text in texts {
             let written = Written::read(&text);
             let verdict = match &written {
-                Written::Event(id, language) => self.judge_event(*id, language.as_ref(), judge),
-                Written::Position(id) => self.judge_position(*id, judge.ledger),
-                Written::Gap(id) => self.judge_gap(*id, judge),
-                Written::Closing(reason) => self.judge_end(reason, judge),
+                Written::Event(id, language) => self.check_event(*id, language.as_ref(), facts),
+                Written::Position(id) => self.check_position(*id, facts.ledger),
+                Written::Gap(id) => self.check_gap(*id, facts),
+                Written::Closing(reason) => self.check_closing(reason, facts),
                 Written::Comment => Ok(()),
             };
             self.written.push((WallClock::present(), written));
@@ -174,26 +174,30 @@ impl Stream {
         Ok(())
     }
 
-    fn judge_event(
+    fn check_event(
         &mut self,
         id: EventId,
         language: Option<&LanguageTag>,
-        judge: &Judge<'_>,
+        facts: &Facts<'_>,
     ) -> Result<(), String> {
         let user = self.kind.user;
-        let published = judge.ledger.get(id).ok_or("was never published")?;
-        check(published.is_for(user), || "is for somebody else".into())?;
-        check(!self.owes_gap, || "comes before the gap".into())?;
-        check(self.at.is_none_or(|at| id > at), || format!("comes after {:?}", self.at))?;
-        check(id > self.none_before, || format!("comes again: it is not after {}", self.none_before))?;
-        let missing = judge.ledger.first_between(user, self.at.unwrap_or(self.owed_after), id);
-        check(missing.is_none(), || format!("{missing:?} is missing before it"))?;
-        check(self.logout.is_none(), || "comes after a logout".into())?;
+        let published = facts.ledger.get(id).ok_or("was never published")?;
+        ensure(published.is_for(user), || "is for another user".into())?;
+        ensure(!self.expects_gap, || "precedes the gap".into())?;
+        ensure(self.position.is_none_or(|position| id > position), || {
+            format!("does not follow {:?}", self.position)
+        })?;
+        ensure(id > self.allowed_after, || {
+            format!("was delivered before: it is not after {}", self.allowed_after)
+        })?;
+        let missing = facts.ledger.first_between(user, self.position.unwrap_or(self.expected_after), id);
+        ensure(missing.is_none(), || format!("{missing:?} is missing before it"))?;
+        ensure(self.logout.is_none(), || "follows a logout".into())?;
         if published.kind == Kind::Translated {
-            self.judge_language(id, language, judge)?;
+            self.check_language(id, language, facts)?;
         }
-        self.at = Some(id);
-        if published.kind == Kind::Logout && judge.conditions.close_on_logout && !self.ended_by.contains(&id)
+        self.position = Some(id);
+        if published.kind == Kind::Logout && facts.conditions.close_on_logout && !self.ended_by.contains(&id)
         {
             // The logout may have ended a stream whose connection the client had already lost.
             let may_have_ended_another = self.continues && self.kind.repeats_request_id();
@@ -204,46 +208,50 @@ impl Stream {
     }
 
     /// Checks that the language applied at some time between the arrival of the event and its delivery.
-    fn judge_language(
+    fn check_language(
         &self,
         id: EventId,
         language: Option<&LanguageTag>,
-        judge: &Judge<'_>,
+        facts: &Facts<'_>,
     ) -> Result<(), String> {
-        let appended = judge.instance.appended.get(&id).copied().unwrap_or_default();
+        let appended = facts.instance.appended.get(&id).copied().unwrap_or_default();
         let requested = if self.kind.asks_for_german { "de" } else { "en" };
-        let mut held = judge.instance.chosen_since(self.kind.user, appended.max(self.opened_in));
+        let mut held = facts.instance.chosen_since(self.kind.user, appended.max(self.opened_in));
         let is_right = held.any(|chosen| {
             Some(chosen.map_or(requested, LanguageTag::as_str)) == language.map(LanguageTag::as_str)
         });
-        check(is_right, || "is in a wrong language".into())
+        ensure(is_right, || "is in a wrong language".into())
     }
 
-    fn judge_position(&mut self, id: EventId, ledger: &Ledger) -> Result<(), String> {
-        check(!self.owes_gap, || "comes before the gap".into())?;
-        check(self.at.is_none_or(|at| id >= at), || format!("comes after {:?}", self.at))?;
-        let missing = ledger.first_up_to(self.kind.user, self.at.unwrap_or(self.owed_after), id);
-        check(missing.is_none(), || format!("{missing:?} is missing before it"))?;
-        self.at = Some(id);
+    fn check_position(&mut self, id: EventId, ledger: &Ledger) -> Result<(), String> {
+        ensure(!self.expects_gap, || "precedes the gap".into())?;
+        ensure(self.position.is_none_or(|position| id >= position), || {
+            format!("does not follow {:?}", self.position)
+        })?;
+        let missing = ledger.first_up_to(self.kind.user, self.position.unwrap_or(self.expected_after), id);
+        ensure(missing.is_none(), || format!("{missing:?} is missing before it"))?;
+        self.position = Some(id);
         Ok(())
     }
 
-    fn judge_gap(&mut self, id: EventId, judge: &Judge<'_>) -> Result<(), String> {
-        check(self.at.is_none_or(|at| id > at) || self.owes_gap, || format!("comes after {:?}", self.at))?;
-        check(self.logout.is_none(), || "comes after a logout".into())?;
-        let low = self.at.unwrap_or(self.none_before);
-        check(self.owes_gap || self.may_be_missing(low, id, judge), || {
+    fn check_gap(&mut self, id: EventId, facts: &Facts<'_>) -> Result<(), String> {
+        ensure(self.position.is_none_or(|position| id > position) || self.expects_gap, || {
+            format!("does not follow {:?}", self.position)
+        })?;
+        ensure(self.logout.is_none(), || "follows a logout".into())?;
+        let low = self.position.unwrap_or(self.allowed_after);
+        ensure(self.expects_gap || self.may_be_missing(low, id, facts), || {
             format!("is a false gap: nothing is missing after {low}")
         })?;
-        self.owes_gap = false;
-        self.may_end |= !judge.ledger.logouts(self.kind.user, low, id).is_empty();
-        self.at = Some(id);
+        self.expects_gap = false;
+        self.may_end |= !facts.ledger.logouts(self.kind.user, low, id).is_empty();
+        self.position = Some(id);
         Ok(())
     }
 
     /// Returns whether events after `low` and up to `id` may be missing.
-    fn may_be_missing(&self, low: EventId, id: EventId, judge: &Judge<'_>) -> bool {
-        let Judge { conditions, ledger, instance, .. } = judge;
+    fn may_be_missing(&self, low: EventId, id: EventId, facts: &Facts<'_>) -> bool {
+        let Facts { conditions, ledger, instance, .. } = facts;
         let is_returning = self.continues && self.up_to_date_at.is_none();
         let reaches_back = |up_to_date_at: Instant| {
             // The position is refreshed four times within the maximum age of the log.
@@ -258,23 +266,23 @@ impl Stream {
             || !unmet::NO_FALSE_GAP_FOR_OTHER_MESSAGES && ledger.has_other_messages(low, id)
     }
 
-    fn judge_end(&self, reason: &str, judge: &Judge<'_>) -> Result<(), String> {
+    fn check_closing(&self, reason: &str, facts: &Facts<'_>) -> Result<(), String> {
         let is_due = match reason {
-            "Logout" => self.logout.is_some() || self.may_end || self.may_meet_logout_again(judge),
-            "Stopping" => judge.instance.is_stopping,
+            "Logout" => self.logout.is_some() || self.may_end || self.may_read_logout_again(facts),
+            "Stopping" => facts.instance.is_stopping,
             // Lifetimes are in whole seconds.
-            "Expired" => self.token_is_over(EARLIER, s(1), Duration::ZERO, judge),
-            "MaxAge" => judge.conditions.max_stream_age.is_some_and(|age| {
+            "Expired" => self.token_is_over(EARLIER, s(1), Duration::ZERO, facts),
+            "MaxAge" => facts.conditions.max_stream_age.is_some_and(|age| {
                 self.jumped.is_some() || self.age() + s(1) >= s(age) * (100 - EARLIER) / 100
             }),
             _ => false,
         };
-        check(is_due, || "is no reason to end".into())
+        ensure(is_due, || "is no reason to end".into())
     }
 
-    fn may_meet_logout_again(&self, judge: &Judge<'_>) -> bool {
-        let logouts = judge.ledger.logouts(self.kind.user, OLDEST, self.at.unwrap_or(OLDEST));
-        let read_since = |id| judge.instance.appended.get(id).is_some_and(|step| *step >= self.opened_in);
+    fn may_read_logout_again(&self, facts: &Facts<'_>) -> bool {
+        let logouts = facts.ledger.logouts(self.kind.user, OLDEST, self.position.unwrap_or(OLDEST));
+        let read_since = |id| facts.instance.appended.get(id).is_some_and(|step| *step >= self.opened_in);
         !unmet::LOGOUT_ENDS_STREAM_ONCE_ACROSS_INSTANCES && logouts.iter().any(read_since)
     }
 
@@ -282,23 +290,27 @@ impl Stream {
         WallClock::present() - self.opened
     }
 
-    fn token_is_over(&self, earlier: u32, sooner: Duration, later: Duration, judge: &Judge<'_>) -> bool {
+    fn token_is_over(&self, earlier: u32, sooner: Duration, later: Duration, facts: &Facts<'_>) -> bool {
         self.token.is_some_and(|(until, time)| {
             let early = time * earlier / 100 + sooner;
-            judge.wall + early >= until + later
+            facts.wall + early >= until + later
         })
     }
 
     /// Checks that the stream has ended if it had to.
-    pub(super) fn judge_life(&self, judge: &Judge<'_>) -> Result<(), TestCaseError> {
+    pub(super) fn check_lifetime(&self, facts: &Facts<'_>) -> Result<(), TestCaseError> {
         let late = s(2);
         // A jump is noticed with the next sweep. The age is measured by the wall clock as well.
         let is_known = self.jumped.is_none_or(|jumped| WallClock::present() - jumped >= late);
-        let has_token_ended = is_known && self.token_is_over(0, Duration::ZERO, late, judge);
-        let max_age = judge.conditions.max_stream_age.filter(|_| self.jumped.is_none());
+        let has_token_ended = is_known && self.token_is_over(0, Duration::ZERO, late, facts);
+        let max_age = facts.conditions.max_stream_age.filter(|_| self.jumped.is_none());
         let is_too_old = max_age.is_some_and(|age| self.age() >= s(age) + late);
         let has_to_end = has_token_ended || is_too_old;
-        prop_assert!(!has_to_end || self.client.is_finishing(), "a stream outlives its end: {:?}", self.kind);
+        prop_assert!(
+            !has_to_end || self.client.is_finishing(),
+            "a stream is open after its end: {:?}",
+            self.kind
+        );
         Ok(())
     }
 
@@ -309,6 +321,6 @@ impl Stream {
     }
 }
 
-fn check(holds: bool, fault: impl FnOnce() -> String) -> Result<(), String> {
+fn ensure(holds: bool, fault: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(fault()) }
 }

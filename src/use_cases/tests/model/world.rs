@@ -39,7 +39,7 @@ impl World {
             }
             Step::Connect { browser, instance, sent_id } => {
                 self.connect(browser, instance, sent_id)?;
-                // Does not settle, so that earlier messages and the next step coincide with the opening of the stream.
+                // Does not run_until_idle, so that earlier messages and the next step coincide with the opening of the stream.
                 return Ok(());
             }
             Step::Lose { browser, lost, is_noticed } => {
@@ -52,7 +52,7 @@ impl World {
             }
             Step::ReadTurn { browser } => {
                 if let Some(stream) = &mut self.browsers[browser].stream {
-                    stream.read_turn(&self.cluster.judge(stream.instance))?;
+                    stream.read_turn(&self.cluster.facts(stream.instance))?;
                 }
             }
             Step::Choose { user: number, language, instance } => {
@@ -83,7 +83,7 @@ impl World {
             }
             Step::SetNatsClock { ahead } => self.cluster.queue.ahead = ahead,
         }
-        self.settle().await
+        self.run_until_idle().await
     }
 
     fn connect(&mut self, number: usize, instance: usize, sent_id: SentId) -> Result<(), TestCaseError> {
@@ -102,18 +102,18 @@ impl World {
         }
         // With a request id, an invalid last event id would become the position of the stream.
         let sent_id = if browser.kind.repeats_request_id() { SentId::Usual } else { sent_id };
-        let judge = cluster.judge(instance);
+        let facts = cluster.facts(instance);
         let name = number.to_string();
-        let has_heard = |last: &Last| {
-            let heard = cluster.bookmarks.told[..running.heard.0].iter().rev();
+        let has_received = |last: &LastStream| {
+            let read = cluster.bookmarks.published[..running.entries_read.0].iter().rev();
             let mut of_last =
-                heard.filter(|told| told.by == last.run && told.bookmark.request.as_str() == name);
-            of_last.next().is_some_and(|told| last.ended.is_some_and(|ended| told.at + s(1) >= ended))
+                read.filter(|entry| entry.by == last.run && entry.bookmark.request.as_str() == name);
+            of_last.next().is_some_and(|entry| last.ended.is_some_and(|ended| entry.at + s(1) >= ended))
         };
-        let is_known = cluster.conditions.keeps_history() && browser.is_known(running.run, has_heard);
-        let (last_event_id, start) = browser.start(sent_id, is_known, cluster.queue.last(), &judge);
+        let is_known = cluster.conditions.keeps_history() && browser.is_known(running.run, has_received);
+        let (last_event_id, start) = browser.start(sent_id, is_known, cluster.queue.last(), &facts);
         let BrowserKind { user: of, token, asks_for_german, .. } = browser.kind;
-        let until = token.map_or(Duration::MAX, |token| judge.wall + s(token));
+        let until = token.map_or(Duration::MAX, |token| facts.wall + s(token));
         let request = StreamRequest {
             principal: Principal { user: user(USERS[of]), issued_at: IssuedAt::UNKNOWN, expires_at: until },
             last_event_id,
@@ -131,9 +131,9 @@ impl World {
                 // A stream that continues no other is a new one.
                 let continues = is_known && browser.kind.repeats_request_id();
                 let ended_by = if continues { browser.ended_by.clone() } else { HashSet::new() };
-                browser.open(Stream::new(client, (instance, &judge), browser.kind, start, ended_by));
+                browser.open(Stream::new(client, (instance, &facts), browser.kind, start, ended_by));
             }
-            Err(refused) => prop_assert!(running.is_stopping, "refused: {refused}"),
+            Err(rejected) => prop_assert!(running.is_stopping, "rejected: {rejected}"),
         }
         Ok(())
     }
@@ -203,13 +203,13 @@ impl World {
                     end(browser, stream);
                 }
             }
-            self.settle().await?;
+            self.run_until_idle().await?;
         }
         Ok(())
     }
 
     /// Runs all tasks and browsers until nothing happens any more. A few milliseconds pass.
-    async fn settle(&mut self) -> Result<(), TestCaseError> {
+    async fn run_until_idle(&mut self) -> Result<(), TestCaseError> {
         let mut has_read = true;
         while has_read {
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -219,18 +219,18 @@ impl World {
             for browser in &mut self.browsers {
                 let lost = browser.lost.iter_mut().map(|(stream, _)| stream);
                 for stream in browser.stream.iter_mut().chain(lost) {
-                    let judge = cluster.judge(stream.instance);
+                    let facts = cluster.facts(stream.instance);
                     if stream.reads {
-                        has_read |= stream.read(&judge)?;
+                        has_read |= stream.read(&facts)?;
                     } else {
-                        stream.lag(judge.conditions);
+                        stream.lag(facts.conditions);
                     }
-                    stream.judge_life(&judge)?;
+                    stream.check_lifetime(&facts)?;
                     if stream.client.is_finishing() {
                         stream.ended.get_or_insert_with(WallClock::present);
                     }
                 }
-                browser.note_ended();
+                browser.record_unnoticed_end();
                 if browser.stream.as_ref().is_some_and(|stream| stream.client.ended().is_some())
                     && let Some(stream) = browser.lose(Duration::ZERO)
                 {
@@ -265,19 +265,19 @@ impl World {
             }
         }
         self.cluster.publish(0b111, Kind::Small);
-        self.settle().await?;
+        self.run_until_idle().await?;
         for browser in &self.browsers {
             match &browser.stream {
                 Some(stream) => {
-                    let owed = stream.owes(&self.cluster.ledger);
+                    let missing = stream.first_undelivered(&self.cluster.ledger);
                     prop_assert!(
-                        owed.is_none(),
-                        "{owed:?} never comes; {:?}, of {:?}",
+                        missing.is_none(),
+                        "{missing:?} was not delivered; {:?}, of {:?}",
                         stream.written,
                         browser.kind
                     );
                 }
-                None => prop_assert!(false, "no stream stays open: {:?}", browser.kind),
+                None => prop_assert!(false, "a browser has no stream: {:?}", browser.kind),
             }
         }
         for instance in 0..INSTANCES {
@@ -296,5 +296,5 @@ impl World {
 /// Records that the service has noticed the end of a stream.
 fn end(browser: &mut Browser, mut stream: Stream) {
     stream.ended.get_or_insert_with(WallClock::present);
-    browser.ends(&stream);
+    browser.record_end(&stream);
 }

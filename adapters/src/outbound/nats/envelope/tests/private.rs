@@ -130,7 +130,7 @@ proptest! {
     fn errors_do_not_depend_on_private_values(
         message in any::<prop::sample::Index>(),
         of_payload in any::<bool>(),
-        place in any::<prop::sample::Index>(),
+        index in any::<prop::sample::Index>(),
         damage in prop::sample::select(&DAMAGE[..]),
         end in prop::option::of(any::<prop::sample::Index>()),
     ) {
@@ -142,9 +142,9 @@ proptest! {
             fill(&mut payload, "", secret);
             let part = if of_payload { &mut payload } else { &mut envelope };
             let pointers = pointers(part, "");
-            let place = place.get(pointers.as_slice()).as_str();
-            *part.pointer_mut(place).expect("a value") = damage(secret);
-            if let Some(fields) = envelope.as_object_mut().filter(|_| of_payload || place != "/Payload") {
+            let pointer = index.get(pointers.as_slice()).as_str();
+            *part.pointer_mut(pointer).expect("a value") = damage(secret);
+            if let Some(fields) = envelope.as_object_mut().filter(|_| of_payload || pointer != "/Payload") {
                 fields.insert("Payload".into(), STANDARD.encode(payload.to_string()).into());
             }
             let mut message = envelope.to_string();

@@ -15,12 +15,12 @@ const MEDIA_TYPE: &str = "application/problem+json";
 
 /// The reason why the server rejects a request before the application sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Rejection {
     pub(super) status: StatusCode,
     pub(super) detail: &'static str,
 }
 
-impl Refusal {
+impl Rejection {
     pub(super) const BAD_REQUEST: Self =
         Self { status: StatusCode::BAD_REQUEST, detail: "the request is not valid HTTP/1.1 or HTTP/2" };
     pub(super) const HEAD_TOO_LARGE: Self = Self {
@@ -38,7 +38,7 @@ impl Refusal {
         detail: "too many requests in progress; try again in a moment",
     };
 
-    /// Returns the refusal that explains a status code of hyper.
+    /// Returns the rejection that explains a status code of hyper.
     fn with_status(status: StatusCode) -> Self {
         match status {
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => Self::HEAD_TOO_LARGE,
@@ -94,12 +94,12 @@ mod tests {
 
     #[test]
     fn replaces_only_responses_of_hyper_itself() {
-        let replaced = |written: &str| Refusal::for_hyper(written.as_bytes());
-        let refusal = replaced(
+        let replaced = |written: &str| Rejection::for_hyper(written.as_bytes());
+        let rejection = replaced(
             "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\ndate: Fri\r\n\r\n",
         );
-        let refusal = String::from_utf8(refusal.expect("replaced").to_vec()).expect("UTF-8");
-        let (head, body) = refusal.split_once("\r\n\r\n").expect("a head");
+        let rejection = String::from_utf8(rejection.expect("replaced").to_vec()).expect("UTF-8");
+        let (head, body) = rejection.split_once("\r\n\r\n").expect("a head");
         assert!(
             head.starts_with("HTTP/1.1 400 Bad Request\r\ncontent-type: application/problem+json\r\n"),
             "{head}"

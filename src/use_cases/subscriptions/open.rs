@@ -1,0 +1,96 @@
+//! The opening of streams.
+
+use std::{sync::Arc, time::Duration};
+
+use domain::{
+    identity::{Principal, UserId},
+    jitter::Jitter,
+    log::{EndReason, LimitReached, NewStream},
+    session::Session,
+};
+use ports::inbound::{Connection, StreamRequest, Subscribe, SubscribeError, Subscription};
+
+use super::{
+    NatsState, Shared, State, Subscriptions,
+    start::{PendingStream, StartPoint},
+    stream::OpenStream,
+};
+
+/// Minimum time after which a rejected client may retry. Jitter adds up to half of it.
+const RETRY_AFTER: Duration = Duration::from_secs(6);
+
+impl Subscribe for Subscriptions {
+    fn subscribe(
+        &self,
+        request: StreamRequest,
+        connection: Arc<dyn Connection>,
+    ) -> Result<Subscription, SubscribeError> {
+        let shared = &self.shared;
+        let now = shared.now();
+        let StreamRequest { principal, last_event_id, request, accept_language } = request;
+        let Principal { user, issued_at, expires_at } = principal;
+        let mut state = shared.state.lock();
+        state.admit(&user).inspect_err(|rejected| shared.count(*rejected))?;
+        let start_point = match (last_event_id, &request) {
+            (Some(text), _) => StartPoint::parse(text),
+            (None, Some(request)) => StartPoint::Bookmark(request.clone()),
+            (None, None) => StartPoint::Now,
+        };
+        let jitter = Jitter::of(state.log.next_stream_number());
+        let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
+        let preference = state.languages.preference(&user, accept_language);
+        let language = shared.language(&preference);
+        let (mailbox, id) =
+            state.log.open(&user, NewStream { connection, session, request, preference, issued_at });
+        shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
+        if let StartPoint::After(position) = &start_point {
+            // If the stream ends before it starts, its bookmark has this position.
+            mailbox.with_stream(id, |stream| stream.set_start(*position));
+        }
+        let mut pending = PendingStream {
+            mailbox: Arc::clone(&mailbox),
+            id,
+            start_point,
+            opened: now.instant,
+            latest_at_open: state.log.latest().filter(|_| state.nats != NatsState::Filling),
+            ahead_since: None,
+        };
+        if !shared.start(&mut state, &mut pending, now.instant) {
+            state.pending.push(pending);
+        }
+        let is_revoked = state.revocations.is_revoked(&user, issued_at);
+        drop(state);
+        if is_revoked {
+            // The account was disabled between the verification of the token and the opening of the stream.
+            shared.end(&mailbox, id, EndReason::Revoked);
+        }
+        let stream = OpenStream { shared: Arc::clone(shared), mailbox, id };
+        Ok(Subscription { language, stream: Box::new(stream) })
+    }
+}
+
+impl State {
+    /// Checks that `user` may open a stream.
+    fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
+        let retry_after = Jitter::of(self.rejected).lengthen(RETRY_AFTER);
+        let admitted = match self.log.check_limits(user) {
+            _ if self.stopping => Err(SubscribeError::Stopping { retry_after }),
+            Ok(()) => return Ok(()),
+            Err(LimitReached::Total) => Err(SubscribeError::TooMany { retry_after }),
+            Err(LimitReached::PerUser) => Err(SubscribeError::TooManyOfUser { retry_after }),
+        };
+        self.rejected += 1;
+        admitted
+    }
+}
+
+impl Shared {
+    /// Counts a request that was rejected because of a limit.
+    fn count(&self, rejected: SubscribeError) {
+        match rejected {
+            SubscribeError::Stopping { .. } => {}
+            SubscribeError::TooMany { .. } => self.metrics.limit_reached(LimitReached::Total),
+            SubscribeError::TooManyOfUser { .. } => self.metrics.limit_reached(LimitReached::PerUser),
+        }
+    }
+}
