@@ -283,7 +283,7 @@ fn credentials(
     }
 }
 
-fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
+pub(super) fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
     ConnectionLimits {
         connections,
         request_timeout: limits.request_timeout.0,

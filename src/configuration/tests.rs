@@ -129,7 +129,7 @@ events: {endpoint: 'nats://user:hidden@a:b', password: 12345678}
             "FILE, http.adr: is not a setting; right would be: http.addr",
             "FILE, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); right would be: info",
             "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration: it has no unit (ms, s, m, h); right would be: 30s",
-            "FILE, events.endpoint: \"nats://***@a:b\" is not an address: the port; right would be: 127.0.0.1:9233",
+            "FILE, events.endpoint: \"nats://***@a:b\" is not an address; right would be: 127.0.0.1:9233",
             "FILE, events.password: must be in quotes; right would be: that user's password",
             "FILE, http.root: \"/a,/b\" must be one value, not a list; right would be: /",
             "FILE, token_manager.jwt_secret: is empty; right would be: the text that the platform's other services have in \
@@ -205,8 +205,10 @@ fn certificate_needs_key() {
         let certificate = certificate.to_str().expect("Unicode");
         assert_eq!(
             errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
-            ["OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert needs it; \
-              right would be: /etc/ocis/sse.key"]
+            [
+                "OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: must be set, because http.tls.cert is set; \
+              right would be: /etc/ocis/sse.key"
+            ]
         );
     });
     let missing = &errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];
