@@ -118,8 +118,6 @@ group! {
         username: Option<String> = "events.username",
         /// The password.
         password: Option<Secret> = "events.password",
-        /// The name of the cluster. Accepted for compatibility and not used.
-        cluster: Option<String> = "events.cluster",
     }
 }
 
