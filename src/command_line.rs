@@ -4,6 +4,8 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::configuration::SETTINGS;
+
 /// Pushes events of Infinite Scale and OpenCloud to browsers as Server-Sent Events.
 #[derive(Debug, Parser)]
 #[command(name = "ocis-sse", version)]
@@ -32,7 +34,7 @@ pub enum Command {
     /// Run a demo: the real endpoint with an event bus in memory, and a page to publish events
     Demo {
         /// Address to listen on
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9135")]
+        #[arg(long, value_name = "HOST:PORT", default_value = default_address())]
         addr: SocketAddr,
     },
     /// Print the OpenAPI description
@@ -47,4 +49,10 @@ pub struct Configured {
     /// Configuration file, instead of sse.yaml in a default directory
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+/// Returns the default of `http.addr`: without settings, the demo listens where the service does.
+fn default_address() -> &'static str {
+    let setting = SETTINGS.iter().find(|setting| setting.key == "http.addr");
+    setting.and_then(|setting| setting.default).unwrap_or_default()
 }

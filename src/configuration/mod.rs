@@ -85,6 +85,15 @@ impl Configuration {
         Self::resolve(file.or_else(|| file::find(environment)), environment)
     }
 
+    /// Returns the default of each setting, with `jwt_secret` for the only one that has none. No file and no variable has any effect.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the secret is empty.
+    pub fn defaults(jwt_secret: &str) -> Result<Self, ConfigErrors> {
+        Self::resolve(None, &[("SSE_JWT_SECRET", jwt_secret)].into())
+    }
+
     /// Reads the configuration from `file`, if there is one, and `environment`.
     fn resolve(file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigErrors> {
         let (layers, mut errors) = file::layers(file.as_deref(), environment);

@@ -53,6 +53,17 @@ fn only_secret_is_required() {
 }
 
 #[test]
+fn defaults_are_those_of_settings() {
+    let configuration = Configuration::defaults(SECRET.1).expect("valid defaults");
+    assert_eq!(configuration.token_manager.jwt_secret.reveal(), SECRET.1);
+    let shown = configuration.effective.to_string();
+    let values = shown.lines().filter_map(|line| line.split_once(" # "));
+    let (defaults, others): (Vec<_>, Vec<_>) = values.partition(|(_, source)| *source == "default");
+    assert_eq!(others, [("  jwt_secret: \"***\"", "SSE_JWT_SECRET")]);
+    assert_eq!(defaults.len(), SETTINGS.len() - 1);
+}
+
+#[test]
 fn last_variable_overrides_others_and_file() {
     let level = |file: &str, variables: &[(&str, &str)]| {
         with_file(file, |path| {
