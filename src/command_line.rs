@@ -4,7 +4,10 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{composition::PublicUrl, configuration::GoDuration};
+use crate::{
+    composition::PublicUrl,
+    configuration::{GoDuration, SETTINGS},
+};
 
 /// Pushes events of Infinite Scale and OpenCloud to browsers as Server-Sent Events.
 #[derive(Debug, Parser)]
@@ -36,7 +39,7 @@ pub enum Command {
     /// Run a demo: the real endpoint with an event bus in memory, and a page to publish events
     Demo {
         /// Address to listen on
-        #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9135")]
+        #[arg(long, value_name = "HOST:PORT", default_value = default_address())]
         addr: SocketAddr,
     },
     /// Print the OpenAPI description
@@ -74,4 +77,10 @@ pub struct Doctor {
     /// Print a JSON document instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// Returns the default of `http.addr`: without settings, the demo listens where the service does.
+fn default_address() -> &'static str {
+    let setting = SETTINGS.iter().find(|setting| setting.key == "http.addr");
+    setting.and_then(|setting| setting.default).unwrap_or_default()
 }

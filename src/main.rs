@@ -51,7 +51,10 @@ async fn main() -> ExitCode {
             Err(status) => status,
         },
         Command::Demo { addr } => finish(demo(addr).await),
-        Command::Openapi => print(&composition::specification()),
+        Command::Openapi => match composition::specification() {
+            Ok(description) => print(&description),
+            Err(error) => finish(Err(error)),
+        },
         Command::Version => print(composition::VERSION),
     }
 }

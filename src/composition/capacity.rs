@@ -1,5 +1,7 @@
 //! The division of the process's file descriptors.
 
+use crate::configuration::Count;
+
 /// File descriptors that are not available to clients of the endpoint: for NATS, the registry, the log, certificates and the debug server.
 const RESERVED_DESCRIPTORS: usize = 128;
 /// Maximum number of connections of the debug server. They are part of the reserve.
@@ -21,11 +23,12 @@ pub(super) struct Capacity {
 impl Capacity {
     /// Divides the file descriptors of the process, whose limit is `descriptors`, if there is one. `streams` is the configured number of
     /// streams; without it, there may be as many streams as there are descriptors for.
-    pub(super) fn of(descriptors: Option<u64>, streams: Option<usize>) -> Self {
+    pub(super) fn of(descriptors: Option<u64>, streams: Option<Count>) -> Self {
         let descriptors = descriptors.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         let available = descriptors - RESERVED_DESCRIPTORS.min(descriptors / 2);
         let for_requests = |streams: usize| streams / PART_FOR_REQUESTS + 1;
-        let streams = streams.unwrap_or_else(|| available.saturating_sub(for_requests(available)));
+        let streams =
+            streams.map_or_else(|| available.saturating_sub(for_requests(available)), |streams| streams.0);
         Self {
             connections: available.min(streams.saturating_add(RESERVED_DESCRIPTORS + for_requests(streams))),
             debug_connections: MAX_DEBUG_CONNECTIONS.min(descriptors / 8),
@@ -40,9 +43,13 @@ mod tests {
 
     #[test]
     fn limits_of_connections_and_streams_leave_a_reserve() {
-        let check = |descriptors, configured, connections, debug_connections, streams| {
+        let check = |descriptors, configured: Option<usize>, connections, debug_connections, streams| {
             let expected = Capacity { connections, debug_connections, streams };
-            assert_eq!(Capacity::of(descriptors, configured), expected, "{descriptors:?} {configured:?}");
+            assert_eq!(
+                Capacity::of(descriptors, configured.map(Count)),
+                expected,
+                "{descriptors:?} {configured:?}"
+            );
         };
         check(Some(20_000), None, 19_872, 32, 19_250);
         check(Some(20_000), Some(1_000), 1_160, 32, 1_000);

@@ -1,57 +1,43 @@
 //! The demo: the service with an event bus in memory and a page to try it out. It needs no installation.
+//!
+//! It has the defaults of the settings. [`configuration`] has the differences.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use adapters::{
-    http_server::ConnectionLimits,
     inbound::{
         demo::{self, DemoUser},
-        http::CrossOrigin,
+        http::HttpApi,
     },
     outbound::{
         clock::SystemClock,
+        descriptor_limit,
         embedded::{self, EmbeddedPreferences, EmbeddedStore},
         jwt::{RevaTokenIssuer, RevaTokens},
         prometheus::{Server, Transport},
     },
 };
-use domain::{
-    identity::UserId,
-    keepalive::KeepalivePolicy,
-    language::LanguageTag,
-    log::{LogLimits, StreamLimits},
-    notification::Incarnation,
-};
+use domain::{identity::UserId, notification::Incarnation};
 use ports::outbound::Clock as _;
 use tokio::sync::watch;
 
-use super::{Core, Service, StartError, listen};
-use crate::use_cases::StreamPolicy;
+use super::{
+    Core, Service, StartError,
+    capacity::Capacity,
+    listen,
+    reload::{cross_origin, policy},
+    server::connection_limits,
+};
+use crate::configuration::{Configuration, GoDuration};
 
 /// The users of Infinite Scale's own demo.
 const USERS: [&str; 3] = ["einstein", "marie", "richard"];
 /// The lifetime of the demo's tokens.
 const TOKEN_LIFETIME: Duration = Duration::from_hours(24);
-
-/// The defaults of the service, but for a keepalive that is short enough to be seen.
-const POLICY: StreamPolicy = StreamPolicy {
-    limits: StreamLimits { total: 1000, per_user: 64 },
-    log: LogLimits { max_age: Duration::from_mins(5), max_bytes: 256 << 20 },
-    resume_window: Duration::from_mins(2),
-    unacknowledged: Duration::from_mins(1),
-    keepalive: KeepalivePolicy::every(Duration::from_secs(15)),
-    max_age: None,
-    reconnection_time: Some(Duration::from_secs(3)),
-    close_on_logout: true,
-    replace_streams: true,
-};
-const CONNECTION_LIMITS: ConnectionLimits = ConnectionLimits {
-    connections: 1100,
-    request_timeout: Duration::from_secs(10),
-    write_timeout: Duration::from_secs(30),
-    send_buffer: 128 << 10,
-    user_timeout: Duration::from_mins(1),
-};
+/// Interval of keepalives. By default there are none; here they can be seen without a long wait.
+const KEEPALIVE_INTERVAL: GoDuration = GoDuration(Duration::from_secs(15));
+/// Time in which streams are ended when the demo stops. Nobody else uses it, so that Ctrl+C ends it at once.
+const DRAIN_TIMEOUT: GoDuration = GoDuration(Duration::ZERO);
 
 /// The demo, which listens but does not run yet.
 pub struct Demo {
@@ -67,40 +53,32 @@ impl Demo {
     ///
     /// Returns an error if the address cannot be listened on or a token cannot be issued.
     pub fn build(address: SocketAddr) -> Result<Self, StartError> {
-        let secret = secret();
-        let users = users(&secret)?;
+        let configuration = configuration()?;
+        let users = users(configuration.token_manager.jwt_secret.reveal())?;
         let token = users.first().map(|user| user.token.clone()).unwrap_or_default();
-        let core = core();
+        let capacity = Capacity::of(descriptor_limit::raise(), configuration.limits.max_connections);
+        let core = core(&configuration, capacity);
         let (publisher, source) = embedded::bus(incarnation(), core.clock.clone());
         let listener = listen(
             &[address],
-            CONNECTION_LIMITS,
+            connection_limits(&configuration.limits, capacity.connections),
             core.metrics.http_server(Server::Public, Transport::Plaintext),
             "--addr",
             address.to_string(),
         )?;
         let failed = |source| StartError::Listen { name: "--addr", address: address.to_string(), source };
         let address = listener.local_addr().map_err(failed)?;
-        let verifier = Arc::new(RevaTokens::new(&secret, None, core.clock.clone()));
-        let app = core
-            .http(verifier, same_origin(), "/")
-            .app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
+        let app = http(&core, &configuration).app(|routes| demo::routes(routes, &users, Arc::new(publisher)));
         let service = Service {
             core,
             source: Box::new(source),
-            drain_timeout: Duration::ZERO,
+            drain_timeout: configuration.streams.drain_timeout.0,
             announcement: None,
             listener,
             tls: None,
             app,
         };
         Ok(Self { service, address, token })
-    }
-
-    /// Returns the address of the page.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Returns a text for the terminal that explains how to use the demo.
@@ -126,16 +104,34 @@ impl Demo {
     }
 }
 
-/// Returns the OpenAPI description. It needs no NATS and no real secret.
-pub(super) fn specification() -> String {
-    let core = core();
-    let verifier = Arc::new(RevaTokens::new("", None, core.clock.clone()));
-    core.http(verifier, same_origin(), "/").specification()
+/// Returns the OpenAPI description. It needs no NATS.
+pub(super) fn specification() -> Result<String, StartError> {
+    let configuration = configuration()?;
+    let core = core(&configuration, Capacity::of(None, configuration.limits.max_connections));
+    Ok(http(&core, &configuration).specification())
 }
 
-fn core() -> Core {
+/// Returns the defaults of all settings, with a random secret, except for the keepalives and the drain.
+fn configuration() -> Result<Configuration, StartError> {
+    let secret = format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
+    let mut configuration = Configuration::defaults(&secret).map_err(StartError::Defaults)?;
+    configuration.keepalive.interval = KEEPALIVE_INTERVAL;
+    configuration.streams.drain_timeout = DRAIN_TIMEOUT;
+    Ok(configuration)
+}
+
+/// Creates the use cases. There are no other instances to share bookmarks with.
+fn core(configuration: &Configuration, capacity: Capacity) -> Core {
     let preferences = Arc::new(EmbeddedPreferences::new(EmbeddedStore::default(), Arc::new(SystemClock)));
-    Core::new(POLICY, LanguageTag::default(), preferences, None)
+    let default_language = configuration.languages.default.0.clone();
+    Core::new(policy(configuration, capacity), default_language, preferences, None)
+}
+
+fn http(core: &Core, configuration: &Configuration) -> HttpApi {
+    let secret = configuration.token_manager.jwt_secret.reveal();
+    let verifier = Arc::new(RevaTokens::new(secret, None, core.clock.clone()));
+    let (_, allowed) = watch::channel(cross_origin(&configuration.cors));
+    core.http(verifier, allowed, configuration.http.root.as_str())
 }
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
@@ -148,23 +144,6 @@ fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {
         Ok(DemoUser { name: (*name).to_owned(), token })
     };
     USERS.iter().map(user).collect()
-}
-
-/// A policy that allows no other origin.
-fn same_origin() -> watch::Receiver<CrossOrigin> {
-    let (_, policy) = watch::channel(CrossOrigin {
-        allow_origins: Vec::new(),
-        allow_methods: Vec::new(),
-        allow_headers: Vec::new(),
-        allow_credentials: false,
-        token_cookie: None,
-    });
-    policy
-}
-
-/// Returns a random secret for this run.
-fn secret() -> String {
-    format!("{}{}", uuid::Uuid::new_v4(), uuid::Uuid::new_v4())
 }
 
 fn incarnation() -> Incarnation {

@@ -38,8 +38,11 @@ pub use self::{
     server::Application,
     telemetry::{Telemetry, start_demo_log},
 };
-use crate::use_cases::{
-    AccountCheck, Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
+use crate::{
+    configuration::ConfigErrors,
+    use_cases::{
+        AccountCheck, Announcement, Inspection, LanguageChoices, Relay, Status, StreamPolicy, Subscriptions,
+    },
 };
 
 /// The version of the service.
@@ -197,8 +200,11 @@ fn listen(
 }
 
 /// Returns the OpenAPI description of the API as JSON.
-#[must_use]
-pub fn specification() -> String {
+///
+/// # Errors
+///
+/// Returns an error if a default of the settings is invalid.
+pub fn specification() -> Result<String, StartError> {
     demo::specification()
 }
 
@@ -238,6 +244,9 @@ pub enum StartError {
     /// The certificate of the endpoint cannot be used.
     #[error("http.tls: the certificate cannot be used")]
     Certificate(#[source] UnusableCertificate),
+    /// A default of the settings is invalid.
+    #[error("the demo cannot use the defaults of the settings")]
+    Defaults(#[source] ConfigErrors),
     /// A token for the demo cannot be issued.
     #[error("a token for the demo cannot be issued")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

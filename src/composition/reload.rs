@@ -187,7 +187,7 @@ pub(super) fn policy(configuration: &Configuration, capacity: Capacity) -> Strea
     let Configuration { history, streams, limits, keepalive, .. } = configuration;
     let unless_zero = |time: Duration| (!time.is_zero()).then_some(time);
     StreamPolicy {
-        limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user },
+        limits: StreamLimits { total: capacity.streams, per_user: limits.max_connections_per_user.0 },
         log: LogLimits { max_age: history.max_age.0, max_bytes: history.max_bytes.0 },
         // Without a history a stream cannot resume at a position.
         resume_window: if history.max_age.0.is_zero() { Duration::ZERO } else { history.resume_window.0 },

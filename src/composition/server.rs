@@ -236,7 +236,7 @@ fn advertised(configured: Option<&Address>, bound: SocketAddr) -> String {
     }
 }
 
-fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
+pub(super) fn connection_limits(limits: &Limits, connections: usize) -> ConnectionLimits {
     ConnectionLimits {
         connections,
         request_timeout: limits.request_timeout.0,

@@ -21,6 +21,8 @@ const FILE_NAME: &str = "sse.yaml";
 const MAX_BYTES: u64 = 1 << 20;
 /// Aliases of keys, used by OpenCloud.
 const KEY_ALIASES: &[(&str, &str)] = &[("loglevel", "log.level")];
+/// Keys of the built-in service that have no effect here. JetStream needs no name of a cluster.
+const IGNORED_KEYS: &[&str] = &["events.cluster"];
 
 /// Returns the layers of the defaults and of the file, and the errors of the file that concern no value.
 pub(super) fn layers(path: Option<&Path>, environment: &Environment) -> (Figment, ConfigErrors) {
@@ -109,6 +111,7 @@ impl Contents<'_> {
                     None,
                 );
             }
+            _ if IGNORED_KEYS.contains(&key) => {}
             (_, Node::Group(nodes)) if is_group => self.take(nodes, key),
             // An empty value counts as not set: all values of the group may be commented out.
             (setting, Node::Value(Value::Empty(..))) if is_group || setting.is_some() => {}

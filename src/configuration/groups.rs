@@ -1,4 +1,4 @@
-//! The settings as typed values, by group, with the rules that tie the settings of a group together.
+//! The settings as typed values, by group, with the rules that tie the settings of a group together (`validator`).
 
 use domain::origin::AllowedOrigin;
 use validator::{Validate, ValidationError};
@@ -7,9 +7,9 @@ use super::{
     SETTINGS, Setting,
     reader::Reader,
     values::{
-        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, GoDuration, GrpcEndpoint,
-        HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile, ReconnectionTime,
-        RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
+        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, GoDuration,
+        GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile,
+        ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
@@ -22,16 +22,18 @@ macro_rules! group {
             $($(#[$about_field:meta])* $field:ident: $type:ty = $key:literal $(if $switch:literal)?,)*
         }
     ) => {
+        #[derive(Clone, Debug, Validate)]
         $(#[$about])*
         pub struct $group {
             $($(#[$about_field])* pub $field: $type,)*
         }
 
         impl $group {
-            /// Reads the group. Returns `None` if a value is missing or invalid, after reading all values, so that all errors are reported.
+            /// Reads the group. Returns `None` if a value is missing or invalid, after reading all values, so that all errors are reported,
+            /// or if the values do not fit together.
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = reader.read($key, &[$($switch)?]);)*
-                Some(Self { $($field: $field?,)* })
+                reader.check(Self { $($field: $field?,)* })
             }
 
             /// Takes the values of `new` that can change without a restart. Adds each setting whose value differs to `changed`.
@@ -51,7 +53,6 @@ macro_rules! group {
 
 group! {
     /// The log.
-    #[derive(Clone, Debug)]
     struct Log {
         /// Minimum severity.
         level: LogLevel = "log.level",
@@ -66,7 +67,6 @@ group! {
 
 group! {
     /// The export of traces.
-    #[derive(Clone, Debug, Validate)]
     #[validate(schema(function = "check_collector_address"))]
     struct Tracing {
         /// Whether traces are exported.
@@ -82,7 +82,6 @@ group! {
 
 group! {
     /// The debug server.
-    #[derive(Clone, Debug)]
     struct Debug {
         /// The address to listen on.
         addr: Address = "debug.addr",
@@ -97,7 +96,6 @@ group! {
 
 group! {
     /// Keepalive comments on silent streams.
-    #[derive(Clone, Debug)]
     struct Keepalive {
         /// The silence after which a stream gets a comment. Zero for no comments.
         interval: GoDuration = "keepalive_interval",
@@ -106,7 +104,6 @@ group! {
 
 group! {
     /// The connection to NATS.
-    #[derive(Clone, Debug, Validate)]
     #[validate(schema(function = "check_events_username"))]
     struct Events {
         /// The servers of the cluster.
@@ -121,14 +118,11 @@ group! {
         username: Option<String> = "events.username",
         /// The password.
         password: Option<Secret> = "events.password",
-        /// The name of the cluster. Accepted for compatibility and not used.
-        cluster: Option<String> = "events.cluster",
     }
 }
 
 group! {
     /// The service registry, where the platform's proxy finds this service.
-    #[derive(Clone, Debug, Validate)]
     #[validate(schema(function = "check_registry_username"))]
     struct Registry {
         /// The kind of registry.
@@ -150,7 +144,6 @@ group! {
 
 group! {
     /// The endpoint for clients.
-    #[derive(Clone, Debug)]
     struct Http {
         /// The address to listen on.
         addr: Address = "http.addr",
@@ -163,7 +156,6 @@ group! {
 
 group! {
     /// Cross-origin access (CORS).
-    #[derive(Clone, Debug, Validate)]
     #[validate(schema(function = "check_token_cookie_origins"))]
     struct Cors {
         /// The allowed origins.
@@ -181,7 +173,7 @@ group! {
 
 group! {
     /// TLS of the endpoint for clients.
-    #[derive(Clone, Debug, PartialEq, Validate)]
+    #[derive(PartialEq)]
     #[validate(schema(function = "check_certificate_and_key"))]
     struct Tls {
         /// Whether the endpoint uses TLS.
@@ -195,7 +187,6 @@ group! {
 
 group! {
     /// The verification of tokens.
-    #[derive(Clone, Debug)]
     struct TokenManager {
         /// The secret with which the platform signs tokens.
         jwt_secret: Secret = "token_manager.jwt_secret",
@@ -206,7 +197,6 @@ group! {
 
 group! {
     /// The history for returning and slow clients.
-    #[derive(Clone, Copy, Debug)]
     struct History {
         /// Maximum age of an event. Zero keeps only the events that open streams have not taken yet.
         max_age: GoDuration = "history.max_age",
@@ -219,7 +209,6 @@ group! {
 
 group! {
     /// The lifetime of streams.
-    #[derive(Clone, Copy, Debug)]
     struct Streams {
         /// The reconnection time that is sent to clients. Zero to send none.
         reconnection_time: ReconnectionTime = "streams.reconnection_time",
@@ -236,7 +225,6 @@ group! {
 
 group! {
     /// The languages of translated events.
-    #[derive(Clone, Debug)]
     struct Languages {
         /// The language for users who have chosen none and whose requests accept none.
         default: Language = "default_language",
@@ -245,14 +233,11 @@ group! {
 
 group! {
     /// The limits for clients.
-    #[derive(Clone, Copy, Debug, Validate)]
     struct Limits {
         /// Maximum number of open streams. None for as many as the limit of file descriptors allows.
-        #[validate(range(min = 1, message = "must be at least 1"))]
-        max_connections: Option<usize> = "limits.max_connections",
+        max_connections: Option<Count> = "limits.max_connections",
         /// Maximum number of open streams of a user.
-        #[validate(range(min = 1, message = "must be at least 1"))]
-        max_connections_per_user: usize = "limits.max_connections_per_user",
+        max_connections_per_user: Count = "limits.max_connections_per_user",
         /// The size of the kernel's send buffer of a connection.
         send_buffer: SendBuffer = "limits.send_buffer",
         /// Timeout for a request, and for an idle connection.
@@ -264,59 +249,57 @@ group! {
     }
 }
 
+/// Returns the error of a broken rule, after which the setting `key` has to change. `problem` is the rest of a sentence that starts with the setting or its value.
+fn broken(key: &'static str, problem: &'static str) -> Result<(), ValidationError> {
+    // An error of a whole group names no field, so that its code is the key.
+    Err(ValidationError::new(key).with_message(problem.into()))
+}
+
 fn check_token_cookie_origins(cors: &Cors) -> Result<(), ValidationError> {
     if cors.token_cookie.is_some() && cors.allow_origins.contains(&AllowedOrigin::Any) {
-        let message = "allows all origins, but http.cors.token_cookie needs a list of origins";
-        return Err(ValidationError::new("http.cors.allow_origins").with_message(message.into()));
+        return broken(
+            "http.cors.allow_origins",
+            "allows all origins, but http.cors.token_cookie needs a list of origins",
+        );
     }
     Ok(())
 }
 
 fn check_collector_address(tracing: &Tracing) -> Result<(), ValidationError> {
-    let (missing, message) = match (tracing.kind, &tracing.endpoint, &tracing.collector) {
-        (Some(CollectorKind::OtlpGrpc), None, Some(_)) => {
-            ("tracing.endpoint", "is missing: tracing.type otlp_grpc does not use tracing.collector")
-        }
+    match (tracing.kind, &tracing.endpoint, &tracing.collector) {
+        (Some(CollectorKind::OtlpGrpc), None, Some(_)) => broken(
+            "tracing.endpoint",
+            "must be set, because tracing.type is otlp_grpc, which does not use tracing.collector",
+        ),
         (Some(CollectorKind::OtlpHttp), _, None) => {
-            ("tracing.collector", "is missing: tracing.type otlp_http needs it")
+            broken("tracing.collector", "must be set, because tracing.type is otlp_http")
         }
-        _ => return Ok(()),
-    };
-    Err(ValidationError::new(missing).with_message(message.into()))
+        _ => Ok(()),
+    }
 }
 
 fn check_events_username(events: &Events) -> Result<(), ValidationError> {
-    check_username(events.username.as_ref(), events.password.as_ref(), "events.username", "events.password")
+    if events.password.is_some() && events.username.is_none() {
+        return broken("events.username", "must be set, because events.password is set");
+    }
+    Ok(())
 }
 
 fn check_registry_username(registry: &Registry) -> Result<(), ValidationError> {
-    let Registry { username, password, .. } = registry;
-    check_username(username.as_ref(), password.as_ref(), "registry.username", "registry.password")
-}
-
-/// Checks that a password comes with a user name.
-fn check_username(
-    username: Option<&String>,
-    password: Option<&Secret>,
-    username_key: &'static str,
-    password_key: &'static str,
-) -> Result<(), ValidationError> {
-    if password.is_some() && username.is_none() {
-        let message = format!("is missing: {password_key} needs it");
-        return Err(ValidationError::new(username_key).with_message(message.into()));
+    if registry.password.is_some() && registry.username.is_none() {
+        return broken("registry.username", "must be set, because registry.password is set");
     }
     Ok(())
 }
 
 fn check_certificate_and_key(tls: &Tls) -> Result<(), ValidationError> {
-    let (missing, message) = match (&tls.cert, &tls.key) {
-        (Some(_), None) => ("http.tls.key", "is missing: http.tls.cert needs it"),
-        (None, Some(_)) => ("http.tls.cert", "is missing: http.tls.key needs it"),
-        (Some(certificate), Some(key)) if !key.is_key_of(certificate) => (
+    match (&tls.cert, &tls.key) {
+        (Some(_), None) => broken("http.tls.key", "must be set, because http.tls.cert is set"),
+        (None, Some(_)) => broken("http.tls.cert", "must be set, because http.tls.key is set"),
+        (Some(certificate), Some(key)) if !key.is_key_of(certificate) => broken(
             "http.tls.key",
             "is not the key of the first certificate in http.tls.cert, or its type is not supported",
         ),
-        (Some(_), Some(_)) | (None, None) => return Ok(()),
-    };
-    Err(ValidationError::new(missing).with_message(message.into()))
+        (Some(_), Some(_)) | (None, None) => Ok(()),
+    }
 }

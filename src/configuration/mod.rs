@@ -20,8 +20,6 @@ mod yaml;
 
 use std::path::PathBuf;
 
-use validator::Validate;
-
 use self::reader::Reader;
 pub use self::{
     effective::{Defaults, Effective},
@@ -34,39 +32,34 @@ pub use self::{
     reload::{Change, Reloaded},
     settings::{SETTINGS, Setting},
     values::{
-        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Credentials, GoDuration,
-        GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile,
-        ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
+        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Credentials,
+        GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method,
+        PrivateKeyFile, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
 /// The validated configuration.
-#[derive(Clone, Debug, Validate)]
+#[derive(Clone, Debug)]
 pub struct Configuration {
     /// The file that was read. None if there is no file.
     pub file: Option<PathBuf>,
     /// The log.
     pub log: Log,
     /// The export of traces.
-    #[validate(nested)]
     pub tracing: Tracing,
     /// The debug server.
     pub debug: Debug,
     /// Keepalive comments on silent streams.
     pub keepalive: Keepalive,
     /// The connection to NATS.
-    #[validate(nested)]
     pub events: Events,
     /// The service registry, where the platform's proxy finds this service.
-    #[validate(nested)]
     pub registry: Registry,
     /// The endpoint for clients.
     pub http: Http,
     /// Cross-origin access (CORS).
-    #[validate(nested)]
     pub cors: Cors,
     /// TLS of the endpoint for clients.
-    #[validate(nested)]
     pub tls: Tls,
     /// The verification of tokens.
     pub token_manager: TokenManager,
@@ -77,7 +70,6 @@ pub struct Configuration {
     /// The languages of translated events.
     pub languages: Languages,
     /// The limits for clients.
-    #[validate(nested)]
     pub limits: Limits,
     /// All settings with their values and sources, in a human-readable form.
     pub effective: Effective,
@@ -90,18 +82,25 @@ impl Configuration {
     ///
     /// Returns all errors that were found.
     pub fn read(file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigErrors> {
-        let file = file.or_else(|| file::find(environment));
+        Self::resolve(file.or_else(|| file::find(environment)), environment)
+    }
+
+    /// Returns the default of each setting, with `jwt_secret` for the only one that has none. No file and no variable has any effect.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the secret is empty.
+    pub fn defaults(jwt_secret: &str) -> Result<Self, ConfigErrors> {
+        Self::resolve(None, &[("SSE_JWT_SECRET", jwt_secret)].into())
+    }
+
+    /// Reads the configuration from `file`, if there is one, and `environment`.
+    fn resolve(file: Option<PathBuf>, environment: &Environment) -> Result<Self, ConfigErrors> {
         let (layers, mut errors) = file::layers(file.as_deref(), environment);
         errors.0.extend(environment.misspelled());
         let mut reader = Reader::new(layers, environment, &mut errors);
-        let configuration = Self::from_reader(file, &mut reader);
-        match configuration {
-            Some(configuration) => {
-                if let Err(errors) = configuration.validate() {
-                    reader.add_validation_errors(&errors);
-                }
-                errors.none_or(configuration)
-            }
+        match Self::from_reader(file, &mut reader) {
+            Some(configuration) => errors.none_or(configuration),
             None => Err(errors),
         }
     }

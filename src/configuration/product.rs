@@ -17,9 +17,8 @@ const INFINITE_SCALE_DIRECTORY: &str = "/etc/ocis";
 /// The configuration directory of Infinite Scale in the user's home directory.
 const INFINITE_SCALE_DIRECTORY_IN_HOME: &str = ".ocis/config";
 
-/// The defaults of OpenCloud that differ from those in the list of settings, which are Infinite Scale's.
-const OPEN_CLOUD_DEFAULTS: [(&str, &str); 2] =
-    [("events.cluster", "opencloud-cluster"), ("registry.service_name", "eu.opencloud.sse.sse")];
+/// The default of OpenCloud that differs from the one in the list of settings, which is Infinite Scale's.
+const OPEN_CLOUD_DEFAULT: (&str, &str) = ("registry.service_name", "eu.opencloud.sse.sse");
 
 /// Returns the directories that may have the file, those of the detected product first.
 pub(super) fn directories(environment: &Environment) -> Vec<PathBuf> {
@@ -33,7 +32,7 @@ pub(super) fn directories(environment: &Environment) -> Vec<PathBuf> {
     }
 }
 
-/// Adds OpenCloud's defaults to `defaults` if a variable or the directory of `file` belongs to OpenCloud.
+/// Adds OpenCloud's default to `defaults` if a variable or the directory of `file` belongs to OpenCloud.
 pub(super) fn add_to(defaults: Figment, environment: &Environment, file: Option<&Path>) -> Figment {
     let by_variable = variable(environment).map(|name| format!("{name} is set"));
     let by_place = || {
@@ -44,14 +43,11 @@ pub(super) fn add_to(defaults: Figment, environment: &Environment, file: Option<
     };
     let Some(reason) = by_variable.or_else(by_place) else { return defaults };
     let source = Source::Custom(format!("default for OpenCloud: {reason}"));
-    OPEN_CLOUD_DEFAULTS.into_iter().fold(defaults, |layers, (key, default)| {
-        match SETTINGS.iter().find(|setting| setting.key == key) {
-            Some(setting) => {
-                layers.merge(Layer { setting, value: default.into(), source: Some(source.clone()) })
-            }
-            None => layers,
-        }
-    })
+    let (key, default) = OPEN_CLOUD_DEFAULT;
+    match SETTINGS.iter().find(|setting| setting.key == key) {
+        Some(setting) => defaults.merge(Layer { setting, value: default.into(), source: Some(source) }),
+        None => defaults,
+    }
 }
 
 fn variable(environment: &Environment) -> Option<&str> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use figment::{Figment, Source, value::Value};
-use validator::{ValidationErrors, ValidationErrorsKind};
+use validator::Validate;
 
 use super::{
     SETTINGS,
@@ -92,34 +92,15 @@ impl<'a> Reader<'a> {
         if self.ignored_variables.contains(setting.key) { &self.without_environment } else { &self.all }
     }
 
-    /// Adds the errors of values that are valid by themselves but do not fit together.
-    pub(super) fn add_validation_errors(&mut self, errors: &ValidationErrors) {
-        self.add_errors_of_group(errors, "");
-    }
-
-    fn add_errors_of_group(&mut self, errors: &ValidationErrors, group: &str) {
-        for (field, kind) in errors.errors() {
-            match kind {
-                ValidationErrorsKind::Struct(errors) => {
-                    self.add_errors_of_group(errors, &format!("{group}{field}."));
-                }
-                ValidationErrorsKind::Field(errors) => {
-                    for error in errors {
-                        // The code of an error of a whole group is the key of the setting to change.
-                        let key = if field == "__all__" {
-                            error.code.to_string()
-                        } else {
-                            format!("{group}{field}")
-                        };
-                        let problem = error.message.as_deref().unwrap_or("is not allowed").to_owned();
-                        if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) {
-                            self.note(setting, problem);
-                        }
-                    }
-                }
-                ValidationErrorsKind::List(_) => {}
+    /// Returns `group` if its values fit together. Otherwise adds an error for each setting that has to change.
+    pub(super) fn check<T: Validate>(&mut self, group: T) -> Option<T> {
+        let Err(errors) = group.validate() else { return Some(group) };
+        for error in errors.field_errors().into_values().flatten() {
+            if let Some(setting) = SETTINGS.iter().find(|setting| setting.key == error.code) {
+                self.note(setting, error.to_string());
             }
         }
+        None
     }
 
     fn note(&mut self, setting: &Setting, problem: String) {
@@ -131,11 +112,14 @@ impl<'a> Reader<'a> {
                 format!("{} or {}", variables.join(", "), setting.key)
             }
         };
-        let value = self.text(setting).filter(|_| !setting.secret);
+        let value = self.text(setting).filter(|value| {
+            let is_unset = value.is_empty() && self.origin(setting).is_none();
+            !setting.secret && !is_unset
+        });
         let has_credentials = value
             .as_ref()
             .is_some_and(|value| value.contains('@') || setting.is_url() && value.contains('?'));
-        let problem = if has_credentials { without_quotations(&problem).to_owned() } else { problem };
+        let problem = if has_credentials { without_quotation(&problem).to_owned() } else { problem };
         let value = value.map(|value| if setting.is_url() { without_query(&value) } else { value });
         let value = value.map(|value| without_credentials(&value));
         // The example of a secret describes it.
@@ -212,9 +196,11 @@ fn without_query(url: &str) -> String {
     }
 }
 
-/// Removes quotations from a problem. It may quote a part of the value, which may be a password.
-fn without_quotations(problem: &str) -> &str {
-    problem.split_once('"').map_or(problem, |(before, _)| before.trim_end_matches([':', ' ']))
+/// Removes the clause with a quotation from a problem. It may quote a part of the value, which may be a password.
+fn without_quotation(problem: &str) -> &str {
+    problem
+        .split_once('"')
+        .map_or(problem, |(before, _)| before.rsplit_once(':').map_or(before, |(rest, _)| rest))
 }
 
 /// Returns whether a value is a string or a list of strings.

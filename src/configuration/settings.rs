@@ -206,13 +206,6 @@ pub const SETTINGS: &[Setting] = &[
     )
     .secret(),
     setting!(
-        "events.cluster",
-        ["OCIS_EVENTS_CLUSTER", "SSE_EVENTS_CLUSTER"],
-        Some("ocis-cluster"),
-        "ocis-cluster",
-        "Name of the NATS cluster; accepted for compatibility with the platform, JetStream does not need it"
-    ),
-    setting!(
         "registry.kind",
         ["MICRO_REGISTRY"],
         Some("nats-js-kv"),

@@ -53,6 +53,17 @@ fn only_secret_is_required() {
 }
 
 #[test]
+fn defaults_are_those_of_settings() {
+    let configuration = Configuration::defaults(SECRET.1).expect("valid defaults");
+    assert_eq!(configuration.token_manager.jwt_secret.reveal(), SECRET.1);
+    let shown = configuration.effective.to_string();
+    let values = shown.lines().filter_map(|line| line.split_once(" # "));
+    let (defaults, others): (Vec<_>, Vec<_>) = values.partition(|(_, source)| *source == "default");
+    assert_eq!(others, [("  jwt_secret: \"***\"", "SSE_JWT_SECRET")]);
+    assert_eq!(defaults.len(), SETTINGS.len() - 1);
+}
+
+#[test]
 fn last_variable_overrides_others_and_file() {
     let level = |file: &str, variables: &[(&str, &str)]| {
         with_file(file, |path| {
@@ -129,7 +140,7 @@ events: {endpoint: 'nats://user:hidden@a:b', password: 12345678}
             "FILE, http.adr: is not a setting; use http.addr",
             "FILE, log.level: \"loud\" is not a log level (panic, fatal, error, warn, info, debug, trace); use for example info",
             "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration: it has no unit (ms, s, m, h); use for example 30s",
-            "FILE, events.endpoint: \"nats://***@a:b\" is not an address: the port; use for example 127.0.0.1:9233",
+            "FILE, events.endpoint: \"nats://***@a:b\" is not an address; use for example 127.0.0.1:9233",
             "FILE, events.password: must be in quotes; use that user's password",
             "FILE, http.root: \"/a,/b\" must be one value, not a list; use for example /",
             "FILE, token_manager.jwt_secret: is empty; use the text that the platform's other services have in \
@@ -205,8 +216,10 @@ fn certificate_needs_key() {
         let certificate = certificate.to_str().expect("Unicode");
         assert_eq!(
             errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_CERTIFICATE", certificate)]),
-            ["OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: \"\" is missing: http.tls.cert needs it; \
-              use for example /etc/ocis/sse.key"]
+            [
+                "OCIS_HTTP_TLS_KEY, OC_HTTP_TLS_KEY or http.tls.key: must be set, because http.tls.cert is set; \
+              use for example /etc/ocis/sse.key"
+            ]
         );
     });
     let missing = &errors("", [SECRET, TLS, ("OCIS_HTTP_TLS_KEY", "/nowhere")])[0];

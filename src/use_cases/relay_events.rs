@@ -8,7 +8,7 @@ use ports::outbound::{
 };
 use tracing::{Span, debug, error, info, info_span, warn};
 
-use super::{LanguageChoices, Status, Subscriptions, pace::Pacer};
+use super::{LanguageChoices, Status, Subscriptions, pace::Pacer, report_readiness::LagChange};
 
 /// The relay: it reads events from NATS and appends them to the log, where the streams of their recipients read them.
 ///
@@ -70,10 +70,19 @@ impl Relay {
                 self.metrics.nats_connected(true);
                 self.status.subscribed();
             }
-            SourceEvent::Lagging { messages } => {
-                warn!(messages, "lagging behind NATS");
-                self.subscriptions.mark_lagging();
-                self.status.lagging(messages);
+            SourceEvent::Lag { messages } => {
+                self.metrics.nats_lag(messages);
+                match self.status.lag(messages) {
+                    Some(LagChange::Began) => {
+                        warn!(messages, "lagging behind NATS");
+                        self.subscriptions.mark_lagging();
+                    }
+                    Some(LagChange::Ended) => {
+                        info!("caught up with NATS");
+                        self.subscriptions.subscribed();
+                    }
+                    None => {}
+                }
             }
             SourceEvent::Interrupted { reason } => {
                 self.subscriptions.mark_lagging();

@@ -3,6 +3,9 @@
 use parking_lot::Mutex;
 use ports::inbound::{NotReady, Readiness};
 
+/// Number of messages waiting on NATS above which this instance lags. It is larger than a burst.
+const LAG_THRESHOLD: u64 = 10_000;
+
 /// The state of NATS, of the entry in the service registry and of the shutdown.
 pub struct Status(Mutex<State>);
 
@@ -12,6 +15,15 @@ struct State {
     reading: Result<(), NotReady>,
     /// Whether the entry is in the registry. `Ok` if the service does not announce itself.
     announced: Result<(), NotReady>,
+}
+
+/// A change of whether this instance lags: it reads more slowly than others publish.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LagChange {
+    /// This instance lags from now on.
+    Began,
+    /// This instance has caught up.
+    Ended,
 }
 
 impl Default for Status {
@@ -33,9 +45,24 @@ impl Status {
         !matches!(before, Err(NotReady::Interrupted { .. }))
     }
 
-    /// Records that `messages` messages wait in NATS, too many to be ready.
-    pub(super) fn lagging(&self, messages: u64) {
-        self.0.lock().reading = Err(NotReady::Lagging { messages });
+    /// Records that `messages` messages wait on NATS to be read. Returns the change, if this instance begins or ceases to lag.
+    ///
+    /// It lags from more than [`LAG_THRESHOLD`] messages on until at most half as many wait. With a single threshold, readiness could
+    /// alternate. While NATS has not been read or cannot be read, there is another reason not to be ready.
+    pub(super) fn lag(&self, messages: u64) -> Option<LagChange> {
+        let reading = &mut self.0.lock().reading;
+        let (was_lagging, threshold) = match reading {
+            Ok(()) => (false, LAG_THRESHOLD),
+            Err(NotReady::Lagging { .. }) => (true, LAG_THRESHOLD / 2),
+            Err(_) => return None,
+        };
+        let is_lagging = messages > threshold;
+        *reading = if is_lagging { Err(NotReady::Lagging { messages }) } else { Ok(()) };
+        match (was_lagging, is_lagging) {
+            (false, true) => Some(LagChange::Began),
+            (true, false) => Some(LagChange::Ended),
+            (true, true) | (false, false) => None,
+        }
     }
 
     /// Records that the entry is in the registry.
@@ -83,5 +110,32 @@ mod tests {
         status.stopping();
         status.subscribed();
         assert_eq!(status.check(), Err(NotReady::Stopping));
+    }
+
+    #[test]
+    fn lag_has_two_thresholds() {
+        let status = Status::default();
+        let lagging = |messages| Err(NotReady::Lagging { messages });
+        let check = |messages, change, ready| {
+            assert_eq!((status.lag(messages), status.check()), (change, ready), "{messages}");
+        };
+        check(20_000, None, Err(NotReady::Starting));
+        status.subscribed();
+        check(10_000, None, Ok(()));
+        check(10_001, Some(LagChange::Began), lagging(10_001));
+        check(20_000, None, lagging(20_000));
+        check(5_001, None, lagging(5_001));
+        check(5_000, Some(LagChange::Ended), Ok(()));
+        check(10_000, None, Ok(()));
+
+        // After an outage the lag begins anew.
+        check(10_001, Some(LagChange::Began), lagging(10_001));
+        let outage = || Err(NotReady::Interrupted { reason: "no server".into() });
+        assert!(status.interrupted("no server".into()));
+        check(20_000, None, outage());
+        check(0, None, outage());
+        status.subscribed();
+        check(10_000, None, Ok(()));
+        check(10_001, Some(LagChange::Began), lagging(10_001));
     }
 }

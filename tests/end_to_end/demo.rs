@@ -24,6 +24,10 @@ async fn printed_commands_work() {
         curl.split("x-access-token: ").nth(1).and_then(|rest| rest.split('\'').next()).expect("a token");
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", token)]).await;
 
+    // Like the service without settings, it allows pages of all origins.
+    let description = get(address, "/openapi.json", &[("origin", "https://a.example")]).await;
+    assert_eq!(description.header("access-control-allow-origin"), Some("*"));
+
     let page = get(address, "/", &[]).await;
     assert_eq!(page.status, 200);
     let policy = page.header("content-security-policy").expect("a policy");

@@ -122,6 +122,31 @@ pub async fn returns_everything_in_order(bus: &impl EventBus) {
     reader.source.close().await;
 }
 
+/// Tests that the source reports after each message how many wait behind it. The obligation does not apply to a source without a server.
+///
+/// # Panics
+///
+/// Panics if the obligation is not met.
+pub async fn reports_lag(bus: &impl EventBus) {
+    for message in [Message::Event("1"), Message::OfAnotherService, Message::Unreadable, Message::Event("2")]
+    {
+        bus.publish(message).await;
+    }
+    let mut source = bus.source().await;
+    let mut returned = Vec::new();
+    loop {
+        returned.push(match source.next().await {
+            SourceEvent::Resync { .. } => "resync".to_owned(),
+            SourceEvent::Notification { .. } => "event".to_owned(),
+            SourceEvent::Lag { messages } => format!("lag {messages}"),
+            SourceEvent::Subscribed => break,
+            event => panic!("{event:?}"),
+        });
+    }
+    assert_eq!(returned, ["resync", "event", "lag 3", "lag 2", "lag 1", "event", "lag 0"]);
+    source.close().await;
+}
+
 /// Tests that the source reports an interruption and resumes where it stopped.
 ///
 /// # Panics
@@ -259,8 +284,17 @@ struct Reader<'a, B> {
 }
 
 impl<B: EventBus> Reader<'_, B> {
-    /// Returns the next event, after some dropped calls.
+    /// Returns the next event except [`SourceEvent::Lag`], after some dropped calls.
     async fn next(&mut self) -> SourceEvent {
+        loop {
+            let event = self.next_of_any_kind().await;
+            if !matches!(event, SourceEvent::Lag { .. }) {
+                return event;
+            }
+        }
+    }
+
+    async fn next_of_any_kind(&mut self) -> SourceEvent {
         for polls in 1..=3 {
             if let Some(event) = self.next_unless_pending(polls).await {
                 return event;

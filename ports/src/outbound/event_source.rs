@@ -21,6 +21,8 @@ pub trait EventSource: Send {
     /// - if NATS has lost messages before they were read, another [`SourceEvent::Resync`] is returned. It is returned for no other reason;
     /// - the number of bytes that the source reads ahead of the caller is limited. Further messages wait on NATS;
     /// - the source counts messages that are not notifications, and counts and logs unreadable ones. It does not return them;
+    /// - [`SourceEvent::Lag`] is returned after each message of any type, and after the events of that message. A source without a server,
+    ///   such as one in memory, returns none;
     /// - it is cancellation safe: if a call is dropped before it is ready, no event is lost.
     async fn next(&mut self) -> SourceEvent;
 
@@ -44,9 +46,9 @@ pub enum SourceEvent {
         /// The cause, for an administrator.
         reason: String,
     },
-    /// The source reads more slowly than others publish. [`SourceEvent::Subscribed`] follows when it has caught up.
-    Lagging {
-        /// The number of messages that wait to be read.
+    /// A message was read.
+    Lag {
+        /// The number of messages after it that wait on NATS to be read.
         messages: u64,
     },
     /// A user has chosen a language elsewhere on the platform. The same choice may be returned again after an interruption.

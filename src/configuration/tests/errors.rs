@@ -22,21 +22,31 @@ fn each_error_is_reported() {
         ("", &[("SSE_DEBUG_TOKN", "a")], "SSE_DEBUG_TOKN: is not a setting; use SSE_DEBUG_TOKEN"),
         ("", &[("SSE_JWT_SECRET_FIEL", "a")], "; use SSE_JWT_SECRET_FILE"),
         // Values without effect.
-        ("", &[PASSWORD], "events.username: \"\" is missing: events.password needs it"),
+        (
+            "",
+            &[PASSWORD],
+            "events.username: must be set, because events.password is set; use for example sse",
+        ),
+        (
+            "events: {username: ''}",
+            &[PASSWORD],
+            "FILE, events.username: \"\" must be set, because events.password is set; use for example sse",
+        ),
         (
             "",
             &[("MICRO_REGISTRY_AUTH_PASSWORD", "hidden")],
-            "registry.username: \"\" is missing: registry.password needs it",
+            "registry.username: must be set, because registry.password is set; use for example sse",
         ),
         (
             "tracing: {type: otlp_grpc, collector: 'a:4318'}",
             &[TRACING],
-            "tracing.endpoint: \"\" is missing: tracing.type otlp_grpc does not use tracing.collector",
+            "tracing.endpoint: must be set, because tracing.type is otlp_grpc, which does not use tracing.collector; \
+             use for example 127.0.0.1:4317",
         ),
         (
             "tracing: {type: otlp_http, endpoint: 'a:4317'}",
             &[TRACING],
-            "tracing.collector: \"\" is missing: tracing.type otlp_http needs it",
+            "tracing.collector: must be set, because tracing.type is otlp_http; use for example http://127.0.0.1:4318",
         ),
         // Numbers and booleans whose notation would be lost.
         ("events: {username: 1e5}", &[], "FILE, events.username: \"100000\" must be in quotes"),
@@ -83,6 +93,13 @@ fn each_error_is_reported() {
         // Addresses.
         ("", &[("OCIS_EVENTS_ENDPOINT", "http://nats:4222")], "\"http\" is neither nats nor tls"),
         ("", &[("OCIS_EVENTS_ENDPOINT", "nats://:hidden@nats")], "\"nats://***@nats\" is not an address"),
+        // The rest of the sentence would quote a part of the value, which may be a password.
+        (
+            "",
+            &[("OCIS_EVENTS_ENDPOINT", "nats://user:hidden@nats:port")],
+            "\"nats://***@nats:port\" is not an address; use for example ",
+        ),
+        ("", &[("SSE_RETRY", "3hidden@a")], "SSE_RETRY: \"***@a\" is not a duration; use for example 3s"),
     ];
     for (file, variables, problem) in rows {
         let environment = [SECRET].iter().chain(*variables).copied().collect();
@@ -90,6 +107,29 @@ fn each_error_is_reported() {
         assert!(found.len() == 1 && found[0].contains(problem), "{file} {variables:?}: {found:?}");
         assert!(!found[0].contains("hidden"), "{found:?}");
     }
+}
+
+#[test]
+fn broken_rules_are_reported_with_invalid_values() {
+    let environment = [
+        ("OCIS_JWT_SECRET", ""),
+        ("OCIS_EVENTS_AUTH_PASSWORD", "a"),
+        ("MICRO_REGISTRY_AUTH_PASSWORD", "a"),
+        ("SSE_TOKEN_COOKIE", "a"),
+        ("SSE_RETRY", "a"),
+    ];
+    let found = errors("", environment);
+    let of = [
+        "events.username: ",
+        "registry.username: ",
+        "http.cors.allow_origins: ",
+        "OCIS_JWT_SECRET: ",
+        "SSE_RETRY: ",
+    ];
+    assert!(
+        found.len() == of.len() && found.iter().zip(of).all(|(found, of)| found.contains(of)),
+        "{found:#?}"
+    );
 }
 
 #[test]

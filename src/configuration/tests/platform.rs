@@ -86,6 +86,14 @@ limits: {max_connections: 5}
     }
 }
 
+/// A setting of the built-in service that has no meaning here.
+#[test]
+fn name_of_nats_cluster_is_ignored() {
+    let printed =
+        printed("events: {cluster: a}", &[("SSE_EVENTS_CLUSTER", "b"), ("OCIS_EVENTS_CLUSTER", "c")]);
+    assert!(!printed.iter().any(|line| line.contains("cluster")), "{printed:#?}");
+}
+
 #[test]
 fn each_variable_can_be_read_from_file() {
     let directory = tempfile::tempdir().expect("a directory");

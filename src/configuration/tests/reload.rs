@@ -33,7 +33,7 @@ fn only_reloadable_settings_change() {
     assert_eq!(texts(&reloaded.pending), ["limits.write_timeout: \"10s\" -> \"20s\""]);
     let Configuration { log, keepalive, limits, effective, .. } = reloaded.configuration;
     assert_eq!((log.level.0, keepalive.interval.0.as_secs()), (Level::ERROR, 30));
-    assert_eq!((limits.max_connections_per_user, limits.write_timeout.0.as_secs()), (2, 10));
+    assert_eq!((limits.max_connections_per_user.0, limits.write_timeout.0.as_secs()), (2, 10));
     let shown = effective.to_string();
     for line in ["\n  max_connections_per_user: 2 # ", "\n  write_timeout: 10s # "] {
         assert!(shown.contains(line), "{line:?} is not in\n{shown}");

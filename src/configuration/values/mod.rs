@@ -10,12 +10,11 @@ use std::{fmt, str::FromStr};
 
 use domain::{language::LanguageTag, origin::AllowedOrigin};
 
-use self::quantity::Count;
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot},
     name::{CookieName, HeaderName, Method},
     pem::{CertificateFile, PrivateKeyFile},
-    quantity::{AgeInNats, Bytes, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
+    quantity::{AgeInNats, Bytes, Count, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
     server::{Credentials, Server},
 };
 
@@ -128,14 +127,6 @@ impl FromTexts for bool {
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         GoBool::from_texts(texts).map(|truth| truth.0)
-    }
-}
-
-impl FromTexts for usize {
-    const IS_TEXT: bool = false;
-
-    fn from_texts(texts: &[String]) -> Result<Self, String> {
-        Count::from_texts(texts).map(|count| count.0)
     }
 }
 
@@ -309,7 +300,7 @@ mod tests {
     #[test]
     fn single_value_is_not_a_list() {
         let texts = ["1".to_owned(), "2".to_owned()];
-        assert_eq!(usize::from_texts(&texts), Err("must be one value, not a list".into()));
+        assert_eq!(Count::from_texts(&texts), Err("must be one value, not a list".into()));
         let methods = Vec::<Method>::from_texts(&texts).expect("a list");
         assert!(methods.iter().map(Method::as_str).eq(&texts));
     }

@@ -2,14 +2,19 @@
 
 use std::{str::FromStr, time::Duration};
 
-/// A whole number that is not negative.
-pub(super) struct Count(pub(super) usize);
+/// A whole number that is at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count(pub usize);
 
 impl FromStr for Count {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse().map(Self).map_err(|_| "is not a whole number".into())
+        match text.parse() {
+            Ok(0) => Err("must be at least 1".into()),
+            Ok(number) => Ok(Self(number)),
+            Err(_) => Err("is not a whole number".into()),
+        }
     }
 }
 

@@ -287,6 +287,7 @@ pub(super) fn any_metrics() -> MockMetrics {
     metrics.expect_replayed().return_const(());
     metrics.expect_gap_reported().return_const(());
     metrics.expect_lagging().return_const(());
+    metrics.expect_nats_lag().return_const(());
     metrics.expect_keepalive_sent().return_const(());
     metrics.expect_limit_reached().return_const(());
     metrics.expect_bucket_available().return_const(());

@@ -160,7 +160,7 @@ async fn waits_for_event_of_faster_instance() {
 async fn lagging_instance_waits_for_known_event() {
     let mut service = Service::start(POLICY).await;
     tokio::spawn(service.subscriptions.clone().maintain());
-    service.receive(SourceEvent::Lagging { messages: 20_000 });
+    service.receive(SourceEvent::Lag { messages: 20_000 });
     run_until_idle().await;
     let mut client = service.try_open(after("a", id(2))).expect("a stream");
     let mut read = Vec::new();

@@ -12,7 +12,6 @@ use ports::{
     inbound::{ChoiceNotStored, ChooseLanguage, UserLanguage},
     outbound::{Metrics, TokenVerifier},
 };
-use validator::{Validate, ValidationError, ValidationErrors};
 
 use super::{
     credentials::{Credentials, Denied},
@@ -128,44 +127,23 @@ impl LanguageApi {
 }
 
 /// A choice of a language.
-#[derive(Debug, Object, Validate)]
+#[derive(Debug, Object)]
 struct LanguageChoice {
     /// A language tag (RFC 5646), such as `en` or `de-AT`.
-    #[validate(custom(function = "is_language_tag"))]
     language: TagText,
 }
 
 impl LanguageChoice {
     fn language(&self) -> Result<LanguageTag, Problem> {
-        self.validate().map_err(|errors| invalid(&errors))?;
-        LanguageTag::try_new(&self.language.0)
-            .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))
+        LanguageTag::try_new(&self.language.0).map_err(|error| invalid("#/language", &error))
     }
 }
 
-fn is_language_tag(TagText(text): &TagText) -> Result<(), ValidationError> {
-    LanguageTag::try_new(text).map(drop).map_err(|error| {
-        let code = match error {
-            InvalidLanguageTag::NotWellFormed { .. } => "not_well_formed",
-            InvalidLanguageTag::TooLong { .. } => "too_long",
-        };
-        ValidationError::new(code).with_message(error.to_string().into())
-    })
-}
-
-/// Returns the problem details for invalid fields.
-fn invalid(errors: &ValidationErrors) -> Problem {
-    let fields = errors.field_errors().into_iter().flat_map(|(field, errors)| {
-        errors.iter().map(move |error| InvalidField {
-            pointer: format!("#/{field}"),
-            detail: error.message.clone().unwrap_or_default().into_owned(),
-        })
-    });
-    let fields: Vec<_> = fields.collect();
-    let detail: Vec<_> =
-        fields.iter().map(|InvalidField { pointer, detail }| format!("{pointer}: {detail}")).collect();
-    let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail.join("; "));
-    problem.errors = Some(fields);
+/// Returns the problem details for an invalid field. `pointer` is a JSON pointer to it (RFC 6901).
+fn invalid(pointer: &str, error: &InvalidLanguageTag) -> Problem {
+    let field = InvalidField { pointer: pointer.into(), detail: error.to_string() };
+    let mut problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("{pointer}: {error}"));
+    problem.errors = Some(vec![field]);
     problem
 }
 

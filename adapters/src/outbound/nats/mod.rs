@@ -10,7 +10,6 @@ pub mod connection;
 pub mod envelope;
 mod invalid;
 mod key_value;
-mod lag;
 mod permissions;
 mod position;
 mod probe;

@@ -13,14 +13,13 @@ use super::{
     backoff,
     connection::{Connection, ConnectionState},
     envelope::{self, Event, Skipped, Unreadable, UserChange},
-    lag::LagMonitor,
     permissions::Denials,
     position::{Position, Start, incarnation},
     queue,
     subscription::{Received, Subscription},
 };
 
-/// Time after which a new consumer counts as working, if the previous one was lost before it delivered a message.
+/// Time within which NATS denies the requests for messages of a new consumer, if it denies them.
 const PROBATION: Duration = Duration::from_secs(2);
 
 /// A reader of the JetStream stream, through an ephemeral consumer that is recreated whenever it is lost.
@@ -42,13 +41,13 @@ pub struct JetStreamSource {
     reported: Option<String>,
     /// Whether the next attempt to subscribe is delayed.
     is_delayed: bool,
-    /// Whether the last consumer was lost before it delivered a message, or NATS denied it. `Subscribed` is then reported only after
-    /// [`PROBATION`]. Otherwise readiness would alternate where NATS permits creating a consumer, but not requesting messages.
+    /// Whether it is unknown if messages arrive. NATS may permit creating a consumer and deny its requests for messages, which it reports
+    /// later. If the last consumer was lost before it delivered a message, or NATS denied it, the new one is known to work when it delivers
+    /// a message or after [`PROBATION`]. `Subscribed` is reported then.
     is_on_probation: bool,
     failed_attempts: usize,
     /// The connection of the last attempt to subscribe.
     generation: u64,
-    lag: LagMonitor,
     /// Events to return before the next message is read.
     queued: VecDeque<SourceEvent>,
 }
@@ -77,7 +76,6 @@ impl JetStreamSource {
             is_on_probation: false,
             failed_attempts: 0,
             generation: 0,
-            lag: LagMonitor::default(),
             queued: VecDeque::new(),
         }
     }
@@ -146,7 +144,6 @@ impl JetStreamSource {
         self.advance_to(EventId { sequence: sequence - 1, ..position.last });
         let id = EventId { sequence, ..position.last };
         self.position = Some(Position { last: id, published: *published });
-        self.metrics.nats_lag(*pending);
         match envelope::read(&message.payload, id) {
             Ok(Some(Event::Notification { notification, trace_parent, skipped })) => {
                 let Skipped { translations, users } = skipped;
@@ -185,11 +182,10 @@ impl JetStreamSource {
             Ok(None) => self.metrics.event_received(Outcome::OtherType),
             Err(error) => self.skip_unreadable(sequence, &error),
         }
+        self.queued.push_back(SourceEvent::Lag { messages: *pending });
         if self.last_recent.is_some() {
             // The last recent event may have been deleted meanwhile. Without waiting messages, all were read.
             self.recent_read_to(if *pending == 0 { u64::MAX } else { sequence });
-        } else {
-            self.queued.extend(self.lag.update(*pending));
         }
     }
 
@@ -205,7 +201,6 @@ impl JetStreamSource {
     /// without a pause.
     fn interrupted(&mut self, reason: String) -> Option<SourceEvent> {
         if let Some(subscription) = self.subscription.take() {
-            self.lag = LagMonitor::default();
             self.is_delayed = !subscription.has_received();
             self.is_on_probation = self.is_delayed;
             if !self.is_delayed {

@@ -85,7 +85,7 @@ impl Cluster {
         }
         reader.held = if is_short { Held::Until(WallClock::present() + SHORT_DELAY) } else { Held::Lagging };
         if !is_short && reader.is_subscribed && reader.has_filled() {
-            instance.receive(vec![SourceEvent::Lagging { messages: 20_000 }], self.step);
+            instance.receive(vec![SourceEvent::Lag { messages: 20_000 }], self.step);
         }
     }
 

@@ -138,7 +138,7 @@ impl Reader {
             (Some(_), _) => self.fill(after.sequence, &mut events),
             (None, held) => {
                 events.push(SourceEvent::Subscribed);
-                events.extend((held == Held::Lagging).then_some(SourceEvent::Lagging { messages: 20_000 }));
+                events.extend((held == Held::Lagging).then_some(SourceEvent::Lag { messages: 20_000 }));
             }
         }
         events
@@ -185,7 +185,7 @@ impl Reader {
         let was_behind = std::mem::take(&mut self.held) == Held::Lagging && self.filling.is_none();
         let mut events = self.deliver(queue);
         if was_behind && self.is_subscribed {
-            events.push(SourceEvent::Subscribed);
+            events.push(SourceEvent::Lag { messages: 0 });
         }
         events
     }
