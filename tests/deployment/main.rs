@@ -1,6 +1,7 @@
 //! The files in `deploy/` and the pages about them match the code.
 
 mod compatibility;
+mod kubernetes;
 mod metrics;
 mod prometheus;
 
