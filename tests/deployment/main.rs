@@ -1,10 +1,12 @@
 //! The files in `deploy/` and the pages about them match the code.
 
 mod compatibility;
+mod kubernetes;
 mod metrics;
+mod prometheus;
 mod troubleshooting;
 
-use std::{collections::BTreeSet, process::Command};
+use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
 use ocis_sse::configuration::{SETTINGS, Setting};
 
@@ -18,6 +20,14 @@ fn words<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
         .filter(|word| beginnings.iter().any(|beginning| word.starts_with(beginning)))
         .collect()
+}
+
+/// Returns the path of a program, which `scripts/NAME` fetches if needed.
+fn program(name: &str) -> PathBuf {
+    let script = Command::new(format!("{}/scripts/{name}", env!("CARGO_MANIFEST_DIR"))).output();
+    let script = script.expect("the script runs");
+    assert!(script.status.success(), "{name}: {}", String::from_utf8_lossy(&script.stderr));
+    String::from_utf8(script.stdout).expect("a path").trim_end().into()
 }
 
 #[test]

@@ -3,6 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use adapters::outbound::prometheus::{PrometheusMetrics, Server, Transport};
+use figment::{
+    Figment,
+    providers::{Format as _, Yaml},
+};
 use ports::outbound::HttpMetrics as _;
 use serde_json::Value;
 
@@ -10,17 +14,17 @@ const DASHBOARD: &str = include_str!("../../deploy/grafana/ocis-sse.json");
 const RULES: &str = include_str!("../../deploy/prometheus/ocis-sse.rules.yaml");
 const PAGE: &str = include_str!("../../docs/metrics.md");
 
-/// Labels that Prometheus adds to each target.
-const TARGET: [&str; 2] = ["instance", "job"];
+/// Labels that Prometheus adds to each target, with Kubernetes the namespace too.
+const TARGET: [&str; 3] = ["instance", "job", "namespace"];
 /// Labels without a fixed set of values.
-const OPEN: [&str; 3] = ["version", "status", "le"];
+const OPEN: [&str; 2] = ["version", "status"];
 
 /// The labels of each metric with their values.
-type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+pub(super) type Metrics = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 /// Returns the metrics of a new service with every kind of server. It has answered two requests, because requests are
 /// shown only from the first one on.
-fn metrics() -> Metrics {
+pub(super) fn metrics() -> Metrics {
     let counts = PrometheusMetrics::new("test");
     for server in Server::ALL {
         for transport in Transport::ALL {
@@ -69,16 +73,16 @@ fn matchers(mut text: &str) -> Vec<Matcher<'_>> {
     matchers
 }
 
-/// Returns every metric of the service that a text names, with the conditions on its labels.
+/// Returns every metric of the service that a text names, also those that a rule records, with the conditions on its labels.
 fn selectors(text: &str) -> Vec<(&str, Vec<Matcher<'_>>)> {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     let mut selectors = Vec::new();
     let mut from = 0;
     while let Some(found) = text[from..].find(is_name) {
         let start = from + found;
         let length = text[start..].find(|c| !is_name(c)).unwrap_or(text.len() - start);
         let (name, rest) = text[start..].split_at(length);
-        if ["sse_", "process_"].iter().any(|beginning| name.starts_with(beginning)) {
+        if ["sse_", "process_", "job:"].iter().any(|beginning| name.starts_with(beginning)) {
             let asked = rest.strip_prefix('{').map(matchers).unwrap_or_default();
             selectors.push((name, asked));
         }
@@ -170,20 +174,28 @@ fn dashboard_uses_existing_metrics() {
 }
 
 #[test]
-fn alerts_use_existing_metrics() {
-    let metrics = metrics();
-    let alerts: Vec<_> = RULES.split("- alert: ").skip(1).collect();
+fn rules_use_existing_metrics() {
+    let (mut metrics, rules) =
+        (metrics(), Figment::from(Yaml::string(RULES)).extract::<Value>().expect("YAML"));
+    let mut recorded = Vec::new();
+    with_key(&rules, "record", &mut recorded);
+    for rule in recorded {
+        let name = rule["record"].as_str().expect("a name");
+        check_expression(&metrics, name, rule["expr"].as_str().expect("an expression"), &[]);
+        metrics.insert(name.to_owned(), BTreeMap::new());
+    }
+    let mut alerts = Vec::new();
+    with_key(&rules, "alert", &mut alerts);
     assert!(alerts.len() > 5, "{alerts:?}");
     for alert in alerts {
-        let name = alert.lines().next().expect("a name");
-        let expression =
-            alert.lines().find_map(|line| line.trim().strip_prefix("expr: ")).expect("an expression");
-        check_expression(&metrics, name, expression, &templates(alert));
-        check_text(&metrics, name, alert);
+        let name = alert["alert"].as_str().expect("a name");
+        let texts = alert["annotations"].as_object().expect("annotations").values();
+        let text = texts.map(|text| text.as_str().expect("a text")).collect::<Vec<_>>().join(" ");
+        check_expression(&metrics, name, alert["expr"].as_str().expect("an expression"), &templates(&text));
+        check_text(&metrics, name, &text);
         // Checks the values of labels that a description names without the metric.
-        let values = alert
-            .split(|c: char| c.is_whitespace() || "({})".contains(c))
-            .filter(|word| word.contains("=\""));
+        let values =
+            text.split(|c: char| c.is_whitespace() || "({})".contains(c)).filter(|word| word.contains("=\""));
         for Matcher { label, value } in values.flat_map(matchers) {
             let has = |labels: &BTreeMap<String, BTreeSet<String>>| {
                 labels.get(label).is_some_and(|known| known.contains(value))

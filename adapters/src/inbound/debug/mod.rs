@@ -29,8 +29,8 @@ use crate::{
 /// A page: its media type and a function that renders it.
 pub type Page = (&'static str, Box<dyn Fn() -> String + Send + Sync>);
 
-/// The routes by which requests are counted.
-const ROUTES: &[&str] = &[
+/// The routes of the debug server, by which requests are counted.
+pub const ROUTES: &[&str] = &[
     "/healthz",
     "/readyz",
     "/metrics",
