@@ -32,6 +32,9 @@ pub enum Command {
         /// Print a configuration file with all defaults and their meaning instead
         #[arg(long, conflicts_with = "config")]
         defaults: bool,
+        /// Print the JSON Schema of the configuration file instead, for editors
+        #[arg(long, conflicts_with_all = ["config", "defaults"])]
+        schema: bool,
         /// The configuration file.
         #[command(flatten)]
         configured: Configured,

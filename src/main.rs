@@ -45,6 +45,7 @@ async fn main() -> ExitCode {
             Err(status) => status,
         },
         Command::Doctor(arguments) => doctor(arguments).await,
+        Command::Config { schema: true, .. } => print(&configuration::Schema.to_string()),
         Command::Config { defaults: true, .. } => print(&configuration::Defaults.to_string()),
         Command::Config { configured: Configured { config }, .. } => match configured(config) {
             Ok(configuration) => print(&configuration.effective.to_string()),

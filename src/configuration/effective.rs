@@ -6,6 +6,9 @@ use figment::value::Value;
 
 use super::{SETTINGS, reader::Reader, settings::Setting, yaml::Node};
 
+/// The name of the file with the JSON Schema, beside the configuration file.
+const SCHEMA_FILE: &str = "sse.schema.json";
+
 /// All settings with their values and the sources of these. `Display` writes them as a configuration file, with secrets masked.
 #[derive(Clone, Debug)]
 pub struct Effective(Vec<Entry>);
@@ -57,6 +60,8 @@ pub struct Defaults;
 
 impl fmt::Display for Defaults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# yaml-language-server: $schema={SCHEMA_FILE}")?;
+        writeln!(f, "# Editors check this file with that schema: ocis-sse config --schema > {SCHEMA_FILE}")?;
         let mut groups = Groups::default();
         SETTINGS.iter().try_for_each(|setting| {
             let indent = groups.enter(f, setting.key)?;

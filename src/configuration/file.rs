@@ -20,9 +20,9 @@ const FILE_NAME: &str = "sse.yaml";
 /// Maximum size of the file, in bytes.
 const MAX_BYTES: u64 = 1 << 20;
 /// Aliases of keys, used by OpenCloud.
-const KEY_ALIASES: &[(&str, &str)] = &[("loglevel", "log.level")];
+pub(super) const KEY_ALIASES: &[(&str, &str)] = &[("loglevel", "log.level")];
 /// Keys of the built-in service that have no effect here. JetStream needs no name of a cluster.
-const IGNORED_KEYS: &[&str] = &["events.cluster"];
+pub(super) const IGNORED_KEYS: &[&str] = &["events.cluster"];
 
 /// Returns the layers of the defaults and of the file, and the errors of the file that concern no value.
 pub(super) fn layers(path: Option<&Path>, environment: &Environment) -> (Figment, ConfigErrors) {

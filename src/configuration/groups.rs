@@ -7,9 +7,9 @@ use super::{
     SETTINGS, Setting,
     reader::Reader,
     values::{
-        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, GoDuration,
-        GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, PrivateKeyFile,
-        ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
+        Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Format, FromTexts,
+        GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method,
+        PrivateKeyFile, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
 
@@ -34,6 +34,11 @@ macro_rules! group {
             pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
                 $(let $field = reader.read($key, &[$($switch)?]);)*
                 reader.check(Self { $($field: $field?,)* })
+            }
+
+            /// Returns the keys of the group, and how their values are written.
+            pub(super) fn formats() -> Vec<(&'static str, Format)> {
+                vec![$(($key, <$type as FromTexts>::FORMAT)),*]
             }
 
             /// Takes the values of `new` that can change without a restart. Adds each setting whose value differs to `changed`.
@@ -253,6 +258,27 @@ group! {
 fn broken(key: &'static str, problem: &'static str) -> Result<(), ValidationError> {
     // An error of a whole group names no field, so that its code is the key.
     Err(ValidationError::new(key).with_message(problem.into()))
+}
+
+/// Returns the keys of all settings, and how their values are written.
+pub(super) fn formats() -> Vec<(&'static str, Format)> {
+    [
+        Log::formats(),
+        Tracing::formats(),
+        Debug::formats(),
+        Keepalive::formats(),
+        Events::formats(),
+        Registry::formats(),
+        Http::formats(),
+        Cors::formats(),
+        Tls::formats(),
+        TokenManager::formats(),
+        History::formats(),
+        Streams::formats(),
+        Languages::formats(),
+        Limits::formats(),
+    ]
+    .concat()
 }
 
 fn check_token_cookie_origins(cors: &Cors) -> Result<(), ValidationError> {

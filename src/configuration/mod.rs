@@ -14,6 +14,7 @@ mod layer;
 mod product;
 mod reader;
 mod reload;
+mod schema;
 mod settings;
 mod values;
 mod yaml;
@@ -30,6 +31,7 @@ pub use self::{
         TokenManager, Tracing,
     },
     reload::{Change, Reloaded},
+    schema::Schema,
     settings::{SETTINGS, Setting},
     values::{
         Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Credentials,

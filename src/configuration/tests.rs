@@ -9,6 +9,7 @@ mod errors;
 mod files;
 mod platform;
 mod reload;
+mod schema;
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
 

@@ -1,6 +1,7 @@
 //! The types of values. Each type parses a text once and reports what it expects.
 
 mod address;
+mod format;
 mod name;
 mod pem;
 mod quantity;
@@ -18,11 +19,15 @@ pub use self::{
     server::{Credentials, Server},
 };
 
+pub(super) use self::format::Format;
+
 /// A value that is parsed from one text or a list of texts.
 pub(super) trait FromTexts: Sized {
     /// Whether the platform takes the value for a string. If so, an empty variable is an empty string, and a number in a file must be in
     /// quotes, so that its notation is kept. Otherwise an empty variable is ignored.
     const IS_TEXT: bool;
+    /// How the value is written in the file.
+    const FORMAT: Format;
 
     /// Parses the value.
     ///
@@ -34,9 +39,10 @@ pub(super) trait FromTexts: Sized {
 
 /// Implements [`FromTexts`] for types that are parsed from a single text.
 macro_rules! from_one_text {
-    ($is_text:literal: $($type:ty),*) => {$(
+    ($is_text:literal, $format:expr; $($type:ty),*) => {$(
         impl FromTexts for $type {
             const IS_TEXT: bool = $is_text;
+            const FORMAT: Format = $format;
 
             fn from_texts(texts: &[String]) -> Result<Self, String> {
                 match texts {
@@ -47,28 +53,14 @@ macro_rules! from_one_text {
         }
     )*};
 }
-from_one_text!(
-    true: Address,
-    CollectorKind,
-    CookieName,
-    GrpcEndpoint,
-    HttpCollector,
-    HttpRoot,
-    Language
-);
-from_one_text!(
-    false: AgeInNats,
-    Bytes,
-    Count,
-    GoDuration,
-    LogLevel,
-    ReconnectionTime,
-    RegistryKind,
-    SendBuffer,
-    Timeout,
-    GoBool,
-    UserTimeout
-);
+from_one_text!(true, Format::Text; Address, CookieName, GrpcEndpoint, HttpCollector, HttpRoot, Language);
+from_one_text!(true, Format::OneOf(CollectorKind::NAMES); CollectorKind);
+from_one_text!(false, Format::OneOf(LogLevel::NAMES); LogLevel);
+from_one_text!(false, Format::Word; RegistryKind);
+from_one_text!(false, Format::Boolean; GoBool);
+from_one_text!(false, Format::Count; Count);
+from_one_text!(false, Format::Duration; AgeInNats, GoDuration, ReconnectionTime, Timeout, UserTimeout);
+from_one_text!(false, Format::Size; Bytes, SendBuffer);
 
 /// Returns the items of a list, which may be written as one text with commas.
 fn items(texts: &[String]) -> impl Iterator<Item = &str> {
@@ -80,6 +72,7 @@ macro_rules! from_items {
     ($($type:ty),*) => {$(
         impl FromTexts for Vec<$type> {
             const IS_TEXT: bool = false;
+            const FORMAT: Format = Format::List;
 
             fn from_texts(texts: &[String]) -> Result<Self, String> {
                 items(texts).map(str::parse).collect()
@@ -91,6 +84,7 @@ from_items!(HeaderName, Method);
 
 impl FromTexts for Vec<AllowedOrigin> {
     const IS_TEXT: bool = false;
+    const FORMAT: Format = Format::List;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let origins = items(texts).map(AllowedOrigin::try_new).collect::<Result<_, _>>();
@@ -101,6 +95,7 @@ impl FromTexts for Vec<AllowedOrigin> {
 /// An optional value. An empty text is `None`.
 impl<T: FromTexts> FromTexts for Option<T> {
     const IS_TEXT: bool = T::IS_TEXT;
+    const FORMAT: Format = T::FORMAT;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         match texts {
@@ -112,6 +107,7 @@ impl<T: FromTexts> FromTexts for Option<T> {
 
 impl FromTexts for String {
     const IS_TEXT: bool = true;
+    const FORMAT: Format = Format::Text;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         match texts {
@@ -124,6 +120,7 @@ impl FromTexts for String {
 
 impl FromTexts for bool {
     const IS_TEXT: bool = false;
+    const FORMAT: Format = GoBool::FORMAT;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         GoBool::from_texts(texts).map(|truth| truth.0)
@@ -179,6 +176,11 @@ pub enum CollectorKind {
     OtlpHttp,
 }
 
+impl CollectorKind {
+    /// The names of the kinds.
+    const NAMES: &[&str] = &["jaeger", "otlp", "otlp_grpc", "otlp_http"];
+}
+
 impl FromStr for CollectorKind {
     type Err = String;
 
@@ -195,6 +197,11 @@ impl FromStr for CollectorKind {
 /// The minimum severity of log messages, with zerolog's names, as on the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogLevel(pub tracing::Level);
+
+impl LogLevel {
+    /// The names of the levels.
+    const NAMES: &[&str] = &["panic", "fatal", "error", "warn", "info", "debug", "trace"];
+}
 
 impl FromStr for LogLevel {
     type Err = String;
@@ -256,6 +263,7 @@ impl fmt::Debug for Secret {
 
 impl FromTexts for Secret {
     const IS_TEXT: bool = true;
+    const FORMAT: Format = Format::Text;
 
     /// Parses a secret. White space is significant, as in the platform's other services.
     fn from_texts(texts: &[String]) -> Result<Self, String> {

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::{
     sign::CertifiedKey,
 };
 
-use super::{super::bounded_file, FromTexts};
+use super::{super::bounded_file, Format, FromTexts};
 
 /// Maximum size of a file, in bytes. The root certificates of a system are about a tenth of it.
 const MAX_BYTES: u64 = 4 << 20;
@@ -35,6 +35,7 @@ impl CertificateFile {
 
 impl FromTexts for CertificateFile {
     const IS_TEXT: bool = true;
+    const FORMAT: Format = Format::Text;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let path = PathBuf::from(String::from_texts(texts)?);
@@ -76,6 +77,7 @@ impl PrivateKeyFile {
 
 impl FromTexts for PrivateKeyFile {
     const IS_TEXT: bool = true;
+    const FORMAT: Format = Format::Text;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let path = PathBuf::from(String::from_texts(texts)?);

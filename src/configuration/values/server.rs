@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::{FromTexts, Secret, address::host_and_port, items};
+use super::{Format, FromTexts, Secret, address::host_and_port, items};
 
 /// The port of a server without one.
 const DEFAULT_PORT: u16 = 4222;
@@ -117,6 +117,7 @@ fn percent_decoded(text: &str) -> Option<String> {
 
 impl FromTexts for Vec<Server> {
     const IS_TEXT: bool = true;
+    const FORMAT: Format = Format::List;
 
     fn from_texts(texts: &[String]) -> Result<Self, String> {
         let servers: Self = items(texts).map(str::parse).collect::<Result<_, _>>()?;
