@@ -70,7 +70,7 @@ fn document(yaml: &str) -> Value {
 fn with(key: &str, value: &str) -> String {
     let groups: Vec<_> = key.split('.').collect();
     let (start, end): (String, String) =
-        (groups.iter().map(|group| format!("{{{group}: ")).collect(), "}".repeat(groups.len()));
+        (groups.iter().flat_map(|group| ["{", group, ": "]).collect(), "}".repeat(groups.len()));
     format!("{start}{value}{end}")
 }
 
