@@ -1,8 +1,13 @@
-//! The command line.
+//! The command line, its manual page and its completions.
+
+mod man_page;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
+pub use clap_complete::Shell;
+
+pub use self::man_page::man_page;
 
 /// Pushes events of Infinite Scale and OpenCloud to browsers as Server-Sent Events.
 #[derive(Debug, Parser)]
@@ -37,6 +42,13 @@ pub enum Command {
     },
     /// Print the OpenAPI description
     Openapi,
+    /// Print the completions of this command line for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
 }
@@ -45,6 +57,14 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Configured {
     /// Configuration file, instead of sse.yaml in a default directory
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
+}
+
+/// Returns the completions of the command line for `shell`.
+#[must_use]
+pub fn completions(shell: Shell) -> String {
+    let mut completions = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "ocis-sse", &mut completions);
+    String::from_utf8_lossy(&completions).into_owned()
 }

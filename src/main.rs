@@ -10,7 +10,7 @@ use std::{
 
 use clap::Parser as _;
 use ocis_sse::{
-    command_line::{Command, CommandLine, Configured},
+    command_line::{Command, CommandLine, Configured, completions, man_page},
     composition::{
         self, Application, Demo, PassedSockets, Signal, StartError, Telemetry, UnusableSocket, hangups,
         start_demo_log, stop_on_signals,
@@ -53,6 +53,8 @@ async fn run(command: Command, sockets: Result<PassedSockets, UnusableSocket>) -
             Err(status) => status,
         },
         Command::Demo { addr } => finish(demo(addr).await),
+        Command::Completions { shell } => print(&completions(shell)),
+        Command::Man => print(&man_page()),
         Command::Openapi => print(&composition::specification()),
         Command::Version => print(composition::VERSION),
     }
