@@ -1,8 +1,13 @@
-//! The command line.
+//! The command line, its manual page and its completions.
+
+mod man_page;
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
+pub use clap_complete::Shell;
+
+pub use self::man_page::man_page;
 
 use crate::{
     composition::PublicUrl,
@@ -47,6 +52,13 @@ pub enum Command {
     },
     /// Print the OpenAPI description
     Openapi,
+    /// Print the completions of this command line for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page
+    Man,
     /// Print the version
     Version,
 }
@@ -55,7 +67,7 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct Configured {
     /// Configuration file, instead of sse.yaml in a default directory
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 }
 
@@ -86,4 +98,12 @@ pub struct Doctor {
 fn default_address() -> &'static str {
     let setting = SETTINGS.iter().find(|setting| setting.key == "http.addr");
     setting.and_then(|setting| setting.default).unwrap_or_default()
+}
+
+/// Returns the completions of the command line for `shell`.
+#[must_use]
+pub fn completions(shell: Shell) -> String {
+    let mut completions = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "ocis-sse", &mut completions);
+    String::from_utf8_lossy(&completions).into_owned()
 }

@@ -10,9 +10,10 @@ use std::{
 
 use clap::Parser as _;
 use ocis_sse::{
-    command_line::{Command, CommandLine, Configured, Doctor},
+    command_line::{Command, CommandLine, Configured, Doctor, completions, man_page},
     composition::{
-        self, Application, Demo, Signal, StartError, Telemetry, hangups, start_demo_log, stop_on_signals,
+        self, Application, Demo, PassedSockets, Signal, StartError, Telemetry, UnusableSocket, hangups,
+        start_demo_log, stop_on_signals,
     },
     configuration::{self, ConfigErrors, Configuration, Environment},
     use_cases::{Finding, PublicName, Report},
@@ -29,14 +30,20 @@ const MAX_TOKEN_BYTES: u64 = 64 << 10;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
+fn main() -> ExitCode {
+    // Before the runtime opens descriptors, because the sockets are found by their numbers.
+    let sockets = PassedSockets::take();
+    run(CommandLine::parse().command, sockets)
+}
+
 #[tokio::main]
-async fn main() -> ExitCode {
-    match CommandLine::parse().command {
+async fn run(command: Command, sockets: Result<PassedSockets, UnusableSocket>) -> ExitCode {
+    match command {
         Command::Server(Configured { config }) => {
             // Installed before the configuration is read, so that a SIGHUP in the meantime does not end the process.
             let hangups = hangups();
             match configured(config) {
-                Ok(configuration) => finish(server(&configuration, hangups).await),
+                Ok(configuration) => finish(server(&configuration, hangups, sockets).await),
                 Err(status) => status,
             }
         }
@@ -52,6 +59,8 @@ async fn main() -> ExitCode {
             Err(status) => status,
         },
         Command::Demo { addr } => finish(demo(addr).await),
+        Command::Completions { shell } => print(&completions(shell)),
+        Command::Man => print(&man_page()),
         Command::Openapi => match composition::specification() {
             Ok(description) => print(&description),
             Err(error) => finish(Err(error)),
@@ -60,11 +69,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn server(configuration: &Configuration, hangups: io::Result<Signal>) -> Result<(), StartError> {
+async fn server(
+    configuration: &Configuration,
+    hangups: io::Result<Signal>,
+    sockets: Result<PassedSockets, UnusableSocket>,
+) -> Result<(), StartError> {
+    let sockets = sockets.map_err(StartError::Sockets)?;
     let hangups = hangups.map_err(StartError::Signals)?;
     let telemetry = Telemetry::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
-    let application = Application::build(configuration, Some(&telemetry))?;
+    let application = Application::build(configuration, Some(&telemetry), sockets)?;
     application.reload_on(hangups, Environment::of_process()).run_until(stop.cancelled()).await
 }
 

@@ -30,7 +30,10 @@ use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences,
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use adapters::inbound::signals::{Signal, hangups, stop_on_signals};
+pub use adapters::inbound::{
+    signals::{Signal, hangups, stop_on_signals},
+    socket_activation::{PassedSockets, UnusableSocket},
+};
 
 pub use self::{
     demo::Demo,
@@ -146,6 +149,7 @@ impl Service {
         if let Some(exchange) = self.core.exchange.clone() {
             tasks.spawn(self.core.subscriptions.clone().follow(exchange));
         }
+        let pause = self.listener.pause();
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let stop_server = CancellationToken::new();
         let drain_time = self.drain_timeout.mul_f64(DRAIN_SHARE);
@@ -166,6 +170,9 @@ impl Service {
             _ = &mut server => return Err(StartError::Task),
         };
         self.core.status.stopping();
+        if let Some(pause) = pause {
+            pause.cancel();
+        }
         // The entry is removed before streams end, so that the proxy sends the reconnecting clients to other instances.
         if let (Some(announcing), Some(announcement)) = (announcing, self.announcement) {
             announcing.abort();
@@ -250,6 +257,9 @@ pub enum StartError {
     /// A token for the demo cannot be issued.
     #[error("a token for the demo cannot be issued")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The sockets of the service manager cannot be used.
+    #[error("the sockets of the service manager cannot be used")]
+    Sockets(#[source] UnusableSocket),
     /// The handlers for signals cannot be installed.
     #[error("signal handlers cannot be installed")]
     Signals(#[source] std::io::Error),

@@ -1,13 +1,17 @@
 //! The service for production.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
 
 use adapters::{
     http_server::{
         App, ConnectionLimits, Listener, serve,
         tls::{self, CertificateFiles, Renewal, TlsAcceptor},
     },
-    inbound::{debug::DebugServer, signals::Signal},
+    inbound::{debug::DebugServer, signals::Signal, socket_activation::PassedSockets},
     outbound::{
         descriptor_limit, host,
         jwt::RevaTokens,
@@ -47,12 +51,16 @@ pub struct Application {
 
 impl Application {
     /// Creates the service and listens. It must be called within a runtime. NATS does not have to be reachable. The debug server shows the
-    /// spans of `telemetry`.
+    /// spans of `telemetry`. `sockets` replace the addresses in the configuration.
     ///
     /// # Errors
     ///
     /// Returns an error if an address is invalid or cannot be listened on, or if the certificate cannot be used.
-    pub fn build(configuration: &Configuration, telemetry: Option<&Telemetry>) -> Result<Self, StartError> {
+    pub fn build(
+        configuration: &Configuration,
+        telemetry: Option<&Telemetry>,
+        sockets: PassedSockets,
+    ) -> Result<Self, StartError> {
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
         warn_of_short_secrets(&configuration.token_manager);
         let servers = event_servers(&configuration.events)?;
@@ -75,10 +83,11 @@ impl Application {
         let limits_for = |connections| connection_limits(&configuration.limits, connections);
         let transport = if configuration.tls.enabled { Transport::Tls } else { Transport::Plaintext };
         let counts = core.metrics.http_server(prometheus::Server::Public, transport);
-        let (listener, address) = bind(&http.addr, limits_for(capacity.connections), counts, "http.addr")?;
+        let limits = limits_for(capacity.connections);
+        let (listener, address) = listen_at(&http.addr, sockets.http, limits, counts, "http.addr")?;
         let (debug, limits) = (&configuration.debug.addr, limits_for(capacity.debug_connections));
         let counts = core.metrics.http_server(prometheus::Server::Debug, Transport::Plaintext);
-        let (debug_listener, debug_address) = bind(debug, limits, counts, "debug.addr")?;
+        let (debug_listener, debug_address) = listen_at(debug, sockets.debug, limits, counts, "debug.addr")?;
         let (tls, certificate) = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;
         let previous = jwt_secret_previous.as_ref().map(Secret::reveal);
@@ -174,15 +183,27 @@ impl Application {
     }
 }
 
-fn bind(
+/// Listens on `passed`, the socket of the service manager. Without one it listens on `address`, the value of the setting `name`.
+fn listen_at(
     address: &Address,
+    passed: Option<TcpListener>,
     limits: ConnectionLimits,
     metrics: HttpServerMetrics,
     name: &'static str,
 ) -> Result<(Listener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { name, address: address.to_string(), source };
-    let listener = listen(&address.resolve().map_err(failed)?, limits, metrics, name, address.to_string())?;
+    let Some(passed) = passed else {
+        let addresses = address.resolve().map_err(failed)?;
+        let listener = listen(&addresses, limits, metrics, name, address.to_string())?;
+        let bound = listener.local_addr().map_err(failed)?;
+        return Ok((listener, bound));
+    };
+    let listener = Listener::share(passed, limits, Arc::new(metrics)).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
+    if !address.resolve().is_ok_and(|addresses| addresses.contains(&bound)) {
+        let (setting, configured) = (name, address.to_string());
+        warn!(setting, configured, address = %bound, "the socket of the service manager replaces the address in the settings");
+    }
     Ok((listener, bound))
 }
 

@@ -13,6 +13,7 @@ use ocis_sse::configuration::{SETTINGS, Setting};
 const DOCKERFILE: &str = include_str!("../../deploy/docker/Dockerfile");
 const COMPOSE: &str = include_str!("../../deploy/compose/compose.yaml");
 const PROXIES: &str = include_str!("../../docs/proxies.md");
+const SOCKET: &str = include_str!("../../deploy/systemd/ocis-sse.socket");
 const UNIT: &str = include_str!("../../deploy/systemd/ocis-sse.service");
 
 /// Returns every word of `text` that starts with one of `beginnings`.
@@ -33,12 +34,23 @@ fn program(name: &str) -> PathBuf {
 #[test]
 fn deployed_settings_exist() {
     let known: BTreeSet<String> = SETTINGS.iter().flat_map(Setting::all_variables).collect();
-    for (file, text) in [("Dockerfile", DOCKERFILE), ("compose.yaml", COMPOSE), ("ocis-sse.service", UNIT)] {
+    for (file, text) in [
+        ("Dockerfile", DOCKERFILE),
+        ("compose.yaml", COMPOSE),
+        ("ocis-sse.service", UNIT),
+        ("ocis-sse.socket", SOCKET),
+    ] {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
             let variable = name.strip_suffix("_FILE").unwrap_or(name);
             assert!(known.contains(name) || known.contains(variable), "{file}: {name} is no setting");
         }
     }
+}
+
+#[test]
+fn debian_changelog_has_the_version() {
+    let changelog = include_str!("../../deploy/debian/changelog");
+    assert!(changelog.starts_with(concat!("ocis-sse (", env!("CARGO_PKG_VERSION"), ") ")), "{changelog}");
 }
 
 /// The end-to-end tests show that the service reloads on SIGHUP and notifies systemd.

@@ -40,6 +40,7 @@ mod resume;
 mod reverse_proxies;
 mod service;
 mod slow_client;
+mod socket_activation;
 mod stream_lifetime;
 mod streaming;
 mod tls;

@@ -2,6 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _};
 
+use ocis_sse::configuration::SETTINGS;
 use rustix::process::Signal;
 
 use crate::{
@@ -57,6 +58,11 @@ async fn exit_status_and_message_name_the_error() {
     check(&["server"], &no_pair, 64, "is not the key of the first certificate in http.tls.cert").await;
     let log = [secret, ("SSE_LOG_FILE", "/nowhere/sse.log")];
     check(&["server"], &log, 1, "log.file: cannot open /nowhere/sse.log").await;
+}
+
+fn output_of(arguments: &[&str]) -> String {
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_ocis-sse")).args(arguments).output();
+    String::from_utf8(ended.expect("it runs").stdout).expect("text")
 }
 
 /// Otherwise a debug token with an invalid byte would count as unset.
@@ -138,6 +144,38 @@ async fn config_prints_the_effective_values() {
     let mut defaults = Program::start(&["config", "--defaults"], &[]);
     assert_eq!(defaults.line().await, "log:\n");
     assert_eq!(defaults.status().await, Some(0));
+}
+
+#[test]
+fn man_page_has_every_setting_and_command() {
+    let page = output_of(&["man"]);
+    // In roff a hyphen is `\-`.
+    let plain = page.replace('\\', "");
+    for variable in SETTINGS.iter().flat_map(|setting| setting.variables) {
+        assert!(plain.contains(variable), "{variable}");
+    }
+    let help = output_of(&["--help"]);
+    let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let commands: Vec<_> = commands.map_while(|line| line.split_whitespace().next()).collect();
+    assert!(commands.contains(&"server"), "{help}");
+    for command in commands.iter().filter(|command| **command != "help") {
+        assert!(plain.contains(&format!(".TP\nfB{command}fR\n")), "{command}");
+    }
+}
+
+#[test]
+fn bash_completes_commands_and_options() {
+    let script = output_of(&["completions", "bash"]);
+    let complete = |words: &str, last: usize| {
+        let script = format!(
+            "{script}\nCOMP_WORDS=({words}); COMP_CWORD={last}; function=$(complete -p ocis-sse | grep -o ' _[^ ]*'); \
+             $function ocis-sse \"${{COMP_WORDS[-1]}}\" \"${{COMP_WORDS[-2]}}\"; echo \"${{COMPREPLY[*]}}\""
+        );
+        let ended = std::process::Command::new("bash").args(["-c", &script]).output().expect("it runs");
+        String::from_utf8(ended.stdout).expect("text").trim().to_owned()
+    };
+    assert_eq!(complete("ocis-sse ser", 1), "server");
+    assert_eq!(complete("ocis-sse config --def", 2), "--defaults");
 }
 
 #[tokio::test]

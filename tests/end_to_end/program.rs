@@ -1,8 +1,11 @@
 //! The program as a process of its own.
 
-use std::{collections::VecDeque, net::SocketAddr, process::Stdio};
+use std::{collections::VecDeque, net::SocketAddr, os::fd::OwnedFd, process::Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    fs::OFlags,
+    process::{Pid, Signal, kill_process},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
     process::{Child, ChildStderr, ChildStdout, Command},
@@ -18,7 +21,8 @@ use crate::{
 /// The running program, which is killed on drop.
 pub(crate) struct Program {
     child: Child,
-    output: Lines<BufReader<ChildStdout>>,
+    /// None if the program has something else as its standard output.
+    output: Option<Lines<BufReader<ChildStdout>>>,
     errors: Lines<BufReader<ChildStderr>>,
     /// The log lines before the one with the addresses. NATS can be connected earlier.
     before_addresses: VecDeque<String>,
@@ -26,28 +30,28 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::start_by(env!("CARGO_BIN_EXE_ocis-sse"), arguments, environment)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ocis-sse"));
+        Self::start_by(command.args(arguments).stdout(Stdio::piped()), environment)
     }
 
-    /// Starts a program that replaces itself with the service (`exec`).
-    fn start_by(program: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(program)
-            .args(arguments)
+    /// Starts a program that is the service, or replaces itself with it (`exec`).
+    fn start_by(command: &mut Command, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("it runs");
-        let output = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let output = child.stdout.take().map(|output| BufReader::new(output).lines());
         let errors = BufReader::new(child.stderr.take().expect("piped")).lines();
         Self { child, output, errors, before_addresses: VecDeque::new() }
     }
 
     /// Returns the next line of standard output, with its line break.
     pub(crate) async fn line(&mut self) -> String {
-        let line = tokio::time::timeout(DEADLINE, self.output.next_line()).await.expect("a line in time");
+        let output = self.output.as_mut().expect("piped");
+        let line = tokio::time::timeout(DEADLINE, output.next_line()).await.expect("a line in time");
         line.expect("readable").map(|line| line + "\n").expect("one more line")
     }
 
@@ -85,6 +89,14 @@ impl Program {
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("the signals");
         let caught = u64::from_str_radix(caught.trim(), 16).expect("a set");
         caught & (1 << (signal.as_raw() - 1)) != 0
+    }
+
+    /// Returns whether children of the process do not inherit this descriptor (`O_CLOEXEC`).
+    pub(crate) fn closes_on_exec(&self, descriptor: u32) -> bool {
+        let id = self.child.id().expect("it runs");
+        let information = std::fs::read_to_string(format!("/proc/{id}/fdinfo/{descriptor}")).expect("open");
+        let flags = information.lines().find_map(|line| line.strip_prefix("flags:")).expect("the flags");
+        u32::from_str_radix(flags.trim(), 8).expect("octal") & OFlags::CLOEXEC.bits() != 0
     }
 
     pub(crate) async fn status(&mut self) -> Option<i32> {
@@ -158,5 +170,34 @@ pub(crate) fn server_with_descriptors(
     let environment = environment.iter().map(|(name, value)| (&**name, &**value));
     let environment: Vec<_> = environment.chain(settings.iter().copied()).collect();
     let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" server");
-    Program::start_by("/bin/sh", &["-c", &script, env!("CARGO_BIN_EXE_ocis-sse")], &environment)
+    Program::start_by(shell(&script).stdout(Stdio::piped()), &environment)
+}
+
+/// Starts the service with up to two sockets, as a service manager passes them (`sd_listen_fds(3)`): `names` is `LISTEN_FDNAMES`.
+pub(crate) fn server_with_sockets(
+    nats: &Nats,
+    sockets: Vec<OwnedFd>,
+    names: &str,
+    settings: &[(&str, &str)],
+) -> Program {
+    let environment = environment(nats);
+    let environment = environment.iter().map(|(name, value)| (&**name, &**value));
+    let count = sockets.len().to_string();
+    let passed = [("LISTEN_FDS", &*count), ("LISTEN_FDNAMES", names)];
+    let environment: Vec<_> = environment.chain(passed).chain(settings.iter().copied()).collect();
+    // A test cannot choose the number of a child's descriptor, except by its standard input and output. The shell moves them.
+    let mut shell = shell(
+        "export LISTEN_PID=\"${LISTEN_PID:-$$}\"; exec 3<&0 4<&1 </dev/null >/dev/null; exec \"$0\" server",
+    );
+    let mut sockets = sockets.into_iter();
+    shell.stdin(sockets.next().map_or_else(Stdio::null, Stdio::from));
+    shell.stdout(sockets.next().map_or_else(Stdio::null, Stdio::from));
+    Program::start_by(&mut shell, &environment)
+}
+
+/// Returns a shell that runs `script`, with the service as `$0`.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_ocis-sse")]);
+    command
 }

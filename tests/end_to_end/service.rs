@@ -4,7 +4,7 @@ use std::{net::SocketAddr, str::FromStr};
 
 use jsonwebtoken::{EncodingKey, Header};
 use ocis_sse::{
-    composition::Application,
+    composition::{Application, PassedSockets},
     configuration::{Configuration, Environment},
 };
 use serde_json::json;
@@ -53,7 +53,8 @@ impl Service {
         let environment: Environment =
             ours.iter().chain(transport::settings()).chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a valid configuration");
-        let application = Application::build(&configuration, None).expect("it starts");
+        let application =
+            Application::build(&configuration, None, PassedSockets::default()).expect("it starts");
         let http = transport::service_at(application.http_address());
         let debug = application.debug_address();
         let stop = CancellationToken::new();

@@ -1,12 +1,13 @@
 //! The listening socket, and the socket options of the connections it accepts.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
 
 use domain::jitter::Jitter;
 use ports::outbound::HttpMetrics;
 use rustix::net::sockopt;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::{admission::Connections, reactor::Reactor};
@@ -26,6 +27,10 @@ pub struct Listener {
     pub(super) reactor: Reactor,
     pub(super) limits: ConnectionLimits,
     pub(super) connections: Arc<Connections>,
+    /// Whether another process holds the socket as well.
+    pub(super) is_shared: bool,
+    /// Cancelled when waiting connections are left to the next process.
+    pub(super) pause: CancellationToken,
 }
 
 impl Listener {
@@ -47,9 +52,41 @@ impl Listener {
         for address in addresses {
             listened = listened.or_else(|_| limits.listen(*address));
         }
+        Self::new(listened?, limits, metrics, false)
+    }
+
+    /// Listens on a socket that another process has created and holds as well, so that connections are queued while this process does not
+    /// run. `metrics` counts the connections.
+    ///
+    /// # Errors
+    ///
+    /// The socket does not listen, or the reactor's poller cannot be created.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn share(
+        socket: std::net::TcpListener,
+        limits: ConnectionLimits,
+        metrics: Arc<dyn HttpMetrics>,
+    ) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        // Sets the length of the accept queue.
+        rustix::net::listen(&socket, WAITING_CONNECTIONS.cast_signed())?;
+        let socket = TcpListener::from_std(socket)?;
+        limits.apply_or_warn(&socket);
+        Self::new(socket, limits, metrics, true)
+    }
+
+    fn new(
+        socket: TcpListener,
+        limits: ConnectionLimits,
+        metrics: Arc<dyn HttpMetrics>,
+        is_shared: bool,
+    ) -> io::Result<Self> {
         let connections = Connections::new(limits.connections, metrics);
         let reactor = Reactor::new(Arc::clone(&connections), limits.write_timeout)?;
-        Ok(Self { socket: listened?, reactor, limits, connections })
+        Ok(Self { socket, reactor, limits, connections, is_shared, pause: CancellationToken::new() })
     }
 
     /// Returns the address that the socket listens on.
@@ -59,6 +96,13 @@ impl Listener {
     /// The kernel reports no address.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()
+    }
+
+    /// Returns a token that makes the server accept no more connections, so that they wait for the next process. None if no other process
+    /// holds the socket: waiting connections would be reset with it.
+    #[must_use]
+    pub fn pause(&self) -> Option<CancellationToken> {
+        self.is_shared.then(|| self.pause.clone())
     }
 
     /// Returns a handle that raises the limit of connections while they are served.
@@ -100,15 +144,19 @@ impl ConnectionLimits {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
         // Accepted connections inherit the options of the listener that are set before `listen` (tcp(7)).
-        if let Err(error) = self.apply(&socket) {
-            warn!(%error, "socket options not set on the listener");
-        }
+        self.apply_or_warn(&socket);
         socket.bind(address)?;
         socket.listen(WAITING_CONNECTIONS)
     }
 
-    fn apply(&self, socket: &TcpSocket) -> io::Result<()> {
-        let socket = SockRef::from(socket);
+    /// Sets the socket options of connections.
+    pub(super) fn apply_or_warn(&self, socket: &impl AsFd) {
+        if let Err(error) = self.apply(&SockRef::from(socket)) {
+            warn!(%error, "socket options not set");
+        }
+    }
+
+    fn apply(&self, socket: &SockRef<'_>) -> io::Result<()> {
         socket.set_tcp_nodelay(true)?;
         socket.set_send_buffer_size(self.send_buffer)?;
         socket.set_tcp_user_timeout(Some(self.user_timeout))?;
@@ -168,6 +216,23 @@ async fn queued_connections_inherit_the_limits() {
     assert_eq!(socket.tcp_user_timeout().expect("known"), Some(user_timeout));
     // The kernel doubles the value (socket(7)).
     assert_eq!(socket.send_buffer_size().expect("known"), 60_000);
+    drop(client);
+}
+
+/// They may have connected before this process started for the first time.
+#[tokio::test]
+async fn queued_connections_of_a_shared_socket_get_the_limits() {
+    let shared = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = shared.local_addr().expect("bound");
+    let client = std::net::TcpStream::connect(address).expect("queued");
+    let user_timeout = Duration::from_secs(7);
+    let metrics = Arc::new(ports::outbound::MockHttpMetrics::new());
+    let listener = Listener::share(shared, limits(user_timeout), metrics).expect("listens");
+    let (mut acceptor, _reactor) = super::Acceptor::of(listener);
+    let (accepted, _) = acceptor.accept().await;
+    let socket = SockRef::from(&accepted);
+    assert!(socket.keepalive().expect("known") && socket.tcp_nodelay().expect("known"));
+    assert_eq!(socket.tcp_user_timeout().expect("known"), Some(user_timeout));
     drop(client);
 }
 

@@ -50,7 +50,7 @@ use self::{
     activity::Activity,
     admission::{Connections, EvictionQueue},
     connection::Connection,
-    reactor::ShutdownMode,
+    reactor::{Reactor, ShutdownMode},
     service::Service,
     socket::Socket,
 };
@@ -109,20 +109,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     flush_timeout: Duration,
 ) {
-    let Listener { socket, reactor, limits, connections } = listener;
+    let (mut acceptor, reactor) = Acceptor::of(listener);
     // Each connection starts as a task. When all tasks have ended, no connection can be handed off to the reactor any more.
     let (tasks, inbox) = (TaskTracker::new(), reactor.inbox());
     let mut reactor = tokio::spawn(reactor.run());
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = pin!(shutdown);
-    let mut acceptor = Acceptor {
-        socket,
-        limits,
-        connections,
-        eviction_queue: EvictionQueue::default(),
-        is_failing: false,
-        accepted: 0,
-    };
     let local = LocalAddr(acceptor.socket.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
     loop {
         let (stream, remote) = tokio::select! {
@@ -142,7 +134,7 @@ pub async fn serve(
                 local: local.clone(),
                 remote,
                 app: app.clone(),
-                limits,
+                limits: acceptor.limits,
                 connections: Arc::clone(&acceptor.connections),
             }),
             activity,
@@ -188,6 +180,10 @@ struct Acceptor {
     socket: TcpListener,
     limits: ConnectionLimits,
     connections: Arc<Connections>,
+    /// Whether another process holds the socket as well.
+    is_shared: bool,
+    /// Cancelled when waiting connections are left to the next process.
+    pause: CancellationToken,
     eviction_queue: EvictionQueue,
     /// Whether the last accept failed. A series of failures is logged once.
     is_failing: bool,
@@ -196,12 +192,38 @@ struct Acceptor {
 }
 
 impl Acceptor {
+    /// Returns the acceptor of `listener`, and the reactor for its connections.
+    fn of(listener: Listener) -> (Self, Reactor) {
+        let Listener { socket, reactor, limits, connections, is_shared, pause } = listener;
+        let acceptor = Self {
+            socket,
+            limits,
+            connections,
+            is_shared,
+            pause,
+            eviction_queue: EvictionQueue::default(),
+            is_failing: false,
+            accepted: 0,
+        };
+        (acceptor, reactor)
+    }
+
     async fn accept(&mut self) -> (TcpStream, RemoteAddr) {
         loop {
             self.make_room().await;
-            match self.socket.accept().await {
+            let accepted = tokio::select! {
+                // The service stops: the connections wait for the next process.
+                () = self.pause.cancelled() => std::future::pending().await,
+                // A client connects.
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
                 Ok((stream, remote)) => {
                     self.is_failing = false;
+                    if self.is_shared {
+                        // It may have connected before this process set the options of the listener.
+                        self.limits.apply_or_warn(&stream);
+                    }
                     self.limits.jitter(&stream, self.accepted);
                     self.accepted += 1;
                     return (stream, RemoteAddr(remote.into()));

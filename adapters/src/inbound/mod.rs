@@ -4,3 +4,4 @@ pub mod debug;
 pub mod demo;
 pub mod http;
 pub mod signals;
+pub mod socket_activation;
