@@ -124,7 +124,7 @@ describe("a stream-gap event", () => {
 });
 
 describe("what is generated from the catalogue", () => {
-  for (const [output, path] of [["page", "docs/events.md"]]) {
+  for (const [output, path] of [["types", "clients/js/src/events.ts"], ["page", "docs/events.md"]]) {
     it(`${path} is not stale`, () => {
       const expected = execFileSync(`${ROOT}scripts/event-catalogue`, [output], { encoding: "utf8" });
       assert.equal(read(path), expected, `${path} is stale; mend it with: scripts/event-catalogue ${output} > ${path}`);
