@@ -1,7 +1,7 @@
 // The npm package of ocis-sse-client.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -29,6 +29,7 @@ describe("the package ocis-sse-client", () => {
     assert.deepEqual(files.map(({ path }) => path).sort(), [
       "README.md",
       "dist/connection.d.ts",
+      "dist/events.d.ts",
       "dist/host.d.ts",
       "dist/index.d.ts",
       "dist/index.js",
@@ -43,6 +44,11 @@ describe("the package ocis-sse-client", () => {
     for (const { types, default: script } of [description.exports["."]]) {
       for (const path of [types, script]) assert.ok(files.some((file) => `./${file.path}` === path), path);
     }
+  });
+
+  it("has types for events and their payloads", () => {
+    const { status, stdout } = spawnSync("node_modules/.bin/tsc", ["--project", "tests"], { cwd: FOLDER, encoding: "utf8" });
+    assert.equal(status, 0, stdout);
   });
 });
 

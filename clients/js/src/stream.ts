@@ -1,4 +1,5 @@
 import { CLOSED, CONNECTING, OPEN, type Settings, type State } from "./connection.js";
+import type { EventPayloads } from "./events.js";
 import { host, type ToHost, type ToMember } from "./host.js";
 import type { Block } from "./parser.js";
 
@@ -21,8 +22,15 @@ export interface EventStreamOptions {
 /** An error event, with the HTTP status if there was a response. */
 export type StreamErrorEvent = CustomEvent<{ status?: number }>;
 
-/** The events of a stream that are not `MessageEvent`s. */
-export interface EventStreamEventMap {
+/** An event of a known type. `data` is text; `JSON.parse` returns an `EventPayloads[K]` for it. */
+export interface KnownEvent<K extends keyof EventPayloads> extends MessageEvent<string> {
+  readonly type: K;
+}
+
+type KnownEvents = { [K in keyof EventPayloads]: KnownEvent<K> };
+
+/** The events of a stream by type. Events of other types are `MessageEvent`s. */
+export interface EventStreamEventMap extends KnownEvents {
   open: Event;
   error: StreamErrorEvent;
   languagechange: Event;
