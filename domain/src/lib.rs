@@ -2,7 +2,7 @@
 //!
 //! - [`log`]: the log of recent events and the streams that read it. [`gap`]: what a client learns when events are missing. [`bookmark`]:
 //!   the positions of ended streams.
-//! - [`notification`] and [`content`]: an event. [`identity`]: users. [`language`]: the languages that users prefer.
+//! - [`notification`] and [`content`]: an event. [`type_filter`]: the types of events that a stream asks for. [`identity`]: users. [`language`]: the languages that users prefer.
 //! - [`session`] and [`keepalive`]: when a stream ends and when it needs a comment. [`jitter`]: how simultaneous timers are distributed.
 //! - [`revocation`]: tokens that are rejected before they expire. [`origin`]: the web pages that may read the service's answers.
 //! - [`statistics`] and [`distribution`]: the figures that an administrator sees.
@@ -27,3 +27,4 @@ pub mod revocation;
 pub mod session;
 pub mod statistics;
 mod sync;
+pub mod type_filter;

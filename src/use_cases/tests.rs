@@ -21,6 +21,7 @@ mod request_id;
 mod returning;
 mod slow_client;
 mod threads;
+mod types;
 
 use std::{
     sync::Arc,
@@ -189,7 +190,7 @@ impl Service {
 /// Returns a request with a token that never expires.
 fn request(name: &str) -> StreamRequest {
     let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
-    StreamRequest { principal, last_event_id: None, request: None, accept_language: None }
+    StreamRequest { principal, last_event_id: None, request: None, accept_language: None, types: None }
 }
 
 /// Returns a request with a last event id.

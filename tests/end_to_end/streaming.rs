@@ -147,3 +147,21 @@ async fn last_stream_removes_the_user() {
     .await;
     assert_eq!(service.metric(r#"sse_connections_closed_total{reason="client"}"#).await, 3);
 }
+
+#[tokio::test]
+async fn stream_of_some_types_skips_the_others() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let token = token("einstein");
+    let headers = [("x-access-token", &*token)];
+    let mut stream = Stream::open(service.http, "/sse?types=share-*,file-touched", &headers).await;
+    let publisher = nats.publisher().await;
+    for event_type in ["item-renamed", "share-created", "file-locked", "file-touched"] {
+        publisher.event(&["einstein"], event_type, event_type).await;
+    }
+    assert_eq!(stream.content().await, "share-created");
+    assert_eq!(stream.content().await, "file-touched");
+    let invalid = crate::client::get(service.http, "/sse?types=*-created", &headers).await;
+    assert_eq!(invalid.status, 400);
+    assert!(invalid.body.contains("types: * is only allowed at the end"), "{}", invalid.body);
+}

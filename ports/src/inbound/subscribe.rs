@@ -5,6 +5,7 @@ use domain::{
     identity::Principal,
     language::{LanguagePriorityList, LanguageTag},
     log::EndReason,
+    type_filter::TypeFilter,
 };
 
 use super::Connection;
@@ -41,6 +42,8 @@ pub struct StreamRequest {
     pub request: Option<RequestId>,
     /// The languages that the request prefers.
     pub accept_language: Option<LanguagePriorityList>,
+    /// The types of events that the client asks for. None for all.
+    pub types: Option<TypeFilter>,
 }
 
 /// A stream that was opened.

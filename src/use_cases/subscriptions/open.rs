@@ -27,7 +27,7 @@ impl Subscribe for Subscriptions {
     ) -> Result<Subscription, SubscribeError> {
         let shared = &self.shared;
         let now = shared.now();
-        let StreamRequest { principal, last_event_id, request, accept_language } = request;
+        let StreamRequest { principal, last_event_id, request, accept_language, types } = request;
         let Principal { user, issued_at, expires_at } = principal;
         let mut state = shared.state.lock();
         state.admit(&user).inspect_err(|rejected| shared.count(*rejected))?;
@@ -64,7 +64,7 @@ impl Subscribe for Subscriptions {
             // The account was disabled between the verification of the token and the opening of the stream.
             shared.end(&mailbox, id, EndReason::Revoked);
         }
-        let stream = OpenStream { shared: Arc::clone(shared), mailbox, id };
+        let stream = OpenStream { shared: Arc::clone(shared), mailbox, id, types: types.map(Box::new) };
         Ok(Subscription { language, stream: Box::new(stream) })
     }
 }

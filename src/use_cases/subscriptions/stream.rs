@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use domain::{
     jitter::Jitter,
     language::LanguagePreference,
-    log::{Delivery, EndReason, Item, Note, StreamId, Turn, TurnOutcome},
+    log::{Delivery, EndReason, Entry, Item, Note, StreamId, Turn, TurnOutcome},
     notification::EventId,
+    type_filter::TypeFilter,
 };
 use ports::{
     Frame,
@@ -17,6 +18,8 @@ use super::{Encoded, Mailbox, Shared};
 
 /// Maximum number of bytes that a connection takes at a time. A single larger event is taken as well.
 const MAX_TURN_BYTES: usize = 64 * 1024;
+/// The number of bytes for which a skipped event counts, so that a turn has an end.
+const SKIPPED_BYTES: usize = 64;
 /// Reconnection time that is sent when the service stops and none is configured.
 const DEFAULT_RECONNECTION_TIME: Duration = Duration::from_secs(3);
 
@@ -25,31 +28,24 @@ pub(super) struct OpenStream {
     pub(super) shared: Arc<Shared>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) id: StreamId,
+    /// The types of events that the client asks for. None for all. Boxed, because most open streams have none.
+    pub(super) types: Option<Box<TypeFilter>>,
 }
 
 impl EventStream for OpenStream {
     fn take(&mut self) -> Taken {
-        let Self { shared, mailbox, id } = self;
         let mut taken = Taken::default();
-        let mut write = |preference: &LanguagePreference, item: Item<'_, Encoded>| {
-            let Some(frame) = shared.frame(*id, preference, item) else { return 0 };
-            let bytes = frame.len();
-            match taken.first {
-                None => taken.first = Some(frame),
-                Some(_) => taken.rest.push(frame),
-            }
-            bytes
-        };
-        let now = shared.clock.now();
-        let Turn { mut outcome, was_woken } = mailbox.take(*id, now, MAX_TURN_BYTES, &mut write);
+        let Turn { mut outcome, was_woken } = self.turn(&mut taken);
         if was_woken {
-            shared.pace.taken();
+            self.shared.pace.taken();
         }
-        if outcome == TurnOutcome::LoggedOut {
-            if shared.policy().close_on_logout {
-                shared.end(mailbox, *id, EndReason::Logout);
-            }
-            outcome = mailbox.take(*id, now, MAX_TURN_BYTES, &mut write).outcome;
+        // The closing comment follows a logout in the same write.
+        let mut take_again = outcome == TurnOutcome::LoggedOut;
+        // A connection with nothing to write waits to be woken, so a turn that has only skipped events is not the last one.
+        let has_more = |outcome| matches!(outcome, TurnOutcome::More | TurnOutcome::LoggedOut);
+        while take_again || taken.first.is_none() && has_more(outcome) {
+            outcome = self.turn(&mut taken).outcome;
+            take_again = false;
         }
         taken.is_last = outcome == TurnOutcome::End;
         taken
@@ -60,6 +56,33 @@ impl EventStream for OpenStream {
     }
 }
 
+impl OpenStream {
+    /// Takes one turn's items, and ends the stream if the last one is a logout and the policy says so.
+    fn turn(&self, taken: &mut Taken) -> Turn {
+        let Self { shared, mailbox, id, types } = self;
+        let mut write = |preference: &LanguagePreference, item: Item<'_, Encoded>| {
+            if let (Some(types), Item::Event(entry, delivery)) = (types, &item)
+                && !types.matches(&entry.notification.event_type)
+            {
+                shared.record_skip(entry, *delivery);
+                return SKIPPED_BYTES;
+            }
+            let Some(frame) = shared.frame(*id, preference, item) else { return 0 };
+            let bytes = frame.len();
+            match taken.first {
+                None => taken.first = Some(frame),
+                Some(_) => taken.rest.push(frame),
+            }
+            bytes
+        };
+        let turn = mailbox.take(*id, shared.clock.now(), MAX_TURN_BYTES, &mut write);
+        if turn.outcome == TurnOutcome::LoggedOut && shared.policy().close_on_logout {
+            shared.end(mailbox, *id, EndReason::Logout);
+        }
+        turn
+    }
+}
+
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.close(EndReason::Client);
@@ -67,6 +90,13 @@ impl Drop for OpenStream {
 }
 
 impl Shared {
+    /// Records that a stream has passed an event that its client does not ask for.
+    fn record_skip(&self, entry: &Entry<Encoded>, delivery: Delivery) {
+        if delivery == (Delivery::Live { is_last: true }) {
+            self.count_latency(entry);
+        }
+    }
+
     /// Returns the frame for an item that the stream `id` takes. None for a note that has nothing to send.
     fn frame(&self, id: StreamId, preference: &LanguagePreference, item: Item<'_, Encoded>) -> Option<Frame> {
         match item {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use domain::type_filter::TypeFilter;
 use poem::{
     Body, IntoResponse, Request, Response,
     http::{StatusCode, header},
@@ -73,11 +74,14 @@ impl StreamApi {
         _header: Header<Option<String>>,
         /// The last event id for clients that cannot set the header. The header takes precedence.
         last_event_id: Query<Option<String>>,
+        /// The types of events to send, separated by commas; `share-*` stands for all types that start with `share-`. Without it, all
+        /// events are sent. `stream-gap` is always sent.
+        types: Query<Option<String>>,
         /// The preferred languages of translated events, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
-        self.admit(request, &credentials, last_event_id.0)
+        self.admit(request, &credentials, last_event_id.0, types.0.as_deref())
     }
 
     /// Follow the user's notifications (short path)
@@ -93,17 +97,26 @@ impl StreamApi {
         _header: Header<Option<String>>,
         /// The last event id for clients that cannot set the header. The header takes precedence.
         last_event_id: Query<Option<String>>,
+        /// The types of events to send, separated by commas; `share-*` stands for all types that start with `share-`. Without it, all
+        /// events are sent. `stream-gap` is always sent.
+        types: Query<Option<String>>,
         /// The preferred languages of translated events, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
-        self.admit(request, &credentials, last_event_id.0)
+        self.admit(request, &credentials, last_event_id.0, types.0.as_deref())
     }
 }
 
 impl StreamApi {
     /// Opens a stream within a span, which covers the admission but not the stream.
-    fn admit(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
+    fn admit(
+        &self,
+        request: &Request,
+        credentials: &Credentials,
+        last_event_id: Option<String>,
+        types: Option<&str>,
+    ) -> Answer {
         let span = span(request);
         // Without tracing the headers of the trace are not parsed.
         if !span.is_disabled() {
@@ -114,7 +127,7 @@ impl StreamApi {
             };
             self.traces.continue_from(&span, headers);
         }
-        let answer = span.in_scope(|| self.open(request, credentials, last_event_id));
+        let answer = span.in_scope(|| self.open(request, credentials, last_event_id, types));
         let status = answer.status();
         span.record("http.response.status_code", status.as_u16());
         if status.is_server_error() {
@@ -124,10 +137,23 @@ impl StreamApi {
         answer
     }
 
-    fn open(&self, request: &Request, credentials: &Credentials, last_event_id: Option<String>) -> Answer {
+    fn open(
+        &self,
+        request: &Request,
+        credentials: &Credentials,
+        last_event_id: Option<String>,
+        types: Option<&str>,
+    ) -> Answer {
         let principal = match credentials.principal(request, &*self.verifier, &*self.metrics) {
             Ok(principal) => principal,
             Err(denied) => return denied.into(),
+        };
+        let types = match types.map(TypeFilter::parse).transpose() {
+            Ok(types) => types,
+            Err(invalid) => {
+                let problem = Problem::new(StatusCode::BAD_REQUEST, format!("types: {invalid}"));
+                return Answer::BadRequest(Json(problem));
+            }
         };
         // A request that did not come through `http_server` has no connection, for example in the fuzz target.
         let handle = request.data::<ConnectionHandle>().cloned().unwrap_or_default();
@@ -141,6 +167,7 @@ impl StreamApi {
             last_event_id: header.or(last_event_id),
             request: request_id.as_ref().and_then(RequestId::sent_by_client),
             accept_language: accept_language(request),
+            types,
         };
         match self.subscribe.subscribe(stream, handle.connection()) {
             Ok(Subscription { language, stream }) => {
@@ -188,6 +215,9 @@ enum Answer {
         #[oai(header = "Content-Language")]
         String,
     ),
+    /// The list of event types is not valid.
+    #[oai(status = 400, content_type = "application/problem+json")]
+    BadRequest(Json<Problem>),
     /// The token is missing or not valid: it has expired, was not issued by the platform, names no user, or was issued before the user's
     /// account was disabled or deleted.
     #[oai(status = 401, content_type = "application/problem+json")]
@@ -222,6 +252,7 @@ impl Answer {
     fn status(&self) -> StatusCode {
         match self {
             Self::Open(..) => StatusCode::OK,
+            Self::BadRequest(..) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(..) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(..) => StatusCode::FORBIDDEN,
             Self::TooMany(..) => StatusCode::TOO_MANY_REQUESTS,

@@ -123,6 +123,7 @@ impl World {
                 .then(|| RequestId::try_new(&name).expect("a request id")),
             accept_language: asks_for_german
                 .then(|| LanguagePriorityList::from_accept_language("de").expect("a language")),
+            types: None,
         };
         let connection = Arc::<FakeConnection>::default();
         match running.subscriptions.subscribe(request, connection.clone()) {

@@ -1,0 +1,102 @@
+//! The event types that a stream asks for.
+
+use crate::notification::EventType;
+
+/// Maximum number of patterns of a filter.
+const MAX_PATTERNS: usize = 64;
+
+/// A list of event types, such as `share-*,item-renamed`. A pattern that ends with `*` matches every type that starts with the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeFilter(Box<[Pattern]>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Pattern {
+    Type(Box<str>),
+    Prefix(Box<str>),
+}
+
+impl TypeFilter {
+    /// Parses patterns that are separated by commas.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if there is no pattern or if there are more than 64, or if a pattern is empty or has a `*` before its end.
+    pub fn parse(text: &str) -> Result<Self, InvalidTypeFilter> {
+        let patterns = text.split(',').map(|pattern| Pattern::parse(pattern.trim()));
+        let patterns: Box<[_]> = patterns.take(MAX_PATTERNS + 1).collect::<Result<_, _>>()?;
+        if patterns.len() > MAX_PATTERNS { Err(InvalidTypeFilter::TooMany) } else { Ok(Self(patterns)) }
+    }
+
+    /// Returns whether events of this type pass.
+    #[must_use]
+    pub fn matches(&self, event_type: &EventType) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            Pattern::Type(name) => **name == *event_type.as_str(),
+            Pattern::Prefix(prefix) => event_type.as_str().starts_with(&**prefix),
+        })
+    }
+}
+
+impl Pattern {
+    fn parse(pattern: &str) -> Result<Self, InvalidTypeFilter> {
+        let (name, is_prefix) = match pattern.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (pattern, false),
+        };
+        match (name, is_prefix) {
+            ("", false) => Err(InvalidTypeFilter::Empty),
+            (name, _) if name.contains('*') => Err(InvalidTypeFilter::Wildcard),
+            (name, true) => Ok(Self::Prefix(name.into())),
+            (name, false) => Ok(Self::Type(name.into())),
+        }
+    }
+}
+
+/// The error for a text that is not a list of event types. The message is for a developer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTypeFilter {
+    /// A pattern is empty.
+    #[error("an event type is empty; use for example share-*,item-renamed")]
+    Empty,
+    /// A `*` is not the last character of its pattern.
+    #[error("* is only allowed at the end of an event type; use for example share-*")]
+    Wildcard,
+    /// There are more than 64 patterns.
+    #[error("there are more than 64 event types; use fewer, or share-* for all that start with share-")]
+    TooMany,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_types_and_prefixes() {
+        let check = |filter: &str, expected: &[&str]| {
+            let filter = TypeFilter::parse(filter).expect("a filter");
+            let all = ["share-created", "share-removed", "item-renamed", "item-renamed-again", "share"];
+            let matching =
+                all.into_iter().filter(|name| filter.matches(&EventType::try_new(name).expect("a type")));
+            assert_eq!(matching.collect::<Vec<_>>(), expected, "{filter:?}");
+        };
+        check("item-renamed", &["item-renamed"]);
+        check("share-*, item-renamed", &["share-created", "share-removed", "item-renamed"]);
+        check("*", &["share-created", "share-removed", "item-renamed", "item-renamed-again", "share"]);
+        check("Item-Renamed", &[]);
+    }
+
+    #[test]
+    fn invalid_filter_names_its_fault() {
+        for (text, expected) in [
+            ("", InvalidTypeFilter::Empty),
+            ("a,,b", InvalidTypeFilter::Empty),
+            ("a,", InvalidTypeFilter::Empty),
+            ("*-created", InvalidTypeFilter::Wildcard),
+            ("a**", InvalidTypeFilter::Wildcard),
+            (&vec!["a"; 65].join(","), InvalidTypeFilter::TooMany),
+        ] {
+            assert_eq!(TypeFilter::parse(text), Err(expected), "{text}");
+        }
+        assert!(TypeFilter::parse(&vec!["a"; 64].join(",")).is_ok());
+    }
+}
