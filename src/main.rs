@@ -8,7 +8,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured},
     composition::{
@@ -27,7 +26,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match CommandLine::parse().command {
+    match CommandLine::of_process().command {
         Command::Server(Configured { config }) => {
             // Installed before the configuration is read, so that a SIGHUP in the meantime does not end the process.
             let hangups = hangups();

@@ -1,7 +1,7 @@
 //! The environments in which the platforms' packages start their own `sse` service also start this one.
 //!
-//! The variables are those of Infinite Scale's Helm chart 0.7.0 (`charts/ocis/templates/sse/deployment.yaml`, in the
-//! order of the template) and of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
+//! The arguments and variables are those of Infinite Scale's Helm chart 0.7.0 (`charts/ocis/templates/sse/deployment.yaml`,
+//! in the order of the template) and of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -54,6 +54,7 @@ fn chart<'a>(registry: &'a str, events: &[(&'a str, &'a str)]) -> Vec<(&'a str, 
         // The chart uses the ports 9135 and 9939.
         ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
         ("SSE_HTTP_ADDR", "0.0.0.0:0"),
+        ("SSE_KEEPALIVE_INTERVAL", "30s"),
         ("SSE_JWT_SECRET", SECRET),
     ];
     [&before, events, &after, &SERVICE_LINKS, transport::settings()].concat()
@@ -68,7 +69,7 @@ struct Started {
 
 impl Started {
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let mut program = Program::start(&["server"], environment);
+        let mut program = Program::start(&["sse", "server"], environment);
         loop {
             let line = program.log_line().await;
             if line["message"] == "listening" {
