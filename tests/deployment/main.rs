@@ -1,6 +1,7 @@
 //! The files in `deploy/` and the pages about them match the code.
 
 mod compatibility;
+mod compose;
 mod metrics;
 
 use std::{collections::BTreeSet, process::Command};
@@ -8,7 +9,6 @@ use std::{collections::BTreeSet, process::Command};
 use ocis_sse::configuration::{SETTINGS, Setting};
 
 const DOCKERFILE: &str = include_str!("../../deploy/docker/Dockerfile");
-const COMPOSE: &str = include_str!("../../deploy/compose/compose.yaml");
 const PROXIES: &str = include_str!("../../docs/proxies.md");
 const UNIT: &str = include_str!("../../deploy/systemd/ocis-sse.service");
 
@@ -22,7 +22,7 @@ fn words<'a>(text: &'a str, beginnings: &[&str]) -> BTreeSet<&'a str> {
 #[test]
 fn deployed_settings_exist() {
     let known: BTreeSet<String> = SETTINGS.iter().flat_map(Setting::all_variables).collect();
-    for (file, text) in [("Dockerfile", DOCKERFILE), ("compose.yaml", COMPOSE), ("ocis-sse.service", UNIT)] {
+    for (file, text) in [("Dockerfile", DOCKERFILE), ("ocis-sse.service", UNIT)] {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
             let variable = name.strip_suffix("_FILE").unwrap_or(name);
             assert!(known.contains(name) || known.contains(variable), "{file}: {name} is no setting");
