@@ -202,8 +202,8 @@ fn paths_that_an_adapter_may_name() {
 fn tests_named_in_the_guarantees_exist() {
     let sources: Vec<_> = ["domain", "adapters", "src", "tests"].into_iter().flat_map(sources).collect();
     let page = include_str!("../../docs/guarantees.md");
-    let browser_tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    // In the tables, the quoted names in the last column are tests, modules of tests, or files of browser tests.
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    // In the tables, the quoted names in the last column are tests, modules of tests, or files of tests.
     let proofs =
         page.lines().filter_map(|line| line.strip_suffix('|')?.rsplit_once('|')).map(|(_, proofs)| proofs);
     let named: Vec<_> = proofs.flat_map(|proofs| proofs.split('`').skip(1).step_by(2)).collect();
@@ -212,7 +212,8 @@ fn tests_named_in_the_guarantees_exist() {
         let last = name.rsplit("::").next().unwrap_or_default();
         let (function, module) = (format!("fn {last}("), format!("mod {last};"));
         let exists = sources.iter().any(|(_, text)| text.contains(&function) || text.contains(&module))
-            || (name.ends_with(".test.js") && browser_tests.join(name).is_file());
+            || (name.ends_with(".test.js")
+                && ["browser", "image"].iter().any(|part| tests.join(part).join(name).is_file()));
         assert!(exists, "docs/guarantees.md names {name}, which is no test");
     }
 }
