@@ -14,7 +14,7 @@ import { SECRET, token } from "../browser/fixture/service.js";
 const PODMAN = fileURLToPath(new URL("../../scripts/podman", import.meta.url));
 const CHART = fileURLToPath(new URL("../platforms/helm-chart.env", import.meta.url));
 const IMAGE = "localhost/ocis-sse";
-const BASE = "docker.io/library/debian:bookworm-slim";
+const BASE = "localhost/debian:bookworm-slim";
 const NAME = "ocis-sse-test";
 
 // Below podman's own limits, which not every machine allows.
