@@ -135,6 +135,7 @@ impl Service {
                 accept_language: LanguagePriorityList::from_accept_language(
                     accept_language[n % accept_language.len()],
                 ),
+                types: None,
             };
             subscriptions.subscribe(request, Arc::new(NoConnection)).expect("a stream").stream
         });

@@ -2,7 +2,7 @@
 
 mod man_page;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{env, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
@@ -21,6 +21,21 @@ pub struct CommandLine {
     /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl CommandLine {
+    /// Parses the arguments of the process. Prints a text and ends the process for a wrong command line or `--help`.
+    ///
+    /// A first argument `sse` is ignored: the platforms start their services with `ocis sse server` and
+    /// `opencloud sse server`, and Infinite Scale's Helm chart does not let these words be changed.
+    #[must_use]
+    pub fn of_process() -> Self {
+        let mut arguments: Vec<_> = env::args_os().collect();
+        if arguments.get(1).is_some_and(|first| first == "sse") {
+            arguments.remove(1);
+        }
+        Self::parse_from(arguments)
+    }
 }
 
 /// The subcommands.

@@ -8,7 +8,6 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured, Doctor, completions, man_page},
     composition::{
@@ -33,7 +32,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 fn main() -> ExitCode {
     // Before the runtime opens descriptors, because the sockets are found by their numbers.
     let sockets = PassedSockets::take();
-    run(CommandLine::parse().command, sockets)
+    run(CommandLine::of_process().command, sockets)
 }
 
 #[tokio::main]

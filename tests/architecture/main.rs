@@ -203,8 +203,8 @@ fn tests_named_in_the_guarantees_exist() {
     let sources: Vec<_> = ["domain", "adapters", "src", "tests"].into_iter().flat_map(sources).collect();
     let page = include_str!("../../docs/guarantees.md");
     let package_tests = include_str!("../package/inside");
-    let browser_tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser");
-    // In the tables, the quoted names in the last column are tests, modules of tests, files of browser tests, or tests of the package.
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    // In the tables, the quoted names in the last column are tests, modules of tests, files of tests, or tests of the package.
     let proofs =
         page.lines().filter_map(|line| line.strip_suffix('|')?.rsplit_once('|')).map(|(_, proofs)| proofs);
     let named: Vec<_> = proofs.flat_map(|proofs| proofs.split('`').skip(1).step_by(2)).collect();
@@ -213,7 +213,8 @@ fn tests_named_in_the_guarantees_exist() {
         let last = name.rsplit("::").next().unwrap_or_default();
         let (function, module) = (format!("fn {last}("), format!("mod {last};"));
         let exists = sources.iter().any(|(_, text)| text.contains(&function) || text.contains(&module))
-            || (name.ends_with(".test.js") && browser_tests.join(name).is_file())
+            || (name.ends_with(".test.js")
+                && ["browser", "image"].iter().any(|part| tests.join(part).join(name).is_file()))
             || package_tests.contains(&format!("\n{name}() {{\n"));
         assert!(exists, "docs/guarantees.md names {name}, which is no test");
     }

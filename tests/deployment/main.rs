@@ -1,6 +1,7 @@
 //! The files in `deploy/` and the pages about them match the code.
 
 mod compatibility;
+mod compose;
 mod kubernetes;
 mod metrics;
 mod prometheus;
@@ -11,7 +12,6 @@ use std::{collections::BTreeSet, path::PathBuf, process::Command};
 use ocis_sse::configuration::{SETTINGS, Setting};
 
 const DOCKERFILE: &str = include_str!("../../deploy/docker/Dockerfile");
-const COMPOSE: &str = include_str!("../../deploy/compose/compose.yaml");
 const PROXIES: &str = include_str!("../../docs/proxies.md");
 const SOCKET: &str = include_str!("../../deploy/systemd/ocis-sse.socket");
 const UNIT: &str = include_str!("../../deploy/systemd/ocis-sse.service");
@@ -34,12 +34,8 @@ fn program(name: &str) -> PathBuf {
 #[test]
 fn deployed_settings_exist() {
     let known: BTreeSet<String> = SETTINGS.iter().flat_map(Setting::all_variables).collect();
-    for (file, text) in [
-        ("Dockerfile", DOCKERFILE),
-        ("compose.yaml", COMPOSE),
-        ("ocis-sse.service", UNIT),
-        ("ocis-sse.socket", SOCKET),
-    ] {
+    for (file, text) in [("Dockerfile", DOCKERFILE), ("ocis-sse.service", UNIT), ("ocis-sse.socket", SOCKET)]
+    {
         for name in words(text, &["SSE_", "MICRO_REGISTRY"]) {
             let variable = name.strip_suffix("_FILE").unwrap_or(name);
             assert!(known.contains(name) || known.contains(variable), "{file}: {name} is no setting");

@@ -1,7 +1,7 @@
 //! The environments in which the platforms' packages start their own `sse` service also start this one.
 //!
-//! The variables are those of Infinite Scale's Helm chart 0.7.0 (`charts/ocis/templates/sse/deployment.yaml`, in the
-//! order of the template) and of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
+//! The arguments are those of Infinite Scale's Helm chart 0.7.0. The variables are the chart's (`helm-chart.env`), and
+//! those of OpenCloud's `opencloud-compose` (`docker-compose.yml`, with its `.env.example`).
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -20,43 +20,22 @@ use crate::{
     transport::{self, Server},
 };
 
-/// Variables that a cluster adds to each container for the chart's service `sse` (Docker-style links).
-const SERVICE_LINKS: [(&str, &str); 11] = [
-    ("SSE_SERVICE_HOST", "10.0.0.1"),
-    ("SSE_SERVICE_PORT", "9939"),
-    ("SSE_SERVICE_PORT_HTTP", "9939"),
-    ("SSE_SERVICE_PORT_METRICS_DEBUG", "9135"),
-    ("SSE_PORT", "tcp://10.0.0.1:9939"),
-    ("SSE_PORT_9939_TCP", "tcp://10.0.0.1:9939"),
-    ("SSE_PORT_9939_TCP_PROTO", "tcp"),
-    ("SSE_PORT_9939_TCP_PORT", "9939"),
-    ("SSE_PORT_9939_TCP_ADDR", "10.0.0.1"),
-    ("SSE_PORT_9135_TCP", "tcp://10.0.0.1:9135"),
-    ("KUBERNETES_SERVICE_HOST", "10.0.0.2"),
-];
+/// The variables of the chart's container, without the secret and the addresses of NATS.
+const CHART: &str = include_str!("../platforms/helm-chart.env");
 
 /// Returns the chart's variables; `events` are those of its template `ocis.events`.
 fn chart<'a>(registry: &'a str, events: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
-    let before = [
-        ("MICRO_REGISTRY", "nats-js-kv"),
+    let lines = CHART.lines().filter(|line| !line.starts_with('#'));
+    let template = lines.map(|line| line.split_once('=').expect("a variable"));
+    let here = [
         ("MICRO_REGISTRY_ADDRESS", registry),
-        ("OCIS_CORS_ALLOW_ORIGINS", "https://ocis.owncloud.test"),
-    ];
-    let after = [
-        ("SSE_LOG_COLOR", "false"),
-        ("SSE_LOG_LEVEL", "info"),
-        ("SSE_LOG_PRETTY", "false"),
-        ("SSE_TRACING_ENABLED", "false"),
-        ("SSE_TRACING_TYPE", "jaeger"),
-        ("SSE_TRACING_ENDPOINT", ""),
-        ("SSE_TRACING_COLLECTOR", ""),
-        ("SSE_DEBUG_PPROF", "false"),
+        ("SSE_JWT_SECRET", SECRET),
         // The chart uses the ports 9135 and 9939.
         ("SSE_DEBUG_ADDR", "0.0.0.0:0"),
         ("SSE_HTTP_ADDR", "0.0.0.0:0"),
-        ("SSE_JWT_SECRET", SECRET),
     ];
-    [&before, events, &after, &SERVICE_LINKS, transport::settings()].concat()
+    let here = here.iter().chain(events).chain(transport::settings());
+    template.chain(here.copied()).collect()
 }
 
 /// A running service that has logged no warning.
@@ -68,7 +47,7 @@ struct Started {
 
 impl Started {
     async fn with(environment: &[(&str, &str)]) -> Self {
-        let mut program = Program::start(&["server"], environment);
+        let mut program = Program::start(&["sse", "server"], environment);
         loop {
             let line = program.log_line().await;
             if line["message"] == "listening" {

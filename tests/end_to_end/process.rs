@@ -24,13 +24,18 @@ async fn exit_status_and_message_name_the_error() {
     };
     let secret = ("OCIS_JWT_SECRET", SECRET);
     check(&["version"], &[], 0, "").await;
+    check(&["sse", "version"], &[], 0, "").await;
     check(&[], &[], 2, "Usage: ocis-sse <COMMAND>").await;
+    check(&["sse"], &[], 2, "Usage: ocis-sse <COMMAND>").await;
     check(&["serve"], &[], 2, "unrecognized subcommand 'serve'").await;
+    check(&["sse", "serve"], &[], 2, "unrecognized subcommand 'serve'").await;
+    check(&["proxy", "server"], &[], 2, "unrecognized subcommand 'proxy'").await;
     check(&["server"], &[], 64, "OCIS_JWT_SECRET, OC_JWT_SECRET, SSE_JWT_SECRET or token_manager.jwt_secret")
         .await;
     let wrong = [secret, ("SSE_KEEPALIVE_INTERVAL", "30")];
     check(&["server"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL: \"30\" is not a duration").await;
     check(&["health"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL").await;
+    check(&["sse", "health"], &wrong, 64, "SSE_KEEPALIVE_INTERVAL").await;
     check(&["server", "--config", "/nowhere"], &[secret], 64, "/nowhere: cannot be read").await;
     check(&["health"], &[secret, ("SSE_DEBUG_ADDR", "127.0.0.1:1")], 1, "no connection to the debug server")
         .await;
