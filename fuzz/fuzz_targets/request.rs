@@ -12,7 +12,7 @@ use std::{
 
 use adapters::{
     http_server::App,
-    inbound::http::{CrossOrigin, HttpApi},
+    inbound::http::{AuditPolicy, CrossOrigin, HttpApi},
     outbound::clock::SystemClock,
 };
 use domain::{
@@ -177,7 +177,7 @@ fn app() -> App {
         *OPENED.lock().expect("no panic") = Some(request);
         let mut stream = MockEventStream::new();
         stream.expect_take().returning(Taken::default);
-        stream.expect_close().return_const(());
+        stream.expect_close().returning(Some);
         Ok(Subscription { language: LanguageTag::default(), stream: Box::new(stream) })
     });
     let mut choose_language = MockChooseLanguage::new();
@@ -199,6 +199,7 @@ fn app() -> App {
         allow_credentials: true,
         token_cookie: Some("token".into()),
     });
+    let (_, audit) = watch::channel(AuditPolicy { enabled: true, trusted_proxies: Vec::new() });
     let http = HttpApi {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
@@ -207,6 +208,7 @@ fn app() -> App {
         clock: Arc::new(SystemClock),
         traces: Arc::new(traces),
         cross_origin,
+        audit,
         root: "/".into(),
         version: "0",
     };

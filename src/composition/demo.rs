@@ -25,7 +25,7 @@ use super::{
     Core, Service, StartError,
     capacity::Capacity,
     listen,
-    reload::{cross_origin, policy},
+    reload::{audit, cross_origin, policy},
     server::connection_limits,
 };
 use crate::configuration::{Configuration, GoDuration};
@@ -131,7 +131,8 @@ fn http(core: &Core, configuration: &Configuration) -> HttpApi {
     let secret = configuration.token_manager.jwt_secret.reveal();
     let verifier = Arc::new(RevaTokens::new(secret, None, core.clock.clone()));
     let (_, allowed) = watch::channel(cross_origin(&configuration.cors));
-    core.http(verifier, allowed, configuration.http.root.as_str())
+    let (_, audit) = watch::channel(audit(configuration));
+    core.http(verifier, allowed, audit, configuration.http.root.as_str())
 }
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {

@@ -17,7 +17,7 @@ use adapters::{
     },
     inbound::{
         debug::{self, Unhealthy},
-        http::{CrossOrigin, EventFrames, HttpApi},
+        http::{AuditPolicy, CrossOrigin, EventFrames, HttpApi},
     },
     outbound::{
         clock::SystemClock,
@@ -93,6 +93,7 @@ impl Core {
         &self,
         verifier: Arc<dyn TokenVerifier>,
         cross_origin: watch::Receiver<CrossOrigin>,
+        audit: watch::Receiver<AuditPolicy>,
         root: &str,
     ) -> HttpApi {
         HttpApi {
@@ -103,6 +104,7 @@ impl Core {
             clock: self.clock.clone(),
             traces: Arc::new(TraceContext),
             cross_origin,
+            audit,
             root: root.into(),
             version: VERSION,
         }

@@ -7,7 +7,11 @@ use adapters::{
         ConnectionLimit,
         tls::{Renewal, Renewed},
     },
-    inbound::{debug::DebugToken, http::CrossOrigin, signals::Signal},
+    inbound::{
+        debug::DebugToken,
+        http::{AuditPolicy, CrossOrigin},
+        signals::Signal,
+    },
     outbound::{jwt::RevaTokens, log::LogLevelHandle, service_manager},
 };
 use domain::{
@@ -37,6 +41,7 @@ pub(super) struct ReloadTargets {
     pub(super) subscriptions: Subscriptions,
     pub(super) tokens: Arc<RevaTokens>,
     pub(super) cross_origin: watch::Sender<CrossOrigin>,
+    pub(super) audit: watch::Sender<AuditPolicy>,
     pub(super) debug_token: watch::Sender<DebugToken>,
     pub(super) connections: ConnectionLimit,
     /// The limit of file descriptors, which connections and streams share.
@@ -56,6 +61,7 @@ impl ReloadTargets {
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
         self.tokens.set_secrets(jwt_secret.reveal(), jwt_secret_previous.as_ref().map(Secret::reveal));
         self.cross_origin.send_replace(cross_origin(&configuration.cors));
+        self.audit.send_replace(audit(configuration));
         self.debug_token.send_replace(debug_token(configuration.debug.token.as_ref()));
         self.effective.send_replace(configuration.effective.clone());
     }
@@ -198,6 +204,14 @@ pub(super) fn policy(configuration: &Configuration, capacity: Capacity) -> Strea
         reconnection_time: unless_zero(streams.reconnection_time.0),
         close_on_logout: streams.close_on_logout,
         replace_streams: streams.replace,
+    }
+}
+
+/// Returns the policy of the audit log.
+pub(super) fn audit(configuration: &Configuration) -> AuditPolicy {
+    AuditPolicy {
+        enabled: configuration.log.audit,
+        trusted_proxies: configuration.http.trusted_proxies.iter().map(|network| network.0).collect(),
     }
 }
 

@@ -32,7 +32,7 @@ use super::{
     capacity::Capacity,
     listen,
     nats::{event_servers, registry_servers},
-    reload::{ReloadTargets, Reloader, cross_origin, debug_token, policy, warn_of_short_secrets},
+    reload::{ReloadTargets, Reloader, audit, cross_origin, debug_token, policy, warn_of_short_secrets},
 };
 use crate::{
     configuration::{Address, Configuration, Environment, Limits, RegistryKind, Secret, Tls, TokenManager},
@@ -93,7 +93,8 @@ impl Application {
         let previous = jwt_secret_previous.as_ref().map(Secret::reveal);
         let tokens = Arc::new(RevaTokens::new(jwt_secret.reveal(), previous, core.clock.clone()));
         let (cross_origin, allowed) = watch::channel(cross_origin(&configuration.cors));
-        let app = core.http(tokens.clone(), allowed, http.root.as_str()).app(std::convert::identity);
+        let (audit, audited) = watch::channel(audit(configuration));
+        let app = core.http(tokens.clone(), allowed, audited, http.root.as_str()).app(std::convert::identity);
         let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
         let (effective, shown) = watch::channel(configuration.effective.clone());
         let metrics = core.metrics.clone();
@@ -119,6 +120,7 @@ impl Application {
             subscriptions: core.subscriptions.clone(),
             tokens,
             cross_origin,
+            audit,
             debug_token,
             connections: listener.connection_limit(),
             descriptors,

@@ -66,7 +66,7 @@ impl Drop for Telemetry {
 }
 
 fn logging(log: &Log) -> Result<Logging, StartError> {
-    let Log { level, pretty, color, file } = log;
+    let Log { level, pretty, color, file, .. } = log;
     let file = match file {
         Some(path) => {
             let failed = |source| StartError::LogFile { path: path.clone(), source };

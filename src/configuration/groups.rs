@@ -8,7 +8,7 @@ use super::{
     reader::Reader,
     values::{
         Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Format, FromTexts,
-        GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method,
+        GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, Network,
         PrivateKeyFile, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };
@@ -67,6 +67,8 @@ group! {
         color: bool = "log.color",
         /// The file. None for standard error.
         file: Option<String> = "log.file",
+        /// Whether the opening and the end of each stream is logged.
+        audit: bool = "log.audit",
     }
 }
 
@@ -156,6 +158,8 @@ group! {
         advertise_addr: Option<Address> = "http.advertise_addr" if "registry.kind",
         /// The path prefix of all operations.
         root: HttpRoot = "http.root",
+        /// The proxies whose `X-Forwarded-For` is believed.
+        trusted_proxies: Vec<Network> = "http.trusted_proxies",
     }
 }
 

@@ -35,7 +35,7 @@ pub use self::{
     settings::{SETTINGS, Setting},
     values::{
         Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Credentials,
-        GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method,
+        GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, Network,
         PrivateKeyFile, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
     },
 };

@@ -97,6 +97,14 @@ pub const SETTINGS: &[Setting] = &[
         "Log file, opened for appending and reopened on SIGHUP; none for standard error"
     ),
     setting!(
+        "log.audit",
+        ["SSE_LOG_AUDIT"],
+        Some("true"),
+        "false",
+        "Audit log: a line at level info when a stream opens and when it ends, with user, client address, request id, reason, duration and events"
+    )
+    .reloadable(),
+    setting!(
         "tracing.enabled",
         ["OCIS_TRACING_ENABLED", "SSE_TRACING_ENABLED"],
         Some("false"),
@@ -270,6 +278,14 @@ pub const SETTINGS: &[Setting] = &[
         "Address of this instance in the registry; none for http.addr, or for this machine's own address if http.addr is unspecified"
     ),
     setting!("http.root", ["SSE_HTTP_ROOT"], Some("/"), "/", "Path prefix of all operations"),
+    setting!(
+        "http.trusted_proxies",
+        ["SSE_TRUSTED_PROXIES"],
+        Some("127.0.0.0/8,::1"),
+        "10.0.0.0/8,127.0.0.0/8",
+        "Addresses and networks of proxies whose X-Forwarded-For is believed; comma-separated; the audit log has the client address that they name"
+    )
+    .reloadable(),
     setting!(
         "http.cors.allow_origins",
         ["OCIS_CORS_ALLOW_ORIGINS", "SSE_CORS_ALLOW_ORIGINS"],

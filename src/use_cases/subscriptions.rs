@@ -261,10 +261,11 @@ impl Shared {
         ended.needs_wake
     }
 
-    /// Removes a stream. `reason` is recorded unless the stream has ended before.
-    fn close(&self, mailbox: &Mailbox, id: StreamId, reason: EndReason) {
+    /// Removes a stream. `reason` is recorded unless the stream has ended before. Returns the recorded reason.
+    fn close(&self, mailbox: &Mailbox, id: StreamId, reason: EndReason) -> EndReason {
         let mut state = self.state.lock();
         self.record_end(&mut state, mailbox, id, reason);
-        state.log.close(mailbox, id, &mut |entry| self.count_latency(entry));
+        let closed = state.log.close(mailbox, id, &mut |entry| self.count_latency(entry));
+        closed.and_then(|stream| stream.end_reason()).unwrap_or(reason)
     }
 }

@@ -147,7 +147,7 @@ async fn config_prints_the_effective_values() {
     }
     assert_eq!(config.status().await, Some(0));
     let mut defaults = Program::start(&["config", "--defaults"], &[]);
-    assert_eq!(defaults.line().await, "log:\n");
+    assert_eq!(defaults.line().await, "# yaml-language-server: $schema=sse.schema.json\n");
     assert_eq!(defaults.status().await, Some(0));
 }
 
@@ -239,31 +239,64 @@ async fn weak_secret_is_warned_of_and_not_shown() {
 }
 
 #[tokio::test]
-async fn requests_and_stream_ends_are_logged() {
+async fn requests_are_logged() {
     let nats = Nats::down();
-    let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_KEEPALIVE_INTERVAL", "10ms")]);
+    let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "debug"), ("SSE_LOG_AUDIT", "false")]);
     let (address, _) = program.logged_addresses().await;
     let headers = [("x-request-id", "tab 7"), ("x-access-token", &*token("einstein"))];
-    let mut stream = Stream::open(address, "/sse", &headers).await;
-    assert_eq!(stream.next().await.expect("a comment").0, ": keepalive\n\n");
-    drop(stream);
+    drop(Stream::open(address, "/sse", &headers).await);
     crate::client::get(address, "/sse", &headers[..1]).await;
     let mut logged = Vec::new();
-    while logged.len() < 3 {
-        let line = program.error_line().await.expect("a line");
-        let line: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    while logged.len() < 2 {
+        let line = program.log_line().await;
         if line["request-id"] == "tab 7" {
-            assert_eq!(line["level"], "debug");
+            assert_eq!((&line["level"], &line["message"]), (&"debug".into(), &"access-log".into()));
             assert!(line["duration"].is_f64(), "{line}");
             logged.push(line);
         }
     }
     let opened = &logged[0];
-    assert_eq!(opened["message"], "access-log");
     assert_eq!([&opened["proto"], &opened["method"], &opened["path"]], ["HTTP/1.1", "GET", "/sse"]);
     assert_eq!((&opened["status"], &opened["bytes"]), (&200.into(), &serde_json::Value::Null));
-    let ended = logged.iter().find(|line| line["message"] == "stream ended").expect("an end");
-    assert!(ended["bytes"].as_u64() >= Some(": keepalive\n\n".len() as u64), "{ended}");
-    let rejected = logged.iter().find(|line| line["status"] == 401).expect("a rejection");
-    assert!(rejected["bytes"].as_u64() > Some(50), "{rejected}");
+    assert_eq!(logged[1]["status"], 401);
+    assert!(logged[1]["bytes"].as_u64() > Some(50), "{}", logged[1]);
+}
+
+#[tokio::test]
+async fn openings_and_ends_of_streams_are_logged() {
+    let nats = Nats::start().await;
+    let mut program = server_with(&nats, &[("SSE_LOG_LEVEL", "info")]);
+    let (address, _) = program.logged_addresses().await;
+    let token = token("einstein");
+    let headers = [
+        ("x-request-id", "tab 7"),
+        ("x-access-token", &*token),
+        ("x-forwarded-for", "203.0.113.9, 198.51.100.7"),
+    ];
+    let mut stream = Stream::open(address, "/sse", &headers).await;
+    let mut lines = Vec::new();
+    let mut line_with = async |message: &str| loop {
+        let line = program.log_line().await;
+        lines.push(line.to_string());
+        if line["message"] == message {
+            return line;
+        }
+    };
+    let opened = line_with("stream opened").await;
+    let (client, user) = ("198.51.100.7", "einstein");
+    assert_eq!([&opened["level"], &opened["user"], &opened["client"]], ["info", user, client]);
+    assert_eq!(opened["request-id"], "tab 7");
+    let publisher = nats.publisher().await;
+    // A queue that did not exist may be created after the first event was published.
+    line_with("reading from NATS").await;
+    for content in ["one", "two"] {
+        publisher.event(&["einstein"], "t", content).await;
+        assert_eq!(stream.content().await, content);
+    }
+    publisher.event(&["einstein"], "backchannel-logout", "{}").await;
+    let ended = line_with("stream ended").await;
+    assert_eq!([&ended["user"], &ended["client"], &ended["reason"]], [user, client, "logout"]);
+    assert_eq!((&ended["request-id"], &ended["events"]), (&"tab 7".into(), &3.into()));
+    assert!(ended["duration"].is_f64() && ended["bytes"].as_u64() > Some(100), "{ended}");
+    assert!(lines.iter().all(|line| !line.contains(&token) && !line.contains("backchannel")), "{lines:?}");
 }

@@ -174,6 +174,12 @@ impl<C> Stream<C> {
         self.progress.as_ref().is_none_or(|progress| progress.ending.is_none())
     }
 
+    /// Returns why the stream has ended. None while it is open.
+    #[must_use]
+    pub fn end_reason(&self) -> Option<EndReason> {
+        Some(self.ending()?.reason)
+    }
+
     /// Returns whether the stream still replays events that its client has missed. True until it is known where the stream starts.
     #[must_use]
     pub fn is_replaying(&self) -> bool {

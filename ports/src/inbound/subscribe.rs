@@ -70,8 +70,9 @@ pub trait EventStream: Send + Sync {
     /// Takes the next frames, up to a limited number of bytes or one larger event. It does not block.
     fn take(&mut self) -> Taken;
 
-    /// Closes the stream for a `reason`. Only the first call has an effect.
-    fn close(&mut self, reason: EndReason);
+    /// Closes the stream for a `reason`, unless it has ended for another one. Returns the recorded reason, or none if the stream was closed
+    /// before.
+    fn close(&mut self, reason: EndReason) -> Option<EndReason>;
 }
 
 /// The frames that a connection has taken.
@@ -81,6 +82,8 @@ pub struct Taken {
     pub first: Option<Frame>,
     /// The frames to write after it.
     pub rest: Vec<Frame>,
+    /// The number of events among the frames.
+    pub events: u64,
     /// Whether the stream ends after these frames.
     pub is_last: bool,
 }

@@ -103,8 +103,10 @@ fn reloadable_settings_are_listed() {
         reloadable.collect::<Vec<_>>(),
         [
             "log.level",
+            "log.audit",
             "debug.token",
             "keepalive_interval",
+            "http.trusted_proxies",
             "http.cors.allow_origins",
             "http.cors.allow_methods",
             "http.cors.allow_headers",

@@ -3,6 +3,7 @@
 mod address;
 mod format;
 mod name;
+mod network;
 mod pem;
 mod quantity;
 mod server;
@@ -14,6 +15,7 @@ use domain::{language::LanguageTag, origin::AllowedOrigin};
 pub use self::{
     address::{Address, GrpcEndpoint, HttpCollector, HttpRoot},
     name::{CookieName, HeaderName, Method},
+    network::Network,
     pem::{CertificateFile, PrivateKeyFile},
     quantity::{AgeInNats, Bytes, Count, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
     server::{Credentials, Server},
@@ -80,7 +82,7 @@ macro_rules! from_items {
         }
     )*};
 }
-from_items!(HeaderName, Method);
+from_items!(HeaderName, Method, Network);
 
 impl FromTexts for Vec<AllowedOrigin> {
     const IS_TEXT: bool = false;

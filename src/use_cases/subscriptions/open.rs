@@ -64,7 +64,8 @@ impl Subscribe for Subscriptions {
             // The account was disabled between the verification of the token and the opening of the stream.
             shared.end(&mailbox, id, EndReason::Revoked);
         }
-        let stream = OpenStream { shared: Arc::clone(shared), mailbox, id, types: types.map(Box::new) };
+        let stream =
+            OpenStream { shared: Arc::clone(shared), mailbox: Some(mailbox), id, types: types.map(Box::new) };
         Ok(Subscription { language, stream: Box::new(stream) })
     }
 }

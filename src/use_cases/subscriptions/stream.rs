@@ -26,7 +26,8 @@ const DEFAULT_RECONNECTION_TIME: Duration = Duration::from_secs(3);
 /// An open stream. Dropping it closes the stream.
 pub(super) struct OpenStream {
     pub(super) shared: Arc<Shared>,
-    pub(super) mailbox: Arc<Mailbox>,
+    /// None once the stream is closed.
+    pub(super) mailbox: Option<Arc<Mailbox>>,
     pub(super) id: StreamId,
     /// The types of events that the client asks for. None for all. Boxed, because most open streams have none.
     pub(super) types: Option<Box<TypeFilter>>,
@@ -35,7 +36,8 @@ pub(super) struct OpenStream {
 impl EventStream for OpenStream {
     fn take(&mut self) -> Taken {
         let mut taken = Taken::default();
-        let Turn { mut outcome, was_woken } = self.turn(&mut taken);
+        let Some(mailbox) = &self.mailbox else { return taken };
+        let Turn { mut outcome, was_woken } = self.turn(mailbox, &mut taken);
         if was_woken {
             self.shared.pace.taken();
         }
@@ -44,22 +46,23 @@ impl EventStream for OpenStream {
         // A connection with nothing to write waits to be woken, so a turn that has only skipped events is not the last one.
         let has_more = |outcome| matches!(outcome, TurnOutcome::More | TurnOutcome::LoggedOut);
         while take_again || taken.first.is_none() && has_more(outcome) {
-            outcome = self.turn(&mut taken).outcome;
+            outcome = self.turn(mailbox, &mut taken).outcome;
             take_again = false;
         }
         taken.is_last = outcome == TurnOutcome::End;
         taken
     }
 
-    fn close(&mut self, reason: EndReason) {
-        self.shared.close(&self.mailbox, self.id, reason);
+    fn close(&mut self, reason: EndReason) -> Option<EndReason> {
+        let mailbox = self.mailbox.take()?;
+        Some(self.shared.close(&mailbox, self.id, reason))
     }
 }
 
 impl OpenStream {
     /// Takes one turn's items, and ends the stream if the last one is a logout and the policy says so.
-    fn turn(&self, taken: &mut Taken) -> Turn {
-        let Self { shared, mailbox, id, types } = self;
+    fn turn(&self, mailbox: &Mailbox, taken: &mut Taken) -> Turn {
+        let Self { shared, id, types, .. } = self;
         let mut write = |preference: &LanguagePreference, item: Item<'_, Encoded>| {
             if let (Some(types), Item::Event(entry, delivery)) = (types, &item)
                 && !types.matches(&entry.notification.event_type)
@@ -67,8 +70,10 @@ impl OpenStream {
                 shared.record_skip(entry, *delivery);
                 return SKIPPED_BYTES;
             }
+            let is_event = matches!(item, Item::Event(..));
             let Some(frame) = shared.frame(*id, preference, item) else { return 0 };
             let bytes = frame.len();
+            taken.events += u64::from(is_event);
             match taken.first {
                 None => taken.first = Some(frame),
                 Some(_) => taken.rest.push(frame),

@@ -53,7 +53,7 @@ impl Client {
         if !takes || self.ended.is_some() {
             return Vec::new();
         }
-        let Taken { first, rest, is_last } = self.stream.take();
+        let Taken { first, rest, is_last, .. } = self.stream.take();
         let texts: Vec<_> = first.into_iter().chain(rest).map(|frame| text(&frame)).collect();
         self.has_taken = !texts.is_empty();
         if is_last {

@@ -15,7 +15,7 @@ use poem_openapi::{
 };
 use ports::{
     inbound::{StreamRequest, Subscribe, SubscribeError, Subscription},
-    outbound::{Clock, Metrics, TokenVerifier, TraceHeaders, Traces},
+    outbound::{Metrics, TokenVerifier, TraceHeaders, Traces},
 };
 
 use tracing::{Span, field, info_span};
@@ -26,7 +26,7 @@ use super::{
     credentials::{Credentials, Denied},
     event_stream::EventStreamBody,
     fields::{accept_language, list},
-    middleware::{RequestId, StreamLog},
+    middleware::{AuditLog, RequestId},
     problem::Problem,
 };
 
@@ -35,8 +35,8 @@ pub(super) struct StreamApi {
     pub(super) subscribe: Arc<dyn Subscribe>,
     pub(super) verifier: Arc<dyn TokenVerifier>,
     pub(super) metrics: Arc<dyn Metrics>,
-    pub(super) clock: Arc<dyn Clock>,
     pub(super) traces: Arc<dyn Traces>,
+    pub(super) audit: AuditLog,
     pub(super) version: &'static str,
 }
 
@@ -157,11 +157,11 @@ impl StreamApi {
         };
         // A request that did not come through `http_server` has no connection, for example in the fuzz target.
         let handle = request.data::<ConnectionHandle>().cloned().unwrap_or_default();
-        let opened = self.clock.now();
         let request_id = request.data::<RequestId>().cloned();
         // poem would ignore a header that is not ASCII.
         let header = request.headers().get("last-event-id");
         let header = header.map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+        let user = principal.user.clone();
         let stream = StreamRequest {
             principal,
             last_event_id: header.or(last_event_id),
@@ -172,8 +172,8 @@ impl StreamApi {
         match self.subscribe.subscribe(stream, handle.connection()) {
             Ok(Subscription { language, stream }) => {
                 let language = language.to_string();
-                let log = StreamLog::open(request_id, opened, &self.clock);
-                let body = EventStreamBody::new(stream, handle, log);
+                let audit = self.audit.opened(request, &user);
+                let body = EventStreamBody::new(stream, handle, audit);
                 Answer::Open(EventStream(body), "no-cache".into(), "no".into(), self.version.into(), language)
             }
             Err(rejected) => Answer::rejected(rejected),

@@ -1,6 +1,7 @@
 //! The SSE endpoint, the language API and their OpenAPI description.
 
 mod api;
+mod client_address;
 mod credentials;
 mod event_stream;
 mod fields;
@@ -29,9 +30,12 @@ use tokio::sync::watch;
 use self::{
     api::{EventStream, StreamApi},
     language::LanguageApi,
-    middleware::{AccessLog, ByPolicy},
+    middleware::{AccessLog, AuditLog, ByPolicy},
 };
-pub use self::{event_stream::EventFrames, middleware::CrossOrigin};
+pub use self::{
+    event_stream::EventFrames,
+    middleware::{AuditPolicy, CrossOrigin},
+};
 use crate::{
     http_server::App,
     web::{self, page::Source},
@@ -58,12 +62,14 @@ pub struct HttpApi {
     pub verifier: Arc<dyn TokenVerifier>,
     /// Counts rejected requests.
     pub metrics: Arc<dyn Metrics>,
-    /// The clock for the access log.
+    /// The clock for the access log and the audit log.
     pub clock: Arc<dyn Clock>,
     /// Continues the traces of requests.
     pub traces: Arc<dyn Traces>,
     /// The policy for cross-origin requests. It may change while requests are answered.
     pub cross_origin: watch::Receiver<CrossOrigin>,
+    /// The policy of the audit log. It may change while streams are open.
+    pub audit: watch::Receiver<AuditPolicy>,
     /// The path prefix of all routes, `/` for none.
     pub root: String,
     /// The version in `X-Sse-Version`, a header of every response.
@@ -116,8 +122,8 @@ impl HttpApi {
             subscribe: self.subscribe,
             verifier: self.verifier,
             metrics: self.metrics,
-            clock: self.clock,
             traces: self.traces,
+            audit: AuditLog { policy: self.audit, clock: self.clock },
             version,
         };
         OpenApiService::new((streams, languages), "ocis-sse", version)

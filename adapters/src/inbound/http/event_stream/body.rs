@@ -13,7 +13,7 @@ use http_body::{Body, Frame};
 use ports::inbound::{EventStream, Taken};
 
 use crate::http_server::ConnectionHandle;
-use crate::inbound::http::middleware::StreamLog;
+use crate::inbound::http::middleware::AuditEntry;
 
 /// A body with the frames that a stream takes from the log. Dropping it closes the stream.
 pub(in crate::inbound::http) struct EventStreamBody {
@@ -23,26 +23,30 @@ pub(in crate::inbound::http) struct EventStreamBody {
     state: Option<Box<StreamState>>,
 }
 
-/// The state of a stream that has more frames to write, has ended, or logs its end.
+/// The state of a stream that has more frames to write, has ended, or is in the audit log.
 #[derive(Default)]
 struct StreamState {
     /// The frames that were taken but not polled yet.
     rest: vec::IntoIter<Bytes>,
     /// Whether the last frames were taken.
     has_ended: bool,
-    log: Option<StreamLog>,
+    audit: Option<AuditEntry>,
 }
 
 impl EventStreamBody {
     pub(in crate::inbound::http) fn new(
         stream: Box<dyn EventStream>,
         handle: ConnectionHandle,
-        log: Option<StreamLog>,
+        audit: Option<AuditEntry>,
     ) -> Self {
         // A new stream has an opening frame.
         handle.set_pending(true);
-        let state = log.map(|log| Box::new(StreamState { log: Some(log), ..StreamState::default() }));
+        let state = audit.map(|audit| Box::new(StreamState { audit: Some(audit), ..StreamState::default() }));
         Self { stream, handle, state }
+    }
+
+    fn audit(&mut self) -> Option<&mut AuditEntry> {
+        self.state.as_mut()?.audit.as_mut()
     }
 
     fn poll_next(&mut self, context: &Context<'_>) -> Poll<Option<Bytes>> {
@@ -56,12 +60,15 @@ impl EventStreamBody {
         // This comes before the take, so that an event after the take wakes the connection.
         self.handle.register(context);
         self.handle.set_pending(false);
-        let Taken { first, rest, is_last } = self.stream.take();
+        let Taken { first, rest, events, is_last } = self.stream.take();
+        if let Some(audit) = self.audit() {
+            audit.events += events;
+        }
         if is_last || !rest.is_empty() {
             let state = self.state.get_or_insert_default();
             state.rest = rest.into_iter();
             state.has_ended = is_last;
-        } else if self.state.as_ref().is_some_and(|state| state.log.is_none()) {
+        } else if self.state.as_ref().is_some_and(|state| state.audit.is_none()) {
             self.state = None;
         }
         match first {
@@ -73,8 +80,10 @@ impl EventStreamBody {
 
 impl Drop for EventStreamBody {
     fn drop(&mut self) {
-        if self.handle.has_timed_out() {
-            self.stream.close(EndReason::Slow);
+        let reason = if self.handle.has_timed_out() { EndReason::Slow } else { EndReason::Client };
+        let recorded = self.stream.close(reason);
+        if let (Some(audit), Some(reason)) = (self.audit(), recorded) {
+            audit.ended(reason);
         }
     }
 }
@@ -88,10 +97,8 @@ impl Body for EventStreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let next = self.poll_next(context);
-        if let (Poll::Ready(Some(frame)), Some(state)) = (&next, &mut self.state)
-            && let Some(log) = &mut state.log
-        {
-            log.bytes += frame.len() as u64;
+        if let (Poll::Ready(Some(frame)), Some(audit)) = (&next, self.audit()) {
+            audit.bytes += frame.len() as u64;
         }
         next.map(|frame| frame.map(|frame| Ok(Frame::data(frame))))
     }

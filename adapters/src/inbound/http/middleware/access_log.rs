@@ -1,16 +1,16 @@
 //! The access log and the request ids.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use domain::bookmark;
 use http_body::Body as _;
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response, Result};
 use ports::outbound::Clock;
-use tracing::{Level, debug, enabled};
+use tracing::debug;
 use uuid::Uuid;
 
-/// Logs each request at debug level. A stream is logged without a length when it opens, and again when it ends.
+/// Logs each request at debug level. A stream is logged without a length when it opens.
 pub(in crate::inbound::http) struct AccessLog {
     pub(in crate::inbound::http) clock: Arc<dyn Clock>,
 }
@@ -86,38 +86,5 @@ impl<E: Endpoint> Endpoint for AccessLogEndpoint<E> {
             "access-log"
         );
         Ok(response)
-    }
-}
-
-/// Logs the end of a stream when it is dropped.
-pub(in crate::inbound::http) struct StreamLog {
-    /// `None` for a request that bypassed the access log.
-    request_id: Option<RequestId>,
-    opened: Instant,
-    clock: Arc<dyn Clock>,
-    pub(in crate::inbound::http) bytes: u64,
-}
-
-impl StreamLog {
-    /// Creates the entry of a stream that was opened at `opened`. Returns `None` if the log level would drop it.
-    pub(in crate::inbound::http) fn open(
-        request_id: Option<RequestId>,
-        opened: Instant,
-        clock: &Arc<dyn Clock>,
-    ) -> Option<Self> {
-        let clock = Arc::clone(clock);
-        enabled!(Level::DEBUG).then(|| Self { request_id, opened, clock, bytes: 0 })
-    }
-}
-
-impl Drop for StreamLog {
-    fn drop(&mut self) {
-        let duration = self.clock.now().saturating_duration_since(self.opened);
-        debug!(
-            { "request-id" } = self.request_id.as_ref().map(tracing::field::display),
-            duration = duration.as_secs_f64() * 1000.0,
-            bytes = self.bytes,
-            "stream ended"
-        );
     }
 }
