@@ -71,6 +71,31 @@ async fn gives_an_open_stream_keepalives() {
 }
 
 #[tokio::test]
+async fn changes_what_the_audit_log_has() {
+    let nats = Nats::start().await;
+    let mut service = Configured::start(&nats, "log: {level: info}").await;
+    service.is_ready().await;
+    let token = token("einstein");
+    let headers = [("x-access-token", &*token), ("x-forwarded-for", "198.51.100.7")];
+    let http = service.http;
+    let open = async || Stream::open(http, "/sse", &headers).await;
+    let _first = open().await;
+    assert_eq!(service.logged("stream opened").await["client"], "198.51.100.7");
+    service.reloaded("log: {level: info}\nhttp: {trusted_proxies: 192.0.2.1}").await;
+    let _second = open().await;
+    assert_eq!(service.logged("stream opened").await["client"], "127.0.0.1");
+    service.reloaded("log: {level: info, audit: false}").await;
+    let _third = open().await;
+    service.program.terminate();
+    let rest = service.program.remaining_errors().await;
+    assert_eq!(
+        (rest.matches("stream opened").count(), rest.matches("stream ended").count()),
+        (0, 2),
+        "{rest}"
+    );
+}
+
+#[tokio::test]
 async fn changes_which_origins_may_read() {
     let nats = Nats::down();
     let file =

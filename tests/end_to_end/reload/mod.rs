@@ -83,6 +83,16 @@ impl Configured {
         }
     }
 
+    /// Returns the next line of the log with this message.
+    async fn logged(&mut self, message: &str) -> Value {
+        loop {
+            let line = self.program.log_line().await;
+            if line["message"] == message {
+                return line;
+            }
+        }
+    }
+
     /// Reloads with this valid text in the file, and returns the changes.
     async fn reloaded(&mut self, file: &str) -> String {
         let last = self.reload(file).await.pop().expect("a line");
