@@ -2,7 +2,7 @@
 
 mod man_page;
 
-use std::{env, net::SocketAddr, path::PathBuf};
+use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
@@ -13,6 +13,10 @@ use crate::{
     composition::PublicUrl,
     configuration::{GoDuration, SETTINGS},
 };
+
+/// Minimum and maximum time of `--idle`.
+const MIN_IDLE: Duration = Duration::from_secs(1);
+const MAX_IDLE: Duration = Duration::from_hours(1);
 
 /// Pushes events of Infinite Scale and OpenCloud to browsers as Server-Sent Events.
 #[derive(Debug, Parser)]
@@ -99,14 +103,22 @@ pub struct Doctor {
     #[arg(long, value_name = "TOKEN", requires = "url")]
     pub token: Option<String>,
     /// Wait in silence, and say after which time the connection is cut
-    #[arg(long, value_name = "DURATION", requires = "url", num_args = 0..=1, default_missing_value = "2m")]
-    pub idle: Option<GoDuration>,
+    #[arg(long, value_name = "DURATION", requires = "url", num_args = 0..=1, default_missing_value = "2m", value_parser = idle)]
+    pub idle: Option<Duration>,
     /// Accept any certificate at the public URL
     #[arg(long, requires = "url")]
     pub insecure: bool,
     /// Print a JSON document instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// Parses the time of `--idle`, which a token has to outlast.
+fn idle(text: &str) -> Result<Duration, String> {
+    match text.parse()? {
+        GoDuration(time) if (MIN_IDLE..=MAX_IDLE).contains(&time) => Ok(time),
+        GoDuration(_) => Err("must be between 1s and 1h".into()),
+    }
 }
 
 /// Returns the default of `http.addr`: without settings, the demo listens where the service does.

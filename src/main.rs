@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io::{self, BufRead as _, Read as _, Write as _},
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -24,6 +24,9 @@ const INVALID_CONFIGURATION: u8 = 64;
 
 /// Maximum size of an access token on standard input, in bytes.
 const MAX_TOKEN_BYTES: u64 = 64 << 10;
+
+/// Exit status for an invalid command line, as clap has it.
+const INVALID_COMMAND_LINE: u8 = 2;
 
 /// jemalloc returns memory to the system after many connections have closed. The system's allocator keeps it.
 #[global_allocator]
@@ -108,6 +111,13 @@ async fn health(configuration: &Configuration) -> ExitCode {
 /// Checks the service and prints the findings, as text at once, or as a document at the end.
 async fn doctor(arguments: Doctor) -> ExitCode {
     let Doctor { configured: Configured { config }, url, token, idle, insecure, json } = arguments;
+    let access_token = match token.map(access_token).transpose() {
+        Ok(access_token) => access_token,
+        Err(problem) => {
+            print_error(&format!("--token: {problem}"));
+            return ExitCode::from(INVALID_COMMAND_LINE);
+        }
+    };
     let mut findings = Vec::new();
     let mut report = |finding: Finding| {
         if !json {
@@ -118,37 +128,29 @@ async fn doctor(arguments: Doctor) -> ExitCode {
     match Configuration::read(config, &Environment::of_process()) {
         Ok(configuration) => {
             report(configuration_finding(&configuration));
-            let public = match url {
-                Some(url) => match access_token(token) {
-                    Ok(access_token) => Some(PublicName {
-                        url: url.into_string(),
-                        verify: !insecure,
-                        access_token,
-                        idle: idle.map(|idle| idle.0),
-                    }),
-                    Err(error) => {
-                        print_error(&format!("--token: standard input cannot be read: {error}"));
-                        return ExitCode::FAILURE;
-                    }
-                },
-                None => None,
-            };
+            let public =
+                url.map(|url| PublicName { url: url.into_string(), verify: !insecure, access_token, idle });
             match composition::diagnosis(&configuration, public) {
                 Ok(diagnosis) => diagnosis.run(&mut report).await,
-                Err(error) => return finish(Err(error)),
+                Err(error) => {
+                    report(Finding::failed("configuration", with_cause(&error), "correct this setting"));
+                }
             }
         }
         Err(ConfigErrors(errors)) => {
             for error in errors {
-                report(Finding::failed("configuration", error.to_string(), "correct this setting"));
+                report(Finding::failed(
+                    "configuration",
+                    error.to_string(),
+                    "correct the setting or the file",
+                ));
             }
         }
     }
-    let outcome = Report::new(composition::VERSION, findings);
-    if json {
-        print(&outcome.to_string());
-    }
-    if outcome.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let report = Report::new(composition::VERSION, findings);
+    // A program that reads the document must notice that it is not complete.
+    let is_written = !json || writeln!(io::stdout(), "{report}").and_then(|()| io::stdout().flush()).is_ok();
+    if report.ok && is_written { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn configuration_finding(configuration: &Configuration) -> Finding {
@@ -161,13 +163,29 @@ fn configuration_finding(configuration: &Configuration) -> Finding {
 }
 
 /// Returns the token of the argument. `-` stands for the first line of standard input.
-fn access_token(argument: Option<String>) -> io::Result<Option<String>> {
-    if argument.as_deref() != Some("-") {
-        return Ok(argument);
+///
+/// # Errors
+///
+/// Returns the problem, as the rest of a sentence.
+fn access_token(argument: String) -> Result<String, String> {
+    let mut token = argument;
+    if token == "-" {
+        if io::stdin().is_terminal() {
+            print_error("type or paste the access token, and press Enter");
+        }
+        token.clear();
+        let read = io::stdin().lock().take(MAX_TOKEN_BYTES).read_line(&mut token);
+        read.map_err(|error| format!("standard input cannot be read: {error}"))?;
     }
-    let mut line = String::new();
-    io::stdin().lock().take(MAX_TOKEN_BYTES).read_line(&mut line)?;
-    Ok(Some(line.trim().to_owned()))
+    // As it is copied from the header of a request.
+    let mut words = token.split_whitespace().skip_while(|word| *word == "Bearer");
+    let (token, rest) = (words.next().unwrap_or_default(), words.next());
+    if token.is_empty() || rest.is_some() || !token.chars().all(|c| c.is_ascii_graphic()) {
+        return Err(
+            "is empty or not a token; use the value after \"Bearer\" in the Authorization header".into()
+        );
+    }
+    Ok(token.to_owned())
 }
 
 fn configured(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {

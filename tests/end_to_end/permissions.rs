@@ -24,14 +24,23 @@ fn platform() -> ConnectOptions {
 pub(crate) async fn nats_without(permission: &str) -> (Nats, TempDir) {
     let line = format!("\"{permission}\"");
     assert!(permission.is_empty() || PERMISSIONS.matches(&line).count() == 1, "{permission}");
+    // An empty list would allow everything.
+    nats_with(&PERMISSIONS.replace(&line, "\"none\"")).await
+}
+
+/// Starts a server that gives the service all permissions of the file and `more` permissions to publish.
+pub(crate) async fn nats_permitting(more: &str) -> (Nats, TempDir) {
+    nats_with(&PERMISSIONS.replacen("allow: [", &format!("allow: [ {more}"), 1)).await
+}
+
+async fn nats_with(permissions: &str) -> (Nats, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::File::create(&path).and_then(|mut file| file.write_all(text.as_bytes())).expect("written");
         path
     };
-    // An empty list would allow everything.
-    write("permissions.conf", &PERMISSIONS.replace(&line, "\"none\""));
+    write("permissions.conf", permissions);
     let configuration = write(
         "nats.conf",
         r#"authorization { users = [

@@ -2,11 +2,10 @@ use async_trait::async_trait;
 use domain::{identity::UserId, notification::EventType};
 use std::time::Duration;
 
-/// Tests the event bus from this machine. No test changes anything that stays, except for an event that is not removed again
-/// ([`BusProbe::remove`]).
+/// Tests the event bus from this machine. Nothing that it does stays, but for the events that it publishes.
 #[async_trait]
 pub trait BusProbe: Send + Sync {
-    /// Waits for the connection. Returns the server, as an administrator knows it.
+    /// Waits for the connection. Returns the product and version of the server.
     ///
     /// # Errors
     ///
@@ -23,19 +22,12 @@ pub trait BusProbe: Send + Sync {
     /// Returns the reason why the bus did not answer.
     async fn unix_time(&self) -> Result<Duration, BusFault>;
 
-    /// Publishes an event for `user`. Returns its sequence in the queue.
+    /// Publishes an event for `user`. It stays in the queue, as every event does.
     ///
     /// # Errors
     ///
     /// Returns the reason why it was not published.
-    async fn publish(&self, user: &UserId, event_type: &EventType, content: &str) -> Result<u64, BusFault>;
-
-    /// Removes the event with this sequence from the queue.
-    ///
-    /// # Errors
-    ///
-    /// Returns the reason why it was not removed.
-    async fn remove(&self, sequence: u64) -> Result<(), BusFault>;
+    async fn publish(&self, user: &UserId, event_type: &EventType, content: &str) -> Result<(), BusFault>;
 }
 
 /// The test of one store of the bus.

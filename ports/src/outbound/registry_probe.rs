@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::RegistryUnavailable;
+use super::BusFault;
 
 /// Reads the platform's service registry.
 #[async_trait]
@@ -9,8 +9,8 @@ pub trait RegistryProbe: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Returns [`RegistryUnavailable`] if the registry cannot be read within ten seconds.
-    async fn instances(&self) -> Result<Vec<RegisteredInstance>, RegistryUnavailable>;
+    /// Returns the reason why the registry cannot be read within ten seconds.
+    async fn instances(&self) -> Result<Vec<RegisteredInstance>, BusFault>;
 }
 
 /// An instance of a service, as the registry describes it.

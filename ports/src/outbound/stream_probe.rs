@@ -32,7 +32,7 @@ pub struct ProbeResponse {
     pub status: u16,
     /// The headers, with names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The server's time since 1970 (`Date`, RFC 9110, 6.6.1).
+    /// The server's time since 1970: `Date`, and the `Age` of a stored response (RFC 9110, 6.6.1; RFC 9111, 5.1).
     pub date: Option<Duration>,
     /// The body.
     pub body: Box<dyn ProbeBody>,
@@ -71,6 +71,9 @@ pub enum ProbeFault {
     /// No TCP connection.
     #[error("no connection: {0}")]
     Connect(String),
+    /// Nothing answers, as behind a firewall.
+    #[error("no connection: {0}")]
+    Unanswered(String),
     /// No TLS session.
     #[error("no TLS session: {0}")]
     Tls(String),

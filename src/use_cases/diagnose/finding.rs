@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// Maximum length of a text. What a foreign server says may have any length.
+const MAX_CHARS: usize = 500;
+
 /// What a check has found.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -33,25 +36,37 @@ pub enum Verdict {
 }
 
 impl Finding {
+    fn new(check: &'static str, verdict: Verdict, seen: &str, advice: Option<&str>) -> Self {
+        Self { check, verdict, seen: printable(seen), advice: advice.map(printable) }
+    }
+
     /// Creates a finding with nothing to do.
     pub fn ok(check: &'static str, seen: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, seen: seen.into(), advice: None }
+        Self::new(check, Verdict::Ok, &seen.into(), None)
     }
 
     /// Creates a finding about something that is missing or will fail later.
     pub fn warning(check: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warning, seen: seen.into(), advice: Some(advice.into()) }
+        Self::new(check, Verdict::Warning, &seen.into(), Some(&advice.into()))
     }
 
     /// Creates a finding about a fault.
     pub fn failed(check: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Failed, seen: seen.into(), advice: Some(advice.into()) }
+        Self::new(check, Verdict::Failed, &seen.into(), Some(&advice.into()))
     }
 
     /// Creates a finding about a check that could not be made.
-    pub fn skipped(check: &'static str, seen: impl Into<String>, advice: Option<String>) -> Self {
-        Self { check, verdict: Verdict::Skipped, seen: seen.into(), advice }
+    pub fn skipped(check: &'static str, seen: impl Into<String>, advice: Option<&str>) -> Self {
+        Self::new(check, Verdict::Skipped, &seen.into(), advice)
     }
+}
+
+/// Returns `text` on one line and without characters that a terminal acts upon, because a foreign server may have written a part of it.
+fn printable(text: &str) -> String {
+    let is_plain = |c: char| {
+        !c.is_control() && !('\u{2028}'..='\u{202e}').contains(&c) && !('\u{2066}'..='\u{2069}').contains(&c)
+    };
+    text.chars().take(MAX_CHARS).map(|c| if is_plain(c) { c } else { ' ' }).collect()
 }
 
 /// Writes the verdict, the check and what was seen in columns, and the advice below.

@@ -5,7 +5,12 @@ use std::time::Duration;
 use ports::outbound::{BodyPart, BusFault, ProbeFault, ProbeResponse};
 use tokio::time::timeout;
 
-use super::{Diagnosis, Finding, STREAM_PATH, VERSION_HEADER, request, stream::Stream};
+use super::{
+    Diagnosis, Finding, STREAM_PATH, VERSION_HEADER, Verdict,
+    bus::LIMITS,
+    request,
+    stream::{Lost, Stream},
+};
 
 /// Timeout for the text of the readiness probe.
 const TEXT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -17,13 +22,15 @@ impl Diagnosis {
         can_publish: bool,
         report: &mut (dyn FnMut(Finding) + Send),
     ) -> Option<Vec<(String, String)>> {
-        report(self.check_readiness().await);
+        let readiness = self.check_readiness().await;
+        let is_ready = readiness.verdict == Verdict::Ok;
+        report(readiness);
         let url = format!("{}{STREAM_PATH}", self.instance.url);
         let headers = vec![("x-access-token", self.token.clone())];
         let response = match self.streams.get(&request(url.clone(), headers, false)).await {
             Ok(response) => response,
             Err(fault) => {
-                report(Finding::failed("stream", format!("{url}: {fault}"), advice_on(&fault)));
+                report(Finding::failed("stream", format!("{url}: {fault}"), advice_on(&fault, is_ready)));
                 return None;
             }
         };
@@ -38,7 +45,7 @@ impl Diagnosis {
         }
         let headers = response.headers;
         if can_publish {
-            report(self.check_event(&mut Stream::new(response.body, &self.clock)).await);
+            report(self.check_event(&mut Stream::new(response.body, &self.clock), is_ready).await);
         } else {
             report(Finding::skipped("event", "without NATS no event can be published", None));
         }
@@ -60,32 +67,30 @@ impl Diagnosis {
                     "the instance says itself what is missing; its log has more",
                 )
             }
-            Err(fault) => Finding::failed("ready", format!("{url}: {fault}"), advice_on(&fault)),
+            Err(fault) => Finding::failed("ready", format!("{url}: {fault}"), advice_on(&fault, false)),
         }
     }
 
     /// Checks that an event arrives on a stream of the test's user.
-    async fn check_event(&self, stream: &mut Stream) -> Finding {
+    async fn check_event(&self, stream: &mut Stream, is_ready: bool) -> Finding {
         let event = match self.publish(&self.user).await {
             Ok(event) => event,
             Err(fault) => return unpublished("event", &fault),
         };
-        let arrival = stream.arrival(&event).await;
-        let removed = self.remove(&[&event]).await;
-        match (arrival, removed) {
-            (Ok(time), None) => {
-                Finding::ok("event", format!("an event arrived after {} ms", time.as_millis()))
+        match stream.arrival(&event).await {
+            Ok(time) => Finding::ok("event", format!("an event arrived after {} ms", time.as_millis())),
+            Err(lost) => {
+                let advice = match lost {
+                    Lost::Late if is_ready => {
+                        "the instance reads another NATS or another NATS account than this environment names"
+                    }
+                    Lost::Late => "the instance is not ready: see the finding about that",
+                    Lost::Ended(_) => {
+                        "the instance has ended the stream: it is stopping, or its log has the reason"
+                    }
+                };
+                Finding::failed("event", format!("an event was published and {lost}"), advice)
             }
-            (Ok(time), Some(fault)) => Finding::warning(
-                "event",
-                format!("an event arrived after {} ms; it stays in main-queue: {fault}", time.as_millis()),
-                "permit $JS.API.STREAM.MSG.DELETE.main-queue for this command, or leave the 300 bytes there",
-            ),
-            (Err(lost), _) => Finding::failed(
-                "event",
-                format!("an event was published and {lost}"),
-                "the instance reads another NATS or another NATS account than this environment names",
-            ),
         }
     }
 }
@@ -122,22 +127,24 @@ fn judge_direct_stream(url: &str, response: &ProbeResponse) -> Finding {
 
 /// Returns the finding that no event could be published.
 pub(super) fn unpublished(check: &'static str, fault: &BusFault) -> Finding {
-    let advice = "the service itself does not publish and does not need this permission. To check the arrival of \
-                  events, permit main-queue and $JS.API.STREAM.MSG.DELETE.main-queue for this command";
     match fault {
-        BusFault::Denied(_) => Finding::skipped(check, fault.to_string(), Some(advice.into())),
-        _ => Finding::failed(
-            check,
-            format!("an event could not be published: {fault}"),
-            "look into the log of NATS, and check its limits for this account",
-        ),
+        BusFault::Denied(_) => {
+            let advice = "no event was sent. The service itself only reads; to check the arrival of events, permit \
+                          publishing to main-queue for this command";
+            Finding::skipped(check, fault.to_string(), Some(advice))
+        }
+        _ => Finding::failed(check, format!("an event could not be published: {fault}"), LIMITS),
     }
 }
 
-/// Returns the advice on an instance that does not answer.
-fn advice_on(fault: &ProbeFault) -> &'static str {
+/// Returns the advice on an instance that does not answer. `is_ready` says that its debug server answers.
+fn advice_on(fault: &ProbeFault, is_ready: bool) -> &'static str {
     match fault {
-        ProbeFault::Resolve(_) | ProbeFault::Connect(_) => {
+        ProbeFault::Resolve(_) | ProbeFault::Connect(_) | ProbeFault::Unanswered(_) if is_ready => {
+            "the instance listens at another address: run this command with its environment. With ocis-sse.socket, set \
+             SSE_HTTP_ADDR to its ListenStream"
+        }
+        ProbeFault::Resolve(_) | ProbeFault::Connect(_) | ProbeFault::Unanswered(_) => {
             "start the service, and run this command on the same machine or in the same container, with the same \
              configuration"
         }

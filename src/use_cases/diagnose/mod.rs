@@ -59,6 +59,8 @@ pub struct Instance {
     pub root: String,
     /// The name in the service registry.
     pub service_name: String,
+    /// The URLs of NATS, without credentials.
+    pub nats: Vec<String>,
     /// The silence after which a stream gets a comment. Zero for no comments.
     pub keepalive: Duration,
 }

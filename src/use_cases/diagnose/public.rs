@@ -1,5 +1,7 @@
 //! The checks through the public name of the platform.
 
+mod responses;
+
 use std::time::Duration;
 
 use domain::identity::UserId;
@@ -7,11 +9,13 @@ use ports::outbound::{BodyPart, ProbeFault, ProbeResponse};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
+use self::responses::{compare_headers, judge_route, judge_stream, unreachable};
 use super::{
-    Diagnosis, Finding, STREAM_PATH, VERSION_HEADER,
+    Diagnosis, Finding, STREAM_PATH, VERSION_HEADER, Verdict,
     instance::unpublished,
+    registry::is_loopback,
     request,
-    stream::{Idle, Stream},
+    stream::{Idle, Lost, Stream},
 };
 
 /// The platform's operation that returns the user of a token.
@@ -19,14 +23,20 @@ const USER_PATH: &str = "/graph/v1.0/me";
 /// Timeout for its answer, and the maximum size.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_USER_BYTES: usize = 1 << 20;
+/// The recipient of an event for all users. The public server must not be able to choose it.
+const EVERYONE: &str = "all";
+/// The header of a token that this diagnosis has signed.
+const OWN_TOKEN: &str = "x-access-token";
 /// The encodings that browsers accept.
 const ACCEPT_ENCODING: &str = "gzip, deflate, br, zstd";
 /// Time between two test events.
 const EVENT_INTERVAL: Duration = Duration::from_secs(1);
 /// Events that arrive closer together were held back.
 const MIN_ARRIVAL_INTERVAL: Duration = Duration::from_millis(500);
-/// Headers that proxies have to leave as they are, in lower case.
-const HEADERS: [&str; 4] = ["content-type", "cache-control", "x-accel-buffering", "content-language"];
+/// An idle timeout for which a keepalive interval can be set.
+const MIN_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Delay from which on something holds events back.
+const MAX_DELAY: Duration = Duration::from_millis(500);
 
 /// The advice on a proxy that holds a response back.
 const BUFFERING: &str = "a proxy holds the response back: switch buffering off for the stream (docs/proxies.md has \
@@ -45,6 +55,18 @@ pub struct PublicName {
     pub idle: Option<Duration>,
 }
 
+impl PublicName {
+    /// Returns whether nobody between this machine and the server reads what is sent.
+    fn is_private(&self) -> bool {
+        self.url.starts_with("https://") || self.is_loopback()
+    }
+
+    /// Returns whether the server is on this machine.
+    fn is_loopback(&self) -> bool {
+        is_loopback(&self.url)
+    }
+}
+
 impl Diagnosis {
     /// Checks the way of a stream through the public name. `direct` has the headers of a stream without anything in between.
     pub(super) async fn check_public_name(
@@ -59,25 +81,23 @@ impl Diagnosis {
             Ok(response) => response,
             Err(fault) => return report(unreachable(&url, &fault)),
         };
-        report(Finding::ok("public", format!("{url}: {}", rejected.connection)));
+        report(Finding::ok("public", rejected.connection.clone()));
         if let Some(date) = rejected.date {
             report(self.compare_clocks("public.clock", "the public server", date, Duration::from_secs(1)));
         }
+        let route = judge_route(&rejected, public.access_token.is_some());
+        let has_failed = route.verdict == Verdict::Failed;
+        report(route);
+        if has_failed {
+            return;
+        }
         let leads_here = rejected.header(VERSION_HEADER).is_some();
-        report(judge_route(&rejected, public.access_token.is_some()));
-        let (user, token) = match &public.access_token {
-            Some(token) => match self.user_of(public, token).await {
-                Ok(user) => (Some(user), ("authorization", format!("Bearer {token}"))),
-                Err(finding) => {
-                    report(finding);
-                    (None, ("authorization", format!("Bearer {token}")))
-                }
-            },
-            // A token of the platform goes only where this service answers.
-            None if leads_here => (Some(self.user.clone()), ("x-access-token", self.token.clone())),
-            None => return,
+        let (user, credential) = match self.credential(public, leads_here, report).await {
+            Ok(credential) => credential,
+            Err(reason) => return report(Finding::skipped("public.stream", reason, None)),
         };
-        let headers = vec![token, ("accept-encoding", ACCEPT_ENCODING.to_owned())];
+        let is_own = credential.0 == OWN_TOKEN;
+        let headers = vec![credential, ("accept-encoding", ACCEPT_ENCODING.to_owned())];
         let requested = self.clock.now();
         let response = match self.streams.get(&request(url.clone(), headers.clone(), public.verify)).await {
             Ok(response) => response,
@@ -87,14 +107,17 @@ impl Diagnosis {
             Err(fault) => return report(unreachable(&url, &fault)),
         };
         let waited = self.clock.now().saturating_duration_since(requested);
-        report(judge_stream(&response, waited));
-        if response.status != 200 {
+        let opened = judge_stream(&response, waited, is_own);
+        let is_open = opened.verdict == Verdict::Ok;
+        report(opened);
+        if !is_open {
             return;
         }
         if let Some(direct) = direct {
             report(compare_headers(&response, direct));
         }
-        let mut stream = match response.header("content-encoding") {
+        let mut stream = match response.header("content-encoding").filter(|encoding| *encoding != "identity")
+        {
             None => {
                 report(Finding::ok("public.compression", "the stream is not compressed"));
                 Stream::new(response.body, &self.clock)
@@ -108,17 +131,48 @@ impl Diagnosis {
                 // Without compression, the other checks can read it.
                 let headers = headers[..1].to_vec();
                 match self.streams.get(&request(url.clone(), headers, public.verify)).await {
-                    Ok(response) => Stream::new(response.body, &self.clock),
+                    Ok(response) if response.status == 200 => Stream::new(response.body, &self.clock),
+                    Ok(_) => return,
                     Err(fault) => return report(unreachable(&url, &fault)),
                 }
             }
         };
         match user {
             Some(user) if can_publish => report(self.check_arrivals(&user, &mut stream).await),
-            _ => report(Finding::skipped("public.events", "no event can be published", None)),
+            Some(_) => {
+                report(Finding::skipped("public.events", "without NATS no event can be published", None));
+            }
+            None => report(Finding::skipped("public.events", "the user of the token is unknown", None)),
         }
         if let Some(limit) = public.idle {
-            report(self.judge_idle(limit, &stream.idle(limit).await));
+            report(self.judge_idle(limit, stream.idle(limit).await));
+        }
+    }
+
+    /// Returns the header with a token, and the token's user if known.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why there is no token to send.
+    async fn credential(
+        &self,
+        public: &PublicName,
+        leads_here: bool,
+        report: &mut (dyn FnMut(Finding) + Send),
+    ) -> Result<(Option<UserId>, (&'static str, String)), &'static str> {
+        let is_private = public.is_private();
+        match &public.access_token {
+            Some(_) if !is_private => Err("the token is not sent, because the connection is not encrypted"),
+            Some(token) => {
+                let user = self.user_of(public, token).await.map_err(&mut *report).ok();
+                Ok((user, ("authorization", format!("Bearer {token}"))))
+            }
+            None if !leads_here => Err("without a token no stream can be opened: give one with --token"),
+            // A token that is signed with the platform's secret goes only to this service, and nobody else reads it.
+            None if !is_private || !public.verify && !public.is_loopback() => {
+                Err("the server's certificate is not verified, so no token is sent: give one with --token")
+            }
+            None => Ok((Some(self.user.clone()), (OWN_TOKEN, self.token.clone()))),
         }
     }
 
@@ -149,7 +203,8 @@ impl Diagnosis {
             }
         };
         timeout(USER_TIMEOUT, read).await.ok();
-        let user = serde_json::from_str::<User>(&text).ok().and_then(|user| UserId::try_new(&user.id).ok());
+        let user = serde_json::from_str::<User>(&text).ok().filter(|user| user.id != EVERYONE);
+        let user = user.and_then(|user| UserId::try_new(&user.id).ok());
         user.ok_or_else(|| failed(format!("{url} did not answer with a user")))
     }
 
@@ -175,60 +230,58 @@ impl Diagnosis {
         };
         let second_arrival = stream.arrival(&second).await;
         let interval = self.clock.now().saturating_duration_since(first_time);
-        // A fault was reported with the event on the direct stream.
-        self.remove(&[&first, &second]).await;
-        match (first_arrival, second_arrival) {
-            (Ok(one), Ok(other)) if interval >= MIN_ARRIVAL_INTERVAL => Finding::ok(
-                CHECK,
-                format!(
-                    "two events, a second apart, arrived after {} ms and {} ms",
-                    one.as_millis(),
-                    other.as_millis()
-                ),
-            ),
-            (Ok(one), Ok(_)) => Finding::failed(
-                CHECK,
-                format!(
-                    "two events, a second apart, arrived together, the first after {} ms",
-                    one.as_millis()
-                ),
-                BUFFERING,
-            ),
+        let (one, other) = match (first_arrival, second_arrival) {
+            (Ok(one), Ok(other)) => (one, other),
             (Err(lost), _) | (_, Err(lost)) => {
-                Finding::failed(CHECK, format!("an event was published and {lost}"), BUFFERING)
+                let advice = match lost {
+                    Lost::Late => BUFFERING,
+                    Lost::Ended(_) => "a proxy ends the response: raise its timeouts, and look into its log",
+                };
+                return Finding::failed(CHECK, format!("an event was published and {lost}"), advice);
             }
+        };
+        let (first, second) = (one.as_millis(), other.as_millis());
+        if interval < MIN_ARRIVAL_INTERVAL {
+            let seen = format!("two events, a second apart, arrived together, the first after {first} ms");
+            return Finding::failed(CHECK, seen, BUFFERING);
+        }
+        let seen = format!("two events, a second apart, arrived after {first} ms and {second} ms");
+        if one.max(other) > MAX_DELAY {
+            Finding::warning(CHECK, seen, BUFFERING)
+        } else {
+            Finding::ok(CHECK, seen)
         }
     }
 
     /// Returns the finding about a stream without events.
-    fn judge_idle(&self, limit: Duration, idle: &Idle) -> Finding {
+    fn judge_idle(&self, limit: Duration, idle: Idle) -> Finding {
         const CHECK: &str = "public.idle";
         let keepalive = self.instance.keepalive;
-        let Some((silence, cause)) = &idle.ended else {
-            let comments = match idle.comments {
-                0 => "without a byte".to_owned(),
-                comments => format!("with {comments} comments"),
-            };
-            return Finding::ok(CHECK, format!("open after {} s {comments}", limit.as_secs()));
-        };
-        let cause = cause.as_ref().map(|cause| format!(" ({cause})")).unwrap_or_default();
-        let seen = format!("cut after {} s of silence{cause}", silence.as_secs());
-        let half = silence.as_secs() / 2;
-        if keepalive.is_zero() || keepalive >= *silence {
-            Finding::failed(
-                CHECK,
-                seen,
-                format!(
-                    "set SSE_KEEPALIVE_INTERVAL to {half}s, or raise the proxy's timeout for reading a response"
-                ),
-            )
-        } else {
-            Finding::failed(
-                CHECK,
-                seen,
-                "keepalives are shorter than that: a proxy limits the whole duration of a response, or holds \
-                 comments back",
-            )
+        match idle {
+            Idle::HadEnded => Finding::skipped(CHECK, "the stream had ended before", None),
+            Idle::Open { comments } => {
+                Finding::ok(CHECK, format!("open after {} s; comments: {comments}", limit.as_secs()))
+            }
+            Idle::EndedByService { reason } => {
+                Finding::skipped(CHECK, format!("the service ended the stream itself: {reason}"), None)
+            }
+            Idle::Cut { silence, cause } => {
+                let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
+                let seen = format!("cut after {} s of silence{cause}", silence.as_secs());
+                let advice = if silence < MIN_IDLE_TIMEOUT {
+                    "a proxy closes streams at once: look into its log".to_owned()
+                } else if keepalive.is_zero() || keepalive >= silence {
+                    let half = silence.as_secs() / 2;
+                    format!(
+                        "set SSE_KEEPALIVE_INTERVAL to {half}s, or raise the proxy's timeout for reading a response"
+                    )
+                } else {
+                    "keepalives are shorter than that: a proxy limits the whole duration of a response, or holds \
+                     comments back"
+                        .to_owned()
+                };
+                Finding::failed(CHECK, seen, advice)
+            }
         }
     }
 }
@@ -237,115 +290,4 @@ impl Diagnosis {
 #[derive(Deserialize)]
 struct User {
     id: String,
-}
-
-/// Returns the finding about a request that got no response.
-fn unreachable(url: &str, fault: &ProbeFault) -> Finding {
-    let advice = match fault {
-        ProbeFault::Resolve(_) => "check the name, and that this machine resolves it as browsers do",
-        ProbeFault::Connect(_) => {
-            "check that the public proxy listens there, and that a firewall lets this machine in"
-        }
-        ProbeFault::Tls(_) => "check the certificate: name, issuer, end. --insecure accepts any",
-        ProbeFault::Http(_) => "check whether the port speaks HTTP, with or without TLS",
-        ProbeFault::NoHead(_) => "the proxy does not reach the platform, or the platform hangs",
-    };
-    Finding::failed("public", format!("{url}: {fault}"), advice)
-}
-
-/// Returns the finding about the answer to a request without a token.
-fn judge_route(response: &ProbeResponse, has_token: bool) -> Finding {
-    const CHECK: &str = "public.route";
-    let status = response.status;
-    if let Some(version) = response.header(VERSION_HEADER) {
-        return Finding::ok(CHECK, format!("leads to ocis-sse {version}, which answered {status}"));
-    }
-    match status {
-        401 if has_token => Finding::ok(CHECK, "the platform's proxy rejects requests without a token"),
-        401 => Finding::skipped(
-            CHECK,
-            "the platform's proxy rejects requests without a token, so it is unknown where the path leads",
-            Some("give an access token of a signed-in browser with --token".into()),
-        ),
-        500 => Finding::failed(
-            CHECK,
-            "answered 500, as the built-in service does without a token",
-            "stop the built-in service: add sse to OCIS_EXCLUDE_RUN_SERVICES (OpenCloud: OC_EXCLUDE_RUN_SERVICES)",
-        ),
-        502..=504 => Finding::failed(
-            CHECK,
-            format!("answered {status}: a proxy does not reach what it forwards to"),
-            "check the findings about the registry; then what the public proxy forwards to",
-        ),
-        _ => Finding::failed(
-            CHECK,
-            format!("answered {status}, and not by ocis-sse"),
-            "check that the public proxy forwards /ocs/ to the platform, and the platform's proxy \
-             …/notifications/sse to the sse service",
-        ),
-    }
-}
-
-/// Returns the finding about the answer to a request with a token.
-fn judge_stream(response: &ProbeResponse, waited: Duration) -> Finding {
-    const CHECK: &str = "public.stream";
-    let version = response.header(VERSION_HEADER);
-    match (response.status, version) {
-        (200, Some(version)) => {
-            Finding::ok(CHECK, format!("ocis-sse {version} opened a stream after {} ms", waited.as_millis()))
-        }
-        (200, None) => Finding::failed(
-            CHECK,
-            "answered 200, but not by ocis-sse",
-            "the path leads to the built-in service, or to a page: check the findings about the registry and the \
-             routes of the proxies",
-        ),
-        (401, Some(_)) => Finding::failed(
-            CHECK,
-            "ocis-sse rejected the token that the platform's proxy has issued",
-            "the platform signs with another secret: set OCIS_JWT_SECRET to the platform's (jwt_secret below \
-             token_manager in ocis.yaml)",
-        ),
-        (401 | 403, None) => Finding::failed(
-            CHECK,
-            format!("the platform's proxy rejected the access token ({})", response.status),
-            "copy a new access token of a signed-in browser: it may have expired",
-        ),
-        (status, Some(_)) => Finding::failed(
-            CHECK,
-            format!("ocis-sse answered {status}"),
-            "the answer's body and the instance's log have the reason",
-        ),
-        (status, None) => Finding::failed(
-            CHECK,
-            format!("answered {status}, and not by ocis-sse"),
-            "the platform's proxy does not reach the service: check the findings about the registry",
-        ),
-    }
-}
-
-/// Returns the finding about headers that a proxy has removed or changed.
-fn compare_headers(response: &ProbeResponse, direct: &[(String, String)]) -> Finding {
-    let changed: Vec<_> = HEADERS
-        .iter()
-        .filter_map(|name| {
-            let sent = direct.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())?;
-            match response.header(name) {
-                Some(arrived) if arrived == sent => None,
-                Some(arrived) => Some(format!("{name}: {arrived} instead of {sent}")),
-                // nginx takes this header as an order for itself.
-                None if *name == "x-accel-buffering" => None,
-                None => Some(format!("{name} is missing")),
-            }
-        })
-        .collect();
-    if changed.is_empty() {
-        return Finding::ok("public.headers", "all headers of the stream arrive");
-    }
-    Finding::warning(
-        "public.headers",
-        format!("changed on the way: {}", changed.join("; ")),
-        "a proxy that stores or rewrites the response may hold events back: leave the headers of the stream as they \
-         are",
-    )
 }

@@ -1,30 +1,41 @@
 //! The checks of the service registry.
 
-use ports::outbound::{ProbeFault, RegisteredInstance};
+use std::net::IpAddr;
+
+use futures_util::future::join_all;
+use ports::outbound::{BusFault, ProbeFault, RegisteredInstance};
 
 use super::{Diagnosis, Finding, PLATFORM_NAMES, STREAM_PATH, VERSION_HEADER, request};
 
 /// The check's name.
 const CHECK: &str = "registry";
+/// Maximum number of registered instances that are requested.
+const MAX_INSTANCES: usize = 32;
 
 impl Diagnosis {
     /// Checks that the platform's proxy finds this service, and nothing else under its name.
     pub(super) async fn check_registry(&self, report: &mut (dyn FnMut(Finding) + Send)) {
         let Some(registry) = &self.registry else {
             let advice = "set MICRO_REGISTRY as for the platform, unless a proxy of your own forwards to it";
-            report(Finding::skipped(CHECK, "the service is not announced", Some(advice.into())));
-            return;
+            return report(Finding::skipped(CHECK, "the service is not announced", Some(advice)));
         };
         let instances = match registry.instances().await {
             Ok(instances) => instances,
-            Err(error) => {
-                let advice = "check registry.address; to read the registry, NATS has to permit \
-                              $JS.API.CONSUMER.CREATE.KV_service-registry.> and \
-                              $JS.API.DIRECT.GET.KV_service-registry.>";
-                report(Finding::skipped(CHECK, error.to_string(), Some(advice.into())));
-                return;
-            }
+            Err(fault) => return report(unreadable(&fault)),
         };
+        self.check_names(report);
+        let name = self.instance.service_name.as_str();
+        let (own, others): (Vec<_>, Vec<_>) =
+            instances.into_iter().partition(|instance| instance.service == name);
+        if own.is_empty() {
+            report(missing(name, &others));
+        }
+        let requested = own.iter().take(MAX_INSTANCES).map(|instance| self.check_registered(instance));
+        join_all(requested).await.into_iter().for_each(report);
+    }
+
+    /// Checks the settings by which the platform's proxy finds the service.
+    fn check_names(&self, report: &mut (dyn FnMut(Finding) + Send)) {
         let name = self.instance.service_name.as_str();
         if !PLATFORM_NAMES.contains(&name) {
             report(Finding::warning(
@@ -37,13 +48,13 @@ impl Diagnosis {
                 ),
             ));
         }
-        let (own, others): (Vec<_>, Vec<_>) =
-            instances.into_iter().partition(|instance| instance.service == name);
-        if own.is_empty() {
-            report(missing(name, &others));
-        }
-        for instance in own {
-            report(self.check_registered(&instance).await);
+        if !self.instance.root.is_empty() {
+            report(Finding::warning(
+                CHECK,
+                format!("http.root is {}", self.instance.root),
+                "the platform's proxy forwards paths as they are: unset SSE_HTTP_ROOT, unless the proxy's routes \
+                 have this prefix",
+            ));
         }
     }
 
@@ -52,29 +63,85 @@ impl Diagnosis {
         let RegisteredInstance { service, address, uses_tls } = registered;
         let scheme = if *uses_tls { "https" } else { "http" };
         let url = format!("{scheme}://{address}{}{STREAM_PATH}", self.instance.root);
-        match self.streams.get(&request(url, Vec::new(), false)).await {
-            Ok(response) if response.header(VERSION_HEADER).is_some() => {
-                let version = response.header(VERSION_HEADER).unwrap_or_default();
-                Finding::ok(CHECK, format!("{service} is at {address}, where ocis-sse {version} answers"))
-            }
-            Ok(response) => Finding::failed(
+        let place = format!("{service} is at {address}");
+        if is_loopback(address) && !self.instance.nats.iter().all(|url| is_loopback(url)) {
+            return Finding::warning(
                 CHECK,
-                format!("{service} is at {address}, where something else answers ({})", response.status),
-                "stop the built-in service: add sse to OCIS_EXCLUDE_RUN_SERVICES (OpenCloud: \
-                 OC_EXCLUDE_RUN_SERVICES) and restart the platform. Its proxy sends a part of the streams there",
-            ),
+                format!("{place}, but NATS is on another machine"),
+                "the platform's proxy cannot reach a loopback address of another machine: set SSE_HTTP_ADDR or \
+                 SSE_HTTP_ADVERTISE_ADDR to an address that it reaches",
+            );
+        }
+        match self.streams.get(&request(url, Vec::new(), false)).await {
+            Ok(response) => match (response.header(VERSION_HEADER), response.status) {
+                (Some(version), 401) => {
+                    Finding::ok(CHECK, format!("{place}, where ocis-sse {version} answers"))
+                }
+                (Some(version), status) => Finding::failed(
+                    CHECK,
+                    format!("{place}, where ocis-sse {version} answers {status} instead of 401"),
+                    "with 404 that instance has another http.root; with 503 it is stopping",
+                ),
+                (None, status) => Finding::failed(
+                    CHECK,
+                    format!("{place}, where something else answers ({status})"),
+                    "stop the built-in service: add sse to OCIS_EXCLUDE_RUN_SERVICES (OpenCloud: \
+                     OC_EXCLUDE_RUN_SERVICES) and restart the platform. Its proxy sends a part of the streams there",
+                ),
+            },
             Err(fault @ (ProbeFault::Connect(_) | ProbeFault::Resolve(_))) => Finding::failed(
                 CHECK,
-                format!("{service} is at {address}, where nothing answers: {fault}"),
+                format!("{place}, where nothing answers: {fault}"),
                 "set SSE_HTTP_ADVERTISE_ADDR to an address that the platform's proxy reaches. The entry of a \
                  killed instance disappears after registry.register_ttl",
             ),
-            Err(fault) => Finding::failed(
+            Err(fault @ ProbeFault::Unanswered(_)) => Finding::warning(
                 CHECK,
-                format!("{service} is at {address}, which does not answer as it should: {fault}"),
-                "check that http.tls.enabled is the same as when the instance was started",
+                format!("{place}, which this machine does not reach: {fault}"),
+                "if the platform's proxy does not reach it either, set SSE_HTTP_ADVERTISE_ADDR. A network policy may \
+                 allow the proxy only",
+            ),
+            Err(fault @ ProbeFault::NoHead(_)) => Finding::failed(
+                CHECK,
+                format!("{place}, which hangs: {fault}"),
+                "look into the log of that instance, and restart it",
+            ),
+            Err(fault @ (ProbeFault::Tls(_) | ProbeFault::Http(_))) => Finding::failed(
+                CHECK,
+                format!("{place}, which does not answer as it should: {fault}"),
+                "http.tls.enabled differs from the time when that instance was announced, or another program has the \
+                 port",
             ),
         }
+    }
+}
+
+/// Returns whether the host of an address or URL is a loopback address or `localhost`.
+pub(super) fn is_loopback(address: &str) -> bool {
+    let address = address.split_once("://").map_or(address, |(_, address)| address);
+    let address = address.split_once('/').map_or(address, |(address, _)| address);
+    let host = match address.rsplit_once(':') {
+        Some((host, _)) if !address.ends_with(']') => host,
+        _ => address,
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Returns the finding about a registry that cannot be read.
+fn unreadable(fault: &BusFault) -> Finding {
+    match fault {
+        BusFault::Denied(_) => {
+            let advice = "the service itself only writes. To read the registry, permit \
+                          $JS.API.CONSUMER.CREATE.KV_service-registry and $JS.API.DIRECT.GET.KV_service-registry.> \
+                          for this command";
+            Finding::skipped(CHECK, fault.to_string(), Some(advice))
+        }
+        BusFault::Missing | BusFault::Failed(_) => Finding::failed(
+            CHECK,
+            format!("it cannot be read: {fault}"),
+            "check the registry.… settings: the registry is a bucket of the platform's NATS, with JetStream",
+        ),
     }
 }
 

@@ -16,6 +16,8 @@ use super::Diagnosis;
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of the received text. A user's own events arrive on the same stream.
 const MAX_RECEIVED_BYTES: usize = 1 << 20;
+/// The comment that keeps a stream alive.
+const KEEPALIVE: &str = "keepalive";
 /// The type of the events. Clients ignore types that they do not know.
 const EVENT_TYPE: &str = "ocis-sse-doctor";
 
@@ -23,7 +25,6 @@ const EVENT_TYPE: &str = "ocis-sse-doctor";
 pub(super) struct TestEvent {
     /// A text that occurs in this event only.
     content: String,
-    sequence: u64,
     published: Instant,
 }
 
@@ -42,11 +43,12 @@ pub(super) struct Stream {
     clock: Arc<dyn Clock>,
     /// The text that was received and may have a part of an event at its end.
     received: String,
+    has_ended: bool,
 }
 
 impl Stream {
     pub(super) fn new(body: Box<dyn ProbeBody>, clock: &Arc<dyn Clock>) -> Self {
-        Self { body, clock: Arc::clone(clock), received: String::new() }
+        Self { body, clock: Arc::clone(clock), received: String::new(), has_ended: false }
     }
 
     /// Waits for `event`. Returns the time between its publication and its arrival.
@@ -55,7 +57,10 @@ impl Stream {
             while !self.received.contains(&event.content) {
                 match self.body.next().await {
                     BodyPart::Text(text) => self.receive(&text),
-                    BodyPart::End(fault) => return Err(Lost::Ended(fault)),
+                    BodyPart::End(fault) => {
+                        self.has_ended = true;
+                        return Err(Lost::Ended(fault));
+                    }
                 }
             }
             Ok(self.clock.now().saturating_duration_since(event.published))
@@ -73,33 +78,50 @@ impl Stream {
     }
 
     /// Reads until the stream ends or `limit` is over.
-    pub(super) async fn idle(&mut self, limit: Duration) -> Idle {
-        let mut idle = Idle { ended: None, comments: 0 };
-        let mut last = self.clock.now();
+    pub(super) async fn idle(mut self, limit: Duration) -> Idle {
+        if self.has_ended {
+            return Idle::HadEnded;
+        }
+        let mut last = (self.clock.now(), String::new());
+        let mut comments = 0;
         let read = async {
             loop {
                 match self.body.next().await {
-                    BodyPart::Text(_) => {
-                        idle.comments += 1;
-                        last = self.clock.now();
+                    BodyPart::Text(text) => {
+                        comments += text.lines().filter(|line| line.starts_with(':')).count();
+                        last = (self.clock.now(), text);
                     }
                     BodyPart::End(fault) => return fault,
                 }
             }
         };
-        if let Ok(fault) = timeout(limit, read).await {
-            idle.ended = Some((self.clock.now().saturating_duration_since(last), fault));
+        let ended = timeout(limit, read).await;
+        let (time, text) = last;
+        let silence = self.clock.now().saturating_duration_since(time);
+        let comment = text.lines().rev().find_map(|line| line.strip_prefix(": "));
+        let closing = comment.filter(|comment| *comment != KEEPALIVE).map(ToOwned::to_owned);
+        match (ended, closing) {
+            (Err(_), _) => Idle::Open { comments },
+            // The last text of a stream that the service ends is a comment with the reason.
+            (Ok(_), Some(reason)) if silence < MIN_SILENCE => Idle::EndedByService { reason },
+            (Ok(cause), _) => Idle::Cut { silence, cause },
         }
-        idle
     }
 }
 
+/// Silence before its end from which on a stream was cut.
+const MIN_SILENCE: Duration = Duration::from_millis(500);
+
 /// What happened to a stream without events.
-pub(super) struct Idle {
-    /// The silence before the end, and its cause. None if the stream is still open.
-    pub(super) ended: Option<(Duration, Option<String>)>,
-    /// The number of comments that arrived.
-    pub(super) comments: usize,
+pub(super) enum Idle {
+    /// The stream had ended before.
+    HadEnded,
+    /// The stream is still open, after this number of comments.
+    Open { comments: usize },
+    /// The service has ended the stream itself.
+    EndedByService { reason: String },
+    /// The connection was cut after this time of silence, for this cause.
+    Cut { silence: Duration, cause: Option<String> },
 }
 
 impl Diagnosis {
@@ -107,19 +129,8 @@ impl Diagnosis {
     pub(super) async fn publish(&self, user: &UserId) -> Result<TestEvent, BusFault> {
         let event_type =
             EventType::try_new(EVENT_TYPE).map_err(|error| BusFault::Failed(error.to_string()))?;
-        let content = Uuid::new_v4().to_string();
-        let published = self.clock.now();
-        let sequence = self.bus.publish(user, &event_type, &content).await?;
-        Ok(TestEvent { content, sequence, published })
-    }
-
-    /// Removes test events from the queue. Returns why they stay there, if they do.
-    pub(super) async fn remove(&self, events: &[&TestEvent]) -> Option<BusFault> {
-        for event in events {
-            if let Err(fault) = self.bus.remove(event.sequence).await {
-                return Some(fault);
-            }
-        }
-        None
+        let event = TestEvent { content: Uuid::new_v4().to_string(), published: self.clock.now() };
+        self.bus.publish(user, &event_type, &event.content).await?;
+        Ok(event)
     }
 }

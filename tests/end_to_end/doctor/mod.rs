@@ -17,7 +17,7 @@ use self::{buffering::Buffering, canned::Canned, findings::Findings, nginx::Ngin
 use crate::{
     buckets::connection_to,
     nats::{Nats, ReservedPort},
-    permissions::{CREDENTIALS, nats_without},
+    permissions::{CREDENTIALS, nats_permitting, nats_without},
     service::{Service, token},
 };
 
@@ -64,8 +64,9 @@ async fn healthy_service_has_no_fault() {
     }
 }
 
+/// A removed event would look to an instance that has not read it like a lost one, and cause gaps.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_stays() {
+async fn only_three_events_stay() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let jetstream = nats.publisher().await.jetstream;
@@ -78,11 +79,15 @@ async fn nothing_stays() {
         }
         counts
     };
-    let before = counts().await;
+    let mut expected = counts().await;
+    expected[0].1 += 3;
     let proxy = Nginx::forwarding_to(&service, "").await;
     let findings = Findings::of(&nats, &service, &["--url", &proxy.url()], &[]).await;
     assert_eq!(findings.status, 0, "{findings:?}");
-    crate::eventually("as before", async || counts().await == before).await;
+    crate::eventually("as before", async || counts().await == expected).await;
+    let queue = jetstream.get_stream("main-queue").await.expect("a queue");
+    let state = &queue.cached_info().state;
+    assert_eq!(state.last_sequence, state.messages, "nothing is removed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,13 +157,59 @@ async fn platform_that_authenticates() {
     let service = Service::start(&nats, &[]).await;
     let platform = Nginx::authenticating(&service, &token("einstein")).await;
     let without = Findings::of(&nats, &service, &["--url", &platform.url()], &[]).await;
-    assert_eq!((without.status, without.not_ok()), (0, vec!["public.route"]));
+    assert_eq!((without.status, without.not_ok()), (0, vec!["public.route", "public.stream"]));
     assert!(without.advice("public.route").contains("--token"));
     let with = Findings::of(&nats, &service, &["--url", &platform.url(), "--token", "browser"], &[]).await;
     assert_eq!((with.status, with.not_ok()), (0, vec![]), "{with:?}");
     assert!(with.has("public.events"));
     let expired = Findings::of(&nats, &service, &["--url", &platform.url(), "--token", "old"], &[]).await;
     assert_eq!(expired.failed(), ["public.user", "public.stream"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proxy_that_removes_the_token() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let proxy = Nginx::forwarding_to(&service, "proxy_set_header x-access-token '';").await;
+    let findings = Findings::of(&nats, &service, &["--url", &proxy.url()], &[]).await;
+    assert_eq!((findings.status, findings.not_ok()), (0, vec!["public.stream"]));
+    assert!(findings.advice("public.stream").contains("--token"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_that_the_service_ends_is_not_cut() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[("SSE_MAX_STREAM_AGE", "4s")]).await;
+    let proxy = Nginx::forwarding_to(&service, "").await;
+    let findings = Findings::of(&nats, &service, &["--url", &proxy.url(), "--idle", "30s"], &[]).await;
+    assert_eq!((findings.status, findings.not_ok()), (0, vec!["public.idle"]));
+    let seen = findings.seen("public.idle");
+    assert_eq!(seen, "the service ended the stream itself: the stream has reached its age");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn public_name_that_redirects() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    let head =
+        "HTTP/1.1 301 Moved Permanently\r\nlocation: https://other.example/\r\ncontent-length: 0\r\n\r\n";
+    let public = Canned::server(head).await;
+    let url = format!("http://{}", public.address);
+    let findings = Findings::of(&nats, &service, &["--url", &url, "--token", "browser"], &[]).await;
+    assert_eq!(findings.failed(), ["public.route"]);
+    assert_eq!(findings.seen("public.route"), "redirects to https://other.example/");
+    let requests = public.requests();
+    assert!(requests.len() == 1 && !requests[0].to_lowercase().contains("authorization"), "{requests:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_token_is_a_usage_error() {
+    let url = ["--url", "https://cloud.example.org"];
+    for token in ["", "Bearer ", "two words"] {
+        let arguments = [&["doctor"], &url[..], &["--token", token]].concat();
+        let mut program = crate::program::Program::start(&arguments, &[]);
+        assert_eq!(program.status().await, Some(2), "{token:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -257,6 +308,21 @@ async fn platform_token_goes_only_to_this_service() {
     assert!(!requests[0].to_lowercase().contains("x-access-token"), "{requests:?}");
 }
 
+/// The permissions that the advice names are enough to read the registry.
+#[tokio::test(flavor = "multi_thread")]
+async fn registry_can_be_read_with_two_more_permissions() {
+    let check = async |more: &str, verdict: &str| {
+        let (nats, _folder) = nats_permitting(more).await;
+        let service = Service::start(&nats, &CREDENTIALS).await;
+        let findings = Findings::of(&nats, &service, &[], &CREDENTIALS).await;
+        assert_eq!(findings.verdict("registry"), Some(verdict), "{findings:?}");
+        assert_eq!(findings.status, 0, "{findings:?}");
+    };
+    check("", "skipped").await;
+    let more = ["$JS.API.CONSUMER.CREATE.KV_service-registry", "$JS.API.DIRECT.GET.KV_service-registry.>"];
+    check(&more.map(|permission| format!("\"{permission}\"\n")).concat(), "ok").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_without_a_permission() {
     for (permission, verdict, check) in [
@@ -284,7 +350,7 @@ async fn nothing_runs() {
     service.stop();
     service.stopped().await;
     let findings = Findings::of(&nats, &service, &[], &[]).await;
-    assert_eq!(findings.failed(), ["nats", "ready", "stream"]);
+    assert_eq!(findings.failed(), ["nats", "registry", "ready", "stream"]);
     assert_eq!(findings.status, 1);
 }
 

@@ -15,6 +15,7 @@ use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
     header,
+    http::uri::Authority,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use ports::outbound::{BodyPart, ProbeBody, ProbeFault, ProbeRequest, ProbeResponse, StreamProbe};
@@ -47,8 +48,15 @@ pub struct UrlError;
 pub fn parse_url(text: &str) -> Result<String, UrlError> {
     let url: Uri = text.parse().map_err(|_| UrlError)?;
     let is_http = matches!(url.scheme_str(), Some("http" | "https"));
-    let has_host = url.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    if is_http && has_host && url.query().is_none() {
+    // The parser accepts a port that is no number, and drops a fragment.
+    let has_port = |authority: &Authority| {
+        authority.as_str().ends_with(']')
+            || !authority.as_str().contains(':')
+            || authority.port_u16().is_some()
+    };
+    let is_host =
+        url.authority().is_some_and(|authority| !authority.as_str().contains('@') && has_port(authority));
+    if is_http && is_host && url.query().is_none() && !text.contains('#') {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err(UrlError)
@@ -83,15 +91,18 @@ async fn connect(host: &str, port: u16) -> Result<(TcpStream, SocketAddr), Probe
         async { lookup_host((host, port)).await.map_err(|error| ProbeFault::Resolve(error.to_string())) };
     let addresses =
         within(CONNECT_TIMEOUT, ProbeFault::Resolve(timed_out(CONNECT_TIMEOUT)), resolved).await?;
-    let mut fault = ProbeFault::Resolve("the name server knows none".into());
-    for address in addresses {
-        match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
-            Ok(Ok(socket)) => return Ok((socket, address)),
-            Ok(Err(error)) => fault = ProbeFault::Connect(format!("{address}: {error}")),
-            Err(_) => fault = ProbeFault::Connect(format!("{address}: {}", timed_out(CONNECT_TIMEOUT))),
+    let connected = async {
+        let mut fault = ProbeFault::Resolve("the name server knows none".into());
+        for address in addresses {
+            match TcpStream::connect(address).await {
+                Ok(socket) => return Ok((socket, address)),
+                Err(error) => fault = ProbeFault::Connect(format!("{address}: {error}")),
+            }
         }
-    }
-    Err(fault)
+        Err(fault)
+    };
+    let unanswered = ProbeFault::Unanswered(format!("{host}:{port}: {}", timed_out(CONNECT_TIMEOUT)));
+    within(CONNECT_TIMEOUT, unanswered, connected).await
 }
 
 /// Sends the request and waits for the head of the response.
@@ -170,8 +181,10 @@ fn texts(headers: &HeaderMap) -> Vec<(String, String)> {
 }
 
 fn date(headers: &HeaderMap) -> Option<Duration> {
-    let date = httpdate::parse_http_date(headers.get(header::DATE)?.to_str().ok()?).ok()?;
-    date.duration_since(SystemTime::UNIX_EPOCH).ok()
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    let age = text(header::AGE).and_then(|age| age.parse().ok()).unwrap_or_default();
+    date.duration_since(SystemTime::UNIX_EPOCH).ok()?.checked_add(Duration::from_secs(age))
 }
 
 /// The body of a response.
@@ -191,6 +204,37 @@ impl ProbeBody for Body {
                 Some(Err(error)) => return BodyPart::End(Some(with_causes(&error))),
                 None => return BodyPart::End(None),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn url_has_scheme_host_and_valid_port() {
+        for url in [
+            "https://cloud.example.org",
+            "http://[::1]",
+            "http://[::1]:80",
+            "https://a/cloud",
+            "http://127.0.0.1:80/",
+        ] {
+            assert_eq!(parse_url(url).as_deref(), Ok(url.trim_end_matches('/')));
+        }
+        for url in [
+            "",
+            "a",
+            "ftp://a",
+            "https://",
+            "http://a:99999",
+            "http://a:",
+            "https://u:p@a",
+            "https://a/?b",
+            "https://a/#/files",
+        ] {
+            assert_eq!(parse_url(url), Err(UrlError), "{url}");
         }
     }
 }

@@ -130,10 +130,7 @@ impl BusProbe for JetStreamProbe {
             }
         };
         match state.client.filter(|_| state.connected) {
-            Some(client) => {
-                let server = client.server_info();
-                Ok(format!("NATS {} at {}:{}", server.version, server.host, server.port))
-            }
+            Some(client) => Ok(format!("NATS {}", client.server_info().version)),
             None => Err(BusFault::Failed(state.error.unwrap_or_default())),
         }
     }
@@ -154,20 +151,14 @@ impl BusProbe for JetStreamProbe {
         Ok(Duration::from_nanos(u64::try_from(info.created.unix_timestamp_nanos()).unwrap_or_default()))
     }
 
-    async fn publish(&self, user: &UserId, event_type: &EventType, content: &str) -> Result<u64, BusFault> {
+    async fn publish(&self, user: &UserId, event_type: &EventType, content: &str) -> Result<(), BusFault> {
         let jetstream = self.context()?;
         let message = encode(user, event_type, content);
-        let stored = async { Ok(jetstream.publish(queue::NAME, message.into()).await?.await?.sequence) };
-        self.attempt(queue::NAME, stored).await
-    }
-
-    async fn remove(&self, sequence: u64) -> Result<(), BusFault> {
-        let context = self.context()?;
-        let removed = async {
-            context.get_stream_no_info(queue::NAME).await?.delete_message(sequence).await?;
+        let stored = async {
+            jetstream.publish(queue::NAME, message.into()).await?.await?;
             Ok(())
         };
-        self.attempt(queue::NAME, removed).await
+        self.attempt(queue::NAME, stored).await
     }
 }
 
@@ -182,7 +173,7 @@ async fn stream(context: &jetstream::Context, name: &str) -> Result<Stream, Erro
 }
 
 /// Returns the fault that `error` describes.
-fn fault(error: &Error) -> BusFault {
+pub(super) fn fault(error: &Error) -> BusFault {
     if let Some(fault) = error.downcast_ref::<BusFault>() {
         return fault.clone();
     }

@@ -6,13 +6,16 @@ use async_nats::{Error, jetstream};
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::TryStreamExt as _;
-use ports::outbound::{RegisteredInstance, RegistryProbe, RegistryUnavailable};
+use ports::outbound::{BusFault, RegisteredInstance, RegistryProbe};
 use serde::Deserialize;
 use tokio::time::timeout;
 
-use super::super::{
-    connection::Connection,
-    key_value::{self, REGISTRY},
+use super::{
+    super::{
+        connection::Connection,
+        key_value::{self, REGISTRY},
+    },
+    bus::fault,
 };
 
 /// Timeout for reading the registry.
@@ -47,20 +50,15 @@ impl KeyValueRegistryProbe {
 
 #[async_trait]
 impl RegistryProbe for KeyValueRegistryProbe {
-    async fn instances(&self) -> Result<Vec<RegisteredInstance>, RegistryUnavailable> {
-        let reason =
-            match timeout(TIMEOUT, self.connection.denials.unless_denied(REGISTRY, self.read())).await {
-                Ok(Ok(instances)) => return Ok(instances),
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => self
-                    .connection
-                    .state
-                    .borrow()
-                    .error
-                    .clone()
-                    .unwrap_or_else(|| format!("no reply within {} seconds", TIMEOUT.as_secs())),
-            };
-        Err(RegistryUnavailable { reason })
+    async fn instances(&self) -> Result<Vec<RegisteredInstance>, BusFault> {
+        let read = self.connection.denials.unless_denied(REGISTRY, self.read());
+        if let Ok(instances) = timeout(TIMEOUT, read).await {
+            return instances.map_err(|error| fault(&error));
+        }
+        let reason = self.connection.state.borrow().error.clone();
+        Err(BusFault::Failed(
+            reason.unwrap_or_else(|| format!("no reply within {} seconds", TIMEOUT.as_secs())),
+        ))
     }
 }
 
