@@ -5,7 +5,7 @@ mod responses;
 use std::time::Duration;
 
 use domain::identity::UserId;
-use ports::outbound::{BodyPart, ProbeFault, ProbeResponse};
+use ports::outbound::{BodyPart, ProbeFault};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 

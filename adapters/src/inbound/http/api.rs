@@ -28,6 +28,7 @@ use super::{
     fields::{accept_language, list},
     middleware::{AuditLog, RequestId},
     problem::Problem,
+    types_text::TypesText,
 };
 
 /// The dependencies of the operations.
@@ -76,12 +77,12 @@ impl StreamApi {
         last_event_id: Query<Option<String>>,
         /// The types of events to send, separated by commas; `share-*` stands for all types that start with `share-`. Without it, all
         /// events are sent. `stream-gap` is always sent.
-        types: Query<Option<String>>,
+        types: Query<Option<TypesText>>,
         /// The preferred languages of translated events, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
-        self.admit(request, &credentials, last_event_id.0, types.0.as_deref())
+        self.admit(request, &credentials, last_event_id.0, types.0.as_ref())
     }
 
     /// Follow the user's notifications (short path)
@@ -99,12 +100,12 @@ impl StreamApi {
         last_event_id: Query<Option<String>>,
         /// The types of events to send, separated by commas; `share-*` stands for all types that start with `share-`. Without it, all
         /// events are sent. `stream-gap` is always sent.
-        types: Query<Option<String>>,
+        types: Query<Option<TypesText>>,
         /// The preferred languages of translated events, if the user has chosen none (RFC 9110, 12.5.4).
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
-        self.admit(request, &credentials, last_event_id.0, types.0.as_deref())
+        self.admit(request, &credentials, last_event_id.0, types.0.as_ref())
     }
 }
 
@@ -115,7 +116,7 @@ impl StreamApi {
         request: &Request,
         credentials: &Credentials,
         last_event_id: Option<String>,
-        types: Option<&str>,
+        types: Option<&TypesText>,
     ) -> Answer {
         let span = span(request);
         // Without tracing the headers of the trace are not parsed.
@@ -142,13 +143,13 @@ impl StreamApi {
         request: &Request,
         credentials: &Credentials,
         last_event_id: Option<String>,
-        types: Option<&str>,
+        types: Option<&TypesText>,
     ) -> Answer {
         let principal = match credentials.principal(request, &*self.verifier, &*self.metrics) {
             Ok(principal) => principal,
             Err(denied) => return denied.into(),
         };
-        let types = match types.map(TypeFilter::parse).transpose() {
+        let types = match types.map(|types| TypeFilter::parse(&types.0)).transpose() {
             Ok(types) => types,
             Err(invalid) => {
                 let problem = Problem::new(StatusCode::BAD_REQUEST, format!("types: {invalid}"));

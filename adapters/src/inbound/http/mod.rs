@@ -9,6 +9,7 @@ mod language;
 mod middleware;
 mod problem;
 mod tag_text;
+mod types_text;
 
 use std::{
     collections::BTreeMap,
