@@ -4,6 +4,8 @@ use crate::notification::EventType;
 
 /// Maximum number of patterns of a filter.
 const MAX_PATTERNS: usize = 64;
+/// Maximum length of a filter, in bytes. It is kept for as long as its stream is open.
+const MAX_BYTES: usize = 4096;
 
 /// A list of event types, such as `share-*,item-renamed`. A pattern that ends with `*` matches every type that starts with the rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +22,13 @@ impl TypeFilter {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no pattern or if there are more than 64, or if a pattern is empty or has a `*` before its end.
+    /// Returns an error if the text has more than 4,096 bytes or 64 patterns, or if a pattern is empty, has a `*` before its end, or a
+    /// character that is not printable ASCII.
     pub fn parse(text: &str) -> Result<Self, InvalidTypeFilter> {
-        let patterns = text.split(',').map(|pattern| Pattern::parse(pattern.trim()));
+        if text.len() > MAX_BYTES {
+            return Err(InvalidTypeFilter::TooLong);
+        }
+        let patterns = text.split(',').map(Pattern::parse);
         let patterns: Box<[_]> = patterns.take(MAX_PATTERNS + 1).collect::<Result<_, _>>()?;
         if patterns.len() > MAX_PATTERNS { Err(InvalidTypeFilter::TooMany) } else { Ok(Self(patterns)) }
     }
@@ -46,6 +52,9 @@ impl Pattern {
         match (name, is_prefix) {
             ("", false) => Err(InvalidTypeFilter::Empty),
             (name, _) if name.contains('*') => Err(InvalidTypeFilter::Wildcard),
+            (name, _) if !name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                Err(InvalidTypeFilter::Character)
+            }
             (name, true) => Ok(Self::Prefix(name.into())),
             (name, false) => Ok(Self::Type(name.into())),
         }
@@ -61,6 +70,16 @@ pub enum InvalidTypeFilter {
     /// A `*` is not the last character of its pattern.
     #[error("* is only allowed at the end of an event type; use for example share-*")]
     Wildcard,
+    /// A pattern has a space or another character that is not printable ASCII.
+    #[error(
+        "an event type has a character that is not printable ASCII; use for example share-*,item-renamed"
+    )]
+    Character,
+    /// There are more than 4,096 bytes.
+    #[error(
+        "the event types have more than 4096 bytes; use fewer, or share-* for all that start with share-"
+    )]
+    TooLong,
     /// There are more than 64 patterns.
     #[error("there are more than 64 event types; use fewer, or share-* for all that start with share-")]
     TooMany,
@@ -80,7 +99,7 @@ mod tests {
             assert_eq!(matching.collect::<Vec<_>>(), expected, "{filter:?}");
         };
         check("item-renamed", &["item-renamed"]);
-        check("share-*, item-renamed", &["share-created", "share-removed", "item-renamed"]);
+        check("share-*,item-renamed", &["share-created", "share-removed", "item-renamed"]);
         check("*", &["share-created", "share-removed", "item-renamed", "item-renamed-again", "share"]);
         check("Item-Renamed", &[]);
     }
@@ -93,6 +112,9 @@ mod tests {
             ("a,", InvalidTypeFilter::Empty),
             ("*-created", InvalidTypeFilter::Wildcard),
             ("a**", InvalidTypeFilter::Wildcard),
+            ("a, b", InvalidTypeFilter::Character),
+            ("é", InvalidTypeFilter::Character),
+            (&"a".repeat(4097), InvalidTypeFilter::TooLong),
             (&vec!["a"; 65].join(","), InvalidTypeFilter::TooMany),
         ] {
             assert_eq!(TypeFilter::parse(text), Err(expected), "{text}");

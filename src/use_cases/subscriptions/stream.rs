@@ -42,12 +42,8 @@ impl EventStream for OpenStream {
             self.shared.pace.taken();
         }
         // The closing comment follows a logout in the same write.
-        let mut take_again = outcome == TurnOutcome::LoggedOut;
-        // A connection with nothing to write waits to be woken, so a turn that has only skipped events is not the last one.
-        let has_more = |outcome| matches!(outcome, TurnOutcome::More | TurnOutcome::LoggedOut);
-        while take_again || taken.first.is_none() && has_more(outcome) {
+        if outcome == TurnOutcome::LoggedOut {
             outcome = self.turn(mailbox, &mut taken).outcome;
-            take_again = false;
         }
         taken.is_last = outcome == TurnOutcome::End;
         taken
@@ -63,29 +59,41 @@ impl OpenStream {
     /// Takes one turn's items, and ends the stream if the last one is a logout and the policy says so.
     fn turn(&self, mailbox: &Mailbox, taken: &mut Taken) -> Turn {
         let Self { shared, id, types, .. } = self;
+        // The last event, if it was skipped.
+        let mut skipped = None;
         let mut write = |preference: &LanguagePreference, item: Item<'_, Encoded>| {
-            if let (Some(types), Item::Event(entry, delivery)) = (types, &item)
-                && !types.matches(&entry.notification.event_type)
-            {
-                shared.record_skip(entry, *delivery);
-                return SKIPPED_BYTES;
+            if let Item::Event(entry, delivery) = &item {
+                if types.as_ref().is_some_and(|types| !types.matches(&entry.notification.event_type)) {
+                    shared.record_skip(entry, *delivery);
+                    skipped = Some(entry.notification.id);
+                    return SKIPPED_BYTES;
+                }
+                taken.events += 1;
+                skipped = None;
             }
-            let is_event = matches!(item, Item::Event(..));
-            let Some(frame) = shared.frame(*id, preference, item) else { return 0 };
-            let bytes = frame.len();
-            taken.events += u64::from(is_event);
-            match taken.first {
-                None => taken.first = Some(frame),
-                Some(_) => taken.rest.push(frame),
-            }
-            bytes
+            let skip = skipped.take().map(|skipped| shared.skip(skipped));
+            let item = shared.frame(*id, preference, item);
+            skip.into_iter().chain(item).map(|frame| push(taken, frame)).sum()
         };
         let turn = mailbox.take(*id, shared.clock.now(), MAX_TURN_BYTES, &mut write);
+        if let Some(skipped) = skipped {
+            push(taken, shared.skip(skipped));
+        }
         if turn.outcome == TurnOutcome::LoggedOut && shared.policy().close_on_logout {
             shared.end(mailbox, *id, EndReason::Logout);
         }
         turn
     }
+}
+
+/// Adds a frame. Returns its size in bytes.
+fn push(taken: &mut Taken, frame: Frame) -> usize {
+    let bytes = frame.len();
+    match taken.first {
+        None => taken.first = Some(frame),
+        Some(_) => taken.rest.push(frame),
+    }
+    bytes
 }
 
 impl Drop for OpenStream {
@@ -100,6 +108,12 @@ impl Shared {
         if delivery == (Delivery::Live { is_last: true }) {
             self.count_latency(entry);
         }
+    }
+
+    /// Returns the frame for a client that does not ask for the events up to `position`. The client returns with their id, and the connection
+    /// is not silent, because the session counts every event as written.
+    fn skip(&self, position: EventId) -> Frame {
+        if self.keeps_history() { self.frames.position(position) } else { self.frames.keepalive() }
     }
 
     /// Returns the frame for an item that the stream `id` takes. None for a note that has nothing to send.

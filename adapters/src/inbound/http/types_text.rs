@@ -7,8 +7,8 @@ use poem_openapi::{
     types::{ParseFromParameter, ParseResult, Type},
 };
 
-/// The pattern of up to 64 event types without white space, each with or without a `*` at its end.
-const PATTERN: &str = r"^([^,*\s]+\*?|\*)(,([^,*\s]+\*?|\*)){0,63}$";
+/// The pattern of up to 64 event types in printable ASCII, each with or without a `*` at its end.
+const PATTERN: &str = r"^([!-)+\-.-~]+\*?|\*)(,([!-)+\-.-~]+\*?|\*)){0,63}$";
 
 /// A text that may be a list of event types. Its reader checks it, so that the problem details can say why it is not one.
 #[derive(Clone, Debug)]
@@ -26,6 +26,7 @@ impl Type for TypesText {
     fn schema_ref() -> MetaSchemaRef {
         MetaSchemaRef::Inline(Box::new(MetaSchema {
             pattern: Some(PATTERN.into()),
+            max_length: Some(4096),
             example: Some("share-*,item-renamed".into()),
             ..MetaSchema::new("string")
         }))
