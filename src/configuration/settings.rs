@@ -281,9 +281,9 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         "http.trusted_proxies",
         ["SSE_TRUSTED_PROXIES"],
-        Some("127.0.0.0/8,::1"),
-        "10.0.0.0/8,127.0.0.0/8",
-        "Addresses and networks of proxies whose X-Forwarded-For is believed; comma-separated; the audit log has the client address that they name"
+        Some("127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,::1,fc00::/7"),
+        "127.0.0.1,192.0.2.0/24",
+        "Addresses and networks of proxies, comma-separated, whose X-Forwarded-For is believed for the client address in the audit log; by default private networks"
     )
     .reloadable(),
     setting!(

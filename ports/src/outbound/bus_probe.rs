@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use domain::{identity::UserId, notification::EventType};
 use std::time::Duration;
 
-/// Tests the event bus from this machine. Nothing that it does stays, but for the events that it publishes.
+/// Tests the event bus from this machine. The events that it publishes stay; what it reads with disappears within a minute.
 #[async_trait]
 pub trait BusProbe: Send + Sync {
     /// Waits for the connection. Returns the product and version of the server.

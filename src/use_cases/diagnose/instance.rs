@@ -6,10 +6,11 @@ use ports::outbound::{BodyPart, BusFault, ProbeFault, ProbeResponse};
 use tokio::time::timeout;
 
 use super::{
-    Diagnosis, Finding, STREAM_PATH, VERSION_HEADER, Verdict,
+    Diagnosis, Finding, STREAM_PATH, Verdict,
     bus::LIMITS,
     request,
     stream::{Lost, Stream},
+    version_of,
 };
 
 /// Timeout for the text of the readiness probe.
@@ -97,7 +98,7 @@ impl Diagnosis {
 
 /// Returns the finding about the answer to a request with the token of this diagnosis.
 fn judge_direct_stream(url: &str, response: &ProbeResponse) -> Finding {
-    let Some(version) = response.header(VERSION_HEADER) else {
+    let Some(version) = version_of(response) else {
         return Finding::failed(
             "stream",
             format!("{url} answered {}, but not as ocis-sse", response.status),

@@ -12,7 +12,7 @@ mod tests;
 use std::{sync::Arc, time::Duration};
 
 use domain::identity::UserId;
-use ports::outbound::{BusProbe, Clock, ProbeRequest, RegistryProbe, StreamProbe};
+use ports::outbound::{BusProbe, Clock, ProbeRequest, ProbeResponse, RegistryProbe, StreamProbe};
 
 pub use self::{
     finding::{Finding, Report, Verdict},
@@ -21,7 +21,7 @@ pub use self::{
 
 /// The path of the stream, below the root of the endpoint.
 const STREAM_PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
-/// The header with the service's version. Only this service sends it in a rejection.
+/// The header with the service's version.
 const VERSION_HEADER: &str = "x-sse-version";
 /// The names under which the proxies of Infinite Scale and OpenCloud look for the service.
 const PLATFORM_NAMES: [&str; 2] = ["com.owncloud.sse.sse", "eu.opencloud.sse.sse"];
@@ -99,6 +99,15 @@ impl Diagnosis {
              are issued by the platform's",
         )
     }
+}
+
+/// Returns the version of ocis-sse, if the response is from it. The built-in service sends a version too, but neither problem details nor the
+/// language of a stream.
+fn version_of(response: &ProbeResponse) -> Option<&str> {
+    let media_type = response.header("content-type").unwrap_or_default();
+    let is_ours =
+        media_type.starts_with("application/problem+json") || response.header("content-language").is_some();
+    response.header(VERSION_HEADER).filter(|_| is_ours)
 }
 
 fn request(url: String, headers: Vec<(&'static str, String)>, verify: bool) -> ProbeRequest {

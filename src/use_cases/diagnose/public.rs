@@ -11,11 +11,12 @@ use tokio::time::{sleep, timeout};
 
 use self::responses::{compare_headers, judge_route, judge_stream, unreachable};
 use super::{
-    Diagnosis, Finding, STREAM_PATH, VERSION_HEADER, Verdict,
+    Diagnosis, Finding, STREAM_PATH, Verdict,
     instance::unpublished,
     registry::is_loopback,
     request,
     stream::{Idle, Lost, Stream},
+    version_of,
 };
 
 /// The platform's operation that returns the user of a token.
@@ -91,7 +92,7 @@ impl Diagnosis {
         if has_failed {
             return;
         }
-        let leads_here = rejected.header(VERSION_HEADER).is_some();
+        let leads_here = version_of(&rejected).is_some();
         let (user, credential) = match self.credential(public, leads_here, report).await {
             Ok(credential) => credential,
             Err(reason) => return report(Finding::skipped("public.stream", reason, None)),
@@ -169,7 +170,10 @@ impl Diagnosis {
             }
             None if !leads_here => Err("without a token no stream can be opened: give one with --token"),
             // A token that is signed with the platform's secret goes only to this service, and nobody else reads it.
-            None if !is_private || !public.verify && !public.is_loopback() => {
+            None if !is_private => {
+                Err("no token is sent, because the connection is not encrypted: give an https URL")
+            }
+            None if !public.verify && !public.is_loopback() => {
                 Err("the server's certificate is not verified, so no token is sent: give one with --token")
             }
             None => Ok((Some(self.user.clone()), (OWN_TOKEN, self.token.clone()))),

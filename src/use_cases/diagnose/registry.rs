@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use futures_util::future::join_all;
 use ports::outbound::{BusFault, ProbeFault, RegisteredInstance};
 
-use super::{Diagnosis, Finding, PLATFORM_NAMES, STREAM_PATH, VERSION_HEADER, request};
+use super::{Diagnosis, Finding, PLATFORM_NAMES, STREAM_PATH, request, version_of};
 
 /// The check's name.
 const CHECK: &str = "registry";
@@ -19,11 +19,11 @@ impl Diagnosis {
             let advice = "set MICRO_REGISTRY as for the platform, unless a proxy of your own forwards to it";
             return report(Finding::skipped(CHECK, "the service is not announced", Some(advice)));
         };
+        self.check_names(report);
         let instances = match registry.instances().await {
             Ok(instances) => instances,
             Err(fault) => return report(unreadable(&fault)),
         };
-        self.check_names(report);
         let name = self.instance.service_name.as_str();
         let (own, others): (Vec<_>, Vec<_>) =
             instances.into_iter().partition(|instance| instance.service == name);
@@ -64,16 +64,15 @@ impl Diagnosis {
         let scheme = if *uses_tls { "https" } else { "http" };
         let url = format!("{scheme}://{address}{}{STREAM_PATH}", self.instance.root);
         let place = format!("{service} is at {address}");
-        if is_loopback(address) && !self.instance.nats.iter().all(|url| is_loopback(url)) {
-            return Finding::warning(
-                CHECK,
-                format!("{place}, but NATS is on another machine"),
-                "the platform's proxy cannot reach a loopback address of another machine: set SSE_HTTP_ADDR or \
-                 SSE_HTTP_ADVERTISE_ADDR to an address that it reaches",
-            );
-        }
+        let is_elsewhere = is_loopback(address) && !self.instance.nats.iter().all(|url| is_loopback(url));
         match self.streams.get(&request(url, Vec::new(), false)).await {
-            Ok(response) => match (response.header(VERSION_HEADER), response.status) {
+            Ok(response) => match (version_of(&response), response.status) {
+                (Some(_), 401) if is_elsewhere => Finding::warning(
+                    CHECK,
+                    format!("{place}, but NATS is on another machine"),
+                    "if the platform's proxy is there too, it cannot reach a loopback address of this machine: set \
+                     SSE_HTTP_ADDR or SSE_HTTP_ADVERTISE_ADDR to an address that it reaches",
+                ),
                 (Some(version), 401) => {
                     Finding::ok(CHECK, format!("{place}, where ocis-sse {version} answers"))
                 }

@@ -83,10 +83,11 @@ impl StreamProbe for Server {
     async fn get(&self, request: &ProbeRequest) -> Result<ProbeResponse, ProbeFault> {
         self.requests.lock().push(request.clone());
         let version = self.version.map(|version| (VERSION_HEADER.to_owned(), version.to_owned()));
+        let language = self.version.map(|_| ("content-language".to_owned(), "en".to_owned()));
         Ok(ProbeResponse {
             connection: "here".into(),
             status: self.status,
-            headers: version.into_iter().collect(),
+            headers: version.into_iter().chain(language).collect(),
             date: None,
             body: Box::new(Text(Some(self.text.to_owned()))),
         })

@@ -90,7 +90,7 @@ impl HttpApi {
     pub fn app(self, extend: impl FnOnce(Route) -> Route) -> App {
         let (clock, cross_origin, root) =
             (Arc::clone(&self.clock), self.cross_origin.clone(), self.root.clone());
-        // In rejections too: it shows an administrator that a path leads to this service.
+        // In rejections too, as in the built-in service: it shows an administrator where a path leads.
         let version = SetHeader::new().overriding("x-sse-version", self.version);
         let (document, page) = (self.clone(), self.clone());
         let document = rendered_once("application/json", move || document.clone().specification());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ports::outbound::{ProbeFault, ProbeResponse};
 
-use super::super::{Finding, VERSION_HEADER};
+use super::super::{Finding, version_of};
 
 /// Headers that proxies have to leave as they are, in lower case.
 const HEADERS: [&str; 4] = ["content-type", "cache-control", "x-accel-buffering", "content-language"];
@@ -31,7 +31,7 @@ pub(super) fn unreachable(url: &str, fault: &ProbeFault) -> Finding {
 pub(super) fn judge_route(response: &ProbeResponse, has_token: bool) -> Finding {
     const CHECK: &str = "public.route";
     let status = response.status;
-    match (response.header(VERSION_HEADER), status) {
+    match (version_of(response), status) {
         (Some(version), 404) => Finding::failed(
             CHECK,
             format!("leads to ocis-sse {version}, which answered 404"),
@@ -74,7 +74,7 @@ pub(super) fn judge_route(response: &ProbeResponse, has_token: bool) -> Finding 
 /// Returns the finding about the answer to a request with a token, which this diagnosis has signed if `is_own`.
 pub(super) fn judge_stream(response: &ProbeResponse, waited: Duration, is_own: bool) -> Finding {
     const CHECK: &str = "public.stream";
-    let version = response.header(VERSION_HEADER);
+    let version = version_of(response);
     match (response.status, version) {
         (200, Some(version)) => {
             Finding::ok(CHECK, format!("ocis-sse {version} opened a stream after {} ms", waited.as_millis()))

@@ -1,6 +1,6 @@
 //! Tests of what the service needs from NATS.
 
-use std::time::Duration;
+use std::{error::Error as _, time::Duration};
 
 use async_nats::{
     Error, HeaderMap,
@@ -8,7 +8,7 @@ use async_nats::{
     jetstream::{
         self, ErrorCode,
         consumer::{Consumer, pull},
-        context::{GetStreamErrorKind, PublishErrorKind},
+        context::{GetStreamErrorKind, PublishError},
         stream::Stream,
     },
 };
@@ -107,7 +107,7 @@ impl JetStreamProbe {
             let stored = context.publish_with_headers(subject, headers, "".into()).await?.await;
             match stored {
                 // NATS has read the header, so it permits the subject.
-                Err(error) if error.kind() == PublishErrorKind::Other => Ok(()),
+                Err(error) if names_another_stream(&error) => Ok(()),
                 Err(error) => Err(error.into()),
                 Ok(_) => Err("a write that had to fail was stored".into()),
             }
@@ -160,6 +160,12 @@ impl BusProbe for JetStreamProbe {
         };
         self.attempt(queue::NAME, stored).await
     }
+}
+
+/// Returns whether NATS has rejected a message because it expects another stream.
+fn names_another_stream(error: &PublishError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<jetstream::Error>());
+    cause.is_some_and(|cause| cause.error_code() == ErrorCode::STREAM_NOT_MATCH)
 }
 
 /// Opens a stream.
