@@ -62,6 +62,24 @@ pub enum EndReason {
     Stopping,
 }
 
+impl EndReason {
+    /// Returns the name of the reason in metrics and logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Slow => "slow",
+            Self::Expired => "expired",
+            Self::Logout => "logout",
+            Self::Revoked => "revoked",
+            Self::MaxAge => "old_age",
+            Self::Replaced => "replaced",
+            Self::Administrator => "administrator",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 /// A stream. `C` is the connection that it is written to.
 #[derive(Debug)]
 pub struct Stream<C> {

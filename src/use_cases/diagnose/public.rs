@@ -26,8 +26,6 @@ const USER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_USER_BYTES: usize = 1 << 20;
 /// The recipient of an event for all users. The public server must not be able to choose it.
 const EVERYONE: &str = "all";
-/// The header of a token that this diagnosis has signed.
-const OWN_TOKEN: &str = "x-access-token";
 /// The encodings that browsers accept.
 const ACCEPT_ENCODING: &str = "gzip, deflate, br, zstd";
 /// Time between two test events.
@@ -93,12 +91,11 @@ impl Diagnosis {
             return;
         }
         let leads_here = version_of(&rejected).is_some();
-        let (user, credential) = match self.credential(public, leads_here, report).await {
+        let Credential { user, header, is_own } = match self.credential(public, leads_here, report).await {
             Ok(credential) => credential,
             Err(reason) => return report(Finding::skipped("public.stream", reason, None)),
         };
-        let is_own = credential.0 == OWN_TOKEN;
-        let headers = vec![credential, ("accept-encoding", ACCEPT_ENCODING.to_owned())];
+        let headers = vec![header, ("accept-encoding", ACCEPT_ENCODING.to_owned())];
         let requested = self.clock.now();
         let response = match self.streams.get(&request(url.clone(), headers.clone(), public.verify)).await {
             Ok(response) => response,
@@ -150,7 +147,7 @@ impl Diagnosis {
         }
     }
 
-    /// Returns the header with a token, and the token's user if known.
+    /// Returns the token with which a stream is opened.
     ///
     /// # Errors
     ///
@@ -160,13 +157,13 @@ impl Diagnosis {
         public: &PublicName,
         leads_here: bool,
         report: &mut (dyn FnMut(Finding) + Send),
-    ) -> Result<(Option<UserId>, (&'static str, String)), &'static str> {
+    ) -> Result<Credential, &'static str> {
         let is_private = public.is_private();
         match &public.access_token {
             Some(_) if !is_private => Err("the token is not sent, because the connection is not encrypted"),
             Some(token) => {
                 let user = self.user_of(public, token).await.map_err(&mut *report).ok();
-                Ok((user, ("authorization", format!("Bearer {token}"))))
+                Ok(Credential { user, header: ("authorization", format!("Bearer {token}")), is_own: false })
             }
             None if !leads_here => Err("without a token no stream can be opened: give one with --token"),
             // A token that is signed with the platform's secret goes only to this service, and nobody else reads it.
@@ -176,7 +173,11 @@ impl Diagnosis {
             None if !public.verify && !public.is_loopback() => {
                 Err("the server's certificate is not verified, so no token is sent: give one with --token")
             }
-            None => Ok((Some(self.user.clone()), (OWN_TOKEN, self.token.clone()))),
+            None => Ok(Credential {
+                user: Some(self.user.clone()),
+                header: ("x-access-token", self.token.clone()),
+                is_own: true,
+            }),
         }
     }
 
@@ -288,6 +289,16 @@ impl Diagnosis {
             }
         }
     }
+}
+
+/// The token with which a stream is opened.
+struct Credential {
+    /// The user of the token, if known.
+    user: Option<UserId>,
+    /// The header with the token.
+    header: (&'static str, String),
+    /// Whether this diagnosis has signed the token.
+    is_own: bool,
 }
 
 /// A user, as the platform describes it.

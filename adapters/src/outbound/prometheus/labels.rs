@@ -7,16 +7,20 @@ use domain::{
 use ports::outbound::{AuthenticationFailure, Bucket, Outcome, TokenRejected};
 
 pub(super) const END_REASONS: [(EndReason, &str); 9] = [
-    (EndReason::Client, "client"),
-    (EndReason::Slow, "slow"),
-    (EndReason::Expired, "expired"),
-    (EndReason::Logout, "logout"),
-    (EndReason::Revoked, "revoked"),
-    (EndReason::MaxAge, "old_age"),
-    (EndReason::Replaced, "replaced"),
-    (EndReason::Administrator, "administrator"),
-    (EndReason::Stopping, "stopping"),
+    named(EndReason::Client),
+    named(EndReason::Slow),
+    named(EndReason::Expired),
+    named(EndReason::Logout),
+    named(EndReason::Revoked),
+    named(EndReason::MaxAge),
+    named(EndReason::Replaced),
+    named(EndReason::Administrator),
+    named(EndReason::Stopping),
 ];
+
+const fn named(reason: EndReason) -> (EndReason, &'static str) {
+    (reason, reason.name())
+}
 
 pub(super) const GAPS: [(GapReason, &str); 3] =
     [(GapReason::Expired, "expired"), (GapReason::Limit, "limit"), (GapReason::Unknown, "unknown")];

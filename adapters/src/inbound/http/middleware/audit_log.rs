@@ -77,26 +77,11 @@ impl AuditEntry {
             { "request-id" } = self.request_id.as_ref().map(display),
             user = self.user.as_str(),
             client = self.client.map(display),
-            reason = name(reason),
+            reason = reason.name(),
             duration = duration.as_secs_f64() * 1000.0,
             events = self.events,
             bytes = self.bytes,
             "stream ended"
         );
-    }
-}
-
-/// Returns the name of a reason, as in the metric `sse_connections_closed_total`.
-fn name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::Client => "client",
-        EndReason::Slow => "slow",
-        EndReason::Expired => "expired",
-        EndReason::Logout => "logout",
-        EndReason::Revoked => "revoked",
-        EndReason::MaxAge => "old_age",
-        EndReason::Replaced => "replaced",
-        EndReason::Administrator => "administrator",
-        EndReason::Stopping => "stopping",
     }
 }
