@@ -51,8 +51,8 @@ async fn send_request(service: Server, request: &str) -> Connection {
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_streams_leave_no_memory() {
     let nats = Nats::start().await;
-    // Bookmarks expire soon; the default is two minutes. Nobody reads the log, whose pipe would be full.
-    let mut program = server_with(&nats, &[("SSE_RESUME_WINDOW", "1s"), ("SSE_LOG_AUDIT", "false")]);
+    // Bookmarks expire soon; the default is two minutes.
+    let mut program = server_with(&nats, &[("SSE_RESUME_WINDOW", "1s")]);
     let (http, debug) = program.logged_addresses().await;
     let all_have_gone = async || match sample::<u64>(debug, "sse_connections").await {
         0 => Ok(()),

@@ -142,6 +142,8 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
         ("SSE_HTTP_ADDR", "127.0.0.1:0"),
         ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
         ("SSE_LOG_LEVEL", "info"),
+        // Most tests do not read the log, whose pipe would be full after some hundred streams.
+        ("SSE_LOG_AUDIT", "false"),
         ("SSE_DRAIN_TIMEOUT", "1s"),
         ("OCIS_EVENTS_ENDPOINT", &nats.address()),
     ];
