@@ -128,7 +128,7 @@ mod tests {
         check(5_000, Some(LagChange::Ended), Ok(()));
         check(10_000, None, Ok(()));
 
-        // After an outage the lag begins anew.
+        // After an outage the lag starts again.
         check(10_001, Some(LagChange::Began), lagging(10_001));
         let outage = || Err(NotReady::Interrupted { reason: "no server".into() });
         assert!(status.interrupted("no server".into()));

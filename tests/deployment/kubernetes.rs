@@ -17,7 +17,7 @@ use super::{DOCKERFILE, metrics::metrics, program};
 
 const ADAPTER: &str = include_str!("../../deploy/kubernetes/autoscaling/prometheus-adapter.yaml");
 
-/// What the pods do after SIGTERM besides ending the streams: the source of each timeout with its name.
+/// The steps of a pod after SIGTERM, besides ending the streams: the source of each timeout with its name.
 const TIMEOUTS_AT_THE_END: [(&str, &str); 4] = [
     (include_str!("../../src/use_cases/announce.rs"), "WITHDRAWAL_TIMEOUT"),
     (include_str!("../../adapters/src/outbound/nats/key_value/bookmarks.rs"), "CLOSE_TIMEOUT"),

@@ -53,7 +53,7 @@ pub trait ProbeBody: Send {
     async fn next(&mut self) -> BodyPart;
 }
 
-/// What arrives of a body.
+/// A part of a body, or its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyPart {
     /// Bytes, as text. Invalid UTF-8 is replaced.

@@ -7,16 +7,16 @@ use serde::Serialize;
 /// Maximum length of a text. What a foreign server says may have any length.
 const MAX_CHARS: usize = 500;
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// The name of the check. It stays the same between versions.
     pub check: &'static str,
     /// The verdict.
     pub verdict: Verdict,
-    /// What was seen.
+    /// The observation.
     pub seen: String,
-    /// What to do. None if there is nothing to do.
+    /// The advice. None if there is nothing to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }

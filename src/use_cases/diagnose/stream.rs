@@ -112,7 +112,7 @@ impl Stream {
 /// Silence before its end from which on a stream was cut.
 const MIN_SILENCE: Duration = Duration::from_millis(500);
 
-/// What happened to a stream without events.
+/// The fate of a stream without events.
 pub(super) enum Idle {
     /// The stream had ended before.
     HadEnded,
