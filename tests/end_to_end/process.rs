@@ -273,7 +273,6 @@ async fn openings_and_ends_of_streams_are_logged() {
         ("x-access-token", &*token),
         ("x-forwarded-for", "203.0.113.9, 198.51.100.7"),
     ];
-    let mut stream = Stream::open(address, "/sse", &headers).await;
     let mut lines = Vec::new();
     let mut line_with = async |message: &str| loop {
         let line = program.log_line().await;
@@ -282,13 +281,13 @@ async fn openings_and_ends_of_streams_are_logged() {
             return line;
         }
     };
+    line_with("reading from NATS").await;
+    let mut stream = Stream::open(address, "/sse", &headers).await;
     let opened = line_with("stream opened").await;
     let (client, user) = ("198.51.100.7", "einstein");
     assert_eq!([&opened["level"], &opened["user"], &opened["client"]], ["info", user, client]);
     assert_eq!(opened["request-id"], "tab 7");
     let publisher = nats.publisher().await;
-    // A queue that did not exist may be created after the first event was published.
-    line_with("reading from NATS").await;
     for content in ["one", "two"] {
         publisher.event(&["einstein"], "t", content).await;
         assert_eq!(stream.content().await, content);
