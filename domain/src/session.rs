@@ -19,6 +19,17 @@ pub struct Session {
     reason: SessionEnd,
 }
 
+/// A session as another process continues it, on its own monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionState {
+    /// For how long nothing was written.
+    pub silence: Duration,
+    /// The end as the time since 1970. None if the session does not end.
+    pub end: Option<Duration>,
+    /// Why the session ends.
+    pub reason: SessionEnd,
+}
+
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
@@ -66,9 +77,20 @@ impl Session {
             _ if left < MIN_JITTERED_TOKEN => (left, SessionEnd::TokenExpired),
             _ => (jitter.shorten(left, MAX_TOKEN_SHORTENING), SessionEnd::TokenExpired),
         };
-        let end = now.unix_time.saturating_add(time).as_secs();
-        let end = u32::try_from(end).ok().map(|end| NonZeroU32::new(end).unwrap_or(NonZeroU32::MIN));
-        Self { last_write: now.instant, end, reason }
+        Self { last_write: now.instant, end: seconds(now.unix_time.saturating_add(time)), reason }
+    }
+
+    /// Continues at `now` the session of another process.
+    #[must_use]
+    pub fn from_state(SessionState { silence, end, reason }: SessionState, now: Instant) -> Self {
+        Self { last_write: now.checked_sub(silence).unwrap_or(now), end: end.and_then(seconds), reason }
+    }
+
+    /// Returns the session as another process continues it.
+    #[must_use]
+    pub fn state(&self, now: Instant) -> SessionState {
+        let end = self.end.map(|end| Duration::from_secs(end.get().into()));
+        SessionState { silence: self.time_since_write(now), end, reason: self.reason }
     }
 
     /// Records that the stream was written to at `now`.
@@ -105,6 +127,12 @@ impl Session {
         }
         None
     }
+}
+
+/// Returns a time since 1970 in whole seconds. None if it is after 2106.
+fn seconds(time: Duration) -> Option<NonZeroU32> {
+    let seconds = u32::try_from(time.as_secs()).ok()?;
+    Some(NonZeroU32::new(seconds).unwrap_or(NonZeroU32::MIN))
 }
 
 #[cfg(test)]
@@ -219,6 +247,19 @@ mod tests {
         let mut session = Session::new(start.after(0), Duration::MAX, None, Jitter::of(0));
         assert_eq!(session.remaining(wall(0)), None);
         assert_eq!(session.due(None, start.after(1 << 40)), None);
+    }
+
+    #[test]
+    fn continued_session_keeps_its_timers() {
+        let (first, second) = (Start::now(), Start(Instant::now() + s(12_345)));
+        let mut session = Session::new(first.after(0), wall(100), None, Jitter::of(0));
+        session.record_write(first.after(10).instant);
+        let state = session.state(first.after(30).instant);
+        let mut continued = Session::from_state(state, second.after(30).instant);
+        assert_eq!(continued.state(second.after(30).instant), state);
+        assert_eq!(continued.due(keepalive(), second.after(39)), None);
+        assert_eq!(continued.due(keepalive(), second.after(40)), Some(Due::Keepalive));
+        assert_eq!(continued.due(None, second.after(100)), Some(Due::End(SessionEnd::TokenExpired)));
     }
 
     #[test]

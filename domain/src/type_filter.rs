@@ -1,5 +1,7 @@
 //! The event types that a stream asks for.
 
+use std::fmt;
+
 use crate::notification::EventType;
 
 /// Maximum number of patterns of a filter.
@@ -40,6 +42,20 @@ impl TypeFilter {
             Pattern::Type(name) => **name == *event_type.as_str(),
             Pattern::Prefix(prefix) => event_type.as_str().starts_with(&**prefix),
         })
+    }
+}
+
+impl fmt::Display for TypeFilter {
+    /// Writes the text that [`TypeFilter::parse`] has parsed.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, pattern) in self.0.iter().enumerate() {
+            f.write_str(if index == 0 { "" } else { "," })?;
+            match pattern {
+                Pattern::Type(name) => f.write_str(name)?,
+                Pattern::Prefix(prefix) => write!(f, "{prefix}*")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -92,7 +108,9 @@ mod tests {
     #[test]
     fn patterns_match_types_and_prefixes() {
         let check = |filter: &str, expected: &[&str]| {
-            let filter = TypeFilter::parse(filter).expect("a filter");
+            let text = filter;
+            let filter = TypeFilter::parse(text).expect("a filter");
+            assert_eq!(filter.to_string(), text);
             let all = ["share-created", "share-removed", "item-renamed", "item-renamed-again", "share"];
             let matching =
                 all.into_iter().filter(|name| filter.matches(&EventType::try_new(name).expect("a type")));

@@ -73,6 +73,12 @@ struct PreferredLanguages {
 }
 
 impl LanguagePreference {
+    /// Returns the preference of the stream's request. None if the request has none.
+    #[must_use]
+    pub fn requested(&self) -> Option<&LanguagePriorityList> {
+        self.0.requested.as_deref()
+    }
+
     /// Returns the preference that takes effect.
     #[must_use]
     pub fn effective(&self) -> &LanguagePriorityList {

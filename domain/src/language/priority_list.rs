@@ -1,3 +1,5 @@
+use std::fmt;
+
 use super::LanguageTag;
 
 /// A language priority list (RFC 4647, 2.3): language ranges, the most preferred first, and excluded ranges.
@@ -68,6 +70,15 @@ impl LanguagePriorityList {
         };
         // None is less than any length.
         !self.excluded.is_empty() && most_specific(&self.excluded) > most_specific(&self.preferred)
+    }
+}
+
+impl fmt::Display for LanguagePriorityList {
+    /// Writes a field from which [`LanguagePriorityList::from_accept_language`] parses an equal list.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Ranges of the same weight keep their order.
+        f.write_str(&self.preferred.join(","))?;
+        self.excluded.iter().try_for_each(|range| write!(f, ",{range};q=0"))
     }
 }
 

@@ -10,11 +10,12 @@ use std::{
 };
 
 use self::contents::Contents;
-use super::{Item, Resumable, Stream, StreamId, Turn, TurnOutcome};
+use super::{Continuation, Item, Resumable, Stream, StreamId, Turn, TurnOutcome};
 use crate::{
     bookmark::{RequestId, ResumePoint},
     identity::UserId,
     language::LanguagePreference,
+    notification::EventId,
     sync::{Mutex, MutexGuard},
 };
 
@@ -77,6 +78,16 @@ impl<F, C> Mailbox<F, C> {
             let lag = index.as_ref().zip(stream.position).map(|(index, position)| index.lag_after(position));
             visit(stream, lag.unwrap_or_default());
         }
+    }
+
+    /// Returns the state with which another process continues a stream. `latest` is the last event of the log. None if the stream has ended,
+    /// or if it is not known yet where it starts.
+    #[must_use]
+    pub fn continuation(&self, id: StreamId, latest: EventId, now: Instant) -> Option<Continuation> {
+        let mut contents = self.lock();
+        let latest = contents.latest(latest);
+        let (stream, index) = contents.stream(id)?;
+        stream.continuation(index, latest, now)
     }
 
     /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection

@@ -26,7 +26,10 @@ pub use self::{
     append::{Appended, Appending},
     entry::{Entry, NewEvent},
     mailbox::{Lag, Mailbox},
-    stream::{Delivery, EndReason, Item, LATE_AFTER, Note, Resumable, Stream, StreamId, Turn, TurnOutcome},
+    stream::{
+        Continuation, Delivery, EndReason, Item, LATE_AFTER, LateState, Note, Resumable, ResumableState,
+        Stream, StreamId, Turn, TurnOutcome,
+    },
 };
 use self::{
     index::Floor,

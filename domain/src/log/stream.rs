@@ -1,5 +1,6 @@
 //! A stream: a position in the mailbox of its user.
 
+mod continuation;
 mod late;
 mod note;
 mod turn;
@@ -9,11 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use self::{late::LateWindow, note::Notes};
 pub use self::{
+    continuation::{Continuation, ResumableState},
+    late::LateState,
     note::Note,
     turn::{Delivery, Item, Turn, TurnOutcome},
 };
+use self::{late::LateWindow, note::Notes};
 use super::{
     Entry, NewStream,
     index::{Floor, Index},
@@ -60,6 +63,8 @@ pub enum EndReason {
     Administrator,
     /// The service is stopping.
     Stopping,
+    /// Another process of the service continues the stream.
+    HandedOver,
 }
 
 impl EndReason {
@@ -76,6 +81,7 @@ impl EndReason {
             Self::Replaced => "replaced",
             Self::Administrator => "administrator",
             Self::Stopping => "stopping",
+            Self::HandedOver => "handed_over",
         }
     }
 }

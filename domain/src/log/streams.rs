@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    EndReason, Ended, Entry, EventLog, LimitReached, Mailbox, NewStream, Stream, StreamId, StreamLimits,
+    Continuation, EndReason, Ended, Entry, EventLog, LimitReached, Mailbox, NewStream, Stream, StreamId,
+    StreamLimits,
 };
 use crate::{
     bookmark::{Bookmark, ResumePoint},
     gap::{Gap, GapReason},
     identity::UserId,
+    language::LanguagePreference,
     notification::EventId,
 };
 
@@ -36,6 +38,27 @@ impl<F, C> EventLog<F, C> {
 
     /// Opens a stream of `user`. It takes no event before [`EventLog::start`].
     pub fn open(&mut self, user: &UserId, stream: NewStream<C>) -> (Arc<Mailbox<F, C>>, StreamId) {
+        self.add_stream(user, |id| Stream::new(id, stream))
+    }
+
+    /// Opens a stream of `user` that another process has handed over, whatever the limits. It takes no event before
+    /// [`EventLog::continue_after`]. Its language preference is `preference`.
+    pub fn open_continued(
+        &mut self,
+        user: &UserId,
+        connection: C,
+        continuation: Continuation,
+        preference: LanguagePreference,
+        now: Instant,
+    ) -> (Arc<Mailbox<F, C>>, StreamId) {
+        self.add_stream(user, |id| Stream::continued(id, connection, continuation, preference, now))
+    }
+
+    fn add_stream(
+        &mut self,
+        user: &UserId,
+        stream: impl FnOnce(StreamId) -> Stream<C>,
+    ) -> (Arc<Mailbox<F, C>>, StreamId) {
         let id = StreamId(self.opened_streams);
         self.opened_streams += 1;
         self.open_streams += 1;
@@ -43,7 +66,7 @@ impl<F, C> EventLog<F, C> {
         let mailbox = mailbox.unwrap_or_else(|| self.add_mailbox(user.clone()));
         let mut contents = mailbox.lock();
         self.connected_users += usize::from(contents.open_streams() == 0);
-        contents.open(Stream::new(id, stream));
+        contents.open(stream(id));
         drop(contents);
         (mailbox, id)
     }
@@ -53,6 +76,19 @@ impl<F, C> EventLog<F, C> {
     pub fn start(&self, mailbox: &Mailbox<F, C>, id: StreamId, after: EventId, gap: Option<Gap>) -> bool {
         let Some(extent) = self.extent else { return false };
         mailbox.lock().start(id, after, gap, extent.floor(), extent.latest)
+    }
+
+    /// Continues a stream of another process after the event `after`, with the same result as [`EventLog::start`]. Nothing is written to a
+    /// client that has missed nothing.
+    pub fn continue_after(
+        &self,
+        mailbox: &Mailbox<F, C>,
+        id: StreamId,
+        after: EventId,
+        gap: Option<Gap>,
+    ) -> bool {
+        let Some(extent) = self.extent else { return false };
+        mailbox.lock().continue_after(id, after, gap, extent.floor(), extent.latest)
     }
 
     /// Returns the position after which the user's events since `time` follow, and the reason if some of them have been removed.

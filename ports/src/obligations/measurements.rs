@@ -10,7 +10,7 @@ use crate::outbound::{Measurements, Metrics, Outcome};
 ///
 /// Panics if an obligation is not met.
 pub fn measurements(counts: &(impl Metrics + Measurements)) {
-    const REASONS: [EndReason; 9] = [
+    const REASONS: [EndReason; 10] = [
         EndReason::Client,
         EndReason::Slow,
         EndReason::Expired,
@@ -20,6 +20,7 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
         EndReason::Replaced,
         EndReason::Administrator,
         EndReason::Stopping,
+        EndReason::HandedOver,
     ];
     let before = counts.statistics();
     assert_eq!((before.streams, before.users, before.opened), (0, 0, 0));
@@ -50,7 +51,7 @@ pub fn measurements(counts: &(impl Metrics + Measurements)) {
 
     let statistics = counts.statistics();
     assert_eq!((statistics.streams, statistics.users), (3, 2), "the streams open now");
-    assert_eq!(statistics.opened, (1..=9).sum::<u64>());
+    assert_eq!(statistics.opened, (1..=10).sum::<u64>());
     let mut ended = statistics.ended;
     ended.retain(|(_, times)| *times > 0);
     assert_eq!(ended.len(), REASONS.len());

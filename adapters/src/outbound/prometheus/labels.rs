@@ -6,7 +6,7 @@ use domain::{
 };
 use ports::outbound::{AuthenticationFailure, Bucket, Outcome, TokenRejected};
 
-pub(super) const END_REASONS: [(EndReason, &str); 9] = [
+pub(super) const END_REASONS: [(EndReason, &str); 10] = [
     named(EndReason::Client),
     named(EndReason::Slow),
     named(EndReason::Expired),
@@ -16,6 +16,7 @@ pub(super) const END_REASONS: [(EndReason, &str); 9] = [
     named(EndReason::Replaced),
     named(EndReason::Administrator),
     named(EndReason::Stopping),
+    named(EndReason::HandedOver),
 ];
 
 const fn named(reason: EndReason) -> (EndReason, &'static str) {

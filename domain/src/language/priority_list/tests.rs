@@ -11,8 +11,9 @@ fn tags(tags: &[&str]) -> Vec<LanguageTag> {
 /// Returns the preferred and the excluded ranges of a field.
 fn parsed(field: &str) -> Option<(Vec<String>, Vec<String>)> {
     let texts = |ranges: &[Box<str>]| ranges.iter().map(ToString::to_string).collect();
-    LanguagePriorityList::from_accept_language(field)
-        .map(|list| (texts(&list.preferred), texts(&list.excluded)))
+    let list = LanguagePriorityList::from_accept_language(field)?;
+    assert_eq!(LanguagePriorityList::from_accept_language(&list.to_string()).as_ref(), Some(&list));
+    Some((texts(&list.preferred), texts(&list.excluded)))
 }
 
 /// Returns the tag that is found for a field.

@@ -184,28 +184,53 @@ impl<F, C> Contents<F, C> {
         &mut self,
         id: StreamId,
         after: EventId,
-        mut gap: Option<Gap>,
+        gap: Option<Gap>,
         log_floor: Floor,
         latest: EventId,
     ) -> bool {
-        let (floor, latest) = (self.floor(log_floor), self.latest(latest));
         let Some(position) = find(&self.streams, id) else { return false };
+        let (start, progress) = self.start_after(after, gap, log_floor, latest);
+        let stream = &mut self.streams[position];
+        stream.start(after.min(start), start, progress);
+        stream.wake_if_waiting()
+    }
+
+    /// Continues a stream of another process after the event `after`. Otherwise like [`Contents::start`].
+    pub(in crate::log) fn continue_after(
+        &mut self,
+        id: StreamId,
+        after: EventId,
+        gap: Option<Gap>,
+        log_floor: Floor,
+        latest: EventId,
+    ) -> bool {
+        let Some(position) = find(&self.streams, id) else { return false };
+        let (start, progress) = self.start_after(after, gap, log_floor, latest);
+        let stream = &mut self.streams[position];
+        stream.continue_after(start, progress);
+        stream.wake_if_waiting()
+    }
+
+    /// Returns the position of a stream that starts after the event `after`, and its progress if it has missed something.
+    fn start_after(
+        &self,
+        after: EventId,
+        mut gap: Option<Gap>,
+        log_floor: Floor,
+        latest: EventId,
+    ) -> (EventId, Option<Progress>) {
+        let (floor, latest) = (self.floor(log_floor), self.latest(latest));
         let mut start = after;
         if let Some(reason) = floor.gap_after(after) {
             gap = gap.or(Some(Gap { last_event_id: Some(after.to_string()), reason }));
             start = if reason == GapReason::Unknown { latest } else { floor.after };
         }
         let has_missed = self.index.as_ref().is_some_and(|index| index.after(start).next().is_some());
-        let progress = if has_missed || gap.is_some() {
-            Some(Progress { gap, live_after: Some(latest), ..Progress::default() })
-        } else {
-            // An id that is ahead of the log stays: its client already has the events up to it.
-            start = start.max(latest);
-            None
-        };
-        let stream = &mut self.streams[position];
-        stream.start(after.min(start), start, progress);
-        stream.wake_if_waiting()
+        if has_missed || gap.is_some() {
+            return (start, Some(Progress { gap, live_after: Some(latest), ..Progress::default() }));
+        }
+        // An id that is ahead of the log stays: its client already has the events up to it.
+        (start.max(latest), None)
     }
 
     /// Returns the position after which the user's events since `time` follow, and the reason if some of them have been removed. `latest`

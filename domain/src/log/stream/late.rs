@@ -1,6 +1,6 @@
 //! The events that a stream takes long after they were recorded.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::notification::EventId;
 
@@ -18,7 +18,37 @@ pub(in crate::log) struct LateWindow {
     checkpoint_time: Instant,
 }
 
+/// A range as another process continues it, on its own monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LateState {
+    /// The event before the range.
+    pub after: EventId,
+    /// How long ago the stream last took something late.
+    pub since_last_taken: Duration,
+    /// The position of the stream at the last checkpoint.
+    pub checkpoint: EventId,
+    /// How long ago the last checkpoint was.
+    pub since_checkpoint: Duration,
+}
+
 impl LateWindow {
+    /// Continues at `now` the range of another process.
+    pub(super) fn from_state(state: LateState, now: Instant) -> Self {
+        let LateState { after, since_last_taken, checkpoint, since_checkpoint } = state;
+        let ago = |time| now.checked_sub(time).unwrap_or(now);
+        Self { after, last_taken: ago(since_last_taken), checkpoint, checkpoint_time: ago(since_checkpoint) }
+    }
+
+    /// Returns the range as another process continues it.
+    pub(super) fn state(&self, now: Instant) -> LateState {
+        LateState {
+            after: self.after,
+            since_last_taken: now.saturating_duration_since(self.last_taken),
+            checkpoint: self.checkpoint,
+            since_checkpoint: now.saturating_duration_since(self.checkpoint_time),
+        }
+    }
+
     /// Creates a range of events after `after`, the first of which is taken at `now`.
     pub(super) fn new(after: EventId, now: Instant) -> Self {
         Self { after, last_taken: now, checkpoint: after, checkpoint_time: now }
@@ -50,8 +80,6 @@ impl LateWindow {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::notification::Incarnation;
 

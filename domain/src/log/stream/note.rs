@@ -22,13 +22,22 @@ impl Notes {
         self.0 |= note as u8;
     }
 
+    /// Returns the set of these notes.
+    pub(super) fn of(notes: &[Note]) -> Self {
+        Self(notes.iter().fold(0, |set, note| set | *note as u8))
+    }
+
     pub(super) fn has(self, note: Note) -> bool {
         self.0 & note as u8 != 0
     }
 
-    pub(super) fn take(&mut self) -> impl Iterator<Item = Note> {
-        let pending = std::mem::take(self);
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Note> + use<> {
+        std::mem::take(self).pending()
+    }
+
+    /// Returns the pending notes in the order in which they are written.
+    pub(super) fn pending(self) -> impl Iterator<Item = Note> + use<> {
         let order = [Note::Opening, Note::Language, Note::Keepalive, Note::Position];
-        order.into_iter().filter(move |note| pending.has(*note))
+        order.into_iter().filter(move |note| self.has(*note))
     }
 }

@@ -1,6 +1,7 @@
 //! The log as seen by its connections: what each stream takes, and when its connection is woken.
 
 mod append;
+mod continuing;
 mod everyone;
 mod missing;
 mod model;

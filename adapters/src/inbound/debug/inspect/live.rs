@@ -134,6 +134,7 @@ fn describe(reason: EndReason) -> &'static str {
         EndReason::Replaced => "a newer stream replaced it",
         EndReason::Administrator => "an administrator ended it",
         EndReason::Stopping => "the service stopped",
+        EndReason::HandedOver => "another process continues it",
     }
 }
 
