@@ -22,7 +22,7 @@ use domain::{
 };
 use ocis_sse::use_cases::{LanguageChoices, Relay, Status, StreamPolicy, Subscriptions};
 use ports::{
-    inbound::{Connection, EventStream, StreamRequest, Subscribe as _},
+    inbound::{Connection, EventStream, OnSuspended, StreamRequest, Subscribe as _},
     outbound::{Frames as _, MessageMetadata, SourceEvent},
 };
 use tokio::{
@@ -86,6 +86,14 @@ impl Connection for NoConnection {
     }
 
     fn finish(&self) {}
+
+    fn suspend(self: Arc<Self>, on_suspended: OnSuspended) {
+        on_suspended(None);
+    }
+
+    fn resume(&self) {}
+
+    fn release(self: Arc<Self>) {}
 }
 
 /// The service between NATS and the sockets, with one stream for each user. The streams request the languages of

@@ -46,7 +46,14 @@ impl CommandLine {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the service
-    Server(Configured),
+    Server {
+        /// Continue the open streams of the process that listens at handover.socket; without such a process, start as usual
+        #[arg(long)]
+        take_over: bool,
+        /// The configuration file.
+        #[command(flatten)]
+        configured: Configured,
+    },
     /// Check the health of the running instance on this machine; exits with 0 if it is healthy, otherwise with 1
     Health(Configured),
     /// Check each part of an event's path, and say what to do about a fault; exits with 0 if no check has failed, otherwise with 1

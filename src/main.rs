@@ -11,8 +11,8 @@ use std::{
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured, Doctor, completions, man_page},
     composition::{
-        self, Application, Demo, PassedSockets, Signal, StartError, Telemetry, UnusableSocket, hangups,
-        start_demo_log, stop_on_signals,
+        self, Application, Demo, PassedSockets, Signal, StartError, TakeOver, Telemetry, UnusableSocket,
+        hangups, start_demo_log, stop_on_signals,
     },
     configuration::{self, ConfigErrors, Configuration, Environment},
     use_cases::{Finding, PublicName, Report},
@@ -41,11 +41,14 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn run(command: Command, sockets: Result<PassedSockets, UnusableSocket>) -> ExitCode {
     match command {
-        Command::Server(Configured { config }) => {
+        Command::Server { take_over, configured: Configured { config } } => {
             // Installed before the configuration is read, so that a SIGHUP in the meantime does not end the process.
             let hangups = hangups();
             match configured(config) {
-                Ok(configuration) => finish(server(&configuration, hangups, sockets).await),
+                Ok(configuration) => {
+                    let take_over = take_over || configuration.handover.take_over;
+                    finish(server(&configuration, hangups, sockets, take_over).await)
+                }
                 Err(status) => status,
             }
         }
@@ -75,12 +78,14 @@ async fn server(
     configuration: &Configuration,
     hangups: io::Result<Signal>,
     sockets: Result<PassedSockets, UnusableSocket>,
+    take_over: bool,
 ) -> Result<(), StartError> {
     let sockets = sockets.map_err(StartError::Sockets)?;
     let hangups = hangups.map_err(StartError::Signals)?;
     let telemetry = Telemetry::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
-    let application = Application::build(configuration, Some(&telemetry), sockets)?;
+    let take_over = if take_over { TakeOver::ask(&configuration.handover).await? } else { None };
+    let application = Application::build(configuration, Some(&telemetry), sockets, take_over)?;
     application.reload_on(hangups, Environment::of_process()).run_until(stop.cancelled()).await
 }
 

@@ -100,7 +100,7 @@ impl Demo {
     ///
     /// Returns an error if a task of the service has failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
-        self.service.run_until(stop).await
+        self.service.run_until(stop, std::future::pending()).await
     }
 }
 

@@ -6,6 +6,7 @@ mod diagnosis;
 mod nats;
 mod reload;
 mod server;
+mod take_over;
 mod telemetry;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -21,13 +22,17 @@ use adapters::{
     },
     outbound::{
         clock::SystemClock,
+        handover::TakeOverFailed,
         otlp::TraceContext,
         prometheus::{HttpServerMetrics, PrometheusMetrics},
     },
 };
 use domain::language::LanguageTag;
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 pub use adapters::inbound::{
@@ -35,10 +40,12 @@ pub use adapters::inbound::{
     socket_activation::{PassedSockets, UnusableSocket},
 };
 
+use self::take_over::TakenOver;
 pub use self::{
     demo::Demo,
     diagnosis::{PublicUrl, diagnosis},
     server::Application,
+    take_over::TakeOver,
     telemetry::{Telemetry, start_demo_log},
 };
 use crate::{
@@ -55,6 +62,9 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const DRAIN_SHARE: f64 = 0.8;
 /// Minimum time for writing out the last events of ended streams.
 const MIN_FLUSH_TIME: Duration = Duration::from_millis(250);
+
+/// The time in which requests that were received before a take-over still open streams, which are handed over.
+const REQUESTS_TIME: Duration = Duration::from_secs(1);
 
 /// The use cases with the adapters that the service and the demo have in common.
 struct Core {
@@ -140,8 +150,13 @@ struct Service {
 }
 
 impl Service {
-    /// Runs until `stop` is ready, then ends every stream and waits until the connections are closed.
-    async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
+    /// Runs until `stop` is ready, or until another process has taken over. Then it ends every stream and waits until the connections are
+    /// closed.
+    async fn run_until(
+        self,
+        stop: impl Future<Output = ()>,
+        taken_over: impl Future<Output = Result<TakenOver, StartError>>,
+    ) -> Result<(), StartError> {
         let mut tasks = JoinSet::new();
         let stop_relay = CancellationToken::new();
         let relay = self.core.relay();
@@ -151,37 +166,51 @@ impl Service {
         if let Some(exchange) = self.core.exchange.clone() {
             tasks.spawn(self.core.subscriptions.clone().follow(exchange));
         }
-        let pause = self.listener.pause();
+        let accepting = self.listener.is_shared().then(|| self.listener.accepting());
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
-        let stop_server = CancellationToken::new();
+        let (stop_server, server_stop) = oneshot::channel();
+        let server_stop = async { server_stop.await.unwrap_or_default() };
         let drain_time = self.drain_timeout.mul_f64(DRAIN_SHARE);
         let flush_time = self.drain_timeout.saturating_sub(drain_time).max(MIN_FLUSH_TIME);
         // Spawned, so that accepting connections happens on the same threads as the tasks that serve them.
-        let mut server = tokio::spawn(serve(
-            self.listener,
-            self.tls,
-            self.app,
-            stop_server.clone().cancelled_owned(),
-            flush_time,
-        ));
-        let outcome = tokio::select! {
-            () = stop => Ok(()),
+        let mut server = tokio::spawn(serve(self.listener, self.tls, self.app, server_stop));
+        let (outcome, taken_over) = tokio::select! {
+            () = stop => (Ok(()), None),
+            taken_over = taken_over => match taken_over {
+                Ok(taken_over) => (Ok(()), Some(taken_over)),
+                Err(error) => (Err(error), None),
+            },
             // These tasks only end by a panic.
-            Some(_) = tasks.join_next() => Err(StartError::Task),
-            _ = &mut relay => Err(StartError::Task),
+            Some(_) = tasks.join_next() => (Err(StartError::Task), None),
+            _ = &mut relay => (Err(StartError::Task), None),
             _ = &mut server => return Err(StartError::Task),
         };
         self.core.status.stopping();
-        if let Some(pause) = pause {
-            pause.cancel();
+        if let Some(accepting) = accepting {
+            accepting.set(false);
         }
         // The entry is removed before streams end, so that the proxy sends the reconnecting clients to other instances.
         if let (Some(announcing), Some(announcement)) = (announcing, self.announcement) {
             announcing.abort();
             announcement.withdraw().await;
         }
-        self.core.subscriptions.drain(drain_time).await;
-        stop_server.cancel();
+        match taken_over {
+            None => {
+                self.core.subscriptions.drain(drain_time).await;
+                stop_server.send(flush_time).ok();
+            }
+            Some(taken_over) => {
+                // Idle connections are closed, and the other process accepts new ones.
+                stop_server.send(REQUESTS_TIME + drain_time + flush_time).ok();
+                tokio::select! {
+                    () = taken_over.hand_over_later(&self.core.subscriptions) => {}
+                    () = async {
+                        tokio::time::sleep(REQUESTS_TIME).await;
+                        self.core.subscriptions.drain(drain_time).await;
+                    } => {}
+                }
+            }
+        }
         let outcome = outcome.and(server.await.map_err(|_| StartError::Task));
         if outcome.is_ok() {
             stop_relay.cancel();
@@ -239,6 +268,9 @@ pub enum StartError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A listening socket cannot be duplicated.
+    #[error("there are too few file descriptors")]
+    Descriptor(#[source] std::io::Error),
     /// The address of a NATS server is invalid.
     #[error("the address of a NATS server is invalid")]
     NatsAddress(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -259,6 +291,18 @@ pub enum StartError {
     /// A token for the demo cannot be issued.
     #[error("a token for the demo cannot be issued")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The running process does not hand over.
+    #[error("handover.socket: this process cannot take over")]
+    TakeOver(#[source] TakeOverFailed),
+    /// This process shall take over, but it is not known from where.
+    #[error("--take-over: handover.socket must be set; use for example /run/ocis-sse/handover.sock")]
+    NoHandoverSocket,
+    /// This process takes over, but is not ready in time.
+    #[error("this process cannot take over, because it was not ready in time: {reason}")]
+    NotReady {
+        /// Why it is not ready.
+        reason: String,
+    },
     /// The sockets of the service manager cannot be used.
     #[error("the sockets of the service manager cannot be used")]
     Sockets(#[source] UnusableSocket),

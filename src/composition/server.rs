@@ -2,8 +2,8 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
+    path::PathBuf,
     sync::Arc,
-    time::Duration,
 };
 
 use adapters::{
@@ -11,7 +11,9 @@ use adapters::{
         App, ConnectionLimits, Listener, serve,
         tls::{self, CertificateFiles, Renewal, TlsAcceptor},
     },
-    inbound::{debug::DebugServer, signals::Signal, socket_activation::PassedSockets},
+    inbound::{
+        debug::DebugServer, http::ContinuedStreams, signals::Signal, socket_activation::PassedSockets,
+    },
     outbound::{
         descriptor_limit, host,
         jwt::RevaTokens,
@@ -33,6 +35,7 @@ use super::{
     listen,
     nats::{event_servers, registry_servers},
     reload::{ReloadTargets, Reloader, audit, cross_origin, debug_token, policy, warn_of_short_secrets},
+    take_over::{TakeOver, TakeOverParts},
 };
 use crate::{
     configuration::{Address, Configuration, Environment, Limits, RegistryKind, Secret, Tls, TokenManager},
@@ -47,11 +50,13 @@ pub struct Application {
     addresses: [SocketAddr; 2],
     reloader: Reloader,
     hangups: Option<(Signal, Environment)>,
+    taking_over: (TakeOverParts, Option<TakeOver>),
 }
 
 impl Application {
     /// Creates the service and listens. It must be called within a runtime. NATS does not have to be reachable. The debug server shows the
-    /// spans of `telemetry`. `sockets` replace the addresses in the configuration.
+    /// spans of `telemetry`. `sockets` replace the addresses in the configuration. With `take_over` this process continues the streams of
+    /// another one.
     ///
     /// # Errors
     ///
@@ -60,7 +65,9 @@ impl Application {
         configuration: &Configuration,
         telemetry: Option<&Telemetry>,
         sockets: PassedSockets,
+        mut take_over: Option<TakeOver>,
     ) -> Result<Self, StartError> {
+        let sockets = take_over.as_mut().map_or(sockets, |take_over| take_over.sockets(configuration));
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
         warn_of_short_secrets(&configuration.token_manager);
         let servers = event_servers(&configuration.events)?;
@@ -88,12 +95,31 @@ impl Application {
         let (debug, limits) = (&configuration.debug.addr, limits_for(capacity.debug_connections));
         let counts = core.metrics.http_server(prometheus::Server::Debug, Transport::Plaintext);
         let (debug_listener, debug_address) = listen_at(debug, sockets.debug, limits, counts, "debug.addr")?;
+        let accepting = [listener.accepting(), debug_listener.accepting()];
+        // A process that takes over accepts connections when its predecessor does not any more.
+        accepting.iter().for_each(|accepting| accepting.set(take_over.is_none()));
+        let descriptor = |listener: &Listener| listener.descriptor().map_err(StartError::Descriptor);
+        let sockets = [descriptor(&listener)?, descriptor(&debug_listener)?];
         let (tls, certificate) = tls(&configuration.tls, address)?;
         let announcement = announcement(configuration, address, core.status.clone())?;
         let previous = jwt_secret_previous.as_ref().map(Secret::reveal);
         let tokens = Arc::new(RevaTokens::new(jwt_secret.reveal(), previous, core.clock.clone()));
         let (cross_origin, allowed) = watch::channel(cross_origin(&configuration.cors));
         let (audit, audited) = watch::channel(audit(configuration));
+        let parts = TakeOverParts {
+            subscriptions: core.subscriptions.clone(),
+            status: core.status.clone(),
+            tokens: tokens.clone(),
+            continued: ContinuedStreams {
+                adopt: Arc::new(core.subscriptions.clone()),
+                clock: core.clock.clone(),
+                audit: audited.clone(),
+            },
+            adoption: listener.adoption(),
+            accepting,
+            sockets,
+            path: configuration.handover.socket.as_ref().map(PathBuf::from),
+        };
         let app = core.http(tokens.clone(), allowed, audited, http.root.as_str()).app(std::convert::identity);
         let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
         let (effective, shown) = watch::channel(configuration.effective.clone());
@@ -137,7 +163,8 @@ impl Application {
             tls,
             app,
         };
-        Ok(Self { service, debug, nats, addresses: [address, debug_address], reloader, hangups: None })
+        let (addresses, taking_over) = ([address, debug_address], (parts, take_over));
+        Ok(Self { service, debug, nats, addresses, reloader, hangups: None, taking_over })
     }
 
     /// Reloads the configuration from its file and from `environment` on each SIGHUP.
@@ -176,8 +203,14 @@ impl Application {
             service_manager::notify_stopping();
         };
         let (listener, app) = self.debug;
-        let debug = tokio::spawn(serve(listener, None, app, std::future::pending(), Duration::ZERO));
-        let outcome = self.service.run_until(stop).await;
+        let debug = tokio::spawn(serve(listener, None, app, std::future::pending()));
+        let (parts, take_over) = self.taking_over;
+        let taken_over = async {
+            let taken_over = parts.run(take_over).await?;
+            service_manager::notify_main_process(taken_over.successor.process);
+            Ok(taken_over)
+        };
+        let outcome = self.service.run_until(stop, taken_over).await;
         // The debug server stops last, so that it reports the state of the shutdown.
         debug.abort();
         self.nats.close();

@@ -233,6 +233,17 @@ group! {
 }
 
 group! {
+    /// The hand-over of open streams to another process on this host.
+    #[validate(schema(function = "check_handover_socket"))]
+    struct Handover {
+        /// The Unix socket. None if no process can take over.
+        socket: Option<String> = "handover.socket",
+        /// Whether this process takes over when it starts.
+        take_over: bool = "handover.take_over",
+    }
+}
+
+group! {
     /// The languages of translated events.
     struct Languages {
         /// The language for users who have chosen none and whose requests accept none.
@@ -279,6 +290,7 @@ pub(super) fn formats() -> Vec<(&'static str, Format)> {
         TokenManager::formats(),
         History::formats(),
         Streams::formats(),
+        Handover::formats(),
         Languages::formats(),
         Limits::formats(),
     ]
@@ -318,6 +330,13 @@ fn check_events_username(events: &Events) -> Result<(), ValidationError> {
 fn check_registry_username(registry: &Registry) -> Result<(), ValidationError> {
     if registry.password.is_some() && registry.username.is_none() {
         return broken("registry.username", "must be set, because registry.password is set");
+    }
+    Ok(())
+}
+
+fn check_handover_socket(handover: &Handover) -> Result<(), ValidationError> {
+    if handover.take_over && handover.socket.is_none() {
+        return broken("handover.socket", "must be set, because handover.take_over is set");
     }
     Ok(())
 }

@@ -27,8 +27,8 @@ pub use self::{
     environment::Environment,
     errors::{ConfigError, ConfigErrors, Suggestion},
     groups::{
-        Cors, Debug, Events, History, Http, Keepalive, Languages, Limits, Log, Registry, Streams, Tls,
-        TokenManager, Tracing,
+        Cors, Debug, Events, Handover, History, Http, Keepalive, Languages, Limits, Log, Registry, Streams,
+        Tls, TokenManager, Tracing,
     },
     reload::{Change, Reloaded},
     schema::Schema,
@@ -69,6 +69,8 @@ pub struct Configuration {
     pub history: History,
     /// The lifetime of streams.
     pub streams: Streams,
+    /// The hand-over of open streams to another process on this host.
+    pub handover: Handover,
     /// The languages of translated events.
     pub languages: Languages,
     /// The limits for clients.
@@ -121,6 +123,7 @@ impl Configuration {
         let token_manager = TokenManager::read(reader);
         let history = History::read(reader);
         let streams = Streams::read(reader);
+        let handover = Handover::read(reader);
         let languages = Languages::read(reader);
         let limits = Limits::read(reader);
         Some(Self {
@@ -137,6 +140,7 @@ impl Configuration {
             token_manager: token_manager?,
             history: history?,
             streams: streams?,
+            handover: handover?,
             languages: languages?,
             limits: limits?,
             effective: Effective::new(reader),

@@ -69,6 +69,7 @@ impl Configuration {
             token_manager,
             history,
             streams,
+            handover,
             languages,
             limits,
             effective,
@@ -87,6 +88,7 @@ impl Configuration {
         self.token_manager.reload(token_manager, changed);
         self.history.reload(history, changed);
         self.streams.reload(streams, changed);
+        self.handover.reload(handover, changed);
         self.languages.reload(languages, changed);
         self.limits.reload(limits, changed);
         self.effective.reload(effective);

@@ -428,6 +428,20 @@ pub const SETTINGS: &[Setting] = &[
         "Time in which open streams are ended when the service stops; remaining connections are closed after it"
     ),
     setting!(
+        "handover.socket",
+        ["SSE_HANDOVER_SOCKET"],
+        NONE,
+        "/run/ocis-sse/handover.sock",
+        "Unix socket at which another process on this host can take over the open streams; none to have them ended instead"
+    ),
+    setting!(
+        "handover.take_over",
+        ["SSE_TAKE_OVER"],
+        Some("false"),
+        "true",
+        "Take-over of the open streams from the process that listens at handover.socket, like --take-over; without such a process the service starts as usual"
+    ),
+    setting!(
         "default_language",
         ["OCIS_DEFAULT_LANGUAGE", "SSE_DEFAULT_LANGUAGE"],
         Some("en"),

@@ -4,6 +4,7 @@ mod accounts;
 mod delivery;
 mod drain;
 mod exchange;
+mod hand_over;
 mod inspection;
 mod languages;
 mod maintenance;
@@ -12,6 +13,7 @@ mod start;
 mod stream;
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -24,6 +26,7 @@ use domain::{
     log::{EndReason, EventLog, LATE_AFTER, LogLimits, StreamId, StreamLimits},
     revocation::Revocations,
     session::Now,
+    type_filter::TypeFilter,
 };
 use parking_lot::{Mutex, RwLock};
 use ports::{
@@ -106,6 +109,8 @@ struct State {
     revocations: Revocations,
     /// The streams that have no start position yet, in the order of their ids.
     pending: Vec<PendingStream>,
+    /// The filters of the open streams that have one, for another process that continues the stream.
+    filters: HashMap<StreamId, Arc<TypeFilter>>,
     nats: NatsState,
     /// Whether the stored language choices have been read, or their store is unavailable.
     languages_loaded: bool,
@@ -150,6 +155,7 @@ impl Subscriptions {
             languages: Languages::new(default_language.clone()),
             revocations: Revocations::new(MAX_REVOKED_ACCOUNTS),
             pending: Vec::new(),
+            filters: HashMap::new(),
             nats: NatsState::Filling,
             languages_loaded: false,
             bookmarks_loaded: exchange.is_none(),
@@ -252,7 +258,8 @@ impl Shared {
         if let Ok(index) = state.pending.binary_search_by_key(&id, |pending| pending.id) {
             state.pending.remove(index);
         }
-        if let Some(bookmark) = ended.bookmark {
+        // The other process knows the position of a stream that it continues.
+        if let Some(bookmark) = ended.bookmark.filter(|_| reason != EndReason::HandedOver) {
             if let Some(exchange) = &self.exchange {
                 exchange.publish(bookmark.clone());
             }
@@ -265,6 +272,7 @@ impl Shared {
     fn close(&self, mailbox: &Mailbox, id: StreamId, reason: EndReason) -> EndReason {
         let mut state = self.state.lock();
         self.record_end(&mut state, mailbox, id, reason);
+        state.filters.remove(&id);
         let closed = state.log.close(mailbox, id, &mut |entry| self.count_latency(entry));
         closed.and_then(|stream| stream.end_reason()).unwrap_or(reason)
     }

@@ -54,7 +54,7 @@ impl Service {
             ours.iter().chain(transport::settings()).chain(settings).copied().collect();
         let configuration = Configuration::read(None, &environment).expect("a valid configuration");
         let application =
-            Application::build(&configuration, None, PassedSockets::default()).expect("it starts");
+            Application::build(&configuration, None, PassedSockets::default(), None).expect("it starts");
         let http = transport::service_at(application.http_address());
         let debug = application.debug_address();
         let stop = CancellationToken::new();

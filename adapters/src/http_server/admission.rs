@@ -56,6 +56,11 @@ impl Connections {
         self.limit.load(Ordering::Relaxed)
     }
 
+    /// Returns how many more connections there may be.
+    pub(super) fn room(&self) -> usize {
+        self.limit().saturating_sub(self.open.load(Ordering::Relaxed))
+    }
+
     /// Raises the limit to `limit`, unless it is higher already.
     pub(super) fn raise_limit(&self, limit: usize) {
         self.limit.fetch_max(limit, Ordering::Relaxed);

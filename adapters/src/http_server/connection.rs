@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hyper::http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
@@ -125,7 +126,7 @@ fn move_to_reactor(
     match io.into_std() {
         Ok(socket) => {
             permit.hand_over();
-            reactor.hand_off(NewConnection { socket, handle, body, excess_input });
+            reactor.hand_off(NewConnection { socket, handle, body, unsent: Bytes::new(), excess_input });
         }
         Err(error) => debug!(%error, "connection lost before its handoff"),
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use ports::inbound::Connection;
+use ports::inbound::{Connection, OnSuspended};
 
 use super::reactor::ReactorHandle;
 
@@ -23,7 +23,7 @@ struct HandleState {
     written: AtomicU32,
     blocked: AtomicBool,
     pending: AtomicBool,
-    /// [`CUT`], [`FINISHING`] and [`TIMED_OUT`] as bits, which take a single byte.
+    /// [`CUT`], [`FINISHING`], [`TIMED_OUT`] and [`SUSPENDED`] as bits, which take a single byte.
     flags: AtomicU8,
     writer: Mutex<Writer>,
 }
@@ -34,6 +34,8 @@ const CUT: u8 = 1;
 const FINISHING: u8 = 2;
 /// The client did not take the written bytes in time.
 const TIMED_OUT: u8 = 4;
+/// The connection is suspended: nothing is taken from the body and nothing is written.
+const SUSPENDED: u8 = 8;
 
 /// The writer of the connection.
 enum Writer {
@@ -84,6 +86,27 @@ impl ConnectionHandle {
     #[must_use]
     pub fn is_finishing(&self) -> bool {
         self.0.has_flag(FINISHING)
+    }
+
+    /// Returns whether the connection is suspended. The body must then return no bytes beyond those that it has already taken.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.0.has_flag(SUSPENDED)
+    }
+
+    /// Suspends the connection.
+    pub(super) fn set_suspended(&self) {
+        self.0.flags.fetch_or(SUSPENDED, Ordering::AcqRel);
+    }
+
+    /// Continues a suspended connection.
+    pub(super) fn resume(&self) {
+        Connection::resume(&*self.0);
+    }
+
+    /// Returns whether this is the handle of the same connection as `other`.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Returns the number of bytes taken by the kernel, or by HTTP/2's flow control. It wraps after 4 GiB.
@@ -191,6 +214,28 @@ impl Connection for HandleState {
     fn finish(&self) {
         self.flags.fetch_or(FINISHING, Ordering::AcqRel);
         self.wake_writer();
+    }
+
+    fn suspend(self: Arc<Self>, on_suspended: OnSuspended) {
+        let writer = self.writer.lock();
+        match &*writer {
+            Writer::Reactor(reactor) => reactor.suspend(ConnectionHandle(Arc::clone(&self)), on_suspended),
+            Writer::Task(_) => {
+                drop(writer);
+                on_suspended(None);
+            }
+        }
+    }
+
+    fn resume(&self) {
+        self.flags.fetch_and(!SUSPENDED, Ordering::AcqRel);
+        self.wake_writer();
+    }
+
+    fn release(self: Arc<Self>) {
+        if let Writer::Reactor(reactor) = &*self.writer.lock() {
+            reactor.release(ConnectionHandle(Arc::clone(&self)));
+        }
     }
 }
 

@@ -12,6 +12,14 @@ impl ExcessInput {
         self.0 = self.0.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
+    pub(super) fn of(bytes: u32) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn bytes(self) -> u32 {
+        self.0
+    }
+
     pub(super) fn exceeds_limit(self) -> bool {
         self.0 > MAX_BYTES
     }

@@ -1,16 +1,21 @@
 //! The listening socket, and the socket options of the connections it accepts.
 
-use std::{io, net::SocketAddr, os::fd::AsFd, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+    time::Duration,
+};
 
 use domain::jitter::Jitter;
 use ports::outbound::HttpMetrics;
 use rustix::net::sockopt;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::{admission::Connections, reactor::Reactor};
+use super::{Accepting, Adoption, admission::Connections, reactor::Reactor};
 
 /// Length of the accept queue, which the kernel limits to `net.core.somaxconn` (4096 by default). The standard library's 128 is too small
 /// for the clients that reconnect after a restart: a client whose SYN is dropped tries again after one second, then after three.
@@ -29,8 +34,7 @@ pub struct Listener {
     pub(super) connections: Arc<Connections>,
     /// Whether another process holds the socket as well.
     pub(super) is_shared: bool,
-    /// Cancelled when waiting connections are left to the next process.
-    pub(super) pause: CancellationToken,
+    pub(super) accepting: Accepting,
 }
 
 impl Listener {
@@ -86,7 +90,7 @@ impl Listener {
     ) -> io::Result<Self> {
         let connections = Connections::new(limits.connections, metrics);
         let reactor = Reactor::new(Arc::clone(&connections), limits.write_timeout)?;
-        Ok(Self { socket, reactor, limits, connections, is_shared, pause: CancellationToken::new() })
+        Ok(Self { socket, reactor, limits, connections, is_shared, accepting: Accepting::default() })
     }
 
     /// Returns the address that the socket listens on.
@@ -98,11 +102,31 @@ impl Listener {
         self.socket.local_addr()
     }
 
-    /// Returns a token that makes the server accept no more connections, so that they wait for the next process. None if no other process
-    /// holds the socket: waiting connections would be reset with it.
+    /// Returns another descriptor of the socket, for another process.
+    ///
+    /// # Errors
+    ///
+    /// There are too many descriptors.
+    pub fn descriptor(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
+    }
+
+    /// Returns whether another process holds the socket as well. If not, connections that wait to be accepted are reset with it.
     #[must_use]
-    pub fn pause(&self) -> Option<CancellationToken> {
-        self.is_shared.then(|| self.pause.clone())
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Returns the switch for accepting connections.
+    #[must_use]
+    pub fn accepting(&self) -> Accepting {
+        self.accepting.clone()
+    }
+
+    /// Returns a handle that continues connections of another process.
+    #[must_use]
+    pub fn adoption(&self) -> Adoption {
+        Adoption { inbox: self.reactor.inbox(), connections: Arc::clone(&self.connections) }
     }
 
     /// Returns a handle that raises the limit of connections while they are served.

@@ -7,8 +7,10 @@
 //! handshake (`tls`); `http1` or `http2` reads its requests, and `service` passes them to the application. With HTTP/1.1 an event stream is
 //! handed off from hyper after its response head (`handoff`): to the `reactor`, or over TLS to `tls_stream`. With HTTP/2 hyper keeps it.
 
+mod accepting;
 mod activity;
 mod admission;
+mod adoption;
 mod connection;
 mod connection_handle;
 mod deadlines;
@@ -46,6 +48,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
+pub use self::{
+    accepting::Accepting,
+    adoption::Adoption,
+    connection_handle::ConnectionHandle,
+    listener::{ConnectionLimit, ConnectionLimits, Listener},
+    protocol::Protocol,
+};
 use self::{
     activity::Activity,
     admission::{Connections, EvictionQueue},
@@ -53,11 +62,6 @@ use self::{
     reactor::{Reactor, ShutdownMode},
     service::Service,
     socket::Socket,
-};
-pub use self::{
-    connection_handle::ConnectionHandle,
-    listener::{ConnectionLimit, ConnectionLimits, Listener},
-    protocol::Protocol,
 };
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -101,13 +105,12 @@ impl App {
 }
 
 /// Serves HTTP/1.1 and HTTP/2 until `shutdown` completes. Then it accepts no more connections and waits for the requests in progress, for
-/// `flush_timeout` at most. After that it cuts the remaining connections.
+/// the time that `shutdown` returns at most. After that it cuts the remaining connections.
 pub async fn serve(
     listener: Listener,
     tls: Option<TlsAcceptor>,
     app: App,
-    shutdown: impl Future<Output = ()>,
-    flush_timeout: Duration,
+    shutdown: impl Future<Output = Duration>,
 ) {
     let (mut acceptor, reactor) = Acceptor::of(listener);
     // Each connection starts as a task. When all tasks have ended, no connection can be handed off to the reactor any more.
@@ -116,12 +119,12 @@ pub async fn serve(
     let (closing, abort) = (CancellationToken::new(), CancellationToken::new());
     let mut shutdown = pin!(shutdown);
     let local = LocalAddr(acceptor.socket.local_addr().map_or_else(|_| poem::Addr::default(), Into::into));
-    loop {
+    let flush_timeout = loop {
         let (stream, remote) = tokio::select! {
             // A client connects.
             accepted = acceptor.accept() => accepted,
             // The server shuts down.
-            () = &mut shutdown => break,
+            flush_timeout = &mut shutdown => break flush_timeout,
             // The reactor has panicked or failed: it serves no stream any more.
             _ = &mut reactor => return,
         };
@@ -147,7 +150,7 @@ pub async fn serve(
             Some(tls) => Box::pin(connection.serve_tls(tls)),
         };
         tasks.spawn(until_aborted(connection, handle, abort.clone()));
-    }
+    };
     drop(acceptor);
     closing.cancel();
     tasks.close();
@@ -182,8 +185,7 @@ struct Acceptor {
     connections: Arc<Connections>,
     /// Whether another process holds the socket as well.
     is_shared: bool,
-    /// Cancelled when waiting connections are left to the next process.
-    pause: CancellationToken,
+    accepting: Accepting,
     eviction_queue: EvictionQueue,
     /// Whether the last accept failed. A series of failures is logged once.
     is_failing: bool,
@@ -194,13 +196,13 @@ struct Acceptor {
 impl Acceptor {
     /// Returns the acceptor of `listener`, and the reactor for its connections.
     fn of(listener: Listener) -> (Self, Reactor) {
-        let Listener { socket, reactor, limits, connections, is_shared, pause } = listener;
+        let Listener { socket, reactor, limits, connections, is_shared, accepting } = listener;
         let acceptor = Self {
             socket,
             limits,
             connections,
             is_shared,
-            pause,
+            accepting,
             eviction_queue: EvictionQueue::default(),
             is_failing: false,
             accepted: 0,
@@ -212,8 +214,11 @@ impl Acceptor {
         loop {
             self.make_room().await;
             let accepted = tokio::select! {
-                // The service stops: the connections wait for the next process.
-                () = self.pause.cancelled() => std::future::pending().await,
+                // Another process accepts the connections.
+                () = self.accepting.wait_until(false) => {
+                    self.accepting.wait_until(true).await;
+                    continue;
+                }
                 // A client connects.
                 accepted = self.socket.accept() => accepted,
             };

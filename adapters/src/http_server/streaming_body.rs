@@ -41,6 +41,11 @@ impl StreamingBody {
         Self { body, chunked: false, has_ended: true }
     }
 
+    /// Returns whether chunked transfer coding is used.
+    pub(super) fn is_chunked(&self) -> bool {
+        self.chunked
+    }
+
     /// Returns whether the end of the body was taken.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended

@@ -24,6 +24,7 @@ pub struct RevaTokens {
 
 /// The keys of accepted signatures.
 struct Keys {
+    issuer: RevaTokenIssuer,
     key: DecodingKey,
     /// The key of the previous secret. Tokens signed with it are still accepted.
     previous: Option<DecodingKey>,
@@ -32,7 +33,7 @@ struct Keys {
 impl Keys {
     fn new(secret: &str, previous: Option<&str>) -> Self {
         let key = |secret: &str| DecodingKey::from_secret(secret.as_bytes());
-        Self { key: key(secret), previous: previous.map(key) }
+        Self { issuer: RevaTokenIssuer::new(secret), key: key(secret), previous: previous.map(key) }
     }
 }
 
@@ -48,6 +49,16 @@ impl RevaTokens {
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Self { keys: RwLock::new(Arc::new(Keys::new(secret, previous))), validation, clock }
+    }
+
+    /// Returns a token for `user` that is valid for `lifetime`. Who accepts it accepts the platform's tokens as well.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the library if it cannot sign the token.
+    pub fn issue(&self, user: &UserId, lifetime: Duration) -> Result<String, jsonwebtoken::errors::Error> {
+        let expires_at = self.clock.unix_time().saturating_add(lifetime).as_secs();
+        Arc::clone(&self.keys.read()).issuer.issue(user, expires_at)
     }
 
     /// Replaces the secrets.
@@ -97,7 +108,7 @@ impl TokenVerifier for RevaTokens {
 impl RevaTokens {
     /// Returns the claims of a token with a valid signature and audience. The times are not checked.
     fn decode(&self, token: &str) -> Result<Claims, TokenRejected> {
-        let Keys { key, previous } = &*Arc::clone(&self.keys.read());
+        let Keys { key, previous, .. } = &*Arc::clone(&self.keys.read());
         let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
         let decoded = match (decode(key), previous) {
             (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod descriptor_limit;
 pub mod embedded;
+pub mod handover;
 pub mod host;
 pub mod http_probe;
 pub mod jwt;

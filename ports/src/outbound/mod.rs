@@ -14,6 +14,7 @@ mod registry_probe;
 mod service_registry;
 mod store_update;
 mod stream_probe;
+mod successor;
 mod token_verifier;
 mod traces;
 
@@ -31,6 +32,7 @@ pub use registry_probe::{RegisteredInstance, RegistryProbe};
 pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use store_update::StoreUpdate;
 pub use stream_probe::{BodyPart, ProbeBody, ProbeFault, ProbeRequest, ProbeResponse, StreamProbe};
+pub use successor::{MAX_STREAMS, Successor, SuccessorLost};
 pub use token_verifier::{TokenRejected, TokenVerifier};
 pub use traces::{TraceHeaders, Traces};
 

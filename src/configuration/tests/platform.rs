@@ -120,6 +120,9 @@ fn each_variable_can_be_read_from_file() {
             if setting.key.ends_with("password") {
                 variables.extend([("SSE_EVENTS_AUTH_USERNAME", "a"), ("MICRO_REGISTRY_AUTH_USERNAME", "a")]);
             }
+            if setting.key == "handover.take_over" {
+                variables.push(("SSE_HANDOVER_SOCKET", "/a"));
+            }
             if setting.key == "http.cors.token_cookie" {
                 variables.push(("SSE_CORS_ALLOW_ORIGINS", "https://a.example"));
             }

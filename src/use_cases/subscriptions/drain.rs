@@ -1,6 +1,6 @@
 //! The end of all streams when the service stops.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use domain::log::EndReason;
 
@@ -11,15 +11,8 @@ impl Subscriptions {
     /// at the same moment. A stream that has not been ended yet is served as before.
     pub async fn drain(&self, over: Duration) {
         let shared = &self.shared;
-        let mailboxes: Vec<_> = {
-            let mut state = shared.state.lock();
-            state.stopping = true;
-            state.log.mailboxes().cloned().collect()
-        };
-        let mut open = Vec::new();
-        for mailbox in mailboxes {
-            mailbox.for_each_stream(|stream, _| open.push((Arc::clone(&mailbox), stream.id())));
-        }
+        shared.state.lock().stopping = true;
+        let open = self.open_streams();
         let start = shared.clock.now();
         let streams = u32::try_from(open.len()).unwrap_or(u32::MAX);
         for ((mailbox, id), number) in open.into_iter().zip(0_u32..) {

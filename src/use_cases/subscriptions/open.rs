@@ -3,11 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    identity::{Principal, UserId},
+    identity::{IssuedAt, Principal, UserId},
     jitter::Jitter,
     log::{EndReason, LimitReached, NewStream},
     session::Session,
+    type_filter::TypeFilter,
 };
+use parking_lot::MutexGuard;
 use ports::inbound::{Connection, StreamRequest, Subscribe, SubscribeError, Subscription};
 
 use super::{
@@ -47,7 +49,7 @@ impl Subscribe for Subscriptions {
             // If the stream ends before it starts, its bookmark has this position.
             mailbox.with_stream(id, |stream| stream.set_start(*position));
         }
-        let mut pending = PendingStream {
+        let pending = PendingStream {
             mailbox: Arc::clone(&mailbox),
             id,
             start_point,
@@ -55,17 +57,7 @@ impl Subscribe for Subscriptions {
             latest_at_open: state.log.latest().filter(|_| state.nats != NatsState::Filling),
             ahead_since: None,
         };
-        if !shared.start(&mut state, &mut pending, now.instant) {
-            state.pending.push(pending);
-        }
-        let is_revoked = state.revocations.is_revoked(&user, issued_at);
-        drop(state);
-        if is_revoked {
-            // The account was disabled between the verification of the token and the opening of the stream.
-            shared.end(&mailbox, id, EndReason::Revoked);
-        }
-        let stream =
-            OpenStream { shared: Arc::clone(shared), mailbox: Some(mailbox), id, types: types.map(Box::new) };
+        let stream = shared.open_stream(state, pending, issued_at, types);
         Ok(Subscription { language, stream: Box::new(stream) })
     }
 }
@@ -86,6 +78,31 @@ impl State {
 }
 
 impl Shared {
+    /// Starts a stream, now or when its start position can be determined. Returns its interface.
+    pub(super) fn open_stream(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        mut pending: PendingStream,
+        issued_at: IssuedAt,
+        types: Option<TypeFilter>,
+    ) -> OpenStream {
+        let (mailbox, id) = (Arc::clone(&pending.mailbox), pending.id);
+        let types = types.map(Arc::new);
+        if let Some(types) = &types {
+            state.filters.insert(id, Arc::clone(types));
+        }
+        if !self.start(&mut state, &mut pending, self.clock.now()) {
+            state.pending.push(pending);
+        }
+        let is_revoked = state.revocations.is_revoked(mailbox.user(), issued_at);
+        drop(state);
+        if is_revoked {
+            // The account was disabled between the verification of the token and the opening of the stream.
+            self.end(&mailbox, id, EndReason::Revoked);
+        }
+        OpenStream { shared: Arc::clone(self), mailbox: Some(mailbox), id, types }
+    }
+
     /// Counts a request that was rejected because of a limit.
     fn count(&self, rejected: SubscribeError) {
         match rejected {

@@ -17,6 +17,9 @@ use super::{Mailbox, NatsState, Shared, State};
 /// How long a stream waits for an event that its client already has and that is not in the log yet. Another instance may have delivered
 /// it earlier.
 const AHEAD_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a stream of another process waits for its position. This process may read NATS later than the other one while thousands of
+/// streams are handed over.
+const CONTINUED_AHEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Tolerated difference between the clock of NATS and the clock of this instance. A stream that was opened before the log was filled
 /// starts this much earlier than it was opened.
 const CLOCK_LEEWAY: Duration = Duration::from_secs(5);
@@ -33,6 +36,8 @@ pub(super) enum StartPoint {
     Bookmark(RequestId),
     /// An invalid last event id.
     Invalid(String),
+    /// The position at which another process has left the stream, and the gap to report first.
+    Continued(EventId, Option<Gap>),
 }
 
 impl StartPoint {
@@ -100,16 +105,31 @@ impl Shared {
             };
             position.unwrap_or((latest, None))
         };
+        let mut is_ahead = |id: EventId, timeout| {
+            if !id.follows(latest) {
+                return false;
+            }
+            let since = ahead_since.filter(|_| state.nats == NatsState::Reading).unwrap_or(now);
+            *ahead_since = Some(since);
+            now.saturating_duration_since(since) < timeout
+        };
         let (after, gap) = match start_point {
+            StartPoint::Continued(position, gap) => {
+                if is_ahead(*position, CONTINUED_AHEAD_TIMEOUT) {
+                    return false;
+                }
+                if log.continue_after(mailbox, *id, *position, gap.take()) {
+                    mailbox.with_stream(*id, |stream| self.wake(&stream.connection));
+                }
+                return true;
+            }
             StartPoint::Now | StartPoint::Bookmark(_) => {
                 let (position, lost) = position_at_open();
                 (position, lost.map(|reason| Gap { last_event_id: None, reason }))
             }
             StartPoint::After(id) if id.follows(latest) => {
-                let since = ahead_since.filter(|_| state.nats == NatsState::Reading).unwrap_or(now);
-                *ahead_since = Some(since);
                 // Another instance may have read the event earlier than this one.
-                if now.saturating_duration_since(since) < AHEAD_TIMEOUT {
+                if is_ahead(*id, AHEAD_TIMEOUT) {
                     return false;
                 }
                 (position_at_open().0, Some(Gap::unknown(id.to_string())))

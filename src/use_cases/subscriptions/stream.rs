@@ -29,8 +29,8 @@ pub(super) struct OpenStream {
     /// None once the stream is closed.
     pub(super) mailbox: Option<Arc<Mailbox>>,
     pub(super) id: StreamId,
-    /// The types of events that the client asks for. None for all. Boxed, because most open streams have none.
-    pub(super) types: Option<Box<TypeFilter>>,
+    /// The types of events that the client asks for. None for all.
+    pub(super) types: Option<Arc<TypeFilter>>,
 }
 
 impl EventStream for OpenStream {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ports::inbound::{Connection, EventStream, Subscription, Taken};
+use ports::inbound::{Connection, EventStream, OnSuspended, Subscription, SuspendedConnection, Taken};
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::*;
@@ -12,6 +12,9 @@ use super::*;
 pub(super) struct FakeConnection {
     is_woken: AtomicBool,
     is_finishing: AtomicBool,
+    is_suspended: AtomicBool,
+    /// Whether another process continues the connection.
+    is_released: AtomicBool,
     wakes: Notify,
 }
 
@@ -24,6 +27,26 @@ impl Connection for FakeConnection {
 
     fn finish(&self) {
         self.is_finishing.store(true, Ordering::SeqCst);
+    }
+
+    fn suspend(self: Arc<Self>, on_suspended: OnSuspended) {
+        let is_suspended = !self.is_finishing.load(Ordering::SeqCst);
+        self.is_suspended.store(is_suspended, Ordering::SeqCst);
+        on_suspended(is_suspended.then(|| SuspendedConnection {
+            socket: std::fs::File::open("/dev/null").expect("opened").into(),
+            unsent: Frame::new(),
+            is_chunked: true,
+            excess_bytes: 0,
+        }));
+    }
+
+    fn resume(&self) {
+        self.is_suspended.store(false, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn release(self: Arc<Self>) {
+        self.is_released.store(true, Ordering::SeqCst);
     }
 }
 
@@ -48,6 +71,9 @@ impl Client {
 
     /// Reads one turn.
     pub(super) fn read_turn(&mut self) -> Vec<String> {
+        if self.connection.is_suspended.load(Ordering::SeqCst) {
+            return Vec::new();
+        }
         let is_woken = self.connection.is_woken.swap(false, Ordering::SeqCst);
         let takes = is_woken || self.has_taken || std::mem::take(&mut self.is_first);
         if !takes || self.ended.is_some() {

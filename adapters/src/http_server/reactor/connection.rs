@@ -3,11 +3,13 @@
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
     net::Shutdown,
+    os::fd::AsFd as _,
     task::{Context, Poll},
 };
 
 use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
+use ports::inbound::SuspendedConnection;
 use tokio_util::time::delay_queue;
 use tracing::debug;
 
@@ -29,6 +31,8 @@ pub(in super::super) struct NewConnection {
     pub(in super::super) socket: std::net::TcpStream,
     pub(in super::super) handle: ConnectionHandle,
     pub(in super::super) body: StreamingBody,
+    /// The bytes that are written before the body, of a connection that another process has suspended.
+    pub(in super::super) unsent: Bytes,
     /// The bytes read after the request.
     pub(in super::super) excess_input: ExcessInput,
 }
@@ -78,15 +82,73 @@ pub(super) enum WriteOutcome {
     WouldBlock { progressed: bool },
     /// The whole body was written.
     Finished,
+    /// The connection is suspended.
+    Suspended,
     /// The connection is lost or was cut.
     Failed,
 }
 
 impl Connection {
     pub(super) fn new(new_connection: NewConnection, reactor_handle: ReactorHandle) -> Self {
-        let NewConnection { socket, handle, body, excess_input } = new_connection;
+        let NewConnection { socket, handle, body, unsent, excess_input } = new_connection;
         handle.move_to_reactor(reactor_handle);
-        Self { socket: TcpStream::from_std(socket), handle, body, client_wait: None, excess_input }
+        let client_wait = (!unsent.is_empty())
+            .then(|| Box::new(ClientWait { pieces: vec![unsent], ..ClientWait::default() }));
+        Self { socket: TcpStream::from_std(socket), handle, body, client_wait, excess_input }
+    }
+
+    /// Suspends the connection, unless it is ending. Returns what another process needs to continue it.
+    ///
+    /// The bytes that the body has taken from the stream belong to the unsent ones. The body takes no more, because the handle says that
+    /// the connection is suspended.
+    pub(super) fn suspend(&mut self) -> Option<SuspendedConnection> {
+        if self.is_ending() || self.handle.is_cut() {
+            return None;
+        }
+        self.handle.set_suspended();
+        let suspended = self.take_unsent().and_then(|()| self.continuation());
+        if suspended.is_none() {
+            self.handle.resume();
+        }
+        suspended
+    }
+
+    /// Takes the bytes that the body has taken from the stream. None if the body has ended or failed.
+    fn take_unsent(&mut self) -> Option<()> {
+        let waker = self.handle.waker();
+        let mut context = Context::from_waker(&waker);
+        let mut unsent = Vec::new();
+        let taken = loop {
+            match self.body.take(&mut context, &mut unsent) {
+                Ok(true) => {}
+                Ok(false) => break !self.body.has_ended(),
+                // The next write meets the error again.
+                Err(_) => break false,
+            }
+        };
+        unsent.retain(|piece| !piece.is_empty());
+        if !unsent.is_empty() {
+            self.client_wait.get_or_insert_default().pieces.append(&mut unsent);
+        }
+        taken.then_some(())
+    }
+
+    fn continuation(&self) -> Option<SuspendedConnection> {
+        let socket = match self.socket.as_fd().try_clone_to_owned() {
+            Ok(socket) => socket,
+            Err(error) => {
+                debug!(%error, "connection cannot be handed over");
+                return None;
+            }
+        };
+        let pieces = self.client_wait.iter().flat_map(|client_wait| &client_wait.pieces);
+        let unsent: Vec<_> = pieces.flatten().copied().collect();
+        Some(SuspendedConnection {
+            socket,
+            unsent: unsent.into(),
+            is_chunked: self.body.is_chunked(),
+            excess_bytes: self.excess_input.bytes(),
+        })
     }
 
     /// Writes the available bytes until the kernel's send buffer is full.
@@ -104,6 +166,9 @@ impl Connection {
         if self.handle.is_cut() {
             self.reset();
             return Ok(WriteOutcome::Failed);
+        }
+        if self.handle.is_suspended() {
+            return Ok(WriteOutcome::Suspended);
         }
         if let Some(client_wait) = &mut self.client_wait {
             pieces.append(&mut client_wait.pieces);

@@ -3,9 +3,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use parking_lot::Mutex;
+use ports::inbound::OnSuspended;
 use tokio::sync::Notify;
 
-use super::NewConnection;
+use super::{super::ConnectionHandle, NewConnection};
 
 /// A queue of connections that are handed off to the reactor, and of notifications for its connections.
 #[derive(Default)]
@@ -20,8 +21,20 @@ pub(super) struct Incoming {
     pub(super) new_connections: VecDeque<NewConnection>,
     /// Keys of connections that may have bytes to write.
     pub(super) ready: VecDeque<usize>,
+    /// Connections to suspend.
+    pub(super) suspensions: VecDeque<Suspension>,
+    /// Suspended connections that another process continues, with their keys.
+    pub(super) released: VecDeque<(usize, ConnectionHandle)>,
     /// The requested shutdown.
     pub(super) shutdown: ShutdownMode,
+}
+
+/// A connection to suspend.
+pub(super) struct Suspension {
+    pub(super) key: usize,
+    /// The handle of the connection, because the key may belong to another one by now.
+    pub(super) handle: ConnectionHandle,
+    pub(super) on_suspended: OnSuspended,
 }
 
 /// How the reactor shuts down.
@@ -45,6 +58,18 @@ pub(in super::super) struct ReactorHandle {
 impl ReactorHandle {
     pub(super) fn new(inbox: Arc<Inbox>, key: usize) -> Self {
         Self { inbox, key: u32::try_from(key).unwrap_or(u32::MAX) }
+    }
+
+    /// Queues the suspension of the connection, whose handle is `handle`.
+    pub(in super::super) fn suspend(&self, handle: ConnectionHandle, on_suspended: OnSuspended) {
+        let key = self.key as usize;
+        self.inbox
+            .update(|incoming| incoming.suspensions.push_back(Suspension { key, handle, on_suspended }));
+    }
+
+    /// Queues the release of the connection, whose handle is `handle` and which is suspended.
+    pub(in super::super) fn release(&self, handle: ConnectionHandle) {
+        self.inbox.update(|incoming| incoming.released.push_back((self.key as usize, handle)));
     }
 
     /// Queues the connection as ready.
@@ -88,8 +113,11 @@ impl Inbox {
 }
 
 impl Incoming {
-    /// Returns whether no connection is new or ready.
+    /// Returns whether there is no entry.
     pub(super) fn is_empty(&self) -> bool {
-        self.new_connections.is_empty() && self.ready.is_empty()
+        self.new_connections.is_empty()
+            && self.ready.is_empty()
+            && self.suspensions.is_empty()
+            && self.released.is_empty()
     }
 }

@@ -30,11 +30,11 @@ pub(super) use self::{
 };
 use self::{
     connection::{Connection, Scratch, WriteOutcome},
-    inbox::Incoming,
+    inbox::{Incoming, Suspension},
     poller::Poller,
     work_batch::WorkItem,
 };
-use super::admission::Connections;
+use super::{ConnectionHandle, admission::Connections};
 
 /// Number of connections served before the reactor yields to other tasks of its thread; each takes about ten microseconds (measured).
 /// tokio's own budget is so small that threads would be woken in vain most of the time. Tests use a small number, because they have few
@@ -146,6 +146,12 @@ impl Reactor {
             if let Some(new_connection) = self.incoming.new_connections.pop_front() {
                 self.insert(new_connection);
             }
+            if let Some(suspension) = self.incoming.suspensions.pop_front() {
+                self.suspend(suspension);
+            }
+            if let Some((key, handle)) = self.incoming.released.pop_front() {
+                self.release(key, &handle);
+            }
             if let Some(key) = self.incoming.ready.pop_front() {
                 self.write(key);
             }
@@ -171,6 +177,8 @@ impl Reactor {
     fn merge(&mut self, mut incoming: Incoming) {
         self.incoming.new_connections.append(&mut incoming.new_connections);
         self.incoming.ready.append(&mut incoming.ready);
+        self.incoming.suspensions.append(&mut incoming.suspensions);
+        self.incoming.released.append(&mut incoming.released);
         self.incoming.shutdown = self.incoming.shutdown.max(incoming.shutdown);
     }
 
@@ -255,6 +263,7 @@ impl Reactor {
                 (self.poller.register_writable(key, &mut connection.socket), progressed)
             }
             WriteOutcome::Finished => (connection.linger(), true),
+            WriteOutcome::Suspended => return,
             WriteOutcome::Failed => return self.close(key),
         };
         match result {
@@ -286,6 +295,35 @@ impl Reactor {
             }
             Some(_) => {}
         }
+    }
+
+    /// Suspends a connection, so that another process can continue it.
+    fn suspend(&mut self, Suspension { key, handle, on_suspended }: Suspension) {
+        let connection = self.connections.get_mut(key).and_then(Option::as_mut);
+        let suspended =
+            connection.filter(|connection| connection.handle.is_same(&handle)).and_then(|connection| {
+                let suspended = connection.suspend()?;
+                // Its client has a new deadline when the connection is resumed.
+                let deadline =
+                    connection.client_wait.as_mut().and_then(|client_wait| client_wait.deadline.take());
+                if let Some(deadline) = deadline {
+                    self.deadlines.remove(&deadline);
+                }
+                Some(suspended)
+            });
+        on_suspended(suspended);
+    }
+
+    /// Gives up a suspended connection: its socket stays open in the process that continues it.
+    fn release(&mut self, key: usize, handle: &ConnectionHandle) {
+        let Some(Some(connection)) = self.connections.get_mut(key) else { return };
+        if !connection.handle.is_same(handle) {
+            return;
+        }
+        if let Err(error) = self.poller.deregister(&mut connection.socket) {
+            debug!(%error, "socket is still polled");
+        }
+        self.close(key);
     }
 
     /// Cuts a connection whose deadline has passed.

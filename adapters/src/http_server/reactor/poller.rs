@@ -58,6 +58,11 @@ impl Poller {
         self.poll.get_ref().registry().register(socket, Token(key), Interest::READABLE)
     }
 
+    /// Removes `socket`. Dropping it would not be enough if another process has a descriptor of it too.
+    pub(super) fn deregister(&self, socket: &mut TcpStream) -> io::Result<()> {
+        self.poll.get_ref().registry().deregister(socket)
+    }
+
     /// Registers `socket` also for events when it becomes writable.
     pub(super) fn register_writable(&self, key: usize, socket: &mut TcpStream) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;

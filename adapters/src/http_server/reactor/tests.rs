@@ -85,6 +85,7 @@ fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (T
         socket,
         handle: handle.clone(),
         body,
+        unsent: Bytes::new(),
         excess_input: ExcessInput::default(),
     });
     (client, handle)

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use domain::type_filter::TypeFilter;
 use poem::{
-    Body, IntoResponse, Request, Response,
+    IntoResponse, Request, Response,
     http::{StatusCode, header},
 };
 use poem_openapi::{
@@ -322,7 +322,6 @@ impl Payload for EventStream {
 
 impl IntoResponse for EventStream {
     fn into_response(self) -> Response {
-        let body = Body::from(http_body_util::combinators::BoxBody::new(self.0));
-        Response::builder().header(header::CONTENT_TYPE, Self::CONTENT_TYPE).body(body)
+        Response::builder().header(header::CONTENT_TYPE, Self::CONTENT_TYPE).body(self.0.into_body())
     }
 }

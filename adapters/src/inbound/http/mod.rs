@@ -23,13 +23,14 @@ use poem::{
 };
 use poem_openapi::{OpenApi as _, OpenApiService, payload::Payload as _, registry::MetaOperation};
 use ports::{
-    inbound::{ChooseLanguage, Subscribe},
+    inbound::{Adopt, ChooseLanguage, ContinuedStream, Subscribe},
     outbound::{Clock, Metrics, TokenVerifier, Traces},
 };
 use tokio::sync::watch;
 
 use self::{
     api::{EventStream, StreamApi},
+    event_stream::EventStreamBody,
     language::LanguageApi,
     middleware::{AccessLog, AuditLog, ByPolicy},
 };
@@ -38,7 +39,7 @@ pub use self::{
     middleware::{AuditPolicy, CrossOrigin},
 };
 use crate::{
-    http_server::App,
+    http_server::{App, ConnectionHandle},
     web::{self, page::Source},
 };
 
@@ -133,6 +134,26 @@ impl HttpApi {
                  Errors are problem details (RFC 9457).",
             )
             .server(root)
+    }
+}
+
+/// Continues streams of another process.
+pub struct ContinuedStreams {
+    /// Continues the streams.
+    pub adopt: Arc<dyn Adopt>,
+    /// The clock of the audit log.
+    pub clock: Arc<dyn Clock>,
+    /// The policy of the audit log.
+    pub audit: watch::Receiver<AuditPolicy>,
+}
+
+impl ContinuedStreams {
+    /// Continues a stream on the connection `handle`. Returns the rest of the response's body.
+    #[must_use]
+    pub fn body(&self, stream: ContinuedStream, handle: ConnectionHandle) -> poem::Body {
+        let audit =
+            AuditLog { policy: self.audit.clone(), clock: Arc::clone(&self.clock) }.continued(&stream);
+        EventStreamBody::new(self.adopt.adopt(stream, handle.connection()), handle, audit).into_body()
     }
 }
 

@@ -45,6 +45,11 @@ impl EventStreamBody {
         Self { stream, handle, state }
     }
 
+    /// Returns the body for a response.
+    pub(in crate::inbound::http) fn into_body(self) -> poem::Body {
+        poem::Body::from(http_body_util::combinators::BoxBody::new(self))
+    }
+
     fn audit(&mut self) -> Option<&mut AuditEntry> {
         self.state.as_mut()?.audit.as_mut()
     }
@@ -56,6 +61,10 @@ impl EventStreamBody {
                 None => {}
                 next => return Poll::Ready(next),
             }
+        }
+        // What the stream has not taken yet, another process takes.
+        if self.handle.is_suspended() {
+            return Poll::Pending;
         }
         // This comes before the take, so that an event after the take wakes the connection.
         self.handle.register(context);

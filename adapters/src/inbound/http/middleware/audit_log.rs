@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Instant};
 use domain::{identity::UserId, log::EndReason};
 use ipnet::IpNet;
 use poem::Request;
-use ports::outbound::Clock;
+use ports::{inbound::ContinuedStream, outbound::Clock};
 use tokio::sync::watch;
 use tracing::{Level, enabled, info};
 
@@ -64,6 +64,32 @@ impl AuditLog {
             user = entry.user.as_str(),
             client = entry.client.map(display),
             "stream opened"
+        );
+        Some(entry)
+    }
+}
+
+impl AuditLog {
+    /// Logs that a stream of another process is continued. Returns its entry, or `None` if streams are not logged. The other process has
+    /// logged the address of the client.
+    pub(in crate::inbound::http) fn continued(&self, stream: &ContinuedStream) -> Option<AuditEntry> {
+        if !enabled!(Level::INFO) || !self.policy.borrow().enabled {
+            return None;
+        }
+        let request_id = stream.continuation.resumable.as_ref().map(|resumable| &resumable.request);
+        let entry = AuditEntry {
+            user: stream.user.clone(),
+            client: None,
+            request_id: request_id.cloned().map(RequestId::FromClient),
+            opened: self.clock.now(),
+            clock: Arc::clone(&self.clock),
+            events: 0,
+            bytes: 0,
+        };
+        info!(
+            { "request-id" } = entry.request_id.as_ref().map(display),
+            user = entry.user.as_str(),
+            "stream continued"
         );
         Some(entry)
     }
