@@ -40,7 +40,7 @@ pub use adapters::inbound::{
     socket_activation::{PassedSockets, UnusableSocket},
 };
 
-use self::take_over::TakenOver;
+use self::take_over::HandedOver;
 pub use self::{
     demo::Demo,
     diagnosis::{PublicUrl, diagnosis},
@@ -155,7 +155,7 @@ impl Service {
     async fn run_until(
         self,
         stop: impl Future<Output = ()>,
-        taken_over: impl Future<Output = Result<TakenOver, StartError>>,
+        handed_over: impl Future<Output = Result<HandedOver, StartError>>,
     ) -> Result<(), StartError> {
         let mut tasks = JoinSet::new();
         let stop_relay = CancellationToken::new();
@@ -174,10 +174,10 @@ impl Service {
         let flush_time = self.drain_timeout.saturating_sub(drain_time).max(MIN_FLUSH_TIME);
         // Spawned, so that accepting connections happens on the same threads as the tasks that serve them.
         let mut server = tokio::spawn(serve(self.listener, self.tls, self.app, server_stop));
-        let (outcome, taken_over) = tokio::select! {
+        let (outcome, handed_over) = tokio::select! {
             () = stop => (Ok(()), None),
-            taken_over = taken_over => match taken_over {
-                Ok(taken_over) => (Ok(()), Some(taken_over)),
+            handed_over = handed_over => match handed_over {
+                Ok(handed_over) => (Ok(()), Some(handed_over)),
                 Err(error) => (Err(error), None),
             },
             // These tasks only end by a panic.
@@ -194,16 +194,16 @@ impl Service {
             announcing.abort();
             announcement.withdraw().await;
         }
-        match taken_over {
+        match handed_over {
             None => {
                 self.core.subscriptions.drain(drain_time).await;
                 stop_server.send(flush_time).ok();
             }
-            Some(taken_over) => {
+            Some(handed_over) => {
                 // Idle connections are closed, and the other process accepts new ones.
                 stop_server.send(REQUESTS_TIME + drain_time + flush_time).ok();
                 tokio::select! {
-                    () = taken_over.hand_over_later(&self.core.subscriptions) => {}
+                    () = handed_over.hand_over_later(&self.core.subscriptions) => {}
                     () = async {
                         tokio::time::sleep(REQUESTS_TIME).await;
                         self.core.subscriptions.drain(drain_time).await;

@@ -97,7 +97,9 @@ impl Application {
         let (debug_listener, debug_address) = listen_at(debug, sockets.debug, limits, counts, "debug.addr")?;
         let accepting = [listener.accepting(), debug_listener.accepting()];
         // A process that takes over accepts connections when its predecessor does not any more.
-        accepting.iter().for_each(|accepting| accepting.set(take_over.is_none()));
+        for accepting in &accepting {
+            accepting.set(take_over.is_none());
+        }
         let descriptor = |listener: &Listener| listener.descriptor().map_err(StartError::Descriptor);
         let sockets = [descriptor(&listener)?, descriptor(&debug_listener)?];
         let (tls, certificate) = tls(&configuration.tls, address)?;
@@ -205,12 +207,12 @@ impl Application {
         let (listener, app) = self.debug;
         let debug = tokio::spawn(serve(listener, None, app, std::future::pending()));
         let (parts, take_over) = self.taking_over;
-        let taken_over = async {
-            let taken_over = parts.run(take_over).await?;
-            service_manager::notify_main_process(taken_over.successor.process);
-            Ok(taken_over)
+        let handed_over = async {
+            let handed_over = parts.run(take_over).await?;
+            service_manager::notify_main_process(handed_over.successor.process);
+            Ok(handed_over)
         };
-        let outcome = self.service.run_until(stop, taken_over).await;
+        let outcome = self.service.run_until(stop, handed_over).await;
         // The debug server stops last, so that it reports the state of the shutdown.
         debug.abort();
         self.nats.close();

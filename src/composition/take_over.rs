@@ -59,11 +59,12 @@ impl TakeOver {
     pub async fn ask(Handover { socket, .. }: &Handover) -> Result<Option<Self>, StartError> {
         let path = socket.as_ref().ok_or(StartError::NoHandoverSocket)?;
         let asked = Predecessor::ask(Path::new(path), VERSION).await.map_err(StartError::TakeOver)?;
-        match &asked {
-            Some((_, offer)) => info!(version = offer.version, "taking over from the running process"),
-            None => info!(path, "no process listens, nothing to take over"),
-        }
-        Ok(asked.map(|(predecessor, offer)| Self { predecessor, offer }))
+        let Some((predecessor, offer)) = asked else {
+            info!(path, "no process listens there, so there is nothing to take over");
+            return Ok(None);
+        };
+        info!(version = offer.version, "taking over from the running process");
+        Ok(Some(Self { predecessor, offer }))
     }
 
     /// Takes the listening sockets of the offer whose addresses are those of the configuration. At other addresses this process listens
@@ -107,23 +108,24 @@ pub(super) struct TakeOverParts {
 }
 
 /// The successor that has taken over, and continues streams from now on.
-pub(super) struct TakenOver {
+pub(super) struct HandedOver {
     pub(super) successor: SuccessorProcess,
     /// Whether the successor continues streams.
     pub(super) continues_streams: bool,
 }
 
-impl TakenOver {
+impl HandedOver {
     /// Hands over streams that open after the take-over, because their requests were received before. It does not end.
     pub(super) async fn hand_over_later(&self, subscriptions: &Subscriptions) {
-        while self.continues_streams {
+        let mut is_lost = !self.continues_streams;
+        while !is_lost {
             tokio::time::sleep(LATER_INTERVAL).await;
             if let Err(SuccessorLost { cause }) = subscriptions.hand_over(&self.successor, usize::MAX).await {
                 warn!(cause, "the other streams are ended here");
-                break;
+                is_lost = true;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 
@@ -133,7 +135,7 @@ impl TakeOverParts {
     /// # Errors
     ///
     /// Returns an error if the predecessor continues alone: this process has to end.
-    pub(super) async fn run(self, take_over: Option<TakeOver>) -> Result<TakenOver, StartError> {
+    pub(super) async fn run(self, take_over: Option<TakeOver>) -> Result<HandedOver, StartError> {
         let predecessor = match take_over {
             Some(take_over) => Some(self.become_ready(take_over).await?),
             None => None,
@@ -156,7 +158,7 @@ impl TakeOverParts {
                 () = refuse_all(Some(current)) => continue,
             };
             match handed_over {
-                Ok(continues_streams) => return Ok(TakenOver { successor, continues_streams }),
+                Ok(continues_streams) => return Ok(HandedOver { successor, continues_streams }),
                 Err(SuccessorLost { cause }) => {
                     warn!(cause, "the take-over has failed, this process continues");
                     successor.abort(&cause).await;

@@ -42,8 +42,7 @@ impl Subscriptions {
             let mut suspended = self.suspend(streams).await;
             while !suspended.is_empty() {
                 let rest = suspended.split_off(batch_length(&suspended));
-                let (batch, streams): (Vec<_>, Vec<_>) =
-                    suspended.into_iter().map(|(suspended, stream)| (suspended, stream)).unzip();
+                let (batch, streams): (Vec<_>, Vec<_>) = suspended.into_iter().unzip();
                 if let Err(lost) = successor.hand_over(streams).await {
                     for Suspended { connection, .. } in batch.iter().chain(rest.iter().map(|(rest, _)| rest))
                     {
