@@ -84,13 +84,14 @@ fn settings(configuration: &Configuration) -> String {
         token_manager,
         history,
         streams,
+        handover,
         languages,
         limits,
         effective: _,
     } = configuration;
     let first =
         format!("{log:?} {tracing:?} {debug:?} {keepalive:?} {events:?} {registry:?} {http:?} {cors:?}");
-    format!("{first} {tls:?} {token_manager:?} {history:?} {streams:?} {languages:?} {limits:?}")
+    format!("{first} {tls:?} {token_manager:?} {history:?} {streams:?} {handover:?} {languages:?} {limits:?}")
 }
 
 /// Returns a file with this text. All inputs use the same file.

@@ -43,6 +43,7 @@ mod slow_client;
 mod socket_activation;
 mod stream_lifetime;
 mod streaming;
+mod take_over;
 mod tls;
 mod tracing;
 mod transport;

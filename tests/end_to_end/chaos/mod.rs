@@ -5,7 +5,6 @@
 
 mod nats;
 mod service;
-mod take_over;
 mod two_instances;
 
 use std::{cell::Cell, time::Duration};

@@ -1,0 +1,194 @@
+//! Take-overs: a new process continues the open streams of the running one, and their clients do not notice it.
+
+mod faults;
+mod refusals;
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpSocket;
+
+use crate::{
+    browser::ResumeBy::{LastEventId, RequestId},
+    chaos::Scene,
+    client::{Stream, get, send_bytes},
+    eventually,
+    ledger::Ledger,
+    nats::{Nats, ReservedPort},
+    program::{Program, server_with},
+    service::{sample, token},
+    transport::{self, Server},
+};
+
+/// The processes of a service that take over from each other.
+struct Generations {
+    nats: Nats,
+    port: ReservedPort,
+    directory: TempDir,
+}
+
+impl Generations {
+    async fn new() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        Self { nats: Nats::start().await, port: ReservedPort::any(), directory }
+    }
+
+    fn service(&self) -> Server {
+        transport::service_at(self.port.address)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("handover.sock")
+    }
+
+    /// Starts a process that takes over from the running one, if there is one.
+    fn start(&self, settings: &[(&str, &str)]) -> Program {
+        let (address, socket) = (self.port.address.to_string(), self.socket());
+        let socket = socket.to_str().expect("Unicode");
+        let ours = [("SSE_HTTP_ADDR", &*address), ("SSE_HANDOVER_SOCKET", socket), ("SSE_TAKE_OVER", "true")];
+        server_with(&self.nats, &[&ours, settings].concat())
+    }
+
+    /// Starts the first process and waits until it serves.
+    async fn first(&self, settings: &[(&str, &str)]) -> Program {
+        let mut first = self.start(settings);
+        let (_, debug) = first.logged_addresses().await;
+        eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
+        first
+    }
+
+    async fn follow(&self, user: &str) -> Stream {
+        Stream::open(self.service(), "/sse", &[("x-access-token", &token(user))]).await
+    }
+}
+
+/// Waits for this message in the log.
+async fn logged(program: &mut Program, message: &str) -> Value {
+    loop {
+        let line = program.log_line().await;
+        if line["message"] == message {
+            return line;
+        }
+    }
+}
+
+/// Waits until `predecessor` has ended, and returns how many of its streams `successor` continues.
+async fn taken_over(predecessor: &mut Program, successor: &mut Program) -> Value {
+    let ended = logged(successor, "the previous process has ended").await;
+    assert_eq!(predecessor.status().await, Some(0));
+    ended["streams"].clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn take_overs_in_the_clear_are_not_noticed() {
+    for resume_by in [LastEventId, RequestId] {
+        let generations = Generations::new().await;
+        let mut program = generations.first(&[]).await;
+        let scene = Scene::open(&generations.nats.address(), generations.service(), resume_by).await;
+        for _ in 0..scene.size.rounds {
+            let take_overs = async {
+                for _ in 0..10 {
+                    let mut successor = generations.start(&[]);
+                    assert_eq!(taken_over(&mut program, &mut successor).await, scene.size.streams);
+                    program = successor;
+                }
+            };
+            scene.round(take_overs).await;
+            scene.check_ledgers(Ledger::holds_each_once).await;
+        }
+        assert_eq!((scene.gaps(), scene.ended()), (0, 0));
+        program.terminate();
+        assert_eq!(program.status().await, Some(0));
+    }
+}
+
+/// Over TLS only the process itself can write to a stream, so that its streams end as without a take-over.
+#[tokio::test(flavor = "multi_thread")]
+async fn take_over_loses_no_event() {
+    let generations = Generations::new().await;
+    let mut program = generations.first(&[]).await;
+    let mut successor = None;
+    let scene = Scene::open(&generations.nats.address(), generations.service(), LastEventId).await;
+    let take_over = async {
+        taken_over(&mut program, successor.insert(generations.start(&[]))).await;
+    };
+    scene.round(take_over).await;
+    scene.check_ledgers(Ledger::holds_each_once).await;
+    let ended = if generations.service().uses_tls() { scene.size.streams as usize } else { 0 };
+    assert_eq!((scene.gaps(), scene.ended()), (0, ended));
+}
+
+/// The client reads nothing until it belongs to the third process: it is in the middle of a write and far behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_client_in_the_clear_gets_everything() {
+    const EVENTS: usize = 400;
+    let settings = [("SSE_WRITE_TIMEOUT", "10m"), ("SSE_TCP_USER_TIMEOUT", "10m")];
+    let generations = Generations::new().await;
+    let mut program = generations.first(&settings).await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4096).expect("a small buffer");
+    let connection = generations.service().connect_by(socket).await.expect("connected");
+    let headers = [("x-access-token", &*token("einstein"))];
+    let mut slow = Stream::open_on(connection, generations.service(), "/sse", &headers).await;
+    let mut other = generations.follow("marie").await;
+    let publisher = generations.nats.publisher().await;
+    let padding = "x".repeat(16 * 1024);
+    for part in 0..4 {
+        let contents = (0..EVENTS / 4).map(|event| format!("{} {padding}", part * EVENTS / 4 + event));
+        publisher.events(&["einstein"], "t", contents).await;
+        publisher.event(&["marie"], "t", "read").await;
+        assert_eq!(other.content().await, "read");
+        if part < 3 {
+            let mut successor = generations.start(&settings);
+            assert_eq!(taken_over(&mut program, &mut successor).await, 2);
+            program = successor;
+        }
+    }
+    for event in 0..EVENTS {
+        let content = slow.content().await;
+        assert_eq!(content.split(' ').next(), Some(&*event.to_string()));
+        assert_eq!(content.len(), event.to_string().len() + 1 + padding.len());
+    }
+}
+
+/// What belongs to a stream besides its events: filter, language, end of its token.
+#[tokio::test(flavor = "multi_thread")]
+async fn stream_in_the_clear_keeps_its_properties() {
+    let generations = Generations::new().await;
+    let mut program = generations.first(&[]).await;
+    let headers = [("x-access-token", &*token("einstein")), ("accept-language", "de, en;q=0.5")];
+    let mut stream = Stream::open(generations.service(), "/sse?types=share-*", &headers).await;
+    let mut successor = generations.start(&[]);
+    let (_, debug) = successor.logged_addresses().await;
+    assert_eq!(taken_over(&mut program, &mut successor).await, 1);
+    let publisher = generations.nats.publisher().await;
+    publisher.event(&["einstein"], "item-renamed", "not asked for").await;
+    publisher.event(&["einstein"], "share-created", "asked for").await;
+    assert_eq!(stream.content().await, "asked for");
+    eventually("one stream", async || sample::<u64>(debug, "sse_connections").await == 1).await;
+    publisher.event(&["einstein"], "backchannel-logout", "{}").await;
+    assert_eq!(stream.closing_comment().await, "the user has logged out");
+    eventually("no stream", async || sample::<u64>(debug, "sse_connections").await == 0).await;
+}
+
+/// A connection on which no request has arrived is accepted by one of the processes, whichever it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_never_refused() {
+    let generations = Generations::new().await;
+    let mut program = generations.first(&[]).await;
+    let server = generations.service();
+    let connecting = tokio::spawn(async move {
+        loop {
+            let mut connection = server.connect().await.expect("never refused");
+            send_bytes(&mut connection, b"GET /openapi.json HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        }
+    });
+    for _ in 0..3 {
+        let mut successor = generations.start(&[]);
+        taken_over(&mut program, &mut successor).await;
+        program = successor;
+    }
+    assert!(!connecting.is_finished());
+    connecting.abort();
+}
