@@ -12,7 +12,7 @@ use ocis_sse::{
     command_line::{Command, CommandLine, Configured, Doctor, completions, man_page},
     composition::{
         self, Application, Demo, PassedSockets, Signal, StartError, TakeOver, Telemetry, UnusableSocket,
-        hangups, start_demo_log, stop_on_signals,
+        hangups, start_demo_log, stop_on_signals, successor_requests,
     },
     configuration::{self, ConfigErrors, Configuration, Environment},
     use_cases::{Finding, PublicName, Report},
@@ -42,12 +42,12 @@ fn main() -> ExitCode {
 async fn run(command: Command, sockets: Result<PassedSockets, UnusableSocket>) -> ExitCode {
     match command {
         Command::Server { take_over, configured: Configured { config } } => {
-            // Installed before the configuration is read, so that a SIGHUP in the meantime does not end the process.
-            let hangups = hangups();
+            // Installed before the configuration is read, so that a signal in the meantime does not end the process.
+            let signals = hangups().and_then(|hangups| Ok((hangups, successor_requests()?)));
             match configured(config) {
                 Ok(configuration) => {
                     let take_over = take_over || configuration.handover.take_over;
-                    finish(server(&configuration, hangups, sockets, take_over).await)
+                    finish(server(&configuration, signals, sockets, take_over).await)
                 }
                 Err(status) => status,
             }
@@ -76,17 +76,19 @@ async fn run(command: Command, sockets: Result<PassedSockets, UnusableSocket>) -
 
 async fn server(
     configuration: &Configuration,
-    hangups: io::Result<Signal>,
+    signals: io::Result<(Signal, Signal)>,
     sockets: Result<PassedSockets, UnusableSocket>,
     take_over: bool,
 ) -> Result<(), StartError> {
     let sockets = sockets.map_err(StartError::Sockets)?;
-    let hangups = hangups.map_err(StartError::Signals)?;
+    let (hangups, successor_requests) = signals.map_err(StartError::Signals)?;
     let telemetry = Telemetry::start(configuration)?;
     let stop = stop_on_signals().map_err(StartError::Signals)?;
     let take_over = if take_over { TakeOver::ask(&configuration.handover).await? } else { None };
     let application = Application::build(configuration, Some(&telemetry), sockets, take_over)?;
-    application.reload_on(hangups, Environment::of_process()).run_until(stop.cancelled()).await
+    let application =
+        application.reload_on(hangups, Environment::of_process()).hand_over_on(successor_requests);
+    application.run_until(stop.cancelled()).await
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {

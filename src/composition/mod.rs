@@ -36,7 +36,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use adapters::inbound::{
-    signals::{Signal, hangups, stop_on_signals},
+    signals::{Signal, hangups, stop_on_signals, successor_requests},
     socket_activation::{PassedSockets, UnusableSocket},
 };
 

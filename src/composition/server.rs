@@ -12,7 +12,10 @@ use adapters::{
         tls::{self, CertificateFiles, Renewal, TlsAcceptor},
     },
     inbound::{
-        debug::DebugServer, http::ContinuedStreams, signals::Signal, socket_activation::PassedSockets,
+        debug::{DebugServer, DebugToken},
+        http::ContinuedStreams,
+        signals::Signal,
+        socket_activation::PassedSockets,
     },
     outbound::{
         descriptor_limit, host,
@@ -35,10 +38,12 @@ use super::{
     listen,
     nats::{event_servers, registry_servers},
     reload::{ReloadTargets, Reloader, audit, cross_origin, debug_token, policy, warn_of_short_secrets},
-    take_over::{TakeOver, TakeOverParts},
+    take_over::{TakeOver, TakeOverParts, start_successors},
 };
 use crate::{
-    configuration::{Address, Configuration, Environment, Limits, RegistryKind, Secret, Tls, TokenManager},
+    configuration::{
+        Address, Configuration, Effective, Environment, Limits, RegistryKind, Secret, Tls, TokenManager,
+    },
     use_cases::{Announcement, Status},
 };
 
@@ -50,6 +55,7 @@ pub struct Application {
     addresses: [SocketAddr; 2],
     reloader: Reloader,
     hangups: Option<(Signal, Environment)>,
+    successor_requests: Option<Signal>,
     taking_over: (TakeOverParts, Option<TakeOver>),
 }
 
@@ -125,23 +131,7 @@ impl Application {
         let app = core.http(tokens.clone(), allowed, audited, http.root.as_str()).app(std::convert::identity);
         let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
         let (effective, shown) = watch::channel(configuration.effective.clone());
-        let metrics = core.metrics.clone();
-        let debug = DebugServer {
-            readiness: core.status.clone(),
-            inspect: Arc::new(core.inspection()),
-            clock: core.clock.clone(),
-            version: VERSION,
-            metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
-            configuration: ("application/yaml", Box::new(move || shown.borrow().to_string())),
-            spans: telemetry.and_then(Telemetry::spans).map(|spans| {
-                (
-                    "text/html; charset=utf-8",
-                    Box::new(move || spans.render()) as Box<dyn Fn() -> String + Send + Sync>,
-                )
-            }),
-            profiles: configuration.debug.pprof,
-            token,
-        };
+        let debug = debug_server(&core, configuration.debug.pprof, telemetry, shown, token);
         let debug = (debug_listener, debug.app());
         let targets = ReloadTargets {
             log_level: telemetry.map(Telemetry::log_level),
@@ -166,13 +156,28 @@ impl Application {
             app,
         };
         let (addresses, taking_over) = ([address, debug_address], (parts, take_over));
-        Ok(Self { service, debug, nats, addresses, reloader, hangups: None, taking_over })
+        Ok(Self {
+            service,
+            debug,
+            nats,
+            addresses,
+            reloader,
+            hangups: None,
+            successor_requests: None,
+            taking_over,
+        })
     }
 
     /// Reloads the configuration from its file and from `environment` on each SIGHUP.
     #[must_use]
     pub fn reload_on(self, hangups: Signal, environment: Environment) -> Self {
         Self { hangups: Some((hangups, environment)), ..self }
+    }
+
+    /// Starts a successor on each SIGUSR2.
+    #[must_use]
+    pub fn hand_over_on(self, requests: Signal) -> Self {
+        Self { successor_requests: Some(requests), ..self }
     }
 
     /// Returns the address of the endpoint for clients.
@@ -194,10 +199,17 @@ impl Application {
     /// Returns an error if a task of the service has failed.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), StartError> {
         info!(address = %self.http_address(), debug = %self.debug_address(), "listening");
-        service_manager::notify_ready();
+        let (parts, take_over) = self.taking_over;
+        // A successor becomes the service of the service manager when it has taken over.
+        if take_over.is_none() {
+            service_manager::notify_ready();
+        }
         let mut reloading = JoinSet::new();
         if let Some((hangups, environment)) = self.hangups {
             reloading.spawn(self.reloader.run(hangups, environment));
+        }
+        if let Some(requests) = self.successor_requests {
+            reloading.spawn(start_successors(requests, parts.path.is_some()));
         }
         let stop = async {
             stop.await;
@@ -206,17 +218,44 @@ impl Application {
         };
         let (listener, app) = self.debug;
         let debug = tokio::spawn(serve(listener, None, app, std::future::pending()));
-        let (parts, take_over) = self.taking_over;
-        let handed_over = async {
+        // Boxed, because most services never run it to its end.
+        let handed_over = Box::pin(async {
             let handed_over = parts.run(take_over).await?;
-            service_manager::notify_main_process(handed_over.successor.process);
+            service_manager::notify_successor(handed_over.successor.process);
             Ok(handed_over)
-        };
+        });
         let outcome = self.service.run_until(stop, handed_over).await;
         // The debug server stops last, so that it reports the state of the shutdown.
         debug.abort();
         self.nats.close();
         outcome
+    }
+}
+
+/// Returns the debug server, which shows the settings `shown` and the spans of `telemetry`, and requires `token`.
+fn debug_server(
+    core: &Core,
+    profiles: bool,
+    telemetry: Option<&Telemetry>,
+    shown: watch::Receiver<Effective>,
+    token: watch::Receiver<DebugToken>,
+) -> DebugServer {
+    let metrics = core.metrics.clone();
+    DebugServer {
+        readiness: core.status.clone(),
+        inspect: Arc::new(core.inspection()),
+        clock: core.clock.clone(),
+        version: VERSION,
+        metrics: (PrometheusMetrics::MEDIA_TYPE, Box::new(move || metrics.render())),
+        configuration: ("application/yaml", Box::new(move || shown.borrow().to_string())),
+        spans: telemetry.and_then(Telemetry::spans).map(|spans| {
+            (
+                "text/html; charset=utf-8",
+                Box::new(move || spans.render()) as Box<dyn Fn() -> String + Send + Sync>,
+            )
+        }),
+        profiles,
+        token,
     }
 }
 

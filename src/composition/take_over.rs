@@ -10,10 +10,11 @@ use std::{
 
 use adapters::{
     http_server::{Accepting, Adoption},
-    inbound::{http::ContinuedStreams, socket_activation::PassedSockets},
+    inbound::{http::ContinuedStreams, signals::Signal, socket_activation::PassedSockets},
     outbound::{
-        handover::{Answer, Offer, Predecessor, SuccessorProcess, TakeOverListener},
+        handover::{self, Answer, Offer, Predecessor, SuccessorProcess, TakeOverListener},
         jwt::RevaTokens,
+        service_manager,
     },
 };
 use domain::identity::UserId;
@@ -249,6 +250,24 @@ impl TakeOverParts {
         for switch in &self.accepting {
             switch.set(accepting);
         }
+    }
+}
+
+/// Starts a successor for each of `requests`.
+pub(super) async fn start_successors(mut requests: Signal, can_hand_over: bool) {
+    while requests.recv().await.is_some() {
+        if !can_hand_over {
+            warn!("no successor was started, because handover.socket is not set");
+            continue;
+        }
+        info!("starting a successor");
+        service_manager::notify_reloading();
+        // A successor that takes over does not end before this process.
+        match handover::start_successor().await {
+            Ok(status) => warn!(%status, "the successor has ended, this process continues"),
+            Err(error) => error!(%error, "no successor can be started, this process continues"),
+        }
+        service_manager::notify_ready();
     }
 }
 

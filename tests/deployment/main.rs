@@ -53,7 +53,7 @@ fn debian_changelog_has_the_version() {
 #[test]
 fn systemd_reloads_with_sighup() {
     let says = |line: &str| UNIT.lines().any(|found| found == line);
-    assert!(says("Type=notify") && says("ExecReload=/bin/kill -HUP $MAINPID"));
+    assert!(says("Type=notify") && says("ExecReload=/bin/kill -USR2 $MAINPID"));
 }
 
 #[test]

@@ -116,6 +116,16 @@ impl Program {
         lines.join("\n")
     }
 
+    /// Returns the next line of standard error with this text.
+    pub(crate) async fn line_with(&mut self, text: &str) -> String {
+        loop {
+            let line = self.error_line().await.expect("one more line");
+            if line.contains(text) {
+                return line;
+            }
+        }
+    }
+
     /// Returns the next line of the log.
     pub(crate) async fn log_line(&mut self) -> serde_json::Value {
         let line = self.error_line().await.expect("one more line");
@@ -156,9 +166,16 @@ pub(crate) fn server(nats: &Nats) -> Program {
 }
 
 pub(crate) fn server_with(nats: &Nats, settings: &[(&str, &str)]) -> Program {
+    server_with_arguments(nats, &[], settings)
+}
+
+pub(crate) fn server_with_arguments(nats: &Nats, arguments: &[&str], settings: &[(&str, &str)]) -> Program {
     let environment = environment(nats);
     let environment = environment.iter().map(|(name, value)| (&**name, &**value));
-    Program::start(&["server"], &environment.chain(settings.iter().copied()).collect::<Vec<_>>())
+    Program::start(
+        &[&["server"], arguments].concat(),
+        &environment.chain(settings.iter().copied()).collect::<Vec<_>>(),
+    )
 }
 
 /// Starts the service with these limits of file descriptors, of which it may raise the soft one up to `hard`.

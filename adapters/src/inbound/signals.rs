@@ -38,6 +38,15 @@ pub fn hangups() -> std::io::Result<Signal> {
     signal(SignalKind::hangup())
 }
 
+/// Returns a listener for SIGUSR2, which asks for a successor. Otherwise like [`hangups`].
+///
+/// # Errors
+///
+/// Returns an error if the signal handler cannot be installed.
+pub fn successor_requests() -> std::io::Result<Signal> {
+    signal(SignalKind::user_defined2())
+}
+
 /// Waits for one of the two signals.
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
     tokio::select! {

@@ -13,9 +13,9 @@ pub fn notify_stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Notifies the service manager that `process` is the service from now on, in place of this process.
-pub fn notify_main_process(process: u32) {
-    notify(&[NotifyState::MainPid(process)]);
+/// Notifies the service manager that `process` is the service from now on, in place of this process, and ready.
+pub fn notify_successor(process: u32) {
+    notify(&[NotifyState::MainPid(process), NotifyState::Ready]);
 }
 
 /// Notifies the service manager that the configuration is being reloaded, until [`notify_ready`] (`RELOADING=1`).

@@ -5,6 +5,7 @@ mod refusals;
 
 use std::path::PathBuf;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
@@ -16,7 +17,7 @@ use crate::{
     eventually,
     ledger::Ledger,
     nats::{Nats, ReservedPort},
-    program::{Program, server_with},
+    program::{Program, server_with_arguments},
     service::{sample, token},
     transport::{self, Server},
 };
@@ -44,15 +45,23 @@ impl Generations {
 
     /// Starts a process that takes over from the running one, if there is one.
     fn start(&self, settings: &[(&str, &str)]) -> Program {
+        self.start_with(&[], settings)
+    }
+
+    fn start_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Program {
         let (address, socket) = (self.port.address.to_string(), self.socket());
         let socket = socket.to_str().expect("Unicode");
         let ours = [("SSE_HTTP_ADDR", &*address), ("SSE_HANDOVER_SOCKET", socket), ("SSE_TAKE_OVER", "true")];
-        server_with(&self.nats, &[&ours, settings].concat())
+        server_with_arguments(&self.nats, arguments, &[&ours, settings].concat())
     }
 
     /// Starts the first process and waits until it serves.
     async fn first(&self, settings: &[(&str, &str)]) -> Program {
-        let mut first = self.start(settings);
+        self.first_with(&[], settings).await
+    }
+
+    async fn first_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Program {
+        let mut first = self.start_with(arguments, settings);
         let (_, debug) = first.logged_addresses().await;
         eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
         first
@@ -170,6 +179,44 @@ async fn stream_in_the_clear_keeps_its_properties() {
     publisher.event(&["einstein"], "backchannel-logout", "{}").await;
     assert_eq!(stream.closing_comment().await, "the user has logged out");
     eventually("no stream", async || sample::<u64>(debug, "sse_connections").await == 0).await;
+}
+
+/// Ends a process that the test has not started.
+struct Kill(Pid);
+
+impl Drop for Kill {
+    fn drop(&mut self) {
+        kill_process(self.0, Signal::KILL).ok();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signal_starts_a_successor_in_the_clear() {
+    let generations = Generations::new().await;
+    let mut running = generations.first(&[]).await;
+    let mut stream = generations.follow("einstein").await;
+    running.signal(Signal::USR2);
+    let line = logged(&mut running, "another process takes over").await;
+    let process = line["process"].as_i64().and_then(|process| i32::try_from(process).ok());
+    let _successor = Kill(process.and_then(Pid::from_raw).expect("a process"));
+    assert_eq!(running.status().await, Some(0));
+    generations.nats.publisher().await.event(&["einstein"], "t", "from the successor").await;
+    assert_eq!(stream.content().await, "from the successor");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_successor_changes_nothing() {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    let generations = Generations::new().await;
+    let path = file.path().to_str().expect("Unicode");
+    let mut running = generations.first_with(&["--config", path], &[]).await;
+    let mut stream = generations.follow("einstein").await;
+    std::fs::write(file.path(), "keepalive_interval: wrong").expect("written");
+    running.signal(Signal::USR2);
+    let warned = running.line_with("the successor has ended, this process continues").await;
+    assert!(warned.contains("exit status: 64"), "{warned}");
+    generations.nats.publisher().await.event(&["einstein"], "t", "still here").await;
+    assert_eq!(stream.content().await, "still here");
 }
 
 /// A connection on which no request has arrived is accepted by one of the processes, whichever it is.

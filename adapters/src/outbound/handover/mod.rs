@@ -20,9 +20,11 @@
 mod channel;
 mod messages;
 mod predecessor;
+mod start;
 mod successor;
 
 pub use self::{
     predecessor::{Offer, Predecessor, TakeOverFailed},
+    start::start_successor,
     successor::{Answer, SuccessorProcess, TakeOverListener},
 };
