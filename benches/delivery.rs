@@ -43,6 +43,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     keepalive: KeepalivePolicy::every(Duration::from_secs(30)),
     max_age: None,
     reconnection_time: Some(Duration::from_secs(3)),
+    drain_rate: None,
     close_on_logout: true,
     replace_streams: false,
 };

@@ -4,6 +4,7 @@
 //!   the positions of ended streams.
 //! - [`notification`] and [`content`]: an event. [`type_filter`]: the types of events that a stream asks for. [`identity`]: users. [`language`]: the languages that users prefer.
 //! - [`session`] and [`keepalive`]: when a stream ends and when it needs a comment. [`jitter`]: how simultaneous timers are distributed.
+//! - [`drain`]: when streams end because the service stops, and when their clients return.
 //! - [`revocation`]: tokens that are rejected before they expire. [`origin`]: the web pages that may read the service's answers.
 //! - [`statistics`] and [`distribution`]: the figures that an administrator sees.
 //!
@@ -15,6 +16,7 @@ pub mod bookmark;
 mod capacity;
 pub mod content;
 pub mod distribution;
+pub mod drain;
 pub mod gap;
 pub mod identity;
 pub mod jitter;

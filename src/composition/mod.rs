@@ -27,7 +27,7 @@ use adapters::{
         prometheus::{HttpServerMetrics, PrometheusMetrics},
     },
 };
-use domain::language::LanguageTag;
+use domain::{drain, language::LanguageTag};
 use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
 use tokio::{
     sync::{oneshot, watch},
@@ -58,8 +58,6 @@ use crate::{
 /// The version of the service.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The part of the drain timeout in which streams are ended one after the other. The rest is for writing out their last events.
-const DRAIN_SHARE: f64 = 0.8;
 /// Minimum time for writing out the last events of ended streams.
 const MIN_FLUSH_TIME: Duration = Duration::from_millis(250);
 
@@ -170,7 +168,7 @@ impl Service {
         let announcing = self.announcement.clone().map(|announcement| tasks.spawn(announcement.run()));
         let (stop_server, server_stop) = oneshot::channel();
         let server_stop = async { server_stop.await.unwrap_or_default() };
-        let drain_time = self.drain_timeout.mul_f64(DRAIN_SHARE);
+        let drain_time = drain::ending_time(self.drain_timeout);
         let flush_time = self.drain_timeout.saturating_sub(drain_time).max(MIN_FLUSH_TIME);
         // Spawned, so that accepting connections happens on the same threads as the tasks that serve them.
         let mut server = tokio::spawn(serve(self.listener, self.tls, self.app, server_stop));

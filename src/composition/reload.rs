@@ -202,6 +202,7 @@ pub(super) fn policy(configuration: &Configuration, capacity: Capacity) -> Strea
         keepalive: KeepalivePolicy::every(keepalive.interval.0),
         max_age: unless_zero(streams.max_age.0),
         reconnection_time: unless_zero(streams.reconnection_time.0),
+        drain_rate: streams.drain_rate.map(|rate| rate.0),
         close_on_logout: streams.close_on_logout,
         replace_streams: streams.replace,
     }

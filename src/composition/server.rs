@@ -4,6 +4,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use adapters::{
@@ -46,6 +47,10 @@ use crate::{
     },
     use_cases::{Announcement, Status},
 };
+
+/// Time that a stop takes at most, besides ending the streams: withdrawing the registry entry, writing out bookmarks and traces, and deleting
+/// the consumer, with leeway.
+const STOP_TIME_BESIDE_DRAIN: Duration = Duration::from_secs(15);
 
 /// The service with its debug server, which listens but does not run yet.
 pub struct Application {
@@ -211,10 +216,11 @@ impl Application {
         if let Some(requests) = self.successor_requests {
             reloading.spawn(start_successors(requests, parts.path.is_some()));
         }
+        let stop_time = self.service.drain_timeout + STOP_TIME_BESIDE_DRAIN;
         let stop = async {
             stop.await;
             reloading.abort_all();
-            service_manager::notify_stopping();
+            service_manager::notify_stopping(stop_time);
         };
         let (listener, app) = self.debug;
         let debug = tokio::spawn(serve(listener, None, app, std::future::pending()));

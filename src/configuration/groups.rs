@@ -9,7 +9,8 @@ use super::{
     values::{
         Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Format, FromTexts,
         GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, Network,
-        PrivateKeyFile, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
+        PrivateKeyFile, Rate, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout,
+        UserTimeout,
     },
 };
 
@@ -218,6 +219,7 @@ group! {
 
 group! {
     /// The lifetime of streams.
+    #[validate(schema(function = "check_reconnection_time"))]
     struct Streams {
         /// The reconnection time that is sent to clients. Zero to send none.
         reconnection_time: ReconnectionTime = "streams.reconnection_time",
@@ -229,6 +231,8 @@ group! {
         replace: bool = "streams.replace",
         /// The time in which all open streams are ended when the service stops.
         drain_timeout: GoDuration = "streams.drain_timeout",
+        /// The pace at which streams are ended when the service stops. None for no limit.
+        drain_rate: Option<Rate> = "streams.drain_rate",
     }
 }
 
@@ -302,6 +306,17 @@ fn check_token_cookie_origins(cors: &Cors) -> Result<(), ValidationError> {
         return broken(
             "http.cors.allow_origins",
             "allows all origins, but http.cors.token_cookie needs a list of origins",
+        );
+    }
+    Ok(())
+}
+
+fn check_reconnection_time(streams: &Streams) -> Result<(), ValidationError> {
+    if streams.drain_rate.is_some() && streams.reconnection_time.0.is_zero() {
+        // Else a client would wait at each later reconnection as long as after the drain.
+        return broken(
+            "streams.reconnection_time",
+            "must be longer than 0s with streams.drain_rate, so that a new stream replaces the time that the drain has sent",
         );
     }
     Ok(())

@@ -36,7 +36,8 @@ pub use self::{
     values::{
         Address, AgeInNats, Bytes, CertificateFile, CollectorKind, CookieName, Count, Credentials,
         GoDuration, GrpcEndpoint, HeaderName, HttpCollector, HttpRoot, Language, LogLevel, Method, Network,
-        PrivateKeyFile, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout, UserTimeout,
+        PrivateKeyFile, Rate, ReconnectionTime, RegistryKind, Secret, SendBuffer, Server, Timeout,
+        UserTimeout,
     },
 };
 

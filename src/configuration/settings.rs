@@ -428,6 +428,14 @@ pub const SETTINGS: &[Setting] = &[
         "Time in which open streams are ended when the service stops; remaining connections are closed after it"
     ),
     setting!(
+        "streams.drain_rate",
+        ["SSE_DRAIN_RATE"],
+        NONE,
+        "20",
+        "Maximum number of streams a second that end when the service stops, and of clients a second that are asked to return; none for no limit. If the drain timeout is too short for it, streams end faster, but their clients are still asked to return at this rate"
+    )
+    .reloadable(),
+    setting!(
         "handover.socket",
         ["SSE_HANDOVER_SOCKET"],
         NONE,

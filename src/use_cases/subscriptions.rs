@@ -20,6 +20,7 @@ use std::{
 
 use domain::{
     bookmark::{BookmarkLimits, Bookmarks},
+    drain::{DrainRate, ReturnQueue},
     identity::UserId,
     keepalive::KeepalivePolicy,
     language::{LanguageTag, Languages},
@@ -61,6 +62,8 @@ pub struct StreamPolicy {
     pub max_age: Option<Duration>,
     /// The reconnection time that is sent to clients. None to send none.
     pub reconnection_time: Option<Duration>,
+    /// The pace at which streams end when the service stops, and at which clients are asked to return. None for no limit.
+    pub drain_rate: Option<DrainRate>,
     /// Whether a logout ends the user's streams.
     pub close_on_logout: bool,
     /// Whether a stream ends when its client opens another one with the same request id.
@@ -92,6 +95,8 @@ struct Shared {
     unacknowledged: Duration,
     /// Read when a stream opens or ends and once per sweep, but not when an event is delivered.
     policy: RwLock<StreamPolicy>,
+    /// The slots of clients that are asked to return. No other lock is taken while it is locked.
+    returns: Mutex<ReturnQueue>,
     default_language: LanguageTag,
     frames: Arc<dyn Frames>,
     metrics: Arc<dyn Metrics>,
@@ -171,6 +176,7 @@ impl Subscriptions {
             log: policy.log,
             unacknowledged: policy.unacknowledged,
             policy: RwLock::new(policy),
+            returns: Mutex::new(ReturnQueue::new(policy.log.max_age)),
             default_language,
             frames,
             metrics,
@@ -220,6 +226,12 @@ impl Shared {
     /// Returns the current policy.
     fn policy(&self) -> StreamPolicy {
         *self.policy.read()
+    }
+
+    /// Returns how long a client waits for its slot to return. Zero without a drain rate.
+    fn return_wait(&self) -> Duration {
+        let rate = self.policy().drain_rate;
+        rate.map_or(Duration::ZERO, |rate| self.returns.lock().next_wait(rate, self.clock.now()))
     }
 
     fn now(&self) -> Now {

@@ -5,6 +5,7 @@ mod accounts;
 mod announcement;
 mod client;
 mod delivery;
+mod drain;
 mod fakes;
 mod history_off;
 mod inspection;
@@ -85,6 +86,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     keepalive: None,
     max_age: None,
     reconnection_time: None,
+    drain_rate: None,
     close_on_logout: true,
     replace_streams: false,
 };

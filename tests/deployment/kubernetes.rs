@@ -168,9 +168,17 @@ fn grace_period_covers_the_stop() {
             declared.and_then(|(_, rest)| rest.split_once(')')).expect("a constant in seconds");
         Duration::from_secs(seconds.parse().expect("a number"))
     });
-    let stop = timeouts.iter().sum::<Duration>() + configuration().streams.drain_timeout.0;
-    let grace = Duration::from_secs(pod()["terminationGracePeriodSeconds"].as_u64().expect("seconds"));
-    assert!(grace > stop, "{grace:?}, but a stop takes up to {stop:?}");
+    for resources in [&BASE, &EXAMPLE] {
+        let variable = ("OCIS_JWT_SECRET", "a secret of at least 32 characters");
+        let settings = resources["ConfigMap"]["data"].as_object().expect("settings").iter();
+        let settings = settings.map(|(name, value)| (name.as_str(), value.as_str().expect("a text")));
+        let configuration = Configuration::read(None, &settings.chain([variable]).collect::<Environment>());
+        let drain = configuration.expect("it is valid").streams.drain_timeout.0;
+        let stop = timeouts.iter().sum::<Duration>() + drain;
+        let pod = &resources["Deployment"]["spec"]["template"]["spec"];
+        let grace = Duration::from_secs(pod["terminationGracePeriodSeconds"].as_u64().expect("seconds"));
+        assert!(grace > stop, "{grace:?}, but a stop takes up to {stop:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod compose;
 mod kubernetes;
 mod metrics;
 mod prometheus;
+mod rolling_updates;
 mod troubleshooting;
 
 use std::{collections::BTreeSet, path::PathBuf, process::Command};

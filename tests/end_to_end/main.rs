@@ -15,6 +15,7 @@ mod cookie;
 mod debug;
 mod demo;
 mod doctor;
+mod drain;
 mod event_source;
 mod frames;
 mod hostile;

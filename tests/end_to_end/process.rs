@@ -224,7 +224,8 @@ async fn service_manager_is_notified() {
     };
     assert_eq!(notification().await.trim(), "READY=1");
     program.terminate();
-    assert_eq!(notification().await.trim(), "STOPPING=1");
+    // The drain timeout of a second, and fifteen seconds for everything else.
+    assert_eq!(notification().await.trim(), "STOPPING=1\nEXTEND_TIMEOUT_USEC=16000000");
     assert_eq!(program.status().await, Some(0));
 }
 

@@ -41,6 +41,7 @@ const POLICY: StreamPolicy = StreamPolicy {
     keepalive: None,
     max_age: None,
     reconnection_time: None,
+    drain_rate: None,
     close_on_logout: true,
     replace_streams: true,
 };

@@ -1,5 +1,7 @@
 //! Notifications for the service manager, if there is one (`sd_notify(3)`).
 
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 use tracing::warn;
 
@@ -8,9 +10,12 @@ pub fn notify_ready() {
     notify(&[NotifyState::Ready]);
 }
 
-/// Notifies the service manager that the service is stopping.
-pub fn notify_stopping() {
-    notify(&[NotifyState::Stopping]);
+/// Notifies the service manager that the service is stopping, and that this may take `time`. The service manager waits for that long, even if
+/// its own timeout is shorter.
+pub fn notify_stopping(time: Duration) {
+    // The crate's own value counts in 32 bits, which end after 71 minutes.
+    let extension = format!("EXTEND_TIMEOUT_USEC={}", time.as_micros());
+    notify(&[NotifyState::Stopping, NotifyState::Custom(&extension)]);
 }
 
 /// Notifies the service manager that `process` is the service from now on, in place of this process, and ready.

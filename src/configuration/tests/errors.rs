@@ -83,6 +83,12 @@ fn each_error_is_reported() {
         ),
         ("", &[("SSE_SEND_BUFFER", "4GiB")], "SSE_SEND_BUFFER: \"4GiB\" is too large for the kernel"),
         ("", &[("SSE_RETRY", "385h")], "SSE_RETRY: \"385h\" is too long for browsers"),
+        ("", &[("SSE_DRAIN_RATE", "0")], "SSE_DRAIN_RATE: \"0\" must be at least 1; use for example 20"),
+        (
+            "",
+            &[("SSE_DRAIN_RATE", "20"), ("SSE_RETRY", "0s")],
+            "SSE_RETRY: \"0s\" must be longer than 0s with streams.drain_rate",
+        ),
         ("", &[("SSE_RESUME_WINDOW", "99ms")], "SSE_RESUME_WINDOW: \"99ms\" is too short for NATS"),
         (
             "",

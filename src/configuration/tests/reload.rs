@@ -118,6 +118,7 @@ fn reloadable_settings_are_listed() {
             "streams.max_age",
             "streams.close_on_logout",
             "streams.replace",
+            "streams.drain_rate",
             "limits.max_connections",
             "limits.max_connections_per_user",
         ]

@@ -17,7 +17,9 @@ pub use self::{
     name::{CookieName, HeaderName, Method},
     network::Network,
     pem::{CertificateFile, PrivateKeyFile},
-    quantity::{AgeInNats, Bytes, Count, GoDuration, ReconnectionTime, SendBuffer, Timeout, UserTimeout},
+    quantity::{
+        AgeInNats, Bytes, Count, GoDuration, Rate, ReconnectionTime, SendBuffer, Timeout, UserTimeout,
+    },
     server::{Credentials, Server},
 };
 
@@ -60,7 +62,7 @@ from_one_text!(true, Format::OneOf(CollectorKind::NAMES); CollectorKind);
 from_one_text!(false, Format::OneOf(LogLevel::NAMES); LogLevel);
 from_one_text!(false, Format::Word; RegistryKind);
 from_one_text!(false, Format::Boolean; GoBool);
-from_one_text!(false, Format::Count; Count);
+from_one_text!(false, Format::Count; Count, Rate);
 from_one_text!(false, Format::Duration; AgeInNats, GoDuration, ReconnectionTime, Timeout, UserTimeout);
 from_one_text!(false, Format::Size; Bytes, SendBuffer);
 

@@ -1,6 +1,8 @@
 //! Numbers, durations and sizes.
 
-use std::{str::FromStr, time::Duration};
+use std::{num::NonZeroU32, str::FromStr, time::Duration};
+
+use domain::drain::DrainRate;
 
 /// A whole number that is at least one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +17,20 @@ impl FromStr for Count {
             Ok(number) => Ok(Self(number)),
             Err(_) => Err("is not a whole number".into()),
         }
+    }
+}
+
+/// A whole number of streams a second that is at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(pub DrainRate);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Count(streams) = text.parse()?;
+        let streams = u32::try_from(streams).ok().and_then(NonZeroU32::new).ok_or("is too large")?;
+        Ok(Self(DrainRate::per_second(streams)))
     }
 }
 
@@ -196,6 +212,18 @@ impl FromStr for AgeInNats {
 #[cfg(test)]
 mod tests {
     use super::{super::check, *};
+
+    #[test]
+    fn rate_is_a_whole_number_of_streams_a_second() {
+        let rate = |streams| Ok(Rate(DrainRate::per_second(NonZeroU32::new(streams).expect("not zero"))));
+        check("20", rate(20));
+        check("4294967295", rate(u32::MAX));
+        check::<Rate>("4294967296", Err("is too large"));
+        check::<Rate>("0", Err("must be at least 1"));
+        for text in ["0.5", "-1", "20/s", "off"] {
+            check::<Rate>(text, Err("is not a whole number"));
+        }
+    }
 
     #[test]
     fn duration_has_syntax_of_go() {

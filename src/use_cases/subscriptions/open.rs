@@ -18,7 +18,7 @@ use super::{
     stream::OpenStream,
 };
 
-/// Minimum time after which a rejected client may retry. Jitter adds up to half of it.
+/// Minimum time after which a rejected client may retry. Jitter adds up to half of it, and a drain rate the wait for a slot.
 const RETRY_AFTER: Duration = Duration::from_secs(6);
 
 impl Subscribe for Subscriptions {
@@ -32,7 +32,7 @@ impl Subscribe for Subscriptions {
         let StreamRequest { principal, last_event_id, request, accept_language, types } = request;
         let Principal { user, issued_at, expires_at } = principal;
         let mut state = shared.state.lock();
-        state.admit(&user).inspect_err(|rejected| shared.count(*rejected))?;
+        shared.admit(&mut state, &user)?;
         let start_point = match (last_event_id, &request) {
             (Some(text), _) => StartPoint::parse(text),
             (None, Some(request)) => StartPoint::Bookmark(request.clone()),
@@ -62,21 +62,6 @@ impl Subscribe for Subscriptions {
     }
 }
 
-impl State {
-    /// Checks that `user` may open a stream.
-    fn admit(&mut self, user: &UserId) -> Result<(), SubscribeError> {
-        let retry_after = Jitter::of(self.rejected).lengthen(RETRY_AFTER);
-        let admitted = match self.log.check_limits(user) {
-            _ if self.stopping => Err(SubscribeError::Stopping { retry_after }),
-            Ok(()) => return Ok(()),
-            Err(LimitReached::Total) => Err(SubscribeError::TooMany { retry_after }),
-            Err(LimitReached::PerUser) => Err(SubscribeError::TooManyOfUser { retry_after }),
-        };
-        self.rejected += 1;
-        admitted
-    }
-}
-
 impl Shared {
     /// Starts a stream, now or when its start position can be determined. Returns its interface.
     pub(super) fn open_stream(
@@ -101,6 +86,23 @@ impl Shared {
             self.end(&mailbox, id, EndReason::Revoked);
         }
         OpenStream { shared: Arc::clone(self), mailbox: Some(mailbox), id, types }
+    }
+
+    /// Checks that `user` may open a stream.
+    fn admit(&self, state: &mut State, user: &UserId) -> Result<(), SubscribeError> {
+        let retry_after = Jitter::of(state.rejected).lengthen(RETRY_AFTER);
+        let rejected = match state.log.check_limits(user) {
+            _ if state.stopping => SubscribeError::Stopping { retry_after: retry_after + self.return_wait() },
+            Ok(()) => return Ok(()),
+            Err(LimitReached::Total) => {
+                SubscribeError::TooMany { retry_after: retry_after + self.return_wait() }
+            }
+            // Takes no slot: a single user would delay the return of all others.
+            Err(LimitReached::PerUser) => SubscribeError::TooManyOfUser { retry_after },
+        };
+        state.rejected += 1;
+        self.count(rejected);
+        Err(rejected)
     }
 
     /// Counts a request that was rejected because of a limit.

@@ -135,7 +135,7 @@ impl Shared {
             Item::Closing(reason) => {
                 let time = (reason == EndReason::Stopping).then(|| {
                     let time = self.policy().reconnection_time.unwrap_or(DEFAULT_RECONNECTION_TIME);
-                    Jitter::of(id.number()).lengthen(time)
+                    Jitter::of(id.number()).lengthen(time) + self.return_wait()
                 });
                 Some(self.frames.closing(reason, time))
             }

@@ -1,4 +1,4 @@
-//! The limits of open streams, and the drain when the service stops.
+//! The limits of open streams.
 
 use domain::log::LimitReached;
 
@@ -56,44 +56,5 @@ async fn ignore_ended_streams() {
     service.subscriptions.end_streams_of(&user("a"));
     let _open = [service.open("a"), service.open("b")];
     assert!(matches!(service.try_open(request("c")).err(), Some(SubscribeError::TooMany { .. })));
-    service.stop().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn drain_ends_streams_evenly() {
-    let mut service = Service::start(POLICY).await;
-    let mut clients: Vec<_> = (0..10).map(|_| service.open("a")).collect();
-    let draining = service.subscriptions.clone();
-    let draining = tokio::spawn(async move { draining.drain(s(10)).await });
-    let finishing = |clients: &[Client]| clients.iter().filter(|client| client.is_finishing()).count();
-    run_until_idle().await;
-    assert_eq!(finishing(&clients), 1);
-    assert!(matches!(service.try_open(request("b")).err(), Some(SubscribeError::Stopping { .. })));
-    tokio::time::sleep(Duration::from_millis(4_500)).await;
-    assert_eq!(finishing(&clients), 5);
-    // A stream that was not ended yet is served as before.
-    service.publish(&["a"], "x");
-    run_until_idle().await;
-    let (ended, served) = clients.split_at_mut(5);
-    let mut closing = Vec::new();
-    for client in ended {
-        let texts = client.read();
-        assert_eq!((texts.len(), client.ended()), (1, texts.last().map(String::as_str)));
-        closing.extend(texts);
-    }
-    for client in &mut *served {
-        assert_eq!(client.read(), ["x"]);
-    }
-    draining.await.expect("it ends");
-    for client in served {
-        let texts = client.read();
-        assert_eq!((texts.len(), client.ended()), (1, texts.last().map(String::as_str)));
-        closing.extend(texts);
-    }
-    assert!(closing.iter().all(|last| last.starts_with("Stopping, back in ")), "{closing:?}");
-    closing.sort();
-    closing.dedup();
-    assert_eq!(closing.len(), 10, "each has a time of its own");
-    drop(clients);
     service.stop().await;
 }
