@@ -6,13 +6,16 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use ocis_sse::{
     command_line::{Command, CommandLine, Configured, Doctor, completions, man_page},
     composition::{
         self, Application, Demo, PassedSockets, Signal, StartError, TakeOver, Telemetry, UnusableSocket,
-        hangups, start_demo_log, stop_on_signals, successor_requests,
+        hangups, stop_on_signals, successor_requests,
     },
     configuration::{self, ConfigErrors, Configuration, Environment},
     use_cases::{Finding, PublicName, Report},
@@ -27,6 +30,9 @@ const MAX_TOKEN_BYTES: u64 = 64 << 10;
 
 /// Exit status for an invalid command line, as clap has it.
 const INVALID_COMMAND_LINE: u8 = 2;
+
+/// Maximum time for which a message waits for the reader of standard error.
+const PRINT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// jemalloc returns memory to the system after many connections have closed. The system's allocator keeps it.
 #[global_allocator]
@@ -83,7 +89,7 @@ async fn server(
     let sockets = sockets.map_err(StartError::Sockets)?;
     let (hangups, successor_requests) = signals.map_err(StartError::Signals)?;
     let telemetry = Telemetry::start(configuration)?;
-    let stop = stop_on_signals().map_err(StartError::Signals)?;
+    let stop = stop_on_signals(&telemetry)?;
     let take_over = if take_over { TakeOver::ask(&configuration.handover).await? } else { None };
     let application = Application::build(configuration, Some(&telemetry), sockets, take_over)?;
     let application =
@@ -92,8 +98,8 @@ async fn server(
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {
-    start_demo_log();
-    let stop = stop_on_signals().map_err(StartError::Signals)?;
+    let telemetry = Telemetry::of_demo()?;
+    let stop = stop_on_signals(&telemetry)?;
     let demo = Demo::build(address)?;
     print(&demo.introduction());
     demo.run_until(stop.cancelled()).await
@@ -226,6 +232,13 @@ fn print(text: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Prints `text` on standard error. If nobody reads that, it gives up after a second: the program must be able to end.
 fn print_error(text: &str) {
-    writeln!(io::stderr(), "ocis-sse: {text}").ok();
+    let line = format!("ocis-sse: {text}\n");
+    let (sender, written) = mpsc::channel();
+    thread::spawn(move || {
+        io::stderr().write_all(line.as_bytes()).ok();
+        sender.send(()).ok();
+    });
+    written.recv_timeout(PRINT_TIMEOUT).ok();
 }

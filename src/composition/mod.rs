@@ -36,7 +36,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 pub use adapters::inbound::{
-    signals::{Signal, hangups, stop_on_signals, successor_requests},
+    signals::{Signal, hangups, successor_requests},
     socket_activation::{PassedSockets, UnusableSocket},
 };
 
@@ -46,7 +46,7 @@ pub use self::{
     diagnosis::{PublicUrl, diagnosis},
     server::Application,
     take_over::TakeOver,
-    telemetry::{Telemetry, start_demo_log},
+    telemetry::{Telemetry, stop_on_signals},
 };
 use crate::{
     configuration::ConfigErrors,
@@ -85,8 +85,9 @@ impl Core {
         default_language: LanguageTag,
         preferences: Arc<dyn LanguagePreferences>,
         exchange: Option<Arc<dyn BookmarkExchange>>,
+        metrics: Arc<PrometheusMetrics>,
     ) -> Self {
-        let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
+        let clock = Arc::new(SystemClock);
         let subscriptions = Subscriptions::new(
             policy,
             default_language,
@@ -274,6 +275,9 @@ pub enum StartError {
     /// The address of a NATS server is invalid.
     #[error("the address of a NATS server is invalid")]
     NatsAddress(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log cannot be started.
+    #[error("the log cannot be started")]
+    Log(#[source] std::io::Error),
     /// The log file cannot be opened.
     #[error("log.file: cannot open {path}")]
     LogFile {
