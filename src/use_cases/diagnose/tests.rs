@@ -249,6 +249,6 @@ async fn public_server_cannot_choose_all_users() {
 #[test]
 fn foreign_texts_are_printable_and_short() {
     let finding = Finding::ok("ready", format!("a\u{1b}[31m\nb\u{202e}c{}", "x".repeat(1000)));
-    assert!(finding.seen.starts_with("a [31m b cxxx"), "{finding}");
+    assert!(finding.seen.starts_with("a [31m b cxxx"), "{finding:?}");
     assert_eq!(finding.seen.chars().count(), 500);
 }
