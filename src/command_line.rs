@@ -13,7 +13,7 @@ pub use clap_complete::Shell;
 pub use self::{
     doctor::doctor,
     man_page::man_page,
-    printing::{print, print_error, with_causes},
+    printing::{print, print_error},
 };
 
 use crate::{

@@ -3,12 +3,10 @@
 use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use ocis_sse::{
-    command_line::{
-        Command, CommandLine, Configured, completions, doctor, man_page, print, print_error, with_causes,
-    },
+    command_line::{Command, CommandLine, Configured, completions, doctor, man_page, print, print_error},
     composition::{
         self, Application, Demo, PassedSockets, Signal, StartError, TakeOver, Telemetry, UnusableSocket,
-        hangups, stop_on_signals, successor_requests,
+        hangups, stop_on_signals, successor_requests, with_causes,
     },
     configuration::{self, Configuration, Environment},
 };

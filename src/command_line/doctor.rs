@@ -8,10 +8,10 @@ use std::{
 use super::{
     Configured, Doctor,
     access_token::access_token,
-    printing::{print, print_error, with_causes},
+    printing::{print, print_error},
 };
 use crate::{
-    composition,
+    composition::{self, with_causes},
     configuration::{ConfigErrors, Configuration, Environment},
     use_cases::{Finding, PublicName, Report, Verdict},
 };

@@ -1,7 +1,6 @@
 //! What the program prints.
 
 use std::{
-    error::Error,
     io::{self, Write as _},
     sync::mpsc,
     thread,
@@ -25,13 +24,4 @@ pub fn print_error(text: &str) {
         sender.send(()).ok();
     });
     written.recv_timeout(PRINT_TIMEOUT).ok();
-}
-
-/// Returns the message of `error` with those of its causes.
-#[must_use]
-pub fn with_causes(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
-    }
 }

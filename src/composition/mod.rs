@@ -35,9 +35,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use adapters::inbound::{
-    signals::{Signal, hangups, successor_requests},
-    socket_activation::{PassedSockets, UnusableSocket},
+pub use adapters::{
+    error_text::with_causes,
+    inbound::{
+        signals::{Signal, hangups, successor_requests},
+        socket_activation::{PassedSockets, UnusableSocket},
+    },
 };
 
 use self::take_over::HandedOver;
