@@ -1,13 +1,20 @@
 //! The command line, its manual page and its completions.
 
+mod access_token;
+mod doctor;
 mod man_page;
+mod printing;
 
 use std::{env, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint};
 pub use clap_complete::Shell;
 
-pub use self::man_page::man_page;
+pub use self::{
+    doctor::doctor,
+    man_page::man_page,
+    printing::{print, print_error},
+};
 
 use crate::{
     composition::PublicUrl,

@@ -1,32 +1,19 @@
 //! The program: parses the command line, composes the service and runs it.
 
-use std::{
-    error::Error,
-    io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _},
-    net::SocketAddr,
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use ocis_sse::{
-    command_line::{Command, CommandLine, Configured, Doctor, completions, man_page},
+    command_line::{Command, CommandLine, Configured, completions, doctor, man_page, print, print_error},
     composition::{
         self, Application, Demo, PassedSockets, Signal, StartError, TakeOver, Telemetry, UnusableSocket,
-        hangups, start_demo_log, stop_on_signals, successor_requests,
+        hangups, stop_on_signals, successor_requests, with_causes,
     },
-    configuration::{self, ConfigErrors, Configuration, Environment},
-    use_cases::{Finding, PublicName, Report},
+    configuration::{self, Configuration, Environment},
 };
 use tikv_jemallocator::Jemalloc;
 
 /// Exit status for an invalid configuration (`EX_USAGE` of sysexits.h).
 const INVALID_CONFIGURATION: u8 = 64;
-
-/// Maximum size of an access token on standard input, in bytes.
-const MAX_TOKEN_BYTES: u64 = 64 << 10;
-
-/// Exit status for an invalid command line, as clap has it.
-const INVALID_COMMAND_LINE: u8 = 2;
 
 /// jemalloc returns memory to the system after many connections have closed. The system's allocator keeps it.
 #[global_allocator]
@@ -57,20 +44,20 @@ async fn run(command: Command, sockets: Result<PassedSockets, UnusableSocket>) -
             Err(status) => status,
         },
         Command::Doctor(arguments) => doctor(arguments).await,
-        Command::Config { schema: true, .. } => print(&configuration::Schema.to_string()),
-        Command::Config { defaults: true, .. } => print(&configuration::Defaults.to_string()),
+        Command::Config { schema: true, .. } => printed(&configuration::Schema.to_string()),
+        Command::Config { defaults: true, .. } => printed(&configuration::Defaults.to_string()),
         Command::Config { configured: Configured { config }, .. } => match configured(config) {
-            Ok(configuration) => print(&configuration.effective.to_string()),
+            Ok(configuration) => printed(&configuration.effective.to_string()),
             Err(status) => status,
         },
         Command::Demo { addr } => finish(demo(addr).await),
-        Command::Completions { shell } => print(&completions(shell)),
-        Command::Man => print(&man_page()),
+        Command::Completions { shell } => printed(&completions(shell)),
+        Command::Man => printed(&man_page()),
         Command::Openapi => match composition::specification() {
-            Ok(description) => print(&description),
+            Ok(description) => printed(&description),
             Err(error) => finish(Err(error)),
         },
-        Command::Version => print(composition::VERSION),
+        Command::Version => printed(composition::VERSION),
     }
 }
 
@@ -83,7 +70,7 @@ async fn server(
     let sockets = sockets.map_err(StartError::Sockets)?;
     let (hangups, successor_requests) = signals.map_err(StartError::Signals)?;
     let telemetry = Telemetry::start(configuration)?;
-    let stop = stop_on_signals().map_err(StartError::Signals)?;
+    let stop = stop_on_signals(&telemetry)?;
     let take_over = if take_over { TakeOver::ask(&configuration.handover).await? } else { None };
     let application = Application::build(configuration, Some(&telemetry), sockets, take_over)?;
     let application =
@@ -92,8 +79,8 @@ async fn server(
 }
 
 async fn demo(address: SocketAddr) -> Result<(), StartError> {
-    start_demo_log();
-    let stop = stop_on_signals().map_err(StartError::Signals)?;
+    let telemetry = Telemetry::of_demo()?;
+    let stop = stop_on_signals(&telemetry)?;
     let demo = Demo::build(address)?;
     print(&demo.introduction());
     demo.run_until(stop.cancelled()).await
@@ -105,94 +92,14 @@ async fn health(configuration: &Configuration) -> ExitCode {
         Ok(addresses) => {
             for resolved in addresses {
                 match composition::check_health(resolved).await {
-                    Ok(()) => return print("healthy"),
-                    Err(error) => print_error(&format!("{resolved}: {}", with_cause(&error))),
+                    Ok(()) => return printed("healthy"),
+                    Err(error) => print_error(&format!("{resolved}: {}", with_causes(&error))),
                 }
             }
         }
         Err(error) => print_error(&format!("debug.addr: cannot resolve {address}: {error}")),
     }
     ExitCode::FAILURE
-}
-
-/// Checks the service and prints the findings, as text at once, or as a document at the end.
-async fn doctor(arguments: Doctor) -> ExitCode {
-    let Doctor { configured: Configured { config }, url, token, idle, insecure, json } = arguments;
-    let access_token = match token.map(access_token).transpose() {
-        Ok(access_token) => access_token,
-        Err(problem) => {
-            print_error(&format!("--token: {problem}"));
-            return ExitCode::from(INVALID_COMMAND_LINE);
-        }
-    };
-    let mut findings = Vec::new();
-    let mut report = |finding: Finding| {
-        if !json {
-            print(&finding.to_string());
-        }
-        findings.push(finding);
-    };
-    match Configuration::read(config, &Environment::of_process()) {
-        Ok(configuration) => {
-            report(configuration_finding(&configuration));
-            let public =
-                url.map(|url| PublicName { url: url.into_string(), verify: !insecure, access_token, idle });
-            match composition::diagnosis(&configuration, public) {
-                Ok(diagnosis) => diagnosis.run(&mut report).await,
-                Err(error) => {
-                    report(Finding::failed("configuration", with_cause(&error), "correct this setting"));
-                }
-            }
-        }
-        Err(ConfigErrors(errors)) => {
-            for error in errors {
-                report(Finding::failed(
-                    "configuration",
-                    error.to_string(),
-                    "correct the setting or the file",
-                ));
-            }
-        }
-    }
-    let report = Report::new(composition::VERSION, findings);
-    // A program that reads the document must notice that it is not complete.
-    let is_written = !json || writeln!(io::stdout(), "{report}").and_then(|()| io::stdout().flush()).is_ok();
-    if report.ok && is_written { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn configuration_finding(configuration: &Configuration) -> Finding {
-    match &configuration.file {
-        Some(file) => {
-            Finding::ok("configuration", format!("read from {} and the environment", file.display()))
-        }
-        None => Finding::ok("configuration", "read from the environment; there is no file"),
-    }
-}
-
-/// Returns the token of the argument. `-` stands for the first line of standard input.
-///
-/// # Errors
-///
-/// Returns the problem, as the rest of a sentence.
-fn access_token(argument: String) -> Result<String, String> {
-    let mut token = argument;
-    if token == "-" {
-        if io::stdin().is_terminal() {
-            print_error("type or paste the access token, and press Enter");
-        }
-        token.clear();
-        let read = io::stdin().lock().take(MAX_TOKEN_BYTES).read_line(&mut token);
-        read.map_err(|error| format!("standard input cannot be read: {error}"))?;
-    }
-    // As it is copied from the header of a request.
-    let mut words = token.split_whitespace().skip_while(|word| *word == "Bearer");
-    let (token, rest) = (words.next().unwrap_or_default(), words.next());
-    if token.is_empty() || rest.is_some() || !token.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(
-            "is empty or not a token; use the value after \"Bearer\" in the Authorization header".into()
-        );
-    }
-    Ok(token.to_owned())
 }
 
 fn configured(file: Option<PathBuf>) -> Result<Configuration, ExitCode> {
@@ -206,26 +113,14 @@ fn finish(outcome: Result<(), StartError>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            print_error(&with_cause(&error));
+            print_error(&with_causes(&error));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Returns the message of `error` with those of its causes.
-fn with_cause(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_cause(cause)),
-        None => error.to_string(),
-    }
-}
-
-/// Prints `text`. A closed standard output is not an error.
-fn print(text: &str) -> ExitCode {
-    writeln!(io::stdout(), "{text}").ok();
+/// Prints the whole output of a subcommand.
+fn printed(text: &str) -> ExitCode {
+    print(text);
     ExitCode::SUCCESS
-}
-
-fn print_error(text: &str) {
-    writeln!(io::stderr(), "ocis-sse: {text}").ok();
 }

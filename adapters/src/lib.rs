@@ -2,8 +2,10 @@
 //! and time.
 //!
 //! **Invariant:** no adapter names another one; only the composition root combines them. [`http_server`] and `web` are not adapters but shared
-//! infrastructure of the inbound adapters.
+//! infrastructure of the inbound adapters; `any_certificate` and [`error_text`] are shared by all.
 
+mod any_certificate;
+pub mod error_text;
 pub mod http_server;
 pub mod inbound;
 pub mod outbound;

@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// The text of the comment.
+pub const COMMENT: &str = "keepalive";
+
 /// How long a stream may be silent before it gets a comment.
 ///
 /// Proxies between the service and the browser may close connections that are silent for longer. WHATWG HTML, 9.2.7, recommends a comment

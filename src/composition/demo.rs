@@ -14,7 +14,7 @@ use adapters::{
         descriptor_limit,
         embedded::{self, EmbeddedPreferences, EmbeddedStore},
         jwt::{RevaTokenIssuer, RevaTokens},
-        prometheus::{Server, Transport},
+        prometheus::{PrometheusMetrics, Server, Transport},
     },
 };
 use domain::{identity::UserId, notification::Incarnation};
@@ -22,7 +22,7 @@ use ports::outbound::Clock as _;
 use tokio::sync::watch;
 
 use super::{
-    Core, Service, StartError,
+    Core, Service, StartError, VERSION,
     capacity::Capacity,
     listen,
     reload::{audit, cross_origin, policy},
@@ -124,7 +124,8 @@ fn configuration() -> Result<Configuration, StartError> {
 fn core(configuration: &Configuration, capacity: Capacity) -> Core {
     let preferences = Arc::new(EmbeddedPreferences::new(EmbeddedStore::default(), Arc::new(SystemClock)));
     let default_language = configuration.languages.default.0.clone();
-    Core::new(policy(configuration, capacity), default_language, preferences, None)
+    let metrics = Arc::new(PrometheusMetrics::new(VERSION));
+    Core::new(policy(configuration, capacity), default_language, preferences, None, metrics)
 }
 
 fn http(core: &Core, configuration: &Configuration) -> HttpApi {

@@ -22,7 +22,7 @@ use super::{
     nats::{event_servers, registry_servers},
 };
 use crate::{
-    configuration::{Address, Configuration},
+    configuration::{Address, Configuration, SERVICE_NAMES},
     use_cases::{Diagnosis, Instance, PublicName},
 };
 
@@ -74,6 +74,7 @@ pub fn diagnosis(configuration: &Configuration, public: Option<PublicName>) -> R
         debug_url: format!("http://{}", local(&configuration.debug.addr)),
         root: root.into(),
         service_name: configuration.registry.service_name.clone(),
+        platform_names: SERVICE_NAMES,
         nats: configuration.events.endpoint.iter().map(|server| server.url().to_owned()).collect(),
         keepalive: configuration.keepalive.interval.0,
     };

@@ -35,9 +35,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use adapters::inbound::{
-    signals::{Signal, hangups, stop_on_signals, successor_requests},
-    socket_activation::{PassedSockets, UnusableSocket},
+pub use adapters::{
+    error_text::with_causes,
+    inbound::{
+        signals::{Signal, hangups, successor_requests},
+        socket_activation::{PassedSockets, UnusableSocket},
+    },
 };
 
 use self::take_over::HandedOver;
@@ -46,7 +49,7 @@ pub use self::{
     diagnosis::{PublicUrl, diagnosis},
     server::Application,
     take_over::TakeOver,
-    telemetry::{Telemetry, start_demo_log},
+    telemetry::{Telemetry, stop_on_signals},
 };
 use crate::{
     configuration::ConfigErrors,
@@ -83,8 +86,9 @@ impl Core {
         default_language: LanguageTag,
         preferences: Arc<dyn LanguagePreferences>,
         exchange: Option<Arc<dyn BookmarkExchange>>,
+        metrics: Arc<PrometheusMetrics>,
     ) -> Self {
-        let (metrics, clock) = (Arc::new(PrometheusMetrics::new(VERSION)), Arc::new(SystemClock));
+        let clock = Arc::new(SystemClock);
         let subscriptions = Subscriptions::new(
             policy,
             default_language,
@@ -272,6 +276,9 @@ pub enum StartError {
     /// The address of a NATS server is invalid.
     #[error("the address of a NATS server is invalid")]
     NatsAddress(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The log cannot be started.
+    #[error("the log cannot be started")]
+    Log(#[source] std::io::Error),
     /// The log file cannot be opened.
     #[error("log.file: cannot open {path}")]
     LogFile {

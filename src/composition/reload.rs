@@ -12,7 +12,7 @@ use adapters::{
         http::{AuditPolicy, CrossOrigin},
         signals::Signal,
     },
-    outbound::{jwt::RevaTokens, log::LogLevelHandle, service_manager},
+    outbound::{jwt::RevaTokens, log::LogHandle, service_manager},
 };
 use domain::{
     keepalive::KeepalivePolicy,
@@ -37,7 +37,7 @@ const MIN_SECRET_BYTES: usize = 32;
 /// The parts of the running service that take new values on a reload.
 pub(super) struct ReloadTargets {
     /// None if the caller has set up the log, as tests do.
-    pub(super) log_level: Option<Arc<LogLevelHandle>>,
+    pub(super) log: Option<Arc<LogHandle>>,
     pub(super) subscriptions: Subscriptions,
     pub(super) tokens: Arc<RevaTokens>,
     pub(super) cross_origin: watch::Sender<CrossOrigin>,
@@ -67,8 +67,8 @@ impl ReloadTargets {
     }
 
     fn set_log_level(&self, level: tracing::Level) {
-        if let Some(log_level) = &self.log_level {
-            log_level.set(level);
+        if let Some(log) = &self.log {
+            log.set_level(level);
         }
     }
 }

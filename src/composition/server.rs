@@ -94,7 +94,9 @@ impl Application {
         // The limit is raised even if the number of streams is configured.
         let descriptors = descriptor_limit::raise();
         let capacity = Capacity::of(descriptors, configuration.limits.max_connections);
-        let core = Core::new(policy(configuration, capacity), default_language, preferences, exchange);
+        let metrics = telemetry.map_or_else(|| Arc::new(PrometheusMetrics::new(VERSION)), Telemetry::metrics);
+        let core =
+            Core::new(policy(configuration, capacity), default_language, preferences, exchange, metrics);
         let source = JetStreamSource::new(&nats, core.metrics.clone(), core.clock.clone(), max_age);
 
         let http = &configuration.http;
@@ -139,7 +141,7 @@ impl Application {
         let debug = debug_server(&core, configuration.debug.pprof, telemetry, shown, token);
         let debug = (debug_listener, debug.app());
         let targets = ReloadTargets {
-            log_level: telemetry.map(Telemetry::log_level),
+            log: telemetry.map(Telemetry::log),
             subscriptions: core.subscriptions.clone(),
             tokens,
             cross_origin,

@@ -30,6 +30,7 @@ pub use self::{
         Cors, Debug, Events, Handover, History, Http, Keepalive, Languages, Limits, Log, Registry, Streams,
         Tls, TokenManager, Tracing,
     },
+    product::SERVICE_NAMES,
     reload::{Change, Reloaded},
     schema::Schema,
     settings::{SETTINGS, Setting},

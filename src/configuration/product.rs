@@ -17,8 +17,10 @@ const INFINITE_SCALE_DIRECTORY: &str = "/etc/ocis";
 /// The configuration directory of Infinite Scale in the user's home directory.
 const INFINITE_SCALE_DIRECTORY_IN_HOME: &str = ".ocis/config";
 
+/// The names in the registry under which the proxies of Infinite Scale and OpenCloud look for the service.
+pub const SERVICE_NAMES: [&str; 2] = ["com.owncloud.sse.sse", "eu.opencloud.sse.sse"];
 /// The default of OpenCloud that differs from the one in the list of settings, which is Infinite Scale's.
-const OPEN_CLOUD_DEFAULT: (&str, &str) = ("registry.service_name", "eu.opencloud.sse.sse");
+const OPEN_CLOUD_DEFAULT: (&str, &str) = ("registry.service_name", SERVICE_NAMES[1]);
 
 /// Returns the directories that may have the file, those of the detected product first.
 pub(super) fn directories(environment: &Environment) -> Vec<PathBuf> {

@@ -1,5 +1,7 @@
 //! The list of all settings. Everything that the program reads and prints and that docs/settings.md says about settings comes from it.
 
+use super::product::SERVICE_NAMES;
+
 /// A setting with its names, its default and its meaning.
 #[derive(Debug)]
 pub struct Setting {
@@ -245,7 +247,7 @@ pub const SETTINGS: &[Setting] = &[
     setting!(
         "registry.service_name",
         ["SSE_SERVICE_NAME"],
-        Some("com.owncloud.sse.sse"),
+        Some(SERVICE_NAMES[0]),
         "eu.opencloud.sse.sse",
         "Name of this service in the registry. The default is eu.opencloud.sse.sse if a variable starts with OC_ or the configuration file is in OpenCloud's directory"
     ),

@@ -101,13 +101,13 @@ fn borrowed(path: &[String]) -> Vec<&str> {
 }
 
 /// Returns whether code in `module` may name `path`. An adapter may name itself. An inbound adapter may also name the
-/// HTTP server and `web`, which name no adapter. No adapter may name the parents of all adapters, with or without a
+/// HTTP server and `web`, which name no adapter; every module may name `any_certificate` and `error_text`. No adapter may name the parents of all adapters, with or without a
 /// glob: the crate, `inbound` and `outbound`.
 fn may_name(module: &[&str], path: &[&str]) -> bool {
     match (module, path) {
-        (["http_server" | "inbound", ..], ["http_server", ..]) | (["web" | "inbound", ..], ["web", ..]) => {
-            true
-        }
+        (_, ["any_certificate" | "error_text", ..])
+        | (["http_server" | "inbound", ..], ["http_server", ..])
+        | (["web" | "inbound", ..], ["web", ..]) => true,
         ([side @ ("inbound" | "outbound"), adapter, ..], [named_side, named_adapter, ..]) => {
             side == named_side && adapter == named_adapter
         }

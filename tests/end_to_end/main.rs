@@ -48,6 +48,7 @@ mod take_over;
 mod tls;
 mod tracing;
 mod transport;
+mod unread_log;
 mod vanished_client;
 
 use std::{path::PathBuf, time::Duration};

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use async_nats::{ConnectOptions, jetstream::stream};
+use futures_util::future::join_all;
 use tempfile::TempDir;
 
 use crate::{
@@ -90,7 +91,7 @@ async fn documented_permissions_are_enough() {
 
 #[tokio::test]
 async fn missing_permission_is_named_by_readiness() {
-    for permission in [
+    let permissions = [
         "$JS.API.STREAM.INFO.main-queue",
         "$JS.API.CONSUMER.CREATE.main-queue.>",
         "$JS.API.CONSUMER.MSG.NEXT.main-queue.>",
@@ -98,7 +99,9 @@ async fn missing_permission_is_named_by_readiness() {
         "$JS.API.STREAM.CREATE.KV_service-registry",
         "$JS.API.INFO",
         "$KV.service-registry.>",
-    ] {
+    ];
+    // At once, because each waits for several attempts.
+    join_all(permissions.map(async |permission| {
         let (nats, _folder) = nats_without(permission).await;
         with_queue(&nats).await;
         let service = Service::start_unready(&nats, &CREDENTIALS);
@@ -114,7 +117,8 @@ async fn missing_permission_is_named_by_readiness() {
             nats.logged(named).len() >= 4
         })
         .await;
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -166,14 +170,16 @@ async fn existing_queue_needs_no_create_permission() {
 
 #[tokio::test]
 async fn missing_bucket_permission_is_logged() {
-    for permission in [
+    let permissions = [
         "$JS.API.STREAM.INFO.KV_sse-resume",
         "$JS.API.STREAM.CREATE.KV_sse-resume",
         "$JS.API.CONSUMER.CREATE.KV_sse-resume",
         "$KV.sse-resume.>",
         "$JS.API.STREAM.INFO.KV_sse-languages",
         "$JS.API.CONSUMER.CREATE.KV_sse-languages",
-    ] {
+    ];
+    // At once, because each waits for several attempts.
+    join_all(permissions.map(async |permission| {
         let (nats, _folder) = nats_without(permission).await;
         with_queue(&nats).await;
         let mut program = server_with(&nats, &CREDENTIALS);
@@ -190,5 +196,6 @@ async fn missing_bucket_permission_is_logged() {
                 break;
             }
         }
-    }
+    }))
+    .await;
 }

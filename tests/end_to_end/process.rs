@@ -109,6 +109,8 @@ async fn second_signal_stops_at_once() {
     assert_eq!(stream.closing_comment().await, "the service is stopping");
     program.terminate();
     assert_eq!(program.status().await, Some(143));
+    let log = program.remaining_errors().await;
+    assert!(log.ends_with(r#""message":"stopped immediately by a second signal"}"#), "{log}");
 }
 
 #[tokio::test]
@@ -250,8 +252,8 @@ async fn requests_are_logged() {
     let mut logged = Vec::new();
     while logged.len() < 2 {
         let line = program.log_line().await;
-        if line["request-id"] == "tab 7" {
-            assert_eq!((&line["level"], &line["message"]), (&"debug".into(), &"access-log".into()));
+        if line["request-id"] == "tab 7" && line["message"] == "access-log" {
+            assert_eq!(line["level"], "debug");
             assert!(line["duration"].is_f64(), "{line}");
             logged.push(line);
         }
@@ -266,7 +268,7 @@ async fn requests_are_logged() {
 #[tokio::test]
 async fn openings_and_ends_of_streams_are_logged() {
     let nats = Nats::start().await;
-    let mut program = server_with(&nats, &[("SSE_LOG_AUDIT", "true")]);
+    let mut program = server(&nats);
     let (address, _) = program.logged_addresses().await;
     let token = token("einstein");
     let headers = [

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, net::SocketAddr, os::fd::OwnedFd, process::Stdi
 
 use rustix::{
     fs::OFlags,
+    pipe::fcntl_setpipe_size,
     process::{Pid, Signal, kill_process},
 };
 use tokio::{
@@ -66,6 +67,11 @@ impl Program {
     async fn next_error_line(&mut self) -> Option<String> {
         let line = tokio::time::timeout(DEADLINE, self.errors.next_line()).await.expect("a line in time");
         line.expect("readable")
+    }
+
+    /// Reduces the pipe of standard error to the kernel's minimum, a page. All that was written must have been read.
+    pub(crate) fn shrink_log_pipe(&mut self) {
+        fcntl_setpipe_size(self.errors.get_mut().get_ref(), 1).expect("a smaller pipe");
     }
 
     pub(crate) fn terminate(&self) {
@@ -152,8 +158,6 @@ fn environment(nats: &Nats) -> Vec<(String, String)> {
         ("SSE_HTTP_ADDR", "127.0.0.1:0"),
         ("SSE_DEBUG_ADDR", "127.0.0.1:0"),
         ("SSE_LOG_LEVEL", "info"),
-        // Most tests do not read the log, whose pipe would be full after some hundred streams.
-        ("SSE_LOG_AUDIT", "false"),
         ("SSE_DRAIN_TIMEOUT", "1s"),
         ("OCIS_EVENTS_ENDPOINT", &nats.address()),
     ];

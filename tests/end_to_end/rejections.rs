@@ -167,7 +167,7 @@ async fn only_listed_origins_get_cors_headers() {
 #[tokio::test]
 async fn silent_connection_is_closed() {
     let nats = Nats::down();
-    let service = Service::start_unready(&nats, &[]);
+    let service = Service::start_unready(&nats, &[("SSE_REQUEST_TIMEOUT", "1s")]);
     for sent in ["", "GET /sse HTTP/1.1\r\nhost:", "PRI * HT"] {
         let answer = client::exchange(service.http, sent.as_bytes()).await;
         // A client that starts with the HTTP/2 preface gets the server's SETTINGS at once.

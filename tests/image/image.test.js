@@ -113,7 +113,24 @@ container("the image in the Helm chart of Infinite Scale", {
   debug: 9135,
 });
 
+/** Runs a program of the image, and returns its output. */
+const output = (program, ...args) => podman("run", "--rm", "--network", "host", ...LIMITS, "--entrypoint", program, IMAGE, ...args);
+
 describe("the image", () => {
+  it("has an SBOM with the crates of the program and the packages of Debian", async () => {
+    const sbom = JSON.parse(await output("cat", "/usr/share/doc/ocis-sse/sbom.cdx.json"));
+    assert.deepEqual([sbom.bomFormat, sbom.specVersion], ["CycloneDX", "1.5"]);
+    const listed = (type) => sbom.components.filter(({ purl }) => purl.startsWith(`pkg:${type}/`));
+    const names = (type) => listed(type).map(({ name, version }) => `${name} ${version}`).sort();
+    const unique = (text) => [...new Set(text.trim().split("\n"))].sort();
+    const installed = await output("dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n");
+    assert.deepEqual(names("deb"), unique(installed));
+    const tree = ["tree", "--locked", "--package", "ocis-sse", "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"];
+    const { stdout: crates } = await promisify(execFile)("cargo", tree);
+    assert.deepEqual(names("cargo"), unique(crates.replace(/^(\S+) v(\S+).*$/gm, "$1 $2")));
+    assert.ok(listed("cargo").every(({ licenses }) => licenses[0].expression.length > 2));
+  });
+
   it("is small", async (test) => {
     const size = async (image) => Number(await podman("image", "inspect", "--format", "{{.Size}}", image)) / 1e6;
     const base = await size(BASE);

@@ -8,12 +8,12 @@ use tracing::{info, warn};
 /// Exit status after a second signal: that of a process ended by SIGTERM, as shells report it.
 const KILLED_STATUS: i32 = 128 + 15;
 
-/// Returns a token that the first SIGTERM or SIGINT cancels. A second signal ends the process at once.
+/// Returns a token that the first SIGTERM or SIGINT cancels. A second signal ends the process at once, after `before_exit`.
 ///
 /// # Errors
 ///
 /// Returns an error if the signal handlers cannot be installed.
-pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
+pub fn stop_on_signals(before_exit: impl FnOnce() + Send + 'static) -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let token = stop.clone();
@@ -23,6 +23,7 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
         token.cancel();
         either(&mut terminate, &mut interrupt).await;
         warn!("stopped immediately by a second signal");
+        before_exit();
         std::process::exit(KILLED_STATUS);
     });
     Ok(stop)

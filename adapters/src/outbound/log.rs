@@ -1,14 +1,11 @@
 //! The log in the platform's format: zerolog's JSON, one object per line.
 
-use std::{
-    fmt,
-    fs::File,
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+mod output;
+mod queue;
 
-use parking_lot::Mutex;
+use std::{fmt, io, sync::Arc, thread};
+
+use ports::outbound::Metrics;
 use serde::Serializer as _;
 use serde_json::Value;
 use tracing::{
@@ -22,13 +19,15 @@ use tracing_subscriber::{
         FmtContext, FormatEvent, FormatFields,
         format::Writer,
         time::{FormatTime as _, SystemTime},
-        writer::BoxMakeWriter,
     },
     layer::SubscriberExt as _,
     registry::LookupSpan,
     reload,
     util::SubscriberInitExt as _,
 };
+
+pub use self::output::LogFile;
+use self::{output::Output, queue::Queue};
 
 /// The name of the service in the log.
 const SERVICE: &str = "sse";
@@ -50,15 +49,24 @@ pub struct Logging {
     pub file: Option<Arc<LogFile>>,
 }
 
-/// Starts the log, and passes spans to `listeners`. Only the first call has an effect.
-pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) -> LogLevelHandle {
+/// Starts the log, and passes spans to `listeners`. Only the first call has an effect. A thread writes the lines; `metrics` counts those that
+/// are dropped because it cannot write as fast.
+///
+/// # Errors
+///
+/// Returns an error if the thread cannot be started.
+pub fn start_logging(
+    logging: Logging,
+    listeners: Vec<SpanListener>,
+    metrics: Arc<dyn Metrics>,
+) -> io::Result<LogHandle> {
     let Logging { level, pretty, color, file } = logging;
     let (filter, reload) = reload::Layer::new(level_filter(level));
-    let writer = match file {
-        Some(file) => BoxMakeWriter::new(file),
-        None => BoxMakeWriter::new(io::stderr),
-    };
-    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
+    let output = file.map_or(Output::StandardError, Output::File);
+    let queue = Arc::new(Queue::new(metrics));
+    let written = Arc::clone(&queue);
+    thread::Builder::new().name("log".into()).spawn(move || written.write_to(output))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(Arc::clone(&queue));
     let lines = if pretty { lines.with_ansi(color).boxed() } else { lines.event_format(ZerologLine).boxed() };
     // Spans do not depend on the log level. Without listeners they are disabled.
     let spans = if listeners.is_empty() {
@@ -75,7 +83,7 @@ pub fn start_logging(logging: Logging, listeners: Vec<SpanListener>) -> LogLevel
         .with(lines.with_filter(filter))
         .try_init()
         .ok();
-    LogLevelHandle(Box::new(set))
+    Ok(LogHandle { set_level: Box::new(set), queue })
 }
 
 /// Returns the filter for messages of severity `level` and above.
@@ -90,60 +98,26 @@ fn own_targets(level: Level) -> [(&'static str, LevelFilter); OWN_TARGETS.len()]
     OWN_TARGETS.map(|target| (target, LevelFilter::from_level(level)))
 }
 
-/// A handle that changes the log level.
-pub struct LogLevelHandle(Box<dyn Fn(Level) + Send + Sync>);
+/// A handle of the running log.
+pub struct LogHandle {
+    set_level: Box<dyn Fn(Level) + Send + Sync>,
+    queue: Arc<Queue>,
+}
 
-impl LogLevelHandle {
+impl LogHandle {
     /// Sets the minimum severity.
-    pub fn set(&self, level: Level) {
-        (self.0)(level);
+    pub fn set_level(&self, level: Level) {
+        (self.set_level)(level);
+    }
+
+    /// Waits until all lines are written, for a second at most. To be called before the program ends. It blocks.
+    pub fn flush(&self) {
+        self.queue.flush();
     }
 }
 
 /// A layer that is notified of spans.
 pub type SpanListener = Box<dyn Layer<Registry> + Send + Sync>;
-
-/// A log file. It can be reopened after it was moved away (log rotation).
-#[derive(Debug)]
-pub struct LogFile {
-    path: PathBuf,
-    file: Mutex<File>,
-}
-
-impl LogFile {
-    /// Opens the file at `path` for appending, creating it if necessary.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file cannot be opened.
-    pub fn open(path: PathBuf) -> io::Result<Self> {
-        Ok(Self { file: Mutex::new(append(&path)?), path })
-    }
-
-    /// Reopens the file at the same path.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the file cannot be opened. The open file is kept.
-    pub fn reopen(&self) -> io::Result<()> {
-        *self.file.lock() = append(&self.path)?;
-        Ok(())
-    }
-}
-
-fn append(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).open(path)
-}
-
-impl io::Write for &LogFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.lock().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.lock().flush()
-    }
-}
 
 /// The format of a line: zerolog's JSON.
 struct ZerologLine;
@@ -224,8 +198,7 @@ impl Visit for Line {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
-
+    use parking_lot::Mutex;
     use serde_json::json;
     use tracing_subscriber::fmt::MakeWriter;
 
@@ -251,20 +224,6 @@ mod tests {
         fn make_writer(&'a self) -> Self {
             self.clone()
         }
-    }
-
-    #[test]
-    fn log_file_is_reopened_after_rotation() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (path, moved) = (directory.path().join("sse.log"), directory.path().join("sse.log.1"));
-        let file = LogFile::open(path.clone()).expect("opened");
-        writeln!(&file, "one").expect("written");
-        std::fs::rename(&path, &moved).expect("moved");
-        writeln!(&file, "two").expect("written");
-        file.reopen().expect("reopened");
-        writeln!(&file, "three").expect("written");
-        let read = |path| std::fs::read_to_string(path).expect("a text");
-        assert_eq!([read(moved), read(path)], ["one\ntwo\n", "three\n"]);
     }
 
     #[test]

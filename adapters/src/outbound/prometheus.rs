@@ -64,6 +64,7 @@ pub struct PrometheusMetrics {
     replayed: Counter,
     gaps: Labelled<GapReason, Counter>,
     limited: Labelled<LimitReached, Counter>,
+    log_lines_dropped: Counter,
     http: HttpFamilies,
 }
 
@@ -148,6 +149,7 @@ impl PrometheusMetrics {
                 "limit",
                 &labels::LIMITS,
             ),
+            log_lines_dropped: register(sse, "log_lines_dropped", "Lines of the log that were dropped"),
             http: HttpFamilies::register(sse),
             registry: Mutex::default(),
         };

@@ -54,6 +54,9 @@ pub trait Metrics: Send + Sync {
 
     /// Counts a stream that was rejected because of its token.
     fn authentication_failed(&self, reason: AuthenticationFailure);
+
+    /// Counts a line of the log that was dropped, because it could not be written or lines came faster than they could be written.
+    fn log_line_dropped(&self);
 }
 
 /// A bucket of NATS that instances share.

@@ -11,6 +11,9 @@ pub trait RegistryProbe: Send + Sync {
     ///
     /// Returns the reason why the registry cannot be read within ten seconds.
     async fn instances(&self) -> Result<Vec<RegisteredInstance>, BusFault>;
+
+    /// Returns the permissions that reading needs, as an administrator grants them.
+    fn permissions(&self) -> &'static str;
 }
 
 /// An instance of a service, as the registry describes it.

@@ -69,23 +69,6 @@ fn printable(text: &str) -> String {
     text.chars().take(MAX_CHARS).map(|c| if is_plain(c) { c } else { ' ' }).collect()
 }
 
-/// Writes the verdict, the check and what was seen in columns, and the advice below.
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failed => "FAILED",
-            Verdict::Skipped => "skipped",
-        };
-        write!(f, "{verdict:8} {:18} {}", self.check, self.seen)?;
-        match &self.advice {
-            Some(advice) => write!(f, "\n{:28}→ {advice}", ""),
-            None => Ok(()),
-        }
-    }
-}
-
 /// All findings of a diagnosis, as a document for programs.
 #[derive(Debug, Serialize)]
 pub struct Report {

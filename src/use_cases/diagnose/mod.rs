@@ -23,8 +23,6 @@ pub use self::{
 const STREAM_PATH: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 /// The header with the service's version.
 const VERSION_HEADER: &str = "x-sse-version";
-/// The names under which the proxies of Infinite Scale and OpenCloud look for the service.
-const PLATFORM_NAMES: [&str; 2] = ["com.owncloud.sse.sse", "eu.opencloud.sse.sse"];
 /// Difference between two clocks from which on it is a fault. The service tolerates as much.
 const MAX_CLOCK_DIFFERENCE: Duration = Duration::from_secs(5);
 
@@ -59,6 +57,8 @@ pub struct Instance {
     pub root: String,
     /// The name in the service registry.
     pub service_name: String,
+    /// The names in the registry under which the proxies of Infinite Scale and OpenCloud look for the service.
+    pub platform_names: [&'static str; 2],
     /// The URLs of NATS, without credentials.
     pub nats: Vec<String>,
     /// The silence after which a stream gets a comment. Zero for no comments.

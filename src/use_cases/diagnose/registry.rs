@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use futures_util::future::join_all;
 use ports::outbound::{BusFault, ProbeFault, RegisteredInstance};
 
-use super::{Diagnosis, Finding, PLATFORM_NAMES, STREAM_PATH, request, version_of};
+use super::{Diagnosis, Finding, STREAM_PATH, request, version_of};
 
 /// The check's name.
 const CHECK: &str = "registry";
@@ -22,13 +22,13 @@ impl Diagnosis {
         self.check_names(report);
         let instances = match registry.instances().await {
             Ok(instances) => instances,
-            Err(fault) => return report(unreadable(&fault)),
+            Err(fault) => return report(unreadable(&fault, registry.permissions())),
         };
         let name = self.instance.service_name.as_str();
         let (own, others): (Vec<_>, Vec<_>) =
             instances.into_iter().partition(|instance| instance.service == name);
         if own.is_empty() {
-            report(missing(name, &others));
+            report(self.missing(name, &others));
         }
         let requested = own.iter().take(MAX_INSTANCES).map(|instance| self.check_registered(instance));
         join_all(requested).await.into_iter().for_each(report);
@@ -37,14 +37,14 @@ impl Diagnosis {
     /// Checks the settings by which the platform's proxy finds the service.
     fn check_names(&self, report: &mut (dyn FnMut(Finding) + Send)) {
         let name = self.instance.service_name.as_str();
-        if !PLATFORM_NAMES.contains(&name) {
+        let [infinite_scale, open_cloud] = self.instance.platform_names;
+        if ![infinite_scale, open_cloud].contains(&name) {
             report(Finding::warning(
                 CHECK,
                 format!("registry.service_name is {name}"),
                 format!(
-                    "the platform's proxy looks for {} (Infinite Scale) or {} (OpenCloud): unset \
-                     SSE_SERVICE_NAME, unless the proxy's routes name {name}",
-                    PLATFORM_NAMES[0], PLATFORM_NAMES[1]
+                    "the platform's proxy looks for {infinite_scale} (Infinite Scale) or {open_cloud} (OpenCloud): unset \
+                     SSE_SERVICE_NAME, unless the proxy's routes name {name}"
                 ),
             ));
         }
@@ -55,6 +55,25 @@ impl Diagnosis {
                 "the platform's proxy forwards paths as they are: unset SSE_HTTP_ROOT, unless the proxy's routes \
                  have this prefix",
             ));
+        }
+    }
+
+    /// Returns the finding that there is no entry of the service `name`, only those of `others`.
+    fn missing(&self, name: &str, others: &[RegisteredInstance]) -> Finding {
+        let similar =
+            others.iter().find(|other| self.instance.platform_names.contains(&other.service.as_str()));
+        match similar {
+            Some(other) => Finding::failed(
+                CHECK,
+                format!("there is no entry of {name}, but one of {} at {}", other.service, other.address),
+                "the instance was started with another registry.service_name: run this command with its environment",
+            ),
+            None => Finding::failed(
+                CHECK,
+                format!("there is no entry of {name}, and {} of other services", others.len()),
+                "start the service, and look into its log for the reason why it is not announced. Without entries of \
+                 other services, MICRO_REGISTRY_ADDRESS may name another NATS than the platform's",
+            ),
         }
     }
 
@@ -127,37 +146,19 @@ pub(super) fn is_loopback(address: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Returns the finding about a registry that cannot be read.
-fn unreadable(fault: &BusFault) -> Finding {
+/// Returns the finding about a registry that cannot be read. Reading needs these `permissions`.
+fn unreadable(fault: &BusFault, permissions: &str) -> Finding {
     match fault {
         BusFault::Denied(_) => {
-            let advice = "the service itself only writes. To read the registry, permit \
-                          $JS.API.CONSUMER.CREATE.KV_service-registry and $JS.API.DIRECT.GET.KV_service-registry.> \
-                          for this command";
-            Finding::skipped(CHECK, fault.to_string(), Some(advice))
+            let advice = format!(
+                "the service itself only writes. To read the registry, permit {permissions} for this command"
+            );
+            Finding::skipped(CHECK, fault.to_string(), Some(&advice))
         }
         BusFault::Missing | BusFault::Failed(_) => Finding::failed(
             CHECK,
             format!("it cannot be read: {fault}"),
             "check the registry.… settings: the registry is a bucket of the platform's NATS, with JetStream",
-        ),
-    }
-}
-
-/// Returns the finding that there is no entry of the service `name`, only those of `others`.
-fn missing(name: &str, others: &[RegisteredInstance]) -> Finding {
-    let similar = others.iter().find(|other| PLATFORM_NAMES.contains(&other.service.as_str()));
-    match similar {
-        Some(other) => Finding::failed(
-            CHECK,
-            format!("there is no entry of {name}, but one of {} at {}", other.service, other.address),
-            "the instance was started with another registry.service_name: run this command with its environment",
-        ),
-        None => Finding::failed(
-            CHECK,
-            format!("there is no entry of {name}, and {} of other services", others.len()),
-            "start the service, and look into its log for the reason why it is not announced. Without entries of \
-             other services, MICRO_REGISTRY_ADDRESS may name another NATS than the platform's",
         ),
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::{identity::UserId, notification::EventType};
+use domain::{identity::UserId, keepalive, notification::EventType};
 use ports::outbound::{BodyPart, BusFault, Clock, ProbeBody};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -16,8 +16,6 @@ use super::Diagnosis;
 const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum size of the received text. A user's own events arrive on the same stream.
 const MAX_RECEIVED_BYTES: usize = 1 << 20;
-/// The comment that keeps a stream alive.
-const KEEPALIVE: &str = "keepalive";
 /// The type of the events. Clients ignore types that they do not know.
 const EVENT_TYPE: &str = "ocis-sse-doctor";
 
@@ -99,7 +97,7 @@ impl Stream {
         let (time, text) = last;
         let silence = self.clock.now().saturating_duration_since(time);
         let comment = text.lines().rev().find_map(|line| line.strip_prefix(": "));
-        let closing = comment.filter(|comment| *comment != KEEPALIVE).map(ToOwned::to_owned);
+        let closing = comment.filter(|comment| *comment != keepalive::COMMENT).map(ToOwned::to_owned);
         match (ended, closing) {
             (Err(_), _) => Idle::Open { comments },
             // The last text of a stream that the service ends is a comment with the reason.

@@ -52,14 +52,21 @@ impl BusProbe for Bus {
     }
 }
 
+/// The names of the service in the registries of the two platforms.
+const NAMES: [&str; 2] = ["one.sse", "other.sse"];
+
 /// A registry with one instance, at a loopback address.
 struct Registry;
 
 #[async_trait]
 impl RegistryProbe for Registry {
     async fn instances(&self) -> Result<Vec<RegisteredInstance>, BusFault> {
-        let (service, address) = (PLATFORM_NAMES[0].into(), "127.0.0.1:9135".into());
+        let (service, address) = (NAMES[0].into(), "127.0.0.1:9135".into());
         Ok(vec![RegisteredInstance { service, address, uses_tls: false }])
+    }
+
+    fn permissions(&self) -> &'static str {
+        ""
     }
 }
 
@@ -114,7 +121,8 @@ fn diagnosis(ahead: i64, server: &Arc<Server>) -> Diagnosis {
             url: "http://here".into(),
             debug_url: "http://here".into(),
             root: String::new(),
-            service_name: PLATFORM_NAMES[0].into(),
+            service_name: NAMES[0].into(),
+            platform_names: NAMES,
             nats: vec!["nats://127.0.0.1:9233".into()],
             keepalive: Duration::ZERO,
         },
@@ -249,6 +257,6 @@ async fn public_server_cannot_choose_all_users() {
 #[test]
 fn foreign_texts_are_printable_and_short() {
     let finding = Finding::ok("ready", format!("a\u{1b}[31m\nb\u{202e}c{}", "x".repeat(1000)));
-    assert!(finding.seen.starts_with("a [31m b cxxx"), "{finding}");
+    assert!(finding.seen.starts_with("a [31m b cxxx"), "{finding:?}");
     assert_eq!(finding.seen.chars().count(), 500);
 }

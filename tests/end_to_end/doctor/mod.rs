@@ -4,6 +4,7 @@ mod buffering;
 mod canned;
 mod findings;
 mod nginx;
+mod token;
 
 use std::time::{Duration, SystemTime};
 

@@ -47,8 +47,7 @@ impl Configured {
         fs::write(directory.path().join("sse.yaml"), file).expect("written");
         let directory_path = directory.path().to_str().expect("Unicode").to_owned();
         // An empty variable selects the value of the file, or the default.
-        let ours =
-            [("OCIS_CONFIG_DIR", directory_path.as_str()), ("SSE_LOG_LEVEL", ""), ("SSE_LOG_AUDIT", "")];
+        let ours = [("OCIS_CONFIG_DIR", directory_path.as_str()), ("SSE_LOG_LEVEL", "")];
         let variables = [&ours, variables].concat();
         let mut program = server_with(nats, &variables);
         let (http, debug) = program.logged_addresses().await;

@@ -25,6 +25,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::error_text::with_causes;
+
 /// Timeout of each step before the request.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout of the response's head.
@@ -165,14 +167,6 @@ async fn within<T>(
 
 fn timed_out(limit: Duration) -> String {
     format!("no answer within {} seconds", limit.as_secs())
-}
-
-/// Returns the message of `error` with those of its causes.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
-    }
 }
 
 fn texts(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -9,13 +9,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
-    rustls::{
-        ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
-        client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-        crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
-        pki_types::{CertificateDer, ServerName, UnixTime},
-    },
+    rustls::{ClientConfig, pki_types::ServerName},
 };
+
+use crate::any_certificate;
 
 /// Establishes a TLS session, and offers HTTP/2 and HTTP/1.1 as browsers do. Returns the chosen version, and the protocol for an
 /// administrator.
@@ -25,7 +22,7 @@ pub(super) async fn connect(
     verify: bool,
 ) -> Result<(TlsStream<TcpStream>, Version, String), ProbeFault> {
     let fault = |error: io::Error| ProbeFault::Tls(error.to_string());
-    let mut config = if verify { verified().map_err(fault)? } else { unverified() };
+    let mut config = if verify { verified().map_err(fault)? } else { any_certificate::config() };
     config.alpn_protocols = vec![b"h2".into(), b"http/1.1".into()];
     let name = ServerName::try_from(host.to_owned()).map_err(|error| ProbeFault::Tls(error.to_string()))?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(fault)?;
@@ -44,52 +41,4 @@ pub(super) async fn connect(
 /// Trusts the system's certificate authorities.
 fn verified() -> io::Result<ClientConfig> {
     Ok(ClientConfig::builder().with_native_roots()?.with_no_client_auth())
-}
-
-/// Accepts any certificate.
-fn unverified() -> ClientConfig {
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth()
-}
-
-/// A verifier that accepts any certificate. The signature of the handshake is verified nevertheless.
-#[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _certificate: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _revocation: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

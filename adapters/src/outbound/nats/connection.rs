@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::{backoff, permissions::Denials, tls};
+use crate::any_certificate;
 
 /// The current state of the connection.
 #[derive(Clone, Default)]
@@ -155,7 +156,7 @@ fn options(servers: &Servers, state: watch::Sender<ConnectionState>, denials: De
             ConnectOptions::new().require_tls(true).tls_client_config(tls::with_roots(file.clone()))
         }
         Encryption::Unverified => {
-            ConnectOptions::new().require_tls(true).tls_client_config(tls::unverified())
+            ConnectOptions::new().require_tls(true).tls_client_config(any_certificate::config())
         }
     };
     let options = match servers.credentials.clone() {

@@ -17,22 +17,13 @@ use async_nats::rustls::{
 /// Maximum size of a file with certificate authorities, in bytes.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
-/// Returns a configuration that accepts any certificate.
-pub(super) fn unverified() -> ClientConfig {
-    config(Trust::Any)
-}
-
-/// Returns a configuration that trusts the certificate authorities in `file` (PEM). The file is read for each handshake, because it may be
+/// Returns a configuration that trusts the certificate authorities in the file `roots` (PEM). The file is read for each handshake, because it may be
 /// replaced.
-pub(super) fn with_roots(file: PathBuf) -> ClientConfig {
-    config(Trust::Roots(file))
-}
-
-fn config(trust: Trust) -> ClientConfig {
+pub(super) fn with_roots(roots: PathBuf) -> ClientConfig {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let mut config = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Verifier { trust, provider }))
+        .with_custom_certificate_verifier(Arc::new(Verifier { roots, provider }))
         .with_no_client_auth();
     // A resumed session is not verified again: it would outlive its authority and its validity period.
     config.resumption = Resumption::disabled();
@@ -42,14 +33,9 @@ fn config(trust: Trust) -> ClientConfig {
 /// A verifier of certificates. The signature of the handshake is always verified.
 #[derive(Debug)]
 struct Verifier {
-    trust: Trust,
+    /// The file with the certificate authorities.
+    roots: PathBuf,
     provider: Arc<CryptoProvider>,
-}
-
-#[derive(Debug)]
-enum Trust {
-    Any,
-    Roots(PathBuf),
 }
 
 impl Verifier {
@@ -119,10 +105,7 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        match &self.trust {
-            Trust::Any => Ok(ServerCertVerified::assertion()),
-            Trust::Roots(file) => self.verify_with_roots(&read(file)?, certificate, intermediates, name, now),
-        }
+        self.verify_with_roots(&read(&self.roots)?, certificate, intermediates, name, now)
     }
 
     fn verify_tls12_signature(
@@ -192,7 +175,7 @@ mod tests {
         certificate: &CertificateDer<'_>,
     ) -> Result<(), String> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let verifier = Verifier { trust: Trust::Any, provider };
+        let verifier = Verifier { roots: PathBuf::new(), provider };
         let roots: Vec<_> = roots.iter().map(|root| (*root).clone()).collect();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let name = ServerName::try_from(name).expect("a name");

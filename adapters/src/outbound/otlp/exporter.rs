@@ -1,7 +1,6 @@
 //! The exporter of spans. It logs when exports begin to fail and when they succeed again.
 
 use std::{
-    error::Error,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +22,8 @@ use opentelemetry_sdk::{Resource, error::OTelSdkResult, trace};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use crate::error_text::with_causes;
 use tracing::{error, info};
 
 use super::{
@@ -136,13 +137,5 @@ impl HttpClient for Client {
         let response = self.inner.send_bytes(request).await;
         *self.failure.lock() = response.as_ref().err().map(|error| with_causes(&**error));
         response
-    }
-}
-
-/// Formats an error with its causes.
-fn with_causes(error: &dyn Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {}", with_causes(cause)),
-        None => error.to_string(),
     }
 }

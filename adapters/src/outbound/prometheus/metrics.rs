@@ -86,4 +86,8 @@ impl Metrics for PrometheusMetrics {
     fn authentication_failed(&self, reason: AuthenticationFailure) {
         self.rejected.count(reason);
     }
+
+    fn log_line_dropped(&self) {
+        self.log_lines_dropped.inc();
+    }
 }

@@ -152,7 +152,7 @@ mod tests {
         check(frames.opening(None, Some(POSITION)).expect("something"), "id: ab-9\n\n");
         assert_eq!(frames.opening(None, None), None);
         check(frames.position(POSITION), "id: ab-9\n\n");
-        check(frames.keepalive(), ": keepalive\n\n");
+        check(frames.keepalive(), &format!(": {}\n\n", domain::keepalive::COMMENT));
         check(frames.closing(EndReason::Expired, None), ": the token has expired or is about to\n\n");
         check(frames.closing(EndReason::Stopping, Some(three)), "retry: 3000\n: the service is stopping\n\n");
     }

@@ -21,6 +21,10 @@ use super::{
 /// Timeout for reading the registry.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The permissions that reading the registry needs.
+const PERMISSIONS: &str =
+    "$JS.API.CONSUMER.CREATE.KV_service-registry and $JS.API.DIRECT.GET.KV_service-registry.>";
+
 /// A reader of the registry.
 pub struct KeyValueRegistryProbe {
     connection: Connection,
@@ -59,6 +63,10 @@ impl RegistryProbe for KeyValueRegistryProbe {
         Err(BusFault::Failed(
             reason.unwrap_or_else(|| format!("no reply within {} seconds", TIMEOUT.as_secs())),
         ))
+    }
+
+    fn permissions(&self) -> &'static str {
+        PERMISSIONS
     }
 }
 
