@@ -119,14 +119,17 @@ impl<F, C> Mailbox<F, C> {
     #[must_use]
     pub fn replaced_streams(&self, time: Instant) -> Vec<StreamId> {
         let contents = self.lock();
-        let open: Vec<_> = contents.streams.iter().filter(|stream| stream.is_open()).collect();
-        let is_replaced = |index: usize| {
-            let Some(resumable) = &open[index].resumable else { return false };
-            let has_same_request = |newer: &Resumable| newer.request == resumable.request;
-            let newer = open[index + 1..].iter().filter_map(|newer| newer.resumable.as_deref());
-            resumable.opened < time && newer.into_iter().any(has_same_request)
+        let open = contents.streams.iter().filter(|stream| stream.is_open());
+        let open: Vec<_> =
+            open.filter_map(|stream| Some((stream.resumable.as_deref()?, stream.id))).collect();
+        // A stream of another process may be older than one with a lower id, which was opened here before the hand-over.
+        let is_replaced = |&&(older, id): &&(&Resumable, StreamId)| {
+            let is_newer = |&(newer, newer_id): &(&Resumable, StreamId)| {
+                newer.request == older.request && (newer.opened, newer_id) > (older.opened, id)
+            };
+            older.opened < time && open.iter().any(is_newer)
         };
-        (0..open.len()).filter(|index| is_replaced(*index)).map(|index| open[index].id).collect()
+        open.iter().filter(is_replaced).map(|(_, id)| *id).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents<F, C>> {
