@@ -82,12 +82,21 @@ impl<F, C> Mailbox<F, C> {
 
     /// Returns the state with which another process continues a stream. `latest` is the last event of the log. None if the stream has ended,
     /// or if it is not known yet where it starts.
+    ///
+    /// Data written after `confirmed_until` may not have arrived.
     #[must_use]
-    pub fn continuation(&self, id: StreamId, latest: EventId, now: Instant) -> Option<Continuation> {
+    pub fn continuation(
+        &self,
+        id: StreamId,
+        latest: EventId,
+        confirmed_until: Option<Instant>,
+        now: Instant,
+    ) -> Option<Continuation> {
         let mut contents = self.lock();
         let latest = contents.latest(latest);
+        let confirmed = contents.confirmed_position(id, confirmed_until);
         let (stream, index) = contents.stream(id)?;
-        stream.continuation(index, latest, now)
+        stream.continuation(index, latest, confirmed, now)
     }
 
     /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection

@@ -104,7 +104,9 @@ impl Subscriptions {
     fn continued(&self, stream: &Suspended) -> Option<ContinuedStream> {
         let shared = &self.shared;
         let state = shared.state.lock();
-        let continuation = stream.mailbox.continuation(stream.id, state.log.latest()?, shared.clock.now())?;
+        let (latest, now) = (state.log.latest()?, shared.clock.now());
+        let confirmed_until = shared.confirmed_until(now);
+        let continuation = stream.mailbox.continuation(stream.id, latest, confirmed_until, now)?;
         let types = state.filters.get(&stream.id).map(|types| (**types).clone());
         Some(ContinuedStream { user: stream.mailbox.user().clone(), types, continuation })
     }
