@@ -135,7 +135,7 @@ impl Adopt for Subscriptions {
         let language = state.languages.language(&preference);
         let (mailbox, id) = state.log.open_continued(&user, connection, continuation, preference, now);
         shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
-        if known_language.is_some_and(|known| known != language) {
+        if known_language.as_ref().unwrap_or(&shared.default_language) != &language {
             mailbox.with_stream(id, |stream| stream.add_note(Note::Language));
         }
         let pending = PendingStream {
