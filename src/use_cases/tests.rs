@@ -6,6 +6,7 @@ mod announcement;
 mod client;
 mod delivery;
 mod fakes;
+mod hand_over;
 mod history_off;
 mod inspection;
 mod languages;
