@@ -26,3 +26,6 @@ pub use self::{
     predecessor::{Offer, Predecessor, TakeOverFailed},
     successor::{Answer, SuccessorProcess, TakeOverListener},
 };
+
+#[cfg(test)]
+mod tests;
