@@ -7,6 +7,7 @@ mod client;
 mod delivery;
 mod drain;
 mod fakes;
+mod hand_over;
 mod history_off;
 mod inspection;
 mod languages;

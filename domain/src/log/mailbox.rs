@@ -82,12 +82,21 @@ impl<F, C> Mailbox<F, C> {
 
     /// Returns the state with which another process continues a stream. `latest` is the last event of the log. None if the stream has ended,
     /// or if it is not known yet where it starts.
+    ///
+    /// Data written after `confirmed_until` may not have arrived.
     #[must_use]
-    pub fn continuation(&self, id: StreamId, latest: EventId, now: Instant) -> Option<Continuation> {
+    pub fn continuation(
+        &self,
+        id: StreamId,
+        latest: EventId,
+        confirmed_until: Option<Instant>,
+        now: Instant,
+    ) -> Option<Continuation> {
         let mut contents = self.lock();
         let latest = contents.latest(latest);
+        let confirmed = contents.confirmed_position(id, confirmed_until);
         let (stream, index) = contents.stream(id)?;
-        stream.continuation(index, latest, now)
+        stream.continuation(index, latest, confirmed, now)
     }
 
     /// Returns where a client continues whose older streams with the same `request` id are still open, for example because their connection
@@ -119,14 +128,17 @@ impl<F, C> Mailbox<F, C> {
     #[must_use]
     pub fn replaced_streams(&self, time: Instant) -> Vec<StreamId> {
         let contents = self.lock();
-        let open: Vec<_> = contents.streams.iter().filter(|stream| stream.is_open()).collect();
-        let is_replaced = |index: usize| {
-            let Some(resumable) = &open[index].resumable else { return false };
-            let has_same_request = |newer: &Resumable| newer.request == resumable.request;
-            let newer = open[index + 1..].iter().filter_map(|newer| newer.resumable.as_deref());
-            resumable.opened < time && newer.into_iter().any(has_same_request)
+        let open = contents.streams.iter().filter(|stream| stream.is_open());
+        let open: Vec<_> =
+            open.filter_map(|stream| Some((stream.resumable.as_deref()?, stream.id))).collect();
+        // A stream of another process may be older than one with a lower id, which was opened here before the hand-over.
+        let is_replaced = |&&(older, id): &&(&Resumable, StreamId)| {
+            let is_newer = |&(newer, newer_id): &(&Resumable, StreamId)| {
+                newer.request == older.request && (newer.opened, newer_id) > (older.opened, id)
+            };
+            older.opened < time && open.iter().any(is_newer)
         };
-        (0..open.len()).filter(|index| is_replaced(*index)).map(|index| open[index].id).collect()
+        open.iter().filter(is_replaced).map(|(_, id)| *id).collect()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Contents<F, C>> {

@@ -104,7 +104,9 @@ impl Subscriptions {
     fn continued(&self, stream: &Suspended) -> Option<ContinuedStream> {
         let shared = &self.shared;
         let state = shared.state.lock();
-        let continuation = stream.mailbox.continuation(stream.id, state.log.latest()?, shared.clock.now())?;
+        let (latest, now) = (state.log.latest()?, shared.clock.now());
+        let confirmed_until = shared.confirmed_until(now);
+        let continuation = stream.mailbox.continuation(stream.id, latest, confirmed_until, now)?;
         let types = state.filters.get(&stream.id).map(|types| (**types).clone());
         Some(ContinuedStream { user: stream.mailbox.user().clone(), types, continuation })
     }
@@ -133,7 +135,7 @@ impl Adopt for Subscriptions {
         let language = state.languages.language(&preference);
         let (mailbox, id) = state.log.open_continued(&user, connection, continuation, preference, now);
         shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
-        if known_language.is_some_and(|known| known != language) {
+        if known_language.as_ref().unwrap_or(&shared.default_language) != &language {
             mailbox.with_stream(id, |stream| stream.add_note(Note::Language));
         }
         let pending = PendingStream {

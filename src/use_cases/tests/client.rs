@@ -15,7 +15,27 @@ pub(super) struct FakeConnection {
     is_suspended: AtomicBool,
     /// Whether another process continues the connection.
     is_released: AtomicBool,
+    /// The bytes that the kernel has not taken when the connection is suspended.
+    unsent: Frame,
     wakes: Notify,
+}
+
+impl FakeConnection {
+    pub(super) fn with_unsent(unsent: impl Into<Frame>) -> Self {
+        Self { unsent: unsent.into(), ..Self::default() }
+    }
+
+    pub(super) fn unsent(&self) -> Frame {
+        self.unsent.clone()
+    }
+
+    pub(super) fn is_suspended(&self) -> bool {
+        self.is_suspended.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn is_released(&self) -> bool {
+        self.is_released.load(Ordering::SeqCst)
+    }
 }
 
 impl Connection for FakeConnection {
@@ -34,7 +54,7 @@ impl Connection for FakeConnection {
         self.is_suspended.store(is_suspended, Ordering::SeqCst);
         on_suspended(is_suspended.then(|| SuspendedConnection {
             socket: std::fs::File::open("/dev/null").expect("opened").into(),
-            unsent: Frame::new(),
+            unsent: self.unsent.clone(),
             is_chunked: true,
             excess_bytes: 0,
         }));
@@ -71,7 +91,7 @@ impl Client {
 
     /// Reads one turn.
     pub(super) fn read_turn(&mut self) -> Vec<String> {
-        if self.connection.is_suspended.load(Ordering::SeqCst) {
+        if self.connection.is_suspended() {
             return Vec::new();
         }
         let is_woken = self.connection.is_woken.swap(false, Ordering::SeqCst);
@@ -143,7 +163,12 @@ impl Client {
     }
 }
 
-fn text(frame: &Frame) -> String {
+/// Returns the client of a stream that another process has handed over.
+pub(super) fn continued(stream: Box<dyn EventStream>, connection: Arc<FakeConnection>) -> Client {
+    Client::new(Subscription { language: LanguageTag::default(), stream }, connection)
+}
+
+pub(super) fn text(frame: &Frame) -> String {
     let mut text = String::from_utf8(frame.to_vec()).expect("a text");
     // The padding of a large content.
     text.truncate(text.find("  ").unwrap_or(text.len()));

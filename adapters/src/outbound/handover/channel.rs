@@ -81,7 +81,7 @@ impl Channel {
         self.process
     }
 
-    /// Sends a message. If it fails, the peer does not receive the whole message.
+    /// Sends a message. If it fails, the peer receives neither the whole message nor a later one.
     pub(super) async fn send(&mut self, parcel: &Parcel, time: Duration) -> io::Result<()> {
         let Parcel { message, data, descriptors } = parcel;
         let text = serde_json::to_vec(message)?;
@@ -100,7 +100,12 @@ impl Channel {
                 .await?;
             self.socket.write_all(&frame[sent..]).await
         };
-        timeout(time, send).await?
+        let sent = timeout(time, send).await.map_err(io::Error::from).flatten();
+        if sent.is_err() {
+            // The next message would complete this one.
+            shutdown(&self.socket, Shutdown::Write).ok();
+        }
+        sent
     }
 
     /// Receives a message. It may be called again after a timeout.

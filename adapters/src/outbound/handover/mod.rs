@@ -28,3 +28,6 @@ pub use self::{
     start::start_successor,
     successor::{Answer, SuccessorProcess, TakeOverListener},
 };
+
+#[cfg(test)]
+mod tests;

@@ -73,7 +73,7 @@ impl Predecessor {
             Ok(Parcel { message: Message::Aborted { reason }, .. }) => Err(TakeOverFailed::Refused(reason)),
             Ok(_) => Err(TakeOverFailed::Unexpected),
             // Only a process that has ended closes the connection without a message.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) if is_end(&error) => Ok(()),
             Err(error) => Err(TakeOverFailed::Connection(error)),
         }
     }

@@ -30,6 +30,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const READY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time in which the successor has to confirm streams. They are silent meanwhile.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum length of the path of the socket, in bytes: the kernel's limit without the process id of the temporary name.
+const MAX_PATH_BYTES: usize = 107 - ".4194304".len();
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -50,6 +52,13 @@ impl TakeOverListener {
     pub fn bind(path: &Path, replace: bool) -> io::Result<Self> {
         if !replace && std::os::unix::net::UnixStream::connect(path).is_ok() {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, "another process listens there"));
+        }
+        let bytes = path.as_os_str().len();
+        if bytes > MAX_PATH_BYTES {
+            let message = format!(
+                "the path of the socket has {bytes} bytes; use a path of at most {MAX_PATH_BYTES} bytes"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidFilename, message));
         }
         // The socket gets its place when its permissions are set, at once.
         let temporary = path.with_added_extension(std::process::id().to_string());
@@ -188,18 +197,32 @@ impl Successor for SuccessorProcess {
         streams: Vec<(ContinuedStream, SuspendedConnection)>,
     ) -> Result<(), SuccessorLost> {
         let mut channel = self.channel.lock().await;
-        channel.send(&streams_parcel(streams), CONFIRM_TIMEOUT).await.map_err(|error| lost(&error))?;
-        let answer = match channel.receive(CONFIRM_TIMEOUT).await {
-            // What the successor has sent by now counts, and it can send nothing more.
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                channel.stop_receiving().map_err(|error| lost(&error))?;
-                channel.receive(ANSWER_TIMEOUT).await.map_err(|_| error)
+        let answer = async {
+            channel.send(&streams_parcel(streams), CONFIRM_TIMEOUT).await?;
+            match final_answer(&mut channel, CONFIRM_TIMEOUT).await?.message {
+                Message::Confirmed => Ok(()),
+                _ => Err(invalid("it has sent another message than expected")),
             }
-            answer => answer,
         };
-        match answer.map_err(|error| lost(&error))?.message {
-            Message::Confirmed => Ok(()),
-            _ => Err(lost(&invalid("it has sent another message than expected"))),
+        let confirmed = answer.await;
+        if confirmed.is_err() {
+            // Otherwise the successor could still confirm, and both processes would continue the streams.
+            channel.stop_receiving().ok();
         }
+        confirmed.map_err(|error| lost(&error))
     }
 }
+
+/// Receives the answer of a successor. After a timeout, what the successor has sent by then counts, and it can send nothing more.
+async fn final_answer(channel: &mut Channel, time: Duration) -> io::Result<Parcel> {
+    match channel.receive(time).await {
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            channel.stop_receiving()?;
+            channel.receive(ANSWER_TIMEOUT).await.map_err(|_| error)
+        }
+        answer => answer,
+    }
+}
+
+#[cfg(test)]
+mod tests;

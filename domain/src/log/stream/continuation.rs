@@ -57,13 +57,16 @@ impl Resumable {
         Self { request, opened, start_after, logged_out, late }
     }
 
-    fn state(&self, now: Instant) -> ResumableState {
+    /// Returns the state at `now`. The events after `unconfirmed_after` may not have arrived. None if all have.
+    fn state(&self, unconfirmed_after: Option<EventId>, now: Instant) -> ResumableState {
+        // The log of the other process may not have these events, and then it would not know that they are unconfirmed.
+        let unconfirmed = unconfirmed_after.map(|after| LateWindow::new(after, now).state(now));
         ResumableState {
             request: self.request.clone(),
             age: now.saturating_duration_since(self.opened),
             start_after: self.start_after,
             logged_out: self.logged_out,
-            late: self.late.as_ref().map(|late| late.state(now)),
+            late: self.late.as_ref().map(|late| late.state(now)).or(unconfirmed),
         }
     }
 }
@@ -101,15 +104,17 @@ impl<C> Stream<C> {
         self.position = Some(position);
     }
 
-    /// Returns the state with which another process continues the stream. `latest` is the last event that the mailbox may have. None if the
-    /// stream has ended, or if it is not known yet where it starts.
+    /// Returns the state with which another process continues the stream. `latest` is the last event that the mailbox may have, and
+    /// `confirmed` the last one that has certainly arrived. None if the stream has ended, or if it is not known yet where it starts.
     pub(in crate::log) fn continuation<F>(
         &self,
         index: Option<&Index<F>>,
         latest: EventId,
+        confirmed: Option<EventId>,
         now: Instant,
     ) -> Option<Continuation> {
         let position = self.position.filter(|_| self.is_open())?;
+        let unconfirmed_after = confirmed.filter(|confirmed| position.follows(*confirmed));
         let gap = self.progress.as_ref().and_then(|progress| progress.gap.clone());
         let has_more = index.is_some_and(|index| {
             index.gap_after(position).is_some() || index.after(position).next().is_some()
@@ -121,7 +126,7 @@ impl<C> Stream<C> {
             gap,
             notes: self.notes.pending().collect(),
             session: self.session.state(now),
-            resumable: self.resumable.as_ref().map(|resumable| resumable.state(now)),
+            resumable: self.resumable.as_ref().map(|resumable| resumable.state(unconfirmed_after, now)),
             requested: self.preference.requested().cloned(),
             language: self.preference.effective().first(),
             issued_at: self.issued_at,

@@ -24,7 +24,7 @@ impl Processes {
         let (from, to) = if to == 0 { (second, first) } else { (first, second) };
         let latest = from.log.latest().expect("a started log");
         let continuation =
-            stream.mailbox.continuation(stream.id, latest, from.now.get()).expect("an open stream");
+            stream.mailbox.continuation(stream.id, latest, None, from.now.get()).expect("an open stream");
         from.close(stream);
         to.adopt(stream.mailbox.user(), continuation)
     }
@@ -127,6 +127,6 @@ fn ended_and_unstarted_streams_do_not_continue() {
     let (ended, unstarted) = (process.open("a", "a"), process.open_unstarted("a", "b"));
     process.end(&ended, EndReason::Logout);
     for stream in [ended, unstarted] {
-        assert_eq!(stream.mailbox.continuation(stream.id, id(0), process.now.get()), None);
+        assert_eq!(stream.mailbox.continuation(stream.id, id(0), None, process.now.get()), None);
     }
 }

@@ -1,0 +1,498 @@
+//! Streams that are handed over to another process of the service, which reads the same NATS.
+
+mod bookmarks;
+mod changes;
+mod model;
+
+use std::collections::BTreeMap;
+
+use domain::type_filter::TypeFilter;
+use ports::{
+    inbound::{Adopt as _, ContinuedStream, SuspendedConnection},
+    outbound::{Successor, SuccessorLost},
+};
+use tokio::sync::oneshot;
+
+use super::{
+    client::{continued, text},
+    *,
+};
+
+/// A running process and its successor, with the same events.
+struct Processes {
+    old: Service,
+    new: Service,
+}
+
+impl Processes {
+    async fn start(policy: StreamPolicy) -> Self {
+        Self { old: Service::start(policy).await, new: Service::start(policy).await }
+    }
+
+    async fn publish(&mut self, users: &[&str], content: &str) {
+        self.publish_of(users, "t", content).await;
+    }
+
+    async fn publish_of(&mut self, users: &[&str], event_type: &str, content: &str) {
+        for process in [&mut self.old, &mut self.new] {
+            process.publish_of(users, event_type, content, Duration::ZERO);
+        }
+        run_until_idle().await;
+    }
+
+    /// Applies a change of an account, a choice or the like to both processes.
+    async fn receive(&self, event: impl Fn() -> SourceEvent) {
+        self.old.receive(event());
+        self.new.receive(event());
+        run_until_idle().await;
+    }
+
+    /// Hands over all streams. Returns the clients as the new process serves them, by name.
+    async fn hand_over(&self) -> Clients {
+        let mut hand_over = HandOver::start(&self.old, usize::MAX);
+        let mut clients = Clients::new();
+        while let Some(batch) = hand_over.batch().await {
+            clients.extend(self.new.adopt(batch.confirm()));
+        }
+        hand_over.result().await.expect("confirmed");
+        clients
+    }
+
+    async fn stop(self) {
+        self.old.stop().await;
+        self.new.stop().await;
+    }
+}
+
+/// Clients by the name with which they were opened.
+type Clients = BTreeMap<String, Client>;
+type SuspendedStreams = Vec<(ContinuedStream, SuspendedConnection)>;
+
+fn only(clients: Clients) -> Client {
+    let mut clients = clients.into_values();
+    let client = clients.next().expect("a client");
+    assert!(clients.next().is_none(), "one client only");
+    client
+}
+
+/// A hand-over in progress, whose batches a test answers.
+struct HandOver {
+    batches: mpsc::UnboundedReceiver<Batch>,
+    task: JoinHandle<Result<usize, SuccessorLost>>,
+}
+
+/// Streams that a process has suspended and handed over.
+struct Batch {
+    streams: SuspendedStreams,
+    answer: oneshot::Sender<Result<(), SuccessorLost>>,
+}
+
+struct FakeSuccessor(mpsc::UnboundedSender<Batch>);
+
+#[async_trait]
+impl Successor for FakeSuccessor {
+    async fn hand_over(&self, streams: SuspendedStreams) -> Result<(), SuccessorLost> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Batch { streams, answer }).expect("the test receives");
+        answered.await.expect("an answer")
+    }
+}
+
+impl HandOver {
+    fn start(process: &Service, limit: usize) -> Self {
+        let (successor, batches) = mpsc::unbounded_channel();
+        let (subscriptions, successor) = (process.subscriptions.clone(), FakeSuccessor(successor));
+        let task = tokio::spawn(async move { subscriptions.hand_over(&successor, limit).await });
+        Self { batches, task }
+    }
+
+    /// Starts the hand-over of all streams of the old process, which are one batch.
+    async fn of_all(processes: &Processes) -> (Self, Batch) {
+        let mut hand_over = Self::start(&processes.old, usize::MAX);
+        let batch = hand_over.batch().await.expect("streams");
+        (hand_over, batch)
+    }
+
+    /// Waits for the next batch. Returns none at the end of the hand-over.
+    async fn batch(&mut self) -> Option<Batch> {
+        self.batches.recv().await
+    }
+
+    async fn result(self) -> Result<usize, SuccessorLost> {
+        self.task.await.expect("no panic")
+    }
+}
+
+impl Batch {
+    fn names(&self) -> Vec<String> {
+        self.streams.iter().map(|(_, connection)| text(&connection.unsent)).collect()
+    }
+
+    /// Confirms the batch. Its streams belong to the new process.
+    fn confirm(self) -> SuspendedStreams {
+        self.answer.send(Ok(())).expect("the process waits");
+        self.streams
+    }
+
+    fn fail(self) {
+        self.answer.send(Err(SuccessorLost { cause: "a test".into() })).expect("the process waits");
+    }
+}
+
+impl Service {
+    /// Opens a stream whose connection is recognized in the new process by the bytes that the kernel has not taken.
+    fn open_named(&self, name: &str, request: StreamRequest) -> Client {
+        let connection = Arc::new(FakeConnection::with_unsent(name.to_owned()));
+        let subscription = self.subscriptions.subscribe(request, connection.clone()).expect("a stream");
+        Client::new(subscription, connection)
+    }
+
+    /// Continues the streams of another process.
+    fn adopt(&self, streams: SuspendedStreams) -> Clients {
+        let adopt = |(stream, SuspendedConnection { unsent, .. })| {
+            let connection = Arc::new(FakeConnection::with_unsent(unsent.clone()));
+            let stream = self.subscriptions.adopt(stream, connection.clone());
+            (text(&unsent), continued(stream, connection))
+        };
+        streams.into_iter().map(adopt).collect()
+    }
+}
+
+/// Returns a name whose bytes fill a batch.
+fn large_name(name: &str) -> String {
+    format!("{name}{}", " ".repeat(5 << 20))
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_event_arrives_once_in_order() {
+    for adopts_late in [false, true] {
+        let mut processes = Processes::start(POLICY).await;
+        for n in 1..=3 {
+            processes.publish(&["a"], &large(n)).await;
+        }
+        let mut replays = processes.old.open_named("replays", after("a", id(0)));
+        let (mut lags, mut reads) =
+            (processes.old.open_named("lags", request("a")), processes.old.open_named("reads", request("a")));
+        for n in 4..=6 {
+            processes.publish(&["a"], &large(n)).await;
+        }
+        assert_eq!(replays.read_turn(), ["1"]);
+        assert_eq!(lags.read_turn(), ["4"]);
+        assert_eq!(reads.read(), ["4", "5", "6"]);
+        let (mut hand_over, batch) = HandOver::of_all(&processes).await;
+        assert_eq!(batch.names(), ["replays", "lags", "reads"], "in the order in which they were opened");
+        processes.publish(&["a"], "7").await;
+        for client in [&mut replays, &mut lags, &mut reads] {
+            assert_eq!(client.read(), NOTHING, "a suspended connection takes nothing");
+        }
+        let streams = batch.confirm();
+        if adopts_late {
+            processes.publish(&["a"], "8").await;
+        }
+        let mut clients = processes.new.adopt(streams);
+        if !adopts_late {
+            processes.publish(&["a"], "8").await;
+        }
+        assert!(hand_over.batch().await.is_none());
+        assert_eq!(hand_over.result().await, Ok(3));
+        for (name, expected) in [
+            ("replays", &["2", "3", "4", "5", "6", "7", "8"][..]),
+            ("lags", &["5", "6", "7", "8"]),
+            ("reads", &["7", "8"]),
+        ] {
+            assert_eq!(clients.get_mut(name).expect("handed over").read(), expected, "{name}");
+        }
+        for client in [replays, lags, reads] {
+            assert!(client.connection.is_released());
+        }
+        processes.publish(&["a"], "9").await;
+        for client in clients.values_mut() {
+            assert_eq!(client.read(), ["9"]);
+        }
+        processes.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_batch_continues_here() {
+    let mut metrics = plain_metrics();
+    metrics.expect_delivered().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivery_completed().return_const(());
+    let closed = |reason: EndReason| move |closed: &EndReason, _: &usize, _: &usize| *closed == reason;
+    metrics.expect_stream_closed().once().withf(closed(EndReason::HandedOver)).return_const(());
+    metrics.expect_stream_closed().times(2).withf(closed(EndReason::Client)).return_const(());
+    let old = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
+    let mut processes = Processes { old, new: Service::start(POLICY).await };
+    let names = ["first", "second", "third"];
+    let mut clients = names.map(|name| processes.old.open_named(&large_name(name), request("a")));
+    for client in &mut clients {
+        client.read();
+    }
+    let mut hand_over = HandOver::start(&processes.old, usize::MAX);
+    let batch = hand_over.batch().await.expect("a batch");
+    assert_eq!(batch.names(), ["first"], "a batch has a limited number of bytes");
+    let mut first = only(processes.new.adopt(batch.confirm()));
+    let batch = hand_over.batch().await.expect("a batch");
+    assert_eq!(batch.names(), ["second"]);
+    processes.publish(&["a"], "meanwhile").await;
+    batch.fail();
+    assert!(hand_over.batch().await.is_none(), "the successor gets nothing more");
+    assert!(hand_over.result().await.is_err());
+    processes.publish(&["a"], "after").await;
+    assert_eq!(first.read(), ["meanwhile", "after"]);
+    let [mut old_first, mut second, mut third] = clients;
+    assert!(old_first.connection.is_released());
+    assert_eq!(old_first.read(), NOTHING);
+    for client in [&mut second, &mut third] {
+        assert!(!client.connection.is_released());
+        assert_eq!(client.read(), ["meanwhile", "after"]);
+    }
+    drop((old_first, second, third));
+    processes.stop().await;
+}
+
+/// If the answer is not known, for example because this process is stopped meanwhile, the successor may already write.
+#[tokio::test(start_paused = true)]
+async fn unanswered_batch_is_not_written_here() {
+    let mut processes = Processes::start(POLICY).await;
+    let mut suspended = processes.old.open_named("suspended", request("a"));
+    suspended.read();
+    let (hand_over, _batch) = HandOver::of_all(&processes).await;
+    let mut opened_later = processes.old.open("a");
+    processes.publish(&["a"], "1").await;
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    assert_eq!(opened_later.read(), ["1"]);
+    assert_eq!(suspended.read(), NOTHING);
+    hand_over.task.abort();
+    processes.old.subscriptions.drain(s(1)).await;
+    assert_eq!(suspended.read(), NOTHING);
+    assert!(opened_later.read()[0].starts_with("Stopping"));
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ending_and_unstarted_streams_stay() {
+    let mut processes = Processes::start(POLICY).await;
+    let mut ending = processes.old.open_named("ending", request("a"));
+    processes.publish_of(&["a"], "backchannel-logout", "out").await;
+    let mut unstarted = processes.old.open_named("unstarted", after("a", id(5)));
+    let mut open = processes.old.open_named("open", request("a"));
+    open.read();
+    let (hand_over, batch) = HandOver::of_all(&processes).await;
+    assert_eq!(batch.names(), ["open"]);
+    assert!(!unstarted.connection.is_suspended());
+    let mut continued = only(processes.new.adopt(batch.confirm()));
+    assert_eq!(hand_over.result().await, Ok(1));
+    assert_eq!(ending.read(), ["out", "Logout"]);
+    // The event that the unstarted stream waits for is unknown after a second.
+    tokio::spawn(processes.old.subscriptions.clone().maintain());
+    tokio::time::sleep(s(3)).await;
+    assert_eq!(unstarted.read(), [gap(GapReason::Unknown, id(5), id(1))]);
+    // Now it can be handed over.
+    let mut unstarted = only(processes.hand_over().await);
+    processes.publish(&["a"], "2").await;
+    assert_eq!([continued.read(), unstarted.read()], [["2"]; 2]);
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_streams_than_the_limit_are_handed_over() {
+    let mut processes = Processes::start(POLICY).await;
+    let mut clients = ["first", "second", "third"].map(|name| processes.old.open_named(name, request("a")));
+    for client in &mut clients {
+        client.read();
+    }
+    let mut hand_over = HandOver::start(&processes.old, 2);
+    let batch = hand_over.batch().await.expect("a batch");
+    assert_eq!(batch.names(), ["first", "second"]);
+    let mut continued = processes.new.adopt(batch.confirm());
+    assert!(hand_over.batch().await.is_none());
+    assert_eq!(hand_over.result().await, Ok(2));
+    processes.publish(&["a"], "1").await;
+    assert_eq!(clients.map(|mut client| client.read()), [vec![], vec![], vec!["1".to_owned()]]);
+    assert!(continued.values_mut().all(|client| client.read() == ["1"]));
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_streams_are_handed_over_in_batches() {
+    let processes = Processes::start(POLICY).await;
+    let name = |n: usize| format!("user {}", n % 7);
+    let clients: Vec<_> =
+        (0..600).map(|n| processes.old.open_named(&n.to_string(), request(&name(n)))).collect();
+    let mut hand_over = HandOver::start(&processes.old, usize::MAX);
+    let mut continued = Clients::new();
+    while let Some(batch) = hand_over.batch().await {
+        assert!(batch.streams.len() <= 250, "the descriptors of one message");
+        continued.extend(processes.new.adopt(batch.confirm()));
+    }
+    assert_eq!(hand_over.result().await, Ok(600));
+    assert_eq!(continued.len(), 600);
+    assert!(clients.iter().all(|client| client.connection.is_released()));
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_continue_beyond_lower_limits() {
+    let limits = StreamLimits { total: 2, per_user: 1 };
+    let old = Service::start(POLICY).await;
+    let mut metrics = plain_metrics();
+    metrics.expect_delivered().return_const(());
+    metrics.expect_event_received().return_const(());
+    metrics.expect_delivery_completed().return_const(());
+    metrics.expect_limit_reached().once().with(eq(domain::log::LimitReached::Total)).return_const(());
+    metrics.expect_stream_closed().times(3).return_const(());
+    let new = Service::start_with(StreamPolicy { limits, ..POLICY }, metrics, PLAIN_FRAMES).await;
+    let mut processes = Processes { old, new };
+    let clients = ["1", "2", "3"].map(|name| processes.old.open_named(name, request("a")));
+    let mut continued = processes.hand_over().await;
+    drop(clients);
+    processes.publish(&["a"], "x").await;
+    assert!(continued.len() == 3 && continued.values_mut().all(|client| client.read() == ["x"]));
+    assert!(matches!(processes.new.try_open(request("b")).err(), Some(SubscribeError::TooMany { .. })));
+    drop(continued);
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn opened_and_closed_streams_are_counted_in_both_processes() {
+    let mut of_old = plain_metrics();
+    let closed = |reason: &EndReason, open: &usize, users: &usize| {
+        (*reason, *open, *users) == (EndReason::HandedOver, 0, 0)
+    };
+    of_old.expect_stream_closed().once().withf(closed).return_const(());
+    let mut of_new = MockMetrics::new();
+    of_new.expect_nats_connected().return_const(());
+    of_new.expect_stream_opened().once().with(eq(1), eq(1)).return_const(());
+    let closed = |reason: &EndReason, open: &usize, users: &usize| {
+        (*reason, *open, *users) == (EndReason::Client, 0, 0)
+    };
+    of_new.expect_stream_closed().once().withf(closed).return_const(());
+    let processes = Processes {
+        old: Service::start_with(POLICY, of_old, PLAIN_FRAMES).await,
+        new: Service::start_with(POLICY, of_new, PLAIN_FRAMES).await,
+    };
+    let client = processes.old.open_named("a", request("a"));
+    let continued = processes.hand_over().await;
+    // The end of the connection here is not an end of the stream.
+    drop(client);
+    drop(continued);
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn filter_of_types_moves_with_the_stream() {
+    let mut processes = Processes::start(POLICY).await;
+    let filter = TypeFilter::parse("wanted-*").expect("a filter");
+    let client = processes.old.open_named("a", StreamRequest { types: Some(filter), ..request("a") });
+    let mut continued = only(processes.hand_over().await);
+    drop(client);
+    processes.publish_of(&["a"], "other", "1").await;
+    processes.publish_of(&["a"], "wanted-x", "2").await;
+    assert_eq!(continued.read(), ["2"]);
+    // The new process can hand it over as well.
+    let Processes { old, new } = processes;
+    let mut processes = Processes { old: new, new: old };
+    let mut continued = only(processes.hand_over().await);
+    processes.publish_of(&["a"], "other", "3").await;
+    processes.publish_of(&["a"], "wanted-y", "4").await;
+    assert_eq!(continued.read(), ["4"]);
+    processes.stop().await;
+}
+
+/// The new process reads NATS later than the old one.
+#[tokio::test(start_paused = true)]
+async fn new_process_behind_delivers_no_event_twice() {
+    let mut processes = Processes::start(POLICY).await;
+    tokio::spawn(processes.new.subscriptions.clone().maintain());
+    let mut client = processes.old.open_named("a", request("a"));
+    processes.old.publish(&["a"], "1");
+    processes.old.publish(&["b"], "of b");
+    run_until_idle().await;
+    assert_eq!(client.read(), ["1"]);
+    let mut continued = only(processes.hand_over().await);
+    tokio::time::sleep(s(5)).await;
+    assert_eq!(continued.read(), NOTHING);
+    processes.new.publish(&["a"], "1");
+    processes.new.publish(&["b"], "of b");
+    processes.publish(&["a"], "3").await;
+    assert_eq!(continued.read(), ["3"]);
+    processes.stop().await;
+}
+
+/// The new process does not get the events that the client already has, because NATS fails meanwhile.
+#[tokio::test(start_paused = true)]
+async fn new_process_that_stays_behind_reports_no_gap() {
+    let mut processes = Processes::start(POLICY).await;
+    tokio::spawn(processes.new.subscriptions.clone().maintain());
+    let mut client = processes.old.open_named("a", request("a"));
+    processes.old.publish(&["a"], "1");
+    run_until_idle().await;
+    assert_eq!(client.read(), ["1"]);
+    let mut continued = only(processes.hand_over().await);
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(continued.read(), NOTHING);
+    processes.new.publish(&["a"], "1");
+    processes.publish(&["a"], "2").await;
+    assert_eq!(continued.read(), ["2"]);
+    processes.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn shorter_log_causes_a_gap_for_lost_events_only() {
+    let old = Service::start(POLICY).await;
+    let new = Service::before_nats(POLICY, any_metrics(), PLAIN_FRAMES);
+    let mut processes = Processes { old, new };
+    let mut reads = processes.old.open_named("reads", request("a"));
+    let lags = processes.old.open_named("lags", request("b"));
+    processes.old.publish(&["a", "b"], "1");
+    run_until_idle().await;
+    assert_eq!(reads.read(), ["1"]);
+    // The log of the new process starts here.
+    processes.new.sequence = 1;
+    processes.new.receive(SourceEvent::Resync { after: id(1) });
+    processes.new.receive(SourceEvent::Subscribed);
+    run_until_idle().await;
+    let mut clients = processes.hand_over().await;
+    drop((reads, lags));
+    processes.publish(&["a", "b"], "2").await;
+    assert_eq!(clients.get_mut("reads").expect("handed over").read(), ["2"]);
+    let of_lagging = clients.get_mut("lags").expect("handed over").read();
+    assert_eq!(of_lagging, [gap(GapReason::Expired, id(0), id(1)), "2".into()]);
+    processes.stop().await;
+}
+
+const HISTORY_OFF: StreamPolicy =
+    StreamPolicy { log: LogLimits { max_age: Duration::ZERO, ..POLICY.log }, ..POLICY };
+
+#[tokio::test(start_paused = true)]
+async fn without_a_history_each_event_arrives_once() {
+    let mut processes = Processes::start(HISTORY_OFF).await;
+    let (mut lags, mut reads) =
+        (processes.old.open_named("lags", request("b")), processes.old.open_named("reads", request("a")));
+    lags.read();
+    processes.publish(&["a"], "1").await;
+    assert_eq!(reads.read(), ["1"]);
+    let mut clients = processes.hand_over().await;
+    processes.publish(&["a", "b"], "2").await;
+    for (name, client) in &mut clients {
+        assert_eq!(client.read(), ["2"], "{name}");
+    }
+    processes.stop().await;
+}
+
+/// Without a history the new process keeps no event for a stream that it does not have yet.
+#[tokio::test(start_paused = true)]
+async fn without_a_history_events_meanwhile_are_a_gap() {
+    let mut processes = Processes::start(HISTORY_OFF).await;
+    let mut client = processes.old.open_named("a", request("a"));
+    processes.publish(&["a"], "1").await;
+    assert_eq!(client.read(), ["1"]);
+    let (_hand_over, batch) = HandOver::of_all(&processes).await;
+    processes.publish(&["a"], "2").await;
+    let mut continued = only(processes.new.adopt(batch.confirm()));
+    processes.publish(&["a"], "3").await;
+    assert_eq!(continued.read(), [gap(GapReason::Expired, id(1), id(2)), "3".into()]);
+    processes.stop().await;
+}
