@@ -110,7 +110,7 @@ pub(super) struct TakeOverParts {
 
 /// The successor that has taken over, and continues streams from now on.
 pub(super) struct HandedOver {
-    pub(super) successor: SuccessorProcess,
+    pub(super) successor: Arc<SuccessorProcess>,
     /// Whether the successor continues streams.
     pub(super) continues_streams: bool,
 }
@@ -152,7 +152,7 @@ impl TakeOverParts {
         }
         loop {
             let Some(current) = &listener else { return std::future::pending().await };
-            let successor = current.accept().await;
+            let successor = Arc::new(current.accept().await);
             let handed_over = tokio::select! {
                 // The successor has taken over, or is lost.
                 handed_over = self.hand_over(&successor) => handed_over,
@@ -226,7 +226,7 @@ impl TakeOverParts {
     }
 
     /// Hands over to `successor`: first the right to accept connections, then the streams. Returns whether it continues streams.
-    async fn hand_over(&self, successor: &SuccessorProcess) -> Result<bool, SuccessorLost> {
+    async fn hand_over(&self, successor: &Arc<SuccessorProcess>) -> Result<bool, SuccessorLost> {
         info!(process = successor.process, version = successor.version, "another process takes over");
         let failed = |cause: &dyn ToString| SuccessorLost { cause: cause.to_string() };
         let user = UserId::try_new(TOKEN_USER).map_err(|error| failed(&error))?;

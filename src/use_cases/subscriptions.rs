@@ -1,6 +1,7 @@
 //! The open streams and the log that they read, shared by all use cases.
 
 mod accounts;
+mod adopt;
 mod delivery;
 mod drain;
 mod exchange;

@@ -101,7 +101,7 @@ impl Successor for FakeSuccessor {
 impl HandOver {
     fn start(process: &Service, limit: usize) -> Self {
         let (successor, batches) = mpsc::unbounded_channel();
-        let (subscriptions, successor) = (process.subscriptions.clone(), FakeSuccessor(successor));
+        let (subscriptions, successor) = (process.subscriptions.clone(), Arc::new(FakeSuccessor(successor)));
         let task = tokio::spawn(async move { subscriptions.hand_over(&successor, limit).await });
         Self { batches, task }
     }
@@ -269,6 +269,34 @@ async fn unanswered_batch_is_not_written_here() {
     assert_eq!(suspended.read(), NOTHING);
     assert!(opened_later.read()[0].starts_with("Stopping"));
     processes.stop().await;
+}
+
+/// A stop of the process drops the hand-over. A batch that was sent gets its answer nevertheless.
+#[tokio::test(start_paused = true)]
+async fn dropped_hand_over_finishes_its_batch() {
+    for is_confirmed in [true, false] {
+        let mut processes = Processes::start(POLICY).await;
+        let [mut sent, mut waits] =
+            ["sent", "waits"].map(|name| processes.old.open_named(&large_name(name), request("a")));
+        sent.read();
+        waits.read();
+        let (hand_over, batch) = HandOver::of_all(&processes).await;
+        hand_over.task.abort();
+        processes.publish(&["a"], "1").await;
+        assert_eq!(waits.read(), ["1"]);
+        assert_eq!(sent.read(), NOTHING);
+        if is_confirmed {
+            let mut continued = only(processes.new.adopt(batch.confirm()));
+            assert_eq!(continued.read(), ["1"]);
+        } else {
+            batch.fail();
+        }
+        run_until_idle().await;
+        assert_eq!(sent.connection.is_released(), is_confirmed);
+        let expected: &[&str] = if is_confirmed { &[] } else { &["1"] };
+        assert_eq!(sent.read(), expected);
+        processes.stop().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
