@@ -23,7 +23,7 @@ struct HandleState {
     written: AtomicU32,
     blocked: AtomicBool,
     pending: AtomicBool,
-    /// [`CUT`], [`FINISHING`], [`TIMED_OUT`] and [`SUSPENDED`] as bits, which take a single byte.
+    /// [`CUT`], [`FINISHING`], [`TIMED_OUT`], [`SUSPENDED`] and [`RELEASED`] as bits, which take a single byte.
     flags: AtomicU8,
     writer: Mutex<Writer>,
 }
@@ -36,6 +36,8 @@ const FINISHING: u8 = 2;
 const TIMED_OUT: u8 = 4;
 /// The connection is suspended: nothing is taken from the body and nothing is written.
 const SUSPENDED: u8 = 8;
+/// Another process has continued the connection.
+const RELEASED: u8 = 16;
 
 /// The writer of the connection.
 enum Writer {
@@ -92,6 +94,12 @@ impl ConnectionHandle {
     #[must_use]
     pub fn is_suspended(&self) -> bool {
         self.0.has_flag(SUSPENDED)
+    }
+
+    /// Returns whether another process has continued the connection.
+    #[must_use]
+    pub fn is_released(&self) -> bool {
+        self.0.has_flag(RELEASED)
     }
 
     /// Suspends the connection.
@@ -233,6 +241,7 @@ impl Connection for HandleState {
     }
 
     fn release(self: Arc<Self>) {
+        self.flags.fetch_or(RELEASED, Ordering::AcqRel);
         if let Writer::Reactor(reactor) = &*self.writer.lock() {
             reactor.release(ConnectionHandle(Arc::clone(&self)));
         }

@@ -171,6 +171,7 @@ async fn stream_in_the_clear_keeps_its_properties() {
     let mut successor = generations.start(&[]);
     let (_, debug) = successor.logged_addresses().await;
     assert_eq!(taken_over(&mut program, &mut successor).await, 1);
+    assert_eq!(logged(&mut program, "stream ended").await["reason"], "handed_over");
     let publisher = generations.nats.publisher().await;
     publisher.event(&["einstein"], "item-renamed", "not asked for").await;
     publisher.event(&["einstein"], "share-created", "asked for").await;

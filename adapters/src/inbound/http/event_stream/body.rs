@@ -89,7 +89,13 @@ impl EventStreamBody {
 
 impl Drop for EventStreamBody {
     fn drop(&mut self) {
-        let reason = if self.handle.has_timed_out() { EndReason::Slow } else { EndReason::Client };
+        let reason = if self.handle.is_released() {
+            EndReason::HandedOver
+        } else if self.handle.has_timed_out() {
+            EndReason::Slow
+        } else {
+            EndReason::Client
+        };
         let recorded = self.stream.close(reason);
         if let (Some(audit), Some(reason)) = (self.audit(), recorded) {
             audit.ended(reason);
