@@ -119,9 +119,15 @@ impl Connection {
         let mut context = Context::from_waker(&waker);
         let mut unsent = Vec::new();
         let taken = loop {
-            match self.body.take(&mut context, &mut unsent) {
-                Ok(true) => {}
-                Ok(false) => break !self.body.has_ended(),
+            // Each call makes one chunk of the pieces, up to the limits of one write.
+            let mut pieces = Vec::new();
+            match self.body.take(&mut context, &mut pieces) {
+                Ok(more) => {
+                    unsent.append(&mut pieces);
+                    if !more {
+                        break !self.body.has_ended();
+                    }
+                }
                 // The next write meets the error again.
                 Err(_) => break false,
             }
@@ -266,9 +272,12 @@ impl Connection {
         self.body.has_ended() || self.handle.is_finishing()
     }
 
-    /// Makes the connection close with a reset when it is dropped, which discards unread bytes.
+    /// Makes the connection close with a reset when it is dropped, which discards unread bytes. Not if it is suspended, because the option
+    /// would also belong to the process that continues it.
     pub(super) fn reset(&self) {
-        reset_on_close(&self.socket);
+        if !self.handle.is_suspended() {
+            reset_on_close(&self.socket);
+        }
     }
 
     /// Starts a lingering close: shuts down the sending side. The connection stays until the client has closed too, because closing a

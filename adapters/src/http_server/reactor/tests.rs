@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads the runtime's paused clock")]
 
 mod crowd;
+mod suspension;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -73,6 +74,15 @@ impl Body for ChannelBody {
 
 /// Hands off a connection with this body and returns its client.
 fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, ConnectionHandle) {
+    hand_off_with(inbox, |_| body, chunked)
+}
+
+/// Hands off a connection with the body that `body` returns for its handle, and returns its client.
+fn hand_off_with(
+    inbox: &Inbox,
+    body: impl FnOnce(&ConnectionHandle) -> BoxBody<Bytes, io::Error>,
+    chunked: bool,
+) -> (TcpStream, ConnectionHandle) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
     client.set_read_timeout(Some(Duration::from_mins(1))).expect("set");
@@ -80,7 +90,7 @@ fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (T
     socket.set_nonblocking(true).expect("set");
     SockRef::from(&socket).set_send_buffer_size(4096).expect("set");
     let handle = ConnectionHandle::default();
-    let body = StreamingBody::new(body, chunked);
+    let body = StreamingBody::new(body(&handle), chunked);
     inbox.hand_off(NewConnection {
         socket,
         handle: handle.clone(),
