@@ -111,19 +111,21 @@ pub(super) struct TakeOverParts {
 /// The successor that has taken over, and continues streams from now on.
 pub(super) struct HandedOver {
     pub(super) successor: Arc<SuccessorProcess>,
-    /// Whether the successor continues streams.
-    pub(super) continues_streams: bool,
+    /// Maximum number of streams that the successor still continues. Zero if it continues none.
+    pub(super) room: usize,
 }
 
 impl HandedOver {
     /// Hands over streams that open after the take-over, because their requests were received before. It does not end.
-    pub(super) async fn hand_over_later(&self, subscriptions: &Subscriptions) {
-        let mut is_lost = !self.continues_streams;
-        while !is_lost {
+    pub(super) async fn hand_over_later(mut self, subscriptions: &Subscriptions) {
+        while self.room > 0 {
             tokio::time::sleep(LATER_INTERVAL).await;
-            if let Err(SuccessorLost { cause }) = subscriptions.hand_over(&self.successor, usize::MAX).await {
-                warn!(cause, "the other streams are ended here");
-                is_lost = true;
+            match subscriptions.hand_over(&self.successor, self.room).await {
+                Ok(streams) => self.room -= streams,
+                Err(SuccessorLost { cause }) => {
+                    warn!(cause, "the other streams are ended here");
+                    self.room = 0;
+                }
             }
         }
         std::future::pending::<()>().await;
@@ -159,7 +161,7 @@ impl TakeOverParts {
                 () = refuse_all(Some(current)) => continue,
             };
             match handed_over {
-                Ok(continues_streams) => return Ok(HandedOver { successor, continues_streams }),
+                Ok(room) => return Ok(HandedOver { successor, room }),
                 Err(SuccessorLost { cause }) => {
                     warn!(cause, "the take-over has failed, this process continues");
                     successor.abort(&cause).await;
@@ -225,8 +227,8 @@ impl TakeOverParts {
         listener.ok()
     }
 
-    /// Hands over to `successor`: first the right to accept connections, then the streams. Returns whether it continues streams.
-    async fn hand_over(&self, successor: &Arc<SuccessorProcess>) -> Result<bool, SuccessorLost> {
+    /// Hands over to `successor`: first the right to accept connections, then the streams. Returns how many more streams it continues.
+    async fn hand_over(&self, successor: &Arc<SuccessorProcess>) -> Result<usize, SuccessorLost> {
         info!(process = successor.process, version = successor.version, "another process takes over");
         let failed = |cause: &dyn ToString| SuccessorLost { cause: cause.to_string() };
         let user = UserId::try_new(TOKEN_USER).map_err(|error| failed(&error))?;
@@ -239,11 +241,11 @@ impl TakeOverParts {
         successor.proceed().await?;
         if let Some(reason) = reason {
             warn!(reason, "the other process continues no stream, so all streams are ended here");
-            return Ok(false);
+            return Ok(0);
         }
         let streams = self.subscriptions.hand_over(successor, room).await?;
         info!(streams, "streams were handed over");
-        Ok(true)
+        Ok(room - streams)
     }
 
     fn accept(&self, accepting: bool) {

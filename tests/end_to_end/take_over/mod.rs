@@ -17,7 +17,7 @@ use crate::{
     eventually,
     ledger::Ledger,
     nats::{Nats, ReservedPort},
-    program::{Program, server_with_arguments},
+    program::{Program, server_with_arguments, server_with_descriptors},
     service::{sample, token},
     transport::{self, Server},
 };
@@ -65,6 +65,18 @@ impl Generations {
         let (_, debug) = first.logged_addresses().await;
         eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
         first
+    }
+
+    /// Starts a process that takes over, with this limit of file descriptors.
+    fn start_with_descriptors(&self, descriptors: u32) -> Program {
+        let (address, socket) = (self.port.address.to_string(), self.socket());
+        let socket = socket.to_str().expect("Unicode");
+        let ours = [("SSE_HTTP_ADDR", &*address), ("SSE_HANDOVER_SOCKET", socket), ("SSE_TAKE_OVER", "true")];
+        server_with_descriptors(&self.nats, descriptors, descriptors, &ours)
+    }
+
+    async fn follow_as_new_user(&self) -> Stream {
+        self.follow(&uuid::Uuid::new_v4().to_string()).await
     }
 
     async fn follow(&self, user: &str) -> Stream {

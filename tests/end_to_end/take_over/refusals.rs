@@ -68,6 +68,29 @@ async fn lower_limits_end_no_stream_in_the_clear() {
     }
 }
 
+/// The new process has descriptors for some of the streams. The others end, and their clients return.
+#[tokio::test(flavor = "multi_thread")]
+async fn fewer_descriptors_continue_some_streams_in_the_clear() {
+    const STREAMS: u64 = 100;
+    let generations = Generations::new().await;
+    let mut running = generations.first(&[]).await;
+    let mut streams = Vec::new();
+    for _ in 0..STREAMS {
+        streams.push(generations.follow_as_new_user().await);
+    }
+    let mut successor = generations.start_with_descriptors(160);
+    let continued = taken_over(&mut running, &mut successor).await.as_u64().expect("a number");
+    assert!((50..STREAMS).contains(&continued), "{continued} streams continue");
+    let publisher = generations.nats.publisher().await;
+    publisher.event(&["all"], "t", "for all").await;
+    let mut ended = 0;
+    for stream in &mut streams {
+        let next = stream.next().await.expect("an event or a comment");
+        ended += u64::from(next.0.contains(": the service is stopping"));
+    }
+    assert_eq!(continued + ended, STREAMS);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn socket_is_only_for_this_user_and_needed() {
     let generations = Generations::new().await;
