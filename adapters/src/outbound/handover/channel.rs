@@ -93,14 +93,14 @@ impl Channel {
         frame.extend_from_slice(&text);
         frame.extend_from_slice(data);
         let descriptors: Vec<_> = descriptors.iter().map(OwnedFd::as_fd).collect();
-        let send = async {
+        let sending = async {
             let socket = &self.socket;
             let sent = socket
                 .async_io(Interest::WRITABLE, || send_with_descriptors(socket.as_fd(), &frame, &descriptors))
                 .await?;
             self.socket.write_all(&frame[sent..]).await
         };
-        let sent = timeout(time, send).await.map_err(io::Error::from).flatten();
+        let sent = timeout(time, sending).await.map_err(io::Error::from).flatten();
         if sent.is_err() {
             // The next message would complete this one.
             shutdown(&self.socket, Shutdown::Write).ok();
