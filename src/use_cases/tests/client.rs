@@ -17,10 +17,17 @@ pub(super) struct FakeConnection {
     is_released: AtomicBool,
     /// The bytes that the kernel has not taken when the connection is suspended.
     unsent: Frame,
+    /// The stream that the end of the connection closes. None if a test closes it.
+    carried: Mutex<Option<Box<dyn EventStream>>>,
     wakes: Notify,
 }
 
 impl FakeConnection {
+    /// Makes the connection close `stream` when it is released.
+    pub(super) fn carry(&self, stream: Box<dyn EventStream>) {
+        *self.carried.lock() = Some(stream);
+    }
+
     pub(super) fn with_unsent(unsent: impl Into<Frame>) -> Self {
         Self { unsent: unsent.into(), ..Self::default() }
     }
@@ -67,6 +74,7 @@ impl Connection for FakeConnection {
 
     fn release(self: Arc<Self>) {
         self.is_released.store(true, Ordering::SeqCst);
+        drop(self.carried.lock().take());
     }
 }
 

@@ -349,13 +349,15 @@ async fn many_streams_are_handed_over_in_batches() {
     let name = |n: usize| format!("user {}", n % 7);
     let clients: Vec<_> =
         (0..600).map(|n| processes.old.open_named(&n.to_string(), request(&name(n)))).collect();
-    let mut hand_over = HandOver::start(&processes.old, usize::MAX);
     let mut continued = Clients::new();
-    while let Some(batch) = hand_over.batch().await {
-        assert!(batch.streams.len() <= 250, "the descriptors of one message");
-        continued.extend(processes.new.adopt(batch.confirm()));
+    for (limit, expected) in [(400, 400), (usize::MAX, 200)] {
+        let mut hand_over = HandOver::start(&processes.old, limit);
+        while let Some(batch) = hand_over.batch().await {
+            assert!(batch.streams.len() <= 250, "the descriptors of one message");
+            continued.extend(processes.new.adopt(batch.confirm()));
+        }
+        assert_eq!(hand_over.result().await, Ok(expected));
     }
-    assert_eq!(hand_over.result().await, Ok(600));
     assert_eq!(continued.len(), 600);
     assert!(clients.iter().all(|client| client.connection.is_released()));
     processes.stop().await;
@@ -401,11 +403,10 @@ async fn opened_and_closed_streams_are_counted_in_both_processes() {
         old: Service::start_with(POLICY, of_old, PLAIN_FRAMES).await,
         new: Service::start_with(POLICY, of_new, PLAIN_FRAMES).await,
     };
-    let client = processes.old.open_named("a", request("a"));
-    let continued = processes.hand_over().await;
+    let Client { stream, connection, .. } = processes.old.open_named("a", request("a"));
     // The end of the connection here is not an end of the stream.
-    drop(client);
-    drop(continued);
+    connection.carry(stream);
+    drop(processes.hand_over().await);
     processes.stop().await;
 }
 

@@ -454,21 +454,27 @@ async fn excess_input_is_counted_across_reactors() {
     let (old, new) = (Server::start(), Server::start());
     let mut stream = old.open(false).await;
     stream.client.write_all(&[b'x'; 40 * 1024]).expect("sent");
-    let suspended = loop {
-        let suspended = suspend(&stream.handle).await.expect("suspended");
-        if suspended.excess_bytes == 40 * 1024 {
-            break suspended;
+    let counted = async {
+        loop {
+            let suspended = suspend(&stream.handle).await.expect("suspended");
+            if suspended.excess_bytes == 40 * 1024 {
+                return suspended;
+            }
+            drop(suspended);
+            stream.handle.connection().resume();
+            tokio::task::yield_now().await;
         }
-        drop(suspended);
-        stream.handle.connection().resume();
-        tokio::task::yield_now().await;
     };
+    let suspended = tokio::time::timeout(Duration::from_secs(10), counted).await.expect("counted");
     new.adopt(suspended, &stream.log).await;
     stream.handle.connection().release();
     stream.client.write_all(&[b'x'; 40 * 1024]).expect("sent");
-    while stream.log.bodies() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let cut = async {
+        while stream.log.bodies() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), cut).await.expect("cut");
 }
 
 /// The options of a socket belong to all processes that have it. A reset would discard what its client has not read yet.
