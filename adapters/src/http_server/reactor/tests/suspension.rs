@@ -453,7 +453,7 @@ async fn released_socket_stays_open_and_is_not_polled() {
 async fn excess_input_is_counted_across_reactors() {
     let (old, new) = (Server::start(), Server::start());
     let mut stream = old.open(false).await;
-    stream.client.write_all(&[b'x'; 40 * 1024]).expect("sent");
+    stream.client.write_all(&vec![b'x'; 40 * 1024]).expect("sent");
     let counted = async {
         loop {
             let suspended = suspend(&stream.handle).await.expect("suspended");
@@ -468,7 +468,7 @@ async fn excess_input_is_counted_across_reactors() {
     let suspended = tokio::time::timeout(Duration::from_secs(10), counted).await.expect("counted");
     new.adopt(suspended, &stream.log).await;
     stream.handle.connection().release();
-    stream.client.write_all(&[b'x'; 40 * 1024]).expect("sent");
+    stream.client.write_all(&vec![b'x'; 40 * 1024]).expect("sent");
     let cut = async {
         while stream.log.bodies() > 0 {
             tokio::task::yield_now().await;
@@ -482,14 +482,14 @@ async fn excess_input_is_counted_across_reactors() {
 async fn end_of_the_old_reactor_resets_no_suspended_connection() {
     for is_released in [false, true] {
         let (server, reactor) = Server::stopped();
-        let served = tokio::spawn(reactor.run());
+        let running = tokio::spawn(reactor.run());
         let stream = server.open(false).await;
         let suspended = suspend(&stream.handle).await.expect("suspended");
         if is_released {
             stream.handle.connection().release();
         }
         server.adoption.inbox.shut_down(ShutdownMode::Now);
-        served.await.expect("no panic");
+        running.await.expect("no panic");
         let socket = TcpStream::from(suspended.socket);
         assert_eq!(SockRef::from(&socket).linger().expect("an option"), None, "released: {is_released}");
         assert_eq!(server.open_connections(), 0);
@@ -530,7 +530,9 @@ async fn run(steps: Vec<Step>, chunked: bool) -> Result<(), TestCaseError> {
         match step {
             Step::Push(sizes) => {
                 let frame = |size| {
-                    let frame: Vec<u8> = (sent.len()..sent.len() + size).map(|n| (n % 251) as u8).collect();
+                    let frame: Vec<u8> = (sent.len()..sent.len() + size)
+                        .map(|n| b'a' + u8::try_from(n % 26).unwrap_or_default())
+                        .collect();
                     sent.extend_from_slice(&frame);
                     frame.into()
                 };

@@ -1,4 +1,5 @@
 //! Peers that send something invalid, nothing, or half of a message, or that close at any step.
+#![expect(clippy::disallowed_methods, reason = "reads the runtime's paused clock")]
 
 use std::io::ErrorKind;
 
