@@ -229,7 +229,9 @@ impl Application {
         // Boxed, because most services never run it to its end.
         let handed_over = Box::pin(async {
             let handed_over = parts.run(take_over).await?;
-            service_manager::notify_successor(handed_over.successor.process);
+            if let Some(process) = handed_over.successor.process {
+                service_manager::notify_successor(process);
+            }
             Ok(handed_over)
         });
         let outcome = self.service.run_until(stop, handed_over).await;

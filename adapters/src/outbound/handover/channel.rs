@@ -11,9 +11,9 @@ use rustix::{
     cmsg_space,
     net::{
         RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-        SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg, shutdown, sockopt::socket_peercred,
+        SendAncillaryMessage, SendFlags, Shutdown, recvmsg, sendmsg, shutdown,
     },
-    process::{Pid, geteuid},
+    process::geteuid,
 };
 use tokio::{
     io::{AsyncWriteExt as _, Interest},
@@ -50,7 +50,8 @@ impl From<Message> for Parcel {
 /// A connection to another process of the same user.
 pub(super) struct Channel {
     socket: UnixStream,
-    process: Pid,
+    /// None if it is not visible here, because it has another PID namespace.
+    process: Option<u32>,
     /// The received bytes that are no complete frame yet. So receiving can be cancelled at any point.
     received: Vec<u8>,
     descriptors: Vec<OwnedFd>,
@@ -63,9 +64,9 @@ impl Channel {
     ///
     /// It is not, or the kernel does not say.
     pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
-        let peer = socket_peercred(&socket)?;
-        if peer.uid != geteuid() {
-            let (theirs, ours) = (peer.uid.as_raw(), geteuid().as_raw());
+        let (peer, ours) = (socket.peer_cred()?, geteuid().as_raw());
+        let theirs = peer.uid();
+        if theirs != ours {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!(
@@ -73,11 +74,13 @@ impl Channel {
                 ),
             ));
         }
-        Ok(Self { socket, process: peer.pid, received: Vec::new(), descriptors: Vec::new() })
+        let process =
+            peer.pid().and_then(|process| u32::try_from(process).ok()).filter(|process| *process > 0);
+        Ok(Self { socket, process, received: Vec::new(), descriptors: Vec::new() })
     }
 
-    /// Returns the other process.
-    pub(super) fn process(&self) -> Pid {
+    /// Returns the id of the other process, if it is visible here.
+    pub(super) fn process(&self) -> Option<u32> {
         self.process
     }
 

@@ -97,8 +97,8 @@ fn none_if_missing(error: io::Error) -> io::Result<()> {
 /// A process that asks to take over, or that takes over.
 pub struct SuccessorProcess {
     channel: Mutex<Channel>,
-    /// Its process id.
-    pub process: u32,
+    /// Its process id. None if it is not visible here, because it is in another container.
+    pub process: Option<u32>,
     /// Its version.
     pub version: String,
     format: u32,
@@ -118,7 +118,7 @@ impl SuccessorProcess {
         let mut channel = Channel::new(socket)?;
         match channel.receive(ANSWER_TIMEOUT).await?.message {
             Message::Request { format, version } => {
-                let process = channel.process().as_raw_nonzero().get().unsigned_abs();
+                let process = channel.process();
                 Ok(Self { channel: Mutex::new(channel), process, version, format })
             }
             _ => Err(invalid("the first message is not a request")),
