@@ -1,6 +1,6 @@
 //! The take-over between two processes of the service on one host, over a Unix socket.
 //!
-//! The running process listens ([`TakeOverListener`]). Its successor connects ([`Predecessor`]), and the two exchange [messages](messages):
+//! The running process listens ([`TakeOverListener`]). Its successor connects ([`Predecessor`]), and the two exchange messages:
 //!
 //! ```text
 //! successor                                  predecessor

@@ -100,7 +100,7 @@ async fn take_over() -> (SuccessorProcess, Predecessor) {
 #[tokio::test(start_paused = true)]
 async fn streams_move_with_their_sockets() {
     let (successor, mut predecessor) = take_over().await;
-    assert_eq!((successor.process, &*successor.version), (std::process::id(), "2.0"));
+    assert_eq!((successor.process, &*successor.version), (Some(std::process::id()), "2.0"));
     let (mut client, socket) = tcp();
     let streams = vec![
         (stream("a"), connection(socket.into(), &b"unsent"[..])),
