@@ -274,7 +274,7 @@ pub(super) async fn start_successors(mut requests: Signal, can_hand_over: bool) 
 }
 
 /// Refuses to hand over to any process. Without a listener there is none to refuse.
-pub(super) async fn refuse_all(listener: Option<&TakeOverListener>) {
+async fn refuse_all(listener: Option<&TakeOverListener>) {
     let Some(listener) = listener else { return std::future::pending().await };
     loop {
         let refused = listener.accept().await;

@@ -18,7 +18,7 @@ pub struct Predecessor {
     channel: Channel,
 }
 
-/// What the predecessor offers.
+/// The offer of the predecessor.
 pub struct Offer {
     /// Its version.
     pub version: String,
