@@ -11,7 +11,7 @@ use std::{
 
 use parking_lot::RwLock;
 use rustls_pemfile::{certs, private_key};
-pub use tokio_rustls::TlsAcceptor;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{
     ServerConfig,
     crypto::aws_lc_rs,
@@ -22,7 +22,7 @@ use tokio_rustls::rustls::{
 use tracing::{error, info};
 
 /// The name of HTTP/2 in ALPN (RFC 9113, 3.3).
-pub(super) const HTTP_2: &[u8] = b"h2";
+pub(in crate::http_server) const HTTP_2: &[u8] = b"h2";
 /// The name of HTTP/1.1 in ALPN (RFC 7301, 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
 /// Interval at which the files are checked for changes.
