@@ -36,7 +36,7 @@ impl Adoption {
         let body = StreamingBody::new(body(handle.clone()).into(), is_chunked);
         let excess_input = ExcessInput::of(excess_bytes);
         self.connections.enter().hand_over();
-        self.inbox.hand_off(NewConnection { socket, handle, body, unsent, excess_input });
+        self.inbox.hand_off(NewConnection { socket, session: None, handle, body, unsent, excess_input });
         Ok(())
     }
 

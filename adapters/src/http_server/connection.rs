@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hyper::http::uri::Scheme;
 use hyper_util::rt::TokioIo;
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -13,14 +11,13 @@ use super::{
     Protocol,
     activity::Activity,
     admission::Permit,
-    deadlines::{Aborted, Deadlines},
+    deadlines::Deadlines,
     http1::{self, HandedOff},
     http2,
     reactor::{Inbox, NewConnection},
     service::Service,
-    socket::Socket,
-    tls::HTTP_2,
-    tls_stream,
+    socket::{Socket, Transport, TransportParts},
+    tls::{HTTP_2, TlsAcceptor},
 };
 
 /// An accepted connection.
@@ -69,15 +66,14 @@ impl Connection {
     }
 
     /// Performs the TLS handshake and serves the protocol that it has negotiated.
-    pub(super) fn serve_tls(self, tls: TlsAcceptor) -> impl Future<Output = ()> + Send {
+    pub(super) fn serve_tls(self, tls: TlsAcceptor, reactor: Arc<Inbox>) -> impl Future<Output = ()> + Send {
         let Self { socket, service, activity, permit, closing } = self;
         async move {
-            let _permit = permit;
             let connections = Arc::clone(&service.connections);
             let mut deadlines = Deadlines::new(activity, &service.limits);
             let served = async {
                 // Boxed, like the futures below, because a task keeps the size of its largest part until it ends.
-                let handshake = Box::pin(async { tls.accept(socket).await.map(Box::new) });
+                let handshake = Box::pin(tls.accept(socket));
                 let stream = tokio::select! {
                     // The handshake has succeeded or failed, or the deadline has passed.
                     result = deadlines.run(handshake) => result?,
@@ -85,7 +81,17 @@ impl Connection {
                     () = closing.cancelled() => return Ok(()),
                 };
                 match stream {
-                    Ok(stream) => serve_negotiated(stream, service, &mut deadlines, closing).await,
+                    Ok(stream) if stream.protocol() == Some(HTTP_2) => {
+                        let io = TokioIo::new(stream);
+                        Box::pin(http2::serve(io, Scheme::HTTPS, service, &mut deadlines, closing)).await
+                    }
+                    Ok(stream) => {
+                        let served = http1::serve(stream, Scheme::HTTPS, service, &mut deadlines, closing);
+                        if let Some(handed_off) = Box::pin(served).await? {
+                            move_to_reactor(handed_off, &deadlines, permit, &reactor);
+                        }
+                        Ok(())
+                    }
                     Err(error) => {
                         debug!(%error, "TLS handshake failed");
                         connections.metrics().handshake_failed();
@@ -100,33 +106,20 @@ impl Connection {
     }
 }
 
-async fn serve_negotiated(
-    stream: Box<TlsStream<Socket>>,
-    service: Arc<Service>,
-    deadlines: &mut Deadlines,
-    closing: CancellationToken,
-) -> Result<(), Aborted> {
-    if stream.get_ref().1.alpn_protocol() == Some(HTTP_2) {
-        return Box::pin(http2::serve(TokioIo::new(stream), Scheme::HTTPS, service, deadlines, closing))
-            .await;
-    }
-    match Box::pin(http1::serve(stream, Scheme::HTTPS, service, deadlines, closing)).await? {
-        Some(handed_off) => Box::pin(tls_stream::serve(handed_off, deadlines)).await,
-        None => Ok(()),
-    }
-}
-
 fn move_to_reactor(
-    HandedOff { io, body, excess_input }: HandedOff<Socket>,
+    HandedOff { io, body, mut excess_input }: HandedOff<impl Transport>,
     deadlines: &Deadlines,
     permit: Permit,
     reactor: &Inbox,
 ) {
     let handle = deadlines.activity().handle.clone();
-    match io.into_std() {
+    let TransportParts { socket, session, unsent, unread } = io.into_parts();
+    excess_input.add(unread);
+    match socket.into_std() {
         Ok(socket) => {
             permit.hand_over();
-            reactor.hand_off(NewConnection { socket, handle, body, unsent: Bytes::new(), excess_input });
+            let unsent = unsent.into();
+            reactor.hand_off(NewConnection { socket, session, handle, body, unsent, excess_input });
         }
         Err(error) => debug!(%error, "connection lost before its handoff"),
     }

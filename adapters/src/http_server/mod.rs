@@ -5,7 +5,7 @@
 //!
 //! Lifecycle of a connection: this module accepts it; `connection` detects the protocol, from the first bytes (`protocol`) or from the TLS
 //! handshake (`tls`); `http1` or `http2` reads its requests, and `service` passes them to the application. With HTTP/1.1 an event stream is
-//! handed off from hyper after its response head (`handoff`): to the `reactor`, or over TLS to `tls_stream`. With HTTP/2 hyper keeps it.
+//! handed off from hyper to the `reactor` after its response head (`handoff`). With HTTP/2 hyper keeps it.
 
 mod accepting;
 mod activity;
@@ -28,7 +28,6 @@ mod service;
 mod socket;
 mod streaming_body;
 pub mod tls;
-mod tls_stream;
 
 use std::{
     io,
@@ -44,7 +43,6 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -62,6 +60,7 @@ use self::{
     reactor::{Reactor, ShutdownMode},
     service::Service,
     socket::Socket,
+    tls::TlsAcceptor,
 };
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -147,7 +146,7 @@ pub async fn serve(
         // Boxed, because an async block would reserve room for it twice, some KiB for each connection.
         let connection: BoxFuture = match tls.clone() {
             None => Box::pin(connection.serve_plaintext(Arc::clone(&inbox))),
-            Some(tls) => Box::pin(connection.serve_tls(tls)),
+            Some(tls) => Box::pin(connection.serve_tls(tls, Arc::clone(&inbox))),
         };
         tasks.spawn(until_aborted(connection, handle, abort.clone()));
     };

@@ -12,10 +12,9 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
-use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::{ConnectionHandle, Protocol, excess_input::ExcessInput};
+use super::{ConnectionHandle, Protocol, excess_input::ExcessInput, tls::Session};
 
 /// The socket of a client, as hyper reads and writes it. A cut connection closes with a reset, because the kernel would keep the unread
 /// bytes of a peer that does not read.
@@ -47,19 +46,24 @@ impl Socket {
 
 /// The byte stream of a connection: a socket, or TLS on a socket.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin {
-    /// Returns the underlying socket.
-    fn into_socket(self) -> Socket;
+    /// Returns the underlying socket with what belongs to it.
+    fn into_parts(self) -> TransportParts;
+}
+
+/// The parts of a transport.
+pub(super) struct TransportParts {
+    pub(super) socket: Socket,
+    /// The session of a transport over TLS.
+    pub(super) session: Option<Box<Session>>,
+    /// The bytes that the socket has not taken yet.
+    pub(super) unsent: Vec<u8>,
+    /// The number of bytes received that nobody has read yet.
+    pub(super) unread: usize,
 }
 
 impl Transport for Socket {
-    fn into_socket(self) -> Socket {
-        self
-    }
-}
-
-impl Transport for Box<TlsStream<Socket>> {
-    fn into_socket(self) -> Socket {
-        self.into_inner().0
+    fn into_parts(self) -> TransportParts {
+        TransportParts { socket: self, session: None, unsent: Vec::new(), unread: 0 }
     }
 }
 
@@ -70,7 +74,7 @@ pub(super) async fn linger(mut transport: impl Transport) {
     if transport.shutdown().await.is_err() {
         return;
     }
-    let (mut socket, mut input) = (transport.into_socket(), [0; 512]);
+    let (mut socket, mut input) = (transport.into_parts().socket, [0; 512]);
     let mut excess_input = ExcessInput::default();
     while let Ok(bytes @ 1..) = socket.read(&mut input).await {
         excess_input.add(bytes);

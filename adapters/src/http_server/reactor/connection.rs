@@ -1,15 +1,17 @@
 //! A connection of the reactor.
 
+mod encryption;
+mod suspension;
+
 use std::{
     io::{self, IoSlice, Read as _, Write as _},
+    mem,
     net::Shutdown,
-    os::fd::AsFd as _,
     task::{Context, Poll},
 };
 
 use bytes::{Buf as _, Bytes};
 use mio::net::TcpStream;
-use ports::inbound::SuspendedConnection;
 use tokio_util::time::delay_queue;
 use tracing::debug;
 
@@ -19,6 +21,7 @@ use super::{
         excess_input::ExcessInput,
         socket::reset_on_close,
         streaming_body::{MAX_WRITE_SLICES, StreamingBody},
+        tls::Session,
     },
     ReactorHandle,
 };
@@ -29,9 +32,11 @@ const JOINED_BYTES: usize = 16 * 1024;
 /// A connection that is handed off to the reactor. Its response head has been written.
 pub(in super::super) struct NewConnection {
     pub(in super::super) socket: std::net::TcpStream,
+    /// The session of a connection over TLS.
+    pub(in super::super) session: Option<Box<Session>>,
     pub(in super::super) handle: ConnectionHandle,
     pub(in super::super) body: StreamingBody,
-    /// The bytes that are written before the body, of a connection that another process has suspended.
+    /// The bytes that are written before the body: those of a connection that another process has suspended, or records of TLS.
     pub(in super::super) unsent: Bytes,
     /// The bytes read after the request.
     pub(in super::super) excess_input: ExcessInput,
@@ -42,19 +47,27 @@ pub(super) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) handle: ConnectionHandle,
     body: StreamingBody,
-    /// Boxed, because most connections do not wait for their client and have none.
-    pub(super) client_wait: Option<Box<ClientWait>>,
+    /// Boxed, because most connections have none.
+    state: Option<Box<State>>,
     excess_input: ExcessInput,
 }
 
-/// The state of a connection while it waits for its client.
+/// The state of a connection that uses TLS or waits for its client.
 #[derive(Default)]
-pub(super) struct ClientWait {
+struct State {
+    /// None without TLS, and after the end of the session.
+    session: Option<Box<Session>>,
     /// The bytes that the kernel did not take.
     pieces: Vec<Bytes>,
-    /// The key of the deadline for the client's next action.
-    pub(super) deadline: Option<delay_queue::Key>,
-    /// Whether the deadline is that of the response's end, which progress does not extend.
+    /// The deadline for the client's next action, while the connection waits for it.
+    deadline: Option<Deadline>,
+}
+
+/// A deadline for the client's next action.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    pub(super) key: delay_queue::Key,
+    /// Whether it is the deadline of the response's end, which progress does not extend.
     pub(super) is_final: bool,
 }
 
@@ -90,71 +103,12 @@ pub(super) enum WriteOutcome {
 
 impl Connection {
     pub(super) fn new(new_connection: NewConnection, reactor_handle: ReactorHandle) -> Self {
-        let NewConnection { socket, handle, body, unsent, excess_input } = new_connection;
+        let NewConnection { socket, session, handle, body, unsent, excess_input } = new_connection;
         handle.move_to_reactor(reactor_handle);
-        let client_wait = (!unsent.is_empty())
-            .then(|| Box::new(ClientWait { pieces: vec![unsent], ..ClientWait::default() }));
-        Self { socket: TcpStream::from_std(socket), handle, body, client_wait, excess_input }
-    }
-
-    /// Suspends the connection, unless it is ending. Returns what another process needs to continue it.
-    ///
-    /// The bytes that the body has taken from the stream belong to the unsent ones. The body takes no more, because the handle says that
-    /// the connection is suspended.
-    pub(super) fn suspend(&mut self) -> Option<SuspendedConnection> {
-        if self.is_ending() || self.handle.is_cut() {
-            return None;
-        }
-        self.handle.set_suspended();
-        let suspended = self.take_unsent().and_then(|()| self.continuation());
-        if suspended.is_none() {
-            self.handle.resume();
-        }
-        suspended
-    }
-
-    /// Takes the bytes that the body has taken from the stream. None if the body has ended or failed.
-    fn take_unsent(&mut self) -> Option<()> {
-        let waker = self.handle.waker();
-        let mut context = Context::from_waker(&waker);
-        let mut unsent = Vec::new();
-        let taken = loop {
-            // Each call makes one chunk of the pieces, up to the limits of one write.
-            let mut pieces = Vec::new();
-            match self.body.take(&mut context, &mut pieces) {
-                Ok(more) => {
-                    unsent.append(&mut pieces);
-                    if !more {
-                        break !self.body.has_ended();
-                    }
-                }
-                // The next write meets the error again.
-                Err(_) => break false,
-            }
-        };
-        unsent.retain(|piece| !piece.is_empty());
-        if !unsent.is_empty() {
-            self.client_wait.get_or_insert_default().pieces.append(&mut unsent);
-        }
-        taken.then_some(())
-    }
-
-    fn continuation(&self) -> Option<SuspendedConnection> {
-        let socket = match self.socket.as_fd().try_clone_to_owned() {
-            Ok(socket) => socket,
-            Err(error) => {
-                debug!(%error, "connection cannot be handed over");
-                return None;
-            }
-        };
-        let pieces = self.client_wait.iter().flat_map(|client_wait| &client_wait.pieces);
-        let unsent: Vec<_> = pieces.flatten().copied().collect();
-        Some(SuspendedConnection {
-            socket,
-            unsent: unsent.into(),
-            is_chunked: self.body.is_chunked(),
-            excess_bytes: self.excess_input.bytes(),
-        })
+        let pieces = if unsent.is_empty() { Vec::new() } else { vec![unsent] };
+        let state = (session.is_some() || !pieces.is_empty())
+            .then(|| Box::new(State { session, pieces, deadline: None }));
+        Self { socket: TcpStream::from_std(socket), handle, body, state, excess_input }
     }
 
     /// Writes the available bytes until the kernel's send buffer is full.
@@ -176,15 +130,17 @@ impl Connection {
         if self.handle.is_suspended() {
             return Ok(WriteOutcome::Suspended);
         }
-        if let Some(client_wait) = &mut self.client_wait {
-            pieces.append(&mut client_wait.pieces);
+        if let Some(state) = &mut self.state {
+            pieces.extend(mem::take(&mut state.pieces));
         }
         let more = if !pieces.is_empty() {
             true
         } else if self.body.has_ended() {
             return Ok(WriteOutcome::Idle);
         } else {
-            self.body.take(context, pieces)?
+            let more = self.body.take(context, pieces)?;
+            self.encrypt(pieces, joined)?;
+            more
         };
         let written_before = self.handle.written();
         Ok(match self.write_pieces(pieces, joined)? {
@@ -192,7 +148,7 @@ impl Connection {
             Poll::Ready(()) if more => WriteOutcome::MoreToWrite,
             Poll::Ready(()) => WriteOutcome::Idle,
             Poll::Pending => {
-                self.client_wait.get_or_insert_default().pieces.append(pieces);
+                self.state.get_or_insert_default().pieces.append(pieces);
                 WriteOutcome::WouldBlock { progressed: self.handle.written() != written_before }
             }
         })
@@ -228,10 +184,7 @@ impl Connection {
     /// Writes once. Small pieces are joined, because one slice costs the kernel less than several.
     fn write_once(&mut self, pieces: &[Bytes], joined: &mut Vec<u8>) -> io::Result<usize> {
         if pieces.iter().map(Bytes::len).sum::<usize>() <= JOINED_BYTES {
-            joined.clear();
-            for piece in pieces {
-                joined.extend_from_slice(piece);
-            }
+            join(pieces, joined);
             return self.socket.write(joined);
         }
         let mut slices = [IoSlice::new(&[]); MAX_WRITE_SLICES];
@@ -247,7 +200,8 @@ impl Connection {
             match self.socket.read(&mut scratch.input) {
                 Ok(0) => return true,
                 Ok(bytes) => {
-                    self.excess_input.add(bytes);
+                    let Ok(excess) = self.decrypt(&mut scratch.input[..bytes]) else { return true };
+                    self.excess_input.add(excess);
                     if self.excess_input.exceeds_limit() {
                         debug!("too many bytes after the request");
                         self.reset();
@@ -261,10 +215,28 @@ impl Connection {
         }
     }
 
+    /// Returns the deadline for the client's next action, if it has one.
+    pub(super) fn deadline(&self) -> Option<&Deadline> {
+        self.state.as_ref()?.deadline.as_ref()
+    }
+
+    pub(super) fn set_deadline(&mut self, deadline: Deadline) {
+        self.state.get_or_insert_default().deadline = Some(deadline);
+    }
+
+    /// Removes the deadline, and the state that is no longer needed.
+    pub(super) fn take_deadline(&mut self) -> Option<Deadline> {
+        let state = self.state.as_mut()?;
+        let deadline = state.deadline.take();
+        if state.session.is_none() && state.pieces.is_empty() {
+            self.state = None;
+        }
+        deadline
+    }
+
     /// Returns whether the connection waits for its client to take bytes or to close.
     pub(super) fn waits_for_client(&self) -> bool {
-        self.body.has_ended()
-            || self.client_wait.as_ref().is_some_and(|client_wait| !client_wait.pieces.is_empty())
+        self.body.has_ended() || self.state.as_ref().is_some_and(|state| !state.pieces.is_empty())
     }
 
     /// Returns whether the response is about to end or has ended.
@@ -285,6 +257,18 @@ impl Connection {
     pub(super) fn linger(&mut self) -> io::Result<()> {
         // Dropping the body ends the stream now.
         self.body = StreamingBody::finished();
+        // The remaining input is not decrypted, because nothing answers it.
+        if let Some(state) = &mut self.state {
+            state.session = None;
+        }
         self.socket.shutdown(Shutdown::Write)
+    }
+}
+
+/// Copies `pieces` into one buffer.
+fn join(pieces: &[Bytes], joined: &mut Vec<u8>) {
+    joined.clear();
+    for piece in pieces {
+        joined.extend_from_slice(piece);
     }
 }

@@ -29,7 +29,7 @@ pub(super) use self::{
     inbox::{Inbox, ReactorHandle, ShutdownMode},
 };
 use self::{
-    connection::{Connection, Scratch, WriteOutcome},
+    connection::{Connection, Deadline, Scratch, WriteOutcome},
     inbox::{Incoming, Suspension},
     poller::Poller,
     work_batch::WorkItem,
@@ -253,7 +253,7 @@ impl Reactor {
     fn handle_outcome(&mut self, key: usize, outcome: WriteOutcome) {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         let (result, progressed) = match outcome {
-            WriteOutcome::Idle if connection.client_wait.is_none() => return,
+            WriteOutcome::Idle if connection.deadline().is_none() => return,
             WriteOutcome::Idle => (Ok(()), true),
             WriteOutcome::MoreToWrite => {
                 connection.handle.wake();
@@ -280,37 +280,38 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(key) else { return };
         let is_ending = connection.is_ending();
         if !connection.waits_for_client() && !is_ending {
-            let deadline = connection.client_wait.take().and_then(|client_wait| client_wait.deadline);
-            if let Some(deadline) = deadline {
-                self.deadlines.remove(&deadline);
-            }
-            return;
+            return self.remove_deadline(key);
         }
-        let client_wait = connection.client_wait.get_or_insert_default();
-        let starts_to_end = is_ending && !std::mem::replace(&mut client_wait.is_final, is_ending);
-        match &client_wait.deadline {
-            None => client_wait.deadline = Some(self.deadlines.insert(key, self.write_timeout)),
-            Some(deadline) if starts_to_end || (progressed && !is_ending) => {
-                self.deadlines.reset(deadline, self.write_timeout);
+        let deadline = connection.deadline().copied();
+        let starts_to_end = is_ending && deadline.is_some_and(|deadline| !deadline.is_final);
+        let deadline = match deadline {
+            None => self.deadlines.insert(key, self.write_timeout),
+            Some(Deadline { key: deadline, .. }) => {
+                if starts_to_end || (progressed && !is_ending) {
+                    self.deadlines.reset(&deadline, self.write_timeout);
+                }
+                deadline
             }
-            Some(_) => {}
+        };
+        connection.set_deadline(Deadline { key: deadline, is_final: is_ending });
+    }
+
+    fn remove_deadline(&mut self, key: usize) {
+        let connection = self.connections.get_mut(key).and_then(Option::as_mut);
+        if let Some(deadline) = connection.and_then(Connection::take_deadline) {
+            self.deadlines.remove(&deadline.key);
         }
     }
 
     /// Suspends a connection, so that another process can continue it.
     fn suspend(&mut self, Suspension { key, handle, on_suspended }: Suspension) {
         let connection = self.connections.get_mut(key).and_then(Option::as_mut);
-        let suspended =
-            connection.filter(|connection| connection.handle.is_same(&handle)).and_then(|connection| {
-                let suspended = connection.suspend()?;
-                // Its client has a new deadline when the connection is resumed.
-                let deadline =
-                    connection.client_wait.as_mut().and_then(|client_wait| client_wait.deadline.take());
-                if let Some(deadline) = deadline {
-                    self.deadlines.remove(&deadline);
-                }
-                Some(suspended)
-            });
+        let connection = connection.filter(|connection| connection.handle.is_same(&handle));
+        let suspended = connection.and_then(Connection::suspend);
+        if suspended.is_some() {
+            // Its client has a new deadline when the connection is resumed.
+            self.remove_deadline(key);
+        }
         on_suspended(suspended);
     }
 
@@ -329,9 +330,7 @@ impl Reactor {
     /// Cuts a connection whose deadline has passed.
     fn time_out(&mut self, key: usize) {
         if let Some(Some(connection)) = self.connections.get_mut(key) {
-            if let Some(client_wait) = &mut connection.client_wait {
-                client_wait.deadline = None;
-            }
+            connection.take_deadline();
             connection.handle.time_out();
             connection.reset();
             self.open_connections.metrics().write_timed_out();
@@ -349,12 +348,10 @@ impl Reactor {
     }
 
     fn close(&mut self, key: usize) {
-        let Some(connection) = self.connections.try_remove(key).flatten() else { return };
-        let deadline = connection.client_wait.as_ref().and_then(|client_wait| client_wait.deadline);
-        if let Some(deadline) = deadline {
-            self.deadlines.remove(&deadline);
+        self.remove_deadline(key);
+        if self.connections.try_remove(key).flatten().is_some() {
+            self.open_connections.leave();
         }
-        self.open_connections.leave();
     }
 }
 

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "reads the runtime's paused clock")]
 
 mod crowd;
+mod encrypted;
 mod suspension;
 
 use std::{
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 use super::{
     super::{
         ConnectionHandle, admission::Connections, excess_input::ExcessInput, streaming_body::StreamingBody,
+        tls::Session,
     },
     CONNECTIONS_PER_ROUND, Inbox, NewConnection, Reactor, ReactorHandle, ShutdownMode,
     connection::Connection,
@@ -74,12 +76,13 @@ impl Body for ChannelBody {
 
 /// Hands off a connection with this body and returns its client.
 fn hand_off(inbox: &Inbox, body: BoxBody<Bytes, io::Error>, chunked: bool) -> (TcpStream, ConnectionHandle) {
-    hand_off_with(inbox, |_| body, chunked)
+    hand_off_with(inbox, None, |_| body, chunked)
 }
 
 /// Hands off a connection with the body that `body` returns for its handle, and returns its client.
 fn hand_off_with(
     inbox: &Inbox,
+    session: Option<Box<Session>>,
     body: impl FnOnce(&ConnectionHandle) -> BoxBody<Bytes, io::Error>,
     chunked: bool,
 ) -> (TcpStream, ConnectionHandle) {
@@ -93,6 +96,7 @@ fn hand_off_with(
     let body = StreamingBody::new(body(&handle), chunked);
     inbox.hand_off(NewConnection {
         socket,
+        session,
         handle: handle.clone(),
         body,
         unsent: Bytes::new(),

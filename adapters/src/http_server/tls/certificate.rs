@@ -11,9 +11,7 @@ use std::{
 
 use parking_lot::RwLock;
 use rustls_pemfile::{certs, private_key};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{
-    ServerConfig,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::{ClientHello, ResolvesServerCert},
@@ -21,10 +19,8 @@ use tokio_rustls::rustls::{
 };
 use tracing::{error, info};
 
-/// The name of HTTP/2 in ALPN (RFC 9113, 3.3).
-pub(in crate::http_server) const HTTP_2: &[u8] = b"h2";
-/// The name of HTTP/1.1 in ALPN (RFC 7301, 6).
-const HTTP_1_1: &[u8] = b"http/1.1";
+use super::TlsAcceptor;
+
 /// Interval at which the files are checked for changes.
 const RENEWAL_CHECK: Duration = Duration::from_secs(5);
 
@@ -48,7 +44,9 @@ pub struct CertificateFiles {
 /// A file cannot be read, or does not hold what it has to.
 pub fn acceptor(files: CertificateFiles) -> Result<(TlsAcceptor, Renewal), UnusableCertificate> {
     let current = watch(files.clone())?;
-    Ok((with(Arc::clone(&current)), Renewal { files, current }))
+    let acceptor =
+        TlsAcceptor::new(Arc::<Current>::clone(&current)).map_err(UnusableCertificate::TicketKey)?;
+    Ok((acceptor, Renewal { files, current }))
 }
 
 /// Reloads a certificate in use at once, without waiting for the next check of its files.
@@ -89,13 +87,8 @@ pub fn temporary(host: &str) -> Result<TlsAcceptor, UnusableCertificate> {
     let generated = rcgen::generate_simple_self_signed([host.to_owned()])?;
     let key = PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der());
     let certified = certified(vec![generated.cert.der().clone()], key.into())?;
-    Ok(with(Arc::new(Current(RwLock::new(Arc::new(certified))))))
-}
-
-fn with(current: Arc<Current>) -> TlsAcceptor {
-    let mut config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(current);
-    config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+    let current = Arc::new(Current(RwLock::new(Arc::new(certified))));
+    TlsAcceptor::new(current).map_err(UnusableCertificate::TicketKey)
 }
 
 /// The current certificate, which the next handshake uses.
@@ -222,6 +215,9 @@ pub enum UnusableCertificate {
     /// The key does not match the certificate, or has an unsupported type.
     #[error("the certificate and the key cannot be used together")]
     Mismatch(#[from] tokio_rustls::rustls::Error),
+    /// There is no random key for session tickets.
+    #[error("no random key for session tickets")]
+    TicketKey(#[source] tokio_rustls::rustls::Error),
     /// No self-signed certificate can be created.
     #[error("no self-signed certificate can be created")]
     Temporary(#[from] rcgen::Error),

@@ -124,7 +124,7 @@ async fn connection_whose_body_ends_meanwhile_is_not_suspended() {
     let (server, mut reactor) = Server::stopped();
     server.adoption.connections.enter().hand_over();
     let body = |_: &ConnectionHandle| BoxBody::new(Ending(frames(&["the", "end"]).into_iter(), false));
-    let (mut client, handle) = hand_off_with(&server.adoption.inbox, body, true);
+    let (mut client, handle) = hand_off_with(&server.adoption.inbox, None, body, true);
     let incoming = server.adoption.inbox.take();
     reactor.merge(incoming);
     reactor.run_round().await.expect("served");

@@ -114,7 +114,7 @@ impl Server {
         let log = Log::default();
         self.adoption.connections.enter().hand_over();
         let body = |handle: &ConnectionHandle| log.body(handle);
-        let (client, handle) = hand_off_with(&self.adoption.inbox, body, chunked);
+        let (client, handle) = hand_off_with(&self.adoption.inbox, None, body, chunked);
         Stream { client, handle, log }
     }
 
