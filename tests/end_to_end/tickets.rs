@@ -79,6 +79,11 @@ async fn log_out(publisher: &Publisher, session: Option<&str>) {
     publisher.event(&["einstein"], "backchannel-logout", &content.to_string()).await;
 }
 
+async fn ends_at_logout(stream: &mut Stream) {
+    assert!(stream.content().await.contains("sessionid"));
+    assert_eq!(stream.closing_comment().await, "the user has logged out");
+}
+
 #[tokio::test]
 async fn ticket_opens_streams_of_its_user() {
     let nats = Nats::start().await;
@@ -206,13 +211,13 @@ async fn logout_of_a_session_spares_other_sessions() {
     let publisher = nats.publisher().await;
     log_out(&publisher, Some("1")).await;
     for stream in [&mut one, &mut unknown] {
-        assert_eq!(stream.closing_comment().await, "the user has logged out");
+        ends_at_logout(stream).await;
     }
     publisher.event(&["einstein"], "t", "still here").await;
     assert!(two.content().await.contains("sessionid"));
     assert_eq!(two.content().await, "still here");
     log_out(&publisher, None).await;
-    assert_eq!(two.closing_comment().await, "the user has logged out");
+    ends_at_logout(&mut two).await;
 }
 
 /// A client of another session returns to the event before the logout.
