@@ -35,7 +35,7 @@ use domain::{
     bookmark::RequestId,
     content::Content,
     gap::GapReason,
-    identity::{IssuedAt, Principal, UserId},
+    identity::{IssuedAt, Principal, SessionId, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
     log::{EndReason, LATE_AFTER, LogLimits, StreamLimits},
@@ -192,7 +192,12 @@ impl Service {
 
 /// Returns a request with a token that never expires.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
+    let principal = Principal {
+        user: user(name),
+        issued_at: IssuedAt::UNKNOWN,
+        expires_at: Duration::MAX,
+        session_id: None,
+    };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None, types: None }
 }
 
@@ -223,7 +228,7 @@ fn notification(
         ["everyone"] => Recipients::Everyone,
         users => users.iter().map(|name| user(name)).collect(),
     };
-    Notification { id: id(sequence), recipients, event_type, content: content.into() }
+    Notification { id: id(sequence), recipients, event_type, content: content.into(), session_id: None }
 }
 
 fn id(sequence: u64) -> EventId {

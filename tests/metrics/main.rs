@@ -181,6 +181,7 @@ impl Service {
             recipients: users.iter().map(|name| user(name)).collect(),
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: "x".into(),
+            session_id: None,
         };
         self.relay.handle(SourceEvent::Notification {
             notification,
@@ -213,7 +214,12 @@ const NOTHING: [&str; 0] = [];
 
 /// Returns a request with a token that never expires.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
+    let principal = Principal {
+        user: user(name),
+        issued_at: IssuedAt::UNKNOWN,
+        expires_at: Duration::MAX,
+        session_id: None,
+    };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None, types: None }
 }
 
