@@ -23,6 +23,9 @@ pub(crate) enum Mode {
     /// As unicast, with a server in this process that reads from NATS and does one bare send for each event: the lower
     /// bound of the cost.
     UnicastFloor,
+    /// As idle over TLS, with a bare TLS accept and a fixed response in this process instead of a server: the lower bound
+    /// of the CPU to open a stream.
+    TlsFloor,
     /// Open the streams, print a line, and wait for the broadcast of another process (publish).
     Listen,
     /// Publish the broadcast for another process (listen), and open no streams.
@@ -43,6 +46,7 @@ impl Mode {
             Self::Passing => "passing",
             Self::Floor => "floor",
             Self::UnicastFloor => "unicast-floor",
+            Self::TlsFloor => "tls-floor",
             Self::Listen => "listen",
             Self::Publish => "publish",
             Self::Hostile => "hostile",
@@ -81,6 +85,9 @@ pub(crate) struct Arguments {
     /// Open the streams over TLS; every certificate is accepted
     #[arg(long)]
     pub(crate) tls: bool,
+    /// Over TLS, resume the sessions of earlier connections, as the browser of a returning client does
+    #[arg(long)]
+    pub(crate) resume: bool,
     /// Open the streams with HTTP/2: negotiated over TLS (ALPN), with prior knowledge over plain TCP
     #[arg(long)]
     pub(crate) http2: bool,

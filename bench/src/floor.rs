@@ -12,6 +12,10 @@ use tokio::sync::mpsc;
 
 use crate::ledger::{Event, now};
 
+/// The head of the response of each floor.
+pub(crate) const HEAD: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 /// A server on a thread of its own.
 pub(crate) struct Floor {
     pub(crate) address: SocketAddr,
@@ -106,9 +110,7 @@ fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    stream.write_all(
-        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n",
-    )?;
+    stream.write_all(HEAD)?;
     Ok(stream)
 }
 

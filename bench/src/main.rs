@@ -17,6 +17,7 @@ mod report;
 mod run;
 mod slow;
 mod streams;
+mod tls_floor;
 mod unicast_floor;
 
 use std::process::ExitCode;

@@ -46,6 +46,9 @@ pub(crate) struct Report {
     /// The time from publication to arrival, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) latency: Option<Latency>,
+    /// The number of connections that have resumed a TLS session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) resumed: Option<u64>,
     /// The server's CPU time to open one stream, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpu_to_open: Option<f64>,
@@ -98,6 +101,9 @@ impl fmt::Display for Report {
         }
         if let Some(duration) = self.duration {
             writeln!(f, "duration       {duration:.3} s from the first publication to the last arrival")?;
+        }
+        if let Some(resumed) = self.resumed {
+            writeln!(f, "resumed        {resumed} TLS sessions")?;
         }
         if let Some(cpu) = self.cpu_to_open {
             writeln!(f, "CPU to open    {cpu:.1} µs a stream")?;

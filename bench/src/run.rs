@@ -31,6 +31,7 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<Report, Error> {
     match arguments.mode {
         Mode::Floor => run.against_the_floor().await,
         Mode::UnicastFloor => run.against_the_unicast_floor().await,
+        Mode::TlsFloor => run.against_the_tls_floor().await,
         _ => run.against_a_server().await,
     }
 }
@@ -53,9 +54,9 @@ impl<'a> Run<'a> {
     }
 
     async fn against_a_server(&self) -> Result<Report, Error> {
-        let Arguments { mode, pid, opening, tls, http2, streams_per_connection, .. } = self.arguments;
+        let Arguments { mode, pid, .. } = self.arguments;
         let before = usage(pid)?;
-        let transport = Transport::new(*opening, *tls, http2.then_some(*streams_per_connection));
+        let transport = Transport::new(self.arguments);
         self.open(&self.arguments.server, &transport).await?;
         let opened = usage(pid)?;
         let commented = self.ledger.lock().comments;
@@ -69,7 +70,7 @@ impl<'a> Run<'a> {
             }
             Mode::Passing => self.publish_skipped().await?,
             // These modes have a run of their own.
-            Mode::Hostile | Mode::Slow | Mode::UnicastFloor => {}
+            Mode::Hostile | Mode::Slow | Mode::UnicastFloor | Mode::TlsFloor => {}
             Mode::Broadcast | Mode::Everyone | Mode::Unicast | Mode::Publish | Mode::Floor => {
                 let publishing = publish(&self.arguments.nats, self.workload());
                 let ((), published) = tokio::join!(self.wait_for_arrivals(expected), publishing);
@@ -78,6 +79,7 @@ impl<'a> Run<'a> {
         }
         let end = usage(pid)?;
         let mut report = self.report(expected);
+        report.resumed = transport.resumed();
         if *mode == Mode::Idle {
             report.comments = Some(self.ledger.lock().comments - commented);
         }
@@ -147,7 +149,7 @@ impl<'a> Run<'a> {
     fn expected(&self) -> u64 {
         let Arguments { mode, events, streams, .. } = self.arguments;
         match mode {
-            Mode::Idle | Mode::Hostile | Mode::Slow => 0,
+            Mode::Idle | Mode::TlsFloor | Mode::Hostile | Mode::Slow => 0,
             Mode::Broadcast | Mode::Everyone | Mode::Listen | Mode::Floor | Mode::Publish => {
                 events * self.streams as u64
             }

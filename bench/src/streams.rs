@@ -8,6 +8,7 @@ use std::{io, net::SocketAddr, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use self::tls::Tls;
 use crate::{
+    arguments::Arguments,
     event_stream::InvalidResponse,
     ledger::{Ledger, StreamLedger},
 };
@@ -48,13 +49,19 @@ impl Transport {
         Self { max_opening, tls: None, streams_per_connection: None }
     }
 
-    /// HTTP/2 if connections are shared, else HTTP/1.1.
-    pub(crate) fn new(max_opening: usize, tls: bool, streams_per_connection: Option<NonZeroUsize>) -> Self {
+    /// The transport that the arguments ask for.
+    pub(crate) fn new(arguments: &Arguments) -> Self {
+        let Arguments { opening, tls, resume, http2, streams_per_connection, .. } = arguments;
         Self {
-            max_opening,
-            tls: tls.then(|| Tls::new(streams_per_connection.is_some())),
-            streams_per_connection,
+            max_opening: *opening,
+            tls: tls.then(|| if *resume { Tls::resuming(*http2) } else { Tls::new(*http2) }),
+            streams_per_connection: http2.then_some(*streams_per_connection),
         }
+    }
+
+    /// Returns how many connections have resumed a TLS session; `None` without TLS.
+    pub(crate) fn resumed(&self) -> Option<u64> {
+        self.tls.as_ref().map(Tls::resumed)
     }
 
     /// Returns the number of streams on each connection.

@@ -58,3 +58,20 @@ fn comments_of_the_floor_are_counted() {
     assert!(report["cpu_to_comment"].as_f64().is_some_and(|cpu| cpu > 0.0));
     assert!(report.get("cpu_to_deliver").is_none());
 }
+
+#[test]
+fn tls_floor_resumes_sessions_if_asked() {
+    let load = ["tls-floor", "--tls", "--users", "20", "--opening", "1", "--json"];
+    for (further, resumed) in [(&[][..], 0), (&["--resume"][..], 19)] {
+        let (status, report, _) = bench(&[&load[..], further].concat());
+        assert_eq!(status, Some(0));
+        let report: Value = serde_json::from_str(&report).expect("JSON");
+        for (key, expected) in [("streams", 20), ("lost_streams", 0), ("resumed", resumed)] {
+            assert_eq!(report[key], expected, "{key}");
+        }
+        assert!(report["cpu_to_open"].as_f64().is_some_and(|cpu| cpu > 0.0));
+    }
+    let (status, _, error) = bench(&["tls-floor", "--users", "1"]);
+    assert_eq!(status, Some(2));
+    assert!(error.contains("--tls"), "{error}");
+}

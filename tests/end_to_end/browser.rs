@@ -2,10 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, body::Incoming};
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -17,6 +15,7 @@ use uuid::Uuid;
 use crate::{
     eventually,
     ledger::{Entry, Ledger},
+    requests::{Requests, request_to},
     service::token,
     transport::Server,
 };
@@ -106,18 +105,15 @@ impl Tab {
 
     /// Opens a stream; `None` if the service is unreachable or rejects the request temporarily.
     async fn connect(&self) -> Option<Incoming> {
-        let stream = self.service.connect().await.ok()?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-        tokio::spawn(connection);
-        let mut request = Request::get(PATH)
-            .header("host", self.service.to_string())
+        let mut requests = Requests::connect(self.service).await?;
+        let mut request = request_to(self.service, Method::GET, PATH)
             .header("x-access-token", &self.token)
             .header("x-request-id", &self.request_id);
         if self.resume_by == ResumeBy::LastEventId && !self.last_event_id.is_empty() {
             request = request.header("last-event-id", &self.last_event_id);
         }
-        let request = request.body(Empty::<Bytes>::new()).expect("a request");
-        let response = sender.send_request(request).await.ok()?;
+        let request = request.body(Full::default()).expect("a request");
+        let response = requests.send(request).await.ok()?;
         match response.status().as_u16() {
             200 => Some(response.into_body()),
             502..=504 => None,

@@ -1,11 +1,10 @@
-//! An HTTP/1.1 client on a real socket.
+//! An HTTP client on a real socket.
 
 use std::io::ErrorKind;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{HeaderMap, Method, Request, body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
+use hyper::{HeaderMap, Method, body::Incoming};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpSocket,
@@ -13,6 +12,7 @@ use tokio::{
 
 use crate::{
     DEADLINE,
+    requests::{Requests, request_to},
     transport::{Connection, Server},
 };
 
@@ -59,11 +59,9 @@ pub(crate) async fn request_with(
 /// Returns the status, or `None` if nothing answers.
 pub(crate) async fn try_get(server: impl Into<Server>, path: &str) -> Option<u16> {
     let server = server.into();
-    let stream = server.connect().await.ok()?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(connection);
-    let request = Request::get(path).header("host", server.to_string()).body(Full::new(Bytes::new())).ok()?;
-    Some(sender.send_request(request).await.ok()?.status().as_u16())
+    let mut requests = Requests::connect(server).await?;
+    let request = request_to(server, Method::GET, path).body(Full::default()).ok()?;
+    Some(requests.send(request).await.ok()?.status().as_u16())
 }
 
 /// Returns the body of a response, which need not be text.
@@ -114,13 +112,11 @@ async fn send_on(
     body: Bytes,
 ) -> (u16, HeaderMap, Incoming) {
     let exchange = async {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(connection)).await.expect("HTTP");
-        tokio::spawn(connection);
-        let request = headers.iter().fold(
-            Request::builder().method(method).uri(path).header("host", server.to_string()),
-            |request, (name, value)| request.header(*name, *value),
-        );
-        sender.send_request(request.body(Full::new(body)).expect("a request")).await.expect("an answer")
+        let mut requests = Requests::on(connection, server).await.expect("HTTP");
+        let request = headers
+            .iter()
+            .fold(request_to(server, method, path), |request, (name, value)| request.header(*name, *value));
+        requests.send(request.body(Full::new(body)).expect("a request")).await.expect("an answer")
     };
     let (head, body) = tokio::time::timeout(DEADLINE, exchange).await.expect("in time").into_parts();
     (head.status.as_u16(), head.headers, body)

@@ -37,6 +37,7 @@ mod proxy;
 mod registry;
 mod rejections;
 mod reload;
+mod requests;
 mod resume;
 mod reverse_proxies;
 mod service;

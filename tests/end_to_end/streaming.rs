@@ -78,9 +78,15 @@ async fn head_arrives_at_once_with_expected_headers() {
         assert_eq!(header("x-accel-buffering"), Some("no"));
         assert_eq!(header("x-sse-version"), Some(env!("CARGO_PKG_VERSION")));
         assert_eq!(header("vary"), Some("Origin"));
-        assert_eq!(header("transfer-encoding"), Some("chunked"));
         assert_eq!(header("content-encoding"), None);
     }
+}
+
+#[tokio::test]
+async fn http_1_1_stream_is_chunked() {
+    let nats = Nats::start().await;
+    let service = Service::start(&nats, &[]).await;
+    assert_eq!(service.follow("einstein").await.headers["transfer-encoding"], "chunked");
 }
 
 #[tokio::test]

@@ -1,7 +1,10 @@
-//! The transport between a client and the service: plain TCP or TLS.
+//! The transport between a client and the service: HTTP/1.1 over plain TCP or TLS, or HTTP/2.
 //!
 //! With `TRANSPORT=tls` in the environment every service has a certificate and every client of it uses TLS. A test that
 //! needs plain TCP has `in_the_clear` in its name; `./test` skips it in the run with TLS.
+//!
+//! With `TRANSPORT=http2` the clients that open streams use HTTP/2 over plain TCP (prior knowledge). A test that needs
+//! HTTP/1.1 has `http_1_1` in its name, and `./test` skips it. Clients that send bytes of their own stay with HTTP/1.1.
 
 use std::{
     env::{self, VarError},
@@ -36,12 +39,22 @@ const NAME: &str = "localhost";
 /// The IP address in the certificate, for clients that verify the address.
 const ADDRESS: &str = "127.0.0.1";
 
-/// The TLS configuration of every connection; `None` for plain TCP.
-static ENCRYPTION: LazyLock<Option<Encryption>> = LazyLock::new(|| match env::var("TRANSPORT").as_deref() {
-    Err(VarError::NotPresent) => None,
-    Ok("tls") => Some(Encryption::of(IDENTITY.as_ref()).expect("a certificate")),
-    other => panic!("TRANSPORT is {other:?}: it must be tls or unset"),
+/// The transport of every connection to a service.
+static TRANSPORT: LazyLock<Transport> = LazyLock::new(|| match env::var("TRANSPORT").as_deref() {
+    Err(VarError::NotPresent) => Transport::Http1,
+    Ok("tls") => Transport::Tls(Encryption::of(IDENTITY.as_ref()).expect("a certificate")),
+    Ok("http2") => Transport::Http2,
+    other => panic!("TRANSPORT is {other:?}: it must be tls, http2 or unset"),
 });
+
+enum Transport {
+    /// HTTP/1.1 over plain TCP.
+    Http1,
+    /// HTTP/1.1 over TLS, except for clients that ask for HTTP/2.
+    Tls(Encryption),
+    /// HTTP/2 over plain TCP.
+    Http2,
+}
 
 /// One connector for each protocol. Each resumes its TLS sessions, as browsers do.
 struct Encryption {
@@ -68,11 +81,12 @@ impl Encryption {
     }
 }
 
-/// The address of a server, and whether it uses TLS.
+/// The address of a server, whether it uses TLS, and the version of HTTP for requests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     uses_tls: bool,
+    version: Version,
 }
 
 /// A connection with or without TLS.
@@ -80,14 +94,19 @@ pub(crate) type Connection = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// Returns the address of a service that was started with [`settings`].
 pub(crate) fn service_at(address: SocketAddr) -> Server {
-    Server { address, uses_tls: ENCRYPTION.is_some() }
+    let (uses_tls, version) = match *TRANSPORT {
+        Transport::Http1 => (false, Version::HTTP_11),
+        Transport::Tls(_) => (true, Version::HTTP_11),
+        Transport::Http2 => (false, Version::HTTP_2),
+    };
+    Server { address, uses_tls, version }
 }
 
 /// The settings that make the service use this transport.
 pub(crate) fn settings() -> &'static [(&'static str, &'static str)] {
-    match *ENCRYPTION {
-        None => &[],
-        Some(_) => &[
+    match *TRANSPORT {
+        Transport::Http1 | Transport::Http2 => &[],
+        Transport::Tls(_) => &[
             ("OCIS_HTTP_TLS_ENABLED", "true"),
             ("OCIS_HTTP_TLS_CERTIFICATE", IDENTITY),
             ("OCIS_HTTP_TLS_KEY", IDENTITY),
@@ -112,7 +131,12 @@ impl Server {
         self.uses_tls
     }
 
-    /// Opens a connection for HTTP/1.1.
+    /// Returns the version of HTTP for requests.
+    pub(crate) fn version(self) -> Version {
+        self.version
+    }
+
+    /// Opens a connection for HTTP/1.1, or for any version over plain TCP.
     pub(crate) async fn connect(self) -> io::Result<Connection> {
         self.connect_on(TcpStream::connect(self.address).await?, Version::HTTP_11).await
     }
@@ -133,8 +157,9 @@ impl Server {
         socket: S,
         version: Version,
     ) -> io::Result<Either<S, TlsStream<S>>> {
-        let Some(encryption) = ENCRYPTION.as_ref().filter(|_| self.uses_tls) else {
-            return Ok(Either::Left(socket));
+        let encryption = match &*TRANSPORT {
+            Transport::Tls(encryption) if self.uses_tls => encryption,
+            _ => return Ok(Either::Left(socket)),
         };
         let connector = if version == Version::HTTP_2 { &encryption.http_2 } else { &encryption.http_1_1 };
         let name = ServerName::try_from(NAME).expect("a name");
@@ -149,10 +174,10 @@ pub(crate) fn connector(known: &RootCertStore, protocol: &[u8]) -> TlsConnector 
     Arc::new(config).into()
 }
 
-/// A server other than the service is reached over plain TCP.
+/// A server other than the service is reached with HTTP/1.1 over plain TCP.
 impl From<SocketAddr> for Server {
     fn from(address: SocketAddr) -> Self {
-        Self { address, uses_tls: false }
+        Self { address, uses_tls: false, version: Version::HTTP_11 }
     }
 }
 

@@ -75,14 +75,20 @@ impl Deadlines {
     /// A deadline has passed or the connection was cut. If the client has not taken the written bytes, this call cuts the connection.
     pub(super) async fn run<T>(&mut self, part: impl Future<Output = T>) -> Result<T, Aborted> {
         let mut part = pin!(part);
-        poll_fn(|context| {
-            if let Poll::Ready(done) = part.as_mut().poll(context) {
-                return Poll::Ready(Ok(done));
-            }
-            self.activity.handle.register(context);
-            self.poll_aborted(context).map(Err)
-        })
-        .await
+        poll_fn(|context| self.poll(part.as_mut(), context)).await
+    }
+
+    /// Polls `part` as [`Deadlines::run`] does.
+    pub(super) fn poll<T>(
+        &mut self,
+        part: Pin<&mut impl Future<Output = T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<T, Aborted>> {
+        if let Poll::Ready(done) = part.poll(context) {
+            return Poll::Ready(Ok(done));
+        }
+        self.activity.handle.register(context);
+        self.poll_aborted(context).map(Err)
     }
 
     fn poll_aborted(&mut self, context: &mut Context<'_>) -> Poll<Aborted> {

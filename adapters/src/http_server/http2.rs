@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use hyper::{
     Request,
     body::{Body, Frame, Incoming, SizeHint},
@@ -22,7 +23,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectionHandle, ConnectionLimits, WRITE_BUFFER_BYTES,
+    ConnectionHandle, WRITE_BUFFER_BYTES,
     activity::{Activity, Exchange, Phase},
     admission::Connections,
     deadlines::{Aborted, Deadlines},
@@ -54,11 +55,7 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     closing: CancellationToken,
 ) -> Result<(), Aborted> {
     let (activity, requests) = (Arc::clone(deadlines.activity()), Arc::clone(deadlines.activity()));
-    let executor = StreamExecutor {
-        next: Arc::default(),
-        limits: service.limits,
-        connections: Arc::clone(&service.connections),
-    };
+    let executor = StreamExecutor { next: Arc::default(), service: Arc::clone(&service) };
     // Pings detect a client that is gone: the interval and the wait for the answer are half of the user timeout each. The silence of a
     // single stream would not tell, because other streams of the connection may be active.
     let ping = service.limits.user_timeout / 2;
@@ -72,14 +69,9 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
         let response =
             Box::pin(service.call(request, scheme.clone(), handle.clone(), stream.start_exchange()));
         *next.lock() = Some(stream);
-        async move {
-            Ok::<_, Infallible>(response.await.map(|body| StreamBody {
-                body,
-                rest: Bytes::new(),
-                handle,
-                on_connection,
-            }))
-        }
+        response.map(|response| {
+            Ok::<_, Infallible>(response.map(|body| StreamBody { body, handle, on_connection }))
+        })
     });
     let connection = Builder::new(executor)
         .timer(TokioTimer::new())
@@ -113,38 +105,48 @@ pub(super) async fn serve<I: Read + Write + Unpin + Send + 'static>(
     served.map(drop)
 }
 
-/// Runs the task of each stream within the stream's own deadlines. While the client's flow control is closed, hyper does not poll the body;
-/// then only dropping the task ends the stream, with a reset (RFC 9113, 5.4.2).
+/// Spawns a task for each stream.
 #[derive(Clone)]
 struct StreamExecutor {
     /// The activity of the stream that hyper spawns next: hyper calls the service and spawns the returned future without a pause in
     /// between.
     next: Arc<Mutex<Option<Arc<Activity>>>>,
-    limits: ConnectionLimits,
-    connections: Arc<Connections>,
+    service: Arc<Service>,
 }
 
-impl<S: Future<Output = ()> + Send + 'static> Executor<S> for StreamExecutor {
+impl<S: Future<Output = ()> + Unpin + Send + 'static> Executor<S> for StreamExecutor {
     fn execute(&self, stream: S) {
         let activity = self.next.lock().take().unwrap_or_default();
         activity.mark_as_stream();
-        let mut deadlines = Deadlines::new(activity, &self.limits);
-        let connections = Arc::clone(&self.connections);
-        // Boxed, because an async block would reserve room for it twice, some KiB for each stream.
-        let mut stream = Box::pin(stream);
-        tokio::spawn(async move {
-            if let Err(aborted) = deadlines.run(stream.as_mut()).await {
-                connections.record_abort(aborted);
-            }
-        });
+        let deadlines = Deadlines::new(activity, &self.service.limits);
+        tokio::spawn(StreamTask { stream, deadlines, connections: Arc::clone(&self.service.connections) });
+    }
+}
+
+/// Runs a stream within its own deadlines. While the client's flow control is closed, hyper does not poll the body; then only dropping the
+/// task ends the stream, with a reset (RFC 9113, 5.4.2).
+///
+/// It is no async block, because that would reserve room for the stream twice.
+struct StreamTask<S> {
+    stream: S,
+    deadlines: Deadlines,
+    connections: Arc<Connections>,
+}
+
+impl<S: Future<Output = ()> + Unpin> Future for StreamTask<S> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { stream, deadlines, connections } = &mut *self;
+        ready!(deadlines.poll(Pin::new(stream), context))
+            .unwrap_or_else(|aborted| connections.record_abort(aborted));
+        Poll::Ready(())
     }
 }
 
 /// The body of a response on an HTTP/2 stream. It records whether the client takes the bytes.
 struct StreamBody {
     body: ResponseBody,
-    /// The rest of the last frame.
-    rest: Bytes,
     handle: ConnectionHandle,
     on_connection: Exchange,
 }
@@ -159,12 +161,13 @@ impl Drop for StreamBody {
 }
 
 impl StreamBody {
-    /// Takes the next piece of the rest. The last byte of a body is a separate piece: hyper holds it until flow control has let everything
+    /// Takes the next piece of what is left of a frame. The last byte of a body is a separate piece: hyper holds it until flow control has let everything
     /// before it through, and only then the stream's task ends, and with it the deadlines.
     fn piece(&mut self) -> Bytes {
-        let is_last = self.body.is_end_stream() || self.handle.is_finishing();
-        let length = if is_last { self.rest.len() - 1 } else { self.rest.len() };
-        self.rest.split_to(length.clamp(1, MAX_PIECE_BYTES))
+        let ResponseBody { body, rest, .. } = &mut self.body;
+        let is_last = body.is_end_stream() || self.handle.is_finishing();
+        let length = if is_last { rest.len() - 1 } else { rest.len() };
+        rest.split_to(length.clamp(1, MAX_PIECE_BYTES))
     }
 }
 
@@ -178,23 +181,27 @@ impl Body for StreamBody {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         // hyper polls again when the client's flow control has let through all pieces before the last one.
         self.handle.set_blocked(false);
-        while self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
-                ended => return Poll::Ready(ended),
-            }
-        }
-        let piece = self.piece();
-        self.handle.add_written(piece.len());
-        self.handle.set_blocked(true);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        Poll::Ready(ready!(self.body.poll_rest(context)).map(|polled| {
+            polled.map(|()| {
+                let piece = self.piece();
+                self.handle.add_written(piece.len());
+                self.handle.set_blocked(true);
+                Frame::data(piece)
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Each open stream has one, in its task.
+#[test]
+fn stream_body_takes_little_memory() {
+    assert!(size_of::<StreamBody>() <= 80);
 }

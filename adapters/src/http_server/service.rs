@@ -115,13 +115,25 @@ fn without_body(response: Response<BoxBody>) -> Response<BoxBody> {
 pub(super) struct ResponseBody {
     pub(super) body: BoxBody,
     /// The rest of the last frame.
-    rest: Bytes,
+    pub(super) rest: Bytes,
     pub(super) exchange: Exchange,
     _permit: Option<ResponsePermit>,
 }
 
-#[cfg(test)]
 impl ResponseBody {
+    /// Takes the next frame if nothing is left of the last one, so that `rest` has bytes until the body ends.
+    pub(super) fn poll_rest(&mut self, context: &mut Context<'_>) -> Poll<Option<io::Result<()>>> {
+        while self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            }
+        }
+        Poll::Ready(Some(Ok(())))
+    }
+
+    #[cfg(test)]
     pub(super) fn new(body: BoxBody, exchange: Exchange) -> Self {
         Self { body, rest: Bytes::new(), exchange, _permit: None }
     }
@@ -135,14 +147,12 @@ impl Body for ResponseBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        while self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                Some(Ok(frame)) => self.rest = frame.into_data().unwrap_or_default(),
-                ended => return Poll::Ready(ended),
-            }
-        }
-        let piece = self.rest.len().min(MAX_PIECE_BYTES);
-        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
+        Poll::Ready(ready!(self.poll_rest(context)).map(|polled| {
+            polled.map(|()| {
+                let length = self.rest.len().min(MAX_PIECE_BYTES);
+                Frame::data(self.rest.split_to(length))
+            })
+        }))
     }
 
     fn is_end_stream(&self) -> bool {

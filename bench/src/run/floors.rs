@@ -7,6 +7,7 @@ use crate::{
     publisher::{Error, pace, publish_each},
     report::Report,
     streams::Transport,
+    tls_floor::TlsFloor,
     unicast_floor::UnicastFloor,
 };
 
@@ -55,6 +56,21 @@ impl Run<'_> {
         // The report is made before the floor ends all streams.
         let mut report = self.report(expected);
         report.cpu_to_deliver = each(floor.stop()?, report.arrived);
+        Ok(report)
+    }
+
+    pub(super) async fn against_the_tls_floor(&self) -> Result<Report, Error> {
+        let Arguments { tls, http2, .. } = self.arguments;
+        if !tls || *http2 {
+            return Err("this floor needs --tls, and supports only HTTP/1.1".into());
+        }
+        let transport = Transport::new(self.arguments);
+        let floor = TlsFloor::start(self.streams)?;
+        self.open(&[floor.address], &transport).await?;
+        // The report is made before the floor ends all streams.
+        let mut report = self.report(self.expected());
+        report.resumed = transport.resumed();
+        report.cpu_to_open = each(floor.stop()?, self.streams as u64);
         Ok(report)
     }
 

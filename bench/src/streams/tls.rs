@@ -1,13 +1,19 @@
 //! TLS without verification of the server's certificate: the server is loaded, not trusted.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::net::TcpStream;
 use tokio_rustls::{
     TlsConnector,
     client::TlsStream,
     rustls::{
-        ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+        ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme,
         client::{
             Resumption,
             danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -27,20 +33,34 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 pub(crate) struct Tls {
     connector: TlsConnector,
     http2: bool,
+    /// The number of connections that have resumed a session.
+    resumed: AtomicU64,
 }
 
 impl Tls {
-    /// Offers HTTP/2 or HTTP/1.1, and accepts any certificate.
+    /// Offers HTTP/2 or HTTP/1.1, and accepts any certificate. Each connection is like that of a new browser.
     pub(crate) fn new(http2: bool) -> Self {
+        Self::with(http2, Resumption::disabled())
+    }
+
+    /// As [`Tls::new`], but a connection resumes the session of an earlier one.
+    pub(crate) fn resuming(http2: bool) -> Self {
+        Self::with(http2, Resumption::default())
+    }
+
+    fn with(http2: bool, resumption: Resumption) -> Self {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder()
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
         config.alpn_protocols = vec![if http2 { HTTP_2 } else { HTTP_1_1 }.to_vec()];
-        // Each connection is like that of a new browser.
-        config.resumption = Resumption::disabled();
-        Self { connector: TlsConnector::from(Arc::new(config)), http2 }
+        config.resumption = resumption;
+        Self { connector: TlsConnector::from(Arc::new(config)), http2, resumed: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
     }
 
     pub(crate) async fn handshake(
@@ -50,6 +70,9 @@ impl Tls {
     ) -> Result<TlsStream<TcpStream>, OpenError> {
         let connection =
             self.connector.connect(server.ip().into(), connection).await.map_err(OpenError::Tls)?;
+        if connection.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+            self.resumed.fetch_add(1, Ordering::Relaxed);
+        }
         // A server that selects no protocol uses HTTP/1.1.
         if self.http2 && connection.get_ref().1.alpn_protocol() != Some(HTTP_2) {
             return Err(OpenError::NoHttp2);

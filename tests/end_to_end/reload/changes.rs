@@ -191,8 +191,9 @@ async fn loads_the_certificate() {
         transport::connector(roots, b"http/1.1").connect(http.address.ip().into(), stream).await
     };
     let headers = [("x-access-token", &*token("einstein"))];
-    let mut stream =
-        Stream::open_on(connect(&old).await.expect("a known server"), http, "/sse", &headers).await;
+    let connection = connect(&old).await.expect("a known server");
+    // On each transport of the tests, this connection uses HTTP/1.1.
+    let mut stream = Stream::open_on(connection, http.address.into(), "/sse", &headers).await;
 
     // No other setting changes while the certificate is invalid.
     fs::write(service.file(), "log: {level: info}\nlimits: {max_connections_per_user: 5}").expect("written");
