@@ -16,7 +16,7 @@ use super::{
 
 /// Maximum number of bytes read from the socket at a time.
 const READ_BYTES: usize = 4096;
-/// Maximum number of bytes encrypted at a time.
+/// Maximum number of bytes encrypted at a time, and of those that wait when more are encrypted.
 const MAX_WRITE_BYTES: usize = 64 * 1024;
 
 /// A connection over TLS. It has buffers only while there is something in them.
@@ -49,13 +49,12 @@ impl TlsStream {
     }
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
+        while self.session.is_handshaking() {
             ready!(self.poll_write_records(context))?;
-            if !self.session.is_handshaking() {
-                return Poll::Ready(Ok(()));
-            }
             ready!(self.poll_receive(context))?;
         }
+        // The session tickets are written with the response, or while the connection waits for the request.
+        Poll::Ready(Ok(()))
     }
 
     /// Receives the next bytes of the client.
@@ -129,7 +128,9 @@ impl AsyncWrite for TlsStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_write_records(context))?;
+        if self.records.len() >= MAX_WRITE_BYTES {
+            ready!(self.poll_write_records(context))?;
+        }
         let Self { session, records, .. } = &mut *self;
         let taken = bytes.len().min(MAX_WRITE_BYTES);
         session.encrypt(&bytes[..taken], records)?;
@@ -153,3 +154,6 @@ impl AsyncWrite for TlsStream {
         Pin::new(&mut self.socket).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::{io::Read as _, sync::Arc};
 
 use tokio_rustls::rustls::{
-    ClientConfig, ClientConnection, RootCertStore,
+    ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVersion,
     client::Resumption,
     crypto::aws_lc_rs,
     pki_types::PrivatePkcs8KeyDer,
@@ -17,12 +17,17 @@ const NAME: &str = "a.example";
 
 /// A server's acceptor and the configuration of its clients.
 pub(in crate::http_server) struct Peers {
-    acceptor: TlsAcceptor,
+    pub(super) acceptor: TlsAcceptor,
     client: Arc<ClientConfig>,
 }
 
 impl Peers {
     pub(in crate::http_server) fn new() -> Self {
+        Self::with_versions(ALL_VERSIONS)
+    }
+
+    /// Returns a server of all versions of TLS and a client of these ones.
+    pub(in crate::http_server) fn with_versions(versions: &[&'static SupportedProtocolVersion]) -> Self {
         let generated = rcgen::generate_simple_self_signed([NAME.to_owned()]).expect("a certificate");
         let (chain, key) = (vec![generated.cert.der().clone()], generated.signing_key.serialize_der());
         let mut known = RootCertStore::empty();
@@ -31,9 +36,10 @@ impl Peers {
         let certified =
             CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).expect("a matching key");
         let resolver = Arc::new(SingleCertAndKey::from(certified));
+        let client = ClientConfig::builder_with_protocol_versions(versions).with_root_certificates(known);
         Self {
             acceptor: TlsAcceptor::new(resolver).expect("random numbers"),
-            client: Arc::new(ClientConfig::builder().with_root_certificates(known).with_no_client_auth()),
+            client: Arc::new(client.with_no_client_auth()),
         }
     }
 
