@@ -31,12 +31,13 @@ impl Requests {
         server: Server,
     ) -> hyper::Result<Self> {
         let io = TokioIo::new(connection);
+        // The futures are large, and would be a part of every future that opens a stream.
         if server.version() == Version::HTTP_2 {
-            let (requests, connection) = http2::handshake(TokioExecutor::new(), io).await?;
+            let (requests, connection) = Box::pin(http2::handshake(TokioExecutor::new(), io)).await?;
             tokio::spawn(connection);
             Ok(Self::Http2(requests))
         } else {
-            let (requests, connection) = http1::handshake(io).await?;
+            let (requests, connection) = Box::pin(http1::handshake(io)).await?;
             tokio::spawn(connection);
             Ok(Self::Http1(requests))
         }
