@@ -18,6 +18,7 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         ServerConfig,
+        crypto::aws_lc_rs::Ticketer,
         pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     },
     server::TlsStream,
@@ -55,8 +56,7 @@ impl TlsFloor {
     }
 }
 
-/// Returns an acceptor with a certificate of the kind that the service generates, and with rustls' defaults, which resume
-/// sessions.
+/// Returns an acceptor with a certificate of the kind that the service generates, and with tickets of the service's kind.
 fn acceptor() -> Result<TlsAcceptor, Error> {
     let generated = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(generated.signing_key.serialize_der()));
@@ -64,6 +64,7 @@ fn acceptor() -> Result<TlsAcceptor, Error> {
         .with_no_client_auth()
         .with_single_cert(vec![generated.cert.der().clone()], key)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.ticketer = Ticketer::new()?;
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
