@@ -138,6 +138,7 @@ impl Service {
                     user: user(n),
                     issued_at: IssuedAt::UNKNOWN,
                     expires_at: Duration::MAX,
+                    session_id: None,
                 },
                 last_event_id: None,
                 request: None,

@@ -11,6 +11,9 @@ pub struct Principal {
     pub issued_at: IssuedAt,
     /// When the token expires, leeway included, as the time since 1970 (RFC 7519, 2, `NumericDate`).
     pub expires_at: Duration,
+    /// The session at the identity provider in which the user has signed in. None if it is unknown, as it always is by a token of the
+    /// platform. Boxed, because each open stream has the field.
+    pub session_id: Option<Box<SessionId>>,
 }
 
 /// The second in which a token was issued (RFC 7519, 4.1.6, `iat`).
@@ -92,6 +95,28 @@ pub enum InvalidUserId {
     },
 }
 
+/// The id of a session at the identity provider (OpenID Connect Front-Channel Logout, 3, `sid`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionId(Box<str>);
+
+impl SessionId {
+    /// The maximum length of an id, in bytes. Most identity providers have UUIDs of 36 bytes.
+    pub const MAX_BYTES: usize = 256;
+
+    /// Creates a session id from `text`. Returns none if the text is empty or longer than [`SessionId::MAX_BYTES`], because then the session
+    /// is unknown.
+    #[must_use]
+    pub fn of(text: &str) -> Option<Self> {
+        (1..=Self::MAX_BYTES).contains(&text.len()).then(|| Self(text.into()))
+    }
+
+    /// Returns the id as the identity provider writes it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +147,17 @@ mod tests {
         check(&"u".repeat(UserId::MAX_BYTES), Ok(()));
         check("", Err(InvalidUserId::Empty));
         check(&"u".repeat(513), Err(InvalidUserId::TooLong { bytes: 513 }));
+    }
+
+    #[test]
+    fn session_id_is_any_text_up_to_the_limit() {
+        let check = |text: &str, is_known: bool| {
+            assert_eq!(SessionId::of(text).map(|id| id.as_str().to_owned()), is_known.then(|| text.into()));
+        };
+        check("0b4a4c92-7e0a-4f5b-9a55-6a1f6f0d5a2e", true);
+        check("any text\n", true);
+        check(&"s".repeat(SessionId::MAX_BYTES), true);
+        check("", false);
+        check(&"s".repeat(257), false);
     }
 }

@@ -30,7 +30,7 @@ use ports::{
     inbound::{
         MockChooseLanguage, MockEventStream, MockSubscribe, StreamRequest, Subscription, Taken, UserLanguage,
     },
-    outbound::{MockMetrics, MockTokenVerifier, MockTraces, TokenRejected},
+    outbound::{MockMetrics, MockTickets, MockTokenVerifier, MockTraces, TicketRejected, TokenRejected},
 };
 use serde_json::Value;
 use tokio::{
@@ -40,7 +40,7 @@ use tokio::{
 
 /// The only valid token. No other part of a request, a response or the log contains it.
 const TOKEN: &str = "hunter2.hunter2.hunter2";
-const MAY_CARRY_A_TOKEN: [&str; 3] = ["authorization", "x-access-token", "cookie"];
+const MAY_CARRY_A_TOKEN: [&str; 4] = ["authorization", "x-access-token", "x-sse-ticket", "cookie"];
 const LISTED_ORIGIN: &str = "https://a.example";
 
 static APP: LazyLock<App> = LazyLock::new(app);
@@ -104,6 +104,7 @@ impl Fields {
 
     /// Checks that the request may open a stream, and that the stream has the requested parameters.
     fn check(&self, opened: &StreamRequest) {
+        assert_eq!(self.all("x-sse-ticket").next(), None, "a ticket from no address opens no stream");
         let carries_token = |name| self.all(name).any(|value| String::from_utf8_lossy(value).contains(TOKEN));
         let in_header = carries_token("authorization") || carries_token("x-access-token");
         let from_own_origin = self.first_text("sec-fetch-site") == Some("same-origin");
@@ -164,14 +165,20 @@ fn app() -> App {
     let user = UserId::try_new("einstein").expect("a user id");
     let mut verifier = MockTokenVerifier::new();
     verifier.expect_verify().returning(move |token| match token {
-        TOKEN => {
-            Ok(Principal { user: user.clone(), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX })
-        }
+        TOKEN => Ok(Principal {
+            user: user.clone(),
+            issued_at: IssuedAt::UNKNOWN,
+            expires_at: Duration::MAX,
+            session_id: None,
+        }),
         "expired" => Err(TokenRejected::Expired),
         "nobody" => Err(TokenRejected::NoUser),
         "share" => Err(TokenRejected::Scope),
         _ => Err(TokenRejected::Invalid),
     });
+    let mut tickets = MockTickets::new();
+    tickets.expect_issue().return_const("a.new.ticket");
+    tickets.expect_redeem().return_const(Err(TicketRejected::Invalid));
     let mut subscribe = MockSubscribe::new();
     subscribe.expect_subscribe().returning(|request, _| {
         *OPENED.lock().expect("no panic") = Some(request);
@@ -188,6 +195,7 @@ fn app() -> App {
     });
     let mut metrics = MockMetrics::new();
     metrics.expect_authentication_failed().return_const(());
+    metrics.expect_ticket_issued().return_const(());
     let mut traces = MockTraces::new();
     traces.expect_continue_from().return_const(());
     let (_, cross_origin) = watch::channel(CrossOrigin {
@@ -200,10 +208,14 @@ fn app() -> App {
         token_cookie: Some("token".into()),
     });
     let (_, audit) = watch::channel(AuditPolicy { enabled: true, trusted_proxies: Vec::new() });
+    // The requests of this target come from no address.
+    let (_, ticket_clients) = watch::channel(vec!["0.0.0.0/0".parse().expect("a network")]);
     let http = HttpApi {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
         verifier: Arc::new(verifier),
+        tickets: Arc::new(tickets),
+        ticket_clients,
         metrics: Arc::new(metrics),
         clock: Arc::new(SystemClock),
         traces: Arc::new(traces),

@@ -13,7 +13,7 @@ use adapters::{
         clock::SystemClock,
         descriptor_limit,
         embedded::{self, EmbeddedPreferences, EmbeddedStore},
-        jwt::{RevaTokenIssuer, RevaTokens},
+        jwt::{JwtTickets, RevaTokenIssuer, RevaTokens},
         prometheus::{PrometheusMetrics, Server, Transport},
     },
 };
@@ -25,7 +25,7 @@ use super::{
     Core, Service, StartError, VERSION,
     capacity::Capacity,
     listen,
-    reload::{audit, cross_origin, policy},
+    reload::{audit, cross_origin, policy, ticket_clients},
     server::connection_limits,
 };
 use crate::configuration::{Configuration, GoDuration};
@@ -133,7 +133,9 @@ fn http(core: &Core, configuration: &Configuration) -> HttpApi {
     let verifier = Arc::new(RevaTokens::new(secret, None, core.clock.clone()));
     let (_, allowed) = watch::channel(cross_origin(&configuration.cors));
     let (_, audit) = watch::channel(audit(configuration));
-    core.http(verifier, allowed, audit, configuration.http.root.as_str())
+    let tickets = Arc::new(JwtTickets::new(secret, None, core.clock.clone()));
+    let (_, clients) = watch::channel(ticket_clients(&configuration.http));
+    core.http(verifier, (tickets, clients), allowed, audit, configuration.http.root.as_str())
 }
 
 fn users(secret: &str) -> Result<Vec<DemoUser>, StartError> {

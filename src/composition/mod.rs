@@ -28,7 +28,8 @@ use adapters::{
     },
 };
 use domain::{drain, language::LanguageTag};
-use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, TokenVerifier};
+use ipnet::IpNet;
+use ports::outbound::{BookmarkExchange, Clock, EventSource, LanguagePreferences, Tickets, TokenVerifier};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinSet,
@@ -104,6 +105,7 @@ impl Core {
     fn http(
         &self,
         verifier: Arc<dyn TokenVerifier>,
+        (tickets, ticket_clients): (Arc<dyn Tickets>, watch::Receiver<Vec<IpNet>>),
         cross_origin: watch::Receiver<CrossOrigin>,
         audit: watch::Receiver<AuditPolicy>,
         root: &str,
@@ -112,6 +114,8 @@ impl Core {
             subscribe: Arc::new(self.subscriptions.clone()),
             choose_language: Arc::new(self.languages.clone()),
             verifier: Arc::new(AccountCheck { verifier, subscriptions: self.subscriptions.clone() }),
+            tickets: Arc::new(AccountCheck { verifier: tickets, subscriptions: self.subscriptions.clone() }),
+            ticket_clients,
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             traces: Arc::new(TraceContext),

@@ -12,19 +12,25 @@ use adapters::{
         http::{AuditPolicy, CrossOrigin},
         signals::Signal,
     },
-    outbound::{jwt::RevaTokens, log::LogHandle, service_manager},
+    outbound::{
+        jwt::{JwtTickets, RevaTokens},
+        log::LogHandle,
+        service_manager,
+    },
 };
 use domain::{
     keepalive::KeepalivePolicy,
     log::{LogLimits, StreamLimits},
 };
+use ipnet::IpNet;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info, warn};
 
 use super::capacity::Capacity;
 use crate::{
     configuration::{
-        ConfigError, Configuration, Cors, Effective, Environment, Reloaded, Secret, Tls, TokenManager,
+        ConfigError, Configuration, Cors, Effective, Environment, Http, Network, Reloaded, Secret, Tls,
+        TokenManager,
     },
     use_cases::{StreamPolicy, Subscriptions},
 };
@@ -33,6 +39,10 @@ use crate::{
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Minimum length of a secret, in bytes. A shorter one can be guessed (RFC 7518, 3.2).
 const MIN_SECRET_BYTES: usize = 32;
+/// The length of the prefix of the largest private network, 10.0.0.0/8.
+const MIN_PREFIX_V4: u8 = 8;
+/// The same for IPv6: fc00::/7.
+const MIN_PREFIX_V6: u8 = 7;
 
 /// The parts of the running service that take new values on a reload.
 pub(super) struct ReloadTargets {
@@ -40,6 +50,8 @@ pub(super) struct ReloadTargets {
     pub(super) log: Option<Arc<LogHandle>>,
     pub(super) subscriptions: Subscriptions,
     pub(super) tokens: Arc<RevaTokens>,
+    pub(super) tickets: Arc<JwtTickets>,
+    pub(super) ticket_clients: watch::Sender<Vec<IpNet>>,
     pub(super) cross_origin: watch::Sender<CrossOrigin>,
     pub(super) audit: watch::Sender<AuditPolicy>,
     pub(super) debug_token: watch::Sender<DebugToken>,
@@ -59,7 +71,10 @@ impl ReloadTargets {
         self.connections.raise(capacity.connections);
         self.subscriptions.set_policy(policy(configuration, capacity));
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
-        self.tokens.set_secrets(jwt_secret.reveal(), jwt_secret_previous.as_ref().map(Secret::reveal));
+        let (secret, previous) = (jwt_secret.reveal(), jwt_secret_previous.as_ref().map(Secret::reveal));
+        self.tokens.set_secrets(secret, previous);
+        self.tickets.set_secrets(secret, previous);
+        self.ticket_clients.send_replace(ticket_clients(&configuration.http));
         self.cross_origin.send_replace(cross_origin(&configuration.cors));
         self.audit.send_replace(audit(configuration));
         self.debug_token.send_replace(debug_token(configuration.debug.token.as_ref()));
@@ -121,6 +136,7 @@ impl Reloader {
             warn!(settings = settings.join("; "), "changed settings that take effect after a restart");
         }
         warn_of_short_secrets(&self.configuration.token_manager);
+        warn_of_broad_ticket_clients(&self.configuration.http);
         if had_debug_token && self.configuration.debug.token.is_none() {
             warn!(setting = "debug.token", "the debug server is open to all clients that reach it");
         }
@@ -186,6 +202,25 @@ pub(super) fn warn_of_short_secrets(secrets: &TokenManager) {
             warn!(setting, bytes, min_bytes = MIN_SECRET_BYTES, "secret is too short to be safe");
         }
     }
+}
+
+/// Logs a warning for each network of `http.ticket_clients` that is larger than any private network. A client that connects from it without
+/// an edge may have a ticket that was not issued for its request.
+pub(super) fn warn_of_broad_ticket_clients(http: &Http) {
+    for Network(network) in &http.ticket_clients {
+        let shortest = match network {
+            IpNet::V4(_) => MIN_PREFIX_V4,
+            IpNet::V6(_) => MIN_PREFIX_V6,
+        };
+        if network.prefix_len() < shortest {
+            warn!(setting = "http.ticket_clients", %network, "tickets are accepted from a very large network");
+        }
+    }
+}
+
+/// Returns the networks of the edges whose tickets are accepted.
+pub(super) fn ticket_clients(http: &Http) -> Vec<IpNet> {
+    http.ticket_clients.iter().map(|network| network.0).collect()
 }
 
 /// Returns the policy for streams.

@@ -20,7 +20,7 @@ use adapters::{
     },
     outbound::{
         descriptor_limit, host,
-        jwt::RevaTokens,
+        jwt::{JwtTickets, RevaTokens},
         nats::{
             JetStreamSource, KeyValueBookmarks, KeyValuePreferences, KeyValueRegistry, Node,
             connection::{self, Encryption},
@@ -38,7 +38,10 @@ use super::{
     capacity::Capacity,
     listen,
     nats::{event_servers, registry_servers},
-    reload::{ReloadTargets, Reloader, audit, cross_origin, debug_token, policy, warn_of_short_secrets},
+    reload::{
+        ReloadTargets, Reloader, audit, cross_origin, debug_token, policy, ticket_clients,
+        warn_of_broad_ticket_clients, warn_of_short_secrets,
+    },
     take_over::{TakeOver, TakeOverParts, start_successors},
 };
 use crate::{
@@ -81,6 +84,7 @@ impl Application {
         let sockets = take_over.as_mut().map_or(sockets, |take_over| take_over.sockets(configuration));
         let TokenManager { jwt_secret, jwt_secret_previous } = &configuration.token_manager;
         warn_of_short_secrets(&configuration.token_manager);
+        warn_of_broad_ticket_clients(&configuration.http);
         let servers = event_servers(&configuration.events)?;
         if matches!(servers.encryption, Encryption::Unverified) {
             warn!("events.tls_insecure is set, the certificate of the NATS server is not verified");
@@ -119,6 +123,8 @@ impl Application {
         let announcement = announcement(configuration, address, core.status.clone())?;
         let previous = jwt_secret_previous.as_ref().map(Secret::reveal);
         let tokens = Arc::new(RevaTokens::new(jwt_secret.reveal(), previous, core.clock.clone()));
+        let tickets = Arc::new(JwtTickets::new(jwt_secret.reveal(), previous, core.clock.clone()));
+        let (ticket_clients, clients) = watch::channel(ticket_clients(http));
         let (cross_origin, allowed) = watch::channel(cross_origin(&configuration.cors));
         let (audit, audited) = watch::channel(audit(configuration));
         let parts = TakeOverParts {
@@ -135,7 +141,8 @@ impl Application {
             sockets,
             path: configuration.handover.socket.as_ref().map(PathBuf::from),
         };
-        let app = core.http(tokens.clone(), allowed, audited, http.root.as_str()).app(std::convert::identity);
+        let app = core.http(tokens.clone(), (tickets.clone(), clients), allowed, audited, http.root.as_str());
+        let app = app.app(std::convert::identity);
         let (debug_token, token) = watch::channel(debug_token(configuration.debug.token.as_ref()));
         let (effective, shown) = watch::channel(configuration.effective.clone());
         let debug = debug_server(&core, configuration.debug.pprof, telemetry, shown, token);
@@ -144,6 +151,8 @@ impl Application {
             log: telemetry.map(Telemetry::log),
             subscriptions: core.subscriptions.clone(),
             tokens,
+            tickets,
+            ticket_clients,
             cross_origin,
             audit,
             debug_token,

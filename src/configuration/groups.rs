@@ -161,6 +161,8 @@ group! {
         root: HttpRoot = "http.root",
         /// The proxies whose `X-Forwarded-For` is believed.
         trusted_proxies: Vec<Network> = "http.trusted_proxies",
+        /// The edges whose tickets are accepted. Empty if tickets are off.
+        ticket_clients: Vec<Network> = "http.ticket_clients",
     }
 }
 

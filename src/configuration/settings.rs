@@ -289,6 +289,14 @@ pub const SETTINGS: &[Setting] = &[
     )
     .reloadable(),
     setting!(
+        "http.ticket_clients",
+        ["SSE_TICKET_CLIENTS"],
+        NONE,
+        "127.0.0.1,192.0.2.7",
+        "Addresses and networks of the edge proxies, comma-separated, that connect streams directly with a ticket; none to turn tickets off"
+    )
+    .reloadable(),
+    setting!(
         "http.cors.allow_origins",
         ["OCIS_CORS_ALLOW_ORIGINS", "SSE_CORS_ALLOW_ORIGINS"],
         Some("*"),

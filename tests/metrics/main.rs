@@ -213,7 +213,12 @@ const NOTHING: [&str; 0] = [];
 
 /// Returns a request with a token that never expires.
 fn request(name: &str) -> StreamRequest {
-    let principal = Principal { user: user(name), issued_at: IssuedAt::UNKNOWN, expires_at: Duration::MAX };
+    let principal = Principal {
+        user: user(name),
+        issued_at: IssuedAt::UNKNOWN,
+        expires_at: Duration::MAX,
+        session_id: None,
+    };
     StreamRequest { principal, last_event_id: None, request: None, accept_language: None, types: None }
 }
 

@@ -8,6 +8,7 @@ pub mod event_source;
 mod language_preferences;
 mod measurements;
 mod service_registry;
+mod tickets;
 mod token_verifier;
 
 use std::{
@@ -23,6 +24,7 @@ pub use self::{
     language_preferences::{language_preferences, language_preferences_that_are_lost},
     measurements::measurements,
     service_registry::{service_registry, service_registry_out_of_reach},
+    tickets::tickets,
     token_verifier::{Fault, Token, token_verifier},
 };
 

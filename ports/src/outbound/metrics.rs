@@ -5,7 +5,7 @@ use domain::{
     log::{EndReason, Lag, LimitReached},
 };
 
-use super::TokenRejected;
+use super::{TicketRejected, TokenRejected};
 
 /// The metrics of the application. No call blocks or fails.
 #[cfg_attr(feature = "mock", mockall::automock)]
@@ -52,7 +52,10 @@ pub trait Metrics: Send + Sync {
     /// Sets whether a bucket is available. It is unavailable when it could not be read for five seconds.
     fn bucket_available(&self, bucket: Bucket, available: bool);
 
-    /// Counts a stream that was rejected because of its token.
+    /// Counts a ticket that was issued.
+    fn ticket_issued(&self);
+
+    /// Counts a request that was rejected because of its token or its ticket.
     fn authentication_failed(&self, reason: AuthenticationFailure);
 
     /// Counts a line of the log that was dropped, because it could not be written or lines came faster than they could be written.
@@ -75,6 +78,10 @@ pub enum AuthenticationFailure {
     Missing,
     /// The token was rejected.
     Rejected(TokenRejected),
+    /// The ticket was rejected.
+    TicketRejected(TicketRejected),
+    /// The ticket came from an address whose tickets are not accepted.
+    TicketClient,
 }
 
 /// The outcome of a message from NATS.

@@ -15,6 +15,7 @@ mod service_registry;
 mod store_update;
 mod stream_probe;
 mod successor;
+mod tickets;
 mod token_verifier;
 mod traces;
 
@@ -33,11 +34,12 @@ pub use service_registry::{RegistryUnavailable, ServiceRegistry};
 pub use store_update::StoreUpdate;
 pub use stream_probe::{BodyPart, ProbeBody, ProbeFault, ProbeRequest, ProbeResponse, StreamProbe};
 pub use successor::{MAX_STREAMS, Successor, SuccessorLost};
+pub use tickets::{TicketRejected, Tickets};
 pub use token_verifier::{TokenRejected, TokenVerifier};
 pub use traces::{TraceHeaders, Traces};
 
 #[cfg(feature = "mock")]
 pub use {
     clock::MockClock, frames::MockFrames, http_metrics::MockHttpMetrics, measurements::MockMeasurements,
-    metrics::MockMetrics, token_verifier::MockTokenVerifier, traces::MockTraces,
+    metrics::MockMetrics, tickets::MockTickets, token_verifier::MockTokenVerifier, traces::MockTraces,
 };

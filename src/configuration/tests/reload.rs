@@ -107,6 +107,7 @@ fn reloadable_settings_are_listed() {
             "debug.token",
             "keepalive_interval",
             "http.trusted_proxies",
+            "http.ticket_clients",
             "http.cors.allow_origins",
             "http.cors.allow_methods",
             "http.cors.allow_headers",

@@ -30,7 +30,7 @@ impl Subscribe for Subscriptions {
         let shared = &self.shared;
         let now = shared.now();
         let StreamRequest { principal, last_event_id, request, accept_language, types } = request;
-        let Principal { user, issued_at, expires_at } = principal;
+        let Principal { user, issued_at, expires_at, .. } = principal;
         let mut state = shared.state.lock();
         shared.admit(&mut state, &user)?;
         let start_point = match (last_event_id, &request) {

@@ -131,7 +131,7 @@ impl TokenVerifier for PlainTokens {
             _ => return Err(TokenRejected::Invalid),
         }
         let issued_at = issued_at.parse().map_or(IssuedAt::UNKNOWN, |seconds| IssuedAt::new(s(seconds)));
-        Ok(Principal { user: user(name), issued_at, expires_at: Duration::MAX })
+        Ok(Principal { user: user(name), issued_at, expires_at: Duration::MAX, session_id: None })
     }
 }
 

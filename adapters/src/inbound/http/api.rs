@@ -23,11 +23,12 @@ use tracing::{Span, field, info_span};
 use crate::http_server::ConnectionHandle;
 
 use super::{
-    credentials::{Credentials, Denied},
+    credentials::{Credentials, Denied, StreamCredentials},
     event_stream::EventStreamBody,
     fields::{accept_language, list},
     middleware::{AuditLog, RequestId},
     problem::Problem,
+    tickets::TicketAdmission,
     types_text::TypesText,
 };
 
@@ -35,6 +36,7 @@ use super::{
 pub(super) struct StreamApi {
     pub(super) subscribe: Arc<dyn Subscribe>,
     pub(super) verifier: Arc<dyn TokenVerifier>,
+    pub(super) tickets: TicketAdmission,
     pub(super) metrics: Arc<dyn Metrics>,
     pub(super) traces: Arc<dyn Traces>,
     pub(super) audit: AuditLog,
@@ -46,7 +48,7 @@ pub(super) struct StreamApi {
 impl StreamApi {
     /// Follow the user's notifications
     ///
-    /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user of the token. The stream stays open until
+    /// Opens a stream of Server-Sent Events (WHATWG HTML, 9.2) with every event for the user of the token or ticket. The stream stays open until
     /// one side ends it. The service ends it at the latest when the token expires, or when the user's account is disabled or deleted.
     ///
     /// Each event has an `id`, its `data` (usually JSON) and its `event` type, such as `userlog-notification`, `item-renamed` or
@@ -69,7 +71,7 @@ impl StreamApi {
     async fn follow(
         &self,
         request: &Request,
-        credentials: Credentials,
+        credentials: StreamCredentials,
         /// The id of the last event that the client has received. Any text is accepted.
         #[oai(name = "Last-Event-ID")]
         _header: Header<Option<String>>,
@@ -82,7 +84,7 @@ impl StreamApi {
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
-        self.admit(request, &credentials, last_event_id.0, types.0.as_ref())
+        self.admit(request, &credentials.into(), last_event_id.0, types.0.as_ref())
     }
 
     /// Follow the user's notifications (short path)
@@ -92,7 +94,7 @@ impl StreamApi {
     async fn follow_by_short_path(
         &self,
         request: &Request,
-        credentials: Credentials,
+        credentials: StreamCredentials,
         /// The id of the last event that the client has received. Any text is accepted.
         #[oai(name = "Last-Event-ID")]
         _header: Header<Option<String>>,
@@ -105,7 +107,7 @@ impl StreamApi {
         #[oai(name = "Accept-Language")]
         _accept_language: Header<Option<String>>,
     ) -> Answer {
-        self.admit(request, &credentials, last_event_id.0, types.0.as_ref())
+        self.admit(request, &credentials.into(), last_event_id.0, types.0.as_ref())
     }
 }
 
@@ -145,7 +147,9 @@ impl StreamApi {
         last_event_id: Option<String>,
         types: Option<&TypesText>,
     ) -> Answer {
-        let principal = match credentials.principal(request, &*self.verifier, &*self.metrics) {
+        let by_ticket = self.tickets.principal(request);
+        let by_token = || credentials.principal(request, &*self.verifier, &*self.metrics);
+        let principal = match by_ticket.unwrap_or_else(by_token) {
             Ok(principal) => principal,
             Err(denied) => return denied.into(),
         };
@@ -220,7 +224,7 @@ enum Answer {
     #[oai(status = 400, content_type = "application/problem+json")]
     BadRequest(Json<Problem>),
     /// The token is missing or not valid: it has expired, was not issued by the platform, names no user, or was issued before the user's
-    /// account was disabled or deleted.
+    /// account was disabled or deleted. Or the ticket is not valid, or is not accepted from this address.
     #[oai(status = 401, content_type = "application/problem+json")]
     Unauthorized(
         Json<Problem>,

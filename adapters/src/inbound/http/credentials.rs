@@ -1,4 +1,4 @@
-//! The token of a request.
+//! The credentials of a request: a token, or a ticket for a stream.
 
 use std::borrow::Cow;
 
@@ -46,6 +46,33 @@ pub(super) enum Credentials {
     Missing,
 }
 
+/// A ticket of this service, which an edge has requested through the platform's proxy. It is accepted from the addresses in
+/// `SSE_TICKET_CLIENTS`, and then takes precedence over any other credential.
+#[derive(SecurityScheme)]
+#[oai(rename = "Ticket", ty = "api_key", key_name = "x-sse-ticket", key_in = "header")]
+pub(super) struct Ticket(#[expect(dead_code, reason = "the admission reads the header")] ApiKey);
+
+/// The credentials of a request for a stream. Only their description includes the ticket: whether a ticket counts depends on the settings
+/// and on the connection, so the admission of tickets looks for it first.
+#[derive(SecurityScheme)]
+pub(super) enum StreamCredentials {
+    AccessToken(AccessToken),
+    BearerToken(BearerToken),
+    Ticket(#[expect(dead_code, reason = "the admission reads the header")] Ticket),
+    #[oai(fallback)]
+    Missing,
+}
+
+impl From<StreamCredentials> for Credentials {
+    fn from(credentials: StreamCredentials) -> Self {
+        match credentials {
+            StreamCredentials::AccessToken(token) => Self::AccessToken(token),
+            StreamCredentials::BearerToken(token) => Self::BearerToken(token),
+            StreamCredentials::Ticket(_) | StreamCredentials::Missing => Self::Missing,
+        }
+    }
+}
+
 /// The reason why a request without a suitable token is rejected.
 pub(super) enum Denied {
     /// The token is missing or not valid.
@@ -58,8 +85,21 @@ pub(super) enum Denied {
     Forbidden { problem: Problem },
 }
 
+/// The challenge for a request without a token (RFC 6750, 3).
+const NO_TOKEN: &str = "Bearer";
 /// The challenge for a token that is not valid (RFC 6750, 3.1).
 const INVALID_TOKEN: &str = r#"Bearer error="invalid_token""#;
+
+impl Denied {
+    /// Denies a request whose token or ticket is not valid.
+    pub(super) fn invalid(detail: &str) -> Self {
+        Self::unauthorized(INVALID_TOKEN, detail)
+    }
+
+    fn unauthorized(challenge: &'static str, detail: &str) -> Self {
+        Self::Unauthorized { challenge, problem: Problem::new(StatusCode::UNAUTHORIZED, detail) }
+    }
+}
 
 impl Credentials {
     /// Verifies the token and returns its user.
@@ -73,13 +113,9 @@ impl Credentials {
         verifier: &dyn TokenVerifier,
         metrics: &dyn Metrics,
     ) -> Result<Principal, Denied> {
-        let unauthorized = |challenge, detail: &str| Denied::Unauthorized {
-            challenge,
-            problem: Problem::new(StatusCode::UNAUTHORIZED, detail),
-        };
         let Some(token) = self.token(request).filter(|token| !token.is_empty()) else {
             metrics.authentication_failed(AuthenticationFailure::Missing);
-            return Err(unauthorized("Bearer", "send the access token in x-access-token"));
+            return Err(Denied::unauthorized(NO_TOKEN, "send the access token in x-access-token"));
         };
         verifier.verify(&token).map_err(|rejected| {
             metrics.authentication_failed(AuthenticationFailure::Rejected(rejected));
@@ -92,7 +128,7 @@ impl Credentials {
                 TokenRejected::Expired
                 | TokenRejected::Invalid
                 | TokenRejected::NoUser
-                | TokenRejected::Revoked => unauthorized(INVALID_TOKEN, &detail),
+                | TokenRejected::Revoked => Denied::invalid(&detail),
             }
         })
     }

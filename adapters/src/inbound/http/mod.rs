@@ -1,4 +1,4 @@
-//! The SSE endpoint, the language API and their OpenAPI description.
+//! The SSE endpoint with its tickets, the language API and their OpenAPI description.
 
 mod api;
 mod client_address;
@@ -9,6 +9,7 @@ mod language;
 mod middleware;
 mod problem;
 mod tag_text;
+mod tickets;
 mod types_text;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use poem::{
     Endpoint, EndpointExt, IntoEndpoint as _, Response, Route, endpoint::make_sync, http::Method,
     middleware::SetHeader,
@@ -24,7 +26,7 @@ use poem::{
 use poem_openapi::{OpenApi as _, OpenApiService, payload::Payload as _, registry::MetaOperation};
 use ports::{
     inbound::{Adopt, ChooseLanguage, ContinuedStream, Subscribe},
-    outbound::{Clock, Metrics, TokenVerifier, Traces},
+    outbound::{Clock, Metrics, Tickets, TokenVerifier, Traces},
 };
 use tokio::sync::watch;
 
@@ -33,6 +35,7 @@ use self::{
     event_stream::EventStreamBody,
     language::LanguageApi,
     middleware::{AccessLog, AuditLog, ByPolicy},
+    tickets::{TicketAdmission, TicketApi},
 };
 pub use self::{
     event_stream::EventFrames,
@@ -47,7 +50,9 @@ use crate::{
 const ROUTES: &[&str] = &[
     "/ocs/v2.php/apps/notifications/api/v1/notifications/sse",
     "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language",
+    "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/ticket",
     "/sse",
+    "/sse/ticket",
     "/docs",
     "/openapi.json",
     "/publish",
@@ -62,6 +67,10 @@ pub struct HttpApi {
     pub choose_language: Arc<dyn ChooseLanguage>,
     /// Verifies tokens.
     pub verifier: Arc<dyn TokenVerifier>,
+    /// Issues and redeems tickets.
+    pub tickets: Arc<dyn Tickets>,
+    /// The networks of the edges whose tickets are accepted. If there are none, tickets are off. It may change while requests are answered.
+    pub ticket_clients: watch::Receiver<Vec<IpNet>>,
     /// Counts rejected requests.
     pub metrics: Arc<dyn Metrics>,
     /// The clock for the access log and the audit log.
@@ -113,22 +122,29 @@ impl HttpApi {
         App::new(answered.with(AccessLog { clock }), &root, ROUTES)
     }
 
-    fn service(self) -> OpenApiService<(StreamApi, LanguageApi), ()> {
+    fn service(self) -> OpenApiService<(StreamApi, TicketApi, LanguageApi), ()> {
         let (root, version) = (self.root, self.version);
         let languages = LanguageApi {
             choose: self.choose_language,
             verifier: Arc::clone(&self.verifier),
             metrics: Arc::clone(&self.metrics),
         };
+        let admission = TicketAdmission {
+            tickets: self.tickets,
+            clients: self.ticket_clients,
+            metrics: Arc::clone(&self.metrics),
+        };
+        let tickets = TicketApi { admission: admission.clone(), verifier: Arc::clone(&self.verifier) };
         let streams = StreamApi {
             subscribe: self.subscribe,
             verifier: self.verifier,
+            tickets: admission,
             metrics: self.metrics,
             traces: self.traces,
             audit: AuditLog { policy: self.audit, clock: self.clock },
             version,
         };
-        OpenApiService::new((streams, languages), "ocis-sse", version)
+        OpenApiService::new((streams, tickets, languages), "ocis-sse", version)
             .description(
                 "Pushes events about a user's files and shares to the user's clients as Server-Sent Events. \
                  Errors are problem details (RFC 9457).",
@@ -160,7 +176,7 @@ impl ContinuedStreams {
 /// Returns the paths of the OpenAPI description with their methods.
 fn documented_paths() -> BTreeMap<String, Vec<Method>> {
     let mut paths = BTreeMap::<_, Vec<_>>::new();
-    for path in <(StreamApi, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
+    for path in <(StreamApi, TicketApi, LanguageApi)>::meta().into_iter().flat_map(|api| api.paths) {
         paths.entry(path.path).or_default().extend(path.operations.iter().flat_map(methods));
     }
     paths

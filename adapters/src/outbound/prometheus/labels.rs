@@ -4,7 +4,7 @@ use domain::{
     gap::GapReason,
     log::{EndReason, LimitReached},
 };
-use ports::outbound::{AuthenticationFailure, Bucket, Outcome, TokenRejected};
+use ports::outbound::{AuthenticationFailure, Bucket, Outcome, TicketRejected, TokenRejected};
 
 pub(super) const END_REASONS: [(EndReason, &str); 10] = [
     named(EndReason::Client),
@@ -41,11 +41,15 @@ pub(super) const OUTCOMES: [(Outcome, &str); 6] = [
 pub(super) const BUCKETS: [(Bucket, &str); 2] =
     [(Bucket::Bookmarks, "sse-resume"), (Bucket::Languages, "sse-languages")];
 
-pub(super) const FAILURES: [(AuthenticationFailure, &str); 6] = [
+pub(super) const FAILURES: [(AuthenticationFailure, &str); 10] = [
     (AuthenticationFailure::Missing, "missing"),
     (AuthenticationFailure::Rejected(TokenRejected::Invalid), "invalid"),
     (AuthenticationFailure::Rejected(TokenRejected::Expired), "expired"),
     (AuthenticationFailure::Rejected(TokenRejected::NoUser), "no_user"),
     (AuthenticationFailure::Rejected(TokenRejected::Scope), "scope"),
     (AuthenticationFailure::Rejected(TokenRejected::Revoked), "revoked"),
+    (AuthenticationFailure::TicketRejected(TicketRejected::Invalid), "ticket_invalid"),
+    (AuthenticationFailure::TicketRejected(TicketRejected::Expired), "ticket_expired"),
+    (AuthenticationFailure::TicketRejected(TicketRejected::Revoked), "ticket_revoked"),
+    (AuthenticationFailure::TicketClient, "ticket_client"),
 ];

@@ -83,6 +83,10 @@ impl Metrics for PrometheusMetrics {
         }
     }
 
+    fn ticket_issued(&self) {
+        self.tickets.inc();
+    }
+
     fn authentication_failed(&self, reason: AuthenticationFailure) {
         self.rejected.count(reason);
     }

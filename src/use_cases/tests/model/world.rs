@@ -115,7 +115,12 @@ impl World {
         let BrowserKind { user: of, token, asks_for_german, .. } = browser.kind;
         let until = token.map_or(Duration::MAX, |token| facts.wall + s(token));
         let request = StreamRequest {
-            principal: Principal { user: user(USERS[of]), issued_at: IssuedAt::UNKNOWN, expires_at: until },
+            principal: Principal {
+                user: user(USERS[of]),
+                issued_at: IssuedAt::UNKNOWN,
+                expires_at: until,
+                session_id: None,
+            },
             last_event_id,
             request: browser
                 .kind

@@ -53,7 +53,8 @@ fn verify(token: &str) -> Result<String, TokenRejected> {
 
 #[test]
 fn captured_tokens_are_verified() {
-    let file: Value = serde_json::from_str(include_str!("../../../../tests/wire/tokens.json")).expect("JSON");
+    let file: Value =
+        serde_json::from_str(include_str!("../../../../../tests/wire/tokens.json")).expect("JSON");
     // The tokens are from 2026 and expire in 2036.
     let secret = file["secret"].as_str().expect("a secret");
     let captured = Duration::from_secs(1_795_450_249);

@@ -3,15 +3,18 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use domain::identity::{IssuedAt, Principal, UserId};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, TokenData, Validation, errors::ErrorKind};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, Validation};
 use parking_lot::RwLock;
 use ports::outbound::{Clock, TokenRejected, TokenVerifier};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 
+use super::{
+    LEEWAY,
+    verification::{VerificationKeys, validation},
+};
+
 /// The audience of reva's tokens.
 const AUDIENCE: &str = "reva";
-/// Tolerance for clock differences between machines.
-const LEEWAY: Duration = Duration::from_secs(5);
 /// Prefix of the names of scopes that give access to a user's own data.
 const USER_SCOPE: &str = "user";
 
@@ -22,18 +25,15 @@ pub struct RevaTokens {
     clock: Arc<dyn Clock>,
 }
 
-/// The keys of accepted signatures.
 struct Keys {
     issuer: RevaTokenIssuer,
-    key: DecodingKey,
-    /// The key of the previous secret. Tokens signed with it are still accepted.
-    previous: Option<DecodingKey>,
+    verification: VerificationKeys,
 }
 
 impl Keys {
     fn new(secret: &str, previous: Option<&str>) -> Self {
-        let key = |secret: &str| DecodingKey::from_secret(secret.as_bytes());
-        Self { issuer: RevaTokenIssuer::new(secret), key: key(secret), previous: previous.map(key) }
+        let verification = VerificationKeys::new(secret.as_bytes(), previous.map(str::as_bytes));
+        Self { issuer: RevaTokenIssuer::new(secret), verification }
     }
 }
 
@@ -42,13 +42,8 @@ impl RevaTokens {
     /// while older tokens are in use.
     #[must_use]
     pub fn new(secret: &str, previous: Option<&str>, clock: Arc<dyn Clock>) -> Self {
-        let mut validation = Validation::new(Algorithm::HS256);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["exp", "aud"]);
-        // The library would read the machine's clock. `verify` checks the times by the clock of the port.
-        validation.validate_exp = false;
-        validation.validate_nbf = false;
-        Self { keys: RwLock::new(Arc::new(Keys::new(secret, previous))), validation, clock }
+        let keys = RwLock::new(Arc::new(Keys::new(secret, previous)));
+        Self { keys, validation: validation(AUDIENCE), clock }
     }
 
     /// Returns a token for `user` that is valid for `lifetime`. Who accepts it accepts the platform's tokens as well.
@@ -94,7 +89,9 @@ struct OpaqueId {
 
 impl TokenVerifier for RevaTokens {
     fn verify(&self, token: &str) -> Result<Principal, TokenRejected> {
-        let claims = self.decode(token)?;
+        let keys = Arc::clone(&self.keys.read());
+        let claims: Claims =
+            keys.verification.claims(token, &self.validation).ok_or(TokenRejected::Invalid)?;
         let now = self.clock.unix_time();
         if claims.nbf.is_some_and(|time| time > (now + LEEWAY).as_secs_f64()) {
             return Err(TokenRejected::Invalid);
@@ -102,22 +99,6 @@ impl TokenVerifier for RevaTokens {
         let principal = principal(claims)?;
         // Checked last, because any other fault takes precedence.
         if principal.expires_at <= now { Err(TokenRejected::Expired) } else { Ok(principal) }
-    }
-}
-
-impl RevaTokens {
-    /// Returns the claims of a token with a valid signature and audience. The times are not checked.
-    fn decode(&self, token: &str) -> Result<Claims, TokenRejected> {
-        let Keys { key, previous, .. } = &*Arc::clone(&self.keys.read());
-        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
-        let decoded = match (decode(key), previous) {
-            (Err(error), Some(previous)) if *error.kind() == ErrorKind::InvalidSignature => decode(previous),
-            (decoded, _) => decoded,
-        };
-        // The library's errors can quote parts of a token.
-        let TokenData { header, claims, .. } = decoded.map_err(|_| TokenRejected::Invalid)?;
-        // This service knows no critical extension (RFC 7515, 4.1.11).
-        if header.crit.is_some() { Err(TokenRejected::Invalid) } else { Ok(claims) }
     }
 }
 
@@ -131,7 +112,7 @@ fn principal(claims: Claims) -> Result<Principal, TokenRejected> {
     let expires_at = Duration::try_from_secs_f64(claims.exp).unwrap_or(Duration::MAX);
     let issued_at = claims.iat.and_then(|time| Duration::try_from_secs_f64(time).ok());
     let issued_at = issued_at.map_or(IssuedAt::UNKNOWN, IssuedAt::new);
-    Ok(Principal { user, issued_at, expires_at: expires_at.saturating_add(LEEWAY) })
+    Ok(Principal { user, issued_at, expires_at: expires_at.saturating_add(LEEWAY), session_id: None })
 }
 
 /// An issuer of tokens like those of the platform, for the demonstration and for tests.

@@ -1,0 +1,1 @@
+//! Tests of the tickets, and of tokens in their place.
