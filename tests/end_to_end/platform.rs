@@ -18,7 +18,10 @@ use hyper_util::rt::TokioIo;
 use jsonwebtoken::{EncodingKey, Header};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
 use uuid::Uuid;
 
 use crate::{service::token_with, transport::Server};
@@ -120,11 +123,13 @@ impl State {
 }
 
 async fn accept(listener: TcpListener, service: Server, state: Arc<Mutex<State>>) {
+    // Its connections end with this task.
+    let mut connections = JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.expect("a connection");
         let state = state.clone();
         let answer = service_fn(move |request| answer(request, service, state.clone()));
-        tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(client), answer));
+        connections.spawn(http1::Builder::new().serve_connection(TokioIo::new(client), answer));
     }
 }
 
