@@ -55,7 +55,13 @@ fn text(language: &str) -> String {
 
 fn notification(content: Content, recipients: Vec<UserId>) -> Notification {
     let event_type = EventType::try_new("postprocessing-finished").expect("an event type");
-    Notification { id: id(0), recipients: Recipients::Users(recipients), event_type, content }
+    Notification {
+        id: id(0),
+        recipients: Recipients::Users(recipients),
+        event_type,
+        content,
+        session_id: None,
+    }
 }
 
 /// Returns content in these languages, the first of which is the fallback.

@@ -2,7 +2,7 @@
 
 use crate::language::{LanguagePriorityList, LanguageTag};
 
-/// The text of an event and its translations. A text is usually JSON; the service does not parse it.
+/// The text of an event and its translations. A text is usually JSON, which the domain does not parse.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     fallback: String,

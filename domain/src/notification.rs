@@ -2,7 +2,10 @@
 
 use std::{fmt, num::NonZeroU64, str::FromStr};
 
-use crate::{content::Content, identity::UserId};
+use crate::{
+    content::Content,
+    identity::{SessionId, UserId},
+};
 
 /// The incarnation of the NATS stream that an event belongs to.
 ///
@@ -98,6 +101,21 @@ pub struct InvalidEventType;
 /// The type of the event with which the platform logs out a user's clients.
 const BACKCHANNEL_LOGOUT: &str = "backchannel-logout";
 
+/// A logout at the identity provider, of one session or of all sessions of the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Logout<'a> {
+    session_id: Option<&'a SessionId>,
+}
+
+impl Logout<'_> {
+    /// Returns whether the logout ends a stream that was opened in this session. If either session is unknown, it does, because otherwise a
+    /// stream could outlive its session.
+    #[must_use]
+    pub fn ends(self, session_id: Option<&SessionId>) -> bool {
+        self.session_id.zip(session_id).is_none_or(|(ended, known)| ended == known)
+    }
+}
+
 /// The users who receive an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipients {
@@ -124,19 +142,45 @@ pub struct Notification {
     pub event_type: EventType,
     /// The text and its translations.
     pub content: Content,
+    /// The session at the identity provider that a logout has ended. None if it has ended all sessions of its recipients, and in other
+    /// events. Boxed, because it is rare.
+    pub session_id: Option<Box<SessionId>>,
 }
 
 impl Notification {
-    /// Returns whether the event says that its recipients have logged out.
+    /// Returns the logout that the event announces to its recipients. None for other events.
     #[must_use]
-    pub fn is_logout(&self) -> bool {
-        self.event_type.as_str() == BACKCHANNEL_LOGOUT
+    pub fn logout(&self) -> Option<Logout<'_>> {
+        let is_logout = self.event_type.as_str() == BACKCHANNEL_LOGOUT;
+        is_logout.then_some(Logout { session_id: self.session_id.as_deref() })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn logout_ends_its_session_and_unknown_ones() {
+        let check = |event_type: &str, ended: Option<&str>, known: Option<&str>, expected: Option<bool>| {
+            let session = |text: Option<&str>| text.map(|text| SessionId::of(text).expect("a session id"));
+            let notification = Notification {
+                id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
+                recipients: Recipients::Everyone,
+                event_type: EventType::try_new(event_type).expect("an event type"),
+                content: "x".into(),
+                session_id: session(ended).map(Box::new),
+            };
+            let ends = notification.logout().map(|logout| logout.ends(session(known).as_ref()));
+            assert_eq!(ends, expected, "{event_type} of {ended:?} in {known:?}");
+        };
+        check("backchannel-logout", None, None, Some(true));
+        check("backchannel-logout", None, Some("1"), Some(true));
+        check("backchannel-logout", Some("1"), None, Some(true));
+        check("backchannel-logout", Some("1"), Some("1"), Some(true));
+        check("backchannel-logout", Some("1"), Some("2"), Some(false));
+        check("item-renamed", Some("1"), Some("1"), None);
+    }
 
     #[test]
     fn event_type_is_one_line() {

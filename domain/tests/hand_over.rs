@@ -60,6 +60,7 @@ fn append(log: &Mutex<Log>, sequence: u64) -> bool {
         recipients: Recipients::Users(vec![user()]),
         event_type: EventType::try_new("t").expect("an event type"),
         content: "x".into(),
+        session_id: None,
     };
     let event = NewEvent { notification, encoded: (), published: now() };
     let mut log = log.lock().expect("no panic");
@@ -99,6 +100,7 @@ impl Reader {
             request: None,
             preference,
             issued_at: IssuedAt::UNKNOWN,
+            session_id: None,
         };
         let (mailbox, id) = log.open(&user(), stream);
         log.start(&mailbox, id, self::id(0), None);

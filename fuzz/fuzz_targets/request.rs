@@ -13,7 +13,7 @@ use std::{
 use adapters::{
     http_server::App,
     inbound::http::{AuditPolicy, CrossOrigin, HttpApi},
-    outbound::clock::SystemClock,
+    outbound::{clock::SystemClock, jwt::JwtTickets},
 };
 use domain::{
     bookmark::RequestId,
@@ -30,7 +30,7 @@ use ports::{
     inbound::{
         MockChooseLanguage, MockEventStream, MockSubscribe, StreamRequest, Subscription, Taken, UserLanguage,
     },
-    outbound::{MockMetrics, MockTickets, MockTokenVerifier, MockTraces, TicketRejected, TokenRejected},
+    outbound::{MockMetrics, MockTokenVerifier, MockTraces, TokenRejected},
 };
 use serde_json::Value;
 use tokio::{
@@ -176,9 +176,6 @@ fn app() -> App {
         "share" => Err(TokenRejected::Scope),
         _ => Err(TokenRejected::Invalid),
     });
-    let mut tickets = MockTickets::new();
-    tickets.expect_issue().return_const("a.new.ticket");
-    tickets.expect_redeem().return_const(Err(TicketRejected::Invalid));
     let mut subscribe = MockSubscribe::new();
     subscribe.expect_subscribe().returning(|request, _| {
         *OPENED.lock().expect("no panic") = Some(request);
@@ -214,7 +211,11 @@ fn app() -> App {
         subscribe: Arc::new(subscribe),
         choose_language: Arc::new(choose_language),
         verifier: Arc::new(verifier),
-        tickets: Arc::new(tickets),
+        tickets: Arc::new(JwtTickets::new(
+            "a secret of at least thirty-two bytes",
+            None,
+            Arc::new(SystemClock),
+        )),
         ticket_clients,
         metrics: Arc::new(metrics),
         clock: Arc::new(SystemClock),

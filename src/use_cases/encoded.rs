@@ -70,6 +70,7 @@ mod tests {
             recipients: Recipients::Everyone,
             event_type: EventType::try_new("t").expect("an event type"),
             content: Content::new(Some("Hello".into()), None, vec![translation]),
+            session_id: None,
         };
         let mut frames = MockFrames::new();
         frames

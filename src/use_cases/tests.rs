@@ -35,7 +35,7 @@ use domain::{
     bookmark::RequestId,
     content::Content,
     gap::GapReason,
-    identity::{IssuedAt, Principal, UserId},
+    identity::{IssuedAt, Principal, SessionId, UserId},
     keepalive::KeepalivePolicy,
     language::{LanguageChoice, LanguagePriorityList, LanguageTag},
     log::{EndReason, LATE_AFTER, LogLimits, StreamLimits},
@@ -228,7 +228,7 @@ fn notification(
         ["everyone"] => Recipients::Everyone,
         users => users.iter().map(|name| user(name)).collect(),
     };
-    Notification { id: id(sequence), recipients, event_type, content: content.into() }
+    Notification { id: id(sequence), recipients, event_type, content: content.into(), session_id: None }
 }
 
 fn id(sequence: u64) -> EventId {

@@ -1,5 +1,6 @@
 //! Streams that a reverse proxy connects directly to the service, with the configurations in `deploy/proxies/direct`.
 
+use hyper::Method;
 use serde_json::json;
 
 use crate::{
@@ -148,7 +149,7 @@ async fn request_reaches_the_service(kind: Kind) {
     while again.content().await != "missed" {}
 
     let before = installation.platform.requests_for(PATH);
-    request(installation.address(), hyper::Method::OPTIONS, PATH, &[]).await;
+    request(installation.address(), Method::OPTIONS, PATH, &[]).await;
     assert_eq!(installation.platform.requests_for(PATH), before + 1);
 }
 
@@ -162,10 +163,14 @@ async fn browser_cannot_send_ticket_or_token(kind: Kind) {
     // It is valid: the service accepts it from a proxy.
     assert_eq!(head(installation.service.http, PATH, &[(TICKET, ticket)]).await.0, 200);
 
+    let (name, of_einstein) = installation.sign_in("einstein");
+    // On the way through the platform, the service would reject it.
+    let forged = [(name, &*of_einstein), (TICKET, "forged")];
+    assert_eq!(request(installation.address(), Method::HEAD, PATH, &forged).await.status, 200);
+
     let token = token("marie");
     for sent in [(TICKET, ticket), ("x-access-token", &token)] {
         assert_eq!(installation.status(&[sent]).await, 401, "{sent:?}");
-        let (name, of_einstein) = installation.sign_in("einstein");
         let mut stream = Stream::open(installation.address(), PATH, &[(name, &of_einstein), sent]).await;
         let publisher = installation.nats.publisher().await;
         publisher.event(&["marie"], "t", "for marie").await;

@@ -47,6 +47,7 @@ mod socket_activation;
 mod stream_lifetime;
 mod streaming;
 mod take_over;
+mod tickets;
 mod tls;
 mod tracing;
 mod transport;

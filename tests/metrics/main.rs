@@ -181,6 +181,7 @@ impl Service {
             recipients: users.iter().map(|name| user(name)).collect(),
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: "x".into(),
+            session_id: None,
         };
         self.relay.handle(SourceEvent::Notification {
             notification,

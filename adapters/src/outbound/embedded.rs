@@ -101,7 +101,7 @@ impl Publish for EmbeddedPublisher {
         *sequence += 1;
         let id = EventId { incarnation: self.incarnation, sequence: *sequence };
         let recipients = Recipients::Users(recipients);
-        let notification = Notification { id, recipients, event_type, content };
+        let notification = Notification { id, recipients, event_type, content, session_id: None };
         permit.send(Published { notification, published_at: self.clock.now() });
     }
 }

@@ -108,6 +108,7 @@ mod tests {
                 recipients: Recipients::Everyone,
                 event_type: EventType::try_new("type").expect("an event type"),
                 content,
+                session_id: None,
             };
             let now = Instant::now();
             let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 0, now);

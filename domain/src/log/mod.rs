@@ -39,7 +39,7 @@ use self::{
 use crate::{
     bookmark::{Bookmark, RequestId},
     gap::GapReason,
-    identity::{IssuedAt, UserId},
+    identity::{IssuedAt, SessionId, UserId},
     language::LanguagePreference,
     notification::EventId,
     session::Session,
@@ -136,6 +136,8 @@ pub struct NewStream<C> {
     pub preference: LanguagePreference,
     /// When the token of the request was issued.
     pub issued_at: IssuedAt,
+    /// The session at the identity provider. None if it is unknown.
+    pub session_id: Option<Box<SessionId>>,
 }
 
 impl<F, C> EventLog<F, C> {

@@ -24,9 +24,9 @@ use super::{
 use crate::{
     bookmark::{RequestId, ResumePoint},
     gap::Gap,
-    identity::IssuedAt,
+    identity::{IssuedAt, SessionId},
     language::LanguagePreference,
-    notification::EventId,
+    notification::{EventId, Logout},
     session::Session,
 };
 
@@ -100,6 +100,8 @@ pub struct Stream<C> {
     pub preference: LanguagePreference,
     /// When the token that opened the stream was issued.
     pub issued_at: IssuedAt,
+    /// The session at the identity provider in which the stream was opened. None if it is unknown.
+    pub session_id: Option<Box<SessionId>>,
     /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
     /// starts.
     pub(super) position: Option<EventId>,
@@ -157,7 +159,7 @@ pub(super) struct Ending {
 
 impl<C> Stream<C> {
     pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
-        let NewStream { connection, session, request, preference, issued_at } = stream;
+        let NewStream { connection, session, request, preference, issued_at, session_id } = stream;
         let opened = session.last_write();
         let resumable = request.map(|request| {
             Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
@@ -171,6 +173,7 @@ impl<C> Stream<C> {
             resumable,
             preference,
             issued_at,
+            session_id,
             position: None,
             progress: None,
             notes,
@@ -295,11 +298,13 @@ impl<C> Stream<C> {
         }
     }
 
-    /// Returns whether the logout `id` has already ended a stream of the same client.
+    /// Returns whether the stream ends by the logout `id`: it concerns the session of the stream, and has not ended a stream of the same
+    /// client before.
     #[must_use]
-    pub fn has_handled_logout(&self, id: EventId) -> bool {
+    pub fn ends_by(&self, id: EventId, logout: Logout<'_>) -> bool {
         let logged_out = self.resumable.as_ref().and_then(|resumable| resumable.logged_out);
-        logged_out.is_some_and(|logged_out| logged_out == id || logged_out.follows(id))
+        let was_handled = logged_out.is_some_and(|logged_out| logged_out == id || logged_out.follows(id));
+        !was_handled && logout.ends(self.session_id.as_deref())
     }
 
     /// Records that the stream takes the events after `after` late, or a gap in their place.

@@ -41,5 +41,5 @@ pub use traces::{TraceHeaders, Traces};
 #[cfg(feature = "mock")]
 pub use {
     clock::MockClock, frames::MockFrames, http_metrics::MockHttpMetrics, measurements::MockMeasurements,
-    metrics::MockMetrics, tickets::MockTickets, token_verifier::MockTokenVerifier, traces::MockTraces,
+    metrics::MockMetrics, token_verifier::MockTokenVerifier, traces::MockTraces,
 };

@@ -4,7 +4,6 @@ use domain::identity::Principal;
 /// proxy has admitted.
 ///
 /// `obligations::tickets` tests the obligations of an implementation.
-#[cfg_attr(feature = "mock", mockall::automock)]
 pub trait Tickets: Send + Sync {
     /// Returns a ticket for the principal of a verified token. A stream that it opens lasts no longer than the token.
     ///

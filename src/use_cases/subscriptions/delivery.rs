@@ -50,8 +50,7 @@ impl Subscriptions {
         let shared = &self.shared;
         let now = shared.clock.now();
         let encoded = Encoded::new(&notification.content);
-        let logged_out = notification.is_logout().then(|| notification.recipients.clone());
-        let id = notification.id;
+        let logout = notification.logout().map(|_| notification.clone());
         let mut state = shared.state.lock();
         let opened = state.log.next_stream_number();
         // While the log is filled, the event is recorded when it was published. Later, it is recorded on arrival: a client that opened a
@@ -72,20 +71,28 @@ impl Subscriptions {
         if appended.is_delivered {
             shared.metrics.delivery_completed(now.saturating_duration_since(published));
         }
-        if let Some(recipients) = logged_out.filter(|_| shared.policy().close_on_logout) {
-            let users = match recipients {
-                Recipients::Users(users) => users,
-                Recipients::Everyone => self.users(),
-            };
-            for user in &users {
-                // A stream that replays handles the logout when it reaches it. A stream that was opened since then starts after it.
-                let is_affected = |stream: &Stream| {
-                    stream.id().number() < opened && !stream.is_replaying() && !stream.has_handled_logout(id)
-                };
-                self.end_streams(user, EndReason::Logout, is_affected);
-            }
+        if let Some(notification) = logout.filter(|_| shared.policy().close_on_logout) {
+            self.log_out(&notification, opened);
         }
         Some(appended)
+    }
+
+    /// Ends the streams that end by a logout, of those opened before the stream number `opened`.
+    fn log_out(&self, notification: &Notification, opened: u64) {
+        let Some(logout) = notification.logout() else { return };
+        let users = match &notification.recipients {
+            Recipients::Users(users) => users.clone(),
+            Recipients::Everyone => self.users(),
+        };
+        for user in &users {
+            // A stream that replays handles the logout when it reaches it. A stream that was opened since then starts after it.
+            let is_affected = |stream: &Stream| {
+                stream.id().number() < opened
+                    && !stream.is_replaying()
+                    && stream.ends_by(notification.id, logout)
+            };
+            self.end_streams(user, EndReason::Logout, is_affected);
+        }
     }
 }
 

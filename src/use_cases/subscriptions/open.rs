@@ -30,7 +30,7 @@ impl Subscribe for Subscriptions {
         let shared = &self.shared;
         let now = shared.now();
         let StreamRequest { principal, last_event_id, request, accept_language, types } = request;
-        let Principal { user, issued_at, expires_at, .. } = principal;
+        let Principal { user, issued_at, expires_at, session_id } = principal;
         let mut state = shared.state.lock();
         shared.admit(&mut state, &user)?;
         let start_point = match (last_event_id, &request) {
@@ -42,8 +42,8 @@ impl Subscribe for Subscriptions {
         let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
         let preference = state.languages.preference(&user, accept_language);
         let language = shared.language(&preference);
-        let (mailbox, id) =
-            state.log.open(&user, NewStream { connection, session, request, preference, issued_at });
+        let stream = NewStream { connection, session, request, preference, issued_at, session_id };
+        let (mailbox, id) = state.log.open(&user, stream);
         shared.metrics.stream_opened(state.log.open_streams(), state.log.connected_users());
         if let StartPoint::After(position) = &start_point {
             // If the stream ends before it starts, its bookmark has this position.

@@ -3,7 +3,7 @@
 use domain::revocation::AccountChange;
 use ports::{
     obligations::{self, Token},
-    outbound::{TokenRejected, TokenVerifier},
+    outbound::{TicketRejected, Tickets, TokenRejected, TokenVerifier},
 };
 
 use super::*;
@@ -164,5 +164,32 @@ async fn older_tokens_are_rejected_until_account_is_enabled() {
     service.change_account("a", true, DISABLED + s(60));
     run_until_idle().await;
     assert_eq!(verify("a 999990"), Ok("a".into()));
+    service.stop().await;
+}
+
+/// Tickets in plain text: the name of a user.
+struct PlainTickets;
+
+impl Tickets for PlainTickets {
+    fn issue(&self, principal: &Principal, _: Option<&str>) -> String {
+        principal.user.to_string()
+    }
+
+    fn redeem(&self, ticket: &str) -> Result<Principal, TicketRejected> {
+        Ok(request(ticket).principal)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_tickets_are_rejected() {
+    let service = Service::start(POLICY).await;
+    let check =
+        AccountCheck { verifier: Arc::new(PlainTickets), subscriptions: service.subscriptions.clone() };
+    let ticket = check.issue(&request("a").principal, None);
+    assert_eq!(check.redeem(&ticket), Ok(request("a").principal));
+    service.disable("a");
+    run_until_idle().await;
+    assert_eq!(check.redeem(&ticket), Err(TicketRejected::Revoked));
+    assert_eq!(check.redeem("b"), Ok(request("b").principal), "another user's");
     service.stop().await;
 }

@@ -8,6 +8,54 @@ impl Service {
     fn log_out(&mut self, name: &str) {
         self.publish_of(&[name], "backchannel-logout", "bye", Duration::ZERO);
     }
+
+    /// Logs out one session.
+    pub(super) fn log_out_of(&mut self, name: &str, session: &str) {
+        self.sequence += 1;
+        let notification = notification(self.sequence, &[name], "backchannel-logout", "bye");
+        let notification = Notification { session_id: session_id(session), ..notification };
+        let (age, metadata) = (Duration::ZERO, MessageMetadata::default());
+        self.receive(SourceEvent::Notification { notification, age, metadata });
+    }
+}
+
+fn session_id(session: &str) -> Option<Box<SessionId>> {
+    SessionId::of(session).map(Box::new)
+}
+
+/// Returns `request` from this session.
+fn in_session(session: &str, request: StreamRequest) -> StreamRequest {
+    let principal = Principal { session_id: session_id(session), ..request.principal };
+    StreamRequest { principal, ..request }
+}
+
+#[tokio::test(start_paused = true)]
+async fn logout_of_a_session_spares_other_sessions() {
+    let mut service = Service::start(POLICY).await;
+    let requests = [in_session("1", request("a")), in_session("2", request("a")), request("a")];
+    let mut clients = requests.map(|request| service.try_open(request).expect("a stream"));
+    service.log_out_of("a", "1");
+    run_until_idle().await;
+    let expected: [&[&str]; 3] = [&["bye", "Logout"], &["bye"], &["bye", "Logout"]];
+    assert_eq!(clients.each_mut().map(Client::read), expected);
+    assert_eq!(clients.each_ref().map(|client| client.ended().is_some()), [true, false, true]);
+    service.log_out("a");
+    run_until_idle().await;
+    assert_eq!(clients[1].read(), ["bye", "Logout"]);
+    service.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn missed_logout_of_another_session_ends_no_stream() {
+    let mut service = Service::start(POLICY).await;
+    service.log_out_of("a", "1");
+    service.publish(&["a"], "2");
+    run_until_idle().await;
+    let open = |session| service.try_open(in_session(session, after("a", id(0)))).expect("a stream");
+    let (mut same, mut other) = (open("1"), open("2"));
+    assert_eq!((same.read(), same.ended()), (["bye", "Logout"].map(Into::into).to_vec(), Some("Logout")));
+    assert_eq!((other.read(), other.ended()), (["bye", "2"].map(Into::into).to_vec(), None));
+    service.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

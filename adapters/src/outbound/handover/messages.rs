@@ -9,7 +9,7 @@ use bytes::Bytes;
 use domain::{
     bookmark::RequestId,
     gap::{Gap, GapReason},
-    identity::{IssuedAt, UserId},
+    identity::{IssuedAt, SessionId, UserId},
     language::{LanguagePriorityList, LanguageTag},
     log::{Continuation, LateState, Note, ResumableState},
     session::{SessionEnd, SessionState},
@@ -60,6 +60,7 @@ pub(super) struct StreamMessage {
     language: Option<String>,
     /// Seconds since 1970.
     issued_at: u64,
+    session_id: Option<String>,
     unsent_bytes: usize,
     is_chunked: bool,
     excess_bytes: u32,
@@ -154,8 +155,17 @@ pub(super) fn streams_of(
 impl StreamMessage {
     fn new(stream: ContinuedStream, unsent_bytes: usize, is_chunked: bool, excess_bytes: u32) -> Self {
         let ContinuedStream { user, types, continuation } = stream;
-        let Continuation { position, gap, notes, session, resumable, requested, language, issued_at } =
-            continuation;
+        let Continuation {
+            position,
+            gap,
+            notes,
+            session,
+            resumable,
+            requested,
+            language,
+            issued_at,
+            session_id,
+        } = continuation;
         let SessionState { silence, end, reason } = session;
         Self {
             user: user.as_str().to_owned(),
@@ -170,6 +180,7 @@ impl StreamMessage {
             accept_language: text(requested),
             language: text(language),
             issued_at: issued_at.unix_time().as_secs(),
+            session_id: session_id.map(|id| id.as_str().to_owned()),
             unsent_bytes,
             is_chunked,
             excess_bytes,
@@ -182,6 +193,7 @@ impl StreamMessage {
         };
         let types = |types: String| TypeFilter::parse(&types).map_err(|_| unusable("types"));
         let language = |tag: String| LanguageTag::try_new(&tag).map_err(|_| unusable("language"));
+        let session = |id: String| SessionId::of(&id).map(Box::new).ok_or_else(|| unusable("session_id"));
         let continuation = Continuation {
             position: parsed(&self.position, "position")?,
             gap: self.gap.map(|GapMessage { last_event_id, reason }| Gap { last_event_id, reason }),
@@ -191,6 +203,7 @@ impl StreamMessage {
             requested: self.accept_language.map(list).transpose()?,
             language: self.language.map(language).transpose()?,
             issued_at: IssuedAt::new(Duration::from_secs(self.issued_at)),
+            session_id: self.session_id.map(session).transpose()?,
         };
         Ok(ContinuedStream {
             user: UserId::try_new(&self.user).map_err(|_| unusable("user"))?,

@@ -57,6 +57,7 @@ fn stream(user: &str) -> ContinuedStream {
         requested: None,
         language: None,
         issued_at: IssuedAt::UNKNOWN,
+        session_id: None,
     };
     ContinuedStream { user: UserId::try_new(user).expect("a user id"), types: None, continuation }
 }

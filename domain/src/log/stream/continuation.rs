@@ -6,7 +6,7 @@ use super::{LateWindow, Note, Progress, Resumable, Stream, StreamId, late::LateS
 use crate::{
     bookmark::RequestId,
     gap::Gap,
-    identity::IssuedAt,
+    identity::{IssuedAt, SessionId},
     language::{LanguagePreference, LanguagePriorityList, LanguageTag},
     log::index::Index,
     notification::EventId,
@@ -32,6 +32,8 @@ pub struct Continuation {
     pub language: Option<LanguageTag>,
     /// When the token that opened the stream was issued.
     pub issued_at: IssuedAt,
+    /// The session at the identity provider. None if it is unknown.
+    pub session_id: Option<Box<SessionId>>,
 }
 
 /// The state of a client that sends a request id.
@@ -80,7 +82,7 @@ impl<C> Stream<C> {
         preference: LanguagePreference,
         now: Instant,
     ) -> Self {
-        let Continuation { session, resumable, notes, issued_at, .. } = continuation;
+        let Continuation { session, resumable, notes, issued_at, session_id, .. } = continuation;
         Self {
             id,
             connection,
@@ -88,6 +90,7 @@ impl<C> Stream<C> {
             resumable: resumable.map(|state| Box::new(Resumable::from_state(state, now))),
             preference,
             issued_at,
+            session_id,
             position: None,
             progress: None,
             notes: Notes::of(&notes),
@@ -130,6 +133,7 @@ impl<C> Stream<C> {
             requested: self.preference.requested().cloned(),
             language: self.preference.effective().first(),
             issued_at: self.issued_at,
+            session_id: self.session_id.clone(),
         })
     }
 }

@@ -48,7 +48,7 @@ pub struct Turn {
 pub enum TurnOutcome {
     /// There are more items to take.
     More,
-    /// The last event is a logout. The caller decides whether the stream ends with it, and takes again.
+    /// The last event is a logout that may end the stream. The caller decides whether the stream ends with it, and takes again.
     LoggedOut,
     /// The stream has taken everything. The connection is woken when there is more.
     Wait,
@@ -137,7 +137,8 @@ impl<C> Stream<C> {
             }
             position = id;
             self.position = Some(id);
-            if until.is_none() && entry.notification.is_logout() && !self.has_handled_logout(id) {
+            let logout = entry.notification.logout().filter(|_| until.is_none());
+            if logout.is_some_and(|logout| self.ends_by(id, logout)) {
                 self.progress.get_or_insert_default().is_at_logout = true;
                 return Some(TurnOutcome::LoggedOut);
             }

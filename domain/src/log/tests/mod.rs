@@ -53,6 +53,7 @@ fn event(sequence: u64, recipients: Recipients, event_type: &str, bytes: usize) 
         recipients,
         event_type: EventType::try_new(event_type).expect("an event type"),
         content: "x".repeat(bytes).into(),
+        session_id: None,
     };
     NewEvent { notification, encoded: (), published: Instant::now() }
 }
@@ -132,7 +133,8 @@ impl Harness {
         let session = Session::new(present(self.now.get()), Duration::MAX, None, Jitter::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
         let preference = Languages::new(LanguageTag::default()).preference(&user(name), None);
-        let stream = NewStream { connection, session, request, preference, issued_at: IssuedAt::UNKNOWN };
+        let issued_at = IssuedAt::UNKNOWN;
+        let stream = NewStream { connection, session, request, preference, issued_at, session_id: None };
         let (mailbox, id) = self.log.open(&user(name), stream);
         Reader { now: Rc::clone(&self.now), mailbox, id }
     }
@@ -222,6 +224,6 @@ impl Reader {
 /// Every open stream has its own allocations of these types. The next larger size class of the allocator would cost each of them.
 #[test]
 fn stream_takes_little_memory() {
-    assert!(size_of::<Stream<Arc<dyn Send>>>() <= 96);
+    assert!(size_of::<Stream<Arc<dyn Send>>>() <= 104);
     assert!(2 * size_of::<usize>() + size_of::<Mailbox<(), Arc<dyn Send>>>() <= 64);
 }

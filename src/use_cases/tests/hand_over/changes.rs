@@ -99,6 +99,23 @@ async fn disabled_account_loses_the_stream() {
     }
 }
 
+/// The process that serves the stream knows its session.
+#[tokio::test(start_paused = true)]
+async fn session_moves_with_the_stream() {
+    for (session, expected) in [("1", &["bye", "Logout"][..]), ("2", &["bye"])] {
+        for phase in PHASES {
+            let session_id = SessionId::of("1").map(Box::new);
+            let principal = Principal { session_id, ..request("a").principal };
+            let request = StreamRequest { principal, ..request("a") };
+            let ends = expected.len() == 2;
+            check(phase, request, expected, ends, async |processes: &mut Processes| {
+                processes.log_out_of("a", session).await;
+            })
+            .await;
+        }
+    }
+}
+
 /// A stream with a later token continues.
 #[tokio::test(start_paused = true)]
 async fn time_of_issue_moves_with_the_stream() {

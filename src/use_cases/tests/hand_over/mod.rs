@@ -45,6 +45,13 @@ impl Processes {
         run_until_idle().await;
     }
 
+    async fn log_out_of(&mut self, name: &str, session: &str) {
+        for process in [&mut self.old, &mut self.new] {
+            process.log_out_of(name, session);
+        }
+        run_until_idle().await;
+    }
+
     /// Applies a change of an account, a choice or the like to both processes.
     async fn receive(&self, event: impl Fn() -> SourceEvent) {
         self.old.receive(event());

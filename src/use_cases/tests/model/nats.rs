@@ -216,7 +216,7 @@ impl Message {
     fn read(&self, id: EventId, age: Duration) -> SourceEvent {
         match self.payload.clone() {
             Payload::Event { recipients, event_type, content } => SourceEvent::Notification {
-                notification: Notification { id, recipients, event_type, content },
+                notification: Notification { id, recipients, event_type, content, session_id: None },
                 age,
                 metadata: MessageMetadata::default(),
             },

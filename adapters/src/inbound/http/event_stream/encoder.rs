@@ -123,6 +123,7 @@ mod tests {
             recipients: Recipients::Everyone,
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: content.into(),
+            session_id: None,
         }
     }
 

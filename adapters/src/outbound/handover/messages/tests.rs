@@ -75,11 +75,23 @@ fn continuation() -> impl Strategy<Value = Continuation> {
         session(),
         option::of(resumable()),
         preferences,
-        any::<u32>(),
+        (any::<u32>(), option::of(valid("\\PC{1,40}", SessionId::of))),
     )
-        .prop_map(|(position, gap, notes, session, resumable, (requested, language), issued_at)| {
+        .prop_map(|(position, gap, notes, session, resumable, preferences, (issued_at, session_id))| {
+            let (requested, language) = preferences;
             let issued_at = IssuedAt::new(Duration::from_secs(issued_at.into()));
-            Continuation { position, gap, notes, session, resumable, requested, language, issued_at }
+            let session_id = session_id.map(Box::new);
+            Continuation {
+                position,
+                gap,
+                notes,
+                session,
+                resumable,
+                requested,
+                language,
+                issued_at,
+                session_id,
+            }
         })
 }
 
@@ -159,6 +171,7 @@ fn sockets_and_unsent_bytes_have_to_be_complete() {
             requested: None,
             language: None,
             issued_at: IssuedAt::UNKNOWN,
+            session_id: None,
         };
         ContinuedStream { user: UserId::try_new("a").expect("a user id"), types: None, continuation }
     };

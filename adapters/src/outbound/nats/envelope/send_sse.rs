@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, fmt};
 
 use domain::{
-    content::{Content, Translation},
-    identity::UserId,
+    content::{Content, Translation, TranslationIndex},
+    identity::{SessionId, UserId},
     language::LanguageTag,
     notification::{EventId, EventType, Notification, Recipients},
 };
@@ -47,7 +47,21 @@ pub(super) fn read(payload: &[u8], id: EventId) -> Result<(Notification, Skipped
     users.extend(event.user.user());
     let is_for_everyone = users.iter().any(|user| user.as_str() == EVERYONE);
     let recipients = if is_for_everyone { Recipients::Everyone } else { Recipients::Users(users) };
-    Ok((Notification { id, recipients, event_type, content }, Skipped { translations, users: skipped_users }))
+    let mut notification = Notification { id, recipients, event_type, content, session_id: None };
+    if notification.logout().is_some() {
+        notification.session_id = session_id(notification.content.text(TranslationIndex::FALLBACK));
+    }
+    Ok((notification, Skipped { translations, users: skipped_users }))
+}
+
+/// Returns the session that a logout names in its text.
+fn session_id(text: &str) -> Option<Box<SessionId>> {
+    #[derive(Deserialize)]
+    struct EndedSession {
+        sessionid: String,
+    }
+    let EndedSession { sessionid } = serde_json::from_str(text).ok()?;
+    SessionId::of(&sessionid).map(Box::new)
 }
 
 /// The members of the event. The derived reader accepts what current services write. It rejects everything that Go may read differently,

@@ -5,6 +5,7 @@ mod users;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{
     content::{Content, Translation, TranslationIndex},
+    identity::SessionId,
     notification::{EventType, Incarnation, Recipients},
 };
 use proptest::prelude::*;
@@ -53,6 +54,7 @@ fn captured_messages_are_decoded() {
             recipients: users.iter().map(|user| UserId::try_new(user).expect("a user id")).collect(),
             event_type: EventType::try_new(event_type).expect("an event type"),
             content: content.into(),
+            session_id: None,
         });
         let read = read(message.as_bytes(), ID).expect("readable");
         assert_eq!(read.as_ref().map(notification).cloned(), expected, "{name}");
@@ -215,6 +217,24 @@ fn unreadable_translations_are_skipped() {
     check(None, broken, Expected(None, None, &[("de", "hallo")], 1));
     let bytes = json!({ "Messages": { "de": STANDARD.encode(b"\xff") } });
     check(Some("hi"), bytes, Expected(Some("hi"), None, &[("de", "\u{fffd}")], 0));
+}
+
+#[test]
+fn logout_names_its_session() {
+    let check = |event_type: &str, message: &str, expected: Option<&str>| {
+        let event = json!({ "Type": event_type, "Message": STANDARD.encode(message) });
+        let read = read(envelope(send_sse::TYPE, event.to_string()).as_bytes(), ID).expect("readable");
+        let session_id = notification(&read.expect("an event")).session_id.clone();
+        assert_eq!(session_id.as_deref().map(SessionId::as_str), expected, "{event_type} {message:.40}");
+    };
+    let logout = "backchannel-logout";
+    check(logout, r#"{"userid":"u","timestamp":"seconds:1","sessionid":"1"}"#, Some("1"));
+    check(logout, r#"{"userid":"u","sessionid":""}"#, None);
+    check(logout, r#"{"userid":"u","sessionid":null}"#, None);
+    check(logout, r#"{"userid":"u"}"#, None);
+    check(logout, "bye", None);
+    check(logout, &json!({ "sessionid": "s".repeat(257) }).to_string(), None);
+    check("item-renamed", r#"{"sessionid":"1"}"#, None);
 }
 
 proptest! {
