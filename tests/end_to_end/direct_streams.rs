@@ -164,9 +164,9 @@ async fn browser_cannot_send_ticket_or_token(kind: Kind) {
     assert_eq!(head(installation.service.http, PATH, &[(TICKET, ticket)]).await.0, 200);
 
     let (name, of_einstein) = installation.sign_in("einstein");
-    // On the way through the platform, the service would reject it.
+    // On a path through the platform, the service would reject the ticket.
     let forged = [(name, &*of_einstein), (TICKET, "forged")];
-    assert_eq!(request(installation.address(), Method::HEAD, PATH, &forged).await.status, 200);
+    assert_eq!(head(installation.address(), "/sse", &forged).await.0, 200);
 
     let token = token("marie");
     for sent in [(TICKET, ticket), ("x-access-token", &token)] {
