@@ -95,7 +95,7 @@ pub enum InvalidUserId {
     },
 }
 
-/// The id of a session at the identity provider (OpenID Connect Front-Channel Logout, 3, `sid`).
+/// The id of a session at the identity provider (the claim `sid` of its tokens).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionId(Box<str>);
 

@@ -39,9 +39,9 @@ use crate::{
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Minimum length of a secret, in bytes. A shorter one can be guessed (RFC 7518, 3.2).
 const MIN_SECRET_BYTES: usize = 32;
-/// The length of the prefix of the largest private network, 10.0.0.0/8.
+/// The length of the prefix of the largest private network, `10.0.0.0/8`.
 const MIN_PREFIX_V4: u8 = 8;
-/// The same for IPv6: fc00::/7.
+/// The same for IPv6: `fc00::/7`.
 const MIN_PREFIX_V6: u8 = 7;
 
 /// The parts of the running service that take new values on a reload.

@@ -33,7 +33,7 @@ impl Clock for SlowClock {
     }
 
     fn unix_time(&self) -> Duration {
-        now() - self.0
+        now().saturating_sub(self.0)
     }
 }
 

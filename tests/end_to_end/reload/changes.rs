@@ -96,6 +96,23 @@ async fn changes_what_the_audit_log_has() {
 }
 
 #[tokio::test]
+async fn changes_whose_tickets_are_accepted() {
+    let nats = Nats::down();
+    let file = |clients: &str| format!("log: {{level: info}}\nhttp: {{ticket_clients: '{clients}'}}");
+    let mut service = Configured::start(&nats, &file("")).await;
+    let http = service.http;
+    let token = token("einstein");
+    let request = async || get(http, "/sse/ticket", &[("x-access-token", &*token)]).await;
+    assert_eq!(request().await.status, 404);
+    service.reloaded(&file("127.0.0.0/8")).await;
+    let issued = request().await;
+    let ticket = issued.header("x-sse-ticket").expect("a ticket");
+    Stream::open(http, "/sse", &[("x-sse-ticket", ticket)]).await;
+    service.reloaded(&file("192.0.2.1")).await;
+    assert_eq!(get(http, "/sse", &[("x-sse-ticket", ticket)]).await.status, 401);
+}
+
+#[tokio::test]
 async fn changes_which_origins_may_read() {
     let nats = Nats::down();
     let file =

@@ -11,7 +11,7 @@ use crate::outbound::jwt::{RevaTokenIssuer, RevaTokens};
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
 /// A time far from the machine's.
-const NOW: Duration = Duration::from_secs(3_000_000_000);
+const NOW: Duration = Duration::from_mins(50_000_000);
 
 /// A clock that stands still at this time after [`NOW`].
 struct FixedClock(Duration);
