@@ -82,6 +82,9 @@ pub(crate) struct Arguments {
     /// Number of streams of each user
     #[arg(long, default_value_t = 1)]
     pub(crate) streams: usize,
+    /// Send the token as a bearer token, as browsers do, to a proxy that exchanges it
+    #[arg(long)]
+    pub(crate) bearer: bool,
     /// Open the streams over TLS; every certificate is accepted
     #[arg(long)]
     pub(crate) tls: bool,

@@ -110,17 +110,26 @@ impl<'a> Run<'a> {
     }
 
     pub(crate) async fn open(&self, servers: &[SocketAddr], transport: &Transport) -> Result<(), Error> {
-        let Arguments { path, secret, users, .. } = self.arguments;
+        let Arguments { path, users, .. } = self.arguments;
         let clients = (0..self.streams).map(|number| Client {
             server: servers[number / transport.streams() % servers.len()],
             path: path.clone(),
-            token: token(&user(number % users), secret),
+            credential: self.credential(&user(number % users)),
             language: language(number),
         });
         let progress = progress(self.streams as u64, "streams");
         streams::open(clients, transport, &self.ledger, &progress).await?;
         progress.finish_and_clear();
         Ok(())
+    }
+
+    fn credential(&self, user: &str) -> (&'static str, String) {
+        let token = token(user, &self.arguments.secret);
+        if self.arguments.bearer {
+            ("authorization", format!("Bearer {token}"))
+        } else {
+            ("x-access-token", token)
+        }
     }
 
     /// Publishes events that the server skips, and behind them one that it delivers, to see when it has read all.

@@ -90,7 +90,7 @@ async fn open(arguments: &Arguments) -> Result<Vec<Arc<Mutex<Receipt>>>, OpenErr
             let client = Client {
                 server: server[number % server.len()],
                 path: path.clone(),
-                token: token(&user(number), secret),
+                credential: ("x-access-token", token(&user(number), secret)),
                 language: language(number),
             };
             let receipt = Arc::new(Mutex::new(Receipt::new(number as u64, *slow as u64)));

@@ -28,7 +28,8 @@ pub(crate) struct Client {
     pub(crate) server: SocketAddr,
     /// The path of the stream.
     pub(crate) path: String,
-    pub(crate) token: String,
+    /// The header that has the token, and its value.
+    pub(crate) credential: (&'static str, String),
     /// The preferred language.
     pub(crate) language: &'static str,
 }

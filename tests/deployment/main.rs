@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, path::PathBuf, process::Command};
 
 use ocis_sse::configuration::{SETTINGS, Setting};
 
+const DIRECT_STREAMS: &str = include_str!("../../docs/direct-streams.md");
 const DOCKERFILE: &str = include_str!("../../deploy/docker/Dockerfile");
 const PROXIES: &str = include_str!("../../docs/proxies.md");
 const SOCKET: &str = include_str!("../../deploy/systemd/ocis-sse.socket");
@@ -66,6 +67,21 @@ fn proxies_page_shows_the_deployed_files() {
         include_str!("../../deploy/proxies/traefik/traefik.yaml"),
         include_str!("../../deploy/proxies/traefik/platform.yaml"),
     ];
+    shows("docs/proxies.md", PROXIES, &files);
+}
+
+#[test]
+fn page_of_direct_streams_shows_the_deployed_files() {
+    let files = [
+        include_str!("../../deploy/proxies/direct/nginx.conf"),
+        include_str!("../../deploy/proxies/direct/Caddyfile"),
+        include_str!("../../deploy/proxies/direct/traefik/platform.yaml"),
+    ];
+    shows("docs/direct-streams.md", DIRECT_STREAMS, &files);
+}
+
+/// Checks that a page shows each of these files whole.
+fn shows(name: &str, page: &str, files: &[&str]) {
     for file in files {
         let shown: Vec<_> =
             file.lines()
@@ -74,7 +90,7 @@ fn proxies_page_shows_the_deployed_files() {
                 })
                 .collect();
         let shown = shown.join("\n");
-        assert!(PROXIES.contains(&shown), "docs/proxies.md should show:\n{shown}");
+        assert!(page.contains(&shown), "{name} should show:\n{shown}");
     }
 }
 

@@ -32,6 +32,14 @@ pub(crate) enum ResumeBy {
     RequestId,
 }
 
+/// The request header that has the client's token.
+pub(crate) type Credential = (&'static str, String);
+
+/// Returns the credential of a client that has the platform's token of `user`.
+pub(crate) fn platform_token(user: &str) -> Credential {
+    ("x-access-token", token(user))
+}
+
 /// One tab of a user, which reads its stream until it is dropped.
 pub(crate) struct Browser {
     seen: Arc<Mutex<Seen>>,
@@ -47,11 +55,16 @@ struct Seen {
 }
 
 impl Browser {
+    /// Opens a tab with the platform's token of `user`.
     pub(crate) fn open(service: impl Into<Server>, user: &str, resume_by: ResumeBy) -> Self {
+        Self::open_with(service, platform_token(user), resume_by)
+    }
+
+    pub(crate) fn open_with(service: impl Into<Server>, credential: Credential, resume_by: ResumeBy) -> Self {
         let seen = Arc::<Mutex<Seen>>::default();
         let tab = Tab {
             service: service.into(),
-            token: token(user),
+            credential,
             resume_by,
             request_id: Uuid::new_v4().to_string(),
             last_event_id: String::new(),
@@ -83,7 +96,7 @@ impl Drop for Browser {
 
 struct Tab {
     service: Server,
-    token: String,
+    credential: Credential,
     resume_by: ResumeBy,
     request_id: String,
     last_event_id: String,
@@ -107,7 +120,7 @@ impl Tab {
     async fn connect(&self) -> Option<Incoming> {
         let mut requests = Requests::connect(self.service).await?;
         let mut request = request_to(self.service, Method::GET, PATH)
-            .header("x-access-token", &self.token)
+            .header(self.credential.0, &self.credential.1)
             .header("x-request-id", &self.request_id);
         if self.resume_by == ResumeBy::LastEventId && !self.last_event_id.is_empty() {
             request = request.header("last-event-id", &self.last_event_id);

@@ -133,7 +133,12 @@ mod tests {
     async fn check(bytes_per_second: u64, last: &str, is_reset: bool, expected: End) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let server = listener.local_addr().expect("bound");
-        let client = Client { server, path: "/".into(), token: String::new(), language: "en" };
+        let client = Client {
+            server,
+            path: "/".into(),
+            credential: ("x-access-token", String::new()),
+            language: "en",
+        };
         let receipt = Arc::new(Mutex::new(Receipt::new(0, 1)));
         let reading = async {
             let client = SlowClient::open(&client, Arc::clone(&receipt)).await.expect("a stream");

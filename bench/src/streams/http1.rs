@@ -79,8 +79,6 @@ enum Read {
 }
 
 /// Returns the request that opens a client's stream.
-pub(crate) fn head(Client { server, path, token, language }: &Client) -> String {
-    format!(
-        "GET {path} HTTP/1.1\r\nhost: {server}\r\nx-access-token: {token}\r\naccept-language: {language}\r\n\r\n"
-    )
+pub(crate) fn head(Client { server, path, credential: (name, value), language }: &Client) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: {server}\r\n{name}: {value}\r\naccept-language: {language}\r\n\r\n")
 }

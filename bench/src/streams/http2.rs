@@ -34,9 +34,9 @@ impl Connection {
     }
 
     pub(super) async fn open(&mut self, client: &Client) -> Result<Stream, OpenError> {
-        let Client { server, path, token, language } = client;
+        let Client { server, path, credential: (name, value), language } = client;
         let request = Request::get(format!("http://{server}{path}"))
-            .header("x-access-token", token)
+            .header(*name, value)
             .header("accept-language", *language)
             .body(Empty::new())
             .map_err(OpenError::Request)?;

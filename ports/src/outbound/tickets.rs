@@ -9,7 +9,8 @@ pub trait Tickets: Send + Sync {
     ///
     /// `identity_token` is a token of the identity provider that somebody else has verified. The ticket belongs to the session that it
     /// names. If it names none or cannot be read, the session is unknown.
-    fn issue(&self, principal: &Principal, identity_token: Option<&str>) -> String;
+    #[expect(clippy::needless_lifetimes, reason = "mockall needs a name for the lifetime in an Option")]
+    fn issue<'a>(&self, principal: &Principal, identity_token: Option<&'a str>) -> String;
 
     /// Returns the principal for which a ticket was issued by this instance or another one. Times are rounded down to seconds.
     ///

@@ -1,6 +1,7 @@
 //! The checks through the public name of the platform.
 
 mod responses;
+mod tickets;
 
 use std::time::Duration;
 
@@ -110,6 +111,10 @@ impl Diagnosis {
         report(opened);
         if !is_open {
             return;
+        }
+        // Without the platform's proxy no ticket is needed.
+        if !is_own {
+            report(self.check_tickets(public, &headers[0]).await);
         }
         if let Some(direct) = direct {
             report(compare_headers(&response, direct));

@@ -15,7 +15,7 @@ use async_nats::{
 };
 
 use crate::{
-    browser::{Browser, ResumeBy},
+    browser::{Browser, Credential, ResumeBy, platform_token},
     eventually, eventually_ok,
     ledger::Ledger,
     nats::send_sse,
@@ -54,12 +54,23 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Opens all streams at `service`, and connects the publisher to the NATS `servers`.
+    /// Opens all streams at `service` with the platform's tokens, and connects the publisher to the NATS `servers`.
     pub(crate) async fn open(servers: &str, service: impl Into<Server>, resume_by: ResumeBy) -> Self {
+        Self::open_with(servers, service, resume_by, platform_token).await
+    }
+
+    /// Opens all streams, each with the `credential` of its user.
+    pub(crate) async fn open_with(
+        servers: &str,
+        service: impl Into<Server>,
+        resume_by: ResumeBy,
+        credential: impl Fn(&str) -> Credential,
+    ) -> Self {
         let (size, service) = (size(), service.into());
         let jetstream = persistent(servers).await;
         let streams = 0..size.streams;
-        let browsers = streams.map(|n| Browser::open(service, &user(n % size.users), resume_by)).collect();
+        let browser = |n| Browser::open_with(service, credential(&user(n % size.users)), resume_by);
+        let browsers = streams.map(browser).collect();
         let scene = Self { size, browsers, jetstream, next: Cell::new(0), padding: String::new() };
         scene.all_are_open().await;
         scene

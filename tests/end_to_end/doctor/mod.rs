@@ -19,6 +19,8 @@ use crate::{
     buckets::connection_to,
     nats::{Nats, ReservedPort},
     permissions::{CREDENTIALS, nats_permitting, nats_without},
+    platform::Platform,
+    reverse_proxies::{Kind, ReverseProxy},
     service::{Service, token},
 };
 
@@ -165,6 +167,32 @@ async fn platform_that_authenticates() {
     assert!(with.has("public.events"));
     let expired = Findings::of(&nats, &service, &["--url", &platform.url(), "--token", "old"], &[]).await;
     assert_eq!(expired.failed(), ["public.user", "public.stream"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_of_browsers() {
+    let nats = Nats::start().await;
+    let off = Service::start(&nats, &[]).await;
+    let check = async |url: &str, service: &Service, bearer: &str| {
+        let findings = Findings::of(&nats, service, &["--url", url, "--token", bearer], &[]).await;
+        let verdict = findings.verdict("public.ticket").map(ToOwned::to_owned);
+        (verdict.expect("a verdict"), findings.seen("public.ticket").to_owned())
+    };
+    let platform = Nginx::authenticating(&off, &token("einstein")).await;
+    let (verdict, seen) = check(&platform.url(), &off, "browser").await;
+    assert!(verdict == "ok" && seen.contains("tickets are off"), "{verdict}: {seen}");
+
+    let on = Service::start(&nats, &[("SSE_TICKET_CLIENTS", "127.0.0.1")]).await;
+    let platform = Nginx::authenticating(&on, &token("einstein")).await;
+    let (verdict, seen) = check(&platform.url(), &on, "browser").await;
+    assert!(verdict == "warning" && seen.contains("is not removed"), "{verdict}: {seen}");
+
+    let platform = Platform::in_front_of(on.http).await;
+    let authorization = platform.sign_in("einstein", None);
+    let edge = ReverseProxy::with_direct_streams(Kind::Caddy, platform.address, &[on.http]).await;
+    let bearer = authorization.strip_prefix("Bearer ").expect("a bearer token");
+    let (verdict, seen) = check(&format!("http://{}", edge.address()), &on, bearer).await;
+    assert!(verdict == "ok" && seen.contains("is removed"), "{verdict}: {seen}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

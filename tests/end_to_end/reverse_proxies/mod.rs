@@ -2,17 +2,17 @@
 
 mod program;
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 pub(crate) use self::program::{Kind, ReverseProxy};
 use crate::{
-    browser::{Browser, PATH, ResumeBy::LastEventId},
+    browser::{Browser, Credential, PATH, ResumeBy::LastEventId, platform_token},
     chaos::Scene,
     client::Stream,
     eventually,
     ledger::Ledger,
     nats::Nats,
-    service::{Service, token},
+    service::Service,
 };
 
 /// Declares the same tests for each proxy.
@@ -46,7 +46,7 @@ behind!(traefik, Kind::Traefik);
 
 /// In keepalive intervals, longer than the idle timeout of the proxies in these tests.
 const KEEPALIVES: usize = 15;
-const KEEPALIVE_INTERVAL: &str = "200ms";
+pub(crate) const KEEPALIVE_INTERVAL: &str = "200ms";
 
 const EVENTS: usize = 20;
 /// A proxy that buffers events takes longer.
@@ -58,10 +58,15 @@ async fn events_arrive_at_once_and_unchanged(kind: Kind) {
     let nats = Nats::start().await;
     let service = Service::start(&nats, &[]).await;
     let proxy = ReverseProxy::in_front_of(kind, &[service.http]).await;
+    receives_at_once(proxy.address(), platform_token("einstein"), &nats).await;
+    service.has_connections(0).await;
+}
+
+/// Opens a stream of einstein at a proxy, checks that it gets each event at once and unchanged, and closes it.
+pub(crate) async fn receives_at_once(proxy: SocketAddr, credential: Credential, nats: &Nats) {
     let publisher = nats.publisher().await;
-    let token = token("einstein");
-    let headers = [("x-access-token", &*token), ("accept-encoding", "gzip, deflate, br, zstd")];
-    let mut stream = Stream::open(proxy.address(), PATH, &headers).await;
+    let headers = [(credential.0, &*credential.1), ("accept-encoding", "gzip, deflate, br, zstd")];
+    let mut stream = Stream::open(proxy, PATH, &headers).await;
     let header = |name: &str| stream.headers.get(name).and_then(|value| value.to_str().ok());
     assert_eq!((header("content-type"), header("content-encoding")), (Some("text/event-stream"), None));
     let mut at_once = 0;
@@ -78,8 +83,6 @@ async fn events_arrive_at_once_and_unchanged(kind: Kind) {
     }
     // A slow machine may delay some of the events.
     assert!(at_once > EVENTS / 4, "{at_once} of {EVENTS}");
-    drop(stream);
-    service.has_connections(0).await;
 }
 
 /// A proxy that closes silent streams does not close a stream with keepalives.
@@ -95,7 +98,12 @@ async fn keepalives_keep_the_connection_open(kind: Kind) {
 
     let service = Service::start(&nats, &[("SSE_KEEPALIVE_INTERVAL", KEEPALIVE_INTERVAL)]).await;
     let proxy = ReverseProxy::in_front_of(kind, &[service.http]).await;
-    let mut stream = Stream::open(proxy.address(), PATH, &[("x-access-token", &token("einstein"))]).await;
+    receives_keepalives(proxy.address(), platform_token("einstein")).await;
+}
+
+/// Checks that keepalives hold a stream beyond the idle timeout of a proxy.
+pub(crate) async fn receives_keepalives(proxy: SocketAddr, credential: Credential) {
+    let mut stream = Stream::open(proxy, PATH, &[(credential.0, &credential.1)]).await;
     for _ in 0..KEEPALIVES {
         assert_eq!(stream.next().await.expect("a keepalive").0, ": keepalive\n\n");
     }
@@ -106,17 +114,28 @@ async fn reload_loses_nothing(kind: Kind) {
     let nats = Nats::start().await;
     let instances = [Service::start(&nats, &[]).await, Service::start(&nats, &[]).await];
     let proxy = ReverseProxy::in_front_of(kind, &[instances[0].http]).await;
-    let scene = Scene::open(&nats.address(), proxy.address(), LastEventId).await;
+    stays_complete_when_reloaded(&proxy, &nats, &instances, platform_token).await;
+}
+
+/// Checks that streams at a proxy lose nothing while it is reloaded to move from one instance to the other and back.
+pub(crate) async fn stays_complete_when_reloaded(
+    proxy: &ReverseProxy,
+    nats: &Nats,
+    instances: &[Service; 2],
+    credential: impl Fn(&str) -> Credential,
+) {
+    let scene = Scene::open_with(&nats.address(), proxy.address(), LastEventId, &credential).await;
+    let (name, value) = credential("new");
     let all_streams = u64::from(scene.size.streams);
     for _ in 0..scene.size.rounds {
         let there_and_back = async {
             for instance in instances.iter().rev() {
                 proxy.move_to(&[instance.http]).await;
-                if kind == Kind::Traefik {
+                if proxy.kind() == Kind::Traefik {
                     // Traefik keeps open streams; only new requests go to the other instance.
                     let before = instance.metric("sse_connections_opened_total").await;
                     eventually("new streams have moved", async || {
-                        drop(Stream::open(proxy.address(), PATH, &[("x-access-token", &token("new"))]).await);
+                        drop(Stream::open(proxy.address(), PATH, &[(name, &value)]).await);
                         instance.metric("sse_connections_opened_total").await > before
                     })
                     .await;
@@ -132,5 +151,5 @@ async fn reload_loses_nothing(kind: Kind) {
         scene.check_ledgers(Ledger::holds_each_once).await;
     }
     assert_eq!(scene.gaps(), 0);
-    assert_eq!(scene.ended() == 0, kind == Kind::Traefik);
+    assert_eq!(scene.ended() == 0, proxy.kind() == Kind::Traefik);
 }

@@ -28,23 +28,39 @@ impl Kind {
     }
 
     /// Replacements in the configuration for instances with TLS, whose certificate no authority has issued.
-    fn tls_replacements(self) -> &'static [(&'static str, &'static str)] {
+    fn tls_replacements(self, target: &Target) -> Vec<(String, String)> {
+        let Target { address, upstream } = target;
         match self {
-            Self::Nginx => &[("proxy_pass http:", "proxy_pass https:")],
-            Self::Caddy => &[
-                ("reverse_proxy ", "reverse_proxy https://"),
-                ("transport http {", "transport http {\ntls_insecure_skip_verify"),
+            Self::Nginx => {
+                vec![(format!("proxy_pass http://{upstream};"), format!("proxy_pass https://{upstream};"))]
+            }
+            Self::Caddy => vec![
+                (format!("reverse_proxy {address}"), format!("reverse_proxy https://{address}")),
+                ("transport http {".into(), "transport http {\ntls_insecure_skip_verify".into()),
             ],
-            Self::Haproxy => &[(PLATFORM, "127.0.0.1:9200 ssl verify none")],
-            Self::Traefik => &[
-                ("url: http:", "url: https:"),
-                ("entryPoints:", "serversTransport:\n  insecureSkipVerify: true\nentryPoints:"),
+            Self::Haproxy => vec![((*address).into(), format!("{address} ssl verify none"))],
+            Self::Traefik => vec![
+                (format!("url: http://{address}"), format!("url: https://{address}")),
+                ("entryPoints:".into(), "serversTransport:\n  insecureSkipVerify: true\nentryPoints:".into()),
             ],
         }
     }
 }
 
-/// The address of the platform in the configurations. Its line is repeated for each instance.
+/// What the instances of the service stand for in a configuration.
+struct Target {
+    /// Its line is repeated for each instance.
+    address: &'static str,
+    /// The name of the upstream in nginx.
+    upstream: &'static str,
+}
+
+/// The instances of the service stand for the platform, which forwards streams to them.
+const THE_PLATFORM: Target = Target { address: PLATFORM, upstream: "platform" };
+/// The proxy connects streams directly to the instances of the service.
+const THE_SERVICE: Target = Target { address: "127.0.0.1:9135", upstream: "sse" };
+
+/// The address of the platform in the configurations.
 const PLATFORM: &str = "127.0.0.1:9200";
 /// The time after which a silent stream is closed, in the configurations.
 const IDLE_TIME: &str = "60s";
@@ -56,6 +72,8 @@ const TRAEFIK_FOLDER: &str = "/etc/traefik";
 /// A running proxy, which is stopped on drop.
 pub(crate) struct ReverseProxy {
     kind: Kind,
+    /// The platform that gives the proxy tickets for direct streams, if it connects streams directly.
+    platform: Option<SocketAddr>,
     directory: TempDir,
     port: ReservedPort,
     /// The port on which Caddy accepts a reload.
@@ -66,9 +84,18 @@ pub(crate) struct ReverseProxy {
 impl ReverseProxy {
     /// Starts a proxy that forwards requests to the instances.
     pub(crate) async fn in_front_of(kind: Kind, instances: &[Server]) -> Self {
+        Self::start(kind, None, instances).await
+    }
+
+    /// Starts a proxy that connects streams directly to the instances, with tickets from `platform`.
+    pub(crate) async fn with_direct_streams(kind: Kind, platform: SocketAddr, instances: &[Server]) -> Self {
+        Self::start(kind, Some(platform), instances).await
+    }
+
+    async fn start(kind: Kind, platform: Option<SocketAddr>, instances: &[Server]) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let (port, administration) = (ReservedPort::any(), ReservedPort::any());
-        let mut proxy = Self { kind, directory, port, administration, process: None };
+        let mut proxy = Self { kind, platform, directory, port, administration, process: None };
         proxy.configure(instances);
         let log = proxy.directory.path().join("log");
         let output = fs::File::create(&log).expect("a file");
@@ -81,7 +108,7 @@ impl ReverseProxy {
         let errors = output.try_clone().expect("the same file");
         proxy.process = Some(process_of(process, output, errors));
         eventually_ok(async || {
-            // A request without a token is rejected by the service.
+            // A request without a token is rejected by the service or by the platform.
             match client::try_get(proxy.address(), PATH).await {
                 Some(401) => Ok(()),
                 other => {
@@ -95,6 +122,10 @@ impl ReverseProxy {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.port.address
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
     }
 
     /// Changes the instances to which requests are forwarded. All proxies but Traefik close open streams a moment
@@ -134,7 +165,10 @@ impl ReverseProxy {
     fn configure(&self, instances: &[Server]) {
         let template = |name: &str| {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/proxies");
-            fs::read_to_string(folder.join(name)).expect("a configuration")
+            // Traefik's own settings are the same with direct streams.
+            let direct = folder.join("direct").join(name);
+            let file = if self.platform.is_some() && direct.exists() { direct } else { folder.join(name) };
+            fs::read_to_string(file).expect("a configuration")
         };
         let write = |name: &str, text: &str| {
             // Replaces the file atomically, because a proxy that watches it must not read a part of it.
@@ -158,20 +192,24 @@ impl ReverseProxy {
     }
 
     fn fill(&self, template: &str, instances: &[Server]) -> String {
+        let target = if self.platform.is_some() { &THE_SERVICE } else { &THE_PLATFORM };
         let uses_tls = instances.iter().any(|instance| instance.uses_tls());
-        let replacements = if uses_tls { self.kind.tls_replacements() } else { &[] };
+        let replacements = if uses_tls { self.kind.tls_replacements(target) } else { Vec::new() };
         let template =
             replacements.iter().fold(template.to_owned(), |template, (from, to)| template.replace(from, to));
         let mut filled = String::new();
         for line in template.lines() {
-            let line = line
+            let mut line = line
                 .replace(self.kind.listen_address(), &self.address().to_string())
                 .replace(IDLE_TIME, "1s")
                 .replace(GRACE, "200ms")
                 .replace(TRAEFIK_FOLDER, &self.directory.path().to_string_lossy());
-            if line.contains(PLATFORM) {
+            if let Some(platform) = self.platform {
+                line = line.replace(PLATFORM, &platform.to_string());
+            }
+            if line.contains(target.address) {
                 for instance in instances {
-                    filled += &(line.replace(PLATFORM, &instance.to_string()) + "\n");
+                    filled += &(line.replace(target.address, &instance.to_string()) + "\n");
                 }
             } else {
                 filled += &(line + "\n");
