@@ -147,7 +147,10 @@ async fn invalid_ticket_is_rejected() {
     }
     assert_eq!(service.metric(r#"sse_auth_failures_total{reason="ticket_expired"}"#).await, 2);
     assert_eq!(service.metric(r#"sse_auth_failures_total{reason="ticket_invalid"}"#).await, 8);
-    service.follow_with_ticket(&ticket(SECRET, 0)).await;
+    let valid = ticket(SECRET, 0);
+    let twice = [("x-sse-ticket", &*valid); 2];
+    is_rejected(&get(service.http, STREAM, &twice).await, "the ticket is not valid");
+    service.follow_with_ticket(&valid).await;
 }
 
 #[tokio::test]

@@ -8,9 +8,11 @@ use tokio_rustls::rustls::{
     unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic},
 };
 
-/// Maximum number of bytes kept until the client has sent the rest of a message. The largest handshake message that rustls accepts has as
-/// many.
-const MAX_PARTIAL_BYTES: usize = 64 * 1024;
+/// Maximum number of bytes kept until the client has sent the rest of a handshake message. The largest one that rustls accepts has as many.
+const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// Maximum number of bytes kept until the client has sent the rest of a record, after the handshake: more than the largest record has
+/// (RFC 8446, 5.2; in TLS 1.2 it has up to 2 KiB of overhead).
+const MAX_RECORD_BYTES: usize = 19 * 1024;
 
 /// The server's end of a TLS session. Its caller reads and writes the socket, and has the buffers.
 ///
@@ -69,22 +71,35 @@ impl Session {
             return Err(io::ErrorKind::NotConnected.into());
         }
         let rest = if self.partial.is_empty() {
-            let used = self.process(bytes, received, records)?;
-            bytes[used..].to_vec()
+            self.rest(bytes, received, records)
         } else {
             let mut partial = mem::take(&mut self.partial);
             partial.extend_from_slice(bytes);
-            let used = self.process(&mut partial, received, records)?;
-            partial.drain(..used);
-            partial
+            self.rest(&mut partial, received, records)
         };
-        if rest.len() > MAX_PARTIAL_BYTES {
-            self.has_failed = true;
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a TLS message is too large"));
-        }
-        // An empty one would keep its memory.
-        self.partial = if rest.is_empty() { Vec::new() } else { rest };
+        self.has_failed |= rest.is_err();
+        self.partial = rest?;
         Ok(())
+    }
+
+    /// Processes `bytes`, and returns those of a message that is not complete.
+    fn rest(
+        &mut self,
+        bytes: &mut [u8],
+        received: &mut Received,
+        records: &mut Vec<u8>,
+    ) -> io::Result<Vec<u8>> {
+        let used = self.process(bytes, received, records)?;
+        let rest = &bytes[used..];
+        let limit = if self.is_handshaking() { MAX_MESSAGE_BYTES } else { MAX_RECORD_BYTES };
+        match rest.len() {
+            // What follows the end is ignored (RFC 8446, 6.1).
+            _ if received.is_closed => Ok(Vec::new()),
+            length if length > limit => {
+                Err(io::Error::new(io::ErrorKind::InvalidData, "a TLS message is too large"))
+            }
+            _ => Ok(rest.to_vec()),
+        }
     }
 
     /// Encrypts `plaintext`, and adds its records to `records`.
@@ -137,7 +152,6 @@ impl Session {
                 // The session waits for the client or for the application. There is no early data, because none is allowed.
                 Ok(_) => return Ok(used + discard),
                 Err(error) => {
-                    self.has_failed = true;
                     self.add_alert(records);
                     return Err(invalid(error));
                 }

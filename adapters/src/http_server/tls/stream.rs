@@ -50,6 +50,9 @@ impl TlsStream {
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.is_handshaking() {
+            if self.received.is_closed {
+                return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+            }
             ready!(self.poll_write_records(context))?;
             ready!(self.poll_receive(context))?;
         }

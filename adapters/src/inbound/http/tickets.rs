@@ -36,12 +36,15 @@ impl TicketAdmission {
     /// The ticket is not valid, or comes from another address than those of the edges. The failure is counted. No other credential of the
     /// request counts, because an edge that sends a ticket has not checked the others.
     pub(super) fn principal(&self, request: &Request) -> Option<Result<Principal, Denied>> {
-        let ticket = request.headers().get(HEADER).filter(|_| self.is_on())?;
+        let mut sent = request.headers().get_all(HEADER).iter();
+        let ticket = sent.next().filter(|_| self.is_on())?;
         if !self.is_client(request) {
             let detail = "tickets are not accepted from this address (http.ticket_clients)";
             return Some(Err(self.rejected(AuthenticationFailure::TicketClient, detail)));
         }
-        let redeemed = self.tickets.redeem(ticket.to_str().unwrap_or_default());
+        // One of several may come from a browser.
+        let ticket = if sent.next().is_some() { None } else { ticket.to_str().ok() };
+        let redeemed = self.tickets.redeem(ticket.unwrap_or_default());
         Some(redeemed.map_err(|rejected| {
             self.rejected(AuthenticationFailure::TicketRejected(rejected), &rejected.to_string())
         }))

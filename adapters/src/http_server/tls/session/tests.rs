@@ -181,9 +181,37 @@ fn incomplete_message_is_limited() {
         if session.receive(&mut record, &mut received, &mut records).is_err() {
             break;
         }
-        assert!(session.partial.len() <= MAX_PARTIAL_BYTES);
+        assert!(session.partial.len() <= MAX_MESSAGE_BYTES);
     }
-    assert!(sent <= MAX_PARTIAL_BYTES + 6, "{sent} bytes");
+    assert!(sent <= MAX_MESSAGE_BYTES + 6, "{sent} bytes");
+}
+
+/// A client may keep a stream open for days after the start of a record.
+#[test]
+fn incomplete_record_takes_no_more_than_its_bytes() {
+    let (mut session, mut client) = PEERS.connected();
+    client.writer().write_all(&[b'x'; 60_000]).expect("buffered");
+    let mut records = written(&mut client);
+    records.truncate(records.len() - 1);
+    let (mut received, mut answers) = (Received::default(), Vec::new());
+    for piece in records.chunks_mut(4096) {
+        session.receive(piece, &mut received, &mut answers).expect("valid so far");
+        assert!(session.partial.capacity() <= MAX_RECORD_BYTES);
+    }
+    assert_eq!(received.plaintext.len(), 3 * 16_384);
+}
+
+#[test]
+fn input_after_the_end_is_ignored() {
+    let (mut session, mut client) = PEERS.connected();
+    client.send_close_notify();
+    let mut bytes = written(&mut client);
+    bytes.extend_from_slice(&[b'x'; 4096]);
+    let (mut received, mut records) = (Received::default(), Vec::new());
+    for _ in 0..100 {
+        session.receive(&mut bytes.clone(), &mut received, &mut records).expect("ignored");
+    }
+    assert_eq!((received.is_closed, session.partial.capacity()), (true, 0));
 }
 
 #[test]
