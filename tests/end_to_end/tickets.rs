@@ -16,13 +16,14 @@ use crate::{
     eventually,
     nats::{Nats, Publisher, envelope},
     service::{SECRET, Service, token, token_with},
+    transport::Server,
 };
 
 const STREAM: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 const TICKET: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/ticket";
 const LANGUAGE: &str = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse/language";
 /// Accepts tickets from this machine.
-const ON: &[(&str, &str)] = &[("SSE_TICKET_CLIENTS", "127.0.0.1,::1")];
+pub(crate) const ON: &[(&str, &str)] = &[("SSE_TICKET_CLIENTS", "127.0.0.1,::1")];
 
 /// A clock that is this much slow.
 struct SlowClock(Duration);
@@ -48,22 +49,22 @@ fn identity_token(session: &str) -> String {
     format!("Bearer {}.{}.signature", part(json!({ "alg": "RS256" })), part(json!({ "sid": session })))
 }
 
-impl Service {
-    async fn request_ticket(&self, headers: &[(&str, &str)]) -> String {
-        let response = get(self.http, TICKET, headers).await;
+impl Server {
+    async fn request_ticket(self, headers: &[(&str, &str)]) -> String {
+        let response = get(self, TICKET, headers).await;
         assert_eq!((response.status, response.header("cache-control")), (204, Some("no-store")));
         response.header("x-sse-ticket").expect("a ticket").to_owned()
     }
 
     /// Opens a stream of einstein with a ticket of this session.
-    async fn follow_in_session(&self, session: &str) -> Stream {
+    pub(crate) async fn follow_in_session(self, session: &str) -> Stream {
         let (token, identity) = (token("einstein"), identity_token(session));
         let ticket = self.request_ticket(&[("x-access-token", &token), ("authorization", &identity)]).await;
         self.follow_with_ticket(&ticket).await
     }
 
-    async fn follow_with_ticket(&self, ticket: &str) -> Stream {
-        Stream::open(self.http, STREAM, &[("x-sse-ticket", ticket)]).await
+    async fn follow_with_ticket(self, ticket: &str) -> Stream {
+        Stream::open(self, STREAM, &[("x-sse-ticket", ticket)]).await
     }
 }
 
@@ -74,12 +75,12 @@ fn is_rejected(response: &Response, detail: &str) {
     assert_eq!(problem["detail"], detail);
 }
 
-async fn log_out(publisher: &Publisher, session: Option<&str>) {
+pub(crate) async fn log_out(publisher: &Publisher, session: Option<&str>) {
     let content = json!({ "userid": "einstein", "timestamp": "seconds:1", "sessionid": session });
     publisher.event(&["einstein"], "backchannel-logout", &content.to_string()).await;
 }
 
-async fn ends_at_logout(stream: &mut Stream) {
+pub(crate) async fn ends_at_logout(stream: &mut Stream) {
     assert!(stream.content().await.contains("sessionid"));
     assert_eq!(stream.closing_comment().await, "the user has logged out");
 }
@@ -88,8 +89,9 @@ async fn ends_at_logout(stream: &mut Stream) {
 async fn ticket_opens_streams_of_its_user() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, ON).await;
-    let ticket = service.request_ticket(&[("x-access-token", &token("einstein"))]).await;
-    let mut streams = [service.follow_with_ticket(&ticket).await, service.follow_with_ticket(&ticket).await];
+    let ticket = service.http.request_ticket(&[("x-access-token", &token("einstein"))]).await;
+    let mut streams =
+        [service.http.follow_with_ticket(&ticket).await, service.http.follow_with_ticket(&ticket).await];
     let publisher = nats.publisher().await;
     publisher.event(&["marie"], "t", "for marie").await;
     publisher.event(&["einstein"], "t", "for einstein").await;
@@ -103,7 +105,7 @@ async fn ticket_opens_streams_of_its_user() {
 async fn ticket_opens_nothing_else() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, ON);
-    let ticket = service.request_ticket(&[("x-access-token", &token("einstein"))]).await;
+    let ticket = service.http.request_ticket(&[("x-access-token", &token("einstein"))]).await;
     for path in [TICKET, "/sse/ticket", LANGUAGE] {
         let response = get(service.http, path, &[("x-sse-ticket", &ticket)]).await;
         is_rejected(&response, "send the access token in x-access-token");
@@ -150,7 +152,7 @@ async fn invalid_ticket_is_rejected() {
     let valid = ticket(SECRET, 0);
     let twice = [("x-sse-ticket", &*valid); 2];
     is_rejected(&get(service.http, STREAM, &twice).await, "the ticket is not valid");
-    service.follow_with_ticket(&valid).await;
+    service.http.follow_with_ticket(&valid).await;
 }
 
 #[tokio::test]
@@ -158,7 +160,7 @@ async fn ticket_from_another_address_is_rejected() {
     let nats = Nats::down();
     let service = Service::start_unready(&nats, &[("SSE_TICKET_CLIENTS", "192.0.2.0/24")]);
     let token = token("einstein");
-    let ticket = service.request_ticket(&[("x-access-token", &token)]).await;
+    let ticket = service.http.request_ticket(&[("x-access-token", &token)]).await;
     let headers = [("x-sse-ticket", &*ticket), ("x-access-token", &token), ("x-forwarded-for", "192.0.2.1")];
     let response = get(service.http, STREAM, &headers).await;
     is_rejected(&response, "tickets are not accepted from this address (http.ticket_clients)");
@@ -199,8 +201,8 @@ async fn stream_ends_with_the_token_of_its_ticket() {
         "aud": ["reva"], "exp": now().as_secs() - 3,
         "user": { "id": { "opaque_id": "einstein" } }, "scope": { "user": {} },
     }));
-    let ticket = service.request_ticket(&[("x-access-token", &token)]).await;
-    let mut stream = service.follow_with_ticket(&ticket).await;
+    let ticket = service.http.request_ticket(&[("x-access-token", &token)]).await;
+    let mut stream = service.http.follow_with_ticket(&ticket).await;
     assert_eq!(stream.closing_comment().await, "the token has expired or is about to");
     is_rejected(&get(service.http, STREAM, &[("x-sse-ticket", &ticket)]).await, "the ticket has expired");
 }
@@ -209,7 +211,8 @@ async fn stream_ends_with_the_token_of_its_ticket() {
 async fn logout_of_a_session_spares_other_sessions() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, ON).await;
-    let [mut one, mut two] = [service.follow_in_session("1").await, service.follow_in_session("2").await];
+    let [mut one, mut two] =
+        [service.http.follow_in_session("1").await, service.http.follow_in_session("2").await];
     let mut unknown = service.follow("einstein").await;
     let publisher = nats.publisher().await;
     log_out(&publisher, Some("1")).await;
@@ -229,13 +232,14 @@ async fn missed_logout_of_another_session_ends_no_stream() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, ON).await;
     let publisher = nats.publisher().await;
-    let mut first = service.follow_in_session("2").await;
+    let mut first = service.http.follow_in_session("2").await;
     publisher.event(&["einstein"], "t", "first").await;
     let id = first.event().await.field("id").expect("an id");
     log_out(&publisher, Some("1")).await;
     publisher.event(&["einstein"], "t", "last").await;
     let (token, identity) = (token("einstein"), identity_token("2"));
-    let ticket = service.request_ticket(&[("x-access-token", &token), ("authorization", &identity)]).await;
+    let ticket =
+        service.http.request_ticket(&[("x-access-token", &token), ("authorization", &identity)]).await;
     let headers = [("x-sse-ticket", &*ticket), ("last-event-id", &*id)];
     let mut stream = Stream::open(service.http, STREAM, &headers).await;
     assert!(stream.content().await.contains("sessionid"));
@@ -246,8 +250,8 @@ async fn missed_logout_of_another_session_ends_no_stream() {
 async fn ticket_of_a_disabled_account_is_rejected() {
     let nats = Nats::start().await;
     let service = Service::start(&nats, ON).await;
-    let ticket = service.request_ticket(&[("x-access-token", &token("einstein"))]).await;
-    let mut stream = service.follow_with_ticket(&ticket).await;
+    let ticket = service.http.request_ticket(&[("x-access-token", &token("einstein"))]).await;
+    let mut stream = service.http.follow_with_ticket(&ticket).await;
     let deleted = envelope("events.UserDeleted", &json!({ "UserID": "einstein" }));
     nats.publisher().await.message(&deleted).await;
     assert_eq!(stream.closing_comment().await, "the account was disabled or deleted");

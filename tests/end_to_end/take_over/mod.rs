@@ -20,6 +20,7 @@ use crate::{
     nats::{Nats, ReservedPort},
     program::{Program, server_with_arguments, server_with_descriptors},
     service::{sample, token},
+    tickets,
     transport::{self, Server},
 };
 
@@ -123,6 +124,23 @@ async fn take_overs_in_the_clear_are_not_noticed() {
         program.terminate();
         assert_eq!(program.status().await, Some(0));
     }
+}
+
+/// The session in which a stream was opened decides which logout ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_in_the_clear_are_handed_over() {
+    let generations = Generations::new().await;
+    let mut program = generations.first(tickets::ON).await;
+    let service = generations.service();
+    let [mut one, mut two] = [service.follow_in_session("1").await, service.follow_in_session("2").await];
+    let mut successor = generations.start(tickets::ON);
+    assert_eq!(taken_over(&mut program, &mut successor).await, 2);
+    let publisher = generations.nats.publisher().await;
+    tickets::log_out(&publisher, Some("1")).await;
+    tickets::ends_at_logout(&mut one).await;
+    publisher.event(&["einstein"], "t", "still here").await;
+    assert!(two.content().await.contains("sessionid"));
+    assert_eq!(two.content().await, "still here");
 }
 
 /// Over TLS and with HTTP/2, only the process itself can write to a stream, so that its streams end as without a take-over.
