@@ -1,27 +1,47 @@
-// Sixty tabs of one browser over HTTP/2, whose streams a reverse proxy connects directly to the service.
+// Clients whose streams a reverse proxy connects directly to the service, and sixty tabs of one browser over HTTP/2.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Browser } from "./fixture/chromium.js";
-import { Edge, EDGES } from "./fixture/edge.js";
+import { DirectStreams } from "./fixture/direct-streams.js";
+import { EDGES } from "./fixture/edge.js";
 import { Ledger } from "./fixture/ledger.js";
 import { Nats } from "./fixture/nats.js";
-import { Platform } from "./fixture/platform.js";
 import { Service } from "./fixture/service.js";
+import { follow } from "./fixture/tab.js";
+import { webClient } from "./fixture/web-client.js";
+import { journey } from "./journey.js";
 
 const TABS = 60;
 const PATH = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 
+// The other clients have the path of the stream below an address.
+const ABOVE = PATH.replace(/\/sse$/, "");
+// The edges have certificates of their own.
+const ANY_CERTIFICATE = ["--ignore-certificate-errors"];
+
 for (const kind of EDGES) {
+  journey(`@ownclouders/web-client behind ${kind}`, webClient(ANY_CERTIFICATE), kind);
+
+  for (const name of ["fetch-event-source", "ocis-sse-client"]) {
+    let browser;
+    const client = {
+      prepare: async () => (browser = await Browser.start(ANY_CERTIFICATE)),
+      start: async (address, token, ledger) => follow(await browser.page(), name, `${address}${ABOVE}`, token, ledger),
+      stop: () => browser.stop(),
+    };
+    journey(`${name} behind ${kind}`, client, kind);
+  }
+
   describe(`sixty tabs with direct streams behind ${kind}`, () => {
     const ledgers = [];
-    let browser, context, edge, nats, platform, service;
+    let browser, context, directStreams, edge, nats, platform, service;
 
     before(async () => {
-      [browser, nats] = await Promise.all([Browser.start(["--ignore-certificate-errors"]), Nats.start()]);
-      service = await Service.start(nats, { SSE_TICKET_CLIENTS: "127.0.0.1" });
-      platform = await Platform.start(service);
-      edge = await Edge.start(kind, platform, service);
+      [browser, nats] = await Promise.all([Browser.start(ANY_CERTIFICATE), Nats.start()]);
+      service = await Service.start(nats, DirectStreams.SETTINGS);
+      directStreams = await DirectStreams.start(kind, service);
+      ({ edge, platform } = directStreams);
       context = await browser.chromium.newContext();
       const bearer = platform.signIn("einstein");
       for (let tab = 0; tab < TABS; tab++) {
@@ -29,15 +49,14 @@ for (const kind of EDGES) {
         ledgers.push(ledger);
         await page.exposeFunction("note", (content) => ledger.note(content));
         await page.goto(edge.address);
-        await page.evaluate(follow, [PATH, bearer]);
+        await page.evaluate(read, [PATH, bearer]);
       }
       await service.hasStreams(TABS);
     });
 
     after(async () => {
       await browser.stop();
-      await edge?.stop();
-      await platform?.stop();
+      await directStreams?.stop();
       await service?.down();
       await nats.stop();
     });
@@ -72,10 +91,10 @@ for (const kind of EDGES) {
 }
 
 /** Opens a stream as the platform's web client does, and records the data of its events. Runs in a page. */
-async function follow([path, bearer]) {
+async function read([path, bearer]) {
   const response = await fetch(path, { headers: { Authorization: `Bearer ${bearer}` } });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  const read = async () => {
+  const receive = async () => {
     let text = "";
     for (;;) {
       text += (await reader.read()).value;
@@ -87,5 +106,5 @@ async function follow([path, bearer]) {
       }
     }
   };
-  read();
+  receive();
 }

@@ -1,6 +1,7 @@
 // The scenario that every client passes: events, a change of language, a cut connection, and restarts of the service and of NATS.
 
 import { after, before, describe, it } from "node:test";
+import { DirectStreams } from "./fixture/direct-streams.js";
 import { Ledger } from "./fixture/ledger.js";
 import { Link } from "./fixture/link.js";
 import { Nats } from "./fixture/nats.js";
@@ -12,23 +13,30 @@ import { Service, token } from "./fixture/service.js";
  * `client.start(address, token, ledger)` opens a stream and records its events in the ledger. Optional members: `skipWait` skips the
  * time before the client reconnects; `mayRepeat` is true if the client cannot send its position, so that events may repeat;
  * `settings` returns settings of the service; `prepare` runs first, `stop` last.
+ *
+ * With an `edge`, the kind of a reverse proxy, it connects the client's streams directly to the service.
  */
-export function journey(name, client) {
+export function journey(name, client, edge) {
   describe(name, () => {
     const ledger = new Ledger(client);
-    let nats, service, link;
+    let nats, service, link, directStreams;
 
     before(async () => {
       await client.prepare?.();
       nats = await Nats.start();
-      service = await Service.start(nats, client.settings?.());
-      link = await Link.to(service.port);
-      await client.start(link.address, token("einstein"), ledger);
+      service = await Service.start(nats, { ...client.settings?.(), ...(edge && DirectStreams.SETTINGS) });
+      if (edge) directStreams = await DirectStreams.start(edge, service);
+      link = await Link.to(edge ? directStreams.edge.port : service.port);
+      const [address, bearer] = edge
+        ? [link.address.replace("http:", "https:"), directStreams.platform.signIn("einstein")]
+        : [link.address, token("einstein")];
+      await client.start(address, bearer, ledger);
       await service.hasStreams(1);
     });
 
     after(async () => {
       await client.stop();
+      await directStreams?.stop();
       await service?.down();
       await link?.cut();
       await nats?.stop();

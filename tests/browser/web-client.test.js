@@ -5,27 +5,10 @@ import { Ledger } from "./fixture/ledger.js";
 import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 import { follow } from "./fixture/tab.js";
+import { webClient } from "./fixture/web-client.js";
 import { journey } from "./journey.js";
 
-let browser, page;
-
-journey("@ownclouders/web-client", {
-  // The client sends no Last-Event-ID; the service recognizes it by its X-Request-ID.
-  mayRepeat: true,
-  prepare: async () => (browser = await Browser.start()),
-  start: async (address, token, ledger) => {
-    page = await browser.page();
-    await page.clock.install();
-    await follow(page, "web-client", address, token, ledger);
-  },
-  // Skips the 30 to 45 seconds before it reconnects.
-  skipWait: async () => {
-    await page.waitForFunction(() => window.waits);
-    await page.evaluate(() => (window.waits = false));
-    await page.clock.fastForward(45_000);
-  },
-  stop: () => browser.stop(),
-});
+journey("@ownclouders/web-client", webClient());
 
 describe("@ownclouders/web-client, after two changes of language", () => {
   let browser, nats, service;
