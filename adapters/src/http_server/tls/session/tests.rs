@@ -190,7 +190,7 @@ fn incomplete_message_is_limited() {
 #[test]
 fn incomplete_record_takes_no_more_than_its_bytes() {
     let (mut session, mut client) = PEERS.connected();
-    client.writer().write_all(&[b'x'; 60_000]).expect("buffered");
+    client.writer().write_all(&vec![b'x'; 60_000]).expect("buffered");
     let mut records = written(&mut client);
     records.truncate(records.len() - 1);
     let (mut received, mut answers) = (Received::default(), Vec::new());
