@@ -47,7 +47,7 @@ impl Kind {
     }
 }
 
-/// What the instances of the service stand for in a configuration.
+/// The placeholder in a configuration that the instances of the service replace.
 struct Target {
     /// Its line is repeated for each instance.
     address: &'static str,

@@ -1,4 +1,4 @@
-//! An event loop that writes streaming responses on plaintext connections.
+//! An event loop that writes streaming responses over HTTP/1.1, in the clear and over TLS.
 //!
 //! hyper keeps two buffers and a task for each connection until it ends. An event stream needs neither: most of the time there is nothing
 //! to write, and its client sends nothing more. So after the response head the socket leaves hyper and the runtime, and becomes an entry of

@@ -25,7 +25,7 @@ pub(in crate::http_server) struct Session {
     has_failed: bool,
 }
 
-/// What the client has sent.
+/// The input from the client.
 #[derive(Default)]
 pub(in crate::http_server) struct Received {
     /// The decrypted bytes.
@@ -93,7 +93,7 @@ impl Session {
         let rest = &bytes[used..];
         let limit = if self.is_handshaking() { MAX_MESSAGE_BYTES } else { MAX_RECORD_BYTES };
         match rest.len() {
-            // What follows the end is ignored (RFC 8446, 6.1).
+            // Bytes after the end are ignored (RFC 8446, 6.1).
             _ if received.is_closed => Ok(Vec::new()),
             length if length > limit => {
                 Err(io::Error::new(io::ErrorKind::InvalidData, "a TLS message is too large"))

@@ -24,7 +24,7 @@ pub(in crate::http_server) struct TlsStream {
     socket: Socket,
     /// Boxed, so that the handoff moves no large value.
     session: Box<Session>,
-    /// What the client has sent and nobody has read yet.
+    /// The input that was not read yet.
     received: Received,
     /// The records that the socket has not taken yet.
     records: Vec<u8>,
@@ -108,7 +108,7 @@ impl AsyncRead for TlsStream {
     ) -> Poll<io::Result<()>> {
         while self.received.plaintext.is_empty() && !self.received.is_closed {
             let received = self.poll_receive(context)?;
-            // The answers of the session, for example to a key update. What the socket does not take now is written later.
+            // The records of the session itself, for example its tickets. The socket takes the rest later.
             if let Poll::Ready(Err(error)) = self.poll_write_records(context) {
                 return Poll::Ready(Err(error));
             }
@@ -137,7 +137,7 @@ impl AsyncWrite for TlsStream {
         let Self { session, records, .. } = &mut *self;
         let taken = bytes.len().min(MAX_WRITE_BYTES);
         session.encrypt(&bytes[..taken], records)?;
-        // What the socket does not take now is written by the next write or flush.
+        // The next write or flush writes the records that the socket does not take now.
         if let Poll::Ready(Err(error)) = self.poll_write_records(context) {
             return Poll::Ready(Err(error));
         }
