@@ -2,31 +2,33 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
+import { Browser } from "./fixture/browser.js";
 import { eventually } from "./fixture/eventually.js";
+import { Link } from "./fixture/link.js";
 import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 
 describe("ocis-sse-client", () => {
-  let browser, nats, service, address;
+  const links = [];
+  let browser, nats, service;
 
   before(async () => {
     [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
     service = await Service.start(nats, { SSE_MAX_CONNECTIONS_PER_USER: "1" });
-    address = `http://127.0.0.1:${service.port}/sse`;
   });
 
   after(async () => {
     await browser.stop();
     await service?.down();
+    await Promise.all(links.map((link) => link.cut()));
     await nats.stop();
   });
 
   /** Opens a page with a stream. The `tokens` are supplied in turn; the last one is repeated. */
   async function open(tokens, options = {}) {
-    const page = await browser.page();
-    page.requests = [];
-    page.on("request", (request) => request.url() === address && page.requests.push(request));
+    const [page, link] = [await browser.page(), await Link.to(service.port)];
+    links.push(link);
+    page.exchange = link;
     await page.evaluate(
       async ([address, tokens, options]) => {
         const { EventStream } = await import("/ocis-sse-client/index.js");
@@ -38,11 +40,12 @@ describe("ocis-sse-client", () => {
           window.stream.addEventListener(type, (event) => window.events.push([type, event.detail ?? event.data ?? null]));
         }
       },
-      [address, tokens, options],
+      [`${link.address}/sse`, tokens, options],
     );
     return page;
   }
 
+  const streams = (page) => page.exchange.requests.filter(({ method }) => method === "GET");
   const isOpen = (page) => page.waitForFunction(() => window.stream.readyState === 1);
   const inSeconds = (seconds) => Math.floor(Date.now() / 1000) + seconds;
 
@@ -50,10 +53,11 @@ describe("ocis-sse-client", () => {
     const [first, second] = [token("renewed", inSeconds(4)), token("renewed")];
     const page = await open([first, second]);
     await isOpen(page);
-    await eventually("the second", () => page.requests.length === 2);
+    await eventually("the second", () => streams(page).length === 2);
     assert.ok(Date.now() / 1000 < inSeconds(4));
-    assert.equal((await page.requests[1].allHeaders()).authorization, `Bearer ${second}`);
-    assert.notEqual((await page.requests[1].allHeaders())["last-event-id"], undefined);
+    const { headers } = streams(page)[1];
+    assert.equal(headers.authorization, `Bearer ${second}`);
+    assert.notEqual(headers["last-event-id"], undefined);
     await service.hasStreams(1);
     await nats.publish(["renewed"], "message", "hello");
     await page.waitForFunction(() => window.events.some(([type]) => type === "message"));
@@ -64,12 +68,12 @@ describe("ocis-sse-client", () => {
   it("asks for another token once after a 401", async () => {
     const page = await open(["nonsense", token("second")]);
     await isOpen(page);
-    assert.equal(page.requests.length, 2);
+    assert.equal(streams(page).length, 2);
     await page.close();
 
     const rejected = await open(["nonsense"]);
     await rejected.waitForFunction(() => window.stream.readyState === 2);
-    assert.equal(rejected.requests.length, 2);
+    assert.equal(streams(rejected).length, 2);
     assert.deepEqual(await rejected.evaluate(() => window.events), [["error", { status: 401 }]]);
     await rejected.close();
   });
@@ -78,23 +82,17 @@ describe("ocis-sse-client", () => {
     await service.hasStreams(0);
     const holder = await open([token("full")]);
     await isOpen(holder);
-    const page = await browser.page();
-    const answered = page.waitForResponse(address);
-    await page.evaluate(
-      async ([address, token]) => {
-        const { EventStream } = await import("/ocis-sse-client/index.js");
-        window.stream = new EventStream(address, { token, share: false });
-      },
-      [address, token("full")],
-    );
-    const response = await answered;
-    assert.equal(response.status(), 429);
-    const retryAfter = Number(await response.headerValue("retry-after"));
+    const page = await open([token("full")]);
+    const [rejected] = await eventually("a rejection", () => {
+      const responses = page.exchange.responses.filter(({ status }) => status === "429");
+      return responses.length && responses;
+    });
+    const retryAfter = Number(rejected.headers["retry-after"]);
     assert.ok(retryAfter > 0);
-    const began = Date.now();
     await holder.close();
     await isOpen(page);
-    assert.ok(Date.now() - began >= retryAfter * 900, `${Date.now() - began} ms instead of ${retryAfter} s`);
+    const waited = streams(page).at(-1).time - rejected.time;
+    assert.ok(waited >= retryAfter * 900, `${waited} ms instead of ${retryAfter} s`);
     await page.close();
   });
 

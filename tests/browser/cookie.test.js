@@ -3,32 +3,29 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
-import { eventually } from "./fixture/eventually.js";
+import { Browser } from "./fixture/browser.js";
+import { Link } from "./fixture/link.js";
 import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 
 describe("a token in a cookie", () => {
-  let browser, other, nats, service, address;
+  let browser, other, nats, service, link;
 
   before(async () => {
     [browser, other, nats] = await Promise.all([Browser.start(), Browser.start(), Nats.start()]);
     service = await Service.start(nats, { SSE_TOKEN_COOKIE: "token", SSE_CORS_ALLOW_ORIGINS: browser.origin });
-    address = `http://127.0.0.1:${service.port}`;
+    link = await Link.to(service.port);
   });
 
   after(async () => {
     await Promise.all([browser.stop(), other.stop()]);
     await service?.down();
+    await link?.cut();
     await nats.stop();
   });
 
   /** Opens a stream in this page. Returns the outcome, and the headers of the request as sent. */
   async function open(page) {
-    const sent = [];
-    const session = await page.context().newCDPSession(page);
-    await session.send("Network.enable");
-    session.on("Network.requestWillBeSentExtraInfo", ({ headers }) => sent.push(headers));
     const outcome = await page.evaluate(
       ([address, token]) => {
         document.cookie = `token=${token}`;
@@ -38,32 +35,30 @@ describe("a token in a cookie", () => {
           source.onerror = () => resolve(source.readyState === EventSource.CLOSED ? "rejected" : "lost");
         });
       },
-      [address, token("einstein")],
+      [link.address, token("einstein")],
     );
-    const isStream = (headers) => headers.Accept === "text/event-stream";
-    await eventually("the request's headers", () => sent.some(isStream));
-    return [outcome, sent.find(isStream)];
+    return [outcome, link.requests.findLast(({ path }) => path === "/sse").headers];
   }
 
   it("opens a stream for a page of a listed origin", async () => {
     const [outcome, headers] = await open(await browser.page());
     assert.equal(outcome, "open");
-    assert.equal(headers.Origin, browser.origin);
+    assert.equal(headers.origin, browser.origin);
   });
 
   it("opens a stream for a page of the service's own origin", async () => {
     const page = await browser.page();
-    await page.goto(`${address}/openapi.json`);
+    await page.goto(`${link.address}/openapi.json`);
     const [outcome, headers] = await open(page);
     assert.equal(outcome, "open");
-    assert.equal(headers.Origin, undefined);
-    assert.equal(headers["Sec-Fetch-Site"], "same-origin");
+    assert.equal(headers.origin, undefined);
+    assert.equal(headers["sec-fetch-site"], "same-origin");
   });
 
   it("opens no stream for a page of another origin, although the browser sends it", async () => {
     const [outcome, headers] = await open(await other.page());
     assert.equal(outcome, "rejected");
-    assert.equal(headers.Cookie, `token=${token("einstein")}`);
+    assert.equal(headers.cookie, `token=${token("einstein")}`);
     assert.equal(await service.metric('sse_auth_failures_total{reason="missing"}'), 1);
   });
 });

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
+import { Browser } from "./fixture/browser.js";
 import { DirectStreams } from "./fixture/direct-streams.js";
 import { EDGES } from "./fixture/edge.js";
 import { Ledger } from "./fixture/ledger.js";
@@ -18,7 +18,7 @@ const PATH = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 // The other clients have the path of the stream below an address.
 const ABOVE = PATH.replace(/\/sse$/, "");
 // The edges have certificates of their own.
-const ANY_CERTIFICATE = ["--ignore-certificate-errors"];
+const ANY_CERTIFICATE = { anyCertificate: true };
 
 for (const kind of EDGES) {
   journey(`@ownclouders/web-client behind ${kind}`, webClient(ANY_CERTIFICATE), kind);
@@ -42,13 +42,13 @@ for (const kind of EDGES) {
       service = await Service.start(nats, DirectStreams.SETTINGS);
       directStreams = await DirectStreams.start(kind, service);
       ({ edge, platform } = directStreams);
-      context = await browser.chromium.newContext();
+      context = await browser.context();
       const bearer = platform.signIn("einstein");
       for (let tab = 0; tab < TABS; tab++) {
         const [page, ledger] = [await context.newPage(), new Ledger()];
         ledgers.push(ledger);
-        await page.exposeFunction("note", (content) => ledger.note(content));
         await page.goto(edge.address);
+        await page.exposeFunction("note", (content) => ledger.note(content));
         await page.evaluate(read, [PATH, bearer]);
       }
       await service.hasStreams(TABS);

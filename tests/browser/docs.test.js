@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
+import { Browser } from "./fixture/browser.js";
 import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 import { visit } from "./fixture/visit.js";

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
+import { Browser, ENGINE } from "./fixture/browser.js";
 import { eventually } from "./fixture/eventually.js";
 import { Ledger } from "./fixture/ledger.js";
 import { Link } from "./fixture/link.js";
@@ -17,7 +17,7 @@ describe("sixty tabs over HTTP/2", () => {
 
   before(async () => {
     // The service uses a temporary self-signed certificate.
-    [browser, nats] = await Promise.all([Browser.start(["--ignore-certificate-errors"]), Nats.start()]);
+    [browser, nats] = await Promise.all([Browser.start({ anyCertificate: true }), Nats.start()]);
     service = await Service.start(nats, {
       OCIS_HTTP_TLS_ENABLED: "true",
       SSE_TOKEN_COOKIE: "token",
@@ -26,16 +26,16 @@ describe("sixty tabs over HTTP/2", () => {
     });
     link = await Link.to(service.port);
     address = `https://127.0.0.1:${link.port}`;
-    context = await browser.chromium.newContext();
-    await context.addCookies([{ name: "token", value: token("einstein"), url: address, httpOnly: true, secure: true }]);
+    context = await browser.context();
     for (let tab = 0; tab < TABS; tab++) {
       const [page, ledger] = [await context.newPage(), new Ledger()];
       ledgers.push(ledger);
-      await page.exposeFunction("note", (content) => ledger.note(content));
       await page.goto(`${address}/openapi.json`);
-      await page.evaluate(() => {
+      await page.exposeFunction("note", (content) => ledger.note(content));
+      await page.evaluate((token) => {
+        document.cookie = `token=${token}; Secure`;
         new EventSource("/sse").addEventListener("userlog-notification", (event) => window.note(event.data));
-      });
+      }, token("einstein"));
     }
     await service.hasStreams(TABS);
   });
@@ -81,7 +81,9 @@ describe("sixty tabs over HTTP/2", () => {
     assert.deepEqual(read, Array(events).fill(large.length));
   });
 
-  it("stay open when the stream of a tab that reads nothing is reset", async () => {
+  // Firefox and WebKit read a response to its end, even if the page does not.
+  const skip = ENGINE !== "chromium" && "only Chromium stops to read";
+  it("stay open when the stream of a tab that reads nothing is reset", { skip }, async () => {
     const page = await context.newPage();
     await page.goto(`${address}/openapi.json`);
     await page.evaluate(async (token) => {

@@ -2,36 +2,38 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
+import { Browser } from "./fixture/browser.js";
+import { eventually } from "./fixture/eventually.js";
 import { follow } from "./fixture/tab.js";
 import { Ledger } from "./fixture/ledger.js";
+import { Link } from "./fixture/link.js";
 import { Nats } from "./fixture/nats.js";
 import { Service, token } from "./fixture/service.js";
 
 const PATH = "/ocs/v2.php/apps/notifications/api/v1/notifications/sse";
 
 describe("a change of language", () => {
-  let browser, nats, service, address;
+  let browser, nats, service, link;
 
   before(async () => {
     [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
     service = await Service.start(nats);
-    address = `http://127.0.0.1:${service.port}`;
+    link = await Link.to(service.port);
   });
 
   after(async () => {
     await browser.stop();
     await service?.down();
+    await link?.cut();
     await nats.stop();
   });
 
   it("makes web-client reconnect without a loss", async () => {
     const [page, ledger] = [await browser.page(), new Ledger()];
-    await follow(page, "web-client", address, token("einstein"), ledger);
+    await follow(page, "web-client", link.address, token("einstein"), ledger);
     await service.hasStreams(1);
-    const again = page.waitForRequest((request) => request.headers()["accept-language"] === "fr");
     await page.evaluate(async () => (await import("/clients/web-client.js")).changeLanguage("fr"));
-    await again;
+    await eventually("it reconnects", () => link.requests.some(({ headers }) => headers["accept-language"] === "fr"));
     await nats.publish(["einstein"], "userlog-notification", "Hello", { fr: "Bonjour" });
     await ledger.has("Bonjour");
     await page.close();
@@ -39,7 +41,7 @@ describe("a change of language", () => {
   });
 
   it("is a property of ocis-sse-client, in all tabs", async () => {
-    const context = await browser.chromium.newContext();
+    const context = await browser.context();
     const tabs = [];
     for (let tab = 0; tab < 2; tab++) {
       const page = await browser.page(context);
@@ -52,18 +54,19 @@ describe("a change of language", () => {
           window.stream.addEventListener("languagechange", () => window.languages.push(window.stream.language));
           window.stream.addEventListener("error", ({ detail }) => window.errors.push(detail.status));
         },
-        [address + PATH, token("marie")],
+        [link.address + PATH, token("marie")],
       );
       await page.waitForFunction(() => window.languages.length === 1);
       tabs.push(page);
     }
+    const requested = link.responses.findLast(({ headers }) => headers["content-language"]).headers["content-language"];
     await tabs[0].evaluate(() => (window.stream.language = "de-AT"));
     for (const page of tabs) {
       await page.waitForFunction(() => window.languages.length === 2);
-      assert.deepEqual(await page.evaluate(() => window.languages), ["en-US", "de-AT"]);
+      assert.deepEqual(await page.evaluate(() => window.languages), [requested, "de-AT"]);
     }
     await tabs[1].evaluate(() => (window.stream.language = null));
-    for (const page of tabs) await page.waitForFunction(() => window.stream.language === "en-US");
+    for (const page of tabs) await page.waitForFunction((language) => window.stream.language === language, requested);
     await tabs[0].evaluate(() => (window.stream.language = "no language"));
     await tabs[0].waitForFunction(() => window.errors.length === 1);
     assert.deepEqual(await tabs[0].evaluate(() => window.errors), [422]);

@@ -1,4 +1,4 @@
-import { Browser } from "./fixture/chromium.js";
+import { Browser } from "./fixture/browser.js";
 import { follow } from "./fixture/tab.js";
 import { journey } from "./journey.js";
 

@@ -1,7 +1,7 @@
 // Twelve tabs of one browser share one connection with HTTP/1.1, which allows six connections.
 
 import { after, before, describe, it } from "node:test";
-import { Browser } from "./fixture/chromium.js";
+import { Browser } from "./fixture/browser.js";
 import { follow } from "./fixture/tab.js";
 import { Ledger } from "./fixture/ledger.js";
 import { Nats } from "./fixture/nats.js";
@@ -18,8 +18,7 @@ function twelveTabs(name, without) {
       [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
       service = await Service.start(nats);
       address = `http://127.0.0.1:${service.port}`;
-      context = await browser.chromium.newContext();
-      await context.addInitScript((names) => names.forEach((name) => delete window[name]), without);
+      context = await browser.context();
     });
 
     after(async () => {
@@ -30,6 +29,7 @@ function twelveTabs(name, without) {
 
     const open = async () => {
       const tab = { page: await browser.page(context), ledger: new Ledger() };
+      await tab.page.evaluate((names) => names.forEach((name) => delete window[name]), without);
       await follow(tab.page, "ocis-sse-client", address, token("einstein"), tab.ledger);
       await tab.page.waitForFunction(() => window.stream.readyState === window.stream.OPEN);
       tabs.push(tab);

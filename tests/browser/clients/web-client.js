@@ -4,6 +4,16 @@ import { sse, MESSAGE_TYPE } from "/node_modules/@ownclouders/web-client/dist/we
 
 let client;
 
+// The client waits 30 to 45 seconds before it reconnects. In these tests it waits until `window.reconnect` is called.
+const { setTimeout } = window;
+window.setTimeout = (call, time, ...rest) => {
+  if (time < 30_000 || time > 45_000) return setTimeout(call, time, ...rest);
+  window.reconnect = () => {
+    delete window.reconnect;
+    call(...rest);
+  };
+};
+
 export function follow(address, token, note) {
   const headers = {
     Authorization: `Bearer ${token}`,
@@ -12,7 +22,6 @@ export function follow(address, token, note) {
     "X-Requested-With": "XMLHttpRequest",
   };
   client = sse(address, { headers });
-  client.onerror = () => (window.waits = true);
   client.addEventListener(MESSAGE_TYPE.NOTIFICATION, (event) => note(event.data));
 }
 
