@@ -22,28 +22,31 @@ describe("the package ocis-sse-client", () => {
     assert.equal(description.dependencies, undefined);
   });
 
-  it("contains only the scripts, their types and the README", () => {
+  it("contains only the scripts, their source maps and types, the licence and the README", () => {
     const packed = execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], { cwd: FOLDER, encoding: "utf8" });
     const answer = JSON.parse(packed);
     const [{ files }] = Array.isArray(answer) ? answer : Object.values(answer);
     assert.deepEqual(files.map(({ path }) => path).sort(), [
+      "LICENSE",
       "README.md",
       "dist/connection.d.ts",
       "dist/events.d.ts",
       "dist/host.d.ts",
       "dist/index.d.ts",
       "dist/index.js",
+      "dist/index.js.map",
       "dist/parser.d.ts",
       "dist/shared.js",
+      "dist/shared.js.map",
       "dist/stream.d.ts",
       "dist/token.d.ts",
       "dist/worker.d.ts",
       "dist/worker.js",
+      "dist/worker.js.map",
       "package.json",
     ]);
-    for (const { types, default: script } of [description.exports["."]]) {
-      for (const path of [types, script]) assert.ok(files.some((file) => `./${file.path}` === path), path);
-    }
+    const exported = Object.values(description.exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
+    for (const path of exported) assert.ok(files.some((file) => `./${file.path}` === path), path);
   });
 
   it("has types for events and their payloads", () => {

@@ -1,4 +1,4 @@
-import { parser, type Block } from "./parser.js";
+import { type Block, parser } from "./parser.js";
 import { renewal } from "./token.js";
 
 export const CONNECTING = 0;
@@ -61,7 +61,7 @@ export function follow(settings: Settings, handler: Handler): () => void {
     try {
       const token = await handler.token();
       const headers: Record<string, string> = { ...settings.headers, Accept: "text/event-stream" };
-      if (token) headers["Authorization"] = `Bearer ${token}`;
+      if (token) headers.Authorization = `Bearer ${token}`;
       if (lastEventId) headers["Last-Event-ID"] = lastEventId;
       const response = await fetch(url, { headers, credentials, cache: "no-store", signal: request.signal });
       const { status } = response;
@@ -122,5 +122,5 @@ export function follow(settings: Settings, handler: Handler): () => void {
 function retryAfter(response: Response): number {
   const value = response.headers.get("Retry-After") ?? "";
   const time = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return time > 0 ? time : 0;
+  return Math.max(0, time || 0);
 }

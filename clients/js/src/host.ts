@@ -1,4 +1,4 @@
-import { follow, CONNECTING, type Settings, type State } from "./connection.js";
+import { CONNECTING, follow, type Settings, type State } from "./connection.js";
 import type { Block } from "./parser.js";
 
 /** A message of a tab to the host of the connection. */

@@ -123,7 +123,7 @@ export class EventStream extends EventTarget {
   #share(name: string, shared: boolean): void {
     const { SharedWorker, navigator } = globalThis;
     const { locks } = navigator as Partial<Navigator>;
-    if (shared && SharedWorker as unknown) {
+    if (shared && (SharedWorker as unknown)) {
       const worker = new SharedWorker(new URL("./worker.js", import.meta.url), { type: "module", name });
       worker.onerror = () => this.#hold(name, locks);
     } else {
@@ -142,7 +142,10 @@ export class EventStream extends EventTarget {
   #whileOpen(lock: string, locked: () => void): void {
     const { signal } = this.#closed;
     const { locks } = navigator as Partial<Navigator>;
-    if (!locks) return locked();
+    if (!locks) {
+      locked();
+      return;
+    }
     const taken = locks.request(lock, { signal }, () => {
       locked();
       return new Promise((release) => signal.addEventListener("abort", release));
