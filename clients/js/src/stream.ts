@@ -15,6 +15,8 @@ export interface EventStreamOptions {
   lastEventId?: string;
   /** The URL for choosing the language; the stream's URL with `/language` by default. */
   languageUrl?: string;
+  /** The time in milliseconds without data after which the connection counts as dead; unlimited by default. */
+  maxSilence?: number;
   /** Streams with the same URL and the same text share a connection: use the name of the user. `false` for a connection of its own. */
   share?: string | false;
 }
@@ -74,6 +76,7 @@ export class EventStream extends EventTarget {
     this.#channel.onmessage = ({ data }: MessageEvent<ToMember | ToHost>) => this.#receive(data as ToMember);
     this.#whileOpen(this.#member, () => this.#join());
     addEventListener("pagehide", () => this.#leave(), { signal: this.#closed.signal });
+    addEventListener("online", () => this.#send({ to: "host", kind: "online" }), { signal: this.#closed.signal });
     addEventListener("pageshow", ({ persisted }) => persisted && this.#join(), { signal: this.#closed.signal });
     this.#share(name, share !== false);
   }
@@ -159,8 +162,8 @@ export class EventStream extends EventTarget {
   }
 
   #join(): void {
-    const { headers = {}, credentials = "same-origin" } = this.#options;
-    const settings: Settings = { url: this.url, headers, credentials, lastEventId: this.#lastEventId };
+    const { headers = {}, credentials = "same-origin", maxSilence } = this.#options;
+    const settings: Settings = { url: this.url, headers, credentials, lastEventId: this.#lastEventId, maxSilence };
     this.#send({ to: "host", kind: "join", member: this.#member, settings });
   }
 
