@@ -1,4 +1,5 @@
 import { CONNECTING, type Connection, follow, type Settings, type State } from "./connection.js";
+import { locks } from "./locks.js";
 import type { Block } from "./parser.js";
 
 /** A message of a tab to the host of the connection. */
@@ -74,6 +75,7 @@ export function host(name: string): () => void {
     if (members.delete(member) && members.size === 0) {
       clearTimeout(joining);
       connection?.close();
+      for (const answer of answers.values()) answer(undefined);
       connection = joining = undefined;
       state = { readyState: CONNECTING };
     }
@@ -81,7 +83,7 @@ export function host(name: string): () => void {
 
   function join(member: string, settings: Settings): void {
     // The tab holds this lock until it closes, so a crashed tab leaves as well.
-    if (!members.has(member)) void navigator.locks?.request(member, () => leave(member));
+    if (!members.has(member)) void locks?.request(member, () => leave(member));
     members.set(member, settings);
     joining ??= setTimeout(start, JOIN_TIME);
     send({ to: member, kind: "state", state });

@@ -29,6 +29,8 @@ export interface Request {
   aborted: boolean;
   /** Responds with a status and headers. */
   respond(status: number, headers?: Record<string, string>): Promise<void>;
+  /** Responds with JSON. */
+  answer(content: unknown): Promise<void>;
   /** Fails as a connection does. */
   fail(): Promise<void>;
   /** Responds with a stream. */
@@ -88,6 +90,7 @@ export class Service {
         headers: headers as Record<string, string>,
         aborted: false,
         respond: (status, headers = {}) => settled(() => resolve(new Response(null, { status, headers }))),
+        answer: (content) => settled(() => resolve(Response.json(content))),
         fail: () => settled(() => reject(new TypeError("fetch failed"))),
         open: (headers = {}) =>
           settled(() => resolve(new Response(body.readable, { headers: { "Content-Type": "text/event-stream", ...headers } }))),
@@ -107,4 +110,12 @@ export class Service {
 async function settled(act: () => unknown): Promise<void> {
   act();
   await settle();
+}
+
+/** Waits until the condition is met, however many turns of the event loop it takes. */
+export async function until(condition: () => boolean): Promise<void> {
+  for (let turn = 0; !condition(); turn++) {
+    if (turn > 10_000) throw new Error(`never: ${condition}`);
+    await new Promise(setImmediate);
+  }
 }
