@@ -122,6 +122,19 @@ describe("a stream", () => {
     assert.equal(stream.readyState, EventStream.CONNECTING);
   });
 
+  it("connects again when the browser is online again", async () => {
+    const page = new EventTarget();
+    Object.assign(globalThis, { addEventListener: page.addEventListener.bind(page) });
+    await open();
+    Reflect.deleteProperty(globalThis, "addEventListener");
+    await service.last.open();
+    page.dispatchEvent(new Event("online"));
+    const [first] = service.requests;
+    for (let time = 0; !first?.aborted && time < 100; time++) await pass(10);
+    await pass(0);
+    assert.equal(service.requests.length, 2);
+  });
+
   it("chooses a language with the token", async () => {
     const stream = await open({ token: "secret" });
     await service.last.open({ "Content-Language": "en" });
