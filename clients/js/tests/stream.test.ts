@@ -112,6 +112,14 @@ describe("a stream", () => {
     await until(() => service.requests[0]?.aborted === true);
   });
 
+  it("has a connection of its own without workers and locks", async () => {
+    const [first, second] = [await open(), await open()];
+    await service.requests[0]?.open();
+    await until(() => first.readyState === EventStream.OPEN);
+    await settle();
+    assert.equal(second.readyState, EventStream.CONNECTING);
+  });
+
   it("opens a connection of its own after an earlier stream was rejected for good", async () => {
     addWorkers();
     const rejected = await open({ token: "expired" });

@@ -108,6 +108,48 @@ describe("the token of a connection", () => {
     assert.equal(service.requests.length, 2);
   });
 
+  it("may be one that was rejected before another one was accepted", async () => {
+    supply("first", "second", "first", "third");
+    await service.follow();
+    await service.last.respond(401);
+    await pass(0);
+    await service.last.open();
+    await service.last.end();
+    await pass(3000);
+    await service.last.respond(401);
+    await pass(0);
+    assert.equal(authorizations().at(-1), "Bearer third");
+  });
+
+  it("is not renewed for a stream that has ended", async () => {
+    let asked = 0;
+    service.token = async () => token(100, String(asked++));
+    await service.follow();
+    await service.last.open();
+    service.connection?.close();
+    await pass(0);
+    await pass(85_000);
+    assert.equal(asked, 1);
+  });
+
+  it("does not end the next stream if it is renewed too late for this one", async () => {
+    let renew = (_token: string): void => undefined;
+    const late = new Promise<string>((resolve) => {
+      renew = resolve;
+    });
+    const tokens = [Promise.resolve(token(60)), late, Promise.resolve("third")];
+    service.token = () => tokens.shift() ?? Promise.resolve("fourth");
+    await service.follow();
+    await service.last.open();
+    await pass(51_000);
+    await service.last.end();
+    await pass(3000);
+    assert.equal(authorizations().at(-1), "Bearer third");
+    renew("second");
+    await pass(0);
+    assert.equal(service.last.aborted, false);
+  });
+
   it("is asked for again if it cannot be had", async () => {
     const tokens = [Promise.reject(new Error("offline")), Promise.resolve("secret")];
     service.token = () => tokens.shift() ?? Promise.resolve(undefined);
