@@ -1,5 +1,5 @@
-import { parser, type Block } from "./parser.js";
-import { renewal } from "./token.js";
+import { type Block, parser } from "./parser.js";
+import { MAX_DELAY, renewal } from "./token.js";
 
 export const CONNECTING = 0;
 export const OPEN = 1;
@@ -11,6 +11,8 @@ export interface Settings {
   headers: Record<string, string>;
   credentials: RequestCredentials;
   lastEventId: string;
+  /** The time in milliseconds without data after which the connection counts as dead. */
+  maxSilence: number | undefined;
 }
 
 /** The state of a connection: `status` is that of a rejected request, `language` that of the events. */
@@ -28,42 +30,88 @@ export interface Handler {
   block(block: Block): void;
 }
 
+/** An open connection, or one that is opened again. */
+export interface Connection {
+  /** Connects again soon, because the connection may be dead without a sign. */
+  reconnect(): void;
+  close(): void;
+}
+
 /** The reconnection time in milliseconds, unless the service sends another one. */
 const DEFAULT_RETRY = 3000;
 /** The limit of doublings of the reconnection time after failures. */
 const MAX_DOUBLINGS = 4;
 /** Temporary errors besides 5xx. */
 const TEMPORARY = [408, 425, 429];
+/** The time in milliseconds after which the clock is read again. */
+const CLOCK_INTERVAL = 10_000;
+/** The time in milliseconds between two readings after which the machine has slept or the tab was frozen. Timers of hidden tabs fire once a minute. */
+const MAX_CLOCK_INTERVAL = 90_000;
+/** The time in milliseconds in which several reasons to reconnect count as one, such as the same event in all tabs. */
+const SETTLE_TIME = 500;
 
-/** Keeps a stream open until the returned function is called or the service rejects the request for good. */
-export function follow(settings: Settings, handler: Handler): () => void {
-  const closed = new AbortController();
-  const { url, credentials } = settings;
+type Timer = ReturnType<typeof setTimeout> | undefined;
+
+/** Keeps a stream open until it is closed or the service rejects the request for good. */
+export function follow(settings: Settings, handler: Handler): Connection {
+  const { url, credentials, maxSilence } = settings;
   let { lastEventId } = settings;
   let retry = DEFAULT_RETRY;
   let failures = 0;
   let rejected: string | undefined;
+  let closed = false;
+  // Ends the request, or the wait for the next one.
+  let current = new AbortController();
+  let reconnecting: Timer;
 
-  const parse = (): ((piece: string) => void) =>
-    parser((block) => {
-      lastEventId = block.id ?? lastEventId;
-      retry = block.retry ?? retry;
-      handler.block(block);
-    });
+  const next = (): AbortSignal => {
+    current.abort();
+    current = new AbortController();
+    return current.signal;
+  };
+  const reconnect = (): void => {
+    clearTimeout(reconnecting);
+    reconnecting = setTimeout(() => current.abort(), SETTLE_TIME * (1 + Math.random()));
+  };
+  const close = (): void => {
+    closed = true;
+    clearInterval(clock);
+    clearTimeout(reconnecting);
+    current.abort();
+  };
+  const backoff = (): number => retry * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (1 + Math.random() / 2);
 
-  /** Opens a stream and reads it to its end. Returns the time until the next attempt in milliseconds, or `undefined` for none. */
-  async function connect(): Promise<number | undefined> {
-    const request = new AbortController();
-    const abort = (): void => request.abort();
-    closed.signal.addEventListener("abort", abort);
-    let timer: ReturnType<typeof setTimeout> | undefined;
+  let read = Date.now();
+  const clock = setInterval(() => {
+    const now = Date.now();
+    if (now - read > MAX_CLOCK_INTERVAL) reconnect();
+    read = now;
+  }, CLOCK_INTERVAL);
+
+  /** Opens a stream and reads it to its end. Returns the time until the next attempt in milliseconds. */
+  async function connect(signal: AbortSignal): Promise<number> {
+    let renewing: Timer;
+    let silence: Timer;
     let renewed = false;
+    const renew = async (token: string): Promise<void> => {
+      try {
+        renewed = (await handler.token()) !== token;
+        if (renewed && !signal.aborted) current.abort();
+      } catch {
+        // The stream lasts until the token expires; the next attempt asks again.
+      }
+    };
+    const listen = (): void => {
+      clearTimeout(silence);
+      if (maxSilence) silence = setTimeout(reconnect, maxSilence);
+    };
     try {
       const token = await handler.token();
       const headers: Record<string, string> = { ...settings.headers, Accept: "text/event-stream" };
-      if (token) headers["Authorization"] = `Bearer ${token}`;
+      if (token) headers.Authorization = `Bearer ${token}`;
       if (lastEventId) headers["Last-Event-ID"] = lastEventId;
-      const response = await fetch(url, { headers, credentials, cache: "no-store", signal: request.signal });
+      listen();
+      const response = await fetch(url, { headers, credentials, cache: "no-store", signal });
       const { status } = response;
       if (status === 200 && response.headers.get("Content-Type")?.startsWith("text/event-stream") && response.body) {
         failures = 0;
@@ -71,15 +119,18 @@ export function follow(settings: Settings, handler: Handler): () => void {
         const language = response.headers.get("Content-Language");
         handler.state({ readyState: OPEN, ...(language && { language }) });
         const renewIn = token && renewal(token);
-        if (renewIn) {
-          timer = setTimeout(async () => {
-            renewed = (await handler.token()) !== token;
-            if (renewed) abort();
-          }, renewIn);
-        }
-        const read = parse();
+        // The service has accepted the token, so if it has expired by this clock, the clock is wrong.
+        if (renewIn && renewIn > 0) renewing = setTimeout(renew, renewIn, token);
+        const parse = parser((block) => {
+          lastEventId = block.id ?? lastEventId;
+          retry = block.retry ?? retry;
+          handler.block(block);
+        });
         const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-        for (let piece = await reader.read(); !piece.done; piece = await reader.read()) read(piece.value);
+        for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+          listen();
+          parse(piece.value);
+        }
       } else if (status === 401 && token && token !== rejected) {
         // The token may have expired just now; the next one is tried at once.
         rejected = token;
@@ -89,38 +140,42 @@ export function follow(settings: Settings, handler: Handler): () => void {
         return Math.max(retryAfter(response), backoff());
       } else {
         handler.state({ readyState: CLOSED, status });
-        return undefined;
+        close();
       }
     } catch {
-      // The connection failed or was closed.
+      // The connection failed or was ended.
     } finally {
-      clearTimeout(timer);
-      closed.signal.removeEventListener("abort", abort);
-      request.abort();
+      clearTimeout(renewing);
+      clearTimeout(silence);
     }
-    if (renewed) return 0;
-    if (!closed.signal.aborted) handler.state({ readyState: CONNECTING });
-    return backoff();
+    if (!closed && !renewed) handler.state({ readyState: CONNECTING });
+    return signal.aborted ? 0 : backoff();
   }
 
-  const backoff = (): number => retry * 2 ** Math.min(failures++, MAX_DOUBLINGS) * (1 + Math.random() / 2);
-
   const run = async (): Promise<void> => {
-    for (let wait = await connect(); wait !== undefined && !closed.signal.aborted; wait = await connect()) {
-      await new Promise((resolve) => {
-        setTimeout(resolve, wait);
-        closed.signal.addEventListener("abort", resolve);
-      });
-      if (closed.signal.aborted) return;
+    while (!closed) {
+      const wait = await connect(next());
+      if (!closed) await pause(wait, next());
     }
   };
   void run();
-  return () => closed.abort();
+  return { reconnect, close };
+}
+
+/** Waits for `time` milliseconds, or until `signal` is aborted. */
+function pause(time: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.min(time, MAX_DELAY));
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }
 
 /** Returns `Retry-After` in milliseconds. The header has seconds or a date (RFC 9110, 10.2.3). */
 function retryAfter(response: Response): number {
   const value = response.headers.get("Retry-After") ?? "";
   const time = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now();
-  return time > 0 ? time : 0;
+  return Math.max(0, time || 0);
 }

@@ -1,10 +1,12 @@
-import { follow, CONNECTING, type Settings, type State } from "./connection.js";
+import { CONNECTING, type Connection, follow, type Settings, type State } from "./connection.js";
+import { locks } from "./locks.js";
 import type { Block } from "./parser.js";
 
 /** A message of a tab to the host of the connection. */
 export type ToHost =
   | { to: "host"; kind: "join"; member: string; settings: Settings }
   | { to: "host"; kind: "leave"; member: string }
+  | { to: "host"; kind: "online" }
   | { to: "host"; kind: "token"; request: number; token: string | undefined };
 
 /** A message of the host to one tab, or to all of them. */
@@ -27,7 +29,7 @@ export function host(name: string): () => void {
   let requests = 0;
   let state: State = { readyState: CONNECTING };
   let joining: ReturnType<typeof setTimeout> | undefined;
-  let stop: (() => void) | undefined;
+  let connection: Connection | undefined;
 
   const send = (message: ToMember): void => channel.postMessage(message);
 
@@ -59,7 +61,7 @@ export function host(name: string): () => void {
     const all = [...members.values()];
     const settings = all.find(({ lastEventId }) => lastEventId) ?? all[0];
     if (!settings) return;
-    stop = follow(settings, {
+    connection = follow(settings, {
       token,
       state(next) {
         state = next;
@@ -72,15 +74,16 @@ export function host(name: string): () => void {
   function leave(member: string): void {
     if (members.delete(member) && members.size === 0) {
       clearTimeout(joining);
-      stop?.();
-      stop = joining = undefined;
+      connection?.close();
+      for (const answer of answers.values()) answer(undefined);
+      connection = joining = undefined;
       state = { readyState: CONNECTING };
     }
   }
 
   function join(member: string, settings: Settings): void {
     // The tab holds this lock until it closes, so a crashed tab leaves as well.
-    if (!members.has(member)) void navigator.locks?.request(member, () => leave(member));
+    if (!members.has(member)) void locks?.request(member, () => leave(member));
     members.set(member, settings);
     joining ??= setTimeout(start, JOIN_TIME);
     send({ to: member, kind: "state", state });
@@ -90,6 +93,7 @@ export function host(name: string): () => void {
     if (data.to !== "host") return;
     if (data.kind === "join") join(data.member, data.settings);
     if (data.kind === "leave") leave(data.member);
+    if (data.kind === "online") connection?.reconnect();
     if (data.kind === "token") answers.get(data.request)?.(data.token);
   };
   send({ to: "all", kind: "started" });

@@ -1,3 +1,3 @@
 export type * from "./events.js";
-export { EventStream } from "./stream.js";
 export type { EventStreamEventMap, EventStreamOptions, KnownEvent, StreamErrorEvent } from "./stream.js";
+export { EventStream } from "./stream.js";

@@ -1,6 +1,7 @@
 import { CLOSED, CONNECTING, OPEN, type Settings, type State } from "./connection.js";
 import type { EventPayloads } from "./events.js";
 import { host, type ToHost, type ToMember } from "./host.js";
+import { locks } from "./locks.js";
 import type { Block } from "./parser.js";
 
 /** The options of a stream. */
@@ -15,6 +16,8 @@ export interface EventStreamOptions {
   lastEventId?: string;
   /** The URL for choosing the language; the stream's URL with `/language` by default. */
   languageUrl?: string;
+  /** The time in milliseconds without data after which the connection counts as dead; unlimited by default. */
+  maxSilence?: number;
   /** Streams with the same URL and the same text share a connection: use the name of the user. `false` for a connection of its own. */
   share?: string | false;
 }
@@ -65,17 +68,23 @@ export class EventStream extends EventTarget {
 
   constructor(url: string | URL, options: EventStreamOptions = {}) {
     super();
-    this.url = new URL(url, location.href).href;
+    // Node has no location.
+    this.url = new URL(url, globalThis.location?.href).href;
     this.#options = options;
     this.#lastEventId = options.lastEventId ?? "";
     const { share = "" } = options;
-    const name = share === false ? this.#member : `ocis-sse-client ${this.url} ${share}`;
+    const workers = "SharedWorker" in globalThis;
+    const shared = share !== false && (workers || locks !== undefined);
+    const name = `ocis-sse-client ${this.url} ${shared ? share : this.#member}`;
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = ({ data }: MessageEvent<ToMember | ToHost>) => this.#receive(data as ToMember);
+    const { signal } = this.#closed;
+    globalThis.addEventListener?.("online", () => this.#send({ to: "host", kind: "online" }), { signal });
+    globalThis.addEventListener?.("pagehide", () => this.#leave(), { signal });
+    globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && this.#join(), { signal });
     this.#whileOpen(this.#member, () => this.#join());
-    addEventListener("pagehide", () => this.#leave(), { signal: this.#closed.signal });
-    addEventListener("pageshow", ({ persisted }) => persisted && this.#join(), { signal: this.#closed.signal });
-    this.#share(name, share !== false);
+    if (shared && workers) this.#startWorker(name);
+    else this.#hold(name);
   }
 
   get readyState(): number {
@@ -119,30 +128,25 @@ export class EventStream extends EventTarget {
     super.addEventListener(type, listener, options);
   }
 
-  /** Makes a worker or a tab hold the connection. */
-  #share(name: string, shared: boolean): void {
-    const { SharedWorker, navigator } = globalThis;
-    const { locks } = navigator as Partial<Navigator>;
-    if (shared && SharedWorker as unknown) {
-      const worker = new SharedWorker(new URL("./worker.js", import.meta.url), { type: "module", name });
-      worker.onerror = () => this.#hold(name, locks);
-    } else {
-      this.#hold(name, shared ? locks : undefined);
-    }
+  /** Makes a shared worker hold the connection, or this tab if the worker cannot be loaded. */
+  #startWorker(name: string): void {
+    // Bundlers look for exactly this expression.
+    const worker = new SharedWorker(new URL("./worker.js", import.meta.url), { type: "module", name });
+    worker.onerror = () => this.#hold(name);
   }
 
   /** Holds the connection in this tab until the stream is closed. With locks it waits until no other tab does. */
-  #hold(name: string, locks: LockManager | undefined): void {
-    const hold = (): void => this.#closed.signal.addEventListener("abort", host(name));
-    if (locks) this.#whileOpen(name, hold);
-    else hold();
+  #hold(name: string): void {
+    this.#whileOpen(name, () => this.#closed.signal.addEventListener("abort", host(name)));
   }
 
   /** Calls `locked` when the lock is free, and holds the lock until the stream is closed. Without locks it calls `locked` at once. */
   #whileOpen(lock: string, locked: () => void): void {
     const { signal } = this.#closed;
-    const { locks } = navigator as Partial<Navigator>;
-    if (!locks) return locked();
+    if (!locks) {
+      locked();
+      return;
+    }
     const taken = locks.request(lock, { signal }, () => {
       locked();
       return new Promise((release) => signal.addEventListener("abort", release));
@@ -156,8 +160,8 @@ export class EventStream extends EventTarget {
   }
 
   #join(): void {
-    const { headers = {}, credentials = "same-origin" } = this.#options;
-    const settings: Settings = { url: this.url, headers, credentials, lastEventId: this.#lastEventId };
+    const { headers = {}, credentials = "same-origin", maxSilence } = this.#options;
+    const settings: Settings = { url: this.url, headers, credentials, lastEventId: this.#lastEventId, maxSilence };
     this.#send({ to: "host", kind: "join", member: this.#member, settings });
   }
 
@@ -189,6 +193,8 @@ export class EventStream extends EventTarget {
   #setState({ readyState, status, language }: State): void {
     const before = this.#readyState;
     this.#readyState = readyState;
+    // A stream that was rejected for good leaves, so that the next one starts anew.
+    if (readyState === CLOSED) this.close();
     if (language) this.#setLanguage(language);
     if (readyState === OPEN && before !== OPEN) this.#dispatch(new Event("open"));
     if (readyState !== OPEN && (before === OPEN || status)) this.#fail(status);

@@ -1,5 +1,5 @@
 /** The maximum delay of a timer, in milliseconds. */
-const MAX_DELAY = 2 ** 31 - 1;
+export const MAX_DELAY = 2 ** 31 - 1;
 
 /**
  * Returns the milliseconds until a token has to be renewed, with jitter. The token is renewed before the service ends its stream,

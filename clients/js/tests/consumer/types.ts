@@ -1,6 +1,6 @@
 // The types of the built package, as its users see them. The compiler is the test: it fails at a line without the expected error.
 
-import { EventStream, type EventPayloads, type KnownEvent } from "ocis-sse-client";
+import { type EventPayloads, EventStream, type KnownEvent } from "ocis-sse-client";
 
 const stream = new EventStream("/sse");
 

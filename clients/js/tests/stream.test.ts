@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { host } from "../src/host.js";
+import { EventStream, type EventStreamOptions, type StreamErrorEvent } from "../src/stream.js";
+import { pass, Service, settle, until } from "./service.js";
+
+describe("a stream", () => {
+  let service: Service;
+  let streams: EventStream[];
+  let stopWorkers: () => void;
+
+  beforeEach(() => {
+    service = new Service();
+    streams = [];
+    stopWorkers = () => undefined;
+  });
+  afterEach(() => {
+    for (const stream of streams) stream.close();
+    stopWorkers();
+    service.stop();
+  });
+
+  /** Opens a stream, and waits for its request. */
+  async function open(options?: EventStreamOptions): Promise<EventStream> {
+    const stream = new EventStream("http://service/sse", options);
+    streams.push(stream);
+    const { length } = service.requests;
+    await settle();
+    await pass(50);
+    await until(() => service.requests.length > length);
+    return stream;
+  }
+
+  /** Gives this process shared workers. */
+  function addWorkers(): void {
+    const names = new Set<string>();
+    const stops: (() => void)[] = [];
+    class SharedWorker {
+      constructor(_url: URL, { name }: { name: string }) {
+        if (!names.has(name)) stops.push(host(name));
+        names.add(name);
+      }
+    }
+    Object.assign(globalThis, { SharedWorker });
+    stopWorkers = () => {
+      for (const stop of stops) stop();
+      Reflect.deleteProperty(globalThis, "SharedWorker");
+    };
+  }
+
+  it("dispatches events like an EventSource", async () => {
+    const stream = await open();
+    const events: unknown[] = [];
+    stream.onopen = () => events.push("open");
+    stream.onmessage = ({ type, data, lastEventId, origin }) => events.push([type, data, lastEventId, origin]);
+    stream.addEventListener("greeting", ({ type, data, lastEventId }) => events.push([type, data, lastEventId]));
+    await service.last.open();
+    await service.last.send("id: 7\ndata: a\n\nevent: greeting\ndata: b\n\n: nothing\n\nid: 8\n\n");
+    await until(() => stream.lastEventId === "8");
+    assert.deepEqual(events, ["open", ["message", "a", "7", "http://service"], ["greeting", "b", "7"]]);
+    assert.equal(stream.readyState, EventStream.OPEN);
+  });
+
+  it("dispatches an event once", async () => {
+    const stream = await open();
+    const data: string[] = [];
+    stream.onmessage = (event) => data.push(event.data);
+    await service.last.open();
+    await service.last.send("id: 7\ndata: a\n\nid: 7\ndata: a\n\nid: 8\ndata: b\n\n");
+    await until(() => data.includes("b"));
+    assert.deepEqual(data, ["a", "b"]);
+  });
+
+  it("has the language of the response, then that of the comments", async () => {
+    const stream = await open();
+    const languages: (string | null)[] = [];
+    stream.onlanguagechange = () => languages.push(stream.language);
+    await service.last.open({ "Content-Language": "de" });
+    await service.last.send(": language de\n\n: language fr\n\n");
+    await until(() => languages.length === 2);
+    assert.deepEqual(languages, ["de", "fr"]);
+  });
+
+  it("reports an interruption once", async () => {
+    const stream = await open();
+    const errors: [number, StreamErrorEvent["detail"]][] = [];
+    stream.onerror = ({ detail }) => errors.push([stream.readyState, detail]);
+    await service.last.open();
+    await service.last.end();
+    await until(() => errors.length === 1);
+    await pass(3000);
+    await service.last.respond(503);
+    await until(() => errors.length === 2);
+    assert.deepEqual(errors, [
+      [EventStream.CONNECTING, {}],
+      [EventStream.CONNECTING, { status: 503 }],
+    ]);
+  });
+
+  it("shares a connection with streams of the same user", async () => {
+    addWorkers();
+    const first = await open({ share: "einstein" });
+    await service.last.open();
+    const second = new EventStream("http://service/sse", { share: "einstein" });
+    streams.push(second);
+    await until(() => second.readyState === EventStream.OPEN);
+    await open({ share: "marie" });
+    await open({ share: false });
+    assert.equal(service.requests.length, 3);
+    first.close();
+    second.close();
+    await until(() => service.requests[0]?.aborted === true);
+  });
+
+  it("has a connection of its own without workers and locks", async () => {
+    const [first, second] = [await open(), await open()];
+    await service.requests[0]?.open();
+    await until(() => first.readyState === EventStream.OPEN);
+    await settle();
+    assert.equal(second.readyState, EventStream.CONNECTING);
+  });
+
+  it("opens a connection of its own after an earlier stream was rejected for good", async () => {
+    addWorkers();
+    const rejected = await open({ token: "expired" });
+    await service.last.respond(403);
+    await until(() => rejected.readyState === EventStream.CLOSED);
+    const stream = await open({ token: "valid" });
+    assert.equal(service.last.headers.Authorization, "Bearer valid");
+    assert.equal(stream.readyState, EventStream.CONNECTING);
+  });
+
+  it("connects again when the browser is online again", async () => {
+    const page = new EventTarget();
+    Object.assign(globalThis, { addEventListener: page.addEventListener.bind(page) });
+    await open();
+    Reflect.deleteProperty(globalThis, "addEventListener");
+    await service.last.open();
+    page.dispatchEvent(new Event("online"));
+    const [first] = service.requests;
+    for (let time = 0; !first?.aborted && time < 100; time++) await pass(10);
+    await pass(0);
+    assert.equal(service.requests.length, 2);
+  });
+
+  it("chooses a language with the token", async () => {
+    const stream = await open({ token: "secret" });
+    await service.last.open({ "Content-Language": "en" });
+    stream.language = "de";
+    await until(() => service.requests.length === 2);
+    assert.equal(service.last.headers.Authorization, "Bearer secret");
+    await service.last.answer({ effective: "de-AT" });
+    await until(() => stream.language === "de-AT");
+  });
+
+  it("takes a relative URL in a page only", () => {
+    assert.throws(() => new EventStream("/sse"), TypeError);
+  });
+});
