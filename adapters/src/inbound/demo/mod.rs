@@ -58,6 +58,11 @@ pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> R
         .at("/", web::get(page))
         .at("/demo/page.css", web::get(file(CSS, include_str!("page.css"))))
         .at("/demo/page.js", web::get(file(SCRIPT, include_str!("page.js"))))
+        .at("/demo/panel.js", web::get(file(SCRIPT, include_str!("panel.js"))))
+        .at("/demo/stream.js", web::get(file(SCRIPT, include_str!("stream.js"))))
+        .at("/demo/timeline.js", web::get(file(SCRIPT, include_str!("timeline.js"))))
+        .at("/demo/burst.js", web::get(file(SCRIPT, include_str!("burst.js"))))
+        .at("/demo/document.js", web::get(file(SCRIPT, include_str!("document.js"))))
         .at("/publish", web::post(publish))
 }
 
