@@ -35,7 +35,7 @@ describe("the inspect page", () => {
 
   it("shows nothing without the token", async () => {
     await page.waitForSelector("#login:not([hidden])");
-    assert.equal(await page.isVisible("main"), false);
+    assert.equal(await page.isVisible("#content"), false);
     await type("let me");
     await shows("#login output", "The token is not valid.");
   });

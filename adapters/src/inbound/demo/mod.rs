@@ -20,7 +20,10 @@ use poem::{
 use ports::outbound::Publish;
 use serde::{Deserialize, Serialize};
 
-use crate::web::{self, page::Source};
+use crate::web::{
+    self,
+    page::{CSS, HTML, SCRIPT, Source, file, headers},
+};
 
 /// The page, with a placeholder for its users.
 const PAGE: &str = include_str!("page.html");
@@ -46,12 +49,21 @@ pub fn routes(routes: Route, users: &[DemoUser], publish: Arc<dyn Publish>) -> R
     let page = Bytes::from(PAGE.replace(USERS, &users));
     // The page has tokens, so no cache may store it.
     let page = make_sync(move |_| {
-        let page = Response::builder().content_type("text/html; charset=utf-8").body(page.clone());
+        let page = Response::builder().content_type(HTML).body(page.clone());
         page.with_header(header::CACHE_CONTROL, "no-store")
     });
-    let page = page.with(web::page::headers(Source::Inline, Source::Inline));
+    let page = page.with(headers(Source::Files, Source::Files));
     let publish = publish_event.data(publish).with(SizeLimit::new(MAX_EVENT_BYTES));
-    routes.at("/", web::get(page)).at("/publish", web::post(publish))
+    routes
+        .at("/", web::get(page))
+        .at("/demo/page.css", web::get(file(CSS, include_str!("page.css"))))
+        .at("/demo/page.js", web::get(file(SCRIPT, include_str!("page.js"))))
+        .at("/demo/panel.js", web::get(file(SCRIPT, include_str!("panel.js"))))
+        .at("/demo/stream.js", web::get(file(SCRIPT, include_str!("stream.js"))))
+        .at("/demo/timeline.js", web::get(file(SCRIPT, include_str!("timeline.js"))))
+        .at("/demo/burst.js", web::get(file(SCRIPT, include_str!("burst.js"))))
+        .at("/demo/document.js", web::get(file(SCRIPT, include_str!("document.js"))))
+        .at("/publish", web::post(publish))
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 mod api;
 mod client_address;
 mod credentials;
+mod docs;
 mod event_stream;
 mod fields;
 mod language;
@@ -105,8 +106,9 @@ impl HttpApi {
         let (document, page) = (self.clone(), self.clone());
         let document = rendered_once("application/json", move || document.clone().specification());
         // The page has 1.5 MB and is rarely requested, so it is rendered at the first request.
-        let page =
-            rendered_once("text/html; charset=utf-8", move || page.clone().service().swagger_ui_html());
+        let page = rendered_once("text/html; charset=utf-8", move || {
+            docs::complete(&page.clone().service().swagger_ui_html())
+        });
         let page = page.with(web::page::headers(Source::Inline, Source::Inline));
         let operations = Arc::new(self.service().into_endpoint().around(language::limit_body));
         let routes = Route::new()

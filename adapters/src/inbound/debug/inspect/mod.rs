@@ -9,11 +9,9 @@ use std::sync::Arc;
 
 use domain::identity::UserId;
 use poem::{
-    EndpointExt as _, Response, Route,
-    endpoint::make_sync,
-    handler,
-    http::{Method, StatusCode, header},
-    middleware::{SetHeader, SizeLimit},
+    EndpointExt as _, Route, handler,
+    http::{Method, StatusCode},
+    middleware::SizeLimit,
     web::{Data, Json, Query},
 };
 use ports::{
@@ -25,7 +23,10 @@ use tokio::sync::Semaphore;
 use tracing::info;
 
 use super::TokenShown;
-use crate::web::{self, page::Source};
+use crate::web::{
+    self,
+    page::{CSS, HTML, SCRIPT, file},
+};
 
 /// Maximum number of open pages.
 const MAX_PAGES: usize = 16;
@@ -55,15 +56,10 @@ impl Inspection {
 
 /// Adds the page and its files, which are open to everyone.
 pub(super) fn page_routes(routes: Route) -> Route {
-    let file = |media_type: &'static str, text: &'static str| {
-        let file = make_sync(move |_| Response::builder().content_type(media_type).body(text));
-        let file = file.with(web::page::headers(Source::Files, Source::Files));
-        web::get(file.with(SetHeader::new().overriding(header::CACHE_CONTROL, "no-cache")))
-    };
     routes
-        .at("/inspect", file("text/html; charset=utf-8", include_str!("page.html")))
-        .at("/inspect/page.css", file("text/css; charset=utf-8", include_str!("page.css")))
-        .at("/inspect/page.js", file("text/javascript; charset=utf-8", include_str!("page.js")))
+        .at("/inspect", web::get(file(HTML, include_str!("page.html"))))
+        .at("/inspect/page.css", web::get(file(CSS, include_str!("page.css"))))
+        .at("/inspect/page.js", web::get(file(SCRIPT, include_str!("page.js"))))
 }
 
 /// Adds the data of the page.

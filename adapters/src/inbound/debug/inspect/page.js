@@ -1,7 +1,7 @@
 // Shows the samples and events of /inspect/live, and the streams of one user. All received values are inserted as text, never as HTML.
 
 const byId = (id) => document.getElementById(id);
-const main = document.querySelector("main");
+const content = byId("content");
 const login = byId("login");
 
 /* ---- the token, stored for this tab only ---- */
@@ -195,7 +195,7 @@ function askForToken() {
   token = null;
   sessionStorage.removeItem(TOKEN);
   showState("locked", "debug token required");
-  main.hidden = true;
+  content.hidden = true;
   byId("forget").hidden = true;
   login.hidden = false;
   login.elements.token.focus();
@@ -205,7 +205,7 @@ function opened() {
   if (token) sessionStorage.setItem(TOKEN, token);
   byId("forget").hidden = !token;
   login.hidden = true;
-  main.hidden = false;
+  content.hidden = false;
   byId("events").replaceChildren(); // the stream starts with all recent events
   showEvents([]);
 }
