@@ -21,7 +21,7 @@ const ABOVE = PATH.replace(/\/sse$/, "");
 const ANY_CERTIFICATE = { anyCertificate: true };
 
 for (const kind of EDGES) {
-  journey(`@ownclouders/web-client behind ${kind}`, webClient(ANY_CERTIFICATE), kind);
+  journey(`@ownclouders/web-client behind ${kind}`, webClient("@ownclouders/web-client", ANY_CERTIFICATE), kind);
 
   for (const name of ["fetch-event-source", "ocis-sse-client"]) {
     let browser;

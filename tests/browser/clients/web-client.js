@@ -1,6 +1,4 @@
-// The platform's client, as its pages use it.
-
-import { sse, MESSAGE_TYPE } from "/node_modules/@ownclouders/web-client/dist/web-client/sse.js";
+// The client of Infinite Scale or OpenCloud, as the platform's pages use it.
 
 let client;
 
@@ -14,7 +12,8 @@ window.setTimeout = (call, time, ...rest) => {
   };
 };
 
-export function follow(address, token, note) {
+export async function follow(address, token, note, { packageName = "@ownclouders/web-client" }) {
+  const { sse, MESSAGE_TYPE } = await import(`/node_modules/${packageName}/dist/web-client/sse.js`);
   const headers = {
     Authorization: `Bearer ${token}`,
     "Accept-Language": "en",
@@ -22,7 +21,9 @@ export function follow(address, token, note) {
     "X-Requested-With": "XMLHttpRequest",
   };
   client = sse(address, { headers });
-  client.addEventListener(MESSAGE_TYPE.NOTIFICATION, (event) => note(event.data));
+  for (const type of [MESSAGE_TYPE.NOTIFICATION, MESSAGE_TYPE.BACKCHANNEL_LOGOUT]) {
+    client.addEventListener(type, (event) => note(event.data));
+  }
 }
 
 export function changeLanguage(language) {

@@ -1,0 +1,129 @@
+// What clients get after their machine has slept, their tab was frozen, or their connection has died without a word.
+
+import { after, before, describe, it } from "node:test";
+import { Browser, ENGINE } from "./fixture/browser.js";
+import { Ledger } from "./fixture/ledger.js";
+import { Link } from "./fixture/link.js";
+import { Nats } from "./fixture/nats.js";
+import { Service, token } from "./fixture/service.js";
+import { follow } from "./fixture/tab.js";
+
+const CLIENTS = {
+  "a browser's EventSource": { module: "event-source" },
+  "ocis-sse-client": { module: "ocis-sse-client" },
+  "@microsoft/fetch-event-source": { module: "fetch-event-source" },
+  "@ownclouders/web-client": { module: "web-client", mayRepeat: true, skipsWait: true },
+};
+
+describe("after a sleep", () => {
+  let browser, nats, service, link, page, ledger;
+
+  before(async () => {
+    [browser, nats] = await Promise.all([Browser.start(), Nats.start()]);
+    service = await Service.start(nats, {
+      SSE_TOKEN_COOKIE: "token",
+      SSE_CORS_ALLOW_ORIGINS: browser.origin,
+      SSE_KEEPALIVE_INTERVAL: "1s",
+    });
+  });
+
+  after(async () => {
+    await browser.stop();
+    await service?.down();
+    await nats.stop();
+  });
+
+  const publish = (content) => nats.publish(["einstein"], "userlog-notification", content);
+
+  /** Opens a stream through a link of its own, and has received an event. */
+  async function open({ module, mayRepeat }, options) {
+    [page, link, ledger] = [await browser.page(), await Link.to(service.port), new Ledger({ mayRepeat })];
+    await follow(page, module, link.address, token("einstein"), ledger, options);
+    await service.hasStreams(1);
+    await publish("before");
+    await ledger.has("before");
+  }
+
+  async function close() {
+    await page.close();
+    await link.cut();
+    await service.hasStreams(0);
+  }
+
+  /** Publishes events, and returns their contents. */
+  async function publishSome(when) {
+    const contents = Array.from({ length: 20 }, (_, number) => `${when} ${number}`);
+    for (const content of contents) await publish(content);
+    return contents;
+  }
+
+  for (const [name, client] of Object.entries(CLIENTS)) {
+    describe(`${name} misses nothing`, () => {
+      before(() => open(client));
+      after(close);
+
+      it("if its connection has outlived the sleep", async () => {
+        browser.sleep();
+        const contents = await publishSome("asleep");
+        browser.wake();
+        await ledger.has(...contents);
+      });
+
+      it("if its connection was reset meanwhile", async () => {
+        browser.sleep();
+        await link.cut();
+        await service.hasStreams(0);
+        const contents = await publishSome("asleep and cut off");
+        await link.restore();
+        browser.wake();
+        if (client.skipsWait) {
+          await page.waitForFunction(() => window.reconnect);
+          await page.evaluate(() => window.reconnect());
+        }
+        await ledger.has(...contents);
+      });
+
+      const skip = ENGINE !== "chromium" && "its driver cannot freeze a tab";
+      it("if its tab was frozen", { skip }, async () => {
+        const session = await page.context().newCDPSession(page);
+        await session.send("Page.setWebLifecycleState", { state: "frozen" });
+        const contents = await publishSome("frozen");
+        await session.send("Page.setWebLifecycleState", { state: "active" });
+        await ledger.has(...contents);
+      });
+    });
+  }
+
+  describe("ocis-sse-client replaces a connection that has died without a word", () => {
+    const dies = async () => {
+      link.lose();
+      await service.hasStreams(0);
+      return publishSome("dead");
+    };
+
+    it("when it hears nothing for maxSilence", async () => {
+      await open(CLIENTS["ocis-sse-client"], { maxSilence: 4000 });
+      await ledger.has(...(await dies()));
+      await close();
+    });
+
+    it("when the browser is online again", async () => {
+      await open(CLIENTS["ocis-sse-client"]);
+      const contents = await dies();
+      await page.evaluate(() => void dispatchEvent(new Event("online")));
+      await ledger.has(...contents);
+      await close();
+    });
+
+    it("when the clock has moved on", async () => {
+      await open(CLIENTS["ocis-sse-client"], { share: false });
+      const contents = await dies();
+      await page.evaluate(() => {
+        const { now } = Date;
+        Date.now = () => now() + 8 * 3600 * 1000;
+      });
+      await ledger.has(...contents);
+      await close();
+    });
+  });
+});
