@@ -94,6 +94,18 @@ describe("after a sleep", () => {
     });
   }
 
+  it("ocis-sse-client continues a discarded tab after the last event id that the page has kept", async () => {
+    await open(CLIENTS["ocis-sse-client"]);
+    const lastEventId = await page.evaluate(() => window.stream.lastEventId);
+    await page.close();
+    await service.hasStreams(0);
+    const contents = await publishSome("discarded");
+    page = await browser.page();
+    await follow(page, "ocis-sse-client", link.address, token("einstein"), ledger, { lastEventId });
+    await ledger.has(...contents);
+    await close();
+  });
+
   describe("ocis-sse-client replaces a connection that has died without a word", () => {
     const dies = async () => {
       link.lose();

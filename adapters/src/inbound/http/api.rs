@@ -207,7 +207,7 @@ enum Answer {
     #[oai(status = 200)]
     Open(
         EventStream,
-        /// Always `no-cache`, as in the built-in service.
+        /// Always `no-cache`, as in the built-in service. With `no-store` Firefox opens a second stream only when the first one has ended.
         #[oai(header = "Cache-Control")]
         String,
         /// Always `no`, so that proxies do not buffer events.
