@@ -87,7 +87,7 @@ impl Demo {
         let Self { address, token, .. } = self;
         format!(
             "Publish events and see them arrive:\n  http://{address}/\n\n\
-             The API, to read and to try:\n  http://{address}/docs\n\n\
+             Read and try the API:\n  http://{address}/docs\n\n\
              The token of {user}:\n  {token}\n\n\
              Follow {user}'s events here:\n  curl -N -H 'x-access-token: {token}' http://{address}/sse\n",
             user = USERS[0],

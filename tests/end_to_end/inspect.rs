@@ -45,6 +45,8 @@ async fn page_is_public_and_self_contained() {
         ("/inspect", "text/html; charset=utf-8"),
         ("/inspect/page.css", "text/css; charset=utf-8"),
         ("/inspect/page.js", "text/javascript; charset=utf-8"),
+        ("/inspect/charts.js", "text/javascript; charset=utf-8"),
+        ("/inspect/format.js", "text/javascript; charset=utf-8"),
     ] {
         let file = get(service.debug, path, &[]).await;
         assert_eq!((file.status, file.header("content-type")), (200, Some(media_type)), "{path}");

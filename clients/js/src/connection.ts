@@ -58,7 +58,7 @@ export function follow(settings: Settings, handler: Handler): Connection {
   let { lastEventId } = settings;
   let retry = DEFAULT_RETRY;
   let failures = 0;
-  let rejected: string | undefined;
+  let rejected = false;
   let closed = false;
   // Ends the request, or the wait for the next one.
   let current = new AbortController();
@@ -93,6 +93,8 @@ export function follow(settings: Settings, handler: Handler): Connection {
     let renewing: Timer;
     let silence: Timer;
     let renewed = false;
+    const rejectedBefore = rejected;
+    rejected = false;
     const renew = async (token: string): Promise<void> => {
       try {
         renewed = (await handler.token()) !== token;
@@ -115,7 +117,6 @@ export function follow(settings: Settings, handler: Handler): Connection {
       const { status } = response;
       if (status === 200 && response.headers.get("Content-Type")?.startsWith("text/event-stream") && response.body) {
         failures = 0;
-        rejected = undefined;
         const language = response.headers.get("Content-Language");
         handler.state({ readyState: OPEN, ...(language && { language }) });
         const renewIn = token && renewal(token);
@@ -131,9 +132,9 @@ export function follow(settings: Settings, handler: Handler): Connection {
           listen();
           parse(piece.value);
         }
-      } else if (status === 401 && token && token !== rejected) {
+      } else if (status === 401 && token && !rejectedBefore) {
         // The token may have expired just now; the next one is tried at once.
-        rejected = token;
+        rejected = true;
         return 0;
       } else if (status >= 500 || TEMPORARY.includes(status)) {
         handler.state({ readyState: CONNECTING, status });

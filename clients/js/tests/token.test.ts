@@ -98,6 +98,17 @@ describe("the token of a connection", () => {
     assert.equal(service.states.at(-1)?.readyState, 2);
   });
 
+  it("closes the stream if the next one is rejected too", async () => {
+    supply("first", "second", "third");
+    await service.follow();
+    await service.last.respond(401);
+    await pass(0);
+    await service.last.respond(401);
+    await pass(0);
+    assert.deepEqual(authorizations(), ["Bearer first", "Bearer second"]);
+    assert.deepEqual(service.states, [{ readyState: 2, status: 401 }]);
+  });
+
   it("closes the stream if the same one is rejected twice", async () => {
     supply("nonsense");
     await service.follow();

@@ -4,7 +4,8 @@
 export const BURST_EVENTS = 200;
 export const BURST_TYPE = "burst";
 
-// The events of a burst have 80 MiB: Chromium itself takes 64 MiB from the service for a page that does not read.
+// The events of a burst have 80 MiB, because Chromium itself takes 64 MiB from the service for a page that does not read. Firefox and WebKit take
+// everything, so that the service has no slow client there.
 const FILLING = "x".repeat(400 * 1024);
 const PAGE = `${Date.now()}`; // tells the events of this page from those of another tab
 const START = `{"page":"${PAGE}","number":`;

@@ -2,7 +2,7 @@
 
 import { problem } from "./document.js";
 
-// What a throttled client reads at a time, and the pause after it. It reads nothing else meanwhile, so that the buffers before it fill.
+// What a throttled client reads at a time, and the pause after it. It reads nothing else meanwhile, so that the buffers before it fill (in Chromium: see burst.js).
 const PIECE_BYTES = 100 * 1024, PAUSE_MS = 100;
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -60,6 +60,8 @@ pub(super) fn page_routes(routes: Route) -> Route {
         .at("/inspect", web::get(file(HTML, include_str!("page.html"))))
         .at("/inspect/page.css", web::get(file(CSS, include_str!("page.css"))))
         .at("/inspect/page.js", web::get(file(SCRIPT, include_str!("page.js"))))
+        .at("/inspect/charts.js", web::get(file(SCRIPT, include_str!("charts.js"))))
+        .at("/inspect/format.js", web::get(file(SCRIPT, include_str!("format.js"))))
 }
 
 /// Adds the data of the page.

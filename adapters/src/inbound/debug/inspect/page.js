@@ -1,5 +1,8 @@
 // Shows the samples and events of /inspect/live, and the streams of one user. All received values are inserted as text, never as HTML.
 
+import { showInCharts } from "./charts.js";
+import { duration, integer, size } from "./format.js";
+
 const byId = (id) => document.getElementById(id);
 const content = byId("content");
 const login = byId("login");
@@ -30,68 +33,6 @@ byId("forget").onclick = () => {
   location.reload();
 };
 
-/* ---- charts ---- */
-
-const WIDTH = 300, HEIGHT = 64, MAX_POINTS = 120; // one point per second, for two minutes
-const SVG = "http://www.w3.org/2000/svg";
-
-const integer = (value) => Math.round(value).toLocaleString();
-const rate = (value) => (value < 10 && value % 1 !== 0 ? value.toFixed(1) : integer(value));
-const time = (seconds) => (seconds < 1 ? `${+(seconds * 1000).toPrecision(2)} ms` : `${+seconds.toPrecision(2)} s`);
-
-/** Adds a chart of one or more lines. `values` returns their values in a sample; an unknown value is null. */
-function chart(title, values, format, names = []) {
-  const figure = byId("chart").content.firstElementChild.cloneNode(true);
-  const [caption, value, svg, maximum] = figure.children;
-  caption.textContent = title;
-  byId("charts").append(figure);
-  const samples = [];
-  const area = svg.appendChild(document.createElementNS(SVG, "polygon"));
-  const lines = values({ latency_seconds: [] }).map((_, index) => {
-    const line = svg.appendChild(document.createElementNS(SVG, "polyline"));
-    line.setAttribute("class", `line${index}`);
-    return line;
-  });
-
-  return (sample) => {
-    samples.push(values(sample));
-    if (samples.length > MAX_POINTS) samples.shift();
-    const top = Math.max(...samples.flat().map((value) => value ?? 0));
-    const x = (index) => WIDTH - (samples.length - 1 - index) * (WIDTH / (MAX_POINTS - 1));
-    const y = (value) => HEIGHT - (top > 0 ? value / top : 0) * (HEIGHT - 2);
-    lines.forEach((line, number) => {
-      const known = samples.map((point, index) => [index, point[number]]).filter(([, value]) => value != null);
-      const points = known.map(([index, value]) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`);
-      line.setAttribute("points", points.join(" "));
-      if (number === 0) {
-        const ends = known.length ? [x(known.at(-1)[0]), x(known[0][0])] : [0, 0];
-        area.setAttribute("points", `${points.join(" ")} ${ends.map((end) => `${end.toFixed(1)},${HEIGHT}`).join(" ")}`);
-      }
-    });
-    value.replaceChildren(...samples.at(-1).map((present, number) => {
-      const shown = document.createElement("span");
-      shown.textContent = present == null ? "–" : format(present);
-      if (names[number]) {
-        shown.className = `line${number}`;
-        const name = document.createElement("small");
-        name.textContent = names[number];
-        shown.append(name);
-      }
-      return shown;
-    }));
-    maximum.textContent = top > 0 ? `max ${format(top)}` : "";
-  };
-}
-
-const charts = [
-  chart("Streams", ({ streams }) => [streams], integer),
-  chart("Users", ({ users }) => [users], integer),
-  chart("Events per second", (sample) => [sample.events_per_second], rate),
-  chart("Deliveries per second", (sample) => [sample.deliveries_per_second], rate),
-  chart("NATS lag in messages", (sample) => [sample.bus_lag], integer),
-  chart("Latency from NATS to the client", ({ latency_seconds: [p50, p95, p99] }) => [p50, p95, p99], time, ["50 %", "95 %", "99 %"]),
-];
-
 /* ---- samples and events ---- */
 
 function showState(state, text) {
@@ -102,7 +43,7 @@ function showState(state, text) {
 function showSample(sample) {
   byId("version").textContent = sample.version;
   showState(sample.not_ready ? "unready" : "ready", sample.not_ready ?? "ready: published events reach clients");
-  for (const show of charts) show(sample);
+  showInCharts(sample);
   byId("opened").textContent = integer(sample.opened);
   const total = sample.ended.reduce((sum, [, count]) => sum + count, 0);
   const shown = byId("reasons");
@@ -270,19 +211,6 @@ async function find(user) {
 function showMessage(text) {
   if (byId("found").textContent !== text) byId("found").textContent = text;
   byId("streams").hidden = byId("end").hidden = true;
-}
-
-function duration(seconds) {
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
-  return `${integer(seconds / 86400)} d`;
-}
-
-function size(bytes) {
-  if (bytes < 1024) return `${bytes} B`;
-  if (bytes < 1024 * 1024) return `${integer(bytes / 1024)} KiB`;
-  return `${integer(bytes / 1024 / 1024)} MiB`;
 }
 
 byId("end").querySelector("button").onclick = async () => {
