@@ -1,7 +1,6 @@
 // The demo page: published events arrive, also after a cut connection and at a slow client.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { after, before, describe, it } from "node:test";
 import { Browser } from "./fixture/browser.js";
@@ -85,13 +84,12 @@ describe("the demo page", () => {
 
   it("shows that a slow client delays no other", async () => {
     const progress = (name) => panel(name).locator(".progress");
-    const complete = /^200 of 200 events, in order, none missing; the slowest took ([\d.]+) s$/;
+    const complete = /^200 of 200 events, in order, none missing; the slowest event took ([\d.]+) s$/;
     const slowest = async (name) => Number(complete.exec(await progress(name).innerText())[1]);
     await panel("marie").getByLabel("Read slowly").check();
     await page.getByRole("button", { name: "Publish 200 large events" }).click();
     await progress("einstein").getByText(complete).waitFor();
     assert.match(await progress("marie").innerText(), /^\d+ of 200 events, \d+ behind$/);
-    assert.ok(unsentBytes(new URL(address).port) > 0, "the service has sent everything");
     await panel("marie").getByLabel("Read slowly").uncheck();
     await progress("marie").getByText(complete).waitFor();
     assert.ok((await slowest("einstein")) < (await slowest("marie")));
@@ -122,7 +120,7 @@ describe("the demo page", () => {
       const printed = [];
       target.on("console", (message) => message.type() === "log" && printed.push(message.text()));
       // The script's value is a promise, which this does not wait for.
-      await target.evaluate(`${await copied("Follow in a page of any origin")}\nundefined`);
+      await target.evaluate(`${await copied("Follow in the console of any page")}\nundefined`);
       await eventually("an open stream", () => printed.length > 0);
       await publish(type);
       await eventually("an event in the console", () => printed.join("").includes(`event: ${type}\n`));
@@ -140,10 +138,3 @@ describe("the demo page", () => {
   it("causes no error", () => assert.deepEqual(page.errors, []));
 });
 
-/** Returns the bytes that the connections of the server at `port` have in their send buffers. */
-function unsentBytes(port) {
-  const local = `:${Number(port).toString(16).toUpperCase().padStart(4, "0")}`;
-  const sockets = readFileSync("/proc/net/tcp", "utf8").trim().split("\n").slice(1).map((line) => line.trim().split(/\s+/));
-  const queues = sockets.filter(([, address]) => address.endsWith(local)).map(([, , , , queues]) => parseInt(queues, 16));
-  return queues.reduce((sum, queue) => sum + queue, 0);
-}

@@ -82,7 +82,7 @@ describe("sixty tabs over HTTP/2", () => {
   });
 
   // Firefox and WebKit read a response to its end, even if the page does not.
-  const skip = ENGINE !== "chromium" && "only Chromium stops to read";
+  const skip = ENGINE !== "chromium" && "only Chromium stops reading";
   it("stay open when the stream of a tab that reads nothing is reset", { skip }, async () => {
     const page = await context.newPage();
     await page.goto(`${address}/openapi.json`);

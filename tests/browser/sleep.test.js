@@ -1,4 +1,4 @@
-// What clients get after their machine has slept, their tab was frozen, or their connection has died without a word.
+// What clients get after their machine has slept, their tab was frozen, or their connection has died silently.
 
 import { after, before, describe, it } from "node:test";
 import { Browser, ENGINE } from "./fixture/browser.js";
@@ -106,7 +106,7 @@ describe("after a sleep", () => {
     await close();
   });
 
-  describe("ocis-sse-client replaces a connection that has died without a word", () => {
+  describe("ocis-sse-client replaces a connection that has died silently", () => {
     const dies = async () => {
       link.lose();
       await service.hasStreams(0);

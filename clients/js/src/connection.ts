@@ -32,7 +32,7 @@ export interface Handler {
 
 /** An open connection, or one that is opened again. */
 export interface Connection {
-  /** Connects again soon, because the connection may be dead without a sign. */
+  /** Connects again soon, because the connection may be silently dead. */
   reconnect(): void;
   close(): void;
 }

@@ -1,4 +1,4 @@
-// Connections that are dead without a sign.
+// Connections that are silently dead.
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";

@@ -84,6 +84,6 @@ export class Progress {
     const arrived = `${this.#received} of ${this.#total} events`;
     const missing = `${this.#missing || "none"} missing`;
     if (!this.#isComplete) return `${arrived}, ${this.behind} behind`;
-    return `${arrived}, in order, ${missing}; the slowest took ${(this.#slowest / 1000).toFixed(2)} s`;
+    return `${arrived}, in order, ${missing}; the slowest event took ${(this.#slowest / 1000).toFixed(2)} s`;
   }
 }

@@ -3,13 +3,13 @@
 /// The start of the page of `poem-openapi`.
 const START: &str = "<html charset=\"UTF-8\">\n<head>";
 /// The element in which Swagger UI renders.
-const PLACE: &str = "<div id=\"ui\"></div>";
+const ROOT: &str = "<div id=\"ui\"></div>";
 
 /// Completes the page of `poem-openapi`.
 pub(super) fn complete(page: &str) -> String {
     page.trim_start().replacen(START, include_str!("start.html"), 1).replacen(
-        PLACE,
-        include_str!("place.html"),
+        ROOT,
+        include_str!("root.html"),
         1,
     )
 }
