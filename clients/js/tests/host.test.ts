@@ -143,6 +143,30 @@ describe("the host of a connection", () => {
     assert.equal(service.last.headers.Authorization, "Bearer second");
   });
 
+  it("stays connected when one of two tabs leaves", async () => {
+    const [first, second] = [open("first", "secret"), open("second")];
+    await first.join();
+    await second.join();
+    await pass(JOIN_TIME);
+    await requested(1);
+    first.leave();
+    await second.join();
+    assert.equal(service.last.aborted, false);
+  });
+
+  it("connects for no tab that has left at once", async () => {
+    const tab = open("first", "secret");
+    await tab.join();
+    tab.leave();
+    await tab.join();
+    tab.leave();
+    const other = open("second", "other");
+    await other.join();
+    await pass(JOIN_TIME);
+    await requested(1);
+    assert.equal(tab.count("token-request"), 0);
+  });
+
   it("disconnects when the last tab leaves, and connects for the next one", async () => {
     const tab = open("first", "secret");
     await tab.join();
