@@ -79,18 +79,6 @@ describe("a connection that may be dead", () => {
     assert.ok(service.last.aborted);
   });
 
-  it("is not replaced twice if it has been replaced meanwhile", async () => {
-    await open();
-    service.connection?.reconnect();
-    await pass(400);
-    await service.last.end();
-    await pass(3000);
-    await service.last.open();
-    assert.equal(service.requests.length, 2);
-    await pass(1000);
-    assert.equal(service.last.aborted, false);
-  });
-
   it("is replaced without the wait after failures", async () => {
     await service.follow();
     for (let failure = 0; failure < 5; failure++) {

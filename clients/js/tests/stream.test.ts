@@ -206,6 +206,32 @@ describe("a stream", () => {
     assert.deepEqual(errors, [{ status: 403 }, {}]);
   });
 
+  it("joins a new host with its settings and its last id", async () => {
+    addWorkers();
+    const stream = await open({ headers: { "X-Page": "files" }, token: "secret", lastEventId: "6" });
+    assert.equal(service.last.headers["Last-Event-ID"], "6");
+    await service.last.open();
+    await service.last.send("id: 7\ndata: a\n\n");
+    await until(() => stream.lastEventId === "7");
+    const stop = host("ocis-sse-client http://service/sse ");
+    for (let time = 0; service.requests.length < 2 && time < 100; time++) await pass(50);
+    assert.equal(service.last.headers["X-Page"], "files");
+    assert.equal(service.last.headers["Last-Event-ID"], "7");
+    stop();
+  });
+
+  it("connects again when its frozen tab resumes", async () => {
+    const document = new EventTarget();
+    Object.assign(globalThis, { document });
+    await open();
+    Reflect.deleteProperty(globalThis, "document");
+    await service.last.open();
+    document.dispatchEvent(new Event("resume"));
+    const [first] = service.requests;
+    for (let time = 0; !first?.aborted && time < 100; time++) await pass(10);
+    assert.ok(first?.aborted);
+  });
+
   it("takes a relative URL in a page only", () => {
     assert.throws(() => new EventStream("/sse"), TypeError);
   });
