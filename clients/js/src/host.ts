@@ -1,4 +1,4 @@
-import { CONNECTING, type Connection, follow, type Settings, type State } from "./connection.js";
+import { CLOSED, CONNECTING, type Connection, follow, type Settings, type State } from "./connection.js";
 import { locks } from "./locks.js";
 import type { Block } from "./parser.js";
 
@@ -36,7 +36,10 @@ export function host(name: string): () => void {
   function requestToken(member: string): Promise<string | undefined> {
     return new Promise((resolve, reject) => {
       const request = ++requests;
-      const timeout = setTimeout(reject, ANSWER_TIMEOUT);
+      const timeout = setTimeout(() => {
+        answers.delete(request);
+        reject();
+      }, ANSWER_TIMEOUT);
       answers.set(request, (token) => {
         clearTimeout(timeout);
         answers.delete(request);
@@ -51,7 +54,9 @@ export function host(name: string): () => void {
       try {
         return await requestToken(member);
       } catch {
-        // The next tab may answer.
+        // The next tab may answer. This one is asked last from now on.
+        const settings = members.get(member);
+        if (settings && members.delete(member)) members.set(member, settings);
       }
     }
     throw new Error("no tab answers");
@@ -66,6 +71,8 @@ export function host(name: string): () => void {
       state(next) {
         state = next;
         send({ to: "all", kind: "state", state });
+        // A frozen tab does not leave, so that the next stream would be closed as well.
+        if (state.readyState === CLOSED) leaveAll();
       },
       block: (block) => send({ to: "all", kind: "block", block }),
     });
@@ -80,6 +87,8 @@ export function host(name: string): () => void {
       state = { readyState: CONNECTING };
     }
   }
+
+  const leaveAll = (): void => [...members.keys()].forEach(leave);
 
   function join(member: string, settings: Settings): void {
     // The tab holds this lock until it closes, so a crashed tab leaves as well.
@@ -98,7 +107,7 @@ export function host(name: string): () => void {
   };
   send({ to: "all", kind: "started" });
   return () => {
-    [...members.keys()].forEach(leave);
+    leaveAll();
     channel.close();
   };
 }

@@ -79,7 +79,10 @@ export class EventStream extends EventTarget {
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = ({ data }: MessageEvent<ToMember | ToHost>) => this.#receive(data as ToMember);
     const { signal } = this.#closed;
-    globalThis.addEventListener?.("online", () => this.#send({ to: "host", kind: "online" }), { signal });
+    const online = (): void => this.#send({ to: "host", kind: "online" });
+    globalThis.addEventListener?.("online", online, { signal });
+    // Chromium delivers nothing of a response that was open while the tab was frozen.
+    globalThis.document?.addEventListener("resume", online, { signal });
     globalThis.addEventListener?.("pagehide", () => this.#leave(), { signal });
     globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && this.#join(), { signal });
     this.#whileOpen(this.#member, () => this.#join());

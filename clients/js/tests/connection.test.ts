@@ -20,6 +20,18 @@ describe("a connection", () => {
     });
   });
 
+  it("requests the URL with the credentials of its settings and without a cache", async () => {
+    await service.follow({ credentials: "include" });
+    assert.equal(service.last.url, "http://service/sse");
+    assert.equal(service.last.options.credentials, "include");
+    assert.equal(service.last.options.cache, "no-store");
+  });
+
+  it("sends no authorization without a token", async () => {
+    await service.follow();
+    assert.deepEqual(service.last.headers, { Accept: "text/event-stream" });
+  });
+
   it("passes on the language and the blocks of a stream", async () => {
     await service.follow();
     await service.last.open({ "Content-Language": "de" });

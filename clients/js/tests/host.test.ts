@@ -120,6 +120,35 @@ describe("the host of a connection", () => {
     assert.equal(service.last.headers.Authorization, "Bearer secret");
   });
 
+  it("asks a tab that does not answer last from then on", async () => {
+    const frozen = open("frozen");
+    await frozen.join();
+    await open("awake", "secret").join();
+    await pass(JOIN_TIME);
+    await until(() => frozen.count("token-request") === 1);
+    await pass(ANSWER_TIMEOUT);
+    await requested(1);
+    await service.last.fail();
+    await pass(3000);
+    await requested(2);
+    assert.equal(frozen.count("token-request"), 1);
+  });
+
+  it("connects for a new tab after a rejection, although a frozen tab has not left", async () => {
+    const [frozen, tab] = [open("frozen"), open("new", "valid")];
+    await open("first", "expired").join();
+    await frozen.join();
+    await pass(JOIN_TIME);
+    await requested(1);
+    await service.last.respond(403);
+    await until(() => frozen.count("state") === 2);
+    await tab.join();
+    assert.deepEqual(tab.received.at(-1), { to: "new", kind: "state", state: { readyState: 0 } });
+    await pass(JOIN_TIME);
+    await requested(2);
+    assert.equal(service.last.headers.Authorization, "Bearer valid");
+  });
+
   it("asks again after a while if no tab answers", async () => {
     const tab = open("frozen");
     await tab.join();
@@ -141,6 +170,30 @@ describe("the host of a connection", () => {
     await requested(1);
     assert.equal(first.count("token-request"), 0);
     assert.equal(service.last.headers.Authorization, "Bearer second");
+  });
+
+  it("stays connected when one of two tabs leaves", async () => {
+    const [first, second] = [open("first", "secret"), open("second")];
+    await first.join();
+    await second.join();
+    await pass(JOIN_TIME);
+    await requested(1);
+    first.leave();
+    await second.join();
+    assert.equal(service.last.aborted, false);
+  });
+
+  it("connects for no tab that has left at once", async () => {
+    const tab = open("first", "secret");
+    await tab.join();
+    tab.leave();
+    await tab.join();
+    tab.leave();
+    const other = open("second", "other");
+    await other.join();
+    await pass(JOIN_TIME);
+    await requested(1);
+    assert.equal(tab.count("token-request"), 0);
   });
 
   it("disconnects when the last tab leaves, and connects for the next one", async () => {

@@ -25,6 +25,8 @@ export function sleep(milliseconds: number): void {
 
 /** A request to the service. */
 export interface Request {
+  url: string;
+  options: RequestInit;
   headers: Record<string, string>;
   aborted: boolean;
   /** Responds with a status and headers. */
@@ -51,7 +53,7 @@ export class Service {
   constructor() {
     mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"], now: 1_000_000_000_000 });
     mock.method(Math, "random", () => 0);
-    mock.method(globalThis, "fetch", (_url: string, options: RequestInit) => this.#receive(options));
+    mock.method(globalThis, "fetch", (url: string, options: RequestInit) => this.#receive(url, options));
   }
 
   get last(): Request {
@@ -80,13 +82,16 @@ export class Service {
     mock.restoreAll();
   }
 
-  #receive({ headers, signal }: RequestInit): Promise<Response> {
+  #receive(url: string, options: RequestInit): Promise<Response> {
+    const { headers = {}, signal } = options;
     return new Promise((resolve, reject) => {
       const body = new TransformStream<Uint8Array, Uint8Array>();
       const writer = body.writable.getWriter();
       // The client cancels the body when it has ended the request.
       writer.closed.catch(() => undefined);
       const request: Request = {
+        url,
+        options,
         headers: headers as Record<string, string>,
         aborted: false,
         respond: (status, headers = {}) => settled(() => resolve(new Response(null, { status, headers }))),

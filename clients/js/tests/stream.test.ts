@@ -71,6 +71,40 @@ describe("a stream", () => {
     assert.deepEqual(data, ["a", "b"]);
   });
 
+  it("has no id after an empty one, and no type besides message after an empty one", async () => {
+    const stream = await open();
+    const events: unknown[] = [];
+    stream.onmessage = ({ type, lastEventId }) => events.push([type, lastEventId]);
+    await service.last.open();
+    await service.last.send("id: 7\nevent\ndata: a\n\nid\ndata: b\n\n");
+    await until(() => events.length === 2);
+    assert.deepEqual(events, [
+      ["message", "7"],
+      ["message", ""],
+    ]);
+    assert.equal(stream.lastEventId, "");
+  });
+
+  it("remembers 256 ids", async () => {
+    const stream = await open();
+    const ids: string[] = [];
+    stream.onmessage = ({ lastEventId }) => ids.push(lastEventId);
+    await service.last.open();
+    const numbers = Array.from({ length: 257 }, (_, number) => number);
+    // The oldest id is forgotten, the one after it is not.
+    for (const number of [...numbers, 1, 0, 300]) await service.last.send(`id: ${number}\ndata: a\n\n`);
+    await until(() => ids.at(-1) === "300");
+    assert.deepEqual(ids, [...numbers, 0, 300].map(String));
+  });
+
+  it("is closed, and stays closed, when it is told to close", async () => {
+    const stream = await open();
+    stream.onopen = () => assert.fail("open");
+    stream.close();
+    stream.close();
+    assert.equal(stream.readyState, EventStream.CLOSED);
+  });
+
   it("has the language of the response, then that of the comments", async () => {
     const stream = await open();
     const languages: (string | null)[] = [];
@@ -151,6 +185,51 @@ describe("a stream", () => {
     assert.equal(service.last.headers.Authorization, "Bearer secret");
     await service.last.answer({ effective: "de-AT" });
     await until(() => stream.language === "de-AT");
+  });
+
+  it("forgets a language with its headers, and reports a rejection and a failure", async () => {
+    const stream = await open({ headers: { "X-Page": "files" } });
+    const errors: unknown[] = [];
+    stream.onerror = ({ detail }) => errors.push(detail);
+    stream.language = null;
+    await until(() => service.requests.length === 2);
+    assert.equal(service.last.url, "http://service/sse/language");
+    assert.equal(service.last.options.method, "DELETE");
+    assert.deepEqual(service.last.headers, { "X-Page": "files" });
+    await service.last.respond(403);
+    await until(() => errors.length === 1);
+    stream.language = "de";
+    await until(() => service.requests.length === 3);
+    assert.equal(service.last.options.method, "PUT");
+    await service.last.fail();
+    await until(() => errors.length === 2);
+    assert.deepEqual(errors, [{ status: 403 }, {}]);
+  });
+
+  it("joins a new host with its settings and its last id", async () => {
+    addWorkers();
+    const stream = await open({ headers: { "X-Page": "files" }, token: "secret", lastEventId: "6" });
+    assert.equal(service.last.headers["Last-Event-ID"], "6");
+    await service.last.open();
+    await service.last.send("id: 7\ndata: a\n\n");
+    await until(() => stream.lastEventId === "7");
+    const stop = host("ocis-sse-client http://service/sse ");
+    for (let time = 0; service.requests.length < 2 && time < 100; time++) await pass(50);
+    assert.equal(service.last.headers["X-Page"], "files");
+    assert.equal(service.last.headers["Last-Event-ID"], "7");
+    stop();
+  });
+
+  it("connects again when its frozen tab resumes", async () => {
+    const document = new EventTarget();
+    Object.assign(globalThis, { document });
+    await open();
+    Reflect.deleteProperty(globalThis, "document");
+    await service.last.open();
+    document.dispatchEvent(new Event("resume"));
+    const [first] = service.requests;
+    for (let time = 0; !first?.aborted && time < 100; time++) await pass(10);
+    assert.ok(first?.aborted);
   });
 
   it("takes a relative URL in a page only", () => {

@@ -71,6 +71,28 @@ describe("the token of a connection", () => {
     assert.equal(service.requests.length, 1);
   });
 
+  it("is renewed also if its base64url has characters that base64 has not", async () => {
+    // "~~~???" has both of them.
+    const first = token(100, "~~~???>>>");
+    assert.match(first, /[-]/);
+    assert.match(first, /_/);
+    supply(first, token(1000));
+    await service.follow();
+    await service.last.open();
+    await pass(85_000);
+    await pass(0);
+    assert.equal(service.requests.length, 2);
+  });
+
+  it("is not renewed at once if it expires later than a timer can wait", async () => {
+    supply(token(10 ** 8, "first"), token(10 ** 8, "second"));
+    await service.follow();
+    await service.last.open();
+    await pass(1000);
+    await pass(0);
+    assert.equal(service.requests.length, 1);
+  });
+
   it("is not renewed if it is no JSON Web Token", async () => {
     for (const text of ["secret", "a.b.c", `e30.${Buffer.from('{"exp":"soon"}').toString("base64url")}.`, "e30.bnVsbA."]) {
       supply(text, "another");
