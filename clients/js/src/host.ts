@@ -6,7 +6,7 @@ import type { Block } from "./parser.js";
 export type ToHost =
   | { to: "host"; kind: "join"; member: string; settings: Settings }
   | { to: "host"; kind: "leave"; member: string }
-  | { to: "host"; kind: "online" }
+  | { to: "host"; kind: "reconnect" }
   | { to: "host"; kind: "token"; request: number; token: string | undefined };
 
 /** A message of the host to one tab, or to all of them. */
@@ -102,7 +102,7 @@ export function host(name: string): () => void {
     if (data.to !== "host") return;
     if (data.kind === "join") join(data.member, data.settings);
     if (data.kind === "leave") leave(data.member);
-    if (data.kind === "online") connection?.reconnect();
+    if (data.kind === "reconnect") connection?.reconnect();
     if (data.kind === "token") answers.get(data.request)?.(data.token);
   };
   send({ to: "all", kind: "started" });

@@ -79,10 +79,7 @@ export class EventStream extends EventTarget {
     this.#channel = new BroadcastChannel(name);
     this.#channel.onmessage = ({ data }: MessageEvent<ToMember | ToHost>) => this.#receive(data as ToMember);
     const { signal } = this.#closed;
-    const online = (): void => this.#send({ to: "host", kind: "online" });
-    globalThis.addEventListener?.("online", online, { signal });
-    // Chromium delivers nothing of a response that was open while the tab was frozen.
-    globalThis.document?.addEventListener("resume", online, { signal });
+    globalThis.addEventListener?.("online", () => this.#reconnect(), { signal });
     globalThis.addEventListener?.("pagehide", () => this.#leave(), { signal });
     globalThis.addEventListener?.("pageshow", ({ persisted }) => persisted && this.#join(), { signal });
     this.#whileOpen(this.#member, () => this.#join());
@@ -140,7 +137,12 @@ export class EventStream extends EventTarget {
 
   /** Holds the connection in this tab until the stream is closed. With locks it waits until no other tab does. */
   #hold(name: string): void {
-    this.#whileOpen(name, () => this.#closed.signal.addEventListener("abort", host(name)));
+    const { signal } = this.#closed;
+    this.#whileOpen(name, () => {
+      signal.addEventListener("abort", host(name));
+      // Chromium delivers nothing of a response that was open while the tab was frozen.
+      globalThis.document?.addEventListener("resume", () => this.#reconnect(), { signal });
+    });
   }
 
   /** Calls `locked` when the lock is free, and holds the lock until the stream is closed. Without locks it calls `locked` at once. */
@@ -166,6 +168,10 @@ export class EventStream extends EventTarget {
     const { headers = {}, credentials = "same-origin", maxSilence } = this.#options;
     const settings: Settings = { url: this.url, headers, credentials, lastEventId: this.#lastEventId, maxSilence };
     this.#send({ to: "host", kind: "join", member: this.#member, settings });
+  }
+
+  #reconnect(): void {
+    this.#send({ to: "host", kind: "reconnect" });
   }
 
   #leave(): void {
@@ -196,7 +202,7 @@ export class EventStream extends EventTarget {
   #setState({ readyState, status, language }: State): void {
     const before = this.#readyState;
     this.#readyState = readyState;
-    // A stream that was rejected for good leaves, so that the next one starts anew.
+    // A stream that was rejected for good leaves the host, so that the next one opens a new connection.
     if (readyState === CLOSED) this.close();
     if (language) this.#setLanguage(language);
     if (readyState === OPEN && before !== OPEN) this.#dispatch(new Event("open"));

@@ -209,13 +209,13 @@ describe("the host of a connection", () => {
     assert.equal(service.last.headers["Last-Event-ID"], "9");
   });
 
-  it("connects again when the browser is online again", async () => {
+  it("connects again when a tab asks for it", async () => {
     const tab = open("first", "secret");
     await tab.join();
     await pass(JOIN_TIME);
     await requested(1);
     await service.last.open();
-    tab.send({ to: "host", kind: "online" });
+    tab.send({ to: "host", kind: "reconnect" });
     await tab.join();
     await pass(500);
     await pass(0);

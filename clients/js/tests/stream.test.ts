@@ -220,7 +220,8 @@ describe("a stream", () => {
     stop();
   });
 
-  it("connects again when its frozen tab resumes", async () => {
+  /** Opens a stream whose tab is frozen and resumes, and returns whether its connection is replaced within a second. */
+  async function reconnectsAfterFreeze(): Promise<boolean> {
     const document = new EventTarget();
     Object.assign(globalThis, { document });
     await open();
@@ -229,7 +230,16 @@ describe("a stream", () => {
     document.dispatchEvent(new Event("resume"));
     const [first] = service.requests;
     for (let time = 0; !first?.aborted && time < 100; time++) await pass(10);
-    assert.ok(first?.aborted);
+    return first?.aborted === true;
+  }
+
+  it("connects again when a frozen tab that holds the connection resumes", async () => {
+    assert.equal(await reconnectsAfterFreeze(), true);
+  });
+
+  it("keeps the connection of a worker when a frozen tab resumes", async () => {
+    addWorkers();
+    assert.equal(await reconnectsAfterFreeze(), false);
   });
 
   it("takes a relative URL in a page only", () => {
