@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { after, before, describe, it } from "node:test";
 import { Browser } from "./fixture/browser.js";
 import { eventually } from "./fixture/eventually.js";
-import { Process, startUntil } from "./fixture/process.js";
+import { startUntil } from "./fixture/process.js";
 import { visit } from "./fixture/visit.js";
 
 const PROGRAM = process.env.OCIS_SSE ?? fileURLToPath(new URL("../../target/debug/ocis-sse", import.meta.url));
