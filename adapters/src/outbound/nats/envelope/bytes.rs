@@ -4,7 +4,7 @@ use std::fmt;
 
 use base64::{
     Engine as _, alphabet,
-    engine::{GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
+    engine::{GeneralPurpose, GeneralPurposeConfig},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -38,7 +38,10 @@ impl<'de> Deserialize<'de> for Bytes {
             }
 
             fn visit_bytes<E: Error>(self, text: &[u8]) -> Result<Bytes, E> {
-                STANDARD.decode(text).map(Bytes::Known).map_err(|_| E::custom("not base64"))
+                base64_simd::STANDARD
+                    .decode_to_vec(text)
+                    .map(Bytes::Known)
+                    .map_err(|_| E::custom("not base64"))
             }
         }
 
