@@ -153,6 +153,10 @@ impl<F, C> EventLog<F, C> {
         self.bytes + self.mailboxes.len() * MAILBOX_BYTES > self.limits.max_bytes
     }
 
+    fn is_current(&self, mailbox: &Arc<Mailbox<F, C>>) -> bool {
+        self.mailbox(mailbox.user()).is_some_and(|current| Arc::ptr_eq(current, mailbox))
+    }
+
     /// Frees the memory that the mailboxes of a crowd took.
     pub(super) fn shrink(&mut self) {
         if let Some(capacity) = reduced_capacity(self.mailboxes.capacity(), self.mailboxes.len()) {
@@ -187,9 +191,7 @@ impl<F, C> EventLog<F, C> {
                 self.raise_floor(floor);
             }
             // The caller collected the mailboxes earlier, so the user may have another one by now.
-            let is_current =
-                self.mailbox(mailbox.user()).is_some_and(|current| Arc::ptr_eq(current, mailbox));
-            if is_current && contents.is_unused() {
+            if contents.is_unused() && self.is_current(mailbox) {
                 self.mailboxes.remove(mailbox.user());
             }
         }
