@@ -15,7 +15,8 @@ use tikv_jemallocator::Jemalloc;
 /// Exit status for an invalid configuration (`EX_USAGE` of sysexits.h).
 const INVALID_CONFIGURATION: u8 = 64;
 
-/// jemalloc returns memory to the system after many connections have closed. The system's allocator keeps it.
+/// jemalloc returns memory to the kernel after many connections have closed. The system's allocator keeps it. `.cargo/config.toml` has its
+/// options.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use tokio::io::AsyncReadExt as _;
 
 use crate::{
-    DEADLINE, client, eventually_ok,
+    DEADLINE, client, eventually, eventually_ok,
     nats::Nats,
     program::server_with,
     service::{sample, token},
@@ -93,4 +93,29 @@ async fn unread_pages_share_their_memory() {
         join_all((0..UNREAD).map(|_| send_request(http, "GET /docs HTTP/1.1\r\nhost: a\r\n\r\n"))).await;
     let each = (memory().await - before) / f64::from(UNREAD);
     assert!(each < MAX_BYTES, "an unread page takes {each} bytes");
+}
+
+/// Nothing is requested while the memory returns, because the allocator could use the opportunity.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_returns_while_the_service_is_idle() {
+    const CONNECTIONS: usize = 300;
+    /// Less than a head may have, so that the service waits for the rest.
+    const HEAD_KIB: usize = 60;
+    const ALL_HEADS_KIB: usize = CONNECTIONS * HEAD_KIB;
+
+    let nats = Nats::start().await;
+    let mut program = server_with(&nats, &[]);
+    let (http, _) = program.logged_addresses().await;
+    let before = program.resident_kib();
+    let grown = || program.resident_kib().saturating_sub(before);
+    let head = format!("GET /sse HTTP/1.1\r\nx-long: {}", "x".repeat(HEAD_KIB * 1024));
+    let connections = join_all((0..CONNECTIONS).map(|_| async {
+        let mut connection = http.connect().await.expect("connected");
+        client::send_bytes(&mut connection, head.as_bytes()).await;
+        connection
+    }))
+    .await;
+    eventually("the heads are in memory", async || grown() >= ALL_HEADS_KIB).await;
+    drop(connections);
+    eventually("their memory has returned", async || grown() < ALL_HEADS_KIB / 4).await;
 }
