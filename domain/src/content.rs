@@ -90,8 +90,19 @@ impl Content {
     /// Returns the length of all texts together, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.fallback.len()
-            + self.translations.iter().map(|translation| translation.text.len()).sum::<usize>()
+        self.all_texts().map(str::len).sum()
+    }
+
+    /// Returns the number of line breaks in all texts together. CRLF counts as two.
+    #[must_use]
+    pub fn line_breaks(&self) -> usize {
+        let is_line_break = |byte: &u8| matches!(byte, b'\r' | b'\n');
+        self.all_texts().map(|text| text.bytes().filter(is_line_break).count()).sum()
+    }
+
+    fn all_texts(&self) -> impl Iterator<Item = &str> {
+        let translations = self.translations.iter().map(|translation| &*translation.text);
+        [&*self.fallback].into_iter().chain(translations)
     }
 }
 
@@ -154,7 +165,10 @@ mod tests {
         let content = Content::new(Some("English".into()), Some(tag("en")), translations(&["de", "fr"]));
         let position = |text: &str| content.lookup(&LanguagePriorityList::from_tag(&tag(text))).position();
         assert_eq!(["en", "de", "fr", "it"].map(position), [0, 1, 2, 0]);
-        assert_eq!((content.texts(), content.bytes()), (3, "Englishdefr".len()));
+        assert_eq!((content.texts(), content.bytes(), content.line_breaks()), (3, "Englishdefr".len(), 0));
+        let translation = Translation { language: tag("de"), text: "\r\nc".into() };
+        let content = Content::new(Some("a\nb".into()), None, vec![translation]);
+        assert_eq!(content.line_breaks(), 3);
     }
 
     #[test]

@@ -106,8 +106,8 @@ struct Shared {
     exchange: Option<Arc<dyn BookmarkExchange>>,
 }
 
-/// The state behind the lock. The lock is held for a few instructions at a time and never across an await. A connection that takes its
-/// next events does not need it.
+/// The state behind the lock. The lock is held for a batch of mailboxes at a time, for all of them only when the log restarts, and never
+/// across an await. A connection that takes its next events does not need it.
 struct State {
     log: EventLog<Encoded, Arc<dyn Connection>>,
     bookmarks: Bookmarks,
@@ -201,7 +201,7 @@ impl Subscriptions {
         &self.shared.pace
     }
 
-    /// Returns the users with a mailbox: those with an open or recently ended stream.
+    /// Returns the users with a mailbox: those with an open or recently ended stream, or a recent event.
     fn users(&self) -> Vec<UserId> {
         self.shared.state.lock().log.mailboxes().map(|mailbox| mailbox.user().clone()).collect()
     }

@@ -43,7 +43,7 @@ impl<F, C> Remaining<F, C> {
 pub struct Appended {
     /// The number of open streams that have to take the event.
     pub streams: usize,
-    /// The bytes that the event counts for in the mailbox of each recipient.
+    /// The bytes that the event would count for with a single recipient.
     pub bytes: usize,
     /// Whether there are such streams and all of them have taken the event already.
     pub is_delivered: bool,
@@ -57,7 +57,7 @@ impl<F, C> EventLog<F, C> {
     pub fn start_append(&mut self, event: NewEvent<F>, recorded: Instant) -> Option<Appending<F, C>> {
         self.extent?;
         let recorded = self.newest_first().next().map_or(recorded, |(_, last)| last.max(recorded));
-        let (entry, recipients) = Entry::new(event, self.appended, recorded);
+        let (entry, recipients) = Entry::new(event, self.mailboxes.len(), self.appended, recorded);
         self.appended += 1;
         let entry = Arc::new(entry);
         let remaining = match recipients {
@@ -73,9 +73,7 @@ impl<F, C> EventLog<F, C> {
             // Without a history, mailboxes that are created later do not get the event.
             self.mark_missed(&entry);
         }
-        let bytes = entry.bytes_in_log(remaining.len());
-        self.bytes += bytes;
-        let retained = RetainedEntry::new(Arc::clone(&entry), bytes, is_for_later_mailboxes);
+        let retained = RetainedEntry::new(Arc::clone(&entry), is_for_later_mailboxes);
         self.entries.insert(entry.number, retained);
         Some(Appending { entry, remaining, streams: 0 })
     }
@@ -145,7 +143,7 @@ impl<F, C> EventLog<F, C> {
             extent.appending = None;
         }
         let is_delivered = entry.remove_reader() && *streams > 0;
-        Appended { streams: *streams, bytes: entry.bytes, is_delivered }
+        Appended { streams: *streams, bytes: entry.bytes_for_one(), is_delivered }
     }
 
     /// Records that users without a mailbox miss the event that is being appended. One of them may have just left, and gets a gap on

@@ -24,7 +24,8 @@ pub struct Entry<F> {
     pub(super) number: u64,
     /// The number of users that the event names. None for an event for everyone.
     pub recipients: Option<usize>,
-    /// The bytes that the event counts for in each mailbox.
+    /// The bytes that the event counts for in the log, and in each mailbox: all its recipients are counted, so that a crowd's events cannot
+    /// fill the log while each of its users has a small share.
     pub(super) bytes: usize,
     /// The number of open streams that have not taken the event yet, plus one while it is being appended.
     unread: AtomicUsize,
@@ -34,16 +35,25 @@ pub struct Entry<F> {
 const ENTRY_BYTES: usize = 300;
 /// The memory for each recipient, in bytes: a place in the mailbox, and one in the entry's list of mailboxes.
 pub(super) const RECIPIENT_BYTES: usize = 48;
+/// The name of the field that an encoded text has on each further line, in bytes: `data: ` (WHATWG HTML, 9.2.5).
+const LINE_BYTES: usize = 6;
 /// The memory of the table that maps language preferences to translations, in bytes.
 const TRANSLATED_BYTES: usize = 2048;
 
 impl<F> Entry<F> {
-    /// Creates an entry. The recipients of the event are returned, because the entry does not keep them.
-    pub(super) fn new(event: NewEvent<F>, number: u64, recorded: Instant) -> (Self, Recipients) {
+    /// Creates an entry. An event for everyone is for `everyone` users. The recipients of the event are returned, because the entry does not
+    /// keep them.
+    pub(super) fn new(
+        event: NewEvent<F>,
+        everyone: usize,
+        number: u64,
+        recorded: Instant,
+    ) -> (Self, Recipients) {
         let NewEvent { mut notification, encoded, published } = event;
-        let bytes = cost(&notification);
         let to = std::mem::replace(&mut notification.recipients, Recipients::Users(Vec::new()));
         let recipients = if let Recipients::Users(users) = &to { Some(users.len()) } else { None };
+        let others = recipients.unwrap_or(everyone).saturating_sub(1);
+        let bytes = cost(&notification) + others * RECIPIENT_BYTES;
         let unread = AtomicUsize::new(1);
         (Self { notification, encoded, published, recorded, number, recipients, bytes, unread }, to)
     }
@@ -53,9 +63,9 @@ impl<F> Entry<F> {
         self.recipients.is_none()
     }
 
-    /// Returns the bytes that the event counts for in the log while `mailboxes` mailboxes hold it.
-    pub(super) fn bytes_in_log(&self, mailboxes: usize) -> usize {
-        self.bytes + mailboxes.saturating_sub(1) * RECIPIENT_BYTES
+    /// Returns the bytes that the event would count for with a single recipient.
+    pub(super) fn bytes_for_one(&self) -> usize {
+        cost(&self.notification)
     }
 
     /// Returns the floor of a log or a mailbox from which this event was removed for `reason`.
@@ -88,7 +98,8 @@ pub struct NewEvent<F> {
 fn cost(notification: &Notification) -> usize {
     let translated = if notification.content.texts() > 1 { TRANSLATED_BYTES } else { 0 };
     let texts = notification.content.bytes() + notification.event_type.as_str().len();
-    ENTRY_BYTES + RECIPIENT_BYTES + translated + 2 * texts
+    let lines = notification.content.line_breaks();
+    ENTRY_BYTES + RECIPIENT_BYTES + translated + 2 * texts + LINE_BYTES * lines
 }
 
 #[cfg(test)]
@@ -96,28 +107,35 @@ mod tests {
     use super::*;
     use crate::{
         content::{Content, Translation},
+        identity::UserId,
         language::LanguageTag,
         notification::{EventId, EventType, Incarnation},
     };
 
     #[test]
     fn size_counts_texts_twice_and_overhead() {
-        let check = |content: Content, mailboxes: usize, in_mailbox: usize, in_log: usize| {
+        let check = |content: Content, recipients: Recipients, bytes: usize, for_one: usize| {
             let notification = Notification {
                 id: EventId { incarnation: Incarnation::of(1), sequence: 1 },
-                recipients: Recipients::Everyone,
+                recipients,
                 event_type: EventType::try_new("type").expect("an event type"),
                 content,
                 session_id: None,
             };
             let now = Instant::now();
-            let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 0, now);
-            assert_eq!((entry.bytes, entry.bytes_in_log(mailboxes)), (in_mailbox, in_log));
+            let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 5, 0, now);
+            assert_eq!((entry.bytes, entry.bytes_for_one()), (bytes, for_one));
         };
-        check("text".into(), 1, 364, 364);
-        check("text".into(), 3, 364, 460);
+        let users = |names: &[&str]| {
+            Recipients::Users(names.iter().map(|name| UserId::try_new(name).expect("a user id")).collect())
+        };
+        check("text".into(), users(&[]), 364, 364);
+        check("text".into(), users(&["a"]), 364, 364);
+        check("text".into(), users(&["a", "b", "c"]), 460, 364);
+        check("text".into(), Recipients::Everyone, 556, 364);
+        check("te\nxt\r".into(), users(&["a"]), 380, 380);
         let german = LanguageTag::try_new("de").expect("a language tag");
-        let translation = Translation { language: german, text: "translation".into() };
-        check(Content::new(Some("text".into()), None, vec![translation]), 1, 2434, 2434);
+        let translation = Translation { language: german, text: "transl\nation".into() };
+        check(Content::new(Some("text".into()), None, vec![translation]), users(&["a"]), 2442, 2442);
     }
 }

@@ -128,9 +128,6 @@ impl<F, C> Mailbox<F, C> {
     #[must_use]
     pub fn replaced_streams(&self, time: Instant) -> Vec<StreamId> {
         let contents = self.lock();
-        if contents.streams.len() < 2 {
-            return Vec::new();
-        }
         let open = contents.streams.iter().filter(|stream| stream.is_open());
         let open: Vec<_> =
             open.filter_map(|stream| Some((stream.resumable.as_deref()?, stream.id))).collect();

@@ -5,8 +5,9 @@
 //! slow connection. Clients that are new, that return and that are slow differ only in their positions. A stream whose position the log no
 //! longer reaches gets a gap, and continues with the events that are still held.
 //!
-//! The log is limited by age and bytes. The events of one user take at most half of the bytes, except that a single larger event is kept.
-//! So events of other users are held for as long as all of them together take less than the other half, however many events one user gets.
+//! The log is limited by age and bytes. The events that are held for one user, counted with all their recipients, take at most half of the
+//! bytes, except that a single larger event is kept. So whatever one user gets, alone or always with the same others, the events of everyone
+//! else are held for as long as all of them, with the mailboxes, take less than the other half.
 
 mod append;
 mod entry;
@@ -74,7 +75,7 @@ pub enum LimitReached {
 
 /// The approximate memory of a mailbox, in bytes: its fields, its user's id and room for a few events.
 const MAILBOX_BYTES: usize = 300;
-/// The events of one user take at most the log's bytes divided by this.
+/// The events that are held for one user take at most the log's bytes divided by this.
 const USER_SHARE_DIVISOR: usize = 2;
 
 /// The log of recent events, and the streams that read it. `F` holds the encoded frames of an event, `C` is the connection of a stream.
@@ -92,7 +93,7 @@ pub struct EventLog<F, C> {
     eviction: Option<Eviction<F, C>>,
     /// The number of entries that were ever appended.
     appended: u64,
-    /// The bytes of all entries.
+    /// The bytes of all entries, without the one that is being appended.
     bytes: usize,
     /// None until it is known after which event the log is complete.
     extent: Option<Extent>,

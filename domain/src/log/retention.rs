@@ -29,7 +29,8 @@ pub(super) struct RetainedEntry<F, C> {
 }
 
 impl<F, C> RetainedEntry<F, C> {
-    pub(super) fn new(entry: Arc<Entry<F>>, bytes: usize, is_for_later_mailboxes: bool) -> Self {
+    pub(super) fn new(entry: Arc<Entry<F>>, is_for_later_mailboxes: bool) -> Self {
+        let bytes = entry.bytes;
         Self { entry, bytes, holders: 0, mailboxes: Vec::new(), is_appended: false, is_for_later_mailboxes }
     }
 
@@ -57,9 +58,10 @@ pub(super) struct Eviction<F, C> {
 }
 
 impl<F, C> EventLog<F, C> {
-    /// Records that all recipients have the event.
+    /// Records that all recipients have the event. It counts from now on, because only now each of them has at most a user's share of the log.
     pub(super) fn mark_appended(&mut self, number: u64) {
         if let Some(retained) = self.entries.get_mut(&number) {
+            self.bytes += retained.entry.bytes;
             retained.is_appended = true;
             retained.mailboxes.shrink_to_fit();
             if retained.is_unused() {
@@ -150,7 +152,11 @@ impl<F, C> EventLog<F, C> {
     }
 
     fn is_too_large(&self) -> bool {
-        self.bytes + self.mailboxes.len() * MAILBOX_BYTES > self.limits.max_bytes
+        self.bytes + self.mailbox_bytes() > self.limits.max_bytes
+    }
+
+    fn mailbox_bytes(&self) -> usize {
+        self.mailboxes.len() * MAILBOX_BYTES
     }
 
     fn is_current(&self, mailbox: &Arc<Mailbox<F, C>>) -> bool {
@@ -167,7 +173,8 @@ impl<F, C> EventLog<F, C> {
     /// Removes what nobody needs any more from `mailboxes`, and mailboxes that have become empty.
     ///
     /// Without a history these are the events that every stream has taken. With one it is the knowledge that a user's events were evicted,
-    /// once that is long ago. What was written after `confirmed_until` may not have arrived, so the knowledge of later events stays.
+    /// once that is long ago, or if the mailboxes take more than half of the log. What was written after `confirmed_until` may not have
+    /// arrived, so the knowledge of later events stays.
     pub fn prune(
         &mut self,
         mailboxes: &[Arc<Mailbox<F, C>>],
@@ -178,7 +185,8 @@ impl<F, C> EventLog<F, C> {
         let time = now
             .checked_sub(max_age + max_age / FLOOR_LEEWAY_DIVISOR)
             .and_then(|time| Some(time.min(confirmed_until?)));
-        let is_too_large = self.is_too_large();
+        // The other half is for events, which are evicted instead.
+        let has_too_many_mailboxes = self.mailbox_bytes() > self.limits.max_bytes / 2;
         let mut removed = Vec::new();
         for mailbox in mailboxes {
             let mut contents = mailbox.lock();
@@ -186,7 +194,7 @@ impl<F, C> EventLog<F, C> {
                 removed.extend(contents.remove_taken());
             }
             // Without this, a large number of users whose events were evicted could exceed the limit by themselves.
-            let time = if is_too_large && !contents.has_streams() { Some(now) } else { time };
+            let time = if has_too_many_mailboxes && !contents.has_streams() { Some(now) } else { time };
             if let Some(floor) = contents.prune(time) {
                 self.raise_floor(floor);
             }

@@ -29,7 +29,7 @@ impl Subscriptions {
         for (mailbox, id) in open {
             tokio::time::sleep_until((start + schedule.due(ended)).into()).await;
             // A stream that has ended for another reason leaves its time to the next one.
-            if mailbox.with_stream(id, |stream| stream.end_reason().is_none()) == Some(true) {
+            if mailbox.with_stream(id, |stream| stream.is_open()) == Some(true) {
                 shared.end(&mailbox, id, EndReason::Stopping);
                 ended += 1;
             }

@@ -92,8 +92,12 @@ impl Harness {
 
     fn advance(&mut self, time: Duration) {
         self.now.set(self.now.get() + time);
+        while self.log.evict(self.now.get()) {}
+        self.sweep();
+    }
+
+    fn sweep(&mut self) {
         let now = self.now.get();
-        while self.log.evict(now) {}
         let mailboxes: Vec<_> = self.log.mailboxes().cloned().collect();
         self.log.prune(&mailboxes, now, Some(now));
     }

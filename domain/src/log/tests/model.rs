@@ -142,17 +142,20 @@ proptest! {
     }
 
     /// The events of other users are held for as long as all of them and the mailboxes take at most half of the log, however many events
-    /// one user gets.
+    /// one user gets, alone or together with the others of a crowd.
     #[test]
     fn one_user_takes_at_most_half_of_the_log(
         events in prop::collection::vec((prop::bool::weighted(0.8), 0..600_usize), 1..200),
-        max_bytes in 4000..20_000_usize,
+        crowd in 1..20_usize,
+        max_bytes in 6000..40_000_usize,
     ) {
+        let crowd: Vec<_> = (0..crowd).map(|number| format!("flooded-{number}")).collect();
+        let crowd: Vec<_> = crowd.iter().map(String::as_str).collect();
         let mut harness = Harness::new(LogLimits { max_bytes, ..NO_LIMITS });
         let mut of_others = Vec::new();
         for (flood, bytes) in events {
-            let user = if flood { "flooded" } else { "other" };
-            let appended = harness.append_event(&[user], "t", bytes);
+            let users = if flood { &*crowd } else { &["other"] };
+            let appended = harness.append_event(users, "t", bytes);
             if !flood {
                 of_others.push((harness.sequence, appended.bytes));
             }
@@ -160,7 +163,7 @@ proptest! {
         let mut bytes = 0;
         let expected = of_others.iter().rev().take_while(|(_, size)| {
             bytes += size;
-            bytes + 2 * MAILBOX_BYTES <= max_bytes / USER_SHARE_DIVISOR
+            bytes + (1 + crowd.len()) * MAILBOX_BYTES <= max_bytes / USER_SHARE_DIVISOR
         });
         let mut expected: Vec<_> = expected.map(|(at, _)| *at).collect();
         expected.reverse();

@@ -4,7 +4,7 @@ use super::*;
 use crate::log::append::MAILBOXES_PER_BATCH;
 
 fn entry_bytes() -> usize {
-    Entry::new(event(1, users(&["a"]), "t", 1), 0, Instant::now()).0.bytes
+    Entry::new(event(1, users(&["a"]), "t", 1), 0, 0, Instant::now()).0.bytes
 }
 
 /// Returns limits that leave room for this number of entries.
@@ -82,6 +82,23 @@ fn eviction_of_others_causes_no_gap() {
     assert_eq!(taken("a", 0), ["opening at ?", "Limit after 7-0, at 1", "position at 21"]);
     assert_eq!(taken("a", 1), ["opening at 21"]);
     assert_eq!(taken("b", 0), ["opening at 21"]);
+}
+
+/// While a large event is appended, the log is too large, but not because of its users: a sweep in the meantime forgets none of them.
+#[test]
+fn sweep_during_a_large_append_causes_no_gap() {
+    let mut harness = Harness::new(room_for(20));
+    harness.append(&["a"]);
+    for n in 0..40 {
+        harness.append(&[if n % 2 == 0 { "busy" } else { "others" }]);
+    }
+    harness.sequence += 1;
+    let crowd: Vec<_> = (0..60).map(|n| n.to_string()).collect();
+    let large = event(harness.sequence, users(&crowd.iter().map(String::as_str).collect::<Vec<_>>()), "t", 1);
+    let mut appending = harness.log.start_append(large, harness.now.get()).expect("the log has started");
+    harness.sweep();
+    while harness.append_batch(&mut appending).is_none() {}
+    assert_eq!(harness.open_after("b", "tab", id(0)).take_all(), ["opening at 42"]);
 }
 
 /// There are too many users to remember for each whether an event was evicted.
