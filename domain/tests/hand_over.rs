@@ -20,7 +20,6 @@ use domain::{
     session::{Now, Session},
 };
 use loom::{
-    model::Builder,
     sync::{Mutex, Notify},
     thread,
 };
@@ -28,9 +27,6 @@ use loom::{
 /// A connection is a thread that sleeps until it is woken.
 type Connection = Arc<Notify>;
 type Log = EventLog<(), Connection>;
-
-/// The maximum number of preemptions in an interleaving. More of them find no further faults and take too long.
-const MAX_PREEMPTIONS: usize = 3;
 
 fn id(sequence: u64) -> EventId {
     EventId { incarnation: Incarnation::of(1), sequence }
@@ -46,15 +42,15 @@ fn now() -> Instant {
 }
 
 /// Returns an empty log that has started.
-fn log(max_age: Duration) -> Log {
-    let limits = LogLimits { max_age, max_bytes: usize::MAX };
+fn log(max_age: Duration, max_bytes: usize) -> Log {
+    let limits = LogLimits { max_age, max_bytes };
     let mut log = EventLog::new(limits, StreamLimits { total: usize::MAX, per_user: usize::MAX });
     log.resync(id(0), now(), &mut |_| ());
     log
 }
 
-/// Appends an event. Returns whether it is already delivered.
-fn append(log: &Mutex<Log>, sequence: u64) -> bool {
+/// Appends an event. Returns the number of deliveries that this completes: of the event itself, and of those that are evicted.
+fn append(log: &Mutex<Log>, sequence: u64) -> usize {
     let notification = Notification {
         id: id(sequence),
         recipients: Recipients::Users(vec![user()]),
@@ -65,8 +61,10 @@ fn append(log: &Mutex<Log>, sequence: u64) -> bool {
     let event = NewEvent { notification, encoded: (), published: now() };
     let mut log = log.lock().expect("no panic");
     let mut appending = log.start_append(event, now()).expect("the log has started");
-    let appended = log.append_batch(&mut appending, now(), &mut |connection| connection.notify());
-    appended.expect("one user at a time").is_delivered
+    let mut completed = 0;
+    let wake = &mut |connection: &Connection| connection.notify();
+    let appended = log.append_batch(&mut appending, now(), wake, &mut |_| completed += 1);
+    completed + usize::from(appended.expect("one user at a time").is_delivered)
 }
 
 fn prune(log: &mut Log) {
@@ -134,20 +132,14 @@ impl Reader {
     }
 }
 
-fn on_every_interleaving(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(MAX_PREEMPTIONS);
-    builder.check(model);
-}
-
 #[test]
 fn each_event_is_taken_once_and_in_order() {
-    on_every_interleaving(|| {
-        let mut log = log(Duration::MAX);
+    loom::model(|| {
+        let mut log = log(Duration::MAX, usize::MAX);
         let reader = Reader::open(&mut log);
         let log = Mutex::new(log);
         let reading = thread::spawn(move || reader.run(|reader| reader.taken.len() == 3));
-        let appended: usize = (1..=3).map(|sequence| usize::from(append(&log, sequence))).sum();
+        let appended: usize = (1..=3).map(|sequence| append(&log, sequence)).sum();
         let reader = reading.join().expect("no panic");
         assert_eq!(reader.taken, [1, 2, 3]);
         assert_eq!(appended + reader.completed, 3, "each delivery is complete once");
@@ -156,23 +148,38 @@ fn each_event_is_taken_once_and_in_order() {
 
 #[test]
 fn two_streams_complete_a_delivery_once() {
-    on_every_interleaving(|| {
-        let mut log = log(Duration::MAX);
+    loom::model(|| {
+        let mut log = log(Duration::MAX, usize::MAX);
         let readers = [Reader::open(&mut log), Reader::open(&mut log)];
         let log = Mutex::new(log);
         let reading =
             readers.map(|reader| thread::spawn(move || reader.run(|reader| reader.taken.len() == 1)));
-        let appended = usize::from(append(&log, 1));
+        let appended = append(&log, 1);
         let completed: usize =
             reading.map(|reading| reading.join().expect("no panic").completed).iter().sum();
         assert_eq!(appended + completed, 1);
     });
 }
 
+/// The log holds one event, so each append evicts the one before, whether it was taken or not.
+#[test]
+fn eviction_or_take_completes_a_delivery_once() {
+    loom::model(|| {
+        let mut log = log(Duration::MAX, 1);
+        let reader = Reader::open(&mut log);
+        let log = Mutex::new(log);
+        let reading = thread::spawn(move || reader.run(|reader| reader.taken.last() == Some(&3)));
+        let appended: usize = (1..=3).map(|sequence| append(&log, sequence)).sum();
+        let reader = reading.join().expect("no panic");
+        assert!(reader.taken.is_sorted(), "{:?}", reader.taken);
+        assert_eq!(appended + reader.completed, 3);
+    });
+}
+
 #[test]
 fn stream_ended_meanwhile_takes_earlier_events() {
-    on_every_interleaving(|| {
-        let mut log = log(Duration::MAX);
+    loom::model(|| {
+        let mut log = log(Duration::MAX, usize::MAX);
         let reader = Reader::open(&mut log);
         let (mailbox, id, connection) =
             (Arc::clone(&reader.mailbox), reader.id, Arc::clone(&reader.connection));
@@ -194,8 +201,8 @@ fn stream_ended_meanwhile_takes_earlier_events() {
 
 #[test]
 fn note_wakes_a_waiting_connection() {
-    on_every_interleaving(|| {
-        let mut log = log(Duration::MAX);
+    loom::model(|| {
+        let mut log = log(Duration::MAX, usize::MAX);
         let reader = Reader::open(&mut log);
         let (mailbox, id, connection) =
             (Arc::clone(&reader.mailbox), reader.id, Arc::clone(&reader.connection));
@@ -232,8 +239,8 @@ fn note_wakes_a_waiting_connection() {
 /// Without a history the log is pruned while connections take events.
 #[test]
 fn pruning_keeps_events_to_take() {
-    on_every_interleaving(|| {
-        let mut log = log(Duration::ZERO);
+    loom::model(|| {
+        let mut log = log(Duration::ZERO, usize::MAX);
         let reader = Reader::open(&mut log);
         let log = Mutex::new(log);
         let reading = thread::spawn(move || reader.run(|reader| reader.taken.len() == 2));

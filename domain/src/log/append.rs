@@ -79,6 +79,7 @@ impl<F, C> EventLog<F, C> {
     }
 
     /// Adds the event to the next batch of mailboxes at the time `now`, and calls `wake` for each connection that waits for an event.
+    /// Evicts events that exceed a limit, and calls `abandoned` for each event whose last reader loses it.
     ///
     /// Returns none while mailboxes remain. The caller may give others a turn at the log before it calls again. It evicts a bounded number of
     /// events, so that the log may exceed its limits until [`EventLog::evict`] has evicted the rest.
@@ -87,6 +88,7 @@ impl<F, C> EventLog<F, C> {
         appending: &mut Appending<F, C>,
         now: Instant,
         wake: &mut dyn FnMut(&C),
+        abandoned: &mut dyn FnMut(&Entry<F>),
     ) -> Option<Appended> {
         // `start_append` has checked that there is an extent.
         let Some(Extent { floor, .. }) = self.extent else { return Some(self.finish(appending)) };
@@ -99,7 +101,7 @@ impl<F, C> EventLog<F, C> {
             let mut contents = mailbox.lock();
             let Some(readers) = contents.append(entry, now, floor, wake) else { return false };
             *streams += readers;
-            evicted.extend(contents.evict_beyond(user_limit));
+            evicted.extend(contents.evict_beyond(user_limit, abandoned));
             if is_history_off {
                 evicted.extend(contents.remove_taken());
             }
@@ -112,7 +114,7 @@ impl<F, C> EventLog<F, C> {
             self.release(entry.number);
         }
         let appended = (remaining.len() == 0).then(|| self.finish(appending));
-        self.evict(now);
+        self.evict(now, abandoned);
         appended
     }
 

@@ -99,10 +99,11 @@ impl<F, C> EventLog<F, C> {
         Some(retained)
     }
 
-    /// Evicts the events that exceed the limits of the log at `now`, up to a bounded number of mailboxes.
+    /// Evicts the events that exceed the limits of the log at `now`, up to a bounded number of mailboxes. Calls `abandoned` for each event
+    /// whose last reader loses it.
     ///
     /// Returns whether there is more to evict. The caller may give others a turn at the log before it calls again.
-    pub fn evict(&mut self, now: Instant) -> bool {
+    pub fn evict(&mut self, now: Instant, abandoned: &mut dyn FnMut(&Entry<F>)) -> bool {
         let mut steps = 4 * MAILBOXES_PER_BATCH;
         while steps > 0 {
             let Some(Eviction { number, reason, mailboxes }) = &mut self.eviction else {
@@ -111,7 +112,7 @@ impl<F, C> EventLog<F, C> {
                 continue;
             };
             match mailboxes.next() {
-                Some(mailbox) => mailbox.lock().remove(*number, *reason),
+                Some(mailbox) => mailbox.lock().evict(*number, *reason, abandoned),
                 None => self.eviction = None,
             }
             steps -= 1;

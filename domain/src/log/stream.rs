@@ -355,19 +355,31 @@ impl<C> Stream<C> {
         self.progress.as_ref()?.ending
     }
 
+    /// Returns whether the stream is not past the event `id`. False as long as it is not known where the stream starts.
+    pub(super) fn is_before(&self, id: EventId) -> bool {
+        self.position.is_some_and(|position| position != id && !position.follows(id))
+    }
+
+    /// Returns whether the stream replays the event `id`, if it takes it. Otherwise it is a reader of the event.
+    fn replays(&self, id: EventId) -> bool {
+        let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
+        live_after.is_some_and(|live_after| !id.follows(live_after))
+    }
+
+    /// Returns whether the stream is a reader of the event `id` and has not taken it: it was open when the event was appended.
+    pub(super) fn reads(&self, id: EventId) -> bool {
+        let was_open = self
+            .ending()
+            .is_none_or(|ending| ending.latest.is_some_and(|latest| latest == id || latest.follows(id)));
+        self.is_before(id) && !self.replays(id) && was_open
+    }
+
     /// Removes the stream as a reader of the events that it has not taken. Returns the events whose last reader it was.
     pub(super) fn abandon<'a, F>(
-        &self,
+        &'a self,
         index: Option<&'a Index<F>>,
     ) -> impl Iterator<Item = &'a Arc<Entry<F>>> {
-        let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
-        let untaken = self.position.map(|position| live_after.map_or(position, |live| live.max(position)));
-        let untaken = untaken.zip(index).into_iter().flat_map(|(after, index)| index.after(after));
-        // The stream is no reader of the events appended after its end.
-        let ending = self.ending();
-        let was_open = move |id: EventId| {
-            ending.is_none_or(|ending| ending.latest.is_some_and(|latest| latest == id || latest.follows(id)))
-        };
-        untaken.filter(move |entry| was_open(entry.notification.id) && entry.remove_reader())
+        let untaken = self.position.zip(index).into_iter().flat_map(|(after, index)| index.after(after));
+        untaken.filter(|entry| self.reads(entry.notification.id) && entry.remove_reader())
     }
 }

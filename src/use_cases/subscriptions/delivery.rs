@@ -60,7 +60,8 @@ impl Subscriptions {
         let mut appending = state.log.start_append(event, recorded)?;
         let appended = loop {
             let wake = &mut |connection: &_| shared.wake(connection);
-            if let Some(appended) = state.log.append_batch(&mut appending, now, wake) {
+            let abandoned = &mut |entry: &_| shared.count_latency(entry);
+            if let Some(appended) = state.log.append_batch(&mut appending, now, wake, abandoned) {
                 break appended;
             }
             // Lets threads that wait for the lock proceed, which open or end streams.
@@ -97,7 +98,7 @@ impl Subscriptions {
 }
 
 impl Shared {
-    /// Records the latency of an event that its last reader has taken.
+    /// Records the latency of an event that its last reader has taken or lost.
     pub(super) fn count_latency(&self, entry: &Entry<Encoded>) {
         self.metrics.delivery_completed(self.clock.now().saturating_duration_since(entry.published));
     }

@@ -54,7 +54,7 @@ impl Subscriptions {
             state.cleanup_due = now + SWEEP_PERIOD;
             state.bookmarks.remove_expired(now);
             state.languages.remove_unused();
-            while state.log.evict(now) {
+            while state.log.evict(now, &mut |entry| shared.count_latency(entry)) {
                 MutexGuard::bump(&mut state);
             }
         }

@@ -9,6 +9,8 @@ fn metrics(latencies: &[u64]) -> MockMetrics {
     metrics.expect_event_received().return_const(());
     metrics.expect_delivered().return_const(());
     metrics.expect_replayed().return_const(());
+    metrics.expect_lagging().return_const(());
+    metrics.expect_gap_reported().return_const(());
     for latency in latencies {
         metrics.expect_delivery_completed().once().with(eq(s(*latency))).return_const(());
     }
@@ -55,6 +57,23 @@ async fn excludes_replays() {
     tokio::time::sleep(s(7)).await;
     assert_eq!(open.read(), ["1"]);
     drop((open, returning));
+    service.stop().await;
+}
+
+/// The event counts as late, although the slow client never takes it.
+#[tokio::test(start_paused = true)]
+async fn ends_when_the_log_evicts_the_event() {
+    let log = LogLimits { max_age: s(20), ..POLICY.log };
+    let policy = StreamPolicy { log, ..POLICY };
+    let mut service = Service::start_with(policy, metrics(&[20]), PLAIN_FRAMES).await;
+    let [mut fast, mut slow] = ["a", "a"].map(|name| service.open(name));
+    tokio::spawn(service.subscriptions.clone().maintain());
+    service.publish(&["a"], "1");
+    run_until_idle().await;
+    assert_eq!(fast.read(), ["1"]);
+    tokio::time::sleep(s(21)).await;
+    assert_eq!(slow.read(), [gap(GapReason::Expired, "1-0", id(1))]);
+    drop((fast, slow));
     service.stop().await;
 }
 

@@ -113,8 +113,8 @@ impl<F, C> Contents<F, C> {
         if !self.add(entry, log_floor) {
             return None;
         }
-        let mut readers = 0;
-        for stream in self.streams.iter_mut().filter(|stream| stream.is_open() && stream.position.is_some()) {
+        let (id, mut readers) = (entry.notification.id, 0);
+        for stream in self.streams.iter_mut().filter(|stream| stream.is_open() && stream.is_before(id)) {
             entry.add_reader();
             readers += 1;
             stream.session.record_write(now);
@@ -125,21 +125,46 @@ impl<F, C> Contents<F, C> {
         Some(readers)
     }
 
-    /// Removes the oldest events until the others take at most `limit` bytes, or only one is left.
-    pub(in crate::log) fn evict_beyond(&mut self, limit: u64) -> impl Iterator<Item = Arc<Entry<F>>> {
+    /// Removes the oldest events until the others take at most `limit` bytes, or only one is left. Calls `abandoned` for each event whose
+    /// last reader loses it.
+    pub(in crate::log) fn evict_beyond(
+        &mut self,
+        limit: u64,
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) -> impl Iterator<Item = Arc<Entry<F>>> {
         std::iter::from_fn(move || {
-            let index = self.index.as_mut()?;
-            if index.bytes() > limit && index.len() > 1 { index.pop(GapReason::Limit) } else { None }
+            let index = self.index.as_ref()?;
+            let is_too_large = index.bytes() > limit && index.len() > 1;
+            is_too_large.then(|| self.evict_oldest(GapReason::Limit, abandoned))?
         })
     }
 
-    /// Removes the oldest event if it has this `number`. The mailbox may have removed the event already.
-    pub(in crate::log) fn remove(&mut self, number: u64, reason: GapReason) {
-        if let Some(index) = &mut self.index
-            && index.oldest().is_some_and(|oldest| oldest.number == number)
-        {
-            index.pop(reason);
+    /// Removes the oldest event if it has this `number`. The mailbox may have removed the event already. Calls `abandoned` if the event's
+    /// last reader loses it.
+    pub(in crate::log) fn evict(
+        &mut self,
+        number: u64,
+        reason: GapReason,
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) {
+        let oldest = self.index.as_ref().and_then(|index| index.oldest());
+        if oldest.is_some_and(|oldest| oldest.number == number) {
+            self.evict_oldest(reason, abandoned);
         }
+    }
+
+    fn evict_oldest(
+        &mut self,
+        reason: GapReason,
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) -> Option<Arc<Entry<F>>> {
+        let entry = self.index.as_mut()?.pop(reason)?;
+        for stream in &self.streams {
+            if stream.reads(entry.notification.id) && entry.remove_reader() {
+                abandoned(&entry);
+            }
+        }
+        Some(entry)
     }
 
     /// Removes the oldest events that every stream has taken.

@@ -118,7 +118,6 @@ impl<C> Stream<C> {
             progress.is_at_logout = false;
         }
         let until = self.ending().map(|ending| ending.until);
-        let live_after = self.progress.as_ref().and_then(|progress| progress.live_after);
         let (mut bytes, start) = (0, position);
         for entry in index.after(start) {
             let id = entry.notification.id;
@@ -128,9 +127,11 @@ impl<C> Stream<C> {
             if bytes >= limit && position != start {
                 return Some(TurnOutcome::More);
             }
-            let is_live = live_after.is_none_or(|live_after| id.follows(live_after));
-            let delivery =
-                if is_live { Delivery::Live { is_last: entry.remove_reader() } } else { Delivery::Replay };
+            let delivery = if self.replays(id) {
+                Delivery::Replay
+            } else {
+                Delivery::Live { is_last: entry.remove_reader() }
+            };
             bytes += write(&self.preference, Item::Event(entry, delivery));
             if now.saturating_duration_since(entry.recorded) > LATE_AFTER {
                 self.record_late(position, now);

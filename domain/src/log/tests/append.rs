@@ -94,7 +94,7 @@ fn gap_pruned_meanwhile_is_reported() {
     for _ in 0..2 {
         harness.now.set(harness.now.get() + MINUTE);
         let now = harness.now.get();
-        while harness.log.evict(now) {}
+        while harness.log.evict(now, &mut |_| ()) {}
     }
     let mut appending = harness.half_appended();
     harness.advance(Duration::from_secs(1));

@@ -64,6 +64,8 @@ struct Harness {
     now: Rc<Cell<Instant>>,
     sequence: u64,
     woken: Vec<&'static str>,
+    /// The sequences of the events whose last reader has lost them by eviction.
+    abandoned: Vec<u64>,
 }
 
 /// A stream as its connection sees it.
@@ -80,6 +82,7 @@ impl Harness {
             now: Rc::new(Cell::new(Instant::now())),
             sequence: 0,
             woken: Vec::new(),
+            abandoned: Vec::new(),
         };
         harness.resync(id(0));
         harness
@@ -92,7 +95,8 @@ impl Harness {
 
     fn advance(&mut self, time: Duration) {
         self.now.set(self.now.get() + time);
-        while self.log.evict(self.now.get()) {}
+        let now = self.now.get();
+        while self.log.evict(now, &mut |entry| self.abandoned.push(entry.notification.id.sequence)) {}
         self.sweep();
     }
 
@@ -124,7 +128,9 @@ impl Harness {
     }
 
     fn append_batch(&mut self, appending: &mut Appending<(), &'static str>) -> Option<Appended> {
-        self.log.append_batch(appending, self.now.get(), &mut |name| self.woken.push(name))
+        let wake = &mut |name: &&'static str| self.woken.push(name);
+        let abandoned = &mut |entry: &Entry<()>| self.abandoned.push(entry.notification.id.sequence);
+        self.log.append_batch(appending, self.now.get(), wake, abandoned)
     }
 
     /// Returns the connections woken since the last call.

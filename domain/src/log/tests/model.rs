@@ -47,8 +47,14 @@ struct StreamModel {
 }
 
 impl StreamModel {
-    /// Takes items and checks them against all events that were ever appended.
-    fn take(&mut self, limit: usize, all: &[(u64, u8)]) -> Result<(), TestCaseError> {
+    /// Takes items and checks them against all events that were ever appended. Adds the events whose last reader the stream was to
+    /// `completed`.
+    fn take(
+        &mut self,
+        limit: usize,
+        all: &[(u64, u8)],
+        completed: &mut Vec<u64>,
+    ) -> Result<(), TestCaseError> {
         let bit = 1 << USERS.iter().position(|name| *name == self.user).expect("a user");
         let (taken, _) = self.reader.take_up_to(limit);
         for words in taken {
@@ -67,6 +73,7 @@ impl StreamModel {
                 let sequence = words.split(' ').next().and_then(|text| text.parse().ok()).expect("an event");
                 let next = all.iter().find(|(at, users)| *at > self.through && users & bit != 0);
                 prop_assert_eq!(next.map(|(at, _)| *at), Some(sequence), "the next event, once");
+                completed.extend(words.ends_with("last").then_some(sequence));
                 self.through = sequence;
             }
         }
@@ -78,7 +85,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
 
     /// Each stream gets each event of its user once and in order, or a gap. A connection that has taken everything is woken by the next
-    /// event. The log stays within its limits.
+    /// event. Each event with readers is completed once: its last reader takes it, loses it or leaves. The log stays within its limits.
     #[test]
     fn each_stream_gets_each_event_once_or_a_gap(
         steps in prop::collection::vec(step(), 1..80),
@@ -88,6 +95,7 @@ proptest! {
         let max_age = if keeps_history { MINUTE } else { Duration::ZERO };
         let mut harness = Harness::new(LogLimits { max_age, max_bytes });
         let (mut all, mut open) = (Vec::new(), Vec::<StreamModel>::new());
+        let (mut with_readers, mut completed) = (Vec::new(), Vec::new());
         for step in steps {
             match step {
                 Step::Append(named_users, bytes) => {
@@ -101,7 +109,8 @@ proptest! {
                         is_waiting == Some(true) && named(users).contains(&model.user)
                     }).map(|model| model.user).collect();
                     harness.woken();
-                    harness.append_for(recipients, "t", bytes);
+                    let appended = harness.append_for(recipients, "t", bytes);
+                    with_readers.extend((appended.streams > 0).then_some(harness.sequence));
                     let mut woken = harness.woken();
                     woken.sort_unstable();
                     let mut expected = waiting;
@@ -117,11 +126,11 @@ proptest! {
                 }
                 Step::Take(which, limit) if !open.is_empty() => {
                     let which = which % open.len();
-                    open[which].take(limit, &all)?;
+                    open[which].take(limit, &all, &mut completed)?;
                 }
                 Step::Close(which) if !open.is_empty() => {
                     let stream = open.swap_remove(which % open.len());
-                    harness.close(&stream.reader);
+                    completed.extend(harness.close(&stream.reader));
                 }
                 // An append evicts a bounded number of events; the rest is evicted here.
                 Step::Advance(seconds) => {
@@ -135,10 +144,13 @@ proptest! {
             prop_assert_eq!(harness.log.bytes, held);
         }
         for stream in &mut open {
-            stream.take(usize::MAX, &all)?;
+            stream.take(usize::MAX, &all, &mut completed)?;
             let last = all.iter().rev().find(|(_, users)| named(*users).contains(&stream.user));
             prop_assert!(last.is_none_or(|(at, _)| *at <= stream.through), "the stream has taken everything");
         }
+        completed.extend(harness.abandoned);
+        completed.sort_unstable();
+        prop_assert_eq!(completed, with_readers);
     }
 
     /// The events of other users are held for as long as all of them and the mailboxes take at most half of the log, however many events

@@ -50,7 +50,7 @@ fn event_of_many_users_is_evicted_in_batches() {
     harness.append(&users.iter().map(String::as_str).collect::<Vec<_>>());
     let now = harness.now.get() + MINUTE;
     let mut batches = 0;
-    while harness.log.evict(now) {
+    while harness.log.evict(now, &mut |_| ()) {
         batches += 1;
     }
     assert_eq!(batches, 2, "before the last one");
@@ -145,6 +145,40 @@ fn slow_stream_gets_one_gap_for_many_evictions() {
     );
     assert_eq!(slow.lag(), Lag { events: 2, bytes: 2 * entry_bytes() as u64 });
     assert_eq!(slow.take_all(), ["7 last", "8 last"]);
+}
+
+/// A stream that replays an event, or that was ended before it, is no reader of it.
+#[test]
+fn eviction_is_the_end_of_a_delivery() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let [fast, slow] = ["a1", "a2"].map(|name| harness.open("a", name));
+    harness.append(&["a"]);
+    let replaying = harness.open_after("a", "a3", id(0));
+    harness.append(&["a"]);
+    assert_eq!((fast.take_all().len(), replaying.take_all().len(), slow.take_up_to(1).0.len()), (2, 3, 1));
+    assert_eq!(slow.take_up_to(0), (vec!["2 last".to_owned()], TurnOutcome::Wait));
+    harness.end(&fast, EndReason::Stopping);
+    let late = harness.open("a", "a4");
+    harness.append(&["a"]);
+    assert_eq!(late.take_all(), ["3"]);
+    harness.append(&["b"]);
+    harness.advance(MINUTE);
+    assert_eq!((held_sequences(&harness.log), &*harness.abandoned), (vec![], &[3][..]));
+    assert_eq!(slow.take_all(), ["Expired after 7-2, at 3"]);
+    assert_eq!(harness.close(&slow), [0; 0], "it was reported already");
+}
+
+/// Eviction by a user's share.
+#[test]
+fn last_of_several_slow_streams_ends_a_delivery() {
+    let mut harness = Harness::new(room_for(6));
+    let streams = ["a1", "a2"].map(|name| harness.open("a", name));
+    for _ in 0..8 {
+        harness.append(&["a"]);
+    }
+    assert_eq!(harness.abandoned, [1, 2, 3, 4, 5]);
+    assert_eq!(harness.close(&streams[0]), [0; 0]);
+    assert_eq!(harness.close(&streams[1]), [6, 7, 8]);
 }
 
 #[test]

@@ -19,6 +19,21 @@ fn event_reaches_the_streams_of_its_users_only() {
     );
 }
 
+/// The client has got events from another instance that this log does not have yet.
+#[test]
+fn stream_ahead_of_the_log_is_no_reader() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let (here, ahead) = (harness.open("a", "a1"), harness.open_after("a", "a2", id(2)));
+    assert_eq!(ahead.take_all(), ["opening at 2"]);
+    for expected in [["1 last"], ["2 last"]] {
+        assert_eq!(harness.append(&["a"]).streams, 1);
+        assert_eq!(harness.woken(), ["a1"]);
+        assert_eq!(here.take_all(), expected);
+    }
+    assert_eq!(harness.append(&["a"]).streams, 2);
+    assert_eq!((here.take_all(), ahead.take_all()), (vec!["3".to_owned()], vec!["3 last".to_owned()]));
+}
+
 #[test]
 fn user_named_twice_gets_an_event_once() {
     let mut harness = Harness::new(NO_LIMITS);
