@@ -45,7 +45,7 @@ fn now() -> Instant {
 fn log(max_age: Duration, max_bytes: usize) -> Log {
     let limits = LogLimits { max_age, max_bytes };
     let mut log = EventLog::new(limits, StreamLimits { total: usize::MAX, per_user: usize::MAX });
-    log.resync(id(0), now(), &mut |_| ());
+    log.resync(id(0), now(), &mut |_| (), &mut |_| ());
     log
 }
 
@@ -69,7 +69,7 @@ fn append(log: &Mutex<Log>, sequence: u64) -> usize {
 
 fn prune(log: &mut Log) {
     let mailboxes: Vec<_> = log.mailboxes().cloned().collect();
-    log.prune(&mailboxes, now(), Some(now()));
+    log.prune(&mailboxes, now(), Some(now()), &mut |_| ());
 }
 
 /// A stream as its connection sees it.

@@ -106,8 +106,8 @@ struct Shared {
     exchange: Option<Arc<dyn BookmarkExchange>>,
 }
 
-/// The state behind the lock. The lock is held for a batch of mailboxes at a time, for all of them only when the log restarts, and never
-/// across an await. A connection that takes its next events does not need it.
+/// The state behind the lock. The lock is never held across an await, and for most work not for more than a batch of mailboxes at a time. A
+/// connection that takes its next events does not need it.
 struct State {
     log: EventLog<Encoded, Arc<dyn Connection>>,
     bookmarks: Bookmarks,

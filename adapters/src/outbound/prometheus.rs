@@ -103,7 +103,7 @@ impl PrometheusMetrics {
             latency: Latency::register(
                 sse,
                 "delivery_latency_seconds",
-                "Time from NATS storing an event until the last of its streams has taken it for writing",
+                "Time from NATS storing an event until the last of its streams has taken it for writing, has lost it or has ended",
             ),
             evictions: register(
                 sse,

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Instant, vec};
 use super::{Entry, EventLog, Extent, Mailbox, NewEvent, RetainedEntry, USER_SHARE_DIVISOR};
 use crate::{gap::GapReason, identity::UserId, notification::Recipients};
 
-/// The number of mailboxes that one call of [`EventLog::append_batch`] appends to. Other users of the log wait less than a millisecond for
-/// it, however many users an event names. An eviction visits four times as many at a time. Tests name few users, so their batches are
-/// small.
+/// The number of mailboxes that one call of [`EventLog::append_batch`] appends to, less the events that it evicts from them. Other users of
+/// the log wait less than a millisecond for it, however many users an event names. An eviction visits four times as many at a time. Tests
+/// name few users, so their batches are small.
 pub(super) const MAILBOXES_PER_BATCH: usize = if cfg!(test) { 2 } else { 500 };
 
 /// An append in progress: some mailboxes have the event already.
@@ -29,7 +29,20 @@ enum Remaining<F, C> {
     Mailboxes(vec::IntoIter<Arc<Mailbox<F, C>>>),
 }
 
+/// A recipient that does not have the event yet.
+enum Recipient<F, C> {
+    User(UserId),
+    Mailbox(Arc<Mailbox<F, C>>),
+}
+
 impl<F, C> Remaining<F, C> {
+    fn next(&mut self) -> Option<Recipient<F, C>> {
+        match self {
+            Self::Users(users) => users.next().map(Recipient::User),
+            Self::Mailboxes(mailboxes) => mailboxes.next().map(Recipient::Mailbox),
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Users(users) => users.len(),
@@ -94,46 +107,48 @@ impl<F, C> EventLog<F, C> {
         let Some(Extent { floor, .. }) = self.extent else { return Some(self.finish(appending)) };
         let user_limit = (self.limits.max_bytes / USER_SHARE_DIVISOR) as u64;
         let is_history_off = self.is_history_off();
-        let mut evicted = Vec::new();
-        let mut mailboxes = self.next_mailboxes(appending);
-        let Appending { entry, remaining, streams } = appending;
-        mailboxes.retain(|mailbox| {
+        let (mut mailboxes, mut evicted, mut visited) = (Vec::new(), Vec::new(), 0);
+        while visited + evicted.len() < MAILBOXES_PER_BATCH
+            && let Some(recipient) = appending.remaining.next()
+        {
+            visited += 1;
+            let Some(mailbox) = self.mailbox_of(recipient, &appending.entry) else { continue };
             let mut contents = mailbox.lock();
-            let Some(readers) = contents.append(entry, now, floor, wake) else { return false };
-            *streams += readers;
+            let Some(readers) = contents.append(&appending.entry, now, floor, wake) else { continue };
+            appending.streams += readers;
             evicted.extend(contents.evict_beyond(user_limit, abandoned));
             if is_history_off {
-                evicted.extend(contents.remove_taken());
+                evicted.extend(contents.remove_taken(abandoned));
             }
-            true
-        });
-        if let Some(retained) = self.entries.get_mut(&entry.number) {
+            drop(contents);
+            mailboxes.push(mailbox);
+        }
+        if let Some(retained) = self.entries.get_mut(&appending.entry.number) {
             retained.add_mailboxes(mailboxes);
         }
         for entry in evicted {
             self.release(entry.number);
         }
-        let appended = (remaining.len() == 0).then(|| self.finish(appending));
+        let appended = (appending.remaining.len() == 0).then(|| self.finish(appending));
         self.evict(now, abandoned);
         appended
     }
 
-    /// Returns the mailboxes of the next batch.
-    fn next_mailboxes(&mut self, appending: &mut Appending<F, C>) -> Vec<Arc<Mailbox<F, C>>> {
-        let Appending { entry, remaining, .. } = appending;
-        match remaining {
-            Remaining::Mailboxes(mailboxes) => mailboxes.take(MAILBOXES_PER_BATCH).collect(),
-            Remaining::Users(users) => {
-                let mut mailboxes = Vec::with_capacity(MAILBOXES_PER_BATCH.min(users.len()));
-                for user in users.take(MAILBOXES_PER_BATCH) {
-                    match self.mailbox_for(user) {
-                        Some(mailbox) => mailboxes.push(mailbox),
-                        None => self.mark_missed(entry),
-                    }
-                }
-                mailboxes
-            }
+    /// Returns the mailbox of a recipient of `entry`, and creates it if necessary. Returns none if there is no mailbox and no history: nobody
+    /// could ever take the event.
+    fn mailbox_of(&mut self, recipient: Recipient<F, C>, entry: &Entry<F>) -> Option<Arc<Mailbox<F, C>>> {
+        let user = match recipient {
+            Recipient::Mailbox(mailbox) => return Some(mailbox),
+            Recipient::User(user) => user,
+        };
+        if let Some(mailbox) = self.mailbox(&user) {
+            return Some(Arc::clone(mailbox));
         }
+        if self.is_history_off() {
+            self.mark_missed(entry);
+            return None;
+        }
+        Some(self.add_mailbox(user))
     }
 
     fn finish(&mut self, appending: &Appending<F, C>) -> Appended {
@@ -145,7 +160,7 @@ impl<F, C> EventLog<F, C> {
             extent.appending = None;
         }
         let is_delivered = entry.remove_reader() && *streams > 0;
-        Appended { streams: *streams, bytes: entry.bytes_for_one(), is_delivered }
+        Appended { streams: *streams, bytes: entry.bytes_for_one, is_delivered }
     }
 
     /// Records that users without a mailbox miss the event that is being appended. One of them may have just left, and gets a gap on
@@ -154,14 +169,5 @@ impl<F, C> EventLog<F, C> {
         if let Some(extent) = &mut self.extent {
             extent.appending = Some(entry.floor(GapReason::Expired));
         }
-    }
-
-    /// Returns the mailbox of `user`, and creates it if necessary. Returns none if there is no mailbox and no history: nobody could ever
-    /// take the event.
-    fn mailbox_for(&mut self, user: UserId) -> Option<Arc<Mailbox<F, C>>> {
-        if let Some(mailbox) = self.mailbox(&user) {
-            return Some(Arc::clone(mailbox));
-        }
-        (!self.is_history_off()).then(|| self.add_mailbox(user))
     }
 }

@@ -24,9 +24,11 @@ pub struct Entry<F> {
     pub(super) number: u64,
     /// The number of users that the event names. None for an event for everyone.
     pub recipients: Option<usize>,
-    /// The bytes that the event counts for in the log, and in each mailbox: all its recipients are counted, so that a crowd's events cannot
-    /// fill the log while each of its users has a small share.
+    /// The bytes that the event counts for in the log, and in each recipient's share of it: all recipients are counted, so that a crowd's
+    /// events cannot fill the log while each of its users has a small share.
     pub(super) bytes: usize,
+    /// The bytes that the event would count for with a single recipient.
+    pub(super) bytes_for_one: usize,
     /// The number of open streams that have not taken the event yet, plus one while it is being appended.
     unread: AtomicUsize,
 }
@@ -53,19 +55,28 @@ impl<F> Entry<F> {
         let to = std::mem::replace(&mut notification.recipients, Recipients::Users(Vec::new()));
         let recipients = if let Recipients::Users(users) = &to { Some(users.len()) } else { None };
         let others = recipients.unwrap_or(everyone).saturating_sub(1);
-        let bytes = cost(&notification) + others * RECIPIENT_BYTES;
+        let bytes_for_one = cost(&notification);
+        let bytes = bytes_for_one + others * RECIPIENT_BYTES;
         let unread = AtomicUsize::new(1);
-        (Self { notification, encoded, published, recorded, number, recipients, bytes, unread }, to)
+        (
+            Self {
+                notification,
+                encoded,
+                published,
+                recorded,
+                number,
+                recipients,
+                bytes,
+                bytes_for_one,
+                unread,
+            },
+            to,
+        )
     }
 
     /// Returns whether the event is for everyone.
     pub(super) fn is_for_everyone(&self) -> bool {
         self.recipients.is_none()
-    }
-
-    /// Returns the bytes that the event would count for with a single recipient.
-    pub(super) fn bytes_for_one(&self) -> usize {
-        cost(&self.notification)
     }
 
     /// Returns the floor of a log or a mailbox from which this event was removed for `reason`.
@@ -124,7 +135,7 @@ mod tests {
             };
             let now = Instant::now();
             let (entry, _) = Entry::new(NewEvent { notification, encoded: (), published: now }, 5, 0, now);
-            assert_eq!((entry.bytes, entry.bytes_for_one()), (bytes, for_one));
+            assert_eq!((entry.bytes, entry.bytes_for_one), (bytes, for_one));
         };
         let users = |names: &[&str]| {
             Recipients::Users(names.iter().map(|name| UserId::try_new(name).expect("a user id")).collect())

@@ -37,9 +37,11 @@ impl Floor {
 pub(super) struct Index<F> {
     pub(super) floor: Floor,
     entries: VecDeque<Indexed<F>>,
-    /// The bytes of all events that were ever added.
+    /// The bytes of the events in the log, with all their recipients.
+    bytes: u64,
+    /// The bytes of all events that were ever added, each as for one user.
     added_bytes: u64,
-    /// The bytes of all events that were ever removed.
+    /// The bytes of all events that were ever removed, each as for one user.
     removed_bytes: u64,
 }
 
@@ -53,7 +55,7 @@ struct Indexed<F> {
 impl<F> Index<F> {
     /// Creates an empty index that is complete after `floor`.
     pub(super) fn new(floor: Floor) -> Self {
-        Self { floor, entries: VecDeque::new(), added_bytes: 0, removed_bytes: 0 }
+        Self { floor, entries: VecDeque::new(), bytes: 0, added_bytes: 0, removed_bytes: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -69,9 +71,9 @@ impl<F> Index<F> {
         self.entries.capacity()
     }
 
-    /// Returns the bytes of the events that the index holds.
+    /// Returns the bytes that the events of the index count for in the log, with all their recipients.
     pub(super) fn bytes(&self) -> u64 {
-        self.added_bytes - self.removed_bytes
+        self.bytes
     }
 
     /// Returns the event that was added last.
@@ -85,13 +87,15 @@ impl<F> Index<F> {
     }
 
     pub(super) fn push(&mut self, entry: Arc<Entry<F>>) {
-        self.added_bytes += entry.bytes as u64;
+        self.bytes += entry.bytes as u64;
+        self.added_bytes += entry.bytes_for_one as u64;
         self.entries.push_back(Indexed { entry, cumulative_bytes: self.added_bytes });
     }
 
     /// Removes the oldest event for `reason` and raises the floor to it.
     pub(super) fn pop(&mut self, reason: GapReason) -> Option<Arc<Entry<F>>> {
         let Indexed { entry, cumulative_bytes } = self.entries.pop_front()?;
+        self.bytes -= entry.bytes as u64;
         self.removed_bytes = cumulative_bytes;
         self.floor = Floor { after: entry.notification.id, reason, recorded: Some(entry.recorded) };
         // Frees the memory that a burst of events took.
@@ -129,9 +133,12 @@ impl<F> Index<F> {
         (after, recorded.filter(|recorded| *recorded >= time).map(|_| reason))
     }
 
-    /// Returns where in `entries` the first event after `position` is.
+    /// Returns where in `entries` the first event after `position` is. All events come after a position in an earlier incarnation.
     fn first_after(&self, position: EventId) -> usize {
-        let follows = |indexed: &Indexed<F>| indexed.entry.notification.id.follows(position);
+        let follows = |indexed: &Indexed<F>| {
+            let id = indexed.entry.notification.id;
+            id.incarnation != position.incarnation || id.sequence > position.sequence
+        };
         match self.entries.len() {
             0 => 0,
             // The common case, without a search: the stream has taken everything but the last event.

@@ -6,7 +6,7 @@
 //! longer reaches gets a gap, and continues with the events that are still held.
 //!
 //! The log is limited by age and bytes. The events that are held for one user, counted with all their recipients, take at most half of the
-//! bytes, except that a single larger event is kept. So whatever one user gets, alone or always with the same others, the events of everyone
+//! bytes, except that a single larger event is kept; an event for everyone counts with the users who had a mailbox when it was appended. So whatever one user gets, alone or always with the same others, the events of everyone
 //! else are held for as long as all of them, with the mailboxes, take less than the other half.
 
 mod append;
@@ -93,7 +93,7 @@ pub struct EventLog<F, C> {
     eviction: Option<Eviction<F, C>>,
     /// The number of entries that were ever appended.
     appended: u64,
-    /// The bytes of all entries, without the one that is being appended.
+    /// The bytes of all entries. The one that is being appended counts when all its recipients have it.
     bytes: usize,
     /// None until it is known after which event the log is complete.
     extent: Option<Extent>,
@@ -216,8 +216,14 @@ impl<F, C> EventLog<F, C> {
     /// Restarts the log empty at the position `after`, because the event bus may have lost events before it.
     ///
     /// The events appended from now on were published after `after`. Each stream that has not taken everything up to `after`, or was past
-    /// it, gets a gap. Calls `wake` for each connection that waits for an event.
-    pub fn resync(&mut self, after: EventId, now: Instant, wake: &mut dyn FnMut(&C)) {
+    /// it, gets a gap. Calls `wake` for each connection that waits for an event, and `abandoned` for each event whose last reader loses it.
+    pub fn resync(
+        &mut self,
+        after: EventId,
+        now: Instant,
+        wake: &mut dyn FnMut(&C),
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) {
         let floor = Floor { after, reason: GapReason::Expired, recorded: None };
         self.extent = Some(Extent { floor, appending: None, latest: after });
         self.entries.clear();
@@ -225,7 +231,7 @@ impl<F, C> EventLog<F, C> {
         self.eviction = None;
         self.bytes = 0;
         for mailbox in self.mailboxes() {
-            mailbox.lock().reset(floor, now, wake);
+            mailbox.lock().reset(floor, now, wake, abandoned);
         }
     }
 }

@@ -174,13 +174,15 @@ impl<F, C> EventLog<F, C> {
     /// Removes what nobody needs any more from `mailboxes`, and mailboxes that have become empty.
     ///
     /// Without a history these are the events that every stream has taken. With one it is the knowledge that a user's events were evicted,
-    /// once that is long ago, or if the mailboxes take more than half of the log. What was written after `confirmed_until` may not have
-    /// arrived, so the knowledge of later events stays.
+    /// once that is long ago. What was written after `confirmed_until` may not have arrived, so the knowledge of later events stays. If the
+    /// mailboxes take more than half of the log, users without a stream are forgotten at once. Calls `abandoned` for each event whose last
+    /// reader has ended before it.
     pub fn prune(
         &mut self,
         mailboxes: &[Arc<Mailbox<F, C>>],
         now: Instant,
         confirmed_until: Option<Instant>,
+        abandoned: &mut dyn FnMut(&Entry<F>),
     ) {
         let LogLimits { max_age, .. } = self.limits;
         let time = now
@@ -192,7 +194,7 @@ impl<F, C> EventLog<F, C> {
         for mailbox in mailboxes {
             let mut contents = mailbox.lock();
             if self.is_history_off() {
-                removed.extend(contents.remove_taken());
+                removed.extend(contents.remove_taken(abandoned));
             }
             // Without this, a large number of users whose events were evicted could exceed the limit by themselves.
             let time = if has_too_many_mailboxes && !contents.has_streams() { Some(now) } else { time };

@@ -355,7 +355,7 @@ impl<C> Stream<C> {
         self.progress.as_ref()?.ending
     }
 
-    /// Returns whether the stream is not past the event `id`. False as long as it is not known where the stream starts.
+    /// Returns whether the stream is before the event `id`. False as long as it is not known where the stream starts.
     pub(super) fn is_before(&self, id: EventId) -> bool {
         self.position.is_some_and(|position| position != id && !position.follows(id))
     }

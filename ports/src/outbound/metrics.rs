@@ -25,7 +25,7 @@ pub trait Metrics: Send + Sync {
     /// Counts an event that was appended for `streams` open streams.
     fn delivered(&self, streams: usize);
 
-    /// Records that the last of an event's streams has taken it, `latency` after NATS stored it.
+    /// Records that the last of an event's streams has taken it, has lost it or has ended, `latency` after NATS stored it.
     fn delivery_completed(&self, latency: Duration);
 
     /// Counts an event that a stream has taken as a replay.

@@ -17,7 +17,8 @@ impl Subscriptions {
         let shared = &self.shared;
         let now = shared.clock.now();
         let mut state = shared.state.lock();
-        state.log.resync(after, now, &mut |connection| shared.wake(connection));
+        let wake = &mut |connection: &_| shared.wake(connection);
+        state.log.resync(after, now, wake, &mut |entry| shared.count_latency(entry));
         for pending in &mut state.pending {
             pending.latest_at_open =
                 pending.latest_at_open.map(|id| if id.follows(after) { after } else { id });

@@ -69,7 +69,8 @@ impl Subscriptions {
             // The lock is released between two batches, so that streams can be opened and events appended.
             let mut state = shared.state.lock();
             if is_cleanup_due {
-                state.log.prune(mailboxes, now, shared.confirmed_until(now));
+                let abandoned = &mut |entry: &_| shared.count_latency(entry);
+                state.log.prune(mailboxes, now, shared.confirmed_until(now), abandoned);
             }
             let refresh = shared.refresh(&state, last_sweep, now);
             for mailbox in mailboxes {

@@ -153,6 +153,7 @@ impl<F, C> Contents<F, C> {
         }
     }
 
+    /// Removes the oldest event. The streams that have not taken it are no longer its readers.
     fn evict_oldest(
         &mut self,
         reason: GapReason,
@@ -167,13 +168,16 @@ impl<F, C> Contents<F, C> {
         Some(entry)
     }
 
-    /// Removes the oldest events that every stream has taken.
-    pub(in crate::log) fn remove_taken(&mut self) -> impl Iterator<Item = Arc<Entry<F>>> {
+    /// Removes the oldest events that no stream has to take any more. Calls `abandoned` for each event whose last reader has ended before
+    /// it.
+    pub(in crate::log) fn remove_taken(
+        &mut self,
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) -> impl Iterator<Item = Arc<Entry<F>>> {
         std::iter::from_fn(|| {
-            let index = self.index.as_mut()?;
-            let id = index.oldest()?.notification.id;
+            let id = self.index.as_ref()?.oldest()?.notification.id;
             let is_needed = self.streams.iter().any(|stream| stream.needs(id));
-            if is_needed { None } else { index.pop(GapReason::Expired) }
+            (!is_needed).then(|| self.evict_oldest(GapReason::Expired, abandoned))?
         })
     }
 
@@ -191,8 +195,16 @@ impl<F, C> Contents<F, C> {
         Some(index.floor)
     }
 
-    /// Removes all events: the log restarts at `floor`. Calls `wake` for each connection that waits, because its stream may have a gap.
-    pub(in crate::log) fn reset(&mut self, floor: Floor, now: Instant, wake: &mut dyn FnMut(&C)) {
+    /// Removes all events: the log restarts at `floor`. Calls `wake` for each connection that waits, because its stream may have a gap, and
+    /// `abandoned` for each event whose last reader loses it.
+    pub(in crate::log) fn reset(
+        &mut self,
+        floor: Floor,
+        now: Instant,
+        wake: &mut dyn FnMut(&C),
+        abandoned: &mut dyn FnMut(&Entry<F>),
+    ) {
+        while self.evict_oldest(floor.reason, abandoned).is_some() {}
         self.index = Some(Box::new(Index::new(floor)));
         for stream in self.streams.iter_mut().filter(|stream| stream.position.is_some()) {
             stream.reset(floor);

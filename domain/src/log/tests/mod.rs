@@ -89,7 +89,9 @@ impl Harness {
     }
 
     fn resync(&mut self, after: EventId) {
-        self.log.resync(after, self.now.get(), &mut |name| self.woken.push(name));
+        let wake = &mut |name: &&'static str| self.woken.push(name);
+        let abandoned = &mut |entry: &Entry<()>| self.abandoned.push(entry.notification.id.sequence);
+        self.log.resync(after, self.now.get(), wake, abandoned);
         self.sequence = after.sequence;
     }
 
@@ -103,7 +105,8 @@ impl Harness {
     fn sweep(&mut self) {
         let now = self.now.get();
         let mailboxes: Vec<_> = self.log.mailboxes().cloned().collect();
-        self.log.prune(&mailboxes, now, Some(now));
+        let abandoned = &mut |entry: &Entry<()>| self.abandoned.push(entry.notification.id.sequence);
+        self.log.prune(&mailboxes, now, Some(now), abandoned);
     }
 
     fn append(&mut self, users: &[&str]) -> Appended {

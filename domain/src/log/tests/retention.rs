@@ -181,6 +181,48 @@ fn last_of_several_slow_streams_ends_a_delivery() {
     assert_eq!(harness.close(&streams[1]), [6, 7, 8]);
 }
 
+/// In another incarnation the same sequences are other events.
+#[test]
+fn restart_of_the_log_is_the_end_of_deliveries() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let slow = harness.open("a", "a1");
+    harness.append(&["a"]);
+    let elsewhere = |sequence| EventId { incarnation: Incarnation::of(8), sequence };
+    harness.resync(elsewhere(0));
+    assert_eq!(harness.abandoned, [1]);
+    let mut event = event(1, users(&["a"]), "t", 1);
+    event.notification.id = elsewhere(1);
+    let mut appending = harness.log.start_append(event, harness.now.get()).expect("the log has started");
+    assert_eq!(harness.append_batch(&mut appending).map(|appended| appended.streams), Some(1));
+    assert_eq!(slow.lag().events, 1);
+    assert_eq!(harness.close(&slow), [1]);
+}
+
+/// Without a history an event goes when no stream has to take it, and a stream takes nothing after its logout.
+#[test]
+fn logout_is_the_end_of_later_deliveries() {
+    let mut harness = Harness::new(LogLimits { max_age: Duration::ZERO, ..NO_LIMITS });
+    let stream = harness.open("a", "a1");
+    harness.append_event(&["a"], "backchannel-logout", 1);
+    assert_eq!(stream.take(), (vec!["1 last".to_owned()], TurnOutcome::LoggedOut));
+    harness.append(&["a"]);
+    harness.end(&stream, EndReason::Logout);
+    harness.advance(MINUTE);
+    assert_eq!((held_sequences(&harness.log), &*harness.abandoned), (vec![], &[2][..]));
+    assert_eq!(harness.close(&stream), [0; 0]);
+}
+
+#[test]
+fn lag_counts_no_other_recipients() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let stream = harness.open("a", "a1");
+    harness.append(&["a", "b", "c"]);
+    assert_eq!(stream.lag(), Lag { events: 1, bytes: entry_bytes() as u64 });
+    assert_eq!(stream.take_all(), ["1 last"]);
+    harness.append(&["a", "b"]);
+    assert_eq!(stream.lag(), Lag { events: 1, bytes: entry_bytes() as u64 });
+}
+
 #[test]
 fn idle_stream_gets_no_gap() {
     let mut harness = Harness::new(room_for(6));
