@@ -93,7 +93,7 @@ describe("sixty tabs over HTTP/2", () => {
     // The browser buffers several megabytes, and then no more.
     await eventually("an end", async () => {
       await nats.publish(["stalled for ever"], "large", large);
-      return (await service.metric("sse_queue_evictions_total")) === 1;
+      return (await service.metric('sse_connections_closed_total{reason="write_timeout"}')) === 1;
     });
     await publish("after it");
     await allHave("after it");

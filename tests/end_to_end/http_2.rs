@@ -182,5 +182,5 @@ async fn client_that_does_not_read_counts_as_slow() {
     // More than the socket buffers hold.
     let large = "x".repeat(20_000);
     nats.publisher().await.events(&["stalled"], "t", (0..50).map(|_| large.clone())).await;
-    service.counts(r#"sse_connections_closed_total{reason="slow"}"#, 1).await;
+    service.counts(r#"sse_connections_closed_total{reason="write_timeout"}"#, 1).await;
 }

@@ -218,8 +218,7 @@ async fn connections_and_answers_are_counted_once() {
     samples
         .change([
             "sse_connections_opened_total 2".to_owned(),
-            r#"sse_connections_closed_total{reason="slow"} 1"#.into(),
-            "sse_queue_evictions_total 1".into(),
+            r#"sse_connections_closed_total{reason="write_timeout"} 1"#.into(),
             r#"sse_events_received_total{outcome="delivered"} 1"#.into(),
             "sse_deliveries_total 1".into(),
             "sse_delivery_latency_seconds_count 1".into(),

@@ -217,5 +217,5 @@ async fn joining_during_a_burst_loses_nothing() {
     }
     last.dedup();
     assert_eq!(last.len(), 1);
-    assert_eq!(service.metric("sse_queue_evictions_total").await, 0);
+    assert_eq!(service.metric(r#"sse_connections_closed_total{reason="write_timeout"}"#).await, 0);
 }

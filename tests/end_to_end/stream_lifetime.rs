@@ -223,7 +223,7 @@ async fn stream_ends_after_the_write_timeout() {
     nats.publisher().await.event(&["einstein"], "t", &large).await;
     assert_eq!(reads.content().await, large);
     service.has_connections(1).await;
-    assert_eq!(service.metric(r#"sse_connections_closed_total{reason="slow"}"#).await, 1);
+    assert_eq!(service.metric(r#"sse_connections_closed_total{reason="write_timeout"}"#).await, 1);
     assert!(client::is_reset(stalled).await);
 }
 

@@ -129,7 +129,7 @@ async fn stalled_and_gone_clients_are_noticed() {
     let large = "x".repeat(200_000);
     eventually("ended", async || {
         publisher.event(&["einstein"], "t", &large).await;
-        service.metric("sse_queue_evictions_total").await == 1
+        service.metric(r#"sse_connections_closed_total{reason="write_timeout"}"#).await == 1
     })
     .await;
     service.has_connections(0).await;
@@ -162,7 +162,7 @@ async fn http_2_streams_of_a_connection_end_independently() {
     let large = "x".repeat(200_000);
     eventually("ended", async || {
         publisher.event(&["user-0"], "t", &large).await;
-        service.metric("sse_queue_evictions_total").await == 1
+        service.metric(r#"sse_connections_closed_total{reason="write_timeout"}"#).await == 1
     })
     .await;
     // Its stream ends with RST_STREAM.

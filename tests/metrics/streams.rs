@@ -73,10 +73,10 @@ async fn ends_are_counted_once_by_reason() {
     streams = service.open(requests("a", 5));
     service.forget();
     for stream in &mut streams {
-        stream.close(EndReason::Slow);
+        stream.close(EndReason::WriteTimeout);
     }
     streams.clear();
-    service.changes([ended("slow", 5), vec!["sse_queue_evictions_total 5".into()]].concat());
+    service.changes(ended("write_timeout", 5));
 
     streams = service.open(requests("a", 6));
     service.forget();

@@ -53,7 +53,6 @@ pub struct PrometheusMetrics {
     translations_unreadable: Counter,
     deliveries: Counter,
     latency: Latency,
-    evictions: Counter,
     keepalives: Counter,
     lag_events: Histogram,
     lag_bytes: Histogram,
@@ -104,11 +103,6 @@ impl PrometheusMetrics {
                 sse,
                 "delivery_latency_seconds",
                 "Time from NATS storing an event until the last of its streams has taken it for writing, has lost it or has ended",
-            ),
-            evictions: register(
-                sse,
-                "queue_evictions",
-                "Streams ended because their client did not read in time",
             ),
             lag_events: histogram(
                 sse,

@@ -47,8 +47,8 @@ impl StreamId {
 pub enum EndReason {
     /// The client has closed the connection.
     Client,
-    /// The client has not read what was written to it.
-    Slow,
+    /// The client has read nothing for the write timeout.
+    WriteTimeout,
     /// The token that opened the stream has expired.
     Expired,
     /// The user has logged out.
@@ -73,7 +73,7 @@ impl EndReason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Client => "client",
-            Self::Slow => "slow",
+            Self::WriteTimeout => "write_timeout",
             Self::Expired => "expired",
             Self::Logout => "logout",
             Self::Revoked => "revoked",

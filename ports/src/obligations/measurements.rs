@@ -12,7 +12,7 @@ use crate::outbound::{Measurements, Metrics, Outcome};
 pub fn measurements(counts: &(impl Metrics + Measurements)) {
     const REASONS: [EndReason; 10] = [
         EndReason::Client,
-        EndReason::Slow,
+        EndReason::WriteTimeout,
         EndReason::Expired,
         EndReason::Logout,
         EndReason::Revoked,

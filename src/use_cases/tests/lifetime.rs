@@ -132,10 +132,10 @@ async fn unstarted_stream_ends_without_id() {
 #[tokio::test(start_paused = true)]
 async fn first_end_reason_is_recorded() {
     let mut metrics = plain_metrics();
-    metrics.expect_stream_closed().once().with(eq(EndReason::Slow), eq(0), eq(0)).return_const(());
+    metrics.expect_stream_closed().once().with(eq(EndReason::WriteTimeout), eq(0), eq(0)).return_const(());
     let service = Service::start_with(POLICY, metrics, PLAIN_FRAMES).await;
     let mut client = service.open("a");
-    client.stream.close(EndReason::Slow);
+    client.stream.close(EndReason::WriteTimeout);
     client.stream.close(EndReason::Logout);
     service.subscriptions.end_streams_of(&user("a"));
     drop(client);

@@ -26,7 +26,7 @@ const EVENT_BYTES: usize = 16 * 1024;
 const FLOOD: usize = 640;
 /// Disables the timeouts that would end a client that reads nothing.
 const NO_TIMEOUT: [(&str, &str); 2] = [("SSE_WRITE_TIMEOUT", "10m"), ("SSE_TCP_USER_TIMEOUT", "10m")];
-const ENDED_FOR_BEING_SLOW: &str = r#"sse_connections_closed_total{reason="slow"}"#;
+const ENDED_FOR_BEING_SLOW: &str = r#"sse_connections_closed_total{reason="write_timeout"}"#;
 
 /// Returns contents of about `bytes` bytes. Each starts with its number.
 fn contents(numbers: Range<usize>, bytes: usize) -> impl Iterator<Item = String> {

@@ -194,7 +194,7 @@ def play(rate):
         run("tc", "qdisc", "del", "dev", "shaped", "root")
         slow.pause_ends.set()
         slow.has_everything()
-        cut = re.search(r'^sse_connections_closed_total\{reason="slow"\} [^0].*', page("/metrics"), re.MULTILINE)
+        cut = re.search(r'^sse_connections_closed_total\{reason="write_timeout"\} [^0].*', page("/metrics"), re.MULTILINE)
         if cut:
             sys.exit(cut[0])
 

@@ -99,7 +99,7 @@ impl HttpFamilies {
         );
         http.register(
             "write_timeouts",
-            "Connections and HTTP/2 streams cut because their client did not read in time",
+            "Connections and HTTP/2 streams cut because their client did not read or close in time",
             families.write_timeouts.clone(),
         );
         http.register("requests", "Answered requests, by route and status", families.requests.clone());

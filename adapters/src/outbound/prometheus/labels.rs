@@ -8,7 +8,7 @@ use ports::outbound::{AuthenticationFailure, Bucket, Outcome, TicketRejected, To
 
 pub(super) const END_REASONS: [(EndReason, &str); 10] = [
     named(EndReason::Client),
-    named(EndReason::Slow),
+    named(EndReason::WriteTimeout),
     named(EndReason::Expired),
     named(EndReason::Logout),
     named(EndReason::Revoked),

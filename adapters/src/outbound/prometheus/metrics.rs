@@ -26,9 +26,6 @@ impl Metrics for PrometheusMetrics {
     fn stream_closed(&self, reason: EndReason, streams: usize, users: usize) {
         self.set_open(streams, users);
         self.closed.count(reason);
-        if reason == EndReason::Slow {
-            self.evictions.inc();
-        }
     }
 
     fn event_received(&self, outcome: Outcome) {

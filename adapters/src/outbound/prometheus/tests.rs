@@ -46,7 +46,7 @@ fn metrics_have_the_documented_names() {
     let metrics = PrometheusMetrics::new("1.2.3");
     metrics.stream_opened(1, 1);
     metrics.stream_opened(2, 1);
-    metrics.stream_closed(EndReason::Slow, 1, 1);
+    metrics.stream_closed(EndReason::WriteTimeout, 1, 1);
     metrics.event_received(Outcome::Unreadable);
     metrics.delivered(5000);
     metrics.delivery_completed(Duration::from_millis(20));
@@ -64,9 +64,8 @@ fn metrics_have_the_documented_names() {
         "sse_connections 1",
         "sse_users 1",
         "sse_connections_opened_total 2",
-        "sse_connections_closed_total{reason=\"slow\"} 1",
+        "sse_connections_closed_total{reason=\"write_timeout\"} 1",
         "sse_connections_closed_total{reason=\"client\"} 0",
-        "sse_queue_evictions_total 1",
         "sse_events_received_total{outcome=\"unreadable\"} 1",
         "sse_events_received_total{outcome=\"other_type\"} 0",
         "sse_deliveries_total 5000",

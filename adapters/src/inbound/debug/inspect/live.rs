@@ -126,7 +126,7 @@ fn per_second(count: u64, elapsed: Duration) -> f64 {
 fn describe(reason: EndReason) -> &'static str {
     match reason {
         EndReason::Client => "the client disconnected",
-        EndReason::Slow => "the client did not read",
+        EndReason::WriteTimeout => "the client did not read",
         EndReason::Expired => "the token expired",
         EndReason::Logout => "the user logged out",
         EndReason::Revoked => "the account was disabled or deleted",

@@ -92,7 +92,7 @@ impl Drop for EventStreamBody {
         let reason = if self.handle.is_released() {
             EndReason::HandedOver
         } else if self.handle.has_timed_out() {
-            EndReason::Slow
+            EndReason::WriteTimeout
         } else {
             EndReason::Client
         };

@@ -60,7 +60,7 @@ impl Frames for EventFrames {
             EndReason::Replaced => "the client has opened a newer stream",
             EndReason::Administrator => "an administrator has ended the stream",
             EndReason::Stopping | EndReason::HandedOver => "the service is stopping",
-            EndReason::Client | EndReason::Slow => "the line is lost",
+            EndReason::Client | EndReason::WriteTimeout => "the line is lost",
         };
         format!("{}: {why}\n\n", reconnection_time.map(retry).unwrap_or_default()).into()
     }
