@@ -6,8 +6,9 @@
 //! longer reaches gets a gap, and continues with the events that are still held.
 //!
 //! The log is limited by age and bytes. The events that are held for one user, counted with all their recipients, take at most half of the
-//! bytes, except that a single larger event is kept; an event for everyone counts with the users who had a mailbox when it was appended. So whatever one user gets, alone or always with the same others, the events of everyone
-//! else are held for as long as all of them, with the mailboxes, take less than the other half.
+//! bytes, except that a single larger event is kept. An event for everyone counts with the users who had a mailbox when it was appended.
+//! So whatever one user gets, alone or always with the same others, the events of everyone else are held for as long as all of them, with
+//! the mailboxes, take less than the other half.
 
 mod append;
 mod entry;
