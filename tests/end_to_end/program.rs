@@ -105,12 +105,12 @@ impl Program {
         u32::from_str_radix(flags.trim(), 8).expect("octal") & OFlags::CLOEXEC.bits() != 0
     }
 
-    /// Returns the resident memory of the process in KiB.
-    pub(crate) fn resident_kib(&self) -> usize {
+    /// Returns the memory that the process itself has written to, in KiB: without the program and its libraries.
+    pub(crate) fn heap_kib(&self) -> usize {
         let id = self.child.id().expect("it runs");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("readable");
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the memory");
-        resident.trim().trim_end_matches(" kB").parse().expect("a number")
+        let heap = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("the memory");
+        heap.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     pub(crate) async fn status(&mut self) -> Option<i32> {
