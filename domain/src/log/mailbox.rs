@@ -114,11 +114,11 @@ impl<F, C> Mailbox<F, C> {
         let is_of_client = |stream: &&Stream<C>| {
             stream.id < id
                 && stream.is_open()
-                && stream.resumable.as_ref().is_some_and(|resumable| resumable.request == *request)
+                && stream.resumable().is_some_and(|resumable| resumable.request == *request)
         };
         let points = contents.streams.iter().filter(is_of_client).filter_map(|stream| {
             let position = contents.confirmed_position(stream.id, confirmed_until)?;
-            let logged_out = stream.resumable.as_ref().and_then(|resumable| resumable.logged_out);
+            let logged_out = stream.resumable().and_then(|resumable| resumable.logged_out);
             Some(ResumePoint { position, logged_out })
         });
         points.reduce(ResumePoint::latest)
@@ -129,8 +129,7 @@ impl<F, C> Mailbox<F, C> {
     pub fn replaced_streams(&self, time: Instant) -> Vec<StreamId> {
         let contents = self.lock();
         let open = contents.streams.iter().filter(|stream| stream.is_open());
-        let open: Vec<_> =
-            open.filter_map(|stream| Some((stream.resumable.as_deref()?, stream.id))).collect();
+        let open: Vec<_> = open.filter_map(|stream| Some((stream.resumable()?, stream.id))).collect();
         // A stream of another process may be older than one with a lower id, which was opened here before the hand-over.
         let is_replaced = |&&(older, id): &&(&Resumable, StreamId)| {
             let is_newer = |&(newer, newer_id): &(&Resumable, StreamId)| {

@@ -1,5 +1,6 @@
 //! A stream: a position in the mailbox of its user.
 
+mod client;
 mod continuation;
 mod late;
 mod note;
@@ -10,19 +11,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use self::{client::Client, late::LateWindow, note::Notes};
 pub use self::{
+    client::Resumable,
     continuation::{Continuation, ResumableState},
     late::LateState,
     note::Note,
     turn::{Delivery, Item, Turn, TurnOutcome},
 };
-use self::{late::LateWindow, note::Notes};
 use super::{
     Entry, NewStream,
     index::{Floor, Index},
 };
 use crate::{
-    bookmark::{RequestId, ResumePoint},
+    bookmark::ResumePoint,
     gap::Gap,
     identity::{IssuedAt, SessionId},
     language::LanguagePreference,
@@ -94,14 +96,12 @@ pub struct Stream<C> {
     pub connection: C,
     /// The timers of the stream.
     pub session: Session,
-    /// How the client is recognized when it returns. None if it sent no request id.
-    pub resumable: Option<Box<Resumable>>,
     /// The language preference of the stream.
     pub preference: LanguagePreference,
     /// When the token that opened the stream was issued.
     pub issued_at: IssuedAt,
-    /// The session at the identity provider in which the stream was opened. None if it is unknown.
-    pub session_id: Option<Box<SessionId>>,
+    /// None if there is nothing to recognize the client by.
+    client: Option<Box<Client>>,
     /// The last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the stream
     /// starts.
     pub(super) position: Option<EventId>,
@@ -112,21 +112,6 @@ pub struct Stream<C> {
     is_waiting: bool,
     /// Whether the connection was woken and has not taken anything since.
     is_woken: bool,
-}
-
-/// The state of a client that sends a request id. The id identifies such a client when it cannot name its last event.
-#[derive(Debug)]
-pub struct Resumable {
-    /// The id of the request that opened the stream.
-    pub request: RequestId,
-    /// When the stream was opened.
-    pub(super) opened: Instant,
-    /// The event after which the stream starts. The client needs nothing up to it. None until it is known where the stream starts.
-    pub start_after: Option<EventId>,
-    /// The last logout that has already ended a stream of this client. It ends no other.
-    pub logged_out: Option<EventId>,
-    /// The events that the stream has taken late. None for most streams.
-    pub(super) late: Option<Box<LateWindow>>,
 }
 
 /// The delay between recording and taking an event from which the event counts as taken late. An event taken within this time counts as
@@ -161,8 +146,12 @@ impl<C> Stream<C> {
     pub(super) fn new(id: StreamId, stream: NewStream<C>) -> Self {
         let NewStream { connection, session, request, preference, issued_at, session_id } = stream;
         let opened = session.last_write();
-        let resumable = request.map(|request| {
-            Box::new(Resumable { request, opened, start_after: None, logged_out: None, late: None })
+        let resumable = request.map(|request| Resumable {
+            request,
+            opened,
+            start_after: None,
+            logged_out: None,
+            late: None,
         });
         let mut notes = Notes::default();
         notes.add(Note::Opening);
@@ -170,10 +159,9 @@ impl<C> Stream<C> {
             id,
             connection,
             session,
-            resumable,
             preference,
             issued_at,
-            session_id,
+            client: Client::new(resumable, session_id),
             position: None,
             progress: None,
             notes,
@@ -186,6 +174,21 @@ impl<C> Stream<C> {
     #[must_use]
     pub fn id(&self) -> StreamId {
         self.id
+    }
+
+    /// Returns how the client is recognized when it returns. None if it sent no request id.
+    #[must_use]
+    pub fn resumable(&self) -> Option<&Resumable> {
+        self.client.as_ref()?.resumable.as_ref()
+    }
+
+    fn resumable_mut(&mut self) -> Option<&mut Resumable> {
+        self.client.as_mut()?.resumable.as_mut()
+    }
+
+    /// Returns the session at the identity provider in which the stream was opened. None if it is unknown.
+    fn session_id(&self) -> Option<&SessionId> {
+        self.client.as_ref()?.session_id.as_deref()
     }
 
     /// Returns the last event that the stream has taken, or the last id that it has sent to its client. None until it is known where the
@@ -259,7 +262,7 @@ impl<C> Stream<C> {
 
     /// Resets the stream when the log restarts at `floor`. The events that follow may have the sequences of lost ones.
     pub(super) fn reset(&mut self, floor: Floor) {
-        if let Some(resumable) = &mut self.resumable {
+        if let Some(resumable) = self.resumable_mut() {
             // A later event with the same sequence is another logout.
             resumable.logged_out = resumable.logged_out.filter(|id| !id.follows(floor.after));
         }
@@ -276,7 +279,7 @@ impl<C> Stream<C> {
             self.progress.get_or_insert_default().gap.get_or_insert(gap);
             self.position = Some(floor.after);
             self.set_start(floor.after);
-            if let Some(resumable) = &mut self.resumable {
+            if let Some(resumable) = self.resumable_mut() {
                 // The window is about events that are lost.
                 resumable.late = None;
             }
@@ -285,7 +288,7 @@ impl<C> Stream<C> {
 
     /// Records that the stream starts after the event `after`.
     pub fn set_start(&mut self, after: EventId) {
-        if let Some(resumable) = &mut self.resumable {
+        if let Some(resumable) = self.resumable_mut() {
             resumable.start_after = Some(after);
         }
     }
@@ -293,7 +296,7 @@ impl<C> Stream<C> {
     /// Continues an earlier stream of the same client at `point`.
     pub fn resume(&mut self, point: ResumePoint) {
         self.set_start(point.position);
-        if let Some(resumable) = &mut self.resumable {
+        if let Some(resumable) = self.resumable_mut() {
             resumable.logged_out = point.logged_out;
         }
     }
@@ -302,28 +305,30 @@ impl<C> Stream<C> {
     /// client before.
     #[must_use]
     pub fn ends_by(&self, id: EventId, logout: Logout<'_>) -> bool {
-        let logged_out = self.resumable.as_ref().and_then(|resumable| resumable.logged_out);
+        let logged_out = self.resumable().and_then(|resumable| resumable.logged_out);
         let was_handled = logged_out.is_some_and(|logged_out| logged_out == id || logged_out.follows(id));
-        !was_handled && logout.ends(self.session_id.as_deref())
+        !was_handled && logout.ends(self.session_id())
     }
 
     /// Records that the stream takes the events after `after` late, or a gap in their place.
     fn record_late(&mut self, after: EventId, now: Instant) {
-        if let Some(resumable) = &mut self.resumable {
+        if let Some(resumable) = self.resumable_mut() {
             resumable.late.get_or_insert_with(|| Box::new(LateWindow::new(after, now))).extend(now);
         }
     }
 
     /// Records that the stream takes the gap with which it starts.
     fn record_late_gap(&mut self, now: Instant) {
-        if let Some(start) = self.resumable.as_ref().and_then(|resumable| resumable.start_after) {
+        if let Some(start) = self.resumable().and_then(|resumable| resumable.start_after) {
             self.record_late(start, now);
         }
     }
 
     /// Records at `now` that everything written before `confirmed_until` has arrived.
     pub fn confirm(&mut self, now: Instant, confirmed_until: Instant) {
-        if let (Some(resumable), Some(position)) = (&mut self.resumable, self.position) {
+        if let Some(position) = self.position
+            && let Some(resumable) = self.resumable_mut()
+        {
             resumable.late.take_if(|late| !late.confirm(position, now, confirmed_until));
         }
     }
@@ -338,7 +343,9 @@ impl<C> Stream<C> {
         let until = if is_at_logout || leaves_replay { self.position } else { latest };
         let progress = self.progress.get_or_insert_default();
         progress.ending = Some(Ending { reason, until, latest, is_closed: false });
-        if let (EndReason::Logout, Some(resumable)) = (reason, &mut self.resumable) {
+        if reason == EndReason::Logout
+            && let Some(resumable) = self.resumable_mut()
+        {
             resumable.logged_out = resumable.logged_out.max(until);
         }
     }

@@ -135,7 +135,7 @@ impl<F, C> EventLog<F, C> {
             return None;
         }
         stream.end(reason, latest);
-        let bookmark = stream.resumable.as_ref().zip(confirmed).map(|(resumable, position)| Bookmark {
+        let bookmark = stream.resumable().zip(confirmed).map(|(resumable, position)| Bookmark {
             user: mailbox.user().clone(),
             request: resumable.request.clone(),
             point: ResumePoint { position, logged_out: resumable.logged_out },

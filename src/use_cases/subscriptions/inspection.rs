@@ -37,7 +37,7 @@ impl Subscriptions {
         if let Some(mailbox) = state.log.mailbox(user) {
             mailbox.for_each_stream(|stream, lag| {
                 open.push(OpenStream {
-                    request: stream.resumable.as_ref().map(|resumable| resumable.request.clone()),
+                    request: stream.resumable().map(|resumable| resumable.request.clone()),
                     position: stream.position(),
                     since_last_write: stream.session.time_since_write(now.instant),
                     lag,

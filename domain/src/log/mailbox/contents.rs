@@ -309,7 +309,7 @@ impl<F, C> Contents<F, C> {
         confirmed_until: Option<Instant>,
     ) -> Option<EventId> {
         let stream = &self.streams[find(&self.streams, id)?];
-        let resumable = stream.resumable.as_ref()?;
+        let resumable = stream.resumable()?;
         let start = resumable.start_after?;
         let Some(position) = stream.position else { return Some(start) };
         let Some(confirmed_until) = confirmed_until else { return Some(start) };

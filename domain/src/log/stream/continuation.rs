@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{LateWindow, Note, Progress, Resumable, Stream, StreamId, late::LateState, note::Notes};
+use super::{Client, LateWindow, Note, Progress, Resumable, Stream, StreamId, late::LateState, note::Notes};
 use crate::{
     bookmark::RequestId,
     gap::Gap,
@@ -83,14 +83,14 @@ impl<C> Stream<C> {
         now: Instant,
     ) -> Self {
         let Continuation { session, resumable, notes, issued_at, session_id, .. } = continuation;
+        let resumable = resumable.map(|state| Resumable::from_state(state, now));
         Self {
             id,
             connection,
             session: Session::from_state(session, now),
-            resumable: resumable.map(|state| Box::new(Resumable::from_state(state, now))),
             preference,
             issued_at,
-            session_id,
+            client: Client::new(resumable, session_id),
             position: None,
             progress: None,
             notes: Notes::of(&notes),
@@ -129,11 +129,11 @@ impl<C> Stream<C> {
             gap,
             notes: self.notes.pending().collect(),
             session: self.session.state(now),
-            resumable: self.resumable.as_ref().map(|resumable| resumable.state(unconfirmed_after, now)),
+            resumable: self.resumable().map(|resumable| resumable.state(unconfirmed_after, now)),
             requested: self.preference.requested().cloned(),
             language: self.preference.effective().first(),
             issued_at: self.issued_at,
-            session_id: self.session_id.clone(),
+            session_id: self.client.as_ref().and_then(|client| client.session_id.clone()),
         })
     }
 }
