@@ -5,7 +5,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,7 +14,7 @@ use crate::{capacity::reduced_capacity, identity::UserId, notification::EventId}
 ///
 /// Clients choose it freely, so it only selects among the streams of the same user.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct RequestId(Arc<str>);
+pub struct RequestId(Box<str>);
 
 impl RequestId {
     /// The maximum length of an id, in bytes. Clients send UUIDs of 36 bytes.

@@ -1,6 +1,6 @@
 //! The identity of a user.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, time::Duration};
 
 /// The user of a token, and the times between which the token is valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,9 +41,9 @@ impl IssuedAt {
 
 /// The id of a user in tokens and events: reva's opaque id, any text that is not empty.
 ///
-/// Cloning is cheap: all clones share one allocation.
+/// Clones do not share memory: most ids are never cloned, and without a reference count each takes 16 bytes less.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(Arc<str>);
+pub struct UserId(Box<str>);
 
 impl UserId {
     /// The maximum length of an id, in bytes. The platform's ids are UUIDs of 36 bytes.

@@ -73,7 +73,7 @@ pub struct StreamPolicy {
 
 /// Maximum number of bookmarks of all users.
 const MAX_BOOKMARKS: usize = 50_000;
-/// Maximum number of disabled or deleted accounts that are remembered: about 8 MB with ids of 36 bytes, 40 MB with the longest ids.
+/// Maximum number of disabled or deleted accounts that are remembered: about 10 MB with ids of 36 bytes, 60 MB with the longest ids.
 const MAX_REVOKED_ACCOUNTS: usize = 50_000;
 
 /// Returns the limits of bookmarks: a user may have as many bookmarks as open streams.
