@@ -55,7 +55,9 @@ struct Indexed<F> {
 impl<F> Index<F> {
     /// Creates an empty index that is complete after `floor`.
     pub(super) fn new(floor: Floor) -> Self {
-        Self { floor, entries: VecDeque::new(), bytes: 0, added_bytes: 0, removed_bytes: 0 }
+        // The default for the first event is room for four, but most users get one event at a time.
+        let entries = VecDeque::with_capacity(1);
+        Self { floor, entries, bytes: 0, added_bytes: 0, removed_bytes: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {

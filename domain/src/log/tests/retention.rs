@@ -321,6 +321,14 @@ fn crowd_leaves_no_memory_behind() {
 }
 
 #[test]
+fn single_event_takes_room_for_one() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let stream = harness.open("a", "a1");
+    harness.append(&["a"]);
+    assert_eq!(stream.mailbox.lock().index_capacity(), 1);
+}
+
+#[test]
 fn mailbox_frees_the_memory_of_a_burst() {
     let mut harness = Harness::new(NO_LIMITS);
     let stream = harness.open("a", "a1");
