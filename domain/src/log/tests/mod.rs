@@ -27,6 +27,9 @@ const MINUTE: Duration = Duration::from_mins(1);
 const NO_LIMITS: LogLimits = LogLimits { max_age: MINUTE, max_bytes: usize::MAX };
 const ANY_STREAMS: StreamLimits = StreamLimits { total: usize::MAX, per_user: usize::MAX };
 
+/// The session in which all streams were opened.
+const SESSION: &str = "a session";
+
 /// A log in which the connection of a stream is a name.
 type Log = EventLog<(), &'static str>;
 
@@ -146,8 +149,8 @@ impl Harness {
         let session = Session::new(present(self.now.get()), Duration::MAX, None, Jitter::of(0));
         let request = Some(RequestId::try_new(connection).expect("a request id"));
         let preference = Languages::new(LanguageTag::default()).preference(&user(name), None);
-        let issued_at = IssuedAt::UNKNOWN;
-        let stream = NewStream { connection, session, request, preference, issued_at, session_id: None };
+        let (issued_at, session_id) = (IssuedAt::UNKNOWN, SessionId::of(SESSION).map(Box::new));
+        let stream = NewStream { connection, session, request, preference, issued_at, session_id };
         let (mailbox, id) = self.log.open(&user(name), stream);
         Reader { now: Rc::clone(&self.now), mailbox, id }
     }
@@ -237,6 +240,6 @@ impl Reader {
 /// Every open stream has its own allocations of these types. The next larger size class of the allocator would cost each of them.
 #[test]
 fn stream_takes_little_memory() {
-    assert!(size_of::<Stream<Arc<dyn Send>>>() <= 104);
+    assert!(size_of::<Stream<Arc<dyn Send>>>() <= 96);
     assert!(2 * size_of::<usize>() + size_of::<Mailbox<(), Arc<dyn Send>>>() <= 64);
 }

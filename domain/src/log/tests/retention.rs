@@ -99,6 +99,29 @@ fn sweep_after_a_large_event_causes_no_gap() {
     assert_eq!(harness.open_after("b", "tab", id(0)).take_all(), ["opening at 82"]);
 }
 
+/// The mailboxes take half of the log, and no more.
+#[test]
+fn sweep_forgets_nobody_while_mailboxes_take_half_of_the_log() {
+    let mut harness = Harness::new(LogLimits { max_bytes: 2 * 2 * MAILBOX_BYTES, ..NO_LIMITS });
+    harness.append(&["a"]);
+    harness.append(&["b"]);
+    assert_eq!(held_sequences(&harness.log), [2]);
+    harness.sweep();
+    assert_eq!(harness.open_after("c", "tab", id(0)).take_all(), ["opening at 2"]);
+}
+
+/// A sweep works through mailboxes that it has collected before.
+#[test]
+fn sweep_leaves_the_mailbox_of_a_user_who_has_returned() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let left = harness.open("a", "a1");
+    harness.close(&left);
+    let returned = harness.open("a", "a2");
+    harness.log.prune(&[left.mailbox], harness.now.get(), None, &mut |_| {});
+    harness.append(&["a"]);
+    assert_eq!(returned.take_all(), ["1 last"]);
+}
+
 /// There are too many users to remember for each whether an event was evicted.
 #[test]
 fn log_stays_within_its_bytes_with_many_users() {
@@ -164,6 +187,17 @@ fn eviction_is_the_end_of_a_delivery() {
     assert_eq!((held_sequences(&harness.log), &*harness.abandoned), (vec![], &[3][..]));
     assert_eq!(slow.take_all(), ["Expired after 7-2, at 3"]);
     assert_eq!(harness.close(&slow), [0; 0], "it was reported already");
+}
+
+#[test]
+fn close_of_another_stream_ends_no_delivery() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let [reader, ended] = ["a1", "a2"].map(|name| harness.open("a", name));
+    harness.end(&ended, EndReason::Stopping);
+    harness.append(&["a"]);
+    let replaying = harness.open_after("a", "a3", id(0));
+    assert_eq!([&ended, &replaying].map(|stream| harness.close(stream)), [[0; 0]; 2]);
+    assert_eq!(reader.take_all(), ["1 last"]);
 }
 
 /// Eviction by a user's share.

@@ -184,6 +184,19 @@ fn position_is_refreshed_when_idle() {
 }
 
 #[test]
+fn stream_ends_by_the_logout_of_its_session() {
+    let mut harness = Harness::new(NO_LIMITS);
+    let stream = harness.open("a", "a1");
+    let ends_by = |session| {
+        let mut logout = event(1, users(&["a"]), "backchannel-logout", 1).notification;
+        logout.session_id = SessionId::of(session).map(Box::new);
+        let logout = logout.logout().expect("a logout");
+        stream.mailbox.with_stream(stream.id, |stream| stream.ends_by(id(1), logout)).expect("open")
+    };
+    assert_eq!([SESSION, "another", ""].map(ends_by), [true, false, true]);
+}
+
+#[test]
 fn ended_stream_takes_earlier_events() {
     let mut harness = Harness::new(NO_LIMITS);
     let stream = harness.open("a", "a1");
