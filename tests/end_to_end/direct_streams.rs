@@ -215,7 +215,7 @@ async fn stream_ends_with_the_platform_token(kind: Kind) {
     let installation = Installation::start_with(kind, &settings).await;
     let _stays = installation.follow_in(None).await;
     // The leeway of five seconds ends soon.
-    installation.platform.set_lifetime(-3);
+    installation.platform.set_lifetime(-1);
     let mut stream = installation.follow_in(None).await;
     let mut last = None;
     while let Some(block) = stream.next().await {

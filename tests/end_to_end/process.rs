@@ -99,9 +99,9 @@ async fn sigterm_stops_cleanly() {
 #[tokio::test]
 async fn second_signal_stops_at_once() {
     let nats = Nats::start().await;
-    let mut program = server(&nats);
+    let mut program = server_with(&nats, &[("SSE_DRAIN_TIMEOUT", "1m")]);
     let address = program.logged_addresses().await.0;
-    // An unfinished request delays the shutdown after the first signal.
+    // An unfinished request delays the shutdown after the first signal, for much longer than the second one takes to arrive.
     let mut unfinished = address.connect().await.expect("connected");
     send_bytes(&mut unfinished, b"GET /sse HTTP/1.1\r\nhost:").await;
     let mut stream = Stream::open(address, "/sse", &[("x-access-token", &token("einstein"))]).await;

@@ -31,7 +31,7 @@ async fn stream_ends_cleanly_at_token_expiry() {
     #[expect(clippy::disallowed_methods, reason = "a token's time is the wall clock's")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
     // The leeway of five seconds ends soon.
-    let token = token_until(now - 3);
+    let token = token_until(now - 1);
     let mut stream = Stream::open(service.http, "/sse", &[("x-access-token", &token)]).await;
     let mut other = service.follow("einstein").await;
     assert_eq!(stream.closing_comment().await, "the token has expired or is about to");
@@ -174,7 +174,8 @@ async fn simultaneous_connections_wait_in_the_backlog() {
 async fn shutdown_ends_streams_one_after_another() {
     const STREAMS: usize = 20;
     let nats = Nats::start().await;
-    let mut program = server_with(&nats, &[("SSE_DRAIN_TIMEOUT", "5s")]);
+    let mut program = server_with(&nats, &[("SSE_DRAIN_TIMEOUT", "10s")]);
+    let publisher = nats.publisher().await;
     let (address, debug) = program.logged_addresses().await;
     let headers = [("x-access-token", &*token("einstein"))];
     let mut streams = Vec::new();
@@ -190,7 +191,7 @@ async fn shutdown_ends_streams_one_after_another() {
     })
     .await;
     // Streams that still wait for their end get events as before.
-    nats.publisher().await.event(&["einstein"], "t", "meanwhile").await;
+    publisher.event(&["einstein"], "t", "meanwhile").await;
     let mut times = Vec::new();
     let mut served = 0;
     for stream in &mut streams {

@@ -198,7 +198,7 @@ async fn stream_ends_with_the_token_of_its_ticket() {
     let service = Service::start_unready(&nats, ON);
     // The leeway of five seconds ends soon.
     let token = token_with(&json!({
-        "aud": ["reva"], "exp": now().as_secs() - 3,
+        "aud": ["reva"], "exp": now().as_secs() - 1,
         "user": { "id": { "opaque_id": "einstein" } }, "scope": { "user": {} },
     }));
     let ticket = service.http.request_ticket(&[("x-access-token", &token)]).await;

@@ -188,7 +188,7 @@ async fn http_2_streams_of_a_connection_end_independently() {
 async fn http_2_connection_ends_only_when_idle() {
     let (nats, files) = (Nats::start().await, Files::new());
     let roots = files.renew();
-    let service = files.serve_with(&nats, &[("SSE_REQUEST_TIMEOUT", "500ms")]).await;
+    let service = files.serve_with(&nats, &[("SSE_REQUEST_TIMEOUT", "1s")]).await;
     let open = async || {
         let stream = connect(&service, &roots, b"h2").await.expect("a known server");
         let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;

@@ -8,6 +8,7 @@ use tokio::process::Command;
 use crate::{
     DEADLINE,
     client::{Stream, get},
+    eventually,
     nats::Nats,
     program::{Program, server_with},
     service::{sample, token},
@@ -43,7 +44,8 @@ async fn stops_neither_streams_nor_probes() {
     for stream in &mut streams {
         assert_eq!(stream.content().await, "an event");
     }
-    assert_eq!(get(debug, "/readyz", &[]).await.status, 200);
+    // Readiness also waits for the service registry.
+    eventually("ready", async || get(debug, "/readyz", &[]).await.status == 200).await;
     program.terminate();
     assert_eq!(program.status().await, Some(0));
 }

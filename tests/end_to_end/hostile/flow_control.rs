@@ -18,7 +18,7 @@ pub(super) const SETTINGS: [(&str, &str); 2] =
     [("SSE_WRITE_TIMEOUT", "2s"), ("SSE_DEBUG_TOKEN", "let me in")];
 const DEBUG_TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
 /// The lifetime of a short token, and of a stream with `SSE_MAX_STREAM_AGE`.
-const TOKEN_LASTS: Duration = Duration::from_secs(2);
+const TOKEN_LASTS: Duration = Duration::from_secs(4);
 /// The leeway of an expired token.
 const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 
@@ -248,7 +248,7 @@ async fn every_ended_stream_ends_on_the_wire() {
     let nats = Nats::start().await;
     let publisher = nats.publisher().await;
     let service = Service::start(&nats, &SETTINGS).await;
-    let aging = [&SETTINGS[..], &[("SSE_MAX_STREAM_AGE", "2s")]].concat();
+    let aging = [&SETTINGS[..], &[("SSE_MAX_STREAM_AGE", "4s")]].concat();
     let aging = Service::start(&nats, &aging).await;
     let reasons = [Reason::Slow, Reason::Logout, Reason::Expiry, Reason::Administrator, Reason::Age];
     let cases = reasons.iter().flat_map(|reason| WINDOWS.map(|window| (window, *reason)));

@@ -45,7 +45,7 @@ behind!(haproxy, Kind::Haproxy);
 behind!(traefik, Kind::Traefik);
 
 /// In keepalive intervals, longer than the idle timeout of the proxies in these tests.
-const KEEPALIVES: usize = 15;
+const KEEPALIVES: usize = 20;
 pub(crate) const KEEPALIVE_INTERVAL: &str = "200ms";
 
 const EVENTS: usize = 20;

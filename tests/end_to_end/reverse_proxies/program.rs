@@ -201,7 +201,7 @@ impl ReverseProxy {
         for line in template.lines() {
             let mut line = line
                 .replace(self.kind.listen_address(), &self.address().to_string())
-                .replace(IDLE_TIME, "1s")
+                .replace(IDLE_TIME, "3s")
                 .replace(GRACE, "200ms")
                 .replace(TRAEFIK_FOLDER, &self.directory.path().to_string_lossy());
             if let Some(platform) = self.platform {
