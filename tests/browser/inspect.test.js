@@ -134,10 +134,8 @@ describe("the inspect page", () => {
   });
 
   it("shows an outage of the service and recovers", async () => {
-    const address = service.debug;
     await service.down();
     await page.waitForSelector("#state[data-state=gone]");
-    service.environment.SSE_DEBUG_ADDR = address;
     await service.up();
     await page.waitForSelector("#state[data-state=ready]");
   });

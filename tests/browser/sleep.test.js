@@ -1,6 +1,6 @@
 // What clients get after their machine has slept, their tab was frozen, or their connection has died silently.
 
-import { after, before, describe, it } from "node:test";
+import { after, afterEach, before, describe, it } from "node:test";
 import { Browser, ENGINE } from "./fixture/browser.js";
 import { eventually } from "./fixture/eventually.js";
 import { Ledger } from "./fixture/ledger.js";
@@ -110,29 +110,36 @@ describe("after a sleep", () => {
     });
   }
 
-  it("ocis-sse-client continues a discarded tab after the last event id that the page has kept", async () => {
-    await open(CLIENTS["ocis-sse-client"]);
-    const lastEventId = await page.evaluate(() => window.stream.lastEventId);
-    await page.close();
-    await service.hasStreams(0);
-    const contents = await publishSome("discarded");
-    page = await browser.page();
-    await follow(page, "ocis-sse-client", link.address, token("einstein"), ledger, { lastEventId });
-    await ledger.has(...contents);
-    await close();
+  describe("ocis-sse-client continues a discarded tab", () => {
+    afterEach(close);
+
+    it("after the last event id that the page has kept", async () => {
+      await open(CLIENTS["ocis-sse-client"]);
+      const lastEventId = await page.evaluate(() => window.stream.lastEventId);
+      await page.close();
+      await service.hasStreams(0);
+      const contents = await publishSome("discarded");
+      page = await browser.page();
+      await follow(page, "ocis-sse-client", link.address, token("einstein"), ledger, { lastEventId });
+      await ledger.has(...contents);
+    });
   });
 
   describe("ocis-sse-client replaces a connection that has died silently", () => {
+    afterEach(close);
+
+    const ended = () => service.metric('sse_connections_closed_total{reason="client"}');
     const dies = async () => {
+      const before = await ended();
       link.lose();
-      await service.hasStreams(0);
+      // The client may have returned by now.
+      await eventually("the service has noticed it", async () => (await ended()) > before);
       return publishSome("dead");
     };
 
     it("when it hears nothing for maxSilence", async () => {
       await open(CLIENTS["ocis-sse-client"], { maxSilence: 4000 });
       await ledger.has(...(await dies()));
-      await close();
     });
 
     it("when the browser is online again", async () => {
@@ -146,7 +153,6 @@ describe("after a sleep", () => {
         await page.evaluate(() => void dispatchEvent(new Event("online")));
       }
       await ledger.has(...contents);
-      await close();
     });
 
     it("when the clock has moved on", async () => {
@@ -157,7 +163,6 @@ describe("after a sleep", () => {
         Date.now = () => now() + 8 * 3600 * 1000;
       });
       await ledger.has(...contents);
-      await close();
     });
   });
 });

@@ -1,10 +1,10 @@
-// Clients whose streams a reverse proxy connects directly to the service, and sixty tabs of one browser over HTTP/2.
+// Clients whose streams a reverse proxy connects directly to the service, and sixty tabs of one browser over HTTP/2. Each proxy has a file of
+// its own, so that they are tested beside each other.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { Browser } from "./fixture/browser.js";
 import { DirectStreams } from "./fixture/direct-streams.js";
-import { EDGES } from "./fixture/edge.js";
 import { Ledger } from "./fixture/ledger.js";
 import { Nats } from "./fixture/nats.js";
 import { Service } from "./fixture/service.js";
@@ -20,7 +20,8 @@ const ABOVE = PATH.replace(/\/sse$/, "");
 // The edges have certificates of their own.
 const ANY_CERTIFICATE = { anyCertificate: true };
 
-for (const kind of EDGES) {
+/** Defines the tests behind a proxy of this kind. */
+export function directStreams(kind) {
   journey(`@ownclouders/web-client behind ${kind}`, webClient("@ownclouders/web-client", ANY_CERTIFICATE), kind);
 
   for (const name of ["fetch-event-source", "ocis-sse-client"]) {
@@ -35,13 +36,13 @@ for (const kind of EDGES) {
 
   describe(`sixty tabs with direct streams behind ${kind}`, () => {
     const ledgers = [];
-    let browser, context, directStreams, edge, nats, platform, service;
+    let browser, context, installation, edge, nats, platform, service;
 
     before(async () => {
       [browser, nats] = await Promise.all([Browser.start(ANY_CERTIFICATE), Nats.start()]);
       service = await Service.start(nats, DirectStreams.SETTINGS);
-      directStreams = await DirectStreams.start(kind, service);
-      ({ edge, platform } = directStreams);
+      installation = await DirectStreams.start(kind, service);
+      ({ edge, platform } = installation);
       context = await browser.context();
       const bearer = platform.signIn("einstein");
       for (let tab = 0; tab < TABS; tab++) {
@@ -56,7 +57,7 @@ for (const kind of EDGES) {
 
     after(async () => {
       await browser.stop();
-      await directStreams?.stop();
+      await installation?.stop();
       await service?.down();
       await nats.stop();
     });

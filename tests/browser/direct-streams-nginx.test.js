@@ -1,0 +1,3 @@
+import { directStreams } from "./direct-streams.js";
+
+directStreams("nginx");
