@@ -69,11 +69,12 @@ impl Revocations {
             self.disabled.insert(user.clone(), *changed_at);
             self.by_time.insert((*changed_at, user.clone()));
         }
-        while let Some((disabled_at, user)) = self.by_time.first().cloned()
+        while let Some((disabled_at, _)) = self.by_time.first()
             && (self.disabled.len() > self.limit
                 || disabled_at.saturating_add(MAX_TOKEN_LIFETIME) < *changed_at)
+            && let Some((_, user)) = self.by_time.pop_first()
         {
-            self.forget(disabled_at, &user);
+            self.disabled.remove(&user);
         }
     }
 

@@ -201,20 +201,10 @@ impl Subscriptions {
         &self.shared.pace
     }
 
-    /// Returns the users with a mailbox: those with an open or recently ended stream, or a recent event.
-    fn users(&self) -> Vec<UserId> {
-        self.shared.state.lock().log.mailboxes().map(|mailbox| mailbox.user().clone()).collect()
-    }
-
     /// Ends the streams of `user` for which `filter` returns true. Returns their number.
     fn end_streams(&self, user: &UserId, reason: EndReason, filter: impl Fn(&Stream) -> bool) -> usize {
-        let Some(mailbox) = self.shared.state.lock().log.mailbox(user).cloned() else { return 0 };
-        let mut ids = Vec::new();
-        mailbox.for_each_stream(|stream, _| ids.extend(filter(stream).then(|| stream.id())));
-        for id in &ids {
-            self.shared.end(&mailbox, *id, reason);
-        }
-        ids.len()
+        let mailbox = self.shared.state.lock().log.mailbox(user).cloned();
+        mailbox.map_or(0, |mailbox| self.shared.end_streams(&mailbox, reason, filter))
     }
 }
 
@@ -249,6 +239,16 @@ impl Shared {
         if connection.wake() {
             self.pace.woken();
         }
+    }
+
+    /// Ends the streams of a mailbox for which `filter` returns true. Returns their number.
+    fn end_streams(&self, mailbox: &Mailbox, reason: EndReason, filter: impl Fn(&Stream) -> bool) -> usize {
+        let mut ids = Vec::new();
+        mailbox.for_each_stream(|stream, _| ids.extend(filter(stream).then(|| stream.id())));
+        for id in &ids {
+            self.end(mailbox, *id, reason);
+        }
+        ids.len()
     }
 
     /// Ends a stream: it still takes the events published until now and a closing comment. The first call decides the recorded reason.

@@ -82,18 +82,21 @@ impl Subscriptions {
     /// Ends the streams that end by a logout, of those opened before the stream number `opened`.
     fn log_out(&self, notification: &Notification, opened: u64) {
         let Some(logout) = notification.logout() else { return };
-        let users = match &notification.recipients {
-            Recipients::Users(users) => users.clone(),
-            Recipients::Everyone => self.users(),
+        // A stream that replays handles the logout when it reaches it. A stream that was opened since then starts after it.
+        let is_affected = |stream: &Stream| {
+            stream.id().number() < opened && !stream.is_replaying() && stream.ends_by(notification.id, logout)
         };
-        for user in &users {
-            // A stream that replays handles the logout when it reaches it. A stream that was opened since then starts after it.
-            let is_affected = |stream: &Stream| {
-                stream.id().number() < opened
-                    && !stream.is_replaying()
-                    && stream.ends_by(notification.id, logout)
-            };
-            self.end_streams(user, EndReason::Logout, is_affected);
+        let mailboxes: Vec<_> = {
+            let log = &self.shared.state.lock().log;
+            match &notification.recipients {
+                Recipients::Users(users) => {
+                    users.iter().filter_map(|user| log.mailbox(user)).cloned().collect()
+                }
+                Recipients::Everyone => log.mailboxes().cloned().collect(),
+            }
+        };
+        for mailbox in mailboxes {
+            self.shared.end_streams(&mailbox, EndReason::Logout, is_affected);
         }
     }
 }

@@ -31,13 +31,13 @@ impl Subscribe for Subscriptions {
         let now = shared.now();
         let StreamRequest { principal, last_event_id, request, accept_language, types } = request;
         let Principal { user, issued_at, expires_at, session_id } = principal;
-        let mut state = shared.state.lock();
-        shared.admit(&mut state, &user)?;
         let start_point = match (last_event_id, &request) {
             (Some(text), _) => StartPoint::parse(text),
             (None, Some(request)) => StartPoint::Bookmark(request.clone()),
             (None, None) => StartPoint::Now,
         };
+        let mut state = shared.state.lock();
+        shared.admit(&mut state, &user)?;
         let jitter = Jitter::of(state.log.next_stream_number());
         let session = Session::new(now, expires_at, shared.policy().max_age, jitter);
         let preference = state.languages.preference(&user, accept_language);
