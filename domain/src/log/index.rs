@@ -55,9 +55,7 @@ struct Indexed<F> {
 impl<F> Index<F> {
     /// Creates an empty index that is complete after `floor`.
     pub(super) fn new(floor: Floor) -> Self {
-        // The default for the first event is room for four, but most users get one event at a time.
-        let entries = VecDeque::with_capacity(1);
-        Self { floor, entries, bytes: 0, added_bytes: 0, removed_bytes: 0 }
+        Self { floor, entries: VecDeque::new(), bytes: 0, added_bytes: 0, removed_bytes: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -91,6 +89,10 @@ impl<F> Index<F> {
     pub(super) fn push(&mut self, entry: Arc<Entry<F>>) {
         self.bytes += entry.bytes as u64;
         self.added_bytes += entry.bytes_for_one as u64;
+        if self.entries.capacity() == 0 {
+            // By default the first event would reserve room for four, but most users get one event at a time.
+            self.entries.reserve_exact(1);
+        }
         self.entries.push_back(Indexed { entry, cumulative_bytes: self.added_bytes });
     }
 

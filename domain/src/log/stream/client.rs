@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::late::LateWindow;
 use crate::{bookmark::RequestId, identity::SessionId, notification::EventId};
 
-/// What a client is recognized by. In one allocation, because every open stream has a pointer to it.
+/// What a client is recognized by. Both are in one allocation, because every open stream would have room for a pointer to each.
 #[derive(Debug)]
 pub(super) struct Client {
     /// None if the client sent no request id.
@@ -35,4 +35,15 @@ pub struct Resumable {
     pub(in crate::log) logged_out: Option<EventId>,
     /// The events that the stream has taken late. None for most streams.
     pub(in crate::log) late: Option<Box<LateWindow>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next larger size class of the allocator would cost each stream of such a client.
+    #[test]
+    fn client_takes_little_memory() {
+        assert!(size_of::<Client>() <= 80);
+    }
 }
