@@ -1,5 +1,5 @@
 // Clients whose streams a reverse proxy connects directly to the service, and sixty tabs of one browser over HTTP/2. Each proxy has a file of
-// its own, so that they are tested beside each other.
+// its own, so that they are tested at the same time.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";

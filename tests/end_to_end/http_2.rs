@@ -168,7 +168,7 @@ async fn stream_opened_across_goaway_is_served() {
 }
 
 #[tokio::test]
-async fn client_that_does_not_read_counts_as_slow() {
+async fn client_that_does_not_read_ends_by_the_write_timeout() {
     let nats = Nats::start().await;
     let settings = [("SSE_WRITE_TIMEOUT", "1s")];
     let service = Service::start(&nats, &settings).await;

@@ -190,6 +190,6 @@ async fn page_is_updated_until_shutdown() {
     assert!(reason.contains("starting") || reason.contains("cannot be read"), "{reason}");
     let _open = service.follow("einstein").await;
     service.stop();
-    // A sample may have been taken before.
+    // A sample may have been taken before the stop.
     eventually("stopping", async || next_of(&mut live, "sample").await["not_ready"] == "stopping").await;
 }

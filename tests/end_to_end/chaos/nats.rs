@@ -204,7 +204,7 @@ async fn survives_a_recreated_queue() {
             description: Some("created by an administrator".into()),
             ..stream::Config::default()
         };
-        // The service waits for a while before it creates the queue itself. If it was faster, its queue is changed.
+        // The service waits for a while before it creates the queue itself. If it has created it already, this call changes it.
         scene.jetstream.create_or_update_stream(recreated).await.expect("made");
         scene.publish(scene.size.events).await;
         scene.check_ledgers(Ledger::holds_each_once).await;

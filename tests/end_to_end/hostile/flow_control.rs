@@ -19,6 +19,8 @@ pub(super) const SETTINGS: [(&str, &str); 2] =
 const DEBUG_TOKEN: (&str, &str) = ("authorization", "Bearer let me in");
 /// The lifetime of a short token, and of a stream with `SSE_MAX_STREAM_AGE`.
 const TOKEN_LASTS: Duration = Duration::from_secs(4);
+/// The write timeout of services whose streams end for another reason, which comes first.
+const LONG_WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 /// The leeway of an expired token.
 const TOKEN_LEEWAY: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,7 @@ const WINDOWS: [Window; 6] = [
 /// The reason why the stalled stream ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Reason {
-    Slow,
+    WriteTimeout,
     Logout,
     Expiry,
     Administrator,
@@ -153,7 +155,7 @@ impl Connection {
                 }
             }
         };
-        within(what, WRITE_TIMEOUT + TOKEN_LASTS + LEEWAY, read).await.flatten()
+        within(what, LONG_WRITE_TIMEOUT + TOKEN_LASTS + LEEWAY, read).await.flatten()
     }
 
     /// Checks that the stalled stream ends on the wire and that its neighbour goes on.
@@ -198,7 +200,7 @@ impl Connection {
 /// Makes the service end the streams of `user`, unless the passing time does.
 async fn end(reason: Reason, user: &str, service: &Service, publisher: &Publisher) {
     match reason {
-        Reason::Slow => loop {
+        Reason::WriteTimeout => loop {
             publisher.event(&[user], "t", "one more").await;
             tokio::time::sleep(Duration::from_millis(10)).await;
         },
@@ -247,16 +249,40 @@ async fn opening_block(service: &Service) -> usize {
 async fn every_ended_stream_ends_on_the_wire() {
     let nats = Nats::start().await;
     let publisher = nats.publisher().await;
-    let service = Service::start(&nats, &SETTINGS).await;
-    let aging = [&SETTINGS[..], &[("SSE_MAX_STREAM_AGE", "4s")]].concat();
-    let aging = Service::start(&nats, &aging).await;
-    let reasons = [Reason::Slow, Reason::Logout, Reason::Expiry, Reason::Administrator, Reason::Age];
+    let patient = [&SETTINGS[..], &[("SSE_WRITE_TIMEOUT", "8s")]].concat();
+    let aging = [&patient[..], &[("SSE_MAX_STREAM_AGE", "4s")]].concat();
+    let (impatient, patient, aging) = (
+        Service::start(&nats, &SETTINGS).await,
+        Service::start(&nats, &patient).await,
+        Service::start(&nats, &aging).await,
+    );
+    let reasons = [Reason::WriteTimeout, Reason::Logout, Reason::Expiry, Reason::Administrator, Reason::Age];
     let cases = reasons.iter().flat_map(|reason| WINDOWS.map(|window| (window, *reason)));
     let cases = cases.map(async |(window, reason)| {
-        let service = if reason == Reason::Age { &aging } else { &service };
+        let service = match reason {
+            Reason::WriteTimeout => &impatient,
+            Reason::Age => &aging,
+            _ => &patient,
+        };
         Connection::open(service, &publisher, window, reason).await.ends(service, &publisher).await
     });
     let mut failures: Vec<_> = join_all(cases).await.into_iter().filter_map(Result::err).collect();
+    let counted = [
+        (&impatient, "write_timeout", WINDOWS.len()),
+        (&patient, "logout", WINDOWS.len()),
+        (&patient, "expired", WINDOWS.len()),
+        (&patient, "administrator", WINDOWS.len()),
+        // The neighbours age too.
+        (&aging, "old_age", 2 * WINDOWS.len()),
+    ];
+    for (service, reason, streams) in counted {
+        let metrics = client::get(service.debug, "/metrics", &[DEBUG_TOKEN]).await.body;
+        let metric = format!("sse_connections_closed_total{{reason=\"{reason}\"}} ");
+        let ended = metrics.lines().find_map(|line| line.strip_prefix(&metric)?.parse().ok()).unwrap_or(0);
+        if ended < streams {
+            failures.push(format!("{ended} instead of {streams} streams ended with the reason {reason}"));
+        }
+    }
 
     let mut stopping = Service::start(&nats, &SETTINGS).await;
     let mut connections = Vec::new();

@@ -26,7 +26,7 @@ const EVENT_BYTES: usize = 16 * 1024;
 const FLOOD: usize = 640;
 /// Disables the timeouts that would end a client that reads nothing.
 const NO_TIMEOUT: [(&str, &str); 2] = [("SSE_WRITE_TIMEOUT", "10m"), ("SSE_TCP_USER_TIMEOUT", "10m")];
-const ENDED_FOR_BEING_SLOW: &str = r#"sse_connections_closed_total{reason="write_timeout"}"#;
+const ENDED_BY_WRITE_TIMEOUT: &str = r#"sse_connections_closed_total{reason="write_timeout"}"#;
 
 /// Returns contents of about `bytes` bytes. Each starts with its number.
 fn contents(numbers: Range<usize>, bytes: usize) -> impl Iterator<Item = String> {
@@ -198,7 +198,7 @@ async fn is_ended_when_it_reads_nothing() {
     service.has_connections(3).await;
     let publisher = nats.publisher().await;
     publisher.events(&["einstein"], "t", contents(0..FLOOD, EVENT_BYTES)).await;
-    service.counts(ENDED_FOR_BEING_SLOW, 1).await;
+    service.counts(ENDED_BY_WRITE_TIMEOUT, 1).await;
     service.has_connections(2).await;
     pass_marker(&publisher, "max", &mut max).await;
     // The client can reconnect although its first connection is still unread.
@@ -206,7 +206,7 @@ async fn is_ended_when_it_reads_nothing() {
     publisher.events(&["einstein"], "t", contents(FLOOD..FLOOD + 10, 0)).await;
     read_numbers(&mut returning, FLOOD..FLOOD + 10).await;
     assert!(client::is_reset(stalled).await);
-    assert_eq!(service.metric(ENDED_FOR_BEING_SLOW).await, 1);
+    assert_eq!(service.metric(ENDED_BY_WRITE_TIMEOUT).await, 1);
     assert_eq!(service.metric("sse_connections").await, 3);
 }
 
@@ -228,7 +228,7 @@ async fn is_not_ended_while_it_reads_a_little() {
     });
     publisher.events(&["einstein"], "t", contents(0..FLOOD, EVENT_BYTES)).await;
     read.await.expect("everything in order");
-    assert_eq!(service.metric(ENDED_FOR_BEING_SLOW).await, 0);
+    assert_eq!(service.metric(ENDED_BY_WRITE_TIMEOUT).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
