@@ -86,17 +86,18 @@ impl Subscriptions {
         let is_affected = |stream: &Stream| {
             stream.id().number() < opened && !stream.is_replaying() && stream.ends_by(notification.id, logout)
         };
-        let mailboxes: Vec<_> = {
-            let log = &self.shared.state.lock().log;
-            match &notification.recipients {
-                Recipients::Users(users) => {
-                    users.iter().filter_map(|user| log.mailbox(user)).cloned().collect()
+        match &notification.recipients {
+            Recipients::Users(users) => {
+                for user in users {
+                    self.end_streams(user, EndReason::Logout, is_affected);
                 }
-                Recipients::Everyone => log.mailboxes().cloned().collect(),
             }
-        };
-        for mailbox in mailboxes {
-            self.shared.end_streams(&mailbox, EndReason::Logout, is_affected);
+            Recipients::Everyone => {
+                let mailboxes: Vec<_> = self.shared.state.lock().log.mailboxes().cloned().collect();
+                for mailbox in &mailboxes {
+                    self.shared.end_streams(mailbox, EndReason::Logout, is_affected);
+                }
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::late::LateWindow;
 use crate::{bookmark::RequestId, identity::SessionId, notification::EventId};
 
-/// What a client is recognized by. Both are in one allocation, because every open stream would have room for a pointer to each.
+/// The ids by which a client is recognized. They share an allocation, so that each open stream has one pointer instead of two.
 #[derive(Debug)]
 pub(super) struct Client {
     /// None if the client sent no request id.
