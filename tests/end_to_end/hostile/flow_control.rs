@@ -133,6 +133,10 @@ impl Connection {
         what: &str,
         mut found: impl FnMut(&Frame, &Self) -> bool,
     ) -> Result<(), String> {
+        let limit = match self.reason {
+            Reason::WriteTimeout | Reason::Drain => 2 * WRITE_TIMEOUT,
+            _ => LONG_WRITE_TIMEOUT + TOKEN_LASTS,
+        };
         let read = async {
             loop {
                 let Some(frame) = self.client.next().await else {
@@ -155,7 +159,7 @@ impl Connection {
                 }
             }
         };
-        within(what, LONG_WRITE_TIMEOUT + TOKEN_LASTS + LEEWAY, read).await.flatten()
+        within(what, limit + LEEWAY, read).await.flatten()
     }
 
     /// Checks that the stalled stream ends on the wire and that its neighbour goes on.

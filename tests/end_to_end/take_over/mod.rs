@@ -304,4 +304,5 @@ async fn connections_are_never_refused() {
     }
     done.cancel();
     connecting.await.expect("no connection was refused or forgotten");
+    assert_eq!(get(server, "/openapi.json", &[]).await.status, 200);
 }
